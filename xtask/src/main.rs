@@ -1,0 +1,121 @@
+//! `cargo xtask`: set-up and test driver of the workspace. It needs neither libtorch nor MuJoCo, so that it builds on a
+//! machine that has nothing but Rust.
+
+#![allow(
+    clippy::print_stdout,
+    reason = "a program for the command line; its output is its purpose"
+)]
+
+/// Tells the person in front of it; standard output belongs to the program that `cargo sac` runs.
+macro_rules! say {
+    ($($part:tt)*) => {{
+        // A closed standard error is no reason to stop.
+        let _ = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("{}\n", format_args!($($part)*)));
+    }};
+}
+
+mod deny;
+mod launch;
+mod pins;
+mod python;
+mod setup;
+mod test;
+mod workspace;
+
+use std::env;
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+use pins::Flavour;
+use setup::Depth;
+use workspace::Workspace;
+
+const HELP: &str = include_str!("help.txt");
+
+fn main() -> ExitCode {
+    let arguments: Vec<OsString> = env::args_os().skip(1).collect();
+    match run(arguments) {
+        Ok(code) => code,
+        Err(error) => {
+            let text = format!("{error:#}");
+            say!("error: {text}");
+            ExitCode::from(if error.is::<Usage>() { 2 } else { 1 })
+        }
+    }
+}
+
+/// The command line was wrong.
+#[derive(Debug)]
+struct Usage(String);
+
+impl std::fmt::Display for Usage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}\nrun `cargo xtask help` for the commands", self.0)
+    }
+}
+
+impl std::error::Error for Usage {}
+
+fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
+    let mut arguments = arguments.into_iter();
+    let command = arguments.next().map(|word| word.to_string_lossy().into_owned());
+    match command.as_deref() {
+        Some("setup") => {
+            let options = setup_options(arguments)?;
+            setup::ensure(&Workspace::locate()?, options)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Some("sac") => launch::sac(&Workspace::locate()?, arguments.collect()),
+        Some("test") => test::run(&Workspace::locate()?, test_mode(arguments)?),
+        Some("python") => {
+            println!("{}", python::environment(&Workspace::locate()?)?.display());
+            Ok(ExitCode::SUCCESS)
+        }
+        Some("deny") => {
+            deny::check(Workspace::locate()?.root())?;
+            Ok(ExitCode::SUCCESS)
+        }
+        None | Some("help" | "--help" | "-h") => {
+            println!("{}", HELP.trim_end());
+            Ok(ExitCode::SUCCESS)
+        }
+        Some(other) => bail!(Usage(format!("unknown command `{other}`"))),
+    }
+}
+
+fn setup_options(arguments: impl Iterator<Item = OsString>) -> Result<setup::Options> {
+    let mut options = setup::Options {
+        flavour: None,
+        depth: Depth::Sizes,
+        verbose: true,
+    };
+    for argument in arguments {
+        match argument.to_string_lossy().as_ref() {
+            "--cuda" => options.flavour = Some(Flavour::Cuda),
+            "--cpu" => options.flavour = Some(Flavour::Cpu),
+            "--check" => options.depth = Depth::Hashes,
+            other => bail!(Usage(format!(
+                "`setup` does not know `{other}`; it takes --cuda, --cpu and --check"
+            ))),
+        }
+    }
+    Ok(options)
+}
+
+fn test_mode(arguments: impl Iterator<Item = OsString>) -> Result<test::Mode> {
+    let mut mode = test::Mode::Full;
+    for argument in arguments {
+        match argument.to_string_lossy().as_ref() {
+            "--fast" => mode = test::Mode::Fast,
+            other => bail!(Usage(format!("`test` does not know `{other}`; it takes --fast"))),
+        }
+    }
+    Ok(mode)
+}
+
+/// Bytes in lower-case hexadecimal.
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,119 @@
+//! The Python that tests use to read our files with other people's programs: TensorBoard, NumPy, Gymnasium.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail, ensure};
+use sha2::{Digest, Sha256};
+
+use crate::setup::{Cache, Python, point, remove_any};
+use crate::workspace::Workspace;
+
+const IMPORTS: &str = "import gymnasium, numpy\nfrom tensorboard.backend.event_processing import event_accumulator\n";
+
+/// An interpreter that has everything of `xtask/python-tests.txt`, made on first use; a second call finds it.
+pub fn environment(workspace: &Workspace) -> Result<PathBuf> {
+    let cache = Cache::locate(workspace)?;
+    let python = Python::find()?;
+    let version = version(&python)?;
+    let requirements = workspace.root().join("xtask/python-tests.txt");
+    let text = fs::read(&requirements).with_context(|| format!("cannot read {}", requirements.display()))?;
+    let key = crate::hex(&Sha256::digest(text));
+    let home = cache.root().join(format!("python-tests-{version}-{}", &key[..12]));
+    let interpreter = home.join("bin/python");
+    let link = workspace.native().join("python-tests");
+    let works = || {
+        // A virtual environment dies with the Python that it was made from, so its presence proves nothing.
+        Command::new(&interpreter)
+            .args(["-c", IMPORTS])
+            .output()
+            .is_ok_and(|output| output.status.success())
+    };
+    if !works() {
+        let _lock = cache.lock()?;
+        cache.sweep()?;
+        if !works() {
+            say!("  installing TensorBoard, NumPy and Gymnasium for the tests (about 45 MB)");
+            make(&cache, &python, &requirements, &home)?;
+            ensure!(
+                works(),
+                "{} cannot import what it was made for:\n{IMPORTS}",
+                interpreter.display()
+            );
+        }
+    }
+    if fs::read_link(&link).ok().as_ref() != Some(&home) {
+        point(&link, &home)?;
+    }
+    Ok(link.join("bin/python"))
+}
+
+/// `major.minor` of the interpreter.
+fn version(python: &Python) -> Result<String> {
+    let script = "import sys; print('%d.%d' % sys.version_info[:2])";
+    let output = python
+        .command()
+        .args(["-c", script])
+        .output()
+        .context("cannot run python3")?;
+    let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    let minor = text.strip_prefix("3.").and_then(|minor| minor.parse::<u32>().ok());
+    match minor {
+        Some(10..) => Ok(text),
+        _ => bail!(
+            "the tests that use Python need Python 3.10 or newer, and this is {text}\n\
+             name another with SAC_PYTHON=/path/to/python3, or run `cargo xtask test --fast`, which does without"
+        ),
+    }
+}
+
+/// Needs `venv`, which is part of Python, but not `ensurepip`, which Debian keeps in a package of its own: the pip
+/// outside installs into it.
+fn make(cache: &Cache, python: &Python, requirements: &Path, home: &Path) -> Result<()> {
+    let made = cache.work("python-tests")?;
+    let status = python
+        .command()
+        .args(["-m", "venv", "--without-pip"])
+        .arg(&made)
+        .status()?;
+    ensure!(
+        status.success(),
+        "`python3 -m venv` failed\ninstall it, on Debian and Ubuntu with `sudo apt install python3-venv`"
+    );
+    let script = "import sysconfig; print(sysconfig.get_path('purelib'))";
+    let output = Command::new(made.join("bin/python")).args(["-c", script]).output()?;
+    let packages = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    ensure!(
+        !packages.is_empty(),
+        "{} does not start",
+        made.join("bin/python").display()
+    );
+
+    let temporary = cache.work("pip")?;
+    let mut pip = python.command();
+    pip.args([
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--require-hashes",
+        "--only-binary=:all:",
+        "--no-deps",
+        "--no-input",
+    ]);
+    pip.args(["--disable-pip-version-check", "--no-cache-dir", "--target", &packages]);
+    pip.arg("--requirement").arg(requirements);
+    pip.env("TMPDIR", &temporary)
+        .env("PIP_USER", "0")
+        .env("PIP_REQUIRE_VIRTUALENV", "0");
+    pip.env("PIP_ROOT_USER_ACTION", "ignore");
+    let status = pip.status().context("cannot run pip")?;
+    ensure!(
+        status.success(),
+        "pip could not install xtask/python-tests.txt ({status}); its words are above\n\
+         offline: put these packages' wheels into a folder and set PIP_NO_INDEX=1 PIP_FIND_LINKS=/that/folder"
+    );
+    remove_any(&temporary)?;
+    cache.install(&made, home)
+}

@@ -1,0 +1,267 @@
+//! The list of files of a part, written when it is made: what each file's size and hash must be.
+//!
+//! One line a file: `<sha256> <bytes> <path>`, for links `link <length of the target> <path>`; the last line is
+//! `end <number of lines>`, so that a manifest that was cut short is known to be.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use sha2::{Digest, Sha256};
+
+const NAME: &str = "manifest.txt";
+/// Headers are 96 % of the files of libtorch; they are left out of the look that every `cargo sac` takes.
+const HEADERS: &str = "/include/";
+
+/// How closely the files of a part are looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depth {
+    /// Size of everything that is linked or read at run time: a few milliseconds.
+    Libraries,
+    /// Size of every file.
+    Sizes,
+    /// Every byte.
+    Hashes,
+}
+
+/// One file of a part.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Lower-case hexadecimal, or `link` for a symbolic link.
+    pub sha256: String,
+    pub bytes: u64,
+    /// Relative to the part's folder.
+    pub path: PathBuf,
+}
+
+/// All files of a part.
+#[derive(Debug, Default)]
+pub struct Manifest {
+    pub files: Vec<Entry>,
+}
+
+/// What a look at a part has found.
+#[derive(Debug)]
+pub enum State {
+    Complete,
+    Missing,
+    /// What is wrong, a line a file.
+    Broken(Vec<String>),
+}
+
+impl State {
+    pub fn is_complete(&self) -> bool {
+        matches!(self, Self::Complete)
+    }
+}
+
+impl Manifest {
+    pub fn read(home: &Path) -> Result<Self> {
+        let path = home.join(NAME);
+        let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        Self::parse(&text).with_context(|| format!("in {}", path.display()))
+    }
+
+    fn parse(text: &str) -> Result<Self> {
+        let mut files = Vec::new();
+        for line in text.lines() {
+            if let Some(count) = line.strip_prefix("end ") {
+                if count.parse() != Ok(files.len()) {
+                    bail!("the manifest has {} lines, its end says {count}", files.len());
+                }
+                return Ok(Self { files });
+            }
+            let mut fields = line.splitn(3, ' ');
+            let (Some(sha256), Some(bytes), Some(path)) = (fields.next(), fields.next(), fields.next()) else {
+                bail!("the line `{line}` of the manifest is cut short");
+            };
+            let bytes = bytes
+                .parse()
+                .with_context(|| format!("in the line `{line}` of the manifest"))?;
+            files.push(Entry {
+                sha256: sha256.to_owned(),
+                bytes,
+                path: path.into(),
+            });
+        }
+        bail!("the manifest is cut short");
+    }
+
+    pub fn write(&self, home: &Path) -> Result<()> {
+        let mut text = String::new();
+        for file in &self.files {
+            text.push_str(&format!("{} {} {}\n", file.sha256, file.bytes, file.path.display()));
+        }
+        text.push_str(&format!("end {}\n", self.files.len()));
+        let path = home.join(NAME);
+        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
+    }
+}
+
+/// Compares a part's folder with its manifest.
+pub fn inspect(home: &Path, depth: Depth) -> State {
+    if home.symlink_metadata().is_err() {
+        return State::Missing;
+    }
+    let manifest = match Manifest::read(home) {
+        Ok(manifest) => manifest,
+        Err(error) => return State::Broken(vec![format!("{error:#}")]),
+    };
+    let mut problems = Vec::new();
+    for file in &manifest.files {
+        let is_header = || file.path.to_string_lossy().contains(HEADERS);
+        if depth == Depth::Libraries && is_header() {
+            continue;
+        }
+        if let Some(problem) = problem_of(home, file, depth) {
+            problems.push(format!("{}: {problem}", file.path.display()));
+        }
+    }
+    if problems.is_empty() {
+        State::Complete
+    } else {
+        State::Broken(problems)
+    }
+}
+
+fn problem_of(home: &Path, file: &Entry, depth: Depth) -> Option<String> {
+    let path = home.join(&file.path);
+    if file.sha256 == "link" {
+        return match fs::read_link(&path) {
+            Ok(target) if target.as_os_str().len() as u64 == file.bytes && path.exists() => None,
+            _ => Some("the link is missing or leads elsewhere".into()),
+        };
+    }
+    match path.symlink_metadata() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Some("missing".into()),
+        Err(error) => return Some(error.to_string()),
+        Ok(found) if !found.is_file() => return Some("not a file".into()),
+        Ok(found) if found.len() != file.bytes => {
+            return Some(format!("{} bytes, expected {}", found.len(), file.bytes));
+        }
+        Ok(_) => {}
+    }
+    if depth == Depth::Hashes {
+        match hash_of(&path) {
+            Err(error) => return Some(error.to_string()),
+            Ok(hash) if hash != file.sha256 => return Some("the content has changed".into()),
+            Ok(_) => {}
+        }
+    }
+    None
+}
+
+/// Lower-case hexadecimal sha256 of a file.
+pub fn hash_of(path: &Path) -> io::Result<String> {
+    let mut writer = HashWriter::new(io::sink());
+    copy(&mut File::open(path)?, &mut writer)?;
+    Ok(writer.finish().0)
+}
+
+/// `io::copy` with a buffer that suits large files.
+pub fn copy(from: &mut impl Read, to: &mut impl Write) -> io::Result<()> {
+    let mut buffer = vec![0; 1 << 17];
+    loop {
+        match from.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(count) => to.write_all(&buffer[..count])?,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Hashes and counts what is written through it.
+pub struct HashWriter<W> {
+    inner: W,
+    hasher: Sha256,
+    bytes: u64,
+}
+
+impl<W: Write> HashWriter<W> {
+    pub fn new(inner: W) -> Self {
+        Self {
+            inner,
+            hasher: Sha256::new(),
+            bytes: 0,
+        }
+    }
+
+    /// The hash in lower-case hexadecimal, and the number of bytes.
+    pub fn finish(self) -> (String, u64) {
+        (crate::hex(&self.hasher.finalize()), self.bytes)
+    }
+}
+
+impl<W: Write> Write for HashWriter<W> {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        let count = self.inner.write(data)?;
+        self.hasher.update(&data[..count]);
+        self.bytes += count as u64;
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn part() -> (tempfile::TempDir, Manifest) {
+        let home = tempfile::tempdir().expect("temporary folder");
+        fs::create_dir_all(home.path().join("p/include")).expect("writable");
+        fs::write(home.path().join("p/a.so"), b"library").expect("writable");
+        fs::write(home.path().join("p/include/a.h"), b"header").expect("writable");
+        let entry = |path: &str| {
+            let whole = home.path().join(path);
+            let bytes = fs::metadata(&whole).expect("just written").len();
+            Entry {
+                sha256: hash_of(&whole).expect("readable"),
+                bytes,
+                path: path.into(),
+            }
+        };
+        let manifest = Manifest {
+            files: vec![entry("p/a.so"), entry("p/include/a.h")],
+        };
+        manifest.write(home.path()).expect("writable");
+        (home, manifest)
+    }
+
+    #[test]
+    fn a_manifest_reads_back_as_written() {
+        let (home, manifest) = part();
+        assert_eq!(Manifest::read(home.path()).expect("valid").files, manifest.files);
+        assert!(inspect(home.path(), Depth::Hashes).is_complete());
+    }
+
+    #[test]
+    fn a_manifest_that_was_cut_short_is_broken() {
+        let (home, _) = part();
+        let text = fs::read_to_string(home.path().join(NAME)).expect("readable");
+        for length in [0, 10, text.len() - 7] {
+            fs::write(home.path().join(NAME), &text[..length]).expect("writable");
+            assert!(
+                matches!(inspect(home.path(), Depth::Libraries), State::Broken(_)),
+                "cut at {length}"
+            );
+        }
+    }
+
+    #[test]
+    fn each_depth_finds_what_it_promises() {
+        let (home, _) = part();
+        fs::write(home.path().join("p/include/a.h"), b"hEader").expect("writable");
+        assert!(inspect(home.path(), Depth::Sizes).is_complete());
+        assert!(!inspect(home.path(), Depth::Hashes).is_complete());
+        fs::write(home.path().join("p/include/a.h"), b"short").expect("writable");
+        assert!(inspect(home.path(), Depth::Libraries).is_complete());
+        assert!(!inspect(home.path(), Depth::Sizes).is_complete());
+        fs::remove_file(home.path().join("p/a.so")).expect("there");
+        assert!(!inspect(home.path(), Depth::Libraries).is_complete());
+    }
+}

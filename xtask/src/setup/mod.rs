@@ -1,0 +1,270 @@
+//! Set-up: makes `.native/` complete.
+//!
+//! Each part (libtorch, MuJoCo, the model files) lies in a folder of the cache whose name says what is in it;
+//! `.native/<part>` is a link there. A part's folder appears by one rename, after everything in it was written, hashed
+//! and synced, so that it is complete or absent. What happened to it afterwards is found by its manifest.
+
+mod cache;
+mod download;
+mod extract;
+mod link;
+mod machine;
+mod manifest;
+mod own;
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+
+use crate::pins::{Flavour, Part, Pins};
+use crate::workspace::Workspace;
+
+pub use cache::{Cache, remove_any};
+pub use link::point;
+pub use machine::{Python, compiler};
+pub use manifest::Depth;
+
+/// What to do beyond making everything complete.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// `None` keeps the flavour of libtorch that is linked now, CPU on a fresh machine.
+    pub flavour: Option<Flavour>,
+    /// How closely files that are there already are looked at.
+    pub depth: Depth,
+    /// Say something also when nothing had to be done.
+    pub verbose: bool,
+}
+
+impl Options {
+    /// Before each `cargo xtask sac`: no hashing, no word unless something is missing.
+    pub const QUICK: Self = Self {
+        flavour: None,
+        depth: Depth::Libraries,
+        verbose: false,
+    };
+}
+
+/// A part as it should be on this machine.
+struct Wanted<'a> {
+    part: &'a Part,
+    key: String,
+    /// Its folder in the cache.
+    home: PathBuf,
+}
+
+/// Makes `.native/` complete and returns when every file in it is good.
+pub fn ensure(workspace: &Workspace, options: Options) -> Result<()> {
+    let started = Instant::now();
+    let pins = Pins::read(&workspace.pins())?;
+    let cache = Cache::locate(workspace)?;
+    let flavour = options
+        .flavour
+        .unwrap_or_else(|| linked_flavour(workspace, &pins, &cache));
+
+    let mut wanted = Vec::new();
+    for part in pins.parts(flavour) {
+        if let Some(own) = own::find(workspace, part) {
+            if options.verbose {
+                own.announce(part);
+            }
+            own.check(part)?;
+            continue;
+        }
+        let key = pins.key(part);
+        let home = cache.root().join(&key);
+        wanted.push(Wanted { part, key, home });
+    }
+
+    let whole = |wanted: &Wanted| manifest::inspect(&wanted.home, options.depth);
+    if wanted
+        .iter()
+        .all(|one| link::is_right(workspace, one.part, &one.home) && whole(one).is_complete())
+    {
+        if options.verbose {
+            report(&wanted, options.depth, started)?;
+        }
+        return Ok(());
+    }
+
+    let _lock = cache.lock()?;
+    cache.sweep()?;
+    // Another set-up may have done the work while this one waited for the lock.
+    let mut missing = Vec::new();
+    for one in &wanted {
+        match whole(one) {
+            manifest::State::Complete => {}
+            manifest::State::Missing => missing.push(one),
+            manifest::State::Broken(problems) => {
+                say!("{} is damaged and will be made anew:", one.home.display());
+                for problem in problems.iter().take(5) {
+                    say!("  {problem}");
+                }
+                if problems.len() > 5 {
+                    say!("  and {} more", problems.len() - 5);
+                }
+                missing.push(one);
+            }
+        }
+    }
+    if !missing.is_empty() {
+        make(&pins, &cache, &missing)?;
+    }
+    for one in &wanted {
+        if link::is_right(workspace, one.part, &one.home) {
+            continue;
+        }
+        let before = links_cuda(workspace);
+        link::point(&workspace.native().join(&one.part.name), &one.home.join(&one.part.name))?;
+        if one.part.name == "libtorch" && before != links_cuda(workspace) {
+            forget_libtorch(workspace)?;
+        }
+    }
+    report(&wanted, options.depth, started)
+}
+
+/// Fetches and unpacks what is missing.
+fn make(pins: &Pins, cache: &Cache, missing: &[&Wanted]) -> Result<()> {
+    for one in missing {
+        machine::check_platform(
+            &pins.target,
+            pins.wheels_of(one.part).iter().map(|name| pins.wheel(name)),
+            one.part,
+        )?;
+    }
+    let mut fetch_bytes = 0;
+    let mut largest = 0;
+    let mut unpacked_bytes = 0;
+    for one in missing {
+        unpacked_bytes += one.part.unpacked_bytes;
+        for wheel in pins.wheels_of(one.part).into_iter().map(|name| pins.wheel(name)) {
+            if !cache.has_download(wheel) {
+                fetch_bytes += wheel.bytes;
+                largest = largest.max(wheel.bytes);
+            }
+        }
+    }
+    let names: Vec<_> = missing
+        .iter()
+        .map(|one| one.key.rsplit_once('-').map_or(one.key.as_str(), |(k, _)| k))
+        .collect();
+    say!("setting up {}", names.join(", "));
+    say!(
+        "  {} to fetch, {} on disk, in {}",
+        size(fetch_bytes),
+        size(unpacked_bytes),
+        cache.root().display()
+    );
+    // pip holds a wheel twice for a moment: where it was fetched to, and where it was asked for.
+    machine::check_space(cache.root(), fetch_bytes + largest + unpacked_bytes)?;
+
+    let python = Python::find()?;
+    for one in missing {
+        let names = pins.wheels_of(one.part);
+        for name in &names {
+            download::fetch(&python, cache, &pins.target, name, pins.wheel(name))
+                .with_context(|| format!("set-up stopped at {name} {}", pins.wheel(name).version))?;
+        }
+        extract::unpack(pins, cache, one.part, &one.home)
+            .map_err(machine::explain_full_disk)
+            .with_context(|| format!("cannot unpack {}", one.key))?;
+        // Another part may need the same wheel; only the CUDA set shares any, with the CPU set, and never at once.
+        for name in names {
+            cache.forget_download(pins.wheel(name))?;
+        }
+    }
+    Ok(())
+}
+
+/// The flavour that `.native/libtorch` leads to now.
+fn linked_flavour(workspace: &Workspace, pins: &Pins, cache: &Cache) -> Flavour {
+    let is_cuda = pins
+        .parts(Flavour::Cuda)
+        .filter(|part| part.flavour == Some(Flavour::Cuda))
+        .any(|part| link::is_right(workspace, part, &cache.root().join(pins.key(part))));
+    if is_cuda { Flavour::Cuda } else { Flavour::Cpu }
+}
+
+/// Whether `.native/libtorch` has CUDA in it; `None` where it is missing.
+fn links_cuda(workspace: &Workspace) -> Option<bool> {
+    let libraries = workspace.native().join("libtorch/lib");
+    libraries.is_dir().then(|| libraries.join("libtorch_cuda.so").exists())
+}
+
+/// Makes cargo build torch-sys again: it decides by the files in libtorch whether to link CUDA, and cargo, which knows
+/// only that the path is the same, would keep the old decision.
+fn forget_libtorch(workspace: &Workspace) -> Result<()> {
+    let target = workspace.target()?;
+    for (profile, name) in [("dev", "debug"), ("release", "release")] {
+        let built = std::fs::read_dir(target.join(name).join("build"))
+            .into_iter()
+            .flatten()
+            .flatten();
+        if built
+            .into_iter()
+            .any(|entry| entry.file_name().to_string_lossy().starts_with("torch-sys-"))
+        {
+            let mut cargo = workspace.cargo();
+            cargo.args([
+                "clean",
+                "--quiet",
+                "--offline",
+                "--package",
+                "torch-sys",
+                "--profile",
+                profile,
+            ]);
+            // Nothing worse than a build against the former set follows from a failure here.
+            if !cargo.status().is_ok_and(|status| status.success()) {
+                say!("could not clear torch-sys; if linking fails, run `cargo clean -p torch-sys --profile {profile}`");
+            }
+        }
+    }
+    Ok(())
+}
+
+fn report(wanted: &[Wanted], depth: Depth, started: Instant) -> Result<()> {
+    let mut files = 0;
+    let mut bytes = 0;
+    for one in wanted {
+        let manifest = manifest::Manifest::read(&one.home)?;
+        files += manifest.files.len();
+        bytes += manifest.files.iter().map(|file| file.bytes).sum::<u64>();
+    }
+    let looked = match depth {
+        Depth::Libraries => "there",
+        Depth::Sizes => "there, sizes right",
+        Depth::Hashes => "there, hashes right",
+    };
+    let seconds = started.elapsed().as_secs_f64();
+    say!(
+        ".native is complete: {files} files, {}, {looked} ({seconds:.1} s)",
+        size(bytes)
+    );
+    for one in wanted {
+        say!("  {} -> {}", one.part.name, one.home.join(&one.part.name).display());
+    }
+    Ok(())
+}
+
+/// Bytes for people, in units of a thousand as package indexes and disks are sold.
+pub fn size(bytes: u64) -> String {
+    let mb = bytes as f64 / 1e6;
+    if mb >= 1000.0 {
+        format!("{:.1} GB", mb / 1000.0)
+    } else {
+        format!("{mb:.1} MB")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::size;
+
+    #[test]
+    fn sizes_read_like_the_index_shows_them() {
+        assert_eq!(size(530_604_548), "530.6 MB");
+        assert_eq!(size(2_512_000_000), "2.5 GB");
+        assert_eq!(size(0), "0.0 MB");
+    }
+}

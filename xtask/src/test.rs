@@ -1,0 +1,172 @@
+//! `cargo xtask test`: everything that CI runs, step by step.
+
+use std::process::{Command, ExitCode};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::workspace::Workspace;
+use crate::{deny, python, setup};
+
+/// Examples and the arguments that they are run with. An example that is not listed is a failure: it would rot.
+const EXAMPLES: &[(&str, &[&str])] = &[("custom_env", &[])];
+
+/// How much is run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    Full,
+    /// No documentation, integration and doc tests, examples, Python.
+    Fast,
+}
+
+/// What a step does, given the workspace.
+type Action = fn(&Workspace) -> Result<()>;
+
+/// In which runs a step takes part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum When {
+    Always,
+    Only(Mode),
+}
+
+/// In the order of the run: what fails soonest and costs least comes before what takes minutes.
+const STEPS: &[(&str, When, Action)] = &[
+    ("set-up", When::Always, |workspace| {
+        setup::ensure(
+            workspace,
+            setup::Options {
+                flavour: None,
+                depth: setup::Depth::Sizes,
+                verbose: true,
+            },
+        )?;
+        setup::compiler()
+    }),
+    ("formatting", When::Always, |workspace| {
+        cargo(workspace, &["fmt", "--all", "--check"])
+    }),
+    ("clippy", When::Always, |workspace| {
+        cargo(
+            workspace,
+            &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"],
+        )
+    }),
+    ("documentation", When::Only(Mode::Full), |workspace| {
+        let mut command = workspace.cargo();
+        command
+            .args(["doc", "--workspace", "--no-deps"])
+            .env("RUSTDOCFLAGS", "-D warnings");
+        run_command(command)
+    }),
+    ("rules of the architecture", When::Always, |workspace| {
+        deny::check(workspace.root())
+    }),
+    ("unit tests", When::Only(Mode::Fast), |workspace| {
+        cargo(workspace, &["test", "--workspace", "--lib", "--bins"])
+    }),
+    ("all tests", When::Only(Mode::Full), all_tests),
+    ("examples", When::Only(Mode::Full), examples),
+];
+
+/// Runs the steps of `mode` and stops at the first failure.
+pub fn run(workspace: &Workspace, mode: Mode) -> Result<ExitCode> {
+    let started = Instant::now();
+    let mut times: Vec<(&str, Duration)> = Vec::new();
+    for (name, when, action) in STEPS {
+        if !matches!(when, When::Always) && *when != When::Only(mode) {
+            continue;
+        }
+        say!("\n==> {name}");
+        let began = Instant::now();
+        let outcome = action(workspace);
+        let took = began.elapsed();
+        times.push((name, took));
+        if let Err(error) = outcome {
+            say!("\nerror: {error:#}");
+            summary(&times, started, Some(name));
+            return Ok(ExitCode::FAILURE);
+        }
+        say!("<== {name}: passed in {}", seconds(took));
+    }
+    summary(&times, started, None);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn summary(times: &[(&str, Duration)], started: Instant, failed: Option<&str>) {
+    say!("\nsummary");
+    for (name, took) in times {
+        let outcome = if failed == Some(*name) { "FAILED" } else { "passed" };
+        say!("  {outcome}  {:>8}  {name}", seconds(*took));
+    }
+    match failed {
+        Some(name) => say!(
+            "{name} failed after {} in all; later steps were not run",
+            seconds(started.elapsed())
+        ),
+        None => say!("everything passed in {}", seconds(started.elapsed())),
+    }
+}
+
+fn seconds(time: Duration) -> String {
+    format!("{:.1} s", time.as_secs_f64())
+}
+
+fn cargo(workspace: &Workspace, arguments: &[&str]) -> Result<()> {
+    let mut command = workspace.cargo();
+    command.args(arguments);
+    run_command(command)
+}
+
+fn run_command(mut command: Command) -> Result<()> {
+    let shown: Vec<_> = command
+        .get_args()
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect();
+    let shown = format!("cargo {}", shown.join(" "));
+    say!("    {shown}");
+    let status = command.status().with_context(|| format!("cannot run `{shown}`"))?;
+    if !status.success() {
+        bail!("`{shown}` failed ({status})");
+    }
+    Ok(())
+}
+
+/// Unit, integration and doc tests. Tests that need Python find it in `SAC_TEST_PYTHON`, and with
+/// `SAC_TEST_REQUIRE_PYTHON=1` fail rather than skip without it.
+fn all_tests(workspace: &Workspace) -> Result<()> {
+    let python = python::environment(workspace).context("cannot make the Python that some tests use")?;
+    say!("    SAC_TEST_PYTHON={}", python.display());
+    let mut command = workspace.cargo();
+    command
+        .args(["test", "--workspace"])
+        .env("SAC_TEST_PYTHON", python)
+        .env("SAC_TEST_REQUIRE_PYTHON", "1");
+    run_command(command)
+}
+
+fn examples(workspace: &Workspace) -> Result<()> {
+    let folder = workspace.root().join("examples");
+    let mut present = Vec::new();
+    for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.extension().is_some_and(|extension| extension == "rs") {
+            present.extend(path.file_stem().map(|stem| stem.to_string_lossy().into_owned()));
+        }
+    }
+    for name in &present {
+        ensure!(
+            EXAMPLES.iter().any(|(listed, _)| listed == name),
+            "examples/{name}.rs is never run: list it in EXAMPLES of xtask/src/test.rs"
+        );
+    }
+    for (name, arguments) in EXAMPLES {
+        ensure!(
+            present.iter().any(|file| file == name),
+            "examples/{name}.rs is missing, and xtask/src/test.rs lists it"
+        );
+        let mut all = vec!["run", "--quiet", "--example", name, "--"];
+        all.extend_from_slice(arguments);
+        cargo(workspace, &all)?;
+    }
+    Ok(())
+}
