@@ -1,0 +1,184 @@
+//! `MountainCarContinuous-v0`: a car too weak for the slope must first roll back to gain speed.
+
+use serde::{Deserialize, Serialize};
+
+use crate::manual::Row;
+use crate::{Dynamics, EnvEntry, Manual, NumpyRng, Space, Transition};
+
+/// A car in a valley whose floor is sin 3x.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MountainCarContinuous {
+    /// Least speed at the goal, in m per step.
+    pub goal_velocity: f64,
+}
+
+/// Where the car is and how fast it moves.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MountainCarState {
+    /// In m.
+    pub position_m: f64,
+    /// In m per step.
+    pub velocity_m: f64,
+    /// Gymnasium keeps the state in float64 until the first step and in float32 from then on. While this is false both
+    /// numbers are float32 values.
+    pub double_precision: bool,
+}
+
+const MIN_POSITION_M: f64 = -1.2;
+const MAX_POSITION_M: f64 = 0.6;
+const MAX_SPEED_M: f64 = 0.07;
+const GOAL_POSITION_M: f64 = 0.45;
+const POWER: f64 = 0.0015;
+const GRAVITY: f64 = 0.0025;
+
+/// A number and whether it is one of Python's own. Those adapt to the precision of what they meet.
+#[derive(Clone, Copy)]
+struct Number {
+    value: f64,
+    python: bool,
+}
+
+impl Dynamics for MountainCarContinuous {
+    type State = MountainCarState;
+
+    fn observation_space(&self) -> Space {
+        Space::vector(
+            vec![MIN_POSITION_M as f32, -MAX_SPEED_M as f32],
+            vec![MAX_POSITION_M as f32, MAX_SPEED_M as f32],
+        )
+    }
+
+    fn action_space(&self) -> Space {
+        Space::boxed(1, -1.0, 1.0)
+    }
+
+    fn initial(&self, rng: &mut NumpyRng) -> MountainCarState {
+        MountainCarState {
+            position_m: rng.uniform(-0.6, -0.4),
+            velocity_m: 0.0,
+            double_precision: true,
+        }
+    }
+
+    fn step(&self, state: &mut MountainCarState, action: &[f32], _rng: &mut NumpyRng) -> Transition {
+        // To the precision of the state. Sums and products of two float32 numbers are the same whether rounded from
+        // the float64 result or computed in float32.
+        let double = state.double_precision;
+        let round = |x: f64| if double { x } else { f64::from(x as f32) };
+        let array = |value: f64| Number {
+            value: round(value),
+            python: false,
+        };
+        let python = |value: f64| Number { value, python: true };
+        let at_least = |x: Number, bound: f64| x.value >= if x.python { bound } else { round(bound) };
+
+        let force = action[0];
+        let slope = GRAVITY * round(3.0 * state.position_m).cos();
+        let change = if (-1.0..=1.0).contains(&force) {
+            // A float32 times a Python number is a float32.
+            f64::from(force * POWER as f32 - slope as f32)
+        } else {
+            // The clipped force is Python's ±1.
+            f64::from(force.clamp(-1.0, 1.0)) * POWER - slope
+        };
+
+        let mut velocity = array(state.velocity_m + round(change));
+        if velocity.value > round(MAX_SPEED_M) {
+            velocity = python(MAX_SPEED_M);
+        }
+        if velocity.value < round(-MAX_SPEED_M) {
+            velocity = python(-MAX_SPEED_M);
+        }
+        let mut position = array(state.position_m + round(velocity.value));
+        if position.value > round(MAX_POSITION_M) {
+            position = python(MAX_POSITION_M);
+        }
+        if position.value < round(MIN_POSITION_M) {
+            position = python(MIN_POSITION_M);
+        }
+        let at_wall = position.value
+            == if position.python {
+                MIN_POSITION_M
+            } else {
+                round(MIN_POSITION_M)
+            };
+        if at_wall && velocity.value < 0.0 {
+            velocity = python(0.0);
+        }
+
+        let terminated = at_least(position, GOAL_POSITION_M) && at_least(velocity, self.goal_velocity);
+        // The price is that of the action as given, not as clipped.
+        let effort = f64::from(force) * f64::from(force) * 0.1;
+        let reward = if terminated { 100.0 } else { 0.0 } - effort;
+        *state = MountainCarState {
+            position_m: f64::from(position.value as f32),
+            velocity_m: f64::from(velocity.value as f32),
+            double_precision: false,
+        };
+        Transition { reward, terminated }
+    }
+
+    fn observe(&self, state: &MountainCarState, obs: &mut [f32]) {
+        obs.copy_from_slice(&[state.position_m as f32, state.velocity_m as f32]);
+    }
+}
+
+pub(super) fn entry() -> EnvEntry {
+    EnvEntry::with_options::<MountainCarContinuous>(
+        "MountainCarContinuous-v0",
+        "Drive a weak car out of a valley by swinging back first",
+    )
+    .with_time_limit(999)
+    .with_manual(Manual {
+        description: "A car stands at the bottom of a valley and must reach the flag on the right hill. Its engine is \
+            weaker than gravity on the slope, so it has to gain speed on the left hill first. Doing nothing costs \
+            nothing, which is what makes this task hard to explore. Option `goal_velocity`: least speed at the flag, \
+            in m per step."
+            .into(),
+        observation: vec![
+            Row::new("position", "m", MIN_POSITION_M, MAX_POSITION_M),
+            Row::new("velocity", "m/step", -MAX_SPEED_M, MAX_SPEED_M),
+        ],
+        action: vec![Row::new("force, in parts of the strongest", "1", -1.0, 1.0)],
+        reward: "-0.1 a² per step, and 100 on reaching the flag.".into(),
+        start: "Position uniform in [-0.6, -0.4) m, at rest.".into(),
+        end: "Terminated at position 0.45 m or more with at least the goal's velocity. Truncated after 999 steps."
+            .into(),
+        source: "Gymnasium 1.4.0, classic_control/continuous_mountain_car.py; the discrete task is A. Moore's (1990)."
+            .into(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_step_agrees_with_the_equations_on_paper() {
+        let mut state = MountainCarState {
+            position_m: -0.5,
+            velocity_m: 0.01,
+            double_precision: true,
+        };
+        let transition = MountainCarContinuous::default().step(&mut state, &[0.5], &mut NumpyRng::new(0));
+        // v = 0.01 + 0.0015·0.5 - 0.0025 cos(-1.5), x = -0.5 + v
+        assert!((state.velocity_m - 0.010_573_156_995_830_743).abs() < 1e-9);
+        assert!(
+            (state.position_m + 0.489_426_843_004_169_3).abs() < 3e-8,
+            "the state is rounded to float32"
+        );
+        assert_eq!((transition.reward, transition.terminated), (-0.025, false));
+    }
+
+    #[test]
+    fn the_left_wall_stops_the_car() {
+        let mut state = MountainCarState {
+            position_m: -1.19,
+            velocity_m: -0.07,
+            double_precision: true,
+        };
+        MountainCarContinuous::default().step(&mut state, &[-1.0], &mut NumpyRng::new(0));
+        assert_eq!((state.position_m, state.velocity_m), (f64::from(-1.2f32), 0.0));
+    }
+}

@@ -1,0 +1,187 @@
+//! The easy way to write a task: pure [`Dynamics`] in, an [`crate::Env`] out.
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{Env, EnvError, NumpyRng, Outcome, Space, snapshot};
+
+/// What one transition yields.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Transition {
+    /// Raw reward.
+    pub reward: f64,
+    /// The task itself ended. Time limits do not belong here: they are a wrapper.
+    pub terminated: bool,
+}
+
+/// A task as mathematics: a state, where it starts, how it moves, what is seen of it.
+///
+/// [`crate::Simulated`] turns any of these into an [`crate::Env`] and adds seeding, the order check and snapshots.
+/// The implementing type holds the task's parameters and nothing that changes.
+///
+/// ```
+/// use sac_envs::{Dynamics, NumpyRng, Space, Transition};
+///
+/// /// A point on a line that should come to rest at zero.
+/// #[derive(Default)]
+/// struct DoubleIntegrator;
+///
+/// impl Dynamics for DoubleIntegrator {
+///     type State = (f64, f64); // position in m, speed in m/s
+///     fn observation_space(&self) -> Space {
+///         Space::unbounded(2)
+///     }
+///     fn action_space(&self) -> Space {
+///         Space::boxed(1, -1.0, 1.0)
+///     }
+///     fn initial(&self, rng: &mut NumpyRng) -> Self::State {
+///         (rng.uniform(-1.0, 1.0), 0.0)
+///     }
+///     fn step(&self, state: &mut Self::State, action: &[f32], _rng: &mut NumpyRng) -> Transition {
+///         let dt_s = 0.1;
+///         state.1 += f64::from(action[0]) * dt_s;
+///         state.0 += state.1 * dt_s;
+///         Transition { reward: -state.0 * state.0, terminated: state.0.abs() > 5.0 }
+///     }
+///     fn observe(&self, state: &Self::State, obs: &mut [f32]) {
+///         obs.copy_from_slice(&[state.0 as f32, state.1 as f32]);
+///     }
+/// }
+/// ```
+pub trait Dynamics: Send {
+    /// Everything that changes within an episode.
+    type State: Clone + Send + Serialize + DeserializeOwned;
+
+    /// What [`Dynamics::observe`] writes.
+    fn observation_space(&self) -> Space;
+
+    /// What [`Dynamics::step`] takes.
+    fn action_space(&self) -> Space;
+
+    /// Draws a start state.
+    fn initial(&self, rng: &mut NumpyRng) -> Self::State;
+
+    /// Moves `state` by one control step. `action` has the length of the action space, in the task's own units.
+    fn step(&self, state: &mut Self::State, action: &[f32], rng: &mut NumpyRng) -> Transition;
+
+    /// Writes the observation of `state`; `obs` has the length of the observation space and every number of it must
+    /// be written.
+    fn observe(&self, state: &Self::State, obs: &mut [f32]);
+}
+
+/// [`Dynamics`] as an [`Env`]: owns the generator and the state, checks the order of calls, takes snapshots.
+///
+/// It sets no time limit and does not look for NaN; [`crate::TimeLimit`] and [`crate::Checked`] do, and
+/// [`crate::Registry`] puts all three together.
+pub struct Simulated<D: Dynamics> {
+    id: String,
+    dynamics: D,
+    observation_space: Space,
+    action_space: Space,
+    memory: Memory<D::State>,
+}
+
+/// All that changes; this is what a snapshot holds.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Memory<S> {
+    /// `None` until the first reset.
+    rng: Option<NumpyRng>,
+    episode: Episode<S>,
+}
+
+#[derive(serde::Serialize, serde::Deserialize)]
+enum Episode<S> {
+    NotBegun,
+    Running(S),
+    Ended(S),
+}
+
+impl<D: Dynamics> Simulated<D> {
+    /// The environment `id` with these dynamics. It needs a reset before the first step.
+    pub fn new(id: impl Into<String>, dynamics: D) -> Self {
+        Simulated {
+            id: id.into(),
+            observation_space: dynamics.observation_space(),
+            action_space: dynamics.action_space(),
+            dynamics,
+            memory: Memory {
+                rng: None,
+                episode: Episode::NotBegun,
+            },
+        }
+    }
+
+    /// The task's parameters.
+    pub fn dynamics(&self) -> &D {
+        &self.dynamics
+    }
+
+    /// The task's state, once there is one; for tests and drawings.
+    pub fn state(&self) -> Option<&D::State> {
+        match &self.memory.episode {
+            Episode::NotBegun => None,
+            Episode::Running(state) | Episode::Ended(state) => Some(state),
+        }
+    }
+}
+
+impl<D: Dynamics> Env for Simulated<D> {
+    fn describe(&self) -> String {
+        self.id.clone()
+    }
+
+    fn observation_space(&self) -> &Space {
+        &self.observation_space
+    }
+
+    fn action_space(&self) -> &Space {
+        &self.action_space
+    }
+
+    fn reset(&mut self, seed: Option<u64>, obs: &mut [f32]) -> Result<(), EnvError> {
+        self.observation_space.check_len(&self.id, "observation", obs.len())?;
+        if let Some(seed) = seed {
+            self.memory.rng = Some(NumpyRng::new(seed));
+        }
+        let rng = self.memory.rng.get_or_insert_with(|| NumpyRng::new(0));
+        let state = self.dynamics.initial(rng);
+        self.dynamics.observe(&state, obs);
+        self.memory.episode = Episode::Running(state);
+        Ok(())
+    }
+
+    fn step(&mut self, action: &[f32], obs: &mut [f32]) -> Result<Outcome, EnvError> {
+        self.action_space.check_len(&self.id, "action", action.len())?;
+        self.observation_space.check_len(&self.id, "observation", obs.len())?;
+        let reset_needed = |when| EnvError::ResetNeeded {
+            env: self.id.clone(),
+            when,
+        };
+        let (state, rng) = match (&mut self.memory.episode, &mut self.memory.rng) {
+            (Episode::Running(state), Some(rng)) => (state, rng),
+            (Episode::Ended(_), _) => return Err(reset_needed("after the episode ended")),
+            _ => return Err(reset_needed("before the first reset")),
+        };
+        let Transition { reward, terminated } = self.dynamics.step(state, action, rng);
+        self.dynamics.observe(state, obs);
+        if terminated {
+            let running = std::mem::replace(&mut self.memory.episode, Episode::NotBegun);
+            if let Episode::Running(state) = running {
+                self.memory.episode = Episode::Ended(state);
+            }
+        }
+        Ok(Outcome {
+            reward,
+            terminated,
+            truncated: false,
+        })
+    }
+
+    fn snapshot(&self) -> Result<Vec<u8>, EnvError> {
+        snapshot::encode(&self.id, &self.memory)
+    }
+
+    fn restore(&mut self, bytes: &[u8]) -> Result<(), EnvError> {
+        self.memory = snapshot::decode(&self.id, bytes)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,121 @@
+//! [`Manual`]: the manual page of a task, as data.
+
+use std::fmt::{self, Write};
+
+/// What one has to know of a task to read its numbers.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Manual {
+    /// What it is about, in a few sentences.
+    pub description: String,
+    /// One row per number of the observation, in order.
+    pub observation: Vec<Row>,
+    /// One row per number of the action, in order and in the task's own units.
+    pub action: Vec<Row>,
+    /// Formula and units.
+    pub reward: String,
+    /// Distribution of start states.
+    pub start: String,
+    /// When episodes end, and which way.
+    pub end: String,
+    /// Where the task comes from.
+    pub source: String,
+}
+
+/// One number of an observation or action.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Row {
+    /// What it is.
+    pub name: String,
+    /// `rad/s`, or `1` for a bare number.
+    pub unit: String,
+    /// Least value; may be −∞.
+    pub low: f64,
+    /// Greatest value; may be +∞.
+    pub high: f64,
+}
+
+impl Row {
+    /// A row.
+    pub fn new(name: impl Into<String>, unit: impl Into<String>, low: f64, high: f64) -> Self {
+        Row {
+            name: name.into(),
+            unit: unit.into(),
+            low,
+            high,
+        }
+    }
+}
+
+impl fmt::Display for Manual {
+    /// Markdown; parts without text are left out.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut parts = Vec::new();
+        let text = |title: &str, text: &str| (!text.is_empty()).then(|| format!("## {title}\n\n{text}\n"));
+        if !self.description.is_empty() {
+            parts.push(format!("{}\n", self.description));
+        }
+        parts.extend(table("Observation", &self.observation)?);
+        parts.extend(table("Action", &self.action)?);
+        parts.extend(text("Reward", &self.reward));
+        parts.extend(text("Start", &self.start));
+        parts.extend(text("End", &self.end));
+        parts.extend(text("Source", &self.source));
+        f.write_str(&parts.join("\n"))
+    }
+}
+
+fn table(title: &str, rows: &[Row]) -> Result<Option<String>, fmt::Error> {
+    if rows.is_empty() {
+        return Ok(None);
+    }
+    let cells = |i: usize, row: &Row| {
+        [
+            i.to_string(),
+            row.name.clone(),
+            row.unit.clone(),
+            row.low.to_string(),
+            row.high.to_string(),
+        ]
+    };
+    let header = ["", "what", "unit", "low", "high"].map(str::to_string);
+    let lines: Vec<[String; 5]> = std::iter::once(header)
+        .chain(rows.iter().enumerate().map(|(i, row)| cells(i, row)))
+        .collect();
+    let width: Vec<usize> = (0..5)
+        .map(|column| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0))
+        .collect();
+    let mut out = format!("## {title}\n\n");
+    for (i, line) in lines.iter().enumerate() {
+        for (cell, width) in line.iter().zip(&width) {
+            write!(out, "| {cell:<width$} ")?;
+        }
+        out.push_str("|\n");
+        if i == 0 {
+            for width in &width {
+                write!(out, "|{:-<1$}", "", width + 2)?;
+            }
+            out.push_str("|\n");
+        }
+    }
+    Ok(Some(out))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_manual_prints_as_markdown_without_its_empty_parts() {
+        let manual = Manual {
+            observation: vec![Row::new("angle", "rad", -1.0, f64::INFINITY)],
+            reward: "zero".to_string(),
+            ..Manual::default()
+        };
+        let expected = "## Observation\n\n\
+            |   | what  | unit | low | high |\n\
+            |---|-------|------|-----|------|\n\
+            | 0 | angle | rad  | -1  | inf  |\n\n\
+            ## Reward\n\nzero\n";
+        assert_eq!(manual.to_string(), expected);
+    }
+}

@@ -1,0 +1,139 @@
+//! P4, P6, P8, P9: one step whose reward depends on the action alone, r(a).
+//!
+//! * `ProbeTarget-v0` (P4): r = -(a - 0.3)². With α = 0 the policy's mode must reach 0.3.
+//! * `ProbeTorque-v0` (P9): the same in newton-metres, u in [-2, 2]: r = -(u/2 - 0.3)². The normalised mode must reach
+//!   0.3 again, which is 0.6 N m.
+//! * `ProbeQuadratic-v0` (P6): r = -k a². A policy N(0, σ²) near zero, where tanh is nearly linear, is worth
+//!   -k σ² + α ln σ + const; the derivative -2kσ + α/σ vanishes at σ = √(α / 2k). With k = 10, α = 0.2: σ = 0.1.
+//! * `ProbeFlat-v0` (P8): r = 0. Only the entropy counts. With a learned α its bound, entropy ≥ target, is slack for any
+//!   target below ln 2: nothing pulls the policy away from the uniform one, so the entropy must come out as ln 2 per
+//!   coordinate and α must fall towards 0. The bound is met with equality only where a reward pulls, as in
+//!   `ProbeQuadratic-v0`: there ½ ln(2πe σ²) = target fixes σ, and α = 2kσ² follows from P6.
+
+use serde::{Deserialize, Serialize};
+
+use super::{constant_observation, unit_action};
+use crate::manual::Row;
+use crate::{Dynamics, EnvEntry, Manual, NumpyRng, Space, Transition};
+
+/// P4: -(a - 0.3)².
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Target;
+
+/// P9: -(u/2 - 0.3)², u in N m.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Torque;
+
+/// P6: -k a².
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Quadratic {
+    /// Curvature.
+    pub k: f64,
+}
+
+impl Default for Quadratic {
+    fn default() -> Self {
+        Quadratic { k: 10.0 }
+    }
+}
+
+/// P8: 0.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Flat;
+
+/// Where the reward of [`Target`] and [`Torque`] peaks, normalised.
+const BEST_ACTION: f64 = 0.3;
+const MAX_TORQUE_NM: f32 = 2.0;
+
+/// Implements [`Dynamics`] for a one-step task from its action space and reward.
+macro_rules! bandit {
+    ($task:ty, $action_space:expr, $reward:expr) => {
+        impl Dynamics for $task {
+            type State = ();
+
+            fn observation_space(&self) -> Space {
+                constant_observation()
+            }
+
+            fn action_space(&self) -> Space {
+                $action_space
+            }
+
+            fn initial(&self, _rng: &mut NumpyRng) {}
+
+            fn step(&self, (): &mut (), action: &[f32], _rng: &mut NumpyRng) -> Transition {
+                let reward: fn(&Self, f64) -> f64 = $reward;
+                Transition {
+                    reward: reward(self, f64::from(action[0])),
+                    terminated: true,
+                }
+            }
+
+            fn observe(&self, (): &(), obs: &mut [f32]) {
+                obs[0] = 1.0;
+            }
+        }
+    };
+}
+
+bandit!(Target, unit_action(), |_, action| -(action - BEST_ACTION).powi(2));
+bandit!(
+    Torque,
+    Space::boxed(1, -MAX_TORQUE_NM, MAX_TORQUE_NM),
+    |_, torque_nm| { -(torque_nm / f64::from(MAX_TORQUE_NM) - BEST_ACTION).powi(2) }
+);
+bandit!(Quadratic, unit_action(), |task, action| -task.k * action.powi(2));
+bandit!(Flat, unit_action(), |_, _| 0.0);
+
+pub(super) fn entries() -> Vec<EnvEntry> {
+    let manual = |description: &str, action: Row, reward: &str| Manual {
+        description: description.into(),
+        observation: vec![Row::new("constant", "1", 1.0, 1.0)],
+        action: vec![action],
+        reward: reward.into(),
+        end: "Terminated after one step.".into(),
+        ..Manual::default()
+    };
+    let action = || Row::new("action", "1", -1.0, 1.0);
+    vec![
+        EnvEntry::new(
+            "ProbeTarget-v0",
+            "P4: one step, reward -(a - 0.3)²; mode = 0.3",
+            || Target,
+        )
+        .with_manual(manual(
+            "One step with the best action at 0.3. With α = 0 the policy's mode must come out there.",
+            action(),
+            "-(a - 0.3)².",
+        )),
+        EnvEntry::with_options::<Quadratic>("ProbeQuadratic-v0", "P6: one step, reward -k a²; std = √(α / 2k)")
+            .with_manual(manual(
+                "One step with the best action at 0. With a fixed α the policy's standard deviation must come out as \
+                 √(α / 2k), which is 0.1 for α = 0.2 and k = 10. Option `k`: curvature.",
+                action(),
+                "-k a².",
+            )),
+        EnvEntry::new(
+            "ProbeFlat-v0",
+            "P8: one step, reward 0; entropy = ln 2, learned α → 0",
+            || Flat,
+        )
+        .with_manual(manual(
+            "One step without reward. With a learned α the policy's entropy must come out at its target.",
+            action(),
+            "0.",
+        )),
+        EnvEntry::new(
+            "ProbeTorque-v0",
+            "P9: P4 in N m, actions in [-2, 2]; normalised mode = 0.3",
+            || Torque,
+        )
+        .with_manual(manual(
+            "ProbeTarget-v0 with actions in newton-metres: the best is 0.6 N m, 0.3 when normalised. The policy must \
+                 come out as it does there.",
+            Row::new("torque", "N m", -2.0, 2.0),
+            "-(u / 2 - 0.3)².",
+        )),
+    ]
+}

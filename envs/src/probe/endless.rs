@@ -1,0 +1,109 @@
+//! P5, `ProbeEndless-v0` and `ProbeEnding-v0`: reward 1 for ever, and reward 1 for five steps.
+//!
+//! Both show the same constant and run for five steps; they differ only in how the episode ends.
+//!
+//! * Endless is *truncated* (by its time limit): the future goes on, Q = 1 + γ Q, so Q = 1/(1 − γ); 100 for γ = 0.99.
+//! * Ending is *terminated*. Since the observation hides the clock, one Q stands for all five steps, of which one in
+//!   five has no future: Q = 1 + 0.8 γ Q, so Q = 1/(1 − 0.8 γ); 4.81 for γ = 0.99.
+
+use super::{constant_observation, unit_action};
+use crate::manual::Row;
+use crate::{Dynamics, EnvEntry, Manual, NumpyRng, Space, Transition};
+
+/// Steps per episode, of both.
+const STEPS: u64 = 5;
+
+/// Never terminates.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Endless;
+
+/// Terminates at the fifth step.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Ending;
+
+impl Dynamics for Endless {
+    type State = ();
+
+    fn observation_space(&self) -> Space {
+        constant_observation()
+    }
+
+    fn action_space(&self) -> Space {
+        unit_action()
+    }
+
+    fn initial(&self, _rng: &mut NumpyRng) {}
+
+    fn step(&self, (): &mut (), _action: &[f32], _rng: &mut NumpyRng) -> Transition {
+        Transition {
+            reward: 1.0,
+            terminated: false,
+        }
+    }
+
+    fn observe(&self, (): &(), obs: &mut [f32]) {
+        obs[0] = 1.0;
+    }
+}
+
+impl Dynamics for Ending {
+    /// Steps taken.
+    type State = u64;
+
+    fn observation_space(&self) -> Space {
+        constant_observation()
+    }
+
+    fn action_space(&self) -> Space {
+        unit_action()
+    }
+
+    fn initial(&self, _rng: &mut NumpyRng) -> u64 {
+        0
+    }
+
+    fn step(&self, steps: &mut u64, _action: &[f32], _rng: &mut NumpyRng) -> Transition {
+        *steps += 1;
+        Transition {
+            reward: 1.0,
+            terminated: *steps == STEPS,
+        }
+    }
+
+    fn observe(&self, _steps: &u64, obs: &mut [f32]) {
+        obs[0] = 1.0;
+    }
+}
+
+pub(super) fn entries() -> Vec<EnvEntry> {
+    let manual = |description: &str, end: String| Manual {
+        description: description.into(),
+        observation: vec![Row::new("constant", "1", 1.0, 1.0)],
+        action: vec![Row::new("without effect", "1", -1.0, 1.0)],
+        reward: "1.".into(),
+        end,
+        ..Manual::default()
+    };
+    vec![
+        EnvEntry::new(
+            "ProbeEndless-v0",
+            "P5: reward 1 for ever, truncated at 5; Q = 1/(1 - γ)",
+            || Endless,
+        )
+        .with_time_limit(STEPS)
+        .with_manual(manual(
+            "Reward 1 at every step, for ever; only the time limit ends an episode. Q must come out as 1/(1 - γ).",
+            format!("Truncated after {STEPS} steps. Never terminated."),
+        )),
+        EnvEntry::new(
+            "ProbeEnding-v0",
+            "P5: reward 1, terminated at 5; Q = 1/(1 - 0.8 γ)",
+            || Ending,
+        )
+        .with_manual(manual(
+            "Reward 1 at every step, and a real end that the observation does not show. Q must come out as \
+                 1/(1 - 0.8 γ), the fixed point when one transition in five has no future.",
+            format!("Terminated after {STEPS} steps."),
+        )),
+    ]
+}

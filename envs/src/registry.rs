@@ -1,0 +1,392 @@
+//! [`Registry`]: from an id and options to an environment.
+
+use std::sync::Arc;
+
+use serde::{Serialize, de::DeserializeOwned};
+use std::num::NonZero;
+
+use crate::{
+    Checked, Dynamics, Env, EnvError, Manual, RescaleAction, Serial, Simulated, Threaded, TimeLimit, VecEnv, classic,
+    probe,
+};
+
+type Make = dyn Fn(&toml::Table) -> Result<Box<dyn Env>, EnvError> + Send + Sync;
+
+/// One kind of environment: what `sac envs` shows of it, and how to make one.
+///
+/// A task of your own needs its dynamics and one line:
+///
+/// ```
+/// # use sac_envs::{Dynamics, EnvEntry, NumpyRng, Registry, Space, Transition};
+/// # #[derive(Default)]
+/// # struct Drift;
+/// # impl Dynamics for Drift {
+/// #     type State = f32;
+/// #     fn observation_space(&self) -> Space { Space::unbounded(1) }
+/// #     fn action_space(&self) -> Space { Space::boxed(1, -3.0, 3.0) }
+/// #     fn initial(&self, _: &mut NumpyRng) -> f32 { 0.0 }
+/// #     fn step(&self, state: &mut f32, action: &[f32], _: &mut NumpyRng) -> Transition {
+/// #         *state += action[0];
+/// #         Transition { reward: -f64::from(state.abs()), terminated: false }
+/// #     }
+/// #     fn observe(&self, state: &f32, obs: &mut [f32]) { obs[0] = *state; }
+/// # }
+/// let mut registry = Registry::builtin();
+/// registry.register(EnvEntry::new("Drift-v0", "A point that drifts", || Drift).with_time_limit(50));
+/// let env = registry.make_normalised("Drift-v0", &toml::Table::new())?;
+/// assert_eq!(env.describe(), "RescaleAction > TimeLimit(50) > Checked > Drift-v0");
+/// # Ok::<(), sac_envs::EnvError>(())
+/// ```
+#[derive(Clone)]
+pub struct EnvEntry {
+    /// Name and version, such as `Pendulum-v1`.
+    pub id: String,
+    /// One line.
+    pub summary: String,
+    /// Where it belongs: `classic`, `probe`, or `custom` unless said otherwise.
+    pub family: String,
+    /// Control steps after which an episode is truncated.
+    pub time_limit: Option<NonZero<u64>>,
+    /// The manual page.
+    pub manual: Manual,
+    /// Every option with its default.
+    pub options: toml::Table,
+    make: Arc<Make>,
+}
+
+impl EnvEntry {
+    /// A task without options.
+    pub fn new<D: Dynamics + 'static>(
+        id: impl Into<String>,
+        summary: impl Into<String>,
+        dynamics: impl Fn() -> D + Send + Sync + 'static,
+    ) -> Self {
+        let id = id.into();
+        let name = id.clone();
+        EnvEntry::from_env(id, summary, move || Box::new(Simulated::new(name.clone(), dynamics())))
+    }
+
+    /// A task whose options are the serde fields of its dynamics, with the values of `D::default()` unless given.
+    ///
+    /// # Panics
+    /// When `D` does not serialise to a table of options: that is a mistake in `D`, and shows in its first test.
+    pub fn with_options<D>(id: impl Into<String>, summary: impl Into<String>) -> Self
+    where
+        D: Dynamics + Default + Serialize + DeserializeOwned + 'static,
+    {
+        let id = id.into();
+        let defaults = toml::Table::try_from(D::default()).expect("the options of an environment are a table");
+        let (name, all) = (id.clone(), defaults.clone());
+        let make = move |options: &toml::Table| -> Result<Box<dyn Env>, EnvError> {
+            let dynamics: D = apply_options(&name, &all, options)?;
+            Ok(Box::new(Simulated::new(name.clone(), dynamics)))
+        };
+        EnvEntry {
+            options: defaults,
+            make: Arc::new(make),
+            ..EnvEntry::described(id, summary)
+        }
+    }
+
+    /// A hand-written [`Env`] without options. Its `describe()` should be the id.
+    pub fn from_env(
+        id: impl Into<String>,
+        summary: impl Into<String>,
+        make: impl Fn() -> Box<dyn Env> + Send + Sync + 'static,
+    ) -> Self {
+        let id = id.into();
+        let name = id.clone();
+        let make = move |options: &toml::Table| match options.keys().next() {
+            None => Ok(make()),
+            Some(key) => Err(unknown_option(&name, key, &toml::Table::new())),
+        };
+        EnvEntry {
+            make: Arc::new(make),
+            ..EnvEntry::described(id, summary)
+        }
+    }
+
+    fn described(id: String, summary: impl Into<String>) -> Self {
+        EnvEntry {
+            id,
+            summary: summary.into(),
+            family: "custom".to_string(),
+            time_limit: None,
+            manual: Manual::default(),
+            options: toml::Table::new(),
+            make: Arc::new(|_| unreachable!("every constructor replaces this")),
+        }
+    }
+
+    /// Truncates episodes after `steps` control steps.
+    ///
+    /// # Panics
+    /// For zero, which leaves no episode.
+    #[must_use]
+    pub fn with_time_limit(mut self, steps: u64) -> Self {
+        self.time_limit = Some(NonZero::new(steps).expect("a time limit is at least one step"));
+        self
+    }
+
+    /// Adds the manual page.
+    #[must_use]
+    pub fn with_manual(mut self, manual: Manual) -> Self {
+        self.manual = manual;
+        self
+    }
+
+    /// Puts the entry into a family.
+    #[must_use]
+    pub fn with_family(mut self, family: impl Into<String>) -> Self {
+        self.family = family.into();
+        self
+    }
+
+    /// The environment in the task's own units: `TimeLimit > Checked > task`.
+    ///
+    /// # Errors
+    /// [`EnvError::Option`] for an option that it does not have, or a value that it does not take.
+    pub fn make(&self, options: &toml::Table) -> Result<Box<dyn Env>, EnvError> {
+        let checked = Checked::new((self.make)(options)?);
+        Ok(match self.time_limit {
+            Some(limit) => Box::new(TimeLimit::new(checked, limit)),
+            None => Box::new(checked),
+        })
+    }
+}
+
+/// Reads `D` from the defaults with `given` laid over them.
+fn apply_options<D: DeserializeOwned>(id: &str, defaults: &toml::Table, given: &toml::Table) -> Result<D, EnvError> {
+    let read = |table: &toml::Table, key: &str| {
+        D::deserialize(table.clone()).map_err(|e| EnvError::Option {
+            env: id.to_string(),
+            option: key.to_string(),
+            problem: e.message().trim_end().to_string(),
+        })
+    };
+    // One key after the other, so that an error belongs to a key.
+    let mut table = defaults.clone();
+    let mut last_key = "";
+    for (key, value) in given {
+        if !defaults.contains_key(key) {
+            return Err(unknown_option(id, key, defaults));
+        }
+        table.insert(key.clone(), value.clone());
+        read(&table, key)?;
+        last_key = key;
+    }
+    read(&table, last_key)
+}
+
+fn unknown_option(id: &str, key: &str, defaults: &toml::Table) -> EnvError {
+    let problem = if defaults.is_empty() {
+        "there is no such option; this environment has none".to_string()
+    } else {
+        let hint = nearest(key, defaults.keys())
+            .map(|near| format!("; did you mean `{near}`?"))
+            .unwrap_or_default();
+        let keys: Vec<&str> = defaults.keys().map(String::as_str).collect();
+        format!("there is no such option; there is {}{hint}", keys.join(", "))
+    };
+    EnvError::Option {
+        env: id.to_string(),
+        option: key.to_string(),
+        problem,
+    }
+}
+
+/// The kinds of environments there are. A plain value: a program makes one and adds its own tasks to it.
+#[derive(Clone, Default)]
+pub struct Registry {
+    entries: Vec<EnvEntry>,
+}
+
+impl Registry {
+    /// Nothing registered.
+    pub fn empty() -> Self {
+        Registry::default()
+    }
+
+    /// Everything this crate brings: the classic control tasks, then the probes.
+    pub fn builtin() -> Self {
+        Registry {
+            entries: classic::entries().into_iter().chain(probe::entries()).collect(),
+        }
+    }
+
+    /// Adds an entry at the end. An entry of the same id is replaced in its place and returned.
+    pub fn register(&mut self, entry: EnvEntry) -> Option<EnvEntry> {
+        match self.entries.iter_mut().find(|known| known.id == entry.id) {
+            Some(known) => Some(std::mem::replace(known, entry)),
+            None => {
+                self.entries.push(entry);
+                None
+            }
+        }
+    }
+
+    /// All entries, in the order of registration.
+    pub fn entries(&self) -> &[EnvEntry] {
+        &self.entries
+    }
+
+    /// All ids, in the order of registration.
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        self.entries.iter().map(|entry| entry.id.as_str())
+    }
+
+    /// The entry of an id.
+    ///
+    /// # Errors
+    /// [`EnvError::UnknownId`], with the nearest id: other capitals, another version, or a few other letters.
+    pub fn get(&self, id: &str) -> Result<&EnvEntry, EnvError> {
+        self.entries
+            .iter()
+            .find(|entry| entry.id == id)
+            .ok_or_else(|| EnvError::UnknownId {
+                id: id.to_string(),
+                suggestion: self.suggest(id),
+            })
+    }
+
+    /// See [`EnvEntry::make`].
+    ///
+    /// # Errors
+    /// [`EnvError::UnknownId`] or [`EnvError::Option`].
+    pub fn make(&self, id: &str, options: &toml::Table) -> Result<Box<dyn Env>, EnvError> {
+        self.get(id)?.make(options)
+    }
+
+    /// The environment for agents, whose actions lie in [-1, 1]: `RescaleAction > TimeLimit > Checked > task`.
+    ///
+    /// # Errors
+    /// As [`Registry::make`], and [`EnvError::Unsupported`] for actions without bounds.
+    pub fn make_normalised(&self, id: &str, options: &toml::Table) -> Result<Box<dyn Env>, EnvError> {
+        Ok(Box::new(RescaleAction::new(self.make(id, options)?)?))
+    }
+
+    /// `num_envs` normalised environments, on the caller's thread or, from two `threads` on, on that many others.
+    ///
+    /// # Errors
+    /// As [`Registry::make_normalised`], and [`EnvError::Unsupported`] for no environments at all.
+    pub fn make_vec(
+        &self,
+        id: &str,
+        options: &toml::Table,
+        num_envs: usize,
+        threads: usize,
+    ) -> Result<Box<dyn VecEnv>, EnvError> {
+        let envs = (0..num_envs)
+            .map(|_| self.make_normalised(id, options))
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(if threads > 1 {
+            Box::new(Threaded::new(envs, threads)?)
+        } else {
+            Box::new(Serial::new(envs)?)
+        })
+    }
+
+    fn suggest(&self, id: &str) -> Option<String> {
+        let wanted = id.to_lowercase();
+        let stem = |id: &str| {
+            id.to_lowercase()
+                .rsplit_once("-v")
+                .map_or(id.to_lowercase(), |(stem, _)| stem.to_string())
+        };
+        let same = |key: &dyn Fn(&str) -> String, wanted: &str| {
+            self.entries
+                .iter()
+                .rev()
+                .find(|entry| key(&entry.id) == wanted)
+                .map(|entry| entry.id.clone())
+        };
+        same(&|id| id.to_lowercase(), &wanted)
+            .or_else(|| same(&stem, &stem(id)))
+            .or_else(|| nearest(id, self.entries.iter().map(|entry| &entry.id)).cloned())
+    }
+}
+
+/// The name with the fewest edits, if they are few for its length.
+fn nearest<'a>(wanted: &str, names: impl Iterator<Item = &'a String>) -> Option<&'a String> {
+    let edits = |name: &String| strsim::damerau_levenshtein(&name.to_lowercase(), &wanted.to_lowercase());
+    let few = |name: &String| (wanted.chars().count().max(name.chars().count()) / 3).max(1);
+    names
+        .filter(|name| edits(name) <= few(name))
+        .min_by_key(|name| edits(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(text: &str) -> toml::Table {
+        text.parse().expect("the test's TOML is valid")
+    }
+
+    fn message<T>(result: Result<T, EnvError>) -> String {
+        result.err().expect("refused").to_string()
+    }
+
+    #[test]
+    fn an_unknown_id_is_answered_with_the_nearest() {
+        let registry = Registry::builtin();
+        for (asked, meant) in [
+            ("pendulum-v1", "Pendulum-v1"),
+            ("Pendulum-v0", "Pendulum-v1"),
+            ("Pendulum", "Pendulum-v1"),
+            ("Pendelum-v1", "Pendulum-v1"),
+            ("MountainCarContinous-v0", "MountainCarContinuous-v0"),
+            ("ProbeSign", "ProbeSign-v0"),
+        ] {
+            assert!(
+                message(registry.get(asked)).ends_with(&format!("did you mean `{meant}`?")),
+                "{asked}"
+            );
+        }
+        assert_eq!(message(registry.get("Chess-v9")), "unknown environment `Chess-v9`");
+    }
+
+    #[test]
+    fn a_wrong_option_is_named_with_what_there_is() {
+        let registry = Registry::builtin();
+        let refused = |id: &str, options: &str| message(registry.make(id, &table(options)));
+        assert_eq!(
+            refused("Pendulum-v1", "G = 9.81"),
+            "Pendulum-v1: option `G`: there is no such option; there is g; did you mean `g`?"
+        );
+        assert!(refused("Pendulum-v1", "g = 'strong'").starts_with("Pendulum-v1: option `g`: invalid type: string"));
+        assert!(refused("ProbeFlat-v0", "k = 1").ends_with("this environment has none"));
+        assert!(
+            registry.make("Pendulum-v1", &table("g = 10")).is_ok(),
+            "a whole number is a number"
+        );
+    }
+
+    #[test]
+    fn the_stack_is_printed_outermost_first() {
+        let registry = Registry::builtin();
+        let none = toml::Table::new();
+        let describe = |id| registry.make_normalised(id, &none).expect("registered").describe();
+        assert_eq!(
+            describe("Pendulum-v1"),
+            "RescaleAction > TimeLimit(200) > Checked > Pendulum-v1"
+        );
+        assert_eq!(
+            describe("ProbeConstant-v0"),
+            "RescaleAction > Checked > ProbeConstant-v0"
+        );
+    }
+
+    #[test]
+    fn registering_an_id_again_replaces_it_in_its_place() {
+        let mut registry = Registry::builtin();
+        let before: Vec<String> = registry.ids().map(str::to_string).collect();
+        let other = EnvEntry::new("Pendulum-v1", "mine", classic::Pendulum::default);
+        assert_eq!(
+            registry.register(other).map(|old| old.family),
+            Some("classic".to_string())
+        );
+        assert_eq!(registry.ids().collect::<Vec<_>>(), before);
+        assert_eq!(registry.get("Pendulum-v1").expect("still there").summary, "mine");
+    }
+}

@@ -1,0 +1,270 @@
+//! What observations and actions look like: [`Space`].
+
+use rand::{Rng, RngExt};
+
+use crate::{EnvError, NumpyRng};
+
+/// How the numbers of a box are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum Dtype {
+    /// Real numbers.
+    F32,
+    /// Whole numbers from 0 to 255: pixels. They travel as `f32` and are stored as bytes.
+    U8,
+}
+
+/// The set that observations or actions belong to.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Space {
+    /// A product of intervals, in row-major order.
+    Box {
+        /// Extent per axis; the product is the number of coordinates.
+        shape: Vec<usize>,
+        /// Lower bound per coordinate; may be −∞.
+        low: Vec<f32>,
+        /// Upper bound per coordinate; may be +∞.
+        high: Vec<f32>,
+        /// Storage type.
+        dtype: Dtype,
+    },
+    /// The whole numbers `0..n`.
+    Discrete {
+        /// How many.
+        n: usize,
+    },
+    /// A tuple of whole numbers, the i-th in `0..n[i]`.
+    MultiDiscrete {
+        /// How many per position.
+        n: Vec<usize>,
+    },
+}
+
+impl Space {
+    /// A vector with the same bounds in every coordinate.
+    pub fn boxed(len: usize, low: f32, high: f32) -> Self {
+        Space::vector(vec![low; len], vec![high; len])
+    }
+
+    /// A vector with bounds per coordinate. `low` and `high` have one length.
+    pub fn vector(low: Vec<f32>, high: Vec<f32>) -> Self {
+        assert_eq!(low.len(), high.len(), "bounds of a box come in pairs");
+        Space::Box {
+            shape: vec![low.len()],
+            low,
+            high,
+            dtype: Dtype::F32,
+        }
+    }
+
+    /// A vector without bounds.
+    pub fn unbounded(len: usize) -> Self {
+        Space::boxed(len, f32::NEG_INFINITY, f32::INFINITY)
+    }
+
+    /// Extent per axis. A discrete space is one number.
+    pub fn shape(&self) -> Vec<usize> {
+        match self {
+            Space::Box { shape, .. } => shape.clone(),
+            Space::Discrete { .. } => vec![1],
+            Space::MultiDiscrete { n } => vec![n.len()],
+        }
+    }
+
+    /// How many numbers one element takes in a buffer.
+    #[allow(clippy::len_without_is_empty)]
+    pub fn len(&self) -> usize {
+        match self {
+            Space::Box { low, .. } => low.len(),
+            Space::Discrete { .. } => 1,
+            Space::MultiDiscrete { n } => n.len(),
+        }
+    }
+
+    /// Whether `element` belongs to the space. NaN never does.
+    pub fn contains(&self, element: &[f32]) -> bool {
+        let index_below = |value: f32, n: usize| value >= 0.0 && value.fract() == 0.0 && (value as usize) < n;
+        element.len() == self.len()
+            && match self {
+                Space::Box { low, high, dtype, .. } => element
+                    .iter()
+                    .zip(low.iter().zip(high))
+                    .all(|(x, (low, high))| x >= low && x <= high && (*dtype == Dtype::F32 || x.fract() == 0.0)),
+                Space::Discrete { n } => index_below(element[0], *n),
+                Space::MultiDiscrete { n } => element.iter().zip(n).all(|(x, n)| index_below(*x, *n)),
+            }
+    }
+
+    /// Whether every coordinate has two finite bounds, so that an action can be normalised to [-1, 1].
+    pub fn is_bounded(&self) -> bool {
+        match self {
+            Space::Box { low, high, .. } => low.iter().chain(high).all(|bound| bound.is_finite()),
+            Space::Discrete { .. } | Space::MultiDiscrete { .. } => true,
+        }
+    }
+
+    /// Draws an element into `out`: uniformly between finite bounds, exponentially from a single finite bound, from a
+    /// standard normal without bounds (Gymnasium's rule for boxes, but with draws of its own and any generator).
+    ///
+    /// # Panics
+    /// When `out` does not have the length of the space, or the space is empty.
+    pub fn sample(&self, rng: &mut impl Rng, out: &mut [f32]) {
+        assert_eq!(out.len(), self.len(), "the buffer has the length of the space");
+        match self {
+            Space::Box { low, high, dtype, .. } => {
+                for (x, (low, high)) in out.iter_mut().zip(low.iter().zip(high)) {
+                    *x = match dtype {
+                        Dtype::U8 => rng.random_range(*low as u16..=*high as u16) as f32,
+                        Dtype::F32 => sample_coordinate(rng, f64::from(*low), f64::from(*high)) as f32,
+                    };
+                }
+            }
+            Space::Discrete { n } => out[0] = rng.random_range(0..*n) as f32,
+            Space::MultiDiscrete { n } => {
+                for (x, n) in out.iter_mut().zip(n) {
+                    *x = rng.random_range(0..*n) as f32;
+                }
+            }
+        }
+    }
+
+    /// Draws into `out` what Gymnasium's `space.seed(s); space.sample()` draws, where `NumpyRng::new(s)` made `rng`.
+    ///
+    /// The rule for boxes: coordinates are taken by the kind of their interval, first those without bounds (standard
+    /// normal), then those with a lower bound (exponential above it), then those with an upper bound (exponential
+    /// below it), then those with both (uniform).
+    ///
+    /// # Panics
+    /// When `out` does not have the length of the space.
+    pub fn gymnasium_sample(&self, rng: &mut NumpyRng, out: &mut [f32]) {
+        assert_eq!(out.len(), self.len(), "the buffer has the length of the space");
+        match self {
+            Space::Box { low, high, dtype, .. } => {
+                for kind in [(false, false), (true, false), (false, true), (true, true)] {
+                    for (x, (low, high)) in out.iter_mut().zip(low.iter().zip(high)) {
+                        if (low.is_finite(), high.is_finite()) != kind {
+                            continue;
+                        }
+                        let (low, high) = (f64::from(*low), f64::from(*high));
+                        let draw = match (kind, dtype) {
+                            ((false, false), _) => rng.standard_normal(),
+                            ((true, false), _) => rng.standard_exponential() + low,
+                            ((false, true), _) => -rng.standard_exponential() + high,
+                            ((true, true), Dtype::F32) => rng.uniform(low, high),
+                            ((true, true), Dtype::U8) => rng.uniform(low, high + 1.0).floor(),
+                        };
+                        *x = draw as f32;
+                    }
+                }
+            }
+            Space::Discrete { n } => out[0] = rng.integers(*n as u64) as f32,
+            Space::MultiDiscrete { n } => {
+                for (x, n) in out.iter_mut().zip(n) {
+                    *x = (rng.random() * *n as f64).floor() as f32;
+                }
+            }
+        }
+    }
+
+    /// What is wrong with this space as a description, if anything: bounds that do not match the shape or cross, an
+    /// empty discrete space, bytes outside 0 to 255.
+    pub fn flaw(&self) -> Option<String> {
+        match self {
+            Space::Box {
+                shape,
+                low,
+                high,
+                dtype,
+            } => {
+                let len: usize = shape.iter().product();
+                if low.len() != len || high.len() != len {
+                    return Some(format!(
+                        "shape {shape:?} has {len} coordinates, but there are {} lower and {} upper bounds",
+                        low.len(),
+                        high.len()
+                    ));
+                }
+                if len == 0 {
+                    return Some(format!("shape {shape:?} has no coordinates"));
+                }
+                low.iter().zip(high).enumerate().find_map(|(i, (low, high))| {
+                    if low.is_nan() || high.is_nan() || low > high {
+                        Some(format!(
+                            "coordinate {i} lies between {low} and {high}, which nothing does"
+                        ))
+                    } else if *dtype == Dtype::U8 && !(*low >= 0.0 && *high <= 255.0) {
+                        Some(format!("coordinate {i} is a byte between {low} and {high}"))
+                    } else {
+                        None
+                    }
+                })
+            }
+            Space::Discrete { n: 0 } => Some("it has no element".to_string()),
+            Space::Discrete { .. } => None,
+            Space::MultiDiscrete { n } if n.is_empty() || n.contains(&0) => {
+                Some(format!("{n:?} leaves a position without an element"))
+            }
+            Space::MultiDiscrete { .. } => None,
+        }
+    }
+
+    /// An error when a buffer for this space has the wrong length. `what` names the buffer.
+    ///
+    /// # Errors
+    /// [`EnvError::WrongLength`].
+    pub fn check_len(&self, env: &str, what: &'static str, found: usize) -> Result<(), EnvError> {
+        if found == self.len() {
+            Ok(())
+        } else {
+            Err(EnvError::WrongLength {
+                env: env.to_string(),
+                what,
+                expected: self.len(),
+                found,
+            })
+        }
+    }
+}
+
+fn sample_coordinate(rng: &mut impl Rng, low: f64, high: f64) -> f64 {
+    let uniform: f64 = rng.random();
+    match (low.is_finite(), high.is_finite()) {
+        (true, true) => low + (high - low) * uniform,
+        (true, false) => low - (1.0 - uniform).ln(),
+        (false, true) => high + (1.0 - uniform).ln(),
+        // Box-Muller: one draw is all that a sample of an unbounded box needs.
+        (false, false) => {
+            let angle: f64 = rng.random();
+            (-2.0 * (1.0 - uniform).ln()).sqrt() * (std::f64::consts::TAU * angle).cos()
+        }
+    }
+}
+
+impl std::fmt::Display for Space {
+    /// `Box[3]`, `Box[84, 84, 3] u8`, `Discrete(2)`, with common bounds shown: `Box[1] in [-2, 2]`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Space::Box {
+                shape,
+                low,
+                high,
+                dtype,
+            } => {
+                write!(f, "Box{shape:?}")?;
+                if *dtype == Dtype::U8 {
+                    return write!(f, " u8");
+                }
+                let same = |bounds: &[f32]| bounds.windows(2).all(|pair| pair[0] == pair[1]);
+                match (low.first(), high.first()) {
+                    (Some(low_0), Some(high_0))
+                        if same(low) && same(high) && (low_0.is_finite() || high_0.is_finite()) =>
+                    {
+                        write!(f, " in [{low_0}, {high_0}]")
+                    }
+                    _ => Ok(()),
+                }
+            }
+            Space::Discrete { n } => write!(f, "Discrete({n})"),
+            Space::MultiDiscrete { n } => write!(f, "MultiDiscrete({n:?})"),
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! [`Checked`]: a task's mistakes as errors that say where they happened.
+
+use crate::panics::caught;
+use crate::{Env, EnvError, Outcome, Space, snapshot};
+
+/// Looks at everything that goes into an environment and comes out of it.
+///
+/// * Actions have the right length; a discrete action is a valid index; the numbers of a box are finite. They may lie
+///   outside the box: tasks clip, as Gymnasium's do.
+/// * Every number of an observation is written, and finite; rewards are finite.
+/// * A panic inside the environment comes out as [`EnvError::Panicked`]; the environment then refuses everything but a
+///   reset, since its state may be half-made. (The panic hook still prints where it happened.)
+pub struct Checked<E> {
+    env: E,
+    name: String,
+    memory: Memory,
+    /// A panic left the environment in an unknown state.
+    poisoned: bool,
+}
+
+#[derive(Clone, Copy, serde::Serialize, serde::Deserialize)]
+struct Memory {
+    /// From 1; 0 before the first reset.
+    episode: u64,
+    /// Steps since the reset.
+    step: u64,
+}
+
+/// The NaN that observations are pre-filled with. Arithmetic yields NaNs without this payload.
+const NOT_WRITTEN: u32 = 0x7fc0_5ac0;
+
+impl<E: Env> Checked<E> {
+    /// Checks `env` from now on.
+    pub fn new(env: E) -> Self {
+        Checked {
+            name: env.describe(),
+            env,
+            memory: Memory { episode: 0, step: 0 },
+            poisoned: false,
+        }
+    }
+
+    fn panicked(&mut self, message: String) -> EnvError {
+        self.poisoned = true;
+        let Memory { episode, step } = self.memory;
+        EnvError::Panicked {
+            env: self.name.clone(),
+            step,
+            episode,
+            message,
+        }
+    }
+
+    fn check_finite(&self, reward: f64, obs: &[f32]) -> Result<(), EnvError> {
+        let not_finite = |what: String, value: String| {
+            let Memory { episode, step } = self.memory;
+            Err(EnvError::NotFinite {
+                env: self.name.clone(),
+                what,
+                value,
+                step,
+                episode,
+            })
+        };
+        if let Some(i) = obs.iter().position(|x| !x.is_finite()) {
+            let unwritten = obs[i].to_bits() == NOT_WRITTEN;
+            let value = if unwritten {
+                "not written".to_string()
+            } else {
+                obs[i].to_string()
+            };
+            return not_finite(format!("observation[{i}]"), value);
+        }
+        if !reward.is_finite() {
+            return not_finite("reward".to_string(), reward.to_string());
+        }
+        Ok(())
+    }
+
+    fn check_action(&self, action: &[f32]) -> Result<(), EnvError> {
+        let space = self.env.action_space();
+        space.check_len(&self.name, "action", action.len())?;
+        let valid = match space {
+            Space::Box { .. } => action.iter().all(|x| x.is_finite()),
+            Space::Discrete { .. } | Space::MultiDiscrete { .. } => space.contains(action),
+        };
+        if valid {
+            return Ok(());
+        }
+        Err(EnvError::InvalidAction {
+            env: self.name.clone(),
+            action: action.to_vec(),
+            space: space.to_string(),
+        })
+    }
+
+    fn check_not_poisoned(&self) -> Result<(), EnvError> {
+        if self.poisoned {
+            return Err(EnvError::ResetNeeded {
+                env: self.name.clone(),
+                when: "after a panic",
+            });
+        }
+        Ok(())
+    }
+}
+
+impl<E: Env> Env for Checked<E> {
+    fn describe(&self) -> String {
+        format!("Checked > {}", self.name)
+    }
+
+    fn observation_space(&self) -> &Space {
+        self.env.observation_space()
+    }
+
+    fn action_space(&self) -> &Space {
+        self.env.action_space()
+    }
+
+    fn reset(&mut self, seed: Option<u64>, obs: &mut [f32]) -> Result<(), EnvError> {
+        self.env
+            .observation_space()
+            .check_len(&self.name, "observation", obs.len())?;
+        self.memory = Memory {
+            episode: self.memory.episode + 1,
+            step: 0,
+        };
+        obs.fill(f32::from_bits(NOT_WRITTEN));
+        caught(|| self.env.reset(seed, obs)).map_err(|message| self.panicked(message))??;
+        self.poisoned = false;
+        self.check_finite(0.0, obs)
+    }
+
+    fn step(&mut self, action: &[f32], obs: &mut [f32]) -> Result<Outcome, EnvError> {
+        self.check_not_poisoned()?;
+        self.check_action(action)?;
+        self.env
+            .observation_space()
+            .check_len(&self.name, "observation", obs.len())?;
+        obs.fill(f32::from_bits(NOT_WRITTEN));
+        self.memory.step += 1;
+        let outcome = match caught(|| self.env.step(action, obs)) {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(error)) => {
+                self.memory.step -= 1;
+                return Err(error);
+            }
+            Err(message) => return Err(self.panicked(message)),
+        };
+        self.check_finite(outcome.reward, obs)?;
+        Ok(outcome)
+    }
+
+    fn snapshot(&self) -> Result<Vec<u8>, EnvError> {
+        self.check_not_poisoned()?;
+        snapshot::encode("Checked", &(self.memory, self.env.snapshot()?))
+    }
+
+    fn restore(&mut self, bytes: &[u8]) -> Result<(), EnvError> {
+        let (memory, inner): (Memory, Vec<u8>) = snapshot::decode("Checked", bytes)?;
+        caught(|| self.env.restore(&inner)).map_err(|message| self.panicked(message))??;
+        (self.memory, self.poisoned) = (memory, false);
+        Ok(())
+    }
+}

@@ -1,0 +1,167 @@
+//! [`RescaleAction`]: the one place where [-1, 1] becomes newton-metres.
+
+use crate::{Env, EnvError, Outcome, Space, snapshot};
+
+/// Takes normalised actions: -1 is the lower bound of each coordinate, +1 the upper bound, exactly; in between it is
+/// linear, computed in `f64` and rounded once. Anything beyond is clamped to the bounds, NaN stays NaN.
+///
+/// Discrete actions pass through unchanged.
+pub struct RescaleAction<E> {
+    env: E,
+    action_space: Space,
+    /// `None` for a discrete space.
+    scaling: Option<Scaling>,
+}
+
+/// `[A]` each; `scaled` is scratch.
+struct Scaling {
+    low: Vec<f32>,
+    high: Vec<f32>,
+    scaled: Vec<f32>,
+}
+
+impl<E: Env> RescaleAction<E> {
+    /// Normalises the actions of `env`.
+    ///
+    /// # Errors
+    /// [`EnvError::Unsupported`] for a box that is not bounded on all sides.
+    pub fn new(env: E) -> Result<Self, EnvError> {
+        let space = env.action_space();
+        if let Some(problem) = space.flaw() {
+            return Err(EnvError::Unsupported {
+                env: env.describe(),
+                problem: format!("action space: {problem}"),
+            });
+        }
+        if !space.is_bounded() {
+            let problem = format!("actions in {space} cannot be normalised: a coordinate has no finite bounds");
+            return Err(EnvError::Unsupported {
+                env: env.describe(),
+                problem,
+            });
+        }
+        let (action_space, scaling) = match space {
+            Space::Box {
+                shape,
+                low,
+                high,
+                dtype,
+            } => {
+                let unit = |bound: f32| Space::Box {
+                    shape: shape.clone(),
+                    low: vec![-bound; low.len()],
+                    high: vec![bound; low.len()],
+                    dtype: *dtype,
+                };
+                let scaling = Scaling {
+                    low: low.clone(),
+                    high: high.clone(),
+                    scaled: vec![0.0; low.len()],
+                };
+                (unit(1.0), Some(scaling))
+            }
+            Space::Discrete { .. } | Space::MultiDiscrete { .. } => (space.clone(), None),
+        };
+        Ok(RescaleAction {
+            env,
+            action_space,
+            scaling,
+        })
+    }
+}
+
+impl Scaling {
+    fn apply(&mut self, action: &[f32]) -> &[f32] {
+        for (i, scaled) in self.scaled.iter_mut().enumerate() {
+            *scaled = rescale(action[i], self.low[i], self.high[i]);
+        }
+        &self.scaled
+    }
+}
+
+/// A normalised action in the units of `space`, as [`RescaleAction`] hands it on. Both slices have the space's length;
+/// whole numbers (discrete spaces) stay as they are.
+pub fn to_task_units(space: &Space, normalised: &[f32], out: &mut [f32]) {
+    match space {
+        Space::Box { low, high, .. } => {
+            for (i, out) in out.iter_mut().enumerate() {
+                *out = rescale(normalised[i], low[i], high[i]);
+            }
+        }
+        Space::Discrete { .. } | Space::MultiDiscrete { .. } => out.copy_from_slice(normalised),
+    }
+}
+
+/// From [-1, 1] to [low, high].
+fn rescale(normalised: f32, low: f32, high: f32) -> f32 {
+    // The ends are taken from the bounds themselves: with bounds of very different magnitude `middle ± half` misses them.
+    if normalised >= 1.0 {
+        return high;
+    }
+    if normalised <= -1.0 {
+        return low;
+    }
+    let (wide_low, wide_high) = (f64::from(low), f64::from(high));
+    let (middle, half) = ((wide_low + wide_high) / 2.0, (wide_high - wide_low) / 2.0);
+    ((middle + f64::from(normalised) * half) as f32).clamp(low, high)
+}
+
+impl<E: Env> Env for RescaleAction<E> {
+    fn describe(&self) -> String {
+        format!("RescaleAction > {}", self.env.describe())
+    }
+
+    fn observation_space(&self) -> &Space {
+        self.env.observation_space()
+    }
+
+    fn action_space(&self) -> &Space {
+        &self.action_space
+    }
+
+    fn reset(&mut self, seed: Option<u64>, obs: &mut [f32]) -> Result<(), EnvError> {
+        self.env.reset(seed, obs)
+    }
+
+    fn step(&mut self, action: &[f32], obs: &mut [f32]) -> Result<Outcome, EnvError> {
+        match &mut self.scaling {
+            Some(scaling) if scaling.scaled.len() == action.len() => self.env.step(scaling.apply(action), obs),
+            // A discrete action, or one of the wrong length, of which the environment knows how to complain.
+            _ => self.env.step(action, obs),
+        }
+    }
+
+    fn snapshot(&self) -> Result<Vec<u8>, EnvError> {
+        snapshot::encode("RescaleAction", &self.env.snapshot()?)
+    }
+
+    fn restore(&mut self, bytes: &[u8]) -> Result<(), EnvError> {
+        let inner: Vec<u8> = snapshot::decode("RescaleAction", bytes)?;
+        self.env.restore(&inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ends_are_the_bounds_and_the_middle_is_the_middle() {
+        for (low, high) in [(-2.0, 2.0), (0.1, 0.3), (-1e30, 1e-10), (-0.4, 1.7), (3.0, 3.0)] {
+            assert_eq!(rescale(-1.0, low, high), low);
+            assert_eq!(rescale(1.0, low, high), high);
+            assert_eq!(rescale(7.0, low, high), high);
+            assert_eq!(rescale(-7.0, low, high), low);
+        }
+        assert_eq!(rescale(0.5, -2.0, 2.0), 1.0);
+        assert_eq!(rescale(0.0, 0.0, 3.0), 1.5);
+        assert!(rescale(f32::NAN, -2.0, 2.0).is_nan());
+    }
+
+    #[test]
+    fn unit_bounds_change_no_bit() {
+        for x in [1e-20f32, -0.1, 0.333_333_34, 0.999_999_9] {
+            assert_eq!(rescale(x, -1.0, 1.0), x);
+        }
+    }
+}

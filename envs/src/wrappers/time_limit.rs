@@ -1,0 +1,78 @@
+//! [`TimeLimit`]: cuts an episode off after a number of steps.
+
+use std::num::NonZero;
+
+use crate::{Env, EnvError, Outcome, Space, snapshot};
+
+/// Sets `truncated` from the `limit`-th step of an episode on, whether or not the task ended on that very step (both
+/// flags are then set, as in Gymnasium). Unlike Gymnasium's, it then refuses further steps until a reset.
+pub struct TimeLimit<E> {
+    env: E,
+    limit: NonZero<u64>,
+    memory: Memory,
+}
+
+#[derive(Clone, Copy, serde::Serialize, serde::Deserialize)]
+struct Memory {
+    /// Control steps since the reset.
+    elapsed: u64,
+}
+
+impl<E: Env> TimeLimit<E> {
+    /// At most `limit` control steps per episode.
+    pub fn new(env: E, limit: NonZero<u64>) -> Self {
+        TimeLimit {
+            env,
+            limit,
+            memory: Memory { elapsed: 0 },
+        }
+    }
+
+    fn kind(&self) -> String {
+        format!("TimeLimit({})", self.limit)
+    }
+}
+
+impl<E: Env> Env for TimeLimit<E> {
+    fn describe(&self) -> String {
+        format!("{} > {}", self.kind(), self.env.describe())
+    }
+
+    fn observation_space(&self) -> &Space {
+        self.env.observation_space()
+    }
+
+    fn action_space(&self) -> &Space {
+        self.env.action_space()
+    }
+
+    fn reset(&mut self, seed: Option<u64>, obs: &mut [f32]) -> Result<(), EnvError> {
+        self.env.reset(seed, obs)?;
+        self.memory.elapsed = 0;
+        Ok(())
+    }
+
+    fn step(&mut self, action: &[f32], obs: &mut [f32]) -> Result<Outcome, EnvError> {
+        if self.memory.elapsed >= self.limit.get() {
+            return Err(EnvError::ResetNeeded {
+                env: self.env.describe(),
+                when: "after the episode ended",
+            });
+        }
+        let mut outcome = self.env.step(action, obs)?;
+        self.memory.elapsed += 1;
+        outcome.truncated |= self.memory.elapsed >= self.limit.get();
+        Ok(outcome)
+    }
+
+    fn snapshot(&self) -> Result<Vec<u8>, EnvError> {
+        snapshot::encode(&self.kind(), &(self.memory, self.env.snapshot()?))
+    }
+
+    fn restore(&mut self, bytes: &[u8]) -> Result<(), EnvError> {
+        let (memory, inner): (Memory, Vec<u8>) = snapshot::decode(&self.kind(), bytes)?;
+        self.env.restore(&inner)?;
+        self.memory = memory;
+        Ok(())
+    }
+}

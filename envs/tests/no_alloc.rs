@@ -1,0 +1,81 @@
+//! Stepping allocates nothing, across episode ends too. One test, because the counter sees every thread.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use sac_envs::{Env, EpisodeStats, Registry};
+
+struct Counting;
+
+static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+
+// SAFETY: every call is handed to the system's allocator unchanged.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        unsafe { System.alloc(layout) }
+    }
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        unsafe { System.dealloc(pointer, layout) }
+    }
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        unsafe { System.realloc(pointer, layout, new_size) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+fn allocations(work: impl FnOnce()) -> u64 {
+    let before = ALLOCATIONS.load(Ordering::SeqCst);
+    work();
+    ALLOCATIONS.load(Ordering::SeqCst) - before
+}
+
+#[test]
+fn stepping_allocates_nothing() {
+    assert_eq!(
+        allocations(|| drop(std::hint::black_box(vec![0u8; 8]))),
+        1,
+        "the counter counts"
+    );
+    let registry = Registry::builtin();
+    let none = toml::Table::new();
+    for id in registry.ids() {
+        let mut env = EpisodeStats::new(registry.make_normalised(id, &none).expect("registered"));
+        let mut obs = vec![0.0; env.observation_space().len()];
+        let action = vec![0.25; env.action_space().len()];
+        env.reset(Some(0), &mut obs).expect("resets");
+        let count = allocations(|| {
+            for _ in 0..1100 {
+                if env.step(&action, &mut obs).expect("steps").status().is_over() {
+                    env.reset(None, &mut obs).expect("resets");
+                }
+            }
+        });
+        assert_eq!(count, 0, "{}", env.describe());
+
+        for threads in [1, 2] {
+            let mut envs = registry.make_vec(id, &none, 5, threads).expect("registered");
+            let actions = vec![0.25; 5 * action.len()];
+            envs.reset(&[0; 5]).expect("resets");
+            let mut episodes = 0;
+            let mut run = |steps| {
+                for _ in 0..steps {
+                    envs.step(0..3, &actions[..3 * action.len()]).expect("steps");
+                    episodes += envs.step(0..5, &actions).expect("steps").finished.len();
+                }
+            };
+            // A channel allocates when a thread first goes to sleep on it, whenever that is: a handful in all. What a
+            // step allocated would show in every round.
+            let rounds: Vec<u64> = (0..8).map(|_| allocations(|| run(200))).collect();
+            assert!(rounds.contains(&0), "{id} on {threads} threads: {rounds:?}");
+            assert!(
+                rounds.iter().sum::<u64>() <= if threads == 1 { 0 } else { 20 },
+                "{id}: {rounds:?}"
+            );
+            assert!(episodes > 0, "{id}: no episode ended");
+        }
+    }
+}
