@@ -1,0 +1,107 @@
+//! What the trainer sees of an agent: [`Agent`], [`ActMode`], [`UpdateReport`].
+
+use tch::{Kind, Tensor};
+
+use crate::{
+    batch::Batch,
+    checkpoint::{Checkpoint, Section},
+    error::Result,
+    noise::Stream,
+};
+
+/// Whether actions explore.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ActMode {
+    /// Drawn from the policy.
+    Explore,
+    /// The policy's mode, without noise.
+    Evaluate,
+}
+
+/// A learner. Object-safe; moves between threads but is not shared.
+pub trait Agent: Send {
+    /// Chooses actions for `obs` `[N, O]` (flattened rows) and writes them, normalised to [-1, 1], to `actions`
+    /// `[N, A]`. `noise` is read in [`ActMode::Explore`] only.
+    fn act(&mut self, obs: &[f32], mode: ActMode, noise: &mut Stream, actions: &mut [f32]);
+
+    /// Learns from one batch. Reads no clock, extracts no number, touches no file.
+    fn update(&mut self, batch: &Batch, noise: &mut Stream) -> UpdateReport;
+
+    /// Everything that learning changes, by section.
+    ///
+    /// # Errors
+    /// When a value cannot be written down.
+    fn sections(&self) -> Result<Vec<Section<'static>>>;
+
+    /// Takes back all sections.
+    ///
+    /// # Errors
+    /// When one is missing or does not fit; the agent must then not be used.
+    fn load(&mut self, checkpoint: &Checkpoint) -> Result<()>;
+
+    /// The one section that acting needs.
+    ///
+    /// # Errors
+    /// When a value cannot be written down.
+    fn policy_section(&self) -> Result<Section<'static>>;
+
+    /// Takes back what acting needs, and nothing else.
+    ///
+    /// # Errors
+    /// When it is missing or does not fit; the agent must then not be used.
+    fn load_policy(&mut self, checkpoint: &Checkpoint) -> Result<()>;
+
+    /// Number of learned parameters, targets not counted, by part.
+    fn parameter_counts(&self) -> Vec<(&'static str, i64)>;
+}
+
+/// How a reported tensor becomes one number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reduction {
+    /// Over all elements.
+    Mean,
+    /// Standard deviation over all elements, without Bessel's correction.
+    Std,
+    /// Over all elements.
+    Min,
+    /// Over all elements.
+    Max,
+    /// Minus the mean: entropies from log-probabilities.
+    NegativeMean,
+}
+
+/// Named, detached tensors of one update; numbers are computed only when somebody reads them.
+#[derive(Default)]
+pub struct UpdateReport {
+    entries: Vec<(&'static str, Reduction, Tensor)>,
+}
+
+impl UpdateReport {
+    /// Adds a tensor under a metric's name (see [`crate::metrics`]).
+    pub fn put(&mut self, name: &'static str, reduction: Reduction, tensor: &Tensor) {
+        self.entries.push((name, reduction, tensor.detach()));
+    }
+
+    /// Adds everything of another report.
+    pub fn extend(&mut self, other: UpdateReport) {
+        self.entries.extend(other.entries);
+    }
+
+    /// The numbers, in the order they were put. Waits for the device.
+    pub fn read(&self) -> Vec<(&'static str, f64)> {
+        let number = |reduction: Reduction, tensor: &Tensor| {
+            let value = match reduction {
+                Reduction::Mean => tensor.mean(Kind::Float),
+                Reduction::NegativeMean => -tensor.mean(Kind::Float),
+                Reduction::Std => tensor.std(false),
+                Reduction::Min => tensor.min(),
+                Reduction::Max => tensor.max(),
+            };
+            value.double_value(&[])
+        };
+        self.entries
+            .iter()
+            .map(|(name, reduction, tensor)| (*name, number(*reduction, tensor)))
+            .collect()
+    }
+}

@@ -1,0 +1,163 @@
+//! Writing folders and files so that a crash leaves the old or the new, never a mixture.
+
+use std::{
+    fs::{self, File},
+    io::{self, BufReader, Read, Write},
+    path::{Path, PathBuf},
+};
+
+use safetensors::View;
+use sha2::{Digest, Sha256};
+
+use super::{FileDigest, section::Entry};
+use crate::error::{Error, Result};
+
+/// `folder` with `.suffix` added to its name, hidden: `a/b` → `a/.b.suffix`.
+pub(super) fn sibling(path: &Path, suffix: &str) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!(".{name}.{suffix}"))
+}
+
+/// Counts and digests what passes through.
+pub(super) struct Digesting<W> {
+    inner: W,
+    hasher: Sha256,
+    bytes: u64,
+}
+
+impl<W: Write> Write for Digesting<W> {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        let written = self.inner.write(data)?;
+        self.hasher.update(&data[..written]);
+        self.bytes += written as u64;
+        Ok(written)
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+
+fn hex(hash: &[u8]) -> String {
+    hash.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Creates a file, lets `write` fill it, and syncs it to the disk.
+pub(super) fn write_synced(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<FileDigest> {
+    let attempt = || -> io::Result<FileDigest> {
+        let file = File::create(path)?;
+        let mut out = Digesting {
+            inner: io::BufWriter::new(file),
+            hasher: Sha256::new(),
+            bytes: 0,
+        };
+        write(&mut out)?;
+        out.inner.flush()?;
+        out.inner.get_ref().sync_all()?;
+        Ok(FileDigest {
+            bytes: out.bytes,
+            sha256: hex(&out.hasher.finalize()),
+        })
+    };
+    attempt().map_err(Error::io(path))
+}
+
+impl View for &Entry<'_> {
+    fn dtype(&self) -> safetensors::Dtype {
+        self.dtype
+    }
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+    fn data(&self) -> std::borrow::Cow<'_, [u8]> {
+        std::borrow::Cow::Borrowed(&self.bytes)
+    }
+    fn data_len(&self) -> usize {
+        self.bytes.len()
+    }
+}
+
+/// Writes tensors in safetensors format, syncs them to the disk, and digests what now stands there.
+pub(super) fn write_safetensors(path: &Path, entries: &[&Entry<'_>]) -> Result<FileDigest> {
+    let views = entries.iter().map(|entry| (entry.name.as_str(), *entry));
+    safetensors::serialize_to_file(views, None, path).map_err(|error| match error {
+        safetensors::SafeTensorError::IoError(error) => Error::io(path)(error),
+        other => Error::io(path)(io::Error::other(other)),
+    })?;
+    let digest = || -> io::Result<FileDigest> {
+        let mut file = File::open(path)?;
+        file.sync_all()?;
+        let mut out = Digesting {
+            inner: io::sink(),
+            hasher: Sha256::new(),
+            bytes: 0,
+        };
+        io::copy(&mut file, &mut out)?;
+        Ok(FileDigest {
+            bytes: out.bytes,
+            sha256: hex(&out.hasher.finalize()),
+        })
+    };
+    digest().map_err(Error::io(path))
+}
+
+/// Reads a whole file and compares it with what it should be; the error is a phrase.
+pub(super) fn read_checked(path: &Path, expected: &FileDigest) -> std::result::Result<Vec<u8>, String> {
+    let file = File::open(path).map_err(|error| error.to_string())?;
+    let found = file.metadata().map_err(|error| error.to_string())?.len();
+    if found != expected.bytes {
+        return Err(format!(
+            "the file is truncated or altered: {found} bytes, expected {}",
+            expected.bytes
+        ));
+    }
+    let mut bytes = Vec::with_capacity(found as usize);
+    BufReader::new(file)
+        .read_to_end(&mut bytes)
+        .map_err(|error| error.to_string())?;
+    if hex(&Sha256::digest(&bytes)) != expected.sha256 {
+        return Err("the file was altered: its digest is not the one in the manifest".to_string());
+    }
+    Ok(bytes)
+}
+
+/// Syncs a folder's entries to the disk.
+pub(super) fn sync_dir(folder: &Path) -> Result<()> {
+    File::open(folder)
+        .and_then(|dir| dir.sync_all())
+        .map_err(Error::io(folder))
+}
+
+/// Removes a folder; it may be absent.
+pub(super) fn remove_dir(folder: &Path) -> Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::io(folder)(error)),
+        _ => Ok(()),
+    }
+}
+
+/// Moves the folder `new` to `target`, whatever stood there.
+pub(super) fn replace_dir(new: &Path, target: &Path) -> Result<()> {
+    let old = sibling(target, "old");
+    remove_dir(&old)?;
+    let stood = target.exists();
+    if stood {
+        fs::rename(target, &old).map_err(Error::io(target))?;
+    }
+    if let Err(error) = fs::rename(new, target) {
+        if stood {
+            let _ = fs::rename(&old, target);
+        }
+        return Err(Error::io(target)(error));
+    }
+    if let Some(parent) = target.parent() {
+        sync_dir(parent)?;
+    }
+    remove_dir(&old)
+}
+
+/// Writes a small file and renames it into place.
+pub(super) fn replace_file(path: &Path, bytes: &[u8]) -> Result<()> {
+    let temporary = sibling(path, "tmp");
+    write_synced(&temporary, |out| out.write_all(bytes))?;
+    fs::rename(&temporary, path).map_err(Error::io(path))
+}

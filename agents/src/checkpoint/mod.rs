@@ -1,0 +1,297 @@
+//! Checkpoints: a folder of safetensors and JSON that holds everything that changes.
+//!
+//! ```text
+//! <folder>/manifest.json           format, what wrote it, a digest per file
+//!          state.json              small values, by section
+//!          <section>.safetensors   tensors, by section
+//! ```
+//!
+//! A folder is written under a temporary name, synced, and renamed: it is either whole or not there. Equal states give
+//! equal bytes; nothing in it tells the time. Reading checks every digest before anything is used.
+
+mod files;
+mod section;
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use safetensors::SafeTensors;
+use serde::{Deserialize, Serialize};
+
+pub use section::{Number, Section};
+
+use crate::{
+    error::{Error, Result},
+    schedule::{EnvSteps, GradSteps},
+};
+
+/// Of the layout described above. A program reads its own format only.
+pub const FORMAT: u32 = 1;
+
+const MANIFEST: &str = "manifest.json";
+const STATE: &str = "state.json";
+
+/// What a checkpoint says about itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// See [`FORMAT`].
+    pub format: u32,
+    /// Version of this crate.
+    pub version: String,
+    /// When it was taken.
+    pub env_steps: EnvSteps,
+    /// When it was taken.
+    pub grad_steps: GradSteps,
+    /// Size and digest per file.
+    pub files: BTreeMap<String, FileDigest>,
+}
+
+/// What a file must be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileDigest {
+    /// Bytes.
+    pub bytes: u64,
+    /// Lower-case hexadecimal.
+    pub sha256: String,
+}
+
+/// Writes `sections` to `folder`, replacing a folder of that name only once the new one is whole.
+///
+/// # Errors
+/// When a file cannot be written. What stood at `folder` before still stands there.
+pub fn write(folder: &Path, env_steps: EnvSteps, grad_steps: GradSteps, sections: &[Section<'_>]) -> Result<()> {
+    let temporary = files::sibling(folder, "tmp");
+    files::remove_dir(&temporary)?;
+    let outcome =
+        write_files(&temporary, env_steps, grad_steps, sections).and_then(|()| files::replace_dir(&temporary, folder));
+    if outcome.is_err() {
+        // The half-written folder only takes room; failing to remove it changes nothing.
+        let _ = fs::remove_dir_all(&temporary);
+    }
+    outcome
+}
+
+fn write_files(folder: &Path, env_steps: EnvSteps, grad_steps: GradSteps, sections: &[Section<'_>]) -> Result<()> {
+    fs::create_dir_all(folder).map_err(Error::io(folder))?;
+    let mut digests = BTreeMap::new();
+    let mut states = BTreeMap::new();
+    for section in sections {
+        states.insert(section.name.as_str(), &section.state);
+        if section.tensors.is_empty() {
+            continue;
+        }
+        let name = format!("{}.safetensors", section.name);
+        let mut entries: Vec<_> = section.tensors.iter().collect();
+        entries.sort_by(|a, b| a.name.cmp(&b.name));
+        let digest = files::write_safetensors(&folder.join(&name), &entries)?;
+        digests.insert(name, digest);
+    }
+    let json = |value: &dyn erased::Json| value.pretty();
+    let state = json(&states);
+    digests.insert(
+        STATE.to_string(),
+        files::write_synced(&folder.join(STATE), |out| out.write_all(&state))?,
+    );
+    let manifest = Manifest {
+        format: FORMAT,
+        version: env!("CARGO_PKG_VERSION").to_string(),
+        env_steps,
+        grad_steps,
+        files: digests,
+    };
+    let manifest = json(&manifest);
+    files::write_synced(&folder.join(MANIFEST), |out| out.write_all(&manifest))?;
+    files::sync_dir(folder)
+}
+
+mod erased {
+    /// Pretty JSON of anything whose keys are text and whose numbers are finite.
+    pub(super) trait Json {
+        fn pretty(&self) -> Vec<u8>;
+    }
+    impl<T: serde::Serialize> Json for T {
+        fn pretty(&self) -> Vec<u8> {
+            let mut bytes =
+                serde_json::to_vec_pretty(self).expect("keys are text: every section's state is a JSON value");
+            bytes.push(b'\n');
+            bytes
+        }
+    }
+}
+
+/// A checkpoint in memory, every digest checked.
+pub struct Checkpoint {
+    folder: PathBuf,
+    /// What it says about itself.
+    pub manifest: Manifest,
+    state: BTreeMap<String, serde_json::Value>,
+    files: BTreeMap<String, Vec<u8>>,
+}
+
+impl Checkpoint {
+    /// Reads and checks the sections in `wanted` (all, when empty).
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] names the file and the section that is missing, cut short, altered, or of another format.
+    pub fn read(folder: &Path, wanted: &[&str]) -> Result<Checkpoint> {
+        let path = folder.join(MANIFEST);
+        let bad_manifest = |problem: String| Error::Checkpoint {
+            path: path.clone(),
+            section: "manifest".into(),
+            problem,
+        };
+        let text = fs::read(&path).map_err(|error| bad_manifest(error.to_string()))?;
+        let format = serde_json::from_slice::<serde_json::Value>(&text)
+            .map_err(|error| bad_manifest(format!("not JSON ({error}); the file is damaged")))?;
+        let written = format.get("format").and_then(serde_json::Value::as_u64);
+        if written != Some(u64::from(FORMAT)) {
+            let by = format.get("version").and_then(serde_json::Value::as_str).unwrap_or("?");
+            let written = written.map_or("?".to_string(), |number| number.to_string());
+            return Err(bad_manifest(format!(
+                "written in format {written} by sac {by}; this is sac {}, which reads format {FORMAT}",
+                env!("CARGO_PKG_VERSION")
+            )));
+        }
+        let manifest: Manifest = serde_json::from_slice(&text).map_err(|error| bad_manifest(error.to_string()))?;
+
+        let mut files = BTreeMap::new();
+        for (name, expected) in &manifest.files {
+            let section = name.strip_suffix(".safetensors").unwrap_or("state");
+            if !wanted.is_empty() && name != STATE && !wanted.contains(&section) {
+                continue;
+            }
+            let path = folder.join(name);
+            let bytes = files::read_checked(&path, expected).map_err(|problem| Error::Checkpoint {
+                path,
+                section: section.to_string(),
+                problem,
+            })?;
+            files.insert(name.clone(), bytes);
+        }
+        let path = folder.join(STATE);
+        let state = files
+            .remove(STATE)
+            .ok_or_else(|| "not listed in the manifest".to_string());
+        let state = state
+            .and_then(|bytes| serde_json::from_slice(&bytes).map_err(|error| error.to_string()))
+            .map_err(|problem| Error::Checkpoint {
+                path,
+                section: "state".into(),
+                problem,
+            })?;
+        Ok(Checkpoint {
+            folder: folder.to_path_buf(),
+            manifest,
+            state,
+            files,
+        })
+    }
+
+    /// One section.
+    ///
+    /// # Errors
+    /// When the checkpoint has none of that name, or its tensors cannot be parsed.
+    pub fn section(&self, name: &str) -> Result<Section<'_>> {
+        let file = format!("{name}.safetensors");
+        let bad = |problem: String| Error::Checkpoint {
+            path: self.folder.join(&file),
+            section: name.to_string(),
+            problem,
+        };
+        let state = self
+            .state
+            .get(name)
+            .ok_or_else(|| bad("the checkpoint has no such section".to_string()))?;
+        let mut section = Section::new(name);
+        section.state = state.clone();
+        if let Some(bytes) = self.files.get(&file) {
+            let tensors = SafeTensors::deserialize(bytes).map_err(|error| bad(error.to_string()))?;
+            section.tensors = tensors
+                .tensors()
+                .into_iter()
+                .map(|(name, view)| section::Entry {
+                    name,
+                    dtype: view.dtype(),
+                    shape: view.shape().to_vec(),
+                    bytes: std::borrow::Cow::Borrowed(view.data()),
+                })
+                .collect();
+        }
+        Ok(section)
+    }
+}
+
+/// The checkpoints of a run, `<steps>` folders in one place, the newest named by a file `latest`.
+pub struct CheckpointStore {
+    folder: PathBuf,
+    keep: usize,
+}
+
+impl CheckpointStore {
+    /// A store that keeps the newest `keep` (at least 1) checkpoints.
+    pub fn new(folder: impl Into<PathBuf>, keep: usize) -> Self {
+        CheckpointStore {
+            folder: folder.into(),
+            keep: keep.max(1),
+        }
+    }
+
+    /// Where the checkpoint of a step lies.
+    pub fn path(&self, env_steps: EnvSteps) -> PathBuf {
+        self.folder.join(env_steps.to_string())
+    }
+
+    /// Writes a checkpoint, points `latest` at it, and removes those beyond the number to keep.
+    ///
+    /// # Errors
+    /// When it cannot be written; the previous ones and `latest` are then untouched.
+    pub fn save(&self, env_steps: EnvSteps, grad_steps: GradSteps, sections: &[Section<'_>]) -> Result<PathBuf> {
+        let path = self.path(env_steps);
+        write(&path, env_steps, grad_steps, sections)?;
+        files::replace_file(&self.folder.join("latest"), format!("{env_steps}\n").as_bytes())?;
+        let mut steps = self.steps();
+        steps.retain(|other| *other != env_steps);
+        // Later ones are left-overs of a run that was resumed from an earlier point; they go first.
+        while steps.len() >= self.keep {
+            let oldest = steps.remove(0);
+            files::remove_dir(&self.path(oldest))?;
+        }
+        Ok(path)
+    }
+
+    /// All complete checkpoints, oldest first.
+    pub fn steps(&self) -> Vec<EnvSteps> {
+        let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        let mut steps: Vec<_> = entries
+            .filter(|entry| entry.path().join(MANIFEST).is_file())
+            .filter_map(|entry| entry.file_name().to_str()?.parse().ok().map(EnvSteps))
+            .collect();
+        steps.sort_unstable();
+        steps
+    }
+
+    /// The checkpoint that `latest` names, or the newest complete one if `latest` is missing.
+    pub fn latest(&self) -> Option<EnvSteps> {
+        let named = fs::read_to_string(self.folder.join("latest")).ok();
+        let named = named.and_then(|text| text.trim().parse().ok().map(EnvSteps));
+        named
+            .filter(|steps| self.path(*steps).is_dir())
+            .or_else(|| self.steps().pop())
+    }
+
+    /// Removes checkpoints later than `env_steps`: what follows a resume will write them anew.
+    ///
+    /// # Errors
+    /// When one cannot be removed.
+    pub fn forget_after(&self, env_steps: EnvSteps) -> Result<()> {
+        self.steps()
+            .into_iter()
+            .filter(|steps| *steps > env_steps)
+            .try_for_each(|steps| files::remove_dir(&self.path(steps)))
+    }
+}

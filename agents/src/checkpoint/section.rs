@@ -1,0 +1,192 @@
+//! One named part of the state of a run: tensors and small values.
+
+use std::borrow::Cow;
+
+use safetensors::Dtype;
+use serde::{Serialize, de::DeserializeOwned};
+use tch::{Device, Kind, Tensor};
+
+use crate::error::{Error, Result};
+
+pub(super) struct Entry<'a> {
+    pub(super) name: String,
+    pub(super) dtype: Dtype,
+    pub(super) shape: Vec<usize>,
+    pub(super) bytes: Cow<'a, [u8]>,
+}
+
+/// A stable name, tensors by name, and a JSON value for what is not a tensor.
+///
+/// Borrowed data (`'a`) is written without a copy, which matters for the replay.
+pub struct Section<'a> {
+    pub(super) name: String,
+    pub(super) tensors: Vec<Entry<'a>>,
+    pub(super) state: serde_json::Value,
+}
+
+/// Numbers that a tensor of a checkpoint can hold, little-endian.
+pub trait Number: Copy + 'static {
+    /// How safetensors calls it.
+    const DTYPE: Dtype;
+}
+
+impl Number for f32 {
+    const DTYPE: Dtype = Dtype::F32;
+}
+impl Number for f64 {
+    const DTYPE: Dtype = Dtype::F64;
+}
+impl Number for u8 {
+    const DTYPE: Dtype = Dtype::U8;
+}
+impl Number for i64 {
+    const DTYPE: Dtype = Dtype::I64;
+}
+
+fn as_bytes<T: Number>(values: &[T]) -> &[u8] {
+    // SAFETY: `Number` is implemented for plain numbers only; any of their bytes is a valid u8.
+    unsafe { std::slice::from_raw_parts(values.as_ptr().cast(), size_of_val(values)) }
+}
+
+impl<'a> Section<'a> {
+    /// An empty section.
+    pub fn new(name: impl Into<String>) -> Self {
+        Section {
+            name: name.into(),
+            tensors: Vec::new(),
+            state: serde_json::Value::Null,
+        }
+    }
+
+    /// The section's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Adds numbers without copying them. `shape` multiplies to their count.
+    pub fn put_slice<T: Number>(&mut self, name: impl Into<String>, shape: &[usize], values: &'a [T]) {
+        assert_eq!(
+            shape.iter().product::<usize>(),
+            values.len(),
+            "the shape fits the values"
+        );
+        self.put(name.into(), T::DTYPE, shape.to_vec(), Cow::Borrowed(as_bytes(values)));
+    }
+
+    /// Adds a copy of a tensor of `f32` or `i64`.
+    pub fn put_tensor(&mut self, name: impl Into<String>, tensor: &Tensor) {
+        let dtype = match tensor.kind() {
+            Kind::Float => Dtype::F32,
+            Kind::Int64 => Dtype::I64,
+            kind => unreachable!("state is kept in f32 or i64, not {kind:?}"),
+        };
+        let tensor = tensor.to_device(Device::Cpu).contiguous();
+        let mut bytes = vec![0u8; tensor.numel() * tensor.kind().elt_size_in_bytes()];
+        tensor.copy_data_u8(&mut bytes, tensor.numel());
+        let shape = tensor.size().iter().map(|extent| *extent as usize).collect();
+        self.put(name.into(), dtype, shape, Cow::Owned(bytes));
+    }
+
+    fn put(&mut self, name: String, dtype: Dtype, shape: Vec<usize>, bytes: Cow<'a, [u8]>) {
+        assert!(
+            self.tensors.iter().all(|entry| entry.name != name),
+            "one tensor per name: {name}"
+        );
+        self.tensors.push(Entry {
+            name,
+            dtype,
+            shape,
+            bytes,
+        });
+    }
+
+    /// Sets the small values.
+    pub fn set_state(&mut self, state: &impl Serialize) -> Result<()> {
+        self.state = serde_json::to_value(state).map_err(|error| Error::section(&self.name, error.to_string()))?;
+        Ok(())
+    }
+
+    /// Reads the small values.
+    ///
+    /// # Errors
+    /// When they are not what is asked for.
+    pub fn state<T: DeserializeOwned>(&self) -> Result<T> {
+        T::deserialize(&self.state).map_err(|error| Error::section(&self.name, error.to_string()))
+    }
+
+    fn entry(&self, name: &str, dtype: Dtype) -> Result<&Entry<'a>> {
+        let entry = self.tensors.iter().find(|entry| entry.name == name);
+        let entry = entry.ok_or_else(|| Error::section(&self.name, format!("tensor `{name}` is missing")))?;
+        if entry.dtype != dtype {
+            let problem = format!("tensor `{name}` holds {:?}, expected {dtype:?}", entry.dtype);
+            return Err(Error::section(&self.name, problem));
+        }
+        Ok(entry)
+    }
+
+    /// A tensor by name, on the CPU. It must have exactly this shape; moments and parameters are `f32`, counters `i64`.
+    ///
+    /// # Errors
+    /// When it is missing or differs.
+    pub fn tensor(&self, name: &str, shape: &[i64]) -> Result<Tensor> {
+        let stored = self
+            .tensors
+            .iter()
+            .find(|entry| entry.name == name)
+            .map(|entry| entry.dtype);
+        let (dtype, kind) = match stored {
+            Some(Dtype::I64) => (Dtype::I64, Kind::Int64),
+            _ => (Dtype::F32, Kind::Float),
+        };
+        let entry = self.entry(name, dtype)?;
+        if !entry
+            .shape
+            .iter()
+            .map(|extent| *extent as i64)
+            .eq(shape.iter().copied())
+        {
+            let problem = format!("tensor `{name}` has shape {:?}, expected {shape:?}", entry.shape);
+            return Err(Error::section(&self.name, problem));
+        }
+        Ok(Tensor::f_from_data_size(&entry.bytes, shape, kind)?)
+    }
+
+    /// Names of all tensors.
+    pub fn tensor_names(&self) -> impl Iterator<Item = &str> {
+        self.tensors.iter().map(|entry| entry.name.as_str())
+    }
+
+    /// A tensor by name, whatever its shape, on the CPU.
+    ///
+    /// # Errors
+    /// When it is missing.
+    pub fn any_tensor(&self, name: &str) -> Result<Tensor> {
+        let entry = self.tensors.iter().find(|entry| entry.name == name);
+        let entry = entry.ok_or_else(|| Error::section(&self.name, format!("tensor `{name}` is missing")))?;
+        let shape: Vec<i64> = entry.shape.iter().map(|extent| *extent as i64).collect();
+        self.tensor(name, &shape)
+    }
+
+    /// Copies a tensor's numbers into the front of `out` and says how many there are.
+    ///
+    /// # Errors
+    /// When it is missing, of another type, or longer than `out`.
+    pub fn copy_to<T: Number>(&self, name: &str, out: &mut [T]) -> Result<usize> {
+        let entry = self.entry(name, T::DTYPE)?;
+        let count = entry.bytes.len() / size_of::<T>();
+        if count > out.len() {
+            let problem = format!("tensor `{name}` has {count} numbers, at most {} fit", out.len());
+            return Err(Error::section(&self.name, problem));
+        }
+        // SAFETY: `Number` is implemented for plain numbers only, for which all bit patterns are valid; the
+        // destination has room for `count` of them.
+        unsafe {
+            std::ptr::copy_nonoverlapping(
+                entry.bytes.as_ptr(),
+                out.as_mut_ptr().cast::<u8>(),
+                count * size_of::<T>(),
+            );
+        }
+        Ok(count)
+    }
+}

@@ -1,0 +1,33 @@
+//! The observation itself.
+
+use tch::Tensor;
+
+use super::Encoder;
+use crate::nn::Params;
+
+/// Flattens an observation to a vector.
+pub struct Flat {
+    width: i64,
+}
+
+impl Flat {
+    /// For observations of `shape`.
+    pub fn new(shape: &[usize]) -> Self {
+        Flat {
+            width: shape.iter().product::<usize>() as i64,
+        }
+    }
+}
+
+impl Encoder for Flat {
+    fn width(&self) -> i64 {
+        self.width
+    }
+
+    fn encode(&self, _params: &Params, obs: &Tensor) -> Tensor {
+        match obs.dim() {
+            2 => obs.shallow_clone(),
+            _ => obs.flatten(1, -1), // [B, F]
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! `eval.csv`: one line per evaluation.
+
+use std::{io, path::Path};
+
+use super::{
+    Row, Sink,
+    append::{AppendFile, keep_lines},
+};
+use crate::{metrics, schedule::EnvSteps};
+
+const HEADER: &str = "env_steps,grad_steps,seconds,mean_return,std_return,mean_length\n";
+
+/// Takes the rows that hold an evaluation, and no others.
+pub struct EvalCsv {
+    file: AppendFile,
+}
+
+impl EvalCsv {
+    /// Opens or creates the file; a new one gets a header.
+    ///
+    /// # Errors
+    /// When that fails.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let mut file = AppendFile::open(path)?;
+        if file.is_empty() {
+            file.append(HEADER.as_bytes())?;
+        }
+        Ok(EvalCsv { file })
+    }
+
+    /// Drops lines later than `last`.
+    ///
+    /// # Errors
+    /// When the file cannot be read or replaced.
+    pub fn rewind(path: &Path, last: EnvSteps) -> io::Result<()> {
+        keep_lines(path, |line| {
+            match line.split(',').next().unwrap_or_default().parse::<u64>() {
+                Ok(steps) => steps <= last.0,
+                Err(_) => format!("{line}\n") == HEADER,
+            }
+        })
+    }
+}
+
+impl Sink for EvalCsv {
+    fn name(&self) -> &'static str {
+        "eval.csv"
+    }
+
+    fn row(&mut self, row: &Row) -> io::Result<()> {
+        let Some(mean) = row.get(metrics::EVAL_REWARD_MEAN) else {
+            return Ok(());
+        };
+        let std = row.get(metrics::EVAL_REWARD_STD).unwrap_or(f64::NAN);
+        let length = row.get(metrics::EVAL_LENGTH_MEAN).unwrap_or(f64::NAN);
+        let Row {
+            env_steps,
+            grad_steps,
+            seconds,
+            ..
+        } = row;
+        let line = format!("{env_steps},{grad_steps},{seconds:.3},{mean},{std},{length}\n");
+        self.file.append(line.as_bytes())
+    }
+}

@@ -1,0 +1,48 @@
+//! Names of everything that is logged. `docs/metrics.md` explains each; a test holds the two together.
+//!
+//! The names are those that users of Stable-Baselines3 know, and more for what that library hides.
+
+macro_rules! metrics {
+    ($($(#[$doc:meta])* $name:ident = $tag:literal;)*) => {
+        $($(#[$doc])* pub const $name: &str = $tag;)*
+        /// Every metric.
+        pub const ALL: &[&str] = &[$($tag),*];
+    };
+}
+
+metrics! {
+    /// Mean return of the last 100 training episodes.
+    EPISODE_REWARD_MEAN = "rollout/ep_rew_mean";
+    /// Mean length of the last 100 training episodes, env steps.
+    EPISODE_LENGTH_MEAN = "rollout/ep_len_mean";
+    /// Env steps per second since training began or resumed.
+    FPS = "time/fps";
+    /// Updates taken.
+    UPDATES = "train/n_updates";
+    /// Updates per env step after the warm-up, as achieved.
+    UPDATE_RATIO = "train/updates_per_env_step";
+    /// mean(α·log π − Q) of the last update.
+    ACTOR_LOSS = "train/actor_loss";
+    /// ½·Σ over members of the mean squared error.
+    CRITIC_LOSS = "train/critic_loss";
+    /// α.
+    ALPHA = "train/ent_coef";
+    /// Loss of log α.
+    ALPHA_LOSS = "train/ent_coef_loss";
+    /// Mean of −log π at fresh actions, nats.
+    ENTROPY = "train/entropy";
+    /// Mean value over batch and members.
+    Q_MEAN = "train/q_mean";
+    /// Standard deviation of the value over batch and members.
+    Q_STD = "train/q_std";
+    /// Mean soft Bellman target.
+    TARGET_MEAN = "train/target_mean";
+    /// Transitions in the replay.
+    REPLAY_SIZE = "replay/size";
+    /// Mean return of the evaluation episodes.
+    EVAL_REWARD_MEAN = "eval/mean_reward";
+    /// Standard deviation of the return over the evaluation episodes.
+    EVAL_REWARD_STD = "eval/std_reward";
+    /// Mean length of the evaluation episodes, env steps.
+    EVAL_LENGTH_MEAN = "eval/mean_ep_length";
+}

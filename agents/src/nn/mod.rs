@@ -1,0 +1,10 @@
+//! Networks: parameters in one block, the perceptron, its initial values, Adam.
+
+pub mod adam;
+pub mod body;
+pub mod init;
+pub mod params;
+
+pub use adam::{AdamSpec, Trainable};
+pub use body::{Activation, BodySpec, Mlp};
+pub use params::{ParamBlock, ParamIndex, ParamLayout, Params};

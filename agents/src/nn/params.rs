@@ -1,0 +1,192 @@
+//! The parameters of one network in one contiguous block: [`ParamLayout`], [`ParamBlock`].
+//!
+//! A block makes the optimiser, the target's averaging and the checkpoint one operation each, and the backward pass
+//! deliver one gradient.
+
+use tch::{Device, Kind, Tensor};
+
+use crate::{
+    checkpoint::Section,
+    error::{Error, Result},
+    nn::init,
+    noise::Stream,
+};
+
+/// Where a parameter lies within the views of a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ParamIndex(usize);
+
+#[derive(Clone, Debug)]
+struct Entry {
+    name: String,
+    shape: Vec<i64>,
+    fan_in: i64,
+}
+
+/// Names and shapes of a network's parameters, in the order of the block.
+#[derive(Clone, Debug, Default)]
+pub struct ParamLayout {
+    entries: Vec<Entry>,
+}
+
+impl ParamLayout {
+    /// Adds a parameter. `fan_in` is the number of inputs of the layer that it belongs to, for its initial values.
+    pub fn add(&mut self, name: impl Into<String>, shape: &[i64], fan_in: i64) -> ParamIndex {
+        let name = name.into();
+        assert!(
+            self.entries.iter().all(|entry| entry.name != name),
+            "parameter names are unique: {name}"
+        );
+        self.entries.push(Entry {
+            name,
+            shape: shape.to_vec(),
+            fan_in,
+        });
+        ParamIndex(self.entries.len() - 1)
+    }
+
+    fn sizes(&self) -> Vec<i64> {
+        self.entries.iter().map(|entry| entry.shape.iter().product()).collect()
+    }
+
+    /// How many numbers.
+    pub fn count(&self) -> i64 {
+        self.sizes().iter().sum()
+    }
+}
+
+/// Views of a block's parameters, valid for one forward pass.
+pub struct Params(Vec<Tensor>);
+
+impl std::ops::Index<ParamIndex> for Params {
+    type Output = Tensor;
+    fn index(&self, index: ParamIndex) -> &Tensor {
+        &self.0[index.0]
+    }
+}
+
+/// A network's parameters: one flat leaf tensor `[P]` and its layout.
+pub struct ParamBlock {
+    flat: Tensor,
+    layout: ParamLayout,
+    sizes: Vec<i64>,
+}
+
+impl ParamBlock {
+    /// Draws initial values from `stream`, parameter by parameter in the order of the layout.
+    pub fn new(layout: ParamLayout, stream: &mut Stream, device: Device) -> Self {
+        let sizes = layout.sizes();
+        let mut values = vec![0.0f32; layout.count() as usize];
+        let mut rest = values.as_mut_slice();
+        for (entry, size) in layout.entries.iter().zip(&sizes) {
+            let (head, tail) = rest.split_at_mut(*size as usize);
+            init::linear(entry.fan_in, stream, head);
+            rest = tail;
+        }
+        let flat = Tensor::from_slice(&values).to_device(device).set_requires_grad(true);
+        ParamBlock { flat, layout, sizes }
+    }
+
+    /// The leaf tensor `[P]`.
+    pub fn flat(&self) -> &Tensor {
+        &self.flat
+    }
+
+    /// The leaf tensor without its history, for changes in place.
+    pub fn data(&self) -> Tensor {
+        self.flat.detach()
+    }
+
+    /// Views through which gradients reach the block.
+    pub fn views(&self) -> Params {
+        self.split(&self.flat)
+    }
+
+    /// Views through which none does: the block as a constant.
+    pub fn frozen(&self) -> Params {
+        self.split(&self.data())
+    }
+
+    fn split(&self, flat: &Tensor) -> Params {
+        let parts = flat.split_with_sizes(&self.sizes[..], 0);
+        Params(
+            parts
+                .iter()
+                .zip(&self.layout.entries)
+                .map(|(part, entry)| part.view(&entry.shape[..]))
+                .collect(),
+        )
+    }
+
+    /// A copy that no gradient reaches, for targets.
+    pub fn detached_copy(&self) -> ParamBlock {
+        ParamBlock {
+            flat: self.data().copy(),
+            layout: self.layout.clone(),
+            sizes: self.sizes.clone(),
+        }
+    }
+
+    /// θ ← θ + rate · (other − θ), in place. Both blocks have one layout.
+    pub fn move_towards(&mut self, other: &ParamBlock, rate: f64) {
+        assert_eq!(self.sizes, other.sizes, "a target has the layout of what it follows");
+        let _ = self.data().lerp_(&other.data(), rate);
+    }
+
+    /// Writes every parameter under `prefix/name`.
+    pub fn save(&self, prefix: &str, section: &mut Section) {
+        for (part, entry) in self.frozen().0.iter().zip(&self.layout.entries) {
+            section.put_tensor(format!("{prefix}/{}", entry.name), part);
+        }
+    }
+
+    /// Takes every parameter from `prefix/name`; shapes must agree.
+    ///
+    /// # Errors
+    /// When one is missing or has another shape.
+    pub fn load(&mut self, prefix: &str, section: &Section) -> Result<()> {
+        let mut parts = Vec::with_capacity(self.sizes.len());
+        for entry in &self.layout.entries {
+            parts.push(
+                section
+                    .tensor(&format!("{prefix}/{}", entry.name), &entry.shape)?
+                    .view([-1]),
+            );
+        }
+        self.data().copy_(&Tensor::cat(&parts, 0).to_device(self.flat.device()));
+        Ok(())
+    }
+
+    /// A zero tensor shaped like the block, for an optimiser's moments.
+    pub fn zeros_like(&self) -> Tensor {
+        Tensor::zeros(self.flat.size(), (Kind::Float, self.flat.device()))
+    }
+
+    /// Name and values of every parameter, for tests and reports.
+    pub fn named(&self) -> Vec<(String, Tensor)> {
+        self.layout
+            .entries
+            .iter()
+            .map(|entry| entry.name.clone())
+            .zip(self.frozen().0)
+            .collect()
+    }
+
+    /// Overwrites a parameter by name, for tests and imports.
+    ///
+    /// # Errors
+    /// When there is none of that name and shape.
+    pub fn set(&mut self, name: &str, values: &Tensor) -> Result<()> {
+        let index = self.layout.entries.iter().position(|entry| entry.name == name);
+        match index {
+            Some(index) if values.size() == self.layout.entries[index].shape => {
+                self.frozen().0[index].copy_(values);
+                Ok(())
+            }
+            _ => Err(Error::section(
+                name,
+                format!("no parameter of this name has shape {:?}", values.size()),
+            )),
+        }
+    }
+}

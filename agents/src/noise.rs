@@ -1,0 +1,223 @@
+//! All randomness of the learning side: named streams, and the tensors filled from them.
+//!
+//! libtorch's own generator can be seeded but not saved, and it belongs to the whole process. Here every draw comes
+//! from a ChaCha stream that somebody handed in; its position is two numbers in the checkpoint. Streams derive from
+//! the run's seed by hashing `(seed, name, index)`, never by adding to it, so that runs with neighbouring seeds share
+//! nothing.
+
+use std::collections::VecDeque;
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use rand_distr::{Distribution, StandardNormal};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use tch::{Device, Tensor};
+
+use crate::error::{Error, Result};
+
+/// A seed for something that makes its own generator, such as an environment.
+pub fn derived_seed(root: u64, name: &str, index: u64) -> u64 {
+    let hash = derived_key(root, name, index);
+    u64::from_le_bytes(hash[..8].try_into().expect("a digest has 32 bytes"))
+}
+
+fn derived_key(root: u64, name: &str, index: u64) -> [u8; 32] {
+    let mut hasher = Sha256::new();
+    hasher.update(root.to_le_bytes());
+    hasher.update((name.len() as u64).to_le_bytes());
+    hasher.update(name.as_bytes());
+    hasher.update(index.to_le_bytes());
+    hasher.finalize().into()
+}
+
+/// One stream of random numbers.
+pub struct Stream {
+    rng: ChaCha8Rng,
+    scratch: Vec<f32>,
+    script: Option<VecDeque<f32>>,
+}
+
+/// Where a stream stands; equal positions mean equal futures.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StreamPosition {
+    key: String,
+    word: String,
+}
+
+impl Stream {
+    /// The stream called `name` (and `index`, where there are several) of a run's root seed.
+    pub fn derive(root: u64, name: &str, index: u64) -> Self {
+        Stream {
+            rng: ChaCha8Rng::from_seed(derived_key(root, name, index)),
+            scratch: Vec::new(),
+            script: None,
+        }
+    }
+
+    /// A stream whose normal draws are these numbers, in this order, to compare an update with a derivation made
+    /// elsewhere.
+    ///
+    /// # Panics
+    /// When more are drawn than there are.
+    pub fn scripted(normals: impl IntoIterator<Item = f32>) -> Self {
+        Stream {
+            script: Some(normals.into_iter().collect()),
+            ..Stream::derive(0, "scripted", 0)
+        }
+    }
+
+    /// Independent standard normal draws in a tensor of `shape`.
+    pub fn normal(&mut self, shape: &[i64], device: Device) -> Tensor {
+        let count = shape.iter().product::<i64>() as usize;
+        self.scratch.resize(count, 0.0);
+        for value in &mut self.scratch {
+            *value = match &mut self.script {
+                None => StandardNormal.sample(&mut self.rng),
+                Some(script) => script
+                    .pop_front()
+                    .expect("a scripted stream holds all numbers that are drawn"),
+            };
+        }
+        Tensor::from_slice(&self.scratch).view(shape).to_device(device)
+    }
+
+    /// Uniform draws in `[low, high)` into `out`.
+    pub fn uniform_into(&mut self, low: f32, high: f32, out: &mut [f32]) {
+        for value in out {
+            *value = low + (high - low) * self.rng.random::<f32>();
+        }
+    }
+
+    /// A whole number in `0..n`, uniformly. `n` is at least 1.
+    pub fn index(&mut self, n: usize) -> usize {
+        self.rng.random_range(0..n as u64) as usize
+    }
+
+    /// The generator itself, for [`sac_envs::Space::sample`].
+    pub fn rng(&mut self) -> &mut impl rand::Rng {
+        &mut self.rng
+    }
+
+    /// Where the stream stands.
+    pub fn position(&self) -> StreamPosition {
+        StreamPosition {
+            key: self.rng.get_seed().iter().map(|byte| format!("{byte:02x}")).collect(),
+            word: self.rng.get_word_pos().to_string(),
+        }
+    }
+
+    /// Goes to a position that [`Stream::position`] gave.
+    ///
+    /// # Errors
+    /// When it is not one.
+    pub fn seek(&mut self, position: &StreamPosition) -> Result<()> {
+        let malformed = || Error::section("streams", format!("`{position:?}` is not a stream position"));
+        let mut seed = [0u8; 32];
+        if position.key.len() != 64 || !position.key.is_ascii() {
+            return Err(malformed());
+        }
+        for (index, byte) in seed.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(&position.key[2 * index..2 * index + 2], 16).map_err(|_| malformed())?;
+        }
+        let word: u128 = position.word.parse().map_err(|_| malformed())?;
+        self.rng = ChaCha8Rng::from_seed(seed);
+        self.rng.set_word_pos(word);
+        Ok(())
+    }
+}
+
+/// The streams of one run, one per purpose, so that drawing more for one never shifts another.
+pub struct Streams {
+    /// Actions: warm-up and exploration.
+    pub explore: Stream,
+    /// Noise inside updates.
+    pub update: Stream,
+    /// Indices of sampled transitions.
+    pub replay: Stream,
+}
+
+impl Streams {
+    /// The streams of a root seed.
+    pub fn new(root: u64) -> Self {
+        Streams {
+            explore: Stream::derive(root, "explore", 0),
+            update: Stream::derive(root, "update", 0),
+            replay: Stream::derive(root, "replay", 0),
+        }
+    }
+
+    /// All positions, by name.
+    pub fn positions(&self) -> [(&'static str, StreamPosition); 3] {
+        [
+            ("explore", self.explore.position()),
+            ("update", self.update.position()),
+            ("replay", self.replay.position()),
+        ]
+    }
+
+    /// The stream called `name`.
+    pub fn by_name(&mut self, name: &str) -> Option<&mut Stream> {
+        match name {
+            "explore" => Some(&mut self.explore),
+            "update" => Some(&mut self.update),
+            "replay" => Some(&mut self.replay),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_goes_on_from_its_position() {
+        let mut stream = Stream::derive(7, "update", 0);
+        let _ = stream.normal(&[13], Device::Cpu);
+        let position = stream.position();
+        let ahead = stream.normal(&[100], Device::Cpu);
+        let mut other = Stream::derive(8, "explore", 3);
+        other.seek(&position).unwrap();
+        assert_eq!(ahead, other.normal(&[100], Device::Cpu));
+        assert!(
+            other
+                .seek(&StreamPosition {
+                    key: "zz".repeat(32),
+                    word: "0".into()
+                })
+                .is_err()
+        );
+    }
+
+    #[test]
+    fn neighbouring_seeds_and_names_share_no_stream() {
+        let first = |root, name, index| Stream::derive(root, name, index).index(usize::MAX >> 1);
+        let draws = [
+            first(1, "env", 1),
+            first(2, "env", 0),
+            first(1, "eval", 1),
+            first(1, "env", 0),
+        ];
+        for (i, a) in draws.iter().enumerate() {
+            assert!(draws[i + 1..].iter().all(|b| a != b));
+        }
+    }
+
+    /// Exact values, so that a change of generator cannot be accidental.
+    #[test]
+    fn draws_are_stable_across_releases() {
+        let mut stream = Stream::derive(1, "explore", 0);
+        let mut uniform = [0.0; 2];
+        stream.uniform_into(-1.0, 1.0, &mut uniform);
+        let normal: Vec<f32> = stream.normal(&[2], Device::Cpu).try_into().unwrap();
+        assert_eq!((derived_seed(1, "env", 0), uniform, normal.as_slice()), PINNED);
+    }
+
+    const PINNED: (u64, [f32; 2], &[f32]) = (
+        6_013_019_888_194_012_573,
+        [0.988_927_7, -0.066_560_39],
+        &[-1.183_160_3, -0.817_694_4],
+    );
+}

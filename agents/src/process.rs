@@ -1,0 +1,21 @@
+//! What training asks of the process as a whole.
+
+/// Sets libtorch's threads, and tells the C allocator to keep what libtorch gives back.
+///
+/// An update allocates and frees dozens of tensors of a quarter of a megabyte. glibc by default maps each from the
+/// kernel and returns it at once, and every page of it faults again at the next update; kept, they cost nothing (see
+/// `docs/performance.md`). What is kept is what one update needs at its peak, so memory does not grow.
+pub fn prepare(threads: u64) {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    {
+        /// The largest value that glibc accepts: half of its heap size.
+        const MAP_FROM_BYTES: libc::c_int = 32 << 20;
+        const KEEP_BYTES: libc::c_int = 256 << 20;
+        // SAFETY: mallopt only changes the allocator's own settings; it refuses values that it does not take.
+        unsafe {
+            libc::mallopt(libc::M_MMAP_THRESHOLD, MAP_FROM_BYTES);
+            libc::mallopt(libc::M_TRIM_THRESHOLD, KEEP_BYTES);
+        }
+    }
+    tch::set_num_threads(threads as i32);
+}

@@ -1,0 +1,108 @@
+//! Folding n steps of one environment into rows, on insertion.
+//!
+//! A row that starts at step t and spans k steps holds `Σ_{i<k} γⁱ r_{t+i}`, the discount `γᵏ` (0 after termination)
+//! and the observation after step t+k−1. k = n, except near an episode's end, where every step still gets its row and
+//! k shrinks; after a truncation those rows bootstrap from the true last observation.
+
+use std::collections::VecDeque;
+
+use sac_envs::Status;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+/// A step that has not become a row yet.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Pending {
+    obs: Vec<f32>,
+    action: Vec<f32>,
+    reward: f64,
+}
+
+/// The open window of one environment.
+pub(super) struct NStep {
+    n: usize,
+    gamma: f64,
+    widths: (usize, usize),
+    pending: VecDeque<Pending>,
+    spare: Vec<Pending>,
+}
+
+/// The open window in a checkpoint.
+#[derive(Serialize, Deserialize)]
+#[serde(transparent)]
+pub(super) struct NStepState(Vec<Pending>);
+
+impl NStep {
+    pub(super) fn new(n: usize, gamma: f64, obs_width: usize, action_width: usize) -> Self {
+        let blank = || Pending {
+            obs: vec![0.0; obs_width],
+            action: vec![0.0; action_width],
+            reward: 0.0,
+        };
+        NStep {
+            n,
+            gamma,
+            widths: (obs_width, action_width),
+            pending: VecDeque::with_capacity(n),
+            spare: (0..n).map(|_| blank()).collect(),
+        }
+    }
+
+    /// Takes a step and calls `emit(obs, action, reward, discount)` for every row that it completes, oldest first. The
+    /// rows' successor is the step's.
+    pub(super) fn push(
+        &mut self,
+        obs: &[f32],
+        action: &[f32],
+        reward: f64,
+        status: Status,
+        mut emit: impl FnMut(&[f32], &[f32], f64, f64),
+    ) {
+        let mut step = self
+            .spare
+            .pop()
+            .expect("at most n steps are pending: a full window emits at once");
+        step.obs.copy_from_slice(obs);
+        step.action.copy_from_slice(action);
+        step.reward = reward;
+        self.pending.push_back(step);
+        while !self.pending.is_empty() && (self.pending.len() == self.n || status.is_over()) {
+            let folded = self
+                .pending
+                .iter()
+                .rev()
+                .fold(0.0, |sum, step| step.reward + self.gamma * sum);
+            let discount = match status {
+                Status::Terminated => 0.0,
+                Status::Running | Status::Truncated => self.gamma.powi(self.pending.len() as i32),
+            };
+            if let Some(first) = self.pending.pop_front() {
+                emit(&first.obs, &first.action, folded, discount);
+                self.spare.push(first);
+            }
+        }
+    }
+
+    pub(super) fn abandon(&mut self) {
+        self.spare.extend(self.pending.drain(..));
+    }
+
+    pub(super) fn state(&self) -> NStepState {
+        NStepState(self.pending.iter().cloned().collect())
+    }
+
+    pub(super) fn restore(&mut self, state: &NStepState) -> Result<()> {
+        let fits = |step: &Pending| (step.obs.len(), step.action.len()) == self.widths;
+        if state.0.len() >= self.n.max(1) || !state.0.iter().all(fits) {
+            return Err(Error::section("replay", "an open n-step window does not fit"));
+        }
+        self.abandon();
+        for step in &state.0 {
+            self.spare.pop();
+            self.pending.push_back(step.clone());
+        }
+        Ok(())
+    }
+}

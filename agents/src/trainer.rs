@@ -1,0 +1,457 @@
+//! THE loop: [`Trainer`].
+//!
+//! Environments are stepped in a ring, `num_envs` at a time, or fewer where something is due in between: stopping,
+//! evaluating, saving and logging happen at exactly their counts, whatever the number of environments.
+
+mod state;
+
+use std::{
+    path::PathBuf,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Instant,
+};
+
+use sac_envs::{EnvError, VecEnv};
+
+use crate::{
+    agent::{ActMode, Agent, UpdateReport},
+    checkpoint::{self, CheckpointStore},
+    error::{Error, Result},
+    evaluate::evaluate,
+    log::{Logger, Row},
+    metrics,
+    noise::{Streams, derived_seed},
+    replay::Replay,
+    schedule::{EnvSteps, Every, GradSteps, UpdateRatio},
+};
+use state::{RecentEpisodes, Warmup};
+
+/// What a run is to do, all numbers resolved.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// Root of every random stream.
+    pub seed: u64,
+    /// Stop at exactly this count.
+    pub total_env_steps: EnvSteps,
+    /// Uniform random actions, and no updates, until here.
+    pub warmup_env_steps: EnvSteps,
+    /// Each random action of the warm-up is held this long in its environment, at least 1.
+    pub warmup_hold_env_steps: u64,
+    /// Updates per env step after the warm-up.
+    pub updates_per_env_step: UpdateRatio,
+    /// When to evaluate, besides at the end.
+    pub eval_every: Every,
+    /// Episodes per evaluation.
+    pub eval_episodes: usize,
+    /// The episodes are the same at every evaluation.
+    pub eval_seed: u64,
+    /// When to save, besides at the end.
+    pub checkpoint_every: Every,
+    /// When to write a row.
+    pub log_every: Every,
+}
+
+/// Where a run saves itself. A run without folders (`None`) saves nothing.
+pub struct SaveTo {
+    /// Checkpoints for resuming.
+    pub checkpoints: CheckpointStore,
+    /// The best evaluated policy.
+    pub best: PathBuf,
+}
+
+/// Everything a trainer is made of.
+pub struct Parts {
+    /// What to do.
+    pub plan: Plan,
+    /// Who learns.
+    pub agent: Box<dyn Agent>,
+    /// Where it acts; actions are normalised.
+    pub envs: Box<dyn VecEnv>,
+    /// Where it is scored; not shared with training.
+    pub eval_envs: Box<dyn VecEnv>,
+    /// What it remembers.
+    pub replay: Replay,
+    /// Where numbers go.
+    pub logger: Logger,
+    /// Where it is saved.
+    pub save_to: Option<SaveTo>,
+}
+
+/// How a call to [`Trainer::run`] ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// The count was reached.
+    Finished,
+    /// Somebody asked it to stop; a checkpoint was written.
+    Interrupted,
+}
+
+/// See the module.
+pub struct Trainer {
+    plan: Plan,
+    agent: Box<dyn Agent>,
+    envs: Box<dyn VecEnv>,
+    eval_envs: Box<dyn VecEnv>,
+    replay: Replay,
+    logger: Logger,
+    save_to: Option<SaveTo>,
+    streams: Streams,
+    env_steps: EnvSteps,
+    grad_steps: GradSteps,
+    /// Which environment is stepped next.
+    next_env: usize,
+    warmup: Warmup,
+    recent: RecentEpisodes,
+    best_mean_return: Option<f64>,
+    actions: Vec<f32>,
+    last_report: Option<UpdateReport>,
+    last_checkpoint: Option<EnvSteps>,
+    last_evaluation: Option<(EnvSteps, f64)>,
+    clock: Clock,
+}
+
+struct Clock {
+    started: Instant,
+    env_steps_at_start: EnvSteps,
+    seconds_before: f64,
+}
+
+impl Trainer {
+    /// A run at its beginning: environments are reset, each from its own derived seed.
+    ///
+    /// # Errors
+    /// When an environment cannot be reset.
+    pub fn new(parts: Parts) -> Result<Self> {
+        let Parts {
+            plan,
+            agent,
+            mut envs,
+            eval_envs,
+            replay,
+            logger,
+            save_to,
+        } = parts;
+        let seeds: Vec<u64> = (0..envs.len())
+            .map(|index| derived_seed(plan.seed, "env", index as u64))
+            .collect();
+        envs.reset(&seeds)?;
+        let action_width = envs.action_space().len();
+        Ok(Trainer {
+            streams: Streams::new(plan.seed),
+            warmup: Warmup::new(envs.len(), action_width, plan.warmup_hold_env_steps),
+            actions: vec![0.0; envs.len() * action_width],
+            plan,
+            agent,
+            envs,
+            eval_envs,
+            replay,
+            logger,
+            save_to,
+            env_steps: EnvSteps(0),
+            grad_steps: GradSteps(0),
+            next_env: 0,
+            recent: RecentEpisodes::default(),
+            best_mean_return: None,
+            last_report: None,
+            last_checkpoint: None,
+            last_evaluation: None,
+            clock: Clock {
+                started: Instant::now(),
+                env_steps_at_start: EnvSteps(0),
+                seconds_before: 0.0,
+            },
+        })
+    }
+
+    /// Trains until the plan's end, or until `stop` is set.
+    ///
+    /// # Errors
+    /// [`Error::EnvDuringTraining`] when an environment fails, after a checkpoint; [`Error::Diverged`] when a logged
+    /// quantity is no longer finite.
+    pub fn run(&mut self, stop: &AtomicBool) -> Result<Ending> {
+        self.run_until(self.plan.total_env_steps, stop)
+    }
+
+    /// Like [`Trainer::run`], to another count.
+    ///
+    /// # Errors
+    /// As [`Trainer::run`].
+    pub fn run_until(&mut self, total: EnvSteps, stop: &AtomicBool) -> Result<Ending> {
+        self.clock = Clock {
+            started: Instant::now(),
+            env_steps_at_start: self.env_steps,
+            seconds_before: self.seconds(),
+        };
+        while self.env_steps < total {
+            if stop.load(Ordering::Relaxed) {
+                self.save();
+                return Ok(Ending::Interrupted);
+            }
+            let group = self.next_env..self.next_env + self.group_len(total);
+            self.choose_actions(group.clone());
+            self.step_envs(group)?;
+
+            let due = self
+                .plan
+                .updates_per_env_step
+                .due(self.env_steps, self.plan.warmup_env_steps);
+            while self.grad_steps < due {
+                let Some(batch) = self.replay.sample(&mut self.streams.replay) else {
+                    break;
+                };
+                self.last_report = Some(self.agent.update(&batch, &mut self.streams.update));
+                self.grad_steps += 1;
+            }
+
+            self.logger.progress(self.env_steps);
+            if self.plan.log_every.due(self.env_steps) {
+                self.log()?;
+            }
+            if self.plan.eval_every.due(self.env_steps) {
+                self.evaluate()?;
+            }
+            if self.plan.checkpoint_every.due(self.env_steps) {
+                self.save();
+            }
+        }
+        if !self.plan.log_every.due(self.env_steps) {
+            self.log()?;
+        }
+        if self.plan.eval_every != Every::Never && self.last_evaluation.is_none_or(|(at, _)| at != self.env_steps) {
+            self.evaluate()?;
+        }
+        if self.last_checkpoint != Some(self.env_steps) {
+            self.save();
+        }
+        Ok(Ending::Finished)
+    }
+
+    /// How many environments to step now: to the end of the ring, but not past anything that is due.
+    fn group_len(&self, total: EnvSteps) -> usize {
+        let plan = &self.plan;
+        let dues =
+            [plan.eval_every, plan.checkpoint_every, plan.log_every].map(|every| every.next_after(self.env_steps));
+        let in_warmup = self.env_steps < plan.warmup_env_steps;
+        let due = dues
+            .into_iter()
+            .flatten()
+            .chain(in_warmup.then_some(plan.warmup_env_steps))
+            .fold(total, EnvSteps::min);
+        (self.envs.len() - self.next_env).min((due.0 - self.env_steps.0) as usize)
+    }
+
+    /// Fills `actions` for a group of environments.
+    fn choose_actions(&mut self, group: std::ops::Range<usize>) {
+        let width = self.envs.action_space().len();
+        let actions = &mut self.actions[..group.len() * width];
+        if self.env_steps < self.plan.warmup_env_steps {
+            self.warmup
+                .choose(group, self.envs.action_space(), &mut self.streams.explore, actions);
+        } else {
+            let obs_width = self.envs.observation_space().len();
+            let obs = &self.envs.current().obs[group.start * obs_width..group.end * obs_width];
+            self.agent
+                .act(obs, ActMode::Explore, &mut self.streams.explore, actions);
+        }
+    }
+
+    /// Steps a group of environments and remembers what happened.
+    fn step_envs(&mut self, group: std::ops::Range<usize>) -> Result<()> {
+        let (action_width, obs_width) = (self.envs.action_space().len(), self.envs.observation_space().len());
+        let actions = &self.actions[..group.len() * action_width];
+        // The observations acted on, before the step overwrites them.
+        self.warmup
+            .before
+            .copy_from(&self.envs.current().obs, obs_width, &group);
+        let step = match self.envs.step(group.clone(), actions) {
+            Ok(step) => step,
+            Err(error) => return Err(self.give_up(error)),
+        };
+        for (offset, env) in group.clone().enumerate() {
+            self.replay.push(
+                env,
+                self.warmup.before.row(offset),
+                &actions[offset * action_width..(offset + 1) * action_width],
+                step.reward[env],
+                step.status[env],
+                &step.next_obs[env * obs_width..(env + 1) * obs_width],
+            );
+        }
+        for episode in &step.finished {
+            self.recent.push(episode.episode_return, episode.length);
+            self.warmup.episode_ended(episode.env);
+        }
+        self.env_steps += group.len() as u64;
+        self.next_env = group.end % self.envs.len();
+        Ok(())
+    }
+
+    /// An environment failed. Its episode cannot go on, so all environments begin anew; what was learned is saved.
+    fn give_up(&mut self, source: EnvError) -> Error {
+        let index = |env: usize| {
+            self.env_steps
+                .0
+                .wrapping_mul(self.envs.len() as u64)
+                .wrapping_add(env as u64)
+        };
+        let seeds: Vec<u64> = (0..self.envs.len())
+            .map(|env| derived_seed(self.plan.seed, "env.after_failure", index(env)))
+            .collect();
+        self.replay.abandon_windows();
+        let checkpoint = match self.envs.reset(&seeds) {
+            Ok(_) => self.save(),
+            Err(_) => None,
+        };
+        Error::EnvDuringTraining {
+            source,
+            env_steps: self.env_steps.0,
+            checkpoint,
+        }
+    }
+
+    fn row(&self, values: Vec<(&'static str, f64)>) -> Row {
+        Row {
+            env_steps: self.env_steps,
+            grad_steps: self.grad_steps,
+            seconds: self.seconds(),
+            values,
+        }
+    }
+
+    /// Writes a row; refuses to go on when a learned quantity is not finite.
+    fn log(&mut self) -> Result<()> {
+        let mut values = Vec::new();
+        if let Some((mean_return, mean_length)) = self.recent.means() {
+            values.push((metrics::EPISODE_REWARD_MEAN, mean_return));
+            values.push((metrics::EPISODE_LENGTH_MEAN, mean_length));
+        }
+        values.push((metrics::FPS, self.env_steps_per_second()));
+        values.push((metrics::REPLAY_SIZE, self.replay.len() as f64));
+        values.push((metrics::UPDATES, self.grad_steps.0 as f64));
+        if self.env_steps > self.plan.warmup_env_steps {
+            let learning_env_steps = self.env_steps.0 - self.plan.warmup_env_steps.0;
+            values.push((
+                metrics::UPDATE_RATIO,
+                self.grad_steps.0 as f64 / learning_env_steps as f64,
+            ));
+        }
+        if let Some(report) = &self.last_report {
+            values.extend(report.read());
+        }
+        let row = self.row(values);
+        self.logger.row(&row);
+        match row.values.iter().find(|(_, value)| !value.is_finite()) {
+            None => Ok(()),
+            Some((what, _)) => Err(Error::Diverged {
+                what: (*what).to_string(),
+                grad_steps: self.grad_steps.0,
+                checkpoint: self.last_checkpoint_path(),
+            }),
+        }
+    }
+
+    /// Scores the policy; keeps it if it is the best so far.
+    fn evaluate(&mut self) -> Result<()> {
+        let plan = &self.plan;
+        let envs = self.eval_envs.as_mut();
+        let evaluation = evaluate(
+            self.agent.as_mut(),
+            envs,
+            plan.eval_episodes,
+            plan.eval_seed,
+            ActMode::Evaluate,
+        )?;
+        let mean_return = evaluation.mean_return();
+        let row = self.row(vec![
+            (metrics::EVAL_REWARD_MEAN, mean_return),
+            (metrics::EVAL_REWARD_STD, evaluation.std_return()),
+            (metrics::EVAL_LENGTH_MEAN, evaluation.mean_length()),
+        ]);
+        self.logger.row(&row);
+        self.last_evaluation = Some((self.env_steps, mean_return));
+        if self.best_mean_return.is_none_or(|best| mean_return > best) {
+            self.best_mean_return = Some(mean_return);
+            if let Some(save_to) = &self.save_to {
+                let policy = self.agent.policy_section()?;
+                if let Err(error) = checkpoint::write(&save_to.best, self.env_steps, self.grad_steps, &[policy]) {
+                    tracing::warn!("the best policy could not be saved: {error}; training goes on");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes a checkpoint. A failure is reported and does not end the run; the previous checkpoint stays.
+    fn save(&mut self) -> Option<PathBuf> {
+        let save_to = self.save_to.as_ref()?;
+        let sections = self.sections();
+        let outcome =
+            sections.and_then(|sections| save_to.checkpoints.save(self.env_steps, self.grad_steps, &sections));
+        match outcome {
+            Ok(path) => {
+                self.last_checkpoint = Some(self.env_steps);
+                Some(path)
+            }
+            Err(error) => {
+                let last = self.last_checkpoint_path();
+                let last = last.map_or("there is none yet".to_string(), |path| {
+                    format!("the last good one is {}", path.display())
+                });
+                tracing::warn!(
+                    "no checkpoint at env step {}: {error}; {last}; training goes on",
+                    self.env_steps
+                );
+                None
+            }
+        }
+    }
+
+    fn last_checkpoint_path(&self) -> Option<PathBuf> {
+        Some(self.save_to.as_ref()?.checkpoints.path(self.last_checkpoint?))
+    }
+
+    /// Wall time in training, seconds, resumed parts added up.
+    pub fn seconds(&self) -> f64 {
+        self.clock.seconds_before + self.clock.started.elapsed().as_secs_f64()
+    }
+
+    fn env_steps_per_second(&self) -> f64 {
+        let env_steps = self.env_steps.0 - self.clock.env_steps_at_start.0;
+        env_steps as f64 / self.clock.started.elapsed().as_secs_f64().max(1e-9)
+    }
+
+    /// Env steps taken.
+    pub fn env_steps(&self) -> EnvSteps {
+        self.env_steps
+    }
+
+    /// Updates taken.
+    pub fn grad_steps(&self) -> GradSteps {
+        self.grad_steps
+    }
+
+    /// The newest evaluation: when, and the mean return.
+    pub fn last_evaluation(&self) -> Option<(EnvSteps, f64)> {
+        self.last_evaluation
+    }
+
+    /// The best mean return of an evaluation.
+    pub fn best_mean_return(&self) -> Option<f64> {
+        self.best_mean_return
+    }
+
+    /// Whether this run saved its newest state.
+    pub fn is_saved(&self) -> bool {
+        self.last_checkpoint == Some(self.env_steps)
+    }
+
+    /// Who learns.
+    pub fn agent(&self) -> &dyn Agent {
+        self.agent.as_ref()
+    }
+
+    /// Gives the agent away, trained as it is.
+    pub fn into_agent(self) -> Box<dyn Agent> {
+        self.agent
+    }
+}

@@ -1,0 +1,226 @@
+//! The nine probes: environments whose answers are known on paper (see `sac_envs::probe`).
+//!
+//! α is fixed at 0 unless a test says otherwise. Small networks, a high learning rate, one thread.
+
+use std::sync::atomic::AtomicBool;
+
+use sac_agents::{
+    ActMode, Agent, AgentSpec, EnvSteps, Every, Parts, Plan, Replay, ReplaySpec, SoftActorCritic, Trainer, UpdateRatio,
+    critic::{CriticSpec, ScalarSpec},
+    log::Logger,
+    nn::{AdamSpec, BodySpec},
+    noise::Stream,
+    policy::{PolicySpec, SquashedGaussianSpec},
+    temperature::{FixedTemperatureSpec, LearnedTemperatureSpec, TemperatureSpec},
+};
+use sac_envs::Registry;
+use tch::{Device, Kind, Tensor};
+
+const OPTIMIZER: AdamSpec = AdamSpec {
+    learning_rate: 3e-3,
+    beta1: 0.9,
+    beta2: 0.999,
+    eps: 1e-8,
+};
+
+fn spec(temperature: TemperatureSpec) -> AgentSpec {
+    AgentSpec {
+        gamma: 0.9,
+        body: BodySpec {
+            hidden: vec![32, 32],
+            ..BodySpec::default()
+        },
+        policy: PolicySpec::SquashedGaussian(SquashedGaussianSpec {
+            optimizer: OPTIMIZER,
+            ..Default::default()
+        }),
+        critic: CriticSpec::Scalar(ScalarSpec {
+            optimizer: OPTIMIZER,
+            ..Default::default()
+        }),
+        targets: sac_agents::target::TargetSpec::Polyak { tau: 0.05 },
+        temperature,
+        ..AgentSpec::default()
+    }
+}
+
+fn fixed(alpha: f64) -> TemperatureSpec {
+    TemperatureSpec::Fixed(FixedTemperatureSpec { alpha })
+}
+
+/// Trains on a probe with `updates` updates, one per env step.
+fn trained(id: &str, spec: &AgentSpec, updates: u64) -> SoftActorCritic {
+    tch::set_num_threads(1);
+    let registry = Registry::builtin();
+    let options = toml::Table::new();
+    let make = || registry.make_vec(id, &options, 1, 1).expect("a built-in id");
+    let (envs, eval_envs) = (make(), make());
+    let spaces = (envs.observation_space(), envs.action_space());
+    let agent = SoftActorCritic::new(spec, id, spaces, 1, Device::Cpu).expect("valid");
+    let replay_spec = ReplaySpec {
+        capacity: 5_000,
+        ..ReplaySpec::default()
+    };
+    let replay = Replay::new(&replay_spec, spaces, 1, spec.gamma, 64, Device::Cpu).expect("fits");
+    let plan = Plan {
+        seed: 1,
+        total_env_steps: EnvSteps(200 + updates),
+        warmup_env_steps: EnvSteps(200),
+        warmup_hold_env_steps: 1,
+        updates_per_env_step: UpdateRatio(1.0),
+        eval_every: Every::Never,
+        eval_episodes: 1,
+        eval_seed: 0,
+        checkpoint_every: Every::Never,
+        log_every: Every::Never,
+    };
+    // The trainer owns the agent as a box; a twin that reads its sections gives the concrete type back.
+    let mut twin = SoftActorCritic::new(spec, id, spaces, 1, Device::Cpu).expect("valid");
+    let parts = Parts {
+        plan,
+        agent: Box::new(agent),
+        envs,
+        eval_envs,
+        replay,
+        logger: Logger::default(),
+        save_to: None,
+    };
+    let mut trainer = Trainer::new(parts).expect("resets");
+    trainer.run(&AtomicBool::new(false)).expect("trains");
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("agent");
+    let sections = trainer.agent().sections().expect("sections");
+    sac_agents::checkpoint::write(&path, EnvSteps(0), trainer.grad_steps(), &sections).expect("written");
+    twin.load(&sac_agents::checkpoint::Checkpoint::read(&path, &[]).expect("read"))
+        .expect("fits");
+    twin
+}
+
+fn column(values: &[f32]) -> Tensor {
+    Tensor::from_slice(values).view([-1, 1])
+}
+
+/// Q at (obs, action), the smaller of the two members.
+fn q(agent: &SoftActorCritic, obs: f32, action: f32) -> f64 {
+    agent
+        .critic()
+        .actor_value(&column(&[obs]), &column(&[action]))
+        .double_value(&[0])
+}
+
+/// The policy's mode.
+fn mode(agent: &mut SoftActorCritic, obs: f32) -> f64 {
+    let mut action = [0.0f32];
+    agent.act(
+        &[obs],
+        ActMode::Evaluate,
+        &mut Stream::derive(0, "unused", 0),
+        &mut action,
+    );
+    f64::from(action[0])
+}
+
+/// Many actions at one observation, with their log-probabilities.
+fn draws(agent: &SoftActorCritic, obs: f32) -> (Tensor, Tensor) {
+    let draw = agent
+        .policy()
+        .draw_frozen(&column(&[obs; 4096]), &mut Stream::derive(7, "draws", 0));
+    (draw.action, draw.log_prob)
+}
+
+fn assert_near(what: &str, found: f64, expected: f64, tolerance: f64) {
+    assert!(
+        (found - expected).abs() <= tolerance,
+        "{what}: found {found}, expected {expected} ± {tolerance}"
+    );
+}
+
+#[test]
+fn p1_one_step_of_reward_one_is_worth_one() {
+    let agent = trained("ProbeConstant-v0", &spec(fixed(0.0)), 600);
+    assert_near("Q", q(&agent, 1.0, 0.2), 1.0, 0.03);
+}
+
+#[test]
+fn p2_a_reward_one_step_ahead_is_worth_gamma() {
+    let agent = trained("ProbeTwoStep-v0", &spec(fixed(0.0)), 1200);
+    assert_near("Q at the second step", q(&agent, 1.0, 0.0), 1.0, 0.03);
+    assert_near("Q at the start", q(&agent, 0.0, 0.0), 0.9, 0.03);
+}
+
+#[test]
+fn p3_a_reward_equal_to_the_observation_is_its_value() {
+    let agent = trained("ProbeSign-v0", &spec(fixed(0.0)), 800);
+    assert_near("Q(+1)", q(&agent, 1.0, 0.0), 1.0, 0.04);
+    assert_near("Q(-1)", q(&agent, -1.0, 0.0), -1.0, 0.04);
+}
+
+#[test]
+fn p4_the_mode_finds_the_rewarded_action() {
+    let mut agent = trained("ProbeTarget-v0", &spec(fixed(0.0)), 1200);
+    assert_near("mode", mode(&mut agent, 1.0), 0.3, 0.05);
+}
+
+#[test]
+fn p5_truncation_bootstraps_and_termination_does_not() {
+    // 1/(1 − γ) = 10 when the episode is only cut off. When it ends after five steps, the observation never changing,
+    // the one value that fits all steps is 1/(1 − 0.8 γ) = 3.571.
+    let endless = trained("ProbeEndless-v0", &spec(fixed(0.0)), 2500);
+    assert_near("Q, truncated", q(&endless, 1.0, 0.0), 10.0, 0.5);
+    let ending = trained("ProbeEnding-v0", &spec(fixed(0.0)), 2500);
+    assert_near("Q, terminated", q(&ending, 1.0, 0.0), 1.0 / (1.0 - 0.8 * 0.9), 0.35);
+}
+
+#[test]
+fn p6_the_policys_spread_balances_reward_and_entropy() {
+    // Maximise −k σ² + α ln σ: σ = √(α / 2k) = 0.10 for k = 10, α = 0.2.
+    let agent = trained("ProbeQuadratic-v0", &spec(fixed(0.2)), 3000);
+    let (action, _) = draws(&agent, 1.0);
+    assert_near("std", action.std(true).double_value(&[]), 0.1, 0.015);
+    assert_near("mean", action.mean(Kind::Float).double_value(&[]), 0.0, 0.03);
+}
+
+#[test]
+fn p7_a_noisy_reward_is_worth_its_mean() {
+    let agent = trained("ProbeNoisy-v0", &spec(fixed(0.0)), 2500);
+    // 64 of 2,700 rewards a batch: the mean of all has a standard error of 0.5/√2700 = 0.01.
+    assert_near("Q", q(&agent, 1.0, 0.0), 1.0, 0.08);
+}
+
+fn learned() -> TemperatureSpec {
+    TemperatureSpec::Learned(LearnedTemperatureSpec {
+        optimizer: OPTIMIZER,
+        ..LearnedTemperatureSpec::default()
+    })
+}
+
+#[test]
+fn p8_a_learned_temperature_falls_while_the_entropy_is_above_its_target() {
+    // No reward pulls the policy from the uniform one: entropy ln 2, above the target of −1, so the bound is slack.
+    let agent = trained("ProbeFlat-v0", &spec(learned()), 2000);
+    let (_, log_prob) = draws(&agent, 1.0);
+    assert_near(
+        "entropy",
+        -log_prob.mean(Kind::Float).double_value(&[]),
+        std::f64::consts::LN_2,
+        0.05,
+    );
+    let alpha = agent.temperature().alpha().double_value(&[]);
+    assert!(alpha < 0.05, "alpha fell from 1 to {alpha} only");
+}
+
+#[test]
+fn p8_a_learned_temperature_brings_the_entropy_to_its_target() {
+    // Where a reward −k a² pulls, the bound binds: ½ ln(2πe σ²) = −1 gives σ = 0.0890, and α = 2kσ² = 0.158.
+    let agent = trained("ProbeQuadratic-v0", &spec(learned()), 4000);
+    let (action, log_prob) = draws(&agent, 1.0);
+    assert_near("entropy", -log_prob.mean(Kind::Float).double_value(&[]), -1.0, 0.15);
+    assert_near("std", action.std(true).double_value(&[]), 0.0890, 0.012);
+    assert_near("alpha", agent.temperature().alpha().double_value(&[]), 0.158, 0.05);
+}
+
+#[test]
+fn p9_units_of_the_task_do_not_change_the_normalised_policy() {
+    let mut agent = trained("ProbeTorque-v0", &spec(fixed(0.0)), 1200);
+    assert_near("normalised mode", mode(&mut agent, 1.0), 0.3, 0.05);
+}

@@ -1,0 +1,283 @@
+//! The replay against a naive model: every step kept in a list, every row folded from its definition.
+
+use proptest::prelude::*;
+use sac_agents::{
+    Replay, ReplaySpec,
+    checkpoint::{self, Checkpoint},
+    noise::Stream,
+    schedule::{EnvSteps, GradSteps},
+};
+use sac_envs::{Space, Status};
+use tch::{Device, Kind, Tensor};
+
+const GAMMA: f64 = 0.9;
+
+#[derive(Clone, Debug)]
+struct Step {
+    env: usize,
+    obs: f32,
+    action: f32,
+    reward: f64,
+    status: Status,
+    next_obs: f32,
+}
+
+/// Episodes of `num_envs` environments, interleaved at random; observations count up, so that rows are recognisable.
+fn history(num_envs: usize) -> impl Strategy<Value = Vec<Step>> {
+    let step = (0..num_envs, -1.0f32..1.0, -5.0f64..5.0, 0u8..12);
+    prop::collection::vec(step, 1..120).prop_map(|steps| {
+        let mut clock = 0.0f32;
+        let mut current = vec![None; 8];
+        steps
+            .into_iter()
+            .map(|(env, action, reward, fate)| {
+                clock += 1.0;
+                let obs = current[env].unwrap_or(clock + 0.5);
+                let status = match fate {
+                    0 => Status::Terminated,
+                    1 => Status::Truncated,
+                    _ => Status::Running,
+                };
+                let next_obs = clock + 1.0;
+                current[env] = (status == Status::Running).then_some(next_obs);
+                Step {
+                    env,
+                    obs,
+                    action,
+                    reward,
+                    status,
+                    next_obs,
+                }
+            })
+            .collect()
+    })
+}
+
+/// Rows in the order in which they become complete, straight from the definition.
+fn naive_rows(history: &[Step], n: usize) -> Vec<[f32; 5]> {
+    let mut rows = Vec::new();
+    for (now, step) in history.iter().enumerate() {
+        let mine: Vec<&Step> = history[..=now].iter().filter(|other| other.env == step.env).collect();
+        let last_end = mine[..mine.len() - 1]
+            .iter()
+            .rposition(|other| other.status.is_over())
+            .map_or(0, |at| at + 1);
+        let episode = &mine[last_end..];
+        let complete: Vec<usize> = (0..episode.len())
+            .filter(|start| {
+                let span = episode.len() - start;
+                span == n || (span < n && step.status.is_over())
+            })
+            .collect();
+        for start in complete {
+            let span = &episode[start..];
+            let reward: f64 = span
+                .iter()
+                .enumerate()
+                .map(|(i, s)| GAMMA.powi(i as i32) * s.reward)
+                .sum();
+            let discount = if step.status == Status::Terminated {
+                0.0
+            } else {
+                GAMMA.powi(span.len() as i32)
+            };
+            rows.push([
+                span[0].obs,
+                span[0].action,
+                reward as f32,
+                discount as f32,
+                step.next_obs,
+            ]);
+        }
+    }
+    rows
+}
+
+fn spaces() -> (Space, Space) {
+    (Space::unbounded(1), Space::boxed(1, -1.0, 1.0))
+}
+
+fn replay(capacity: u64, n_step: u64, num_envs: usize) -> Replay {
+    let spec = ReplaySpec {
+        capacity,
+        n_step,
+        ..ReplaySpec::default()
+    };
+    let (obs, action) = spaces();
+    Replay::new(&spec, (&obs, &action), num_envs, GAMMA, 64, Device::Cpu).expect("fits")
+}
+
+fn feed(replay: &mut Replay, history: &[Step]) {
+    for step in history {
+        replay.push(
+            step.env,
+            &[step.obs],
+            &[step.action],
+            step.reward,
+            step.status,
+            &[step.next_obs],
+        );
+    }
+}
+
+fn sampled(replay: &mut Replay, stream: &mut Stream) -> Vec<[f32; 5]> {
+    let Some(batch) = replay.sample(stream) else {
+        return Vec::new();
+    };
+    let column = |tensor: &Tensor| Vec::<f32>::try_from(tensor.flatten(0, -1)).expect("numbers");
+    let columns = [
+        &batch.obs,
+        &batch.action,
+        &batch.reward,
+        &batch.discount,
+        &batch.next_obs,
+    ]
+    .map(column);
+    (0..columns[0].len())
+        .map(|row| [0, 1, 2, 3, 4].map(|index: usize| columns[index][row]))
+        .collect()
+}
+
+fn close(a: &[f32; 5], b: &[f32; 5]) -> bool {
+    a.iter().zip(b).all(|(a, b)| (a - b).abs() <= 1e-5 * b.abs().max(1.0))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+
+    #[test]
+    fn rows_are_those_of_the_definition(
+        (num_envs, history) in (1usize..4).prop_flat_map(|n| (Just(n), history(n))),
+        n_step in 1u64..6,
+        capacity in 1u64..60,
+    ) {
+        let expected = naive_rows(&history, n_step as usize);
+        let kept = &expected[expected.len().saturating_sub(capacity as usize)..];
+        let mut replay = replay(capacity, n_step, num_envs);
+        feed(&mut replay, &history);
+        prop_assert_eq!(replay.len(), kept.len());
+        let mut stream = Stream::derive(1, "replay", 0);
+        let mut seen = vec![false; kept.len()];
+        for _ in 0..40 {
+            for row in sampled(&mut replay, &mut stream) {
+                let which = kept.iter().position(|candidate| close(&row, candidate));
+                prop_assert!(which.is_some(), "sampled {:?}, which is not among {:?}", row, kept);
+                seen[which.unwrap_or(0)] = true;
+            }
+        }
+        // 2560 draws from at most 60 rows: missing one has a chance of 60·(59/60)^2560 < 1e-16.
+        prop_assert!(seen.iter().all(|seen| *seen));
+    }
+
+    #[test]
+    fn a_saved_replay_goes_on_as_if_never_stopped(
+        history in history(2),
+        cut in 0usize..120,
+        n_step in 1u64..4,
+        capacity in 1u64..40,
+    ) {
+        let cut = cut.min(history.len());
+        let mut straight = replay(capacity, n_step, 2);
+        feed(&mut straight, &history);
+        let mut first = replay(capacity, n_step, 2);
+        feed(&mut first, &history[..cut]);
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("replay");
+        checkpoint::write(&path, EnvSteps(0), GradSteps(0), &[first.section().expect("section")]).expect("written");
+        let mut second = replay(capacity, n_step, 2);
+        second.load(&Checkpoint::read(&path, &[]).expect("read").section("replay").expect("there")).expect("fits");
+        feed(&mut second, &history[cut..]);
+        let draw = |replay: &mut Replay| sampled(replay, &mut Stream::derive(2, "replay", 0));
+        prop_assert_eq!(draw(&mut straight), draw(&mut second));
+    }
+}
+
+#[test]
+fn consecutive_batches_are_different_draws() {
+    let mut replay = replay(1000, 1, 1);
+    let step = |i: usize| Step {
+        env: 0,
+        obs: i as f32,
+        action: 0.0,
+        reward: 0.0,
+        status: Status::Running,
+        next_obs: 0.0,
+    };
+    feed(&mut replay, &(0..1000).map(step).collect::<Vec<_>>());
+    let mut stream = Stream::derive(3, "replay", 0);
+    assert_ne!(sampled(&mut replay, &mut stream), sampled(&mut replay, &mut stream));
+}
+
+#[test]
+fn all_rows_are_drawn_alike() {
+    let mut replay = replay(50, 1, 1);
+    let step = |i: usize| Step {
+        env: 0,
+        obs: i as f32,
+        action: 0.0,
+        reward: 0.0,
+        status: Status::Running,
+        next_obs: 0.0,
+    };
+    feed(&mut replay, &(0..75).map(step).collect::<Vec<_>>());
+    let mut stream = Stream::derive(4, "replay", 0);
+    let mut counts = [0u32; 75];
+    for _ in 0..500 {
+        sampled(&mut replay, &mut stream)
+            .iter()
+            .for_each(|row| counts[row[0] as usize] += 1);
+    }
+    // 32,000 draws over 50 rows: 640 each, standard deviation 25; five of them is a chance of 1 in 30,000.
+    assert!(counts[..25].iter().all(|count| *count == 0), "the oldest rows gave way");
+    assert!(
+        counts[25..].iter().all(|count| (515..=765).contains(count)),
+        "{counts:?}"
+    );
+}
+
+#[test]
+fn a_replay_that_does_not_fit_is_refused_with_its_size() {
+    let spec = ReplaySpec {
+        capacity: 1 << 50,
+        ..ReplaySpec::default()
+    };
+    let (obs, action) = spaces();
+    let error = Replay::new(&spec, (&obs, &action), 1, GAMMA, 64, Device::Cpu)
+        .err()
+        .expect("it cannot fit");
+    assert!(
+        error.to_string().contains("MiB") && error.to_string().contains("replay.capacity"),
+        "{error}"
+    );
+}
+
+#[test]
+fn bytes_come_back_as_the_numbers_that_went_in() {
+    let pixels = Space::Box {
+        shape: vec![1, 2, 2],
+        low: vec![0.0; 4],
+        high: vec![255.0; 4],
+        dtype: sac_envs::Dtype::U8,
+    };
+    let action = Space::boxed(1, -1.0, 1.0);
+    let spec = ReplaySpec {
+        capacity: 3,
+        ..ReplaySpec::default()
+    };
+    assert_eq!(spec.bytes(&pixels, &action), 3 * (2 * 4 + 4 + 8));
+    let mut replay = Replay::new(&spec, (&pixels, &action), 1, GAMMA, 1, Device::Cpu).expect("fits");
+    replay.push(
+        0,
+        &[0.0, 1.0, 254.0, 255.0],
+        &[0.5],
+        1.0,
+        Status::Running,
+        &[9.0, 8.0, 7.0, 6.0],
+    );
+    let batch = replay.sample(&mut Stream::derive(0, "replay", 0)).expect("one row");
+    assert_eq!((batch.obs.size(), batch.obs.kind()), (vec![1, 1, 2, 2], Kind::Float));
+    assert_eq!(
+        Vec::<f32>::try_from(batch.obs.flatten(0, -1)).expect("numbers"),
+        [0.0, 1.0, 254.0, 255.0]
+    );
+}
