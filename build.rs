@@ -1,0 +1,96 @@
+//! Run-time path of libtorch, facts about the build, and the experiments that the binary carries.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+fn main() {
+    // torch-sys is a direct dependency so that this variable reaches us; Cargo does not hand link arguments on.
+    println!("cargo:rerun-if-env-changed=LIBTORCH");
+    let lib = env::var_os("DEP_TCH_LIBTORCH_LIB").map(PathBuf::from);
+    if let Some(lib) = &lib {
+        println!("cargo:rustc-link-arg=-Wl,-rpath,{}", lib.display());
+    }
+    let version = lib
+        .as_deref()
+        .and_then(libtorch_version)
+        .unwrap_or_else(|| "unknown".to_string());
+    println!("cargo:rustc-env=SAC_LIBTORCH_VERSION={version}");
+    println!("cargo:rustc-env=SAC_COMMIT={}", commit());
+    println!(
+        "cargo:rustc-env=SAC_PROFILE={}",
+        env::var("PROFILE").unwrap_or_default()
+    );
+    embed_configs();
+}
+
+fn libtorch_version(lib: &Path) -> Option<String> {
+    let headers = lib.parent()?.join("include/torch");
+    let candidates = ["headeronly/version.h", "csrc/api/include/torch/version.h"];
+    candidates.iter().find_map(|candidate| {
+        let text = fs::read_to_string(headers.join(candidate)).ok()?;
+        let number = |name: &str| {
+            let start = text.find(&format!("#define {name} "))? + name.len() + 9;
+            text[start..].split_whitespace().next()?.parse::<u32>().ok()
+        };
+        let [major, minor, patch] = ["MAJOR", "MINOR", "PATCH"].map(|part| number(&format!("TORCH_VERSION_{part}")));
+        Some(format!("{}.{}.{}", major?, minor?, patch?))
+    })
+}
+
+/// The commit that is being built, with a mark if the tree differs from it.
+fn commit() -> String {
+    println!("cargo:rerun-if-changed=.git/HEAD");
+    println!("cargo:rerun-if-changed=.git/index");
+    let git = |arguments: &[&str]| {
+        let output = Command::new("git").args(arguments).output().ok()?;
+        output
+            .status
+            .success()
+            .then(|| String::from_utf8_lossy(&output.stdout).trim().to_string())
+    };
+    match git(&["rev-parse", "--short=12", "HEAD"]) {
+        None => "unknown".to_string(),
+        Some(commit) => match git(&["status", "--porcelain", "--untracked-files=no"]) {
+            Some(changes) if changes.is_empty() => commit,
+            _ => format!("{commit}-modified"),
+        },
+    }
+}
+
+/// Writes a list of all `configs/<env>/<algo>.toml`.
+fn embed_configs() {
+    println!("cargo:rerun-if-changed=configs");
+    let mut files = Vec::new();
+    for folder in entries(Path::new("configs")).into_iter().filter(|path| path.is_dir()) {
+        files.extend(
+            entries(&folder)
+                .into_iter()
+                .filter(|path| path.extension().is_some_and(|ext| ext == "toml")),
+        );
+    }
+    files.sort();
+    let mut code = "/// All of them.\npub const SHIPPED: &[Shipped] = &[\n".to_string();
+    for file in files {
+        println!("cargo:rerun-if-changed={}", file.display());
+        let absolute = fs::canonicalize(&file).unwrap_or_else(|_| file.clone());
+        code += &format!(
+            "    Shipped {{ path: {:?}, toml: include_str!({absolute:?}) }},\n",
+            file.display().to_string()
+        );
+    }
+    code += "];\n";
+    let out = PathBuf::from(env::var_os("OUT_DIR").expect("Cargo sets OUT_DIR"));
+    fs::write(out.join("shipped.rs"), code).expect("OUT_DIR is writable");
+}
+
+fn entries(folder: &Path) -> Vec<PathBuf> {
+    fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path())
+        .collect()
+}

@@ -1,0 +1,95 @@
+//! From a configuration to the things it describes: the only place that knows the concrete types of both crates.
+
+use sac_agents::{Agent, Parts, Replay, SaveTo, SoftActorCritic, Trainer, log::Logger, process};
+use sac_envs::{Registry, VecEnv};
+use tch::Device;
+
+use crate::{
+    config::Config,
+    error::{Error, Result},
+};
+
+/// At most so many evaluation episodes run side by side.
+const MOST_EVAL_ENVS: usize = 32;
+
+/// Gives libtorch the configured number of threads and the allocator habits that suit it. Affects the whole process.
+pub fn prepare_process(config: &Config) {
+    process::prepare(config.train.threads);
+}
+
+/// The configured device.
+pub fn device(config: &Config) -> Device {
+    match config
+        .train
+        .device
+        .strip_prefix("cuda:")
+        .and_then(|index| index.parse().ok())
+    {
+        Some(index) => Device::Cuda(index),
+        None => Device::Cpu,
+    }
+}
+
+/// `num_envs` copies of the configured environment, actions normalised.
+///
+/// # Errors
+/// When the environment cannot be made.
+pub fn envs(config: &Config, registry: &Registry, num_envs: usize, threads: usize) -> Result<Box<dyn VecEnv>> {
+    Ok(registry.make_vec(&config.env.id, &config.env.options, num_envs, threads)?)
+}
+
+/// Environments to score policies in, for so many episodes.
+///
+/// # Errors
+/// When the environment cannot be made.
+pub fn eval_envs(config: &Config, registry: &Registry, episodes: usize) -> Result<Box<dyn VecEnv>> {
+    envs(config, registry, episodes.clamp(1, MOST_EVAL_ENVS), 1)
+}
+
+/// A new agent for an environment's spaces.
+///
+/// # Errors
+/// When the agent cannot serve them.
+pub fn agent(config: &Config, envs: &dyn VecEnv) -> Result<Box<dyn Agent>> {
+    let spaces = (envs.observation_space(), envs.action_space());
+    let seed = config.train.seed;
+    Ok(Box::new(SoftActorCritic::new(
+        &config.agent,
+        &config.env.id,
+        spaces,
+        seed,
+        device(config),
+    )?))
+}
+
+/// A run at its beginning.
+///
+/// # Errors
+/// When an environment cannot be made, the agent cannot serve it, or the replay does not fit in memory.
+pub fn trainer(config: &Config, registry: &Registry, logger: Logger, save_to: Option<SaveTo>) -> Result<Trainer> {
+    prepare_process(config);
+    let num_envs = config.env.num_envs as usize;
+    let envs = envs(config, registry, num_envs, config.env.step_threads as usize)?;
+    let eval_envs = eval_envs(config, registry, config.eval.episodes as usize)?;
+    let agent = agent(config, envs.as_ref())?;
+    let spaces = (envs.observation_space(), envs.action_space());
+    let batch_size = config.train.batch_size as usize;
+    let replay = Replay::new(
+        &config.replay,
+        spaces,
+        num_envs,
+        config.agent.gamma,
+        batch_size,
+        device(config),
+    )?;
+    let parts = Parts {
+        plan: config.plan(),
+        agent,
+        envs,
+        eval_envs,
+        replay,
+        logger,
+        save_to,
+    };
+    Trainer::new(parts).map_err(Error::from)
+}

@@ -1,0 +1,222 @@
+//! What can be typed.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Soft Actor-Critic and its relatives: train, evaluate, look inside.
+///
+/// Data goes to stdout, progress and messages to stderr. Exit codes: 0 done, 2 the input was wrong, 130 interrupted
+/// (after a checkpoint), 1 anything else.
+#[derive(Parser)]
+#[command(name = "sac", version, max_term_width = 110, propagate_version = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Train an agent, or go on with a run
+    Train(TrainArgs),
+    /// Score a saved policy
+    Eval(EvalArgs),
+    /// Step an environment and print every transition as a line of JSON
+    Rollout(RolloutArgs),
+    /// List the environments, or show the page of one
+    Envs(EnvsArgs),
+    /// List the algorithms, or print the preset of one with the source of each value
+    Algos(AlgosArgs),
+    /// Print the resolved configuration and where each value comes from
+    Config(ConfigArgs),
+    /// Say what was found on this machine, and how to mend what is missing
+    Doctor(DoctorArgs),
+    /// Measure
+    #[command(subcommand)]
+    Bench(BenchCommand),
+}
+
+/// What configures a run.
+#[derive(Args, Clone)]
+pub struct Overrides {
+    /// Environment id (`sac envs` lists them)
+    #[arg(long, value_name = "ID")]
+    pub env: Option<String>,
+    /// Preset (`sac algos` lists them) [default: sac]
+    #[arg(long, value_name = "NAME")]
+    pub algo: Option<String>,
+    /// Experiment file; `none` skips the one that ships for the environment
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Any key, such as `agent.gamma=0.98` or `checkpoint.every={env_steps=500}`
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub sets: Vec<String>,
+    /// Env steps to train, all environments together (train.total_env_steps)
+    #[arg(long, value_name = "N")]
+    pub steps: Option<u64>,
+    /// Root of every random stream (train.seed)
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// Environments stepped together (env.num_envs)
+    #[arg(long, value_name = "N")]
+    pub num_envs: Option<u64>,
+    /// auto, cpu, cuda or cuda:N (train.device)
+    #[arg(long, value_name = "DEVICE")]
+    pub device: Option<String>,
+    /// Threads of libtorch (train.threads)
+    #[arg(long, value_name = "N")]
+    pub threads: Option<u64>,
+}
+
+#[derive(Args)]
+pub struct TrainArgs {
+    #[command(flatten)]
+    pub overrides: Overrides,
+    /// Folder of the new run [default: runs/<env>/<algo>/<utc>-s<seed>]
+    #[arg(long, value_name = "DIR", conflicts_with = "resume")]
+    pub run_dir: Option<PathBuf>,
+    /// Go on with a run from its newest checkpoint; only --steps may change
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["env", "algo", "config", "sets", "seed", "num_envs", "device", "threads"])]
+    pub resume: Option<PathBuf>,
+    /// No progress, no header
+    #[arg(long)]
+    pub quiet: bool,
+    /// One JSON object on stdout at the end
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args)]
+pub struct EvalArgs {
+    /// Folder of a run
+    pub run: PathBuf,
+    /// best, last, or a number of env steps [default: best, or last where nothing was evaluated]
+    #[arg(long, value_name = "WHICH")]
+    pub checkpoint: Option<String>,
+    /// Whole episodes
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
+    pub episodes: u64,
+    /// Of the episodes; the same seed gives the same ones
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+    /// Draw actions from the policy instead of taking its mode
+    #[arg(long)]
+    pub stochastic: bool,
+    /// One JSON object on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args)]
+pub struct RolloutArgs {
+    /// Environment id
+    #[arg(long, value_name = "ID", required_unless_present = "policy")]
+    pub env: Option<String>,
+    /// Option of the task, such as `g=9.81`
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub sets: Vec<String>,
+    /// Of the first reset, and of random actions; without it the seed is 0
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+    /// How many; with --actions, all of them [default: 1000]
+    #[arg(long, value_name = "N")]
+    pub steps: Option<u64>,
+    /// JSON array of actions in the environment's own units
+    #[arg(long, value_name = "FILE", conflicts_with = "policy")]
+    pub actions: Option<PathBuf>,
+    /// Folder of a run whose policy acts
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["env", "sets"])]
+    pub policy: Option<PathBuf>,
+    /// Write here instead of stdout
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub struct EnvsArgs {
+    /// Show the page of this one
+    pub id: Option<String>,
+    /// One JSON value on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args)]
+pub struct AlgosArgs {
+    /// Print the preset of this one
+    pub name: Option<String>,
+    /// One JSON value on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args)]
+pub struct ConfigArgs {
+    #[command(flatten)]
+    pub overrides: Overrides,
+    /// One JSON object on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args)]
+pub struct DoctorArgs {
+    /// One JSON object on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Subcommand)]
+pub enum BenchCommand {
+    /// Updates per second, beside what the bare matrix products would allow
+    Update(BenchUpdateArgs),
+    /// Environment steps per second under random actions
+    Env(BenchEnvArgs),
+}
+
+#[derive(Args)]
+pub struct BenchUpdateArgs {
+    /// Numbers per observation
+    #[arg(long, value_name = "N", default_value_t = 17, value_parser = clap::value_parser!(u64).range(1..100_000))]
+    pub obs_dim: u64,
+    /// Numbers per action
+    #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u64).range(1..10_000))]
+    pub act_dim: u64,
+    /// Transitions per update
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u64).range(1..1_000_000))]
+    pub batch: u64,
+    /// Units per hidden layer
+    #[arg(long, value_name = "N,N", default_value = "256,256", value_delimiter = ',')]
+    pub hidden: Vec<i64>,
+    /// Preset
+    #[arg(long, value_name = "NAME", default_value = "sac")]
+    pub algo: String,
+    /// Threads of libtorch [default: those that training would use]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..1024))]
+    pub threads: Option<u64>,
+    /// How long to measure each, seconds
+    #[arg(long, value_name = "S", default_value_t = 5.0)]
+    pub seconds: f64,
+    /// One JSON object on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args)]
+pub struct BenchEnvArgs {
+    /// Environment id
+    #[arg(long, value_name = "ID")]
+    pub env: String,
+    /// Stepped together
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..100_000))]
+    pub num_envs: u64,
+    /// Threads that step them
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..1024))]
+    pub threads: u64,
+    /// How long to measure, seconds
+    #[arg(long, value_name = "S", default_value_t = 3.0)]
+    pub seconds: f64,
+    /// One JSON object on stdout
+    #[arg(long)]
+    pub json: bool,
+}

@@ -1,0 +1,221 @@
+//! `sac bench`.
+
+use std::time::Instant;
+
+use sac::{
+    Error, Result,
+    agents::{Agent, AgentSpec, Batch, SoftActorCritic, noise::Stream, process},
+    envs::{Registry, Space},
+};
+use serde_json::json;
+use tch::{Device, Tensor};
+
+use super::{print, print_json};
+use crate::cli::{BenchEnvArgs, BenchUpdateArgs};
+
+/// Calls `work` for about `seconds`, after a tenth of that to warm up, and returns calls per second.
+fn rate(seconds: f64, mut work: impl FnMut()) -> f64 {
+    let mut calls_within = |limit_s: f64| {
+        let started = Instant::now();
+        let mut calls = 0u64;
+        while started.elapsed().as_secs_f64() < limit_s {
+            work();
+            calls += 1;
+        }
+        calls as f64 / started.elapsed().as_secs_f64()
+    };
+    calls_within(seconds / 10.0);
+    calls_within(seconds)
+}
+
+pub fn update(args: &BenchUpdateArgs) -> Result<()> {
+    if args.hidden.is_empty() || args.hidden.iter().any(|width| !(1..=65_536).contains(width)) {
+        return Err(Error::Usage(format!(
+            "--hidden {:?}: every width between 1 and 65536",
+            args.hidden
+        )));
+    }
+    let layers = sac::preset_layers(&args.algo)?;
+    let (raw, _) = layers.read();
+    let mut spec: AgentSpec = raw.agent;
+    spec.body.hidden.clone_from(&args.hidden);
+    let default_threads = std::thread::available_parallelism().map_or(1, |count| count.get().min(4)) as u64;
+    let threads = args.threads.unwrap_or(default_threads);
+    process::prepare(threads);
+
+    let (observation, action) = (
+        Space::unbounded(args.obs_dim as usize),
+        Space::boxed(args.act_dim as usize, -1.0, 1.0),
+    );
+    let mut agent = SoftActorCritic::new(&spec, "bench", (&observation, &action), 0, Device::Cpu)?;
+    let mut noise = Stream::derive(0, "bench", 0);
+    let [b, o, a] = [args.batch, args.obs_dim, args.act_dim].map(|extent| extent as i64);
+    let draw = |shape: &[i64], noise: &mut Stream| noise.normal(shape, Device::Cpu);
+    let batch = Batch::new(
+        draw(&[b, o], &mut noise),
+        draw(&[b, a], &mut noise).tanh(),
+        draw(&[b], &mut noise),
+        Tensor::full([b], 0.99, (tch::Kind::Float, Device::Cpu)),
+        draw(&[b, o], &mut noise),
+    );
+    // In turn and twice, so that a machine that changes its speed changes both.
+    let mut products = Products::new(&args.hidden, (b, o, a), &mut noise);
+    let (mut updates, mut floors) = (Vec::new(), Vec::new());
+    for _ in 0..2 {
+        updates.push(rate(args.seconds / 2.0, || drop(agent.update(&batch, &mut noise))));
+        floors.push(rate(args.seconds / 2.0, || products.update()));
+    }
+    let mean = |rates: &[f64]| rates.iter().sum::<f64>() / rates.len() as f64;
+    let (updates, floor) = (mean(&updates), mean(&floors));
+    if args.json {
+        return print_json(&json!({
+            "updates_per_second": updates,
+            "gemm_floor_updates_per_second": floor,
+            "ratio": updates / floor,
+            "threads": threads,
+            "algo": args.algo,
+            "batch": args.batch,
+            "obs_dim": args.obs_dim,
+            "act_dim": args.act_dim,
+            "hidden": args.hidden,
+            "processor": sac::run::processor(),
+            "commit": env!("SAC_COMMIT"),
+        }));
+    }
+    print(&format!(
+        "{updates:.1} updates/s, {:.0} % of the {floor:.1} that the matrix products alone would reach ({threads} thread(s))\n",
+        100.0 * updates / floor
+    ))
+}
+
+/// The matrix products of one SAC update with two critics, and nothing else: no bias, no activation, no loss, no
+/// optimiser.
+struct Products {
+    batch: i64,
+    /// Layer widths of a critic and of the policy.
+    critic: Vec<Tensor>,
+    policy: Vec<Tensor>,
+    activations: Vec<Tensor>,
+}
+
+impl Products {
+    fn new(hidden: &[i64], (b, o, a): (i64, i64, i64), noise: &mut Stream) -> Self {
+        let weights = |inputs: i64, outputs: i64, noise: &mut Stream| {
+            let widths: Vec<i64> = [inputs]
+                .into_iter()
+                .chain(hidden.iter().copied())
+                .chain([outputs])
+                .collect();
+            widths
+                .windows(2)
+                .map(|pair| noise.normal(&[pair[0], pair[1]], Device::Cpu))
+                .collect::<Vec<_>>()
+        };
+        let critic = weights(o + a, 1, noise);
+        let policy = weights(o, 2 * a, noise);
+        let mut widths: Vec<i64> = critic.iter().chain(&policy).flat_map(Tensor::size).collect();
+        widths.sort_unstable();
+        widths.dedup();
+        let activations = widths
+            .iter()
+            .map(|width| noise.normal(&[b, *width], Device::Cpu))
+            .collect();
+        Products {
+            batch: b,
+            critic,
+            policy,
+            activations,
+        }
+    }
+
+    fn activation(&self, width: i64) -> &Tensor {
+        let found = self
+            .activations
+            .iter()
+            .find(|tensor| tensor.size() == [self.batch, width]);
+        found.expect("there is an activation for every width of a layer")
+    }
+
+    fn forward(&self, weights: &[Tensor]) {
+        weights
+            .iter()
+            .for_each(|weight| drop(self.activation(weight.size()[0]).matmul(weight)));
+    }
+
+    /// Gradients of weights, of the layers' inputs, or both; the input of the first layer only where `to_input`.
+    fn backward(&self, weights: &[Tensor], of_weights: bool, to_input: bool) {
+        for (index, weight) in weights.iter().enumerate() {
+            let size = weight.size();
+            let (input, gradient) = (self.activation(size[0]), self.activation(size[1]));
+            if of_weights {
+                drop(input.tr().matmul(gradient));
+            }
+            if index > 0 || to_input {
+                drop(gradient.matmul(&weight.tr()));
+            }
+        }
+    }
+
+    fn update(&mut self) {
+        let _guard = tch::no_grad_guard();
+        self.forward(&self.policy); // a' at s'
+        for _ in 0..2 {
+            self.forward(&self.critic); // targets
+            self.forward(&self.critic); // values
+            self.backward(&self.critic, true, false);
+        }
+        self.forward(&self.policy); // a at s
+        for _ in 0..2 {
+            self.forward(&self.critic);
+            self.backward(&self.critic, false, true);
+        }
+        self.backward(&self.policy, true, false);
+    }
+}
+
+pub fn env(args: &BenchEnvArgs) -> Result<()> {
+    let registry = Registry::builtin();
+    let (num_envs, threads) = (args.num_envs as usize, args.threads as usize);
+    let mut envs = registry.make_vec(&args.env, &toml::Table::new(), num_envs, threads)?;
+    let seeds: Vec<u64> = (0..args.num_envs).collect();
+    envs.reset(&seeds)?;
+    let width = envs.action_space().len();
+    let space = envs.action_space().clone();
+    // Actions are drawn beforehand: the benchmark is about the environments.
+    const ROUNDS: usize = 64;
+    let mut stream = Stream::derive(0, "bench.env", 0);
+    let mut actions = vec![0.0f32; ROUNDS * num_envs * width];
+    actions
+        .chunks_exact_mut(width)
+        .for_each(|action| space.sample(stream.rng(), action));
+    let mut round = 0;
+    let mut failure = None;
+    let calls_per_second = rate(args.seconds, || {
+        let block = num_envs * width;
+        // A hundred rounds between two looks at the clock.
+        for _ in 0..100 {
+            round = (round + 1) % ROUNDS;
+            if let Err(error) = envs.step(0..num_envs, &actions[round * block..(round + 1) * block]) {
+                failure.get_or_insert(error);
+            }
+        }
+    });
+    if let Some(error) = failure {
+        return Err(error.into());
+    }
+    let steps_per_second = calls_per_second * 100.0 * args.num_envs as f64;
+    if args.json {
+        return print_json(&json!({
+            "env": args.env,
+            "env_steps_per_second": steps_per_second,
+            "num_envs": args.num_envs,
+            "threads": args.threads,
+            "processor": sac::run::processor(),
+            "commit": env!("SAC_COMMIT"),
+        }));
+    }
+    print(&format!(
+        "{steps_per_second:.0} env steps/s ({} × {}, {} thread(s))\n",
+        args.num_envs, args.env, args.threads
+    ))
+}

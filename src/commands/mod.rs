@@ -1,0 +1,55 @@
+//! One file per command.
+
+mod algos;
+mod bench;
+mod config;
+mod console;
+mod doctor;
+mod envs;
+mod eval;
+pub mod messages;
+mod overrides;
+mod rollout;
+mod train;
+
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
+
+use sac::{Error, Result};
+
+use crate::cli::{BenchCommand, Command};
+
+/// Runs a command.
+pub fn run(command: Command) -> Result<ExitCode> {
+    match command {
+        Command::Train(args) => return train::run(&args),
+        Command::Eval(args) => eval::run(&args)?,
+        Command::Rollout(args) => rollout::run(&args)?,
+        Command::Envs(args) => envs::run(&args)?,
+        Command::Algos(args) => algos::run(&args)?,
+        Command::Config(args) => config::run(&args)?,
+        Command::Doctor(args) => doctor::run(&args)?,
+        Command::Bench(BenchCommand::Update(args)) => bench::update(&args)?,
+        Command::Bench(BenchCommand::Env(args)) => bench::env(&args)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints data. A reader that went away (`| head`) is no error.
+fn print(text: &str) -> Result<()> {
+    match io::stdout()
+        .write_all(text.as_bytes())
+        .and_then(|()| io::stdout().flush())
+    {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Error::io("stdout")(error)),
+        _ => Ok(()),
+    }
+}
+
+/// Prints one JSON value on a line.
+fn print_json(value: &impl serde::Serialize) -> Result<()> {
+    let text = serde_json::to_string(value).map_err(|error| Error::io("stdout")(error.into()))?;
+    print(&(text + "\n"))
+}

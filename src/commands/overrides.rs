@@ -1,0 +1,88 @@
+//! From flags to a configuration.
+
+use std::{fs, path::Path};
+
+use sac::{
+    Error, Result,
+    config::{Config, Layers, Origin},
+    envs::Registry,
+};
+
+use crate::cli::Overrides;
+
+/// A configuration, its layers, and what was laid over the preset, for the first line of output.
+pub struct Chosen {
+    pub config: Config,
+    pub layers: Layers,
+    pub experiment: Option<String>,
+}
+
+/// Puts the layers on top of each other: preset, experiment, `--set`, flags.
+pub fn choose(overrides: &Overrides, registry: &Registry) -> Result<Chosen> {
+    let (layers, experiment) = layers(overrides)?;
+    let config = Config::resolve(&layers, registry)?;
+    Ok(Chosen {
+        config,
+        layers,
+        experiment,
+    })
+}
+
+fn layers(overrides: &Overrides) -> Result<(Layers, Option<String>)> {
+    let file = match &overrides.config {
+        Some(path) if path == Path::new("none") => None,
+        Some(path) => Some((path, fs::read_to_string(path).map_err(Error::io(path))?)),
+        None => None,
+    };
+    // The file may name the algorithm and the environment; flags win.
+    let mut from_file = Layers::default();
+    if let Some((path, text)) = &file {
+        from_file.add_toml(Origin::File(path.to_path_buf()), text)?;
+    }
+    let named = |key: &str| from_file.get(key).and_then(|value| value.as_str()).map(str::to_string);
+    let algo = overrides
+        .algo
+        .clone()
+        .or_else(|| named("algo"))
+        .unwrap_or_else(|| "sac".to_string());
+    let env = overrides.env.clone().or_else(|| named("env.id"));
+
+    let mut layers = sac::preset_layers(&algo)?;
+    let mut experiment = None;
+    match (&file, &env) {
+        (Some((path, text)), _) => {
+            layers.add_toml(Origin::File(path.to_path_buf()), text)?;
+            experiment = Some(path.display().to_string());
+        }
+        (None, Some(env)) if overrides.config.is_none() => {
+            if let Some(shipped) = sac::config::shipped(env, &algo) {
+                layers.add_toml(Origin::Shipped(shipped.path.to_string()), shipped.toml)?;
+                experiment = Some(format!("{} (--config none skips it)", shipped.path));
+            }
+        }
+        _ => {}
+    }
+    for assignment in &overrides.sets {
+        layers.set_text(assignment)?;
+    }
+    let number = |value: u64| toml::Value::Integer(value.min(i64::MAX as u64) as i64);
+    if let Some(env) = &overrides.env {
+        layers.set(Origin::Flag("--env"), "env.id", env.clone());
+    }
+    layers.set(Origin::Flag("--algo"), "algo", algo);
+    let counts = [
+        ("--steps", "train.total_env_steps", overrides.steps),
+        ("--seed", "train.seed", overrides.seed),
+        ("--num-envs", "env.num_envs", overrides.num_envs),
+        ("--threads", "train.threads", overrides.threads),
+    ];
+    for (flag, key, value) in counts {
+        if let Some(value) = value {
+            layers.set(Origin::Flag(flag), key, number(value));
+        }
+    }
+    if let Some(device) = &overrides.device {
+        layers.set(Origin::Flag("--device"), "train.device", device.clone());
+    }
+    Ok((layers, experiment))
+}

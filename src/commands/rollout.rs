@@ -1,0 +1,165 @@
+//! `sac rollout`.
+
+use std::{
+    fs::File,
+    io::{self, BufWriter, Write},
+    path::Path,
+};
+
+use sac::{
+    Error, Result,
+    agents::{ActMode, Agent, checkpoint::Checkpoint, noise::Stream},
+    assemble,
+    config::Layers,
+    envs::{Env, NumpyRng, Registry, Space},
+    run::RunFolder,
+};
+use serde_json::json;
+
+use super::eval;
+use crate::cli::RolloutArgs;
+
+const DEFAULT_STEPS: u64 = 1000;
+
+/// Who chooses actions, in the environment's own units.
+enum Actor {
+    /// As Gymnasium's `action_space.seed(seed)` and `sample()` do.
+    Random(Box<NumpyRng>),
+    Listed(Vec<Vec<f32>>),
+    Policy {
+        agent: Box<dyn Agent>,
+        normalised: Vec<f32>,
+        noise: Box<Stream>,
+    },
+}
+
+pub fn run(args: &RolloutArgs) -> Result<()> {
+    let registry = Registry::builtin();
+    let (mut env, actor) = match &args.policy {
+        Some(path) => with_policy(path, &registry)?,
+        None => {
+            let id = args.env.as_deref().unwrap_or_default();
+            let env = registry.make(id, &options(&args.sets)?)?;
+            let actor = match &args.actions {
+                Some(path) => Actor::Listed(read_actions(path, env.action_space())?),
+                None => Actor::Random(Box::new(NumpyRng::new(args.seed))),
+            };
+            (env, actor)
+        }
+    };
+    let outcome = match &args.out {
+        None => write(env.as_mut(), actor, args, &mut BufWriter::new(io::stdout().lock())),
+        Some(path) => {
+            let file = File::create(path).map_err(Error::io(path))?;
+            write(env.as_mut(), actor, args, &mut BufWriter::new(file))
+        }
+    };
+    match outcome {
+        Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other,
+    }
+}
+
+fn options(sets: &[String]) -> Result<toml::Table> {
+    let mut layers = Layers::default();
+    sets.iter()
+        .try_for_each(|assignment| layers.set_text(&format!("env.{assignment}")))?;
+    Ok(layers
+        .get("env")
+        .and_then(|env| env.as_table())
+        .cloned()
+        .unwrap_or_default())
+}
+
+fn with_policy(path: &Path, registry: &Registry) -> Result<(Box<dyn Env>, Actor)> {
+    let folder = RunFolder::open(path)?;
+    let config = folder.config(registry)?;
+    assemble::prepare_process(&config);
+    let envs = assemble::envs(&config, registry, 1, 1)?;
+    let mut agent = assemble::agent(&config, envs.as_ref())?;
+    let (saved, _) = eval::choose(&folder, None)?;
+    agent.load_policy(&Checkpoint::read(&saved, &["policy"])?)?;
+    let normalised = vec![0.0; envs.action_space().len()];
+    let noise = Box::new(Stream::derive(0, "rollout", 0));
+    let env = registry.make(&config.env.id, &config.env.options)?;
+    Ok((
+        env,
+        Actor::Policy {
+            agent,
+            normalised,
+            noise,
+        },
+    ))
+}
+
+/// `[[0.5], [1.0]]`, or plain numbers where an action is one number.
+fn read_actions(path: &Path, space: &Space) -> Result<Vec<Vec<f32>>> {
+    let bad = |problem: String| Error::Usage(format!("{}: {problem}", path.display()));
+    let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
+    let list: Vec<serde_json::Value> =
+        serde_json::from_str(&text).map_err(|error| bad(format!("expected a JSON array of actions ({error})")))?;
+    let number = |value: &serde_json::Value| value.as_f64().map(|number| number as f32);
+    list.iter()
+        .enumerate()
+        .map(|(index, value)| {
+            let numbers = match value {
+                serde_json::Value::Array(values) => values.iter().map(number).collect(),
+                single => number(single).map(|number| vec![number]),
+            };
+            match numbers {
+                Some(numbers) if numbers.len() == space.len() => Ok(numbers),
+                _ => Err(bad(format!(
+                    "action {index} is {value}, expected {} number(s) for {space}",
+                    space.len()
+                ))),
+            }
+        })
+        .collect()
+}
+
+fn write(env: &mut dyn Env, mut actor: Actor, args: &RolloutArgs, out: &mut dyn Write) -> Result<()> {
+    let to = || args.out.clone().unwrap_or_else(|| "stdout".into());
+    let steps = match (&actor, args.steps) {
+        (Actor::Listed(actions), Some(steps)) => steps.min(actions.len() as u64),
+        (Actor::Listed(actions), None) => actions.len() as u64,
+        (_, steps) => steps.unwrap_or(DEFAULT_STEPS),
+    };
+    let mut line = |value: serde_json::Value| writeln!(out, "{value}").map_err(Error::io(to()));
+    let mut obs = vec![0.0f32; env.observation_space().len()];
+    let mut action = vec![0.0f32; env.action_space().len()];
+    let is_discrete = matches!(env.action_space(), Space::Discrete { .. });
+    env.reset(Some(args.seed), &mut obs)?;
+    line(json!({"t": 0, "obs": obs}))?;
+    let mut t = 0;
+    for step in 0..steps {
+        match &mut actor {
+            Actor::Random(rng) => env.action_space().gymnasium_sample(rng, &mut action),
+            Actor::Listed(actions) => action.copy_from_slice(&actions[step as usize]),
+            Actor::Policy {
+                agent,
+                normalised,
+                noise,
+            } => {
+                agent.act(&obs, ActMode::Evaluate, noise, normalised);
+                sac::envs::to_task_units(env.action_space(), normalised, &mut action);
+            }
+        }
+        let outcome = env.step(&action, &mut obs)?;
+        t += 1;
+        let shown = if is_discrete {
+            json!(action[0] as u64)
+        } else {
+            json!(action)
+        };
+        line(json!({
+            "t": t, "action": shown, "obs": obs, "reward": outcome.reward,
+            "terminated": outcome.terminated, "truncated": outcome.truncated,
+        }))?;
+        if outcome.status().is_over() && step + 1 < steps {
+            env.reset(None, &mut obs)?;
+            t = 0;
+            line(json!({"t": 0, "obs": obs}))?;
+        }
+    }
+    out.flush().map_err(Error::io(to()))
+}

@@ -1,0 +1,156 @@
+//! `sac train`.
+
+use std::{
+    process::ExitCode,
+    sync::{Arc, atomic::AtomicBool},
+};
+
+use sac::{
+    Error, Result,
+    agents::log::Sink,
+    assemble,
+    config::{Config, Origin},
+    envs::Registry,
+    run::{self, RunFolder, Summary},
+};
+use signal_hook::consts::{SIGINT, SIGTERM};
+
+use super::{console::Console, messages::say, overrides, print, print_json};
+use crate::cli::TrainArgs;
+
+/// Exit code of a run that was interrupted, as shells have it for Ctrl-C.
+const INTERRUPTED: u8 = 130;
+
+pub fn run(args: &TrainArgs) -> Result<ExitCode> {
+    let registry = Registry::builtin();
+    let summary = match &args.resume {
+        Some(path) => resume(args, path, &registry)?,
+        None => begin(args, &registry)?,
+    };
+    report(args, &summary)?;
+    Ok(if summary.interrupted {
+        ExitCode::from(INTERRUPTED)
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+fn begin(args: &TrainArgs, registry: &Registry) -> Result<Summary> {
+    let chosen = overrides::choose(&args.overrides, registry)?;
+    let config = chosen.config;
+    let folder = match &args.run_dir {
+        Some(path) => RunFolder::create(path)?,
+        None => RunFolder::create_default(&config)?,
+    };
+    if !args.quiet {
+        let experiment = chosen.experiment.map(|from| format!(", {from}")).unwrap_or_default();
+        say(&format!("training {} with {}{experiment}", config.env.id, config.algo));
+        header(&config, registry, &folder)?;
+    }
+    run::train(
+        &config,
+        registry,
+        &folder,
+        sinks(args, &config),
+        stop_on_signals()?.as_ref(),
+    )
+}
+
+fn resume(args: &TrainArgs, path: &std::path::Path, registry: &Registry) -> Result<Summary> {
+    let folder = RunFolder::open(path)?;
+    let mut layers = folder.layers()?;
+    if let Some(steps) = args.overrides.steps {
+        layers.set(
+            Origin::Flag("--steps"),
+            "train.total_env_steps",
+            steps.min(i64::MAX as u64) as i64,
+        );
+    }
+    let config = Config::resolve(&layers, registry)?;
+    if !args.quiet {
+        say(&format!("resuming {} with {}", config.env.id, config.algo));
+        header(&config, registry, &folder)?;
+    }
+    run::resume(
+        &config,
+        registry,
+        &folder,
+        sinks(args, &config),
+        stop_on_signals()?.as_ref(),
+    )
+}
+
+/// What is about to happen, in a few lines.
+fn header(config: &Config, registry: &Registry, folder: &RunFolder) -> Result<()> {
+    let envs = assemble::envs(config, registry, 1, 1)?;
+    let replay_mib = config.replay.bytes(envs.observation_space(), envs.action_space()) as f64 / f64::from(1 << 20);
+    let train = &config.train;
+    say(&format!("  environment  {} × {}", config.env.num_envs, envs.describe()));
+    say(&format!(
+        "  spaces       observation {}, action {}",
+        envs.observation_space(),
+        envs.action_space()
+    ));
+    say(&format!(
+        "  steps        {} env steps, {} update(s) each after {} of warm-up, batch {}",
+        train.total_env_steps, train.updates_per_env_step.0, train.warmup_env_steps, train.batch_size
+    ));
+    say(&format!(
+        "  replay       {} transitions, {replay_mib:.1} MiB",
+        config.replay.capacity
+    ));
+    say(&format!(
+        "  machine      {}, {} thread(s), seed {}",
+        train.device, train.threads, train.seed
+    ));
+    say(&format!("  run          {}", folder.path().display()));
+    Ok(())
+}
+
+fn sinks(args: &TrainArgs, config: &Config) -> Vec<Box<dyn Sink>> {
+    if args.quiet {
+        Vec::new()
+    } else {
+        vec![Box::new(Console::new(config.train.total_env_steps))]
+    }
+}
+
+/// A flag that Ctrl-C and SIGTERM raise. A second Ctrl-C ends the process at once.
+fn stop_on_signals() -> Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        signal_hook::flag::register_conditional_shutdown(signal, i32::from(INTERRUPTED), stop.clone())
+            .and_then(|_| signal_hook::flag::register(signal, stop.clone()))
+            .map_err(Error::io("signal handler"))?;
+    }
+    Ok(stop)
+}
+
+fn report(args: &TrainArgs, summary: &Summary) -> Result<()> {
+    if args.json {
+        return print_json(summary);
+    }
+    let ending = if summary.interrupted {
+        "interrupted at"
+    } else {
+        "finished"
+    };
+    let score = match (summary.eval_mean_return, summary.best_mean_return) {
+        (Some(newest), Some(best)) => format!(", evaluation {newest:.2} (best {best:.2})"),
+        _ => String::new(),
+    };
+    let Summary {
+        env_steps,
+        grad_steps,
+        seconds,
+        run_dir,
+        ..
+    } = summary;
+    print(&format!(
+        "{ending} {env_steps} env steps, {grad_steps} updates in {seconds:.1} s{score}\n{run_dir}\n"
+    ))?;
+    if summary.interrupted && !args.quiet {
+        say(&format!("hint: sac train --resume {run_dir} goes on from here"));
+    }
+    Ok(())
+}

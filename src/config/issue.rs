@@ -1,0 +1,75 @@
+//! What is wrong with a configuration, said all at once.
+
+use std::fmt;
+
+use super::Origin;
+
+/// One problem.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Issue {
+    /// Dotted key.
+    pub key: String,
+    /// As given; empty when nothing was.
+    pub value: String,
+    /// What is wrong, or what it should be.
+    pub problem: String,
+    /// Which layer set it, if one did.
+    pub origin: Option<Origin>,
+}
+
+impl fmt::Display for Issue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.key)?;
+        if !self.value.is_empty() {
+            write!(f, " = {}", self.value)?;
+        }
+        write!(f, ": {}", self.problem)?;
+        match &self.origin {
+            Some(origin) => write!(f, " ({origin})"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// All problems of a configuration; at least one.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub struct Issues(pub Vec<Issue>);
+
+impl fmt::Display for Issues {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = self.0.len();
+        write!(
+            f,
+            "{count} problem{} in the configuration",
+            if count == 1 { "" } else { "s" }
+        )?;
+        self.0.iter().try_for_each(|issue| write!(f, "\n  {issue}"))
+    }
+}
+
+impl Issues {
+    /// A single problem.
+    pub fn one(key: &str, value: &str, problem: impl Into<String>, origin: Option<Origin>) -> Self {
+        Issues(vec![Issue {
+            key: key.into(),
+            value: value.into(),
+            problem: problem.into(),
+            origin,
+        }])
+    }
+}
+
+/// The candidate nearest to a word, if it is near enough to have been meant.
+pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    candidates
+        .into_iter()
+        .map(|candidate| {
+            (
+                strsim::jaro_winkler(&word.to_lowercase(), &candidate.to_lowercase()),
+                candidate,
+            )
+        })
+        .filter(|(likeness, _)| *likeness > 0.75)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, candidate)| candidate)
+}

@@ -1,0 +1,18 @@
+//! Experiments that come with the binary: `configs/<env>/<algo>.toml`.
+
+/// One of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shipped {
+    /// Relative to the repository: `configs/<env>/<algo>.toml`.
+    pub path: &'static str,
+    /// Its text.
+    pub toml: &'static str,
+}
+
+include!(concat!(env!("OUT_DIR"), "/shipped.rs"));
+
+/// The experiment for an environment and an algorithm, if there is one.
+pub fn shipped(env: &str, algo: &str) -> Option<&'static Shipped> {
+    let path = format!("configs/{env}/{algo}.toml");
+    SHIPPED.iter().find(|shipped| shipped.path == path)
+}

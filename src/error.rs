@@ -1,0 +1,103 @@
+//! What can go wrong with a run.
+
+use std::path::PathBuf;
+
+use sac_envs::EnvError;
+
+use crate::config::{Issues, ResolveError};
+
+/// Everything that this package reports.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The agents' side.
+    #[error(transparent)]
+    Agents(#[from] sac_agents::Error),
+    /// The environments' side.
+    #[error(transparent)]
+    Env(#[from] EnvError),
+    /// A configuration that cannot be.
+    #[error(transparent)]
+    Config(#[from] Issues),
+    /// A run folder that is already there.
+    #[error("{} exists already; a run never writes into another's folder", .0.display())]
+    RunExists(PathBuf),
+    /// A folder that is not a run, or lacks what is asked for.
+    #[error("{}: {problem}", path.display())]
+    NotARun {
+        /// The folder.
+        path: PathBuf,
+        /// What is missing.
+        problem: String,
+    },
+    /// A file could not be read or written.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// Which file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// What the user typed makes no sense.
+    #[error("{0}")]
+    Usage(String),
+}
+
+/// Results of this package.
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl From<ResolveError> for Error {
+    fn from(error: ResolveError) -> Self {
+        match error {
+            ResolveError::Env(error) => Error::Env(error),
+            ResolveError::Issues(issues) => Error::Config(issues),
+        }
+    }
+}
+
+impl Error {
+    /// An [`Error::Io`] for `path`.
+    pub fn io(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Error {
+        let path = path.into();
+        move |source| Error::Io { path, source }
+    }
+
+    /// Whether the user can mend it by asking for something else: exit code 2 instead of 1.
+    pub fn is_users(&self) -> bool {
+        use sac_agents::Error as A;
+        match self {
+            Error::Config(_) | Error::RunExists(_) | Error::NotARun { .. } | Error::Usage(_) => true,
+            Error::Env(error) => matches!(
+                error,
+                EnvError::UnknownId { .. } | EnvError::Option { .. } | EnvError::InvalidAction { .. }
+            ),
+            Error::Agents(error) => {
+                matches!(
+                    error,
+                    A::UnsupportedSpace { .. } | A::ReplayTooLarge { .. } | A::Spec { .. }
+                )
+            }
+            Error::Io { .. } => false,
+        }
+    }
+
+    /// What to do about it, where that is not plain from the message.
+    pub fn hint(&self) -> Option<String> {
+        use sac_agents::Error as A;
+        match self {
+            Error::Env(EnvError::UnknownId { .. }) => Some("`sac envs` lists all environments".into()),
+            Error::RunExists(path) => Some(format!(
+                "choose another --run-dir, or continue it with --resume {}",
+                path.display()
+            )),
+            Error::Agents(A::Checkpoint { .. }) => {
+                Some("other checkpoints of the run may be whole: see its folder `checkpoints`".into())
+            }
+            Error::Agents(A::EnvDuringTraining {
+                checkpoint: Some(_), ..
+            }) => {
+                Some("once the environment is mended, --resume goes on from the checkpoint with a new episode".into())
+            }
+            _ => None,
+        }
+    }
+}
