@@ -137,12 +137,12 @@ impl Temperature {
             },
             TemperatureSpec::Learned(spec) => {
                 let mut layout = ParamLayout::default();
-                let index = layout.add("log_alpha", &[1], 1);
+                layout.add("log_alpha", &[1], 1);
                 // The drawn value is overwritten; the stream is one of its own.
                 let mut stream = Stream::derive(0, "temperature", 0);
                 let log_alpha = Trainable::new(layout, spec.optimizer, &mut stream, device);
                 let initial = Tensor::from_slice(&[spec.initial_alpha.ln() as f32]).to_device(device);
-                log_alpha.params.frozen()[index].shallow_clone().copy_(&initial);
+                log_alpha.params.data().copy_(&initial);
                 Temperature::Learned {
                     log_alpha: Box::new(log_alpha),
                     target_entropy: spec.target_entropy.nats(action_dim),

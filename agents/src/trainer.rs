@@ -163,42 +163,47 @@ impl Trainer {
         })
     }
 
-    /// Trains until the plan's end, or until `stop` is set.
+    /// Trains until the plan's end, or until `stop` is set. At the end the newest state is logged, scored and saved;
+    /// when stopped it is saved.
     ///
     /// # Errors
     /// [`Error::EnvDuringTraining`] when an environment fails, after a checkpoint; [`Error::Diverged`] when a logged
     /// quantity is no longer finite.
     pub fn run(&mut self, stop: &AtomicBool) -> Result<Ending> {
-        self.run_until(self.plan.total_env_steps, stop)
+        let ending = self.run_until(self.plan.total_env_steps, stop)?;
+        if ending == Ending::Finished {
+            if !self.plan.log_every.due(self.env_steps) {
+                self.log()?;
+            }
+            if self.plan.eval_every != Every::Never && self.last_evaluation.is_none_or(|(at, _)| at != self.env_steps) {
+                self.evaluate()?;
+            }
+        }
+        if self.last_checkpoint != Some(self.env_steps) {
+            self.save();
+        }
+        Ok(ending)
     }
 
-    /// Like [`Trainer::run`], to another count.
+    /// Trains to a count of its own and stops there, doing what is due on the way and nothing besides: going on later
+    /// is as if it had never stopped.
     ///
     /// # Errors
     /// As [`Trainer::run`].
     pub fn run_until(&mut self, total: EnvSteps, stop: &AtomicBool) -> Result<Ending> {
-        self.clock = Clock {
-            started: Instant::now(),
-            env_steps_at_start: self.env_steps,
-            seconds_before: self.seconds(),
-        };
+        self.clock =
+            Clock { started: Instant::now(), env_steps_at_start: self.env_steps, seconds_before: self.seconds() };
         while self.env_steps < total {
             if stop.load(Ordering::Relaxed) {
-                self.save();
                 return Ok(Ending::Interrupted);
             }
             let group = self.next_env..self.next_env + self.group_len(total);
             self.choose_actions(group.clone());
             self.step_envs(group)?;
 
-            let due = self
-                .plan
-                .updates_per_env_step
-                .due(self.env_steps, self.plan.warmup_env_steps);
+            let due = self.plan.updates_per_env_step.due(self.env_steps, self.plan.warmup_env_steps);
             while self.grad_steps < due {
-                let Some(batch) = self.replay.sample(&mut self.streams.replay) else {
-                    break;
-                };
+                let Some(batch) = self.replay.sample(&mut self.streams.replay) else { break };
                 self.last_report = Some(self.agent.update(&batch, &mut self.streams.update));
                 self.grad_steps += 1;
             }
@@ -213,15 +218,6 @@ impl Trainer {
             if self.plan.checkpoint_every.due(self.env_steps) {
                 self.save();
             }
-        }
-        if !self.plan.log_every.due(self.env_steps) {
-            self.log()?;
-        }
-        if self.plan.eval_every != Every::Never && self.last_evaluation.is_none_or(|(at, _)| at != self.env_steps) {
-            self.evaluate()?;
-        }
-        if self.last_checkpoint != Some(self.env_steps) {
-            self.save();
         }
         Ok(Ending::Finished)
     }
@@ -381,8 +377,9 @@ impl Trainer {
         Ok(())
     }
 
-    /// Writes a checkpoint. A failure is reported and does not end the run; the previous checkpoint stays.
-    fn save(&mut self) -> Option<PathBuf> {
+    /// Writes a checkpoint and says where. A failure is reported and does not end the run; the previous checkpoint
+    /// stays.
+    pub fn save(&mut self) -> Option<PathBuf> {
         let save_to = self.save_to.as_ref()?;
         let sections = self.sections();
         let outcome =

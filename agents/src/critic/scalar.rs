@@ -92,7 +92,7 @@ impl ScalarCritic {
     /// Equation 6's target: the smallest member's soft value of the next action.
     fn target_value(&self, batch: &Batch, next: &ActionDraw, alpha: &Tensor) -> Tensor {
         let _guard = tch::no_grad_guard();
-        let next_q = self.q(&self.target.frozen(), &batch.next_obs, &next.action); // [E, B]
+        let next_q = self.q(self.target.frozen(), &batch.next_obs, &next.action); // [E, B]
         let (lowest, _) = next_q.min_dim(0, false); // [B]
         soft_backup(&batch.reward, &batch.discount, &lowest, alpha, &next.log_prob)
     }
@@ -116,7 +116,7 @@ impl Critic for ScalarCritic {
     }
 
     fn actor_value(&self, obs: &Tensor, action: &Tensor) -> Tensor {
-        let q = self.q(&self.online.params.frozen(), obs, action); // [E, B]
+        let q = self.q(self.online.params.frozen(), obs, action); // [E, B]
         q.min_dim(0, false).0 // [B]
     }
 

@@ -70,6 +70,8 @@ pub struct ParamBlock {
     flat: Tensor,
     layout: ParamLayout,
     sizes: Vec<i64>,
+    /// Views of the same memory without history; changes in place show through.
+    frozen: Params,
 }
 
 impl ParamBlock {
@@ -84,7 +86,12 @@ impl ParamBlock {
             rest = tail;
         }
         let flat = Tensor::from_slice(&values).to_device(device).set_requires_grad(true);
-        ParamBlock { flat, layout, sizes }
+        ParamBlock::of(flat, layout, sizes)
+    }
+
+    fn of(flat: Tensor, layout: ParamLayout, sizes: Vec<i64>) -> Self {
+        let frozen = split(&flat.detach(), &layout, &sizes);
+        ParamBlock { flat, layout, sizes, frozen }
     }
 
     /// The leaf tensor `[P]`.
@@ -99,32 +106,17 @@ impl ParamBlock {
 
     /// Views through which gradients reach the block.
     pub fn views(&self) -> Params {
-        self.split(&self.flat)
+        split(&self.flat, &self.layout, &self.sizes)
     }
 
     /// Views through which none does: the block as a constant.
-    pub fn frozen(&self) -> Params {
-        self.split(&self.data())
-    }
-
-    fn split(&self, flat: &Tensor) -> Params {
-        let parts = flat.split_with_sizes(&self.sizes[..], 0);
-        Params(
-            parts
-                .iter()
-                .zip(&self.layout.entries)
-                .map(|(part, entry)| part.view(&entry.shape[..]))
-                .collect(),
-        )
+    pub fn frozen(&self) -> &Params {
+        &self.frozen
     }
 
     /// A copy that no gradient reaches, for targets.
     pub fn detached_copy(&self) -> ParamBlock {
-        ParamBlock {
-            flat: self.data().copy(),
-            layout: self.layout.clone(),
-            sizes: self.sizes.clone(),
-        }
+        ParamBlock::of(self.data().copy(), self.layout.clone(), self.sizes.clone())
     }
 
     /// θ ← θ + rate · (other − θ), in place. Both blocks have one layout.
@@ -135,7 +127,7 @@ impl ParamBlock {
 
     /// Writes every parameter under `prefix/name`.
     pub fn save(&self, prefix: &str, section: &mut Section) {
-        for (part, entry) in self.frozen().0.iter().zip(&self.layout.entries) {
+        for (part, entry) in self.frozen.0.iter().zip(&self.layout.entries) {
             section.put_tensor(format!("{prefix}/{}", entry.name), part);
         }
     }
@@ -168,7 +160,7 @@ impl ParamBlock {
             .entries
             .iter()
             .map(|entry| entry.name.clone())
-            .zip(self.frozen().0)
+            .zip(self.frozen.0.iter().map(Tensor::copy))
             .collect()
     }
 
@@ -180,7 +172,7 @@ impl ParamBlock {
         let index = self.layout.entries.iter().position(|entry| entry.name == name);
         match index {
             Some(index) if values.size() == self.layout.entries[index].shape => {
-                self.frozen().0[index].copy_(values);
+                self.frozen.0[index].copy_(values);
                 Ok(())
             }
             _ => Err(Error::section(
@@ -189,4 +181,9 @@ impl ParamBlock {
             )),
         }
     }
+}
+
+fn split(flat: &Tensor, layout: &ParamLayout, sizes: &[i64]) -> Params {
+    let parts = flat.split_with_sizes(sizes, 0);
+    Params(parts.iter().zip(&layout.entries).map(|(part, entry)| part.view(&entry.shape[..])).collect())
 }

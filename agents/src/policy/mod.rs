@@ -73,10 +73,10 @@ pub trait PolicyHead: Send {
     /// How many numbers per sample it reads.
     fn inputs(&self) -> i64;
 
-    /// Shape of the noise that a draw of `batch` actions takes.
-    fn noise_shape(&self, batch: i64) -> Vec<i64>;
+    /// How many standard normal numbers per sample a draw takes.
+    fn noise_width(&self) -> i64;
 
-    /// Actions as a differentiable function of `inputs [B, inputs()]` and standard normal `noise`.
+    /// Actions as a differentiable function of `inputs [B, inputs()]` and standard normal `noise [B, noise_width()]`.
     fn draw(&self, inputs: &Tensor, noise: &Tensor) -> ActionDraw;
 
     /// The action `[B, A]` to take when no exploration is wanted.
@@ -124,25 +124,28 @@ impl Policy {
         self.body.forward(params, &self.encoder.encode(params, obs)) // [B, inputs]
     }
 
+    fn draw_with(&self, params: &Params, obs: &Tensor, noise: &mut Stream) -> ActionDraw {
+        let inputs = self.inputs(params, obs);
+        let (batch, _) = inputs.size2().expect("a perceptron's output is [B, inputs]");
+        let noise = noise.normal(&[batch, self.head.noise_width()], inputs.device());
+        self.head.draw(&inputs, &noise)
+    }
+
     /// Draws actions for `obs [B, …]` through which gradients reach the policy's parameters.
     pub fn draw(&self, obs: &Tensor, noise: &mut Stream) -> ActionDraw {
-        let noise = noise.normal(&self.head.noise_shape(obs.size()[0]), obs.device());
-        self.head
-            .draw(&self.inputs(&self.trainable.params.views(), obs), &noise)
+        self.draw_with(&self.trainable.params.views(), obs, noise)
     }
 
     /// Draws actions without a history.
     pub fn draw_frozen(&self, obs: &Tensor, noise: &mut Stream) -> ActionDraw {
         let _guard = tch::no_grad_guard();
-        let noise = noise.normal(&self.head.noise_shape(obs.size()[0]), obs.device());
-        self.head
-            .draw(&self.inputs(&self.trainable.params.frozen(), obs), &noise)
+        self.draw_with(self.trainable.params.frozen(), obs, noise)
     }
 
     /// The action `[B, A]` without exploration, without a history.
     pub fn mode(&self, obs: &Tensor) -> Tensor {
         let _guard = tch::no_grad_guard();
-        self.head.mode(&self.inputs(&self.trainable.params.frozen(), obs))
+        self.head.mode(&self.inputs(self.trainable.params.frozen(), obs))
     }
 
     /// The section `policy`.

@@ -63,8 +63,8 @@ impl PolicyHead for SquashedGaussian {
         2 * self.action_dim
     }
 
-    fn noise_shape(&self, batch: i64) -> Vec<i64> {
-        vec![batch, self.action_dim]
+    fn noise_width(&self) -> i64 {
+        self.action_dim
     }
 
     fn draw(&self, inputs: &Tensor, noise: &Tensor) -> ActionDraw {

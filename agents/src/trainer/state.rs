@@ -17,9 +17,15 @@ use crate::{
 const RECENT_EPISODES: usize = 100;
 
 /// Returns and lengths of the newest training episodes.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(super) struct RecentEpisodes(VecDeque<(f64, u64)>);
+
+impl Default for RecentEpisodes {
+    fn default() -> Self {
+        RecentEpisodes(VecDeque::with_capacity(RECENT_EPISODES))
+    }
+}
 
 impl RecentEpisodes {
     pub(super) fn push(&mut self, episode_return: f64, length: u64) {

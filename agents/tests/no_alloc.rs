@@ -1,0 +1,72 @@
+//! An environment step allocates nothing outside libtorch: not in the environment, not in the replay, not in acting.
+
+use std::{
+    alloc::{GlobalAlloc, Layout, System},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+};
+
+use sac_agents::{
+    AgentSpec, EnvSteps, Every, Parts, Plan, Replay, ReplaySpec, SoftActorCritic, Trainer, UpdateRatio, log::Logger,
+};
+use sac_envs::Registry;
+use tch::Device;
+
+struct Counting;
+
+static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+
+// SAFETY: everything is handed on to the system's allocator.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller keeps to the contract of `alloc`, which is the same.
+        unsafe { System.alloc(layout) }
+    }
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the pointer came from `alloc` above, hence from the system.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+#[test]
+fn an_environment_step_allocates_nothing_outside_libtorch() {
+    tch::set_num_threads(1);
+    let registry = Registry::builtin();
+    let make = || registry.make_vec("Pendulum-v1", &toml::Table::new(), 2, 1).expect("a built-in id");
+    let (envs, eval_envs) = (make(), make());
+    let spaces = (envs.observation_space(), envs.action_space());
+    let spec = AgentSpec::default();
+    let agent = SoftActorCritic::new(&spec, "no_alloc", spaces, 1, Device::Cpu).expect("valid");
+    let replay_spec = ReplaySpec { capacity: 700, n_step: 3, ..ReplaySpec::default() };
+    let replay = Replay::new(&replay_spec, spaces, 2, spec.gamma, 32, Device::Cpu).expect("fits");
+    let plan = Plan {
+        seed: 1,
+        total_env_steps: EnvSteps(4000),
+        warmup_env_steps: EnvSteps(2000),
+        warmup_hold_env_steps: 2,
+        // Updates allocate lists of tensors inside tch; this test is about environment steps.
+        updates_per_env_step: UpdateRatio(0.0),
+        eval_every: Every::Never,
+        eval_episodes: 1,
+        eval_seed: 0,
+        checkpoint_every: Every::Never,
+        log_every: Every::Never,
+    };
+    let parts = Parts { plan, agent: Box::new(agent), envs, eval_envs, replay, logger: Logger::default(), save_to: None };
+    let mut trainer = Trainer::new(parts).expect("resets");
+    let stop = AtomicBool::new(false);
+    let mut allocations_until = |env_steps: u64| {
+        let before = ALLOCATIONS.load(Ordering::Relaxed);
+        trainer.run_until(EnvSteps(env_steps), &stop).expect("steps");
+        ALLOCATIONS.load(Ordering::Relaxed) - before
+    };
+    // First times: buffers find their size, thread-locals appear.
+    allocations_until(1000);
+    assert_eq!(allocations_until(2000), 0, "random actions, five episodes");
+    // The first action of the policy sizes the buffer of noise.
+    allocations_until(2010);
+    assert_eq!(allocations_until(4000), 0, "the policy's actions, ten episodes");
+}

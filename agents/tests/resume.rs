@@ -1,0 +1,143 @@
+//! Three ways to the same step: straight; stopped, saved and taken up in a fresh trainer; and taken up without the
+//! optimiser's moments. The first two must agree bit for bit, the third must not: it proves that the test can see.
+
+use std::{path::Path, sync::atomic::AtomicBool};
+
+use sac_agents::{
+    AgentSpec, EnvSteps, Every, Parts, Plan, Replay, ReplaySpec, SaveTo, SoftActorCritic, Trainer, UpdateRatio,
+    checkpoint::{self, Checkpoint, CheckpointStore, Section},
+    log::Logger,
+    nn::BodySpec,
+};
+use sac_envs::Registry;
+use tch::Device;
+
+const NUM_ENVS: usize = 3;
+
+fn trainer(folder: &Path, seed: u64, env: &str) -> Trainer {
+    tch::set_num_threads(1);
+    let registry = Registry::builtin();
+    let make = |count, threads| registry.make_vec(env, &toml::Table::new(), count, threads).expect("a built-in id");
+    let (envs, eval_envs) = (make(NUM_ENVS, 1), make(2, 1));
+    let spaces = (envs.observation_space(), envs.action_space());
+    let spec = AgentSpec { body: BodySpec { hidden: vec![16, 16], ..BodySpec::default() }, ..AgentSpec::default() };
+    let agent = SoftActorCritic::new(&spec, "resume", spaces, seed, Device::Cpu).expect("valid");
+    let replay_spec = ReplaySpec { capacity: 150, n_step: 3, ..ReplaySpec::default() };
+    let replay = Replay::new(&replay_spec, spaces, NUM_ENVS, spec.gamma, 32, Device::Cpu).expect("fits");
+    let plan = Plan {
+        seed,
+        total_env_steps: EnvSteps(400),
+        warmup_env_steps: EnvSteps(40),
+        warmup_hold_env_steps: 4,
+        updates_per_env_step: UpdateRatio(0.7),
+        eval_every: Every::EnvSteps(90),
+        eval_episodes: 2,
+        eval_seed: 5,
+        checkpoint_every: Every::Never,
+        log_every: Every::EnvSteps(50),
+    };
+    let save_to =
+        SaveTo { checkpoints: CheckpointStore::new(folder.join("checkpoints"), 10), best: folder.join("best") };
+    let parts = Parts {
+        plan,
+        agent: Box::new(agent),
+        envs,
+        eval_envs,
+        replay,
+        logger: Logger::default(),
+        save_to: Some(save_to),
+    };
+    Trainer::new(parts).expect("resets")
+}
+
+fn run_to(trainer: &mut Trainer, env_steps: u64) {
+    trainer.run_until(EnvSteps(env_steps), &AtomicBool::new(false)).expect("trains");
+    trainer.save().expect("saved");
+}
+
+fn at(folder: &Path, env_steps: u64) -> Checkpoint {
+    Checkpoint::read(&folder.join(format!("checkpoints/{env_steps}")), &[]).expect("a whole checkpoint")
+}
+
+/// Names of the files that differ.
+fn differing(a: &Checkpoint, b: &Checkpoint) -> Vec<String> {
+    assert!(a.manifest.files.keys().eq(b.manifest.files.keys()), "the same sections");
+    let pairs = a.manifest.files.iter().zip(b.manifest.files.values());
+    pairs.filter(|((_, a), b)| a != b).map(|((name, _), _)| name.clone()).collect()
+}
+
+fn straight(folder: &Path, env: &str) -> Checkpoint {
+    run_to(&mut trainer(folder, 11, env), 400);
+    at(folder, 400)
+}
+
+#[test]
+fn a_resumed_run_is_indistinguishable_from_one_that_never_stopped() {
+    for env in ["Pendulum-v1", "MountainCarContinuous-v0", "ProbeNoisy-v0"] {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let expected = straight(&folder.path().join("straight"), env);
+        // In the warm-up, with actions held; and while learning, with three-step windows open.
+        for stop in [37, 201] {
+            let path = folder.path().join(format!("resumed-{stop}"));
+            run_to(&mut trainer(&path, 11, env), stop);
+            let mut second = trainer(&path, 11, env);
+            second.restore(&at(&path, stop), 0.0).expect("fits");
+            run_to(&mut second, 400);
+            assert_eq!(differing(&expected, &at(&path, 400)), Vec::<String>::new(), "{env}, stopped at {stop}");
+        }
+    }
+}
+
+#[test]
+fn resume_without_moments_diverges() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let expected = straight(&folder.path().join("straight"), "Pendulum-v1");
+    let path = folder.path().join("forgetful");
+    let mut first = trainer(&path, 11, "Pendulum-v1");
+    run_to(&mut first, 200);
+    let checkpoint = at(&path, 200);
+    let names = ["trainer", "envs", "replay", "agent", "policy", "critic", "temperature"];
+    let originals: Vec<Section> = names.iter().map(|name| checkpoint.section(name).expect("there")).collect();
+    let forgetful: Vec<Section> = originals
+        .iter()
+        .map(|original| {
+            let mut copy = Section::new(original.name());
+            copy.set_state(&original.state::<serde_json::Value>().expect("state")).expect("state");
+            for name in original.tensor_names() {
+                let tensor = original.any_tensor(name).expect("listed");
+                copy.put_tensor(name, &if name.contains("adam.") { tensor.zeros_like() } else { tensor });
+            }
+            copy
+        })
+        .collect();
+    let altered = folder.path().join("altered");
+    checkpoint::write(&altered, EnvSteps(200), checkpoint.manifest.grad_steps, &forgetful).expect("written");
+    let mut second = trainer(&path, 11, "Pendulum-v1");
+    second.restore(&Checkpoint::read(&altered, &[]).expect("whole"), 0.0).expect("fits");
+    run_to(&mut second, 400);
+    let differences = differing(&expected, &at(&path, 400));
+    assert!(differences.contains(&"policy.safetensors".to_string()), "only {differences:?} differ");
+}
+
+#[test]
+fn equal_seeds_give_equal_bytes_and_others_do_not() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let run = |name: &str, seed| {
+        let path = folder.path().join(name);
+        run_to(&mut trainer(&path, seed, "Pendulum-v1"), 150);
+        at(&path, 150)
+    };
+    let (first, twin, other) = (run("a", 1), run("b", 1), run("c", 2));
+    assert_eq!(differing(&first, &twin), Vec::<String>::new());
+    assert!(differing(&first, &other).contains(&"critic.safetensors".to_string()));
+}
+
+#[test]
+fn a_checkpoint_of_another_shape_is_refused_by_section() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("run");
+    run_to(&mut trainer(&path, 1, "Pendulum-v1"), 60);
+    let other = trainer(&folder.path().join("other"), 1, "MountainCarContinuous-v0").restore(&at(&path, 60), 0.0);
+    let message = other.expect_err("the observation has another width").to_string();
+    assert!(message.contains("section `critic`") && message.contains("expected"), "{message}");
+}
