@@ -80,7 +80,7 @@ impl Stream {
                     .expect("a scripted stream holds all numbers that are drawn"),
             };
         }
-        Tensor::from_slice(&self.scratch).view(shape).to_device(device)
+        Tensor::from_slice(&self.scratch).reshape(shape).to_device(device)
     }
 
     /// Uniform draws in `[low, high)` into `out`.

@@ -152,13 +152,12 @@ impl SoftActorCritic {
         &self.temperature
     }
 
-    /// Flattened rows to a tensor `[N, …]` on the device.
-    fn observe(&self, obs: &[f32]) -> Tensor {
-        let rows = obs.len() as i64 / self.observation_shape.iter().product::<i64>();
-        let tensor = Tensor::from_slice(obs);
+    /// Flattened rows to a tensor `[rows, …]` on the device.
+    fn observe(&self, obs: &[f32], rows: i64) -> Tensor {
+        // `reshape` instead of `view` because tch's `view` allocates, and this runs at every env step.
         let tensor = match self.observation_shape.as_slice() {
-            [width] => tensor.view([rows, *width]),
-            shape => tensor.view([&[rows], shape].concat().as_slice()),
+            [width] => Tensor::from_slice(obs).reshape([rows, *width]),
+            shape => Tensor::from_slice(obs).reshape([&[rows], shape].concat()),
         };
         tensor.to_device(self.device)
     }
@@ -166,12 +165,12 @@ impl SoftActorCritic {
 
 impl Agent for SoftActorCritic {
     fn act(&mut self, obs: &[f32], mode: ActMode, noise: &mut Stream, actions: &mut [f32]) {
-        let obs = self.observe(obs);
+        let rows = (actions.len() / self.action_dim) as i64;
+        let obs = self.observe(obs, rows);
         let action = match mode {
-            ActMode::Explore => self.policy.draw_frozen(&obs, noise).action,
+            ActMode::Explore => self.policy.draw_frozen(&obs, &self.policy.noise(rows, noise)).action,
             ActMode::Evaluate => self.policy.mode(&obs),
         };
-        debug_assert_eq!(actions.len() % self.action_dim, 0);
         action
             .to_device(Device::Cpu)
             .contiguous()
@@ -183,14 +182,14 @@ impl Agent for SoftActorCritic {
         let alpha = self.temperature.alpha(); // []
 
         // 1. What would we do next?
-        let next = self.policy.draw_frozen(&batch.next_obs, noise);
+        let next = self.policy.draw_frozen(&batch.next_obs, &self.policy.noise(batch.size(), noise));
 
         // 2. Critics move towards their target.
         let mut report = self.critic.learn(batch, &next, &alpha, noise);
 
         if self.grad_steps.0.is_multiple_of(self.delay.policy) {
             // 3. The actor climbs the soft value (equation 9, with the sign of a loss).
-            let draw = self.policy.draw(&batch.obs, noise);
+            let draw = self.policy.draw(&batch.obs, &self.policy.noise(batch.size(), noise));
             let value = self.critic.actor_value(&batch.obs, &draw.action); // [B]
             let loss = (&alpha * &draw.log_prob - value).mean(Kind::Float);
             self.policy.trainable.descend(&loss);

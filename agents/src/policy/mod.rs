@@ -124,22 +124,20 @@ impl Policy {
         self.body.forward(params, &self.encoder.encode(params, obs)) // [B, inputs]
     }
 
-    fn draw_with(&self, params: &Params, obs: &Tensor, noise: &mut Stream) -> ActionDraw {
-        let inputs = self.inputs(params, obs);
-        let (batch, _) = inputs.size2().expect("a perceptron's output is [B, inputs]");
-        let noise = noise.normal(&[batch, self.head.noise_width()], inputs.device());
-        self.head.draw(&inputs, &noise)
+    /// The noise `[rows, ·]` that so many draws take.
+    pub fn noise(&self, rows: i64, stream: &mut Stream) -> Tensor {
+        stream.normal(&[rows, self.head.noise_width()], self.trainable.params.flat().device())
     }
 
     /// Draws actions for `obs [B, …]` through which gradients reach the policy's parameters.
-    pub fn draw(&self, obs: &Tensor, noise: &mut Stream) -> ActionDraw {
-        self.draw_with(&self.trainable.params.views(), obs, noise)
+    pub fn draw(&self, obs: &Tensor, noise: &Tensor) -> ActionDraw {
+        self.head.draw(&self.inputs(&self.trainable.params.views(), obs), noise)
     }
 
     /// Draws actions without a history.
-    pub fn draw_frozen(&self, obs: &Tensor, noise: &mut Stream) -> ActionDraw {
+    pub fn draw_frozen(&self, obs: &Tensor, noise: &Tensor) -> ActionDraw {
         let _guard = tch::no_grad_guard();
-        self.draw_with(self.trainable.params.frozen(), obs, noise)
+        self.head.draw(&self.inputs(self.trainable.params.frozen(), obs), noise)
     }
 
     /// The action `[B, A]` without exploration, without a history.
