@@ -100,6 +100,8 @@ pub struct Trainer {
     grad_steps: GradSteps,
     /// Which environment is stepped next.
     next_env: usize,
+    /// They failed, and could not even begin anew: a checkpoint holds none of their state.
+    envs_are_lost: bool,
     warmup: Warmup,
     recent: RecentEpisodes,
     best_mean_return: Option<f64>,
@@ -150,6 +152,7 @@ impl Trainer {
             env_steps: EnvSteps(0),
             grad_steps: GradSteps(0),
             next_env: 0,
+            envs_are_lost: false,
             recent: RecentEpisodes::default(),
             best_mean_return: None,
             last_report: None,
@@ -170,16 +173,20 @@ impl Trainer {
     /// [`Error::EnvDuringTraining`] when an environment fails, after a checkpoint; [`Error::Diverged`] when a logged
     /// quantity is no longer finite.
     pub fn run(&mut self, stop: &AtomicBool) -> Result<Ending> {
+        let began_at = self.env_steps;
         let ending = self.run_until(self.plan.total_env_steps, stop)?;
-        if ending == Ending::Finished {
-            if !self.plan.log_every.due(self.env_steps) {
-                self.log()?;
-            }
-            if self.plan.eval_every != Every::Never && self.last_evaluation.is_none_or(|(at, _)| at != self.env_steps) {
-                self.evaluate()?;
-            }
+        let is_scored = self.last_evaluation.is_some_and(|(at, _)| at == self.env_steps);
+        let scores_now = ending == Ending::Finished && self.plan.eval_every != Every::Never && !is_scored;
+        // A run that is resumed at its end has written its last row already, unless it was cut off just before.
+        let moved = self.env_steps > began_at;
+        if ending == Ending::Finished && (moved || scores_now) && !self.plan.log_every.due(self.env_steps) {
+            self.log()?;
         }
-        if self.last_checkpoint != Some(self.env_steps) {
+        if scores_now {
+            self.evaluate()?;
+        }
+        // Saved again after a last evaluation, so that a longer run knows the best score so far.
+        if scores_now || self.last_checkpoint != Some(self.env_steps) {
             self.save();
         }
         Ok(ending)
@@ -282,26 +289,29 @@ impl Trainer {
         Ok(())
     }
 
-    /// An environment failed. Its episode cannot go on, so all environments begin anew; what was learned is saved.
+    /// An environment failed. Its episode cannot go on, so all environments begin anew, at the latest when the run is
+    /// resumed; what was learned is saved.
     fn give_up(&mut self, source: EnvError) -> Error {
-        let index = |env: usize| {
-            self.env_steps
-                .0
-                .wrapping_mul(self.envs.len() as u64)
-                .wrapping_add(env as u64)
-        };
-        let seeds: Vec<u64> = (0..self.envs.len())
-            .map(|env| derived_seed(self.plan.seed, "env.after_failure", index(env)))
-            .collect();
         self.replay.abandon_windows();
-        let checkpoint = match self.envs.reset(&seeds) {
-            Ok(_) => self.save(),
-            Err(_) => None,
-        };
+        self.envs_are_lost = self.reset_after_failure().is_err();
+        self.failed(source)
+    }
+
+    fn reset_after_failure(&mut self) -> Result<()> {
+        let first = self.env_steps.0.wrapping_mul(self.envs.len() as u64);
+        let seeds: Vec<u64> = (0..self.envs.len() as u64)
+            .map(|env| derived_seed(self.plan.seed, "env.after_failure", first.wrapping_add(env)))
+            .collect();
+        self.envs.reset(&seeds)?;
+        Ok(())
+    }
+
+    /// Saves, and says what happened.
+    fn failed(&mut self, source: EnvError) -> Error {
         Error::EnvDuringTraining {
             source,
             env_steps: self.env_steps.0,
-            checkpoint,
+            checkpoint: self.save(),
         }
     }
 
@@ -356,7 +366,11 @@ impl Trainer {
             plan.eval_episodes,
             plan.eval_seed,
             ActMode::Evaluate,
-        )?;
+        );
+        let evaluation = match evaluation {
+            Err(Error::Env(source)) => return Err(self.failed(source)),
+            other => other?,
+        };
         let mean_return = evaluation.mean_return();
         let row = self.row(vec![
             (metrics::EVAL_REWARD_MEAN, mean_return),
@@ -395,7 +409,7 @@ impl Trainer {
                     format!("the last good one is {}", path.display())
                 });
                 tracing::warn!(
-                    "no checkpoint at env step {}: {error}; {last}; training goes on",
+                    "no checkpoint at env step {}: {error}; {last}; nothing else is affected",
                     self.env_steps
                 );
                 None

@@ -135,8 +135,40 @@ pub(super) fn remove_dir(folder: &Path) -> Result<()> {
     }
 }
 
+/// Removes a folder, which at every moment is there whole or not at all; it may be absent.
+pub(super) fn remove_whole(folder: &Path) -> Result<()> {
+    let old = sibling(folder, "old");
+    remove_dir(&old)?;
+    match fs::rename(folder, &old) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(Error::io(folder)(error)),
+        Ok(()) => remove_dir(&old),
+    }
+}
+
+/// Removes what a killed process left: hidden folders and files that [`sibling`] named.
+pub(super) fn sweep(folder: &Path) -> Result<()> {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.starts_with('.') && (name.ends_with(".tmp") || name.ends_with(".old")) {
+            if entry.path().is_dir() {
+                remove_dir(&entry.path())?;
+            } else {
+                fs::remove_file(entry.path()).map_err(Error::io(entry.path()))?;
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Moves the folder `new` to `target`, whatever stood there.
 pub(super) fn replace_dir(new: &Path, target: &Path) -> Result<()> {
+    if target.exists() && exchange(new, target).is_ok() {
+        if let Some(parent) = target.parent() {
+            sync_dir(parent)?;
+        }
+        return remove_dir(new);
+    }
     let old = sibling(target, "old");
     remove_dir(&old)?;
     let stood = target.exists();
@@ -153,6 +185,31 @@ pub(super) fn replace_dir(new: &Path, target: &Path) -> Result<()> {
         sync_dir(parent)?;
     }
     remove_dir(&old)
+}
+
+/// Swaps two folders in one step, so that `target` is there at every moment. Not every system can.
+#[cfg(target_os = "linux")]
+fn exchange(a: &Path, b: &Path) -> io::Result<()> {
+    use std::{ffi::CString, os::unix::ffi::OsStrExt};
+    let c_path = |path: &Path| CString::new(path.as_os_str().as_bytes()).map_err(io::Error::other);
+    let (a, b) = (c_path(a)?, c_path(b)?);
+    // SAFETY: both are strings that end in a zero and outlive the call.
+    let outcome = unsafe {
+        libc::syscall(
+            libc::SYS_renameat2,
+            libc::AT_FDCWD,
+            a.as_ptr(),
+            libc::AT_FDCWD,
+            b.as_ptr(),
+            libc::RENAME_EXCHANGE,
+        )
+    };
+    if outcome == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn exchange(_: &Path, _: &Path) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 /// Writes a small file and renames it into place.

@@ -259,7 +259,7 @@ impl CheckpointStore {
         // Later ones are left-overs of a run that was resumed from an earlier point; they go first.
         while steps.len() >= self.keep {
             let oldest = steps.remove(0);
-            files::remove_dir(&self.path(oldest))?;
+            files::remove_whole(&self.path(oldest))?;
         }
         Ok(path)
     }
@@ -284,7 +284,8 @@ impl CheckpointStore {
             .or_else(|| self.steps().pop())
     }
 
-    /// Removes checkpoints later than `env_steps`: what follows a resume will write them anew.
+    /// Removes checkpoints later than `env_steps`, which what follows a resume will write anew, and what a killed
+    /// process left half-written or half-removed.
     ///
     /// # Errors
     /// When one cannot be removed.
@@ -292,6 +293,7 @@ impl CheckpointStore {
         self.steps()
             .into_iter()
             .filter(|steps| *steps > env_steps)
-            .try_for_each(|steps| files::remove_dir(&self.path(steps)))
+            .try_for_each(|steps| files::remove_whole(&self.path(steps)))?;
+        files::sweep(&self.folder)
     }
 }

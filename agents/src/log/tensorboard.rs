@@ -30,6 +30,9 @@ pub struct TensorBoard {
     file: AppendFile,
 }
 
+/// How TensorBoard knows its files; seconds since 1970 follow.
+const EVENTS: &str = "events.out.tfevents.";
+
 fn now_s() -> f64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
@@ -43,15 +46,15 @@ impl TensorBoard {
     /// # Errors
     /// When the file cannot be written.
     pub fn create(folder: &Path, purge_from: Option<EnvSteps>) -> io::Result<Self> {
-        let (seconds, process) = (now_s() as u64, std::process::id());
-        let mut serial = 0;
-        let path = loop {
-            let path = folder.join(format!("events.out.tfevents.{seconds:010}.sac.{process}.{serial}"));
-            if !path.exists() {
-                break path;
-            }
-            serial += 1;
-        };
+        // TensorBoard reads a folder's files in the order of their names: each begins with a later second than those
+        // before it, also where a run is resumed within the second, or a clock was set back.
+        let earlier = std::fs::read_dir(folder)?.flatten().filter_map(|entry| {
+            let name = entry.file_name();
+            let seconds = name.to_str()?.strip_prefix(EVENTS)?.split('.').next()?;
+            seconds.parse::<u64>().ok()
+        });
+        let seconds = earlier.max().map_or(0, |newest| newest + 1).max(now_s() as u64);
+        let path = folder.join(format!("{EVENTS}{seconds:010}.sac.{}", std::process::id()));
         let mut board = TensorBoard {
             file: AppendFile::open(&path)?,
         };

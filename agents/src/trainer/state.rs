@@ -146,8 +146,10 @@ impl Trainer {
                 .into(),
         })?;
         let mut envs = Section::new("envs");
-        let snapshots = self.envs.snapshot()?;
-        envs.set_state(&snapshots.iter().map(|bytes| hex(bytes)).collect::<Vec<_>>())?;
+        if !self.envs_are_lost {
+            let snapshots = self.envs.snapshot()?;
+            envs.set_state(&snapshots.iter().map(|bytes| hex(bytes)).collect::<Vec<_>>())?;
+        }
         let mut sections = vec![trainer, envs, self.replay.section()?];
         sections.extend(self.agent.sections()?);
         Ok(sections)
@@ -161,6 +163,13 @@ impl Trainer {
     pub fn restore(&mut self, checkpoint: &Checkpoint, seconds_before: f64) -> Result<()> {
         let state: TrainerState = checkpoint.section("trainer")?.state()?;
         let mismatch = |problem: String| Err(Error::section("trainer", problem));
+        let manifest = &checkpoint.manifest;
+        if (state.env_steps, state.grad_steps) != (manifest.env_steps, manifest.grad_steps) {
+            return mismatch(format!(
+                "was written at env step {} and update {}, but its manifest says {} and {}",
+                state.env_steps, state.grad_steps, manifest.env_steps, manifest.grad_steps
+            ));
+        }
         if state.seed != self.plan.seed {
             return mismatch(format!(
                 "was written with seed {}, expected {}",
@@ -175,10 +184,12 @@ impl Trainer {
         }
         self.agent.load(checkpoint)?;
         self.replay.load(&checkpoint.section("replay")?)?;
-        let snapshots: Vec<String> = checkpoint.section("envs")?.state()?;
-        let snapshots: Option<Vec<Vec<u8>>> = snapshots.iter().map(|text| unhex(text)).collect();
-        let snapshots = snapshots.ok_or_else(|| Error::section("envs", "a snapshot is not hexadecimal"))?;
-        self.envs.restore(&snapshots)?;
+        let snapshots: Option<Vec<String>> = checkpoint.section("envs")?.state()?;
+        if let Some(snapshots) = &snapshots {
+            let snapshots: Option<Vec<Vec<u8>>> = snapshots.iter().map(|text| unhex(text)).collect();
+            let snapshots = snapshots.ok_or_else(|| Error::section("envs", "a snapshot is not hexadecimal"))?;
+            self.envs.restore(&snapshots)?;
+        }
         for (name, position) in &state.streams {
             let stream = self.streams.by_name(name);
             let unknown = || Error::section("trainer", format!("unknown stream `{name}`"));
@@ -193,6 +204,10 @@ impl Trainer {
         self.best_mean_return = state.best_mean_return;
         self.last_evaluation = state.last_evaluation;
         self.last_checkpoint = Some(state.env_steps);
+        if snapshots.is_none() {
+            // They were lost; now they may be mended.
+            self.reset_after_failure()?;
+        }
         self.clock = Clock {
             started: Instant::now(),
             env_steps_at_start: state.env_steps,
