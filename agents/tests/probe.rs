@@ -122,9 +122,8 @@ fn mode(agent: &mut SoftActorCritic, obs: f32) -> f64 {
 
 /// Many actions at one observation, with their log-probabilities.
 fn draws(agent: &SoftActorCritic, obs: f32) -> (Tensor, Tensor) {
-    let draw = agent
-        .policy()
-        .draw_frozen(&column(&[obs; 4096]), &mut Stream::derive(7, "draws", 0));
+    let noise = agent.policy().noise(4096, &mut Stream::derive(7, "draws", 0));
+    let draw = agent.policy().draw_frozen(&column(&[obs; 4096]), &noise);
     (draw.action, draw.log_prob)
 }
 

@@ -27,7 +27,7 @@ fn history(num_envs: usize) -> impl Strategy<Value = Vec<Step>> {
     let step = (0..num_envs, -1.0f32..1.0, -5.0f64..5.0, 0u8..12);
     prop::collection::vec(step, 1..120).prop_map(|steps| {
         let mut clock = 0.0f32;
-        let mut current = vec![None; 8];
+        let mut current = [None; 8];
         steps
             .into_iter()
             .map(|(env, action, reward, fate)| {
