@@ -14,6 +14,7 @@ macro_rules! say {
     }};
 }
 
+mod curves;
 mod deny;
 mod launch;
 mod pins;
@@ -72,6 +73,10 @@ fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
         Some("python") => {
             println!("{}", python::environment(&Workspace::locate()?)?.display());
             Ok(ExitCode::SUCCESS)
+        }
+        Some("curves") => {
+            let only = arguments.next().map(|name| name.to_string_lossy().into_owned());
+            curves::run(&Workspace::locate()?, only.as_deref())
         }
         Some("deny") => {
             deny::check(Workspace::locate()?.root())?;
