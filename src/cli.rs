@@ -52,19 +52,19 @@ pub struct Overrides {
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub sets: Vec<String>,
     /// Env steps to train, all environments together (train.total_env_steps)
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = toml_count())]
     pub steps: Option<u64>,
     /// Root of every random stream (train.seed)
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = toml_count())]
     pub seed: Option<u64>,
     /// Environments stepped together (env.num_envs)
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = toml_count())]
     pub num_envs: Option<u64>,
     /// auto, cpu, cuda or cuda:N (train.device)
     #[arg(long, value_name = "DEVICE")]
     pub device: Option<String>,
     /// Threads of libtorch (train.threads)
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = toml_count())]
     pub threads: Option<u64>,
 }
 
@@ -94,7 +94,7 @@ pub struct EvalArgs {
     #[arg(long, value_name = "WHICH")]
     pub checkpoint: Option<String>,
     /// Whole episodes
-    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     pub episodes: u64,
     /// Of the episodes; the same seed gives the same ones
     #[arg(long, value_name = "N", default_value_t = 0)]
@@ -195,7 +195,7 @@ pub struct BenchUpdateArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..1024))]
     pub threads: Option<u64>,
     /// How long to measure each, seconds
-    #[arg(long, value_name = "S", default_value_t = 5.0)]
+    #[arg(long, value_name = "S", default_value_t = 5.0, value_parser = seconds)]
     pub seconds: f64,
     /// One JSON object on stdout
     #[arg(long)]
@@ -214,9 +214,22 @@ pub struct BenchEnvArgs {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..1024))]
     pub threads: u64,
     /// How long to measure, seconds
-    #[arg(long, value_name = "S", default_value_t = 3.0)]
+    #[arg(long, value_name = "S", default_value_t = 3.0, value_parser = seconds)]
     pub seconds: f64,
     /// One JSON object on stdout
     #[arg(long)]
     pub json: bool,
+}
+
+/// A count that fits TOML's integers, so that `config.toml` can hold it.
+fn toml_count() -> clap::builder::RangedU64ValueParser {
+    clap::value_parser!(u64).range(..=i64::MAX as u64)
+}
+
+/// A time to measure for.
+fn seconds(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(seconds) if seconds > 0.0 && seconds <= 86_400.0 => Ok(seconds),
+        _ => Err("expected a number of seconds above 0 and at most 86400".to_string()),
+    }
 }

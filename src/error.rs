@@ -29,6 +29,17 @@ pub enum Error {
         /// What is missing.
         problem: String,
     },
+    /// The folder of a new run cannot be made.
+    #[error("cannot make the run folder {}: {source}", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// A run that holds nothing to go on from.
+    #[error("{}: no checkpoint was written yet", .0.display())]
+    NoCheckpoint(PathBuf),
     /// A file could not be read or written.
     #[error("{}: {source}", path.display())]
     Io {
@@ -65,10 +76,17 @@ impl Error {
     pub fn is_users(&self) -> bool {
         use sac_agents::Error as A;
         match self {
-            Error::Config(_) | Error::RunExists(_) | Error::NotARun { .. } | Error::Usage(_) => true,
+            Error::Config(_)
+            | Error::RunExists(_)
+            | Error::NotARun { .. }
+            | Error::NoCheckpoint(_)
+            | Error::Usage(_) => true,
             Error::Env(error) => matches!(
                 error,
-                EnvError::UnknownId { .. } | EnvError::Option { .. } | EnvError::InvalidAction { .. }
+                EnvError::UnknownId { .. }
+                    | EnvError::Option { .. }
+                    | EnvError::InvalidAction { .. }
+                    | EnvError::Unsupported { .. }
             ),
             Error::Agents(error) => {
                 matches!(
@@ -76,7 +94,7 @@ impl Error {
                     A::UnsupportedSpace { .. } | A::ReplayTooLarge { .. } | A::Spec { .. }
                 )
             }
-            Error::Io { .. } => false,
+            Error::Io { .. } | Error::Folder { .. } => false,
         }
     }
 
@@ -88,6 +106,10 @@ impl Error {
             Error::RunExists(path) => Some(format!(
                 "choose another --run-dir, or continue it with --resume {}",
                 path.display()
+            )),
+            Error::NoCheckpoint(path) => Some(format!(
+                "the same run again, from its beginning: sac train --config {}",
+                path.join("config.toml").display()
             )),
             Error::Agents(A::Checkpoint { .. }) => {
                 Some("other checkpoints of the run may be whole: see its folder `checkpoints`".into())

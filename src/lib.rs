@@ -9,23 +9,23 @@
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! // One step per episode, reward −(a − 0.3)²: the best action is 0.3.
-//! let mut layers = sac::layers("ProbeTarget-v0", "sac")?;
-//! layers.set_text("train.total_env_steps=600")?;
-//! layers.set_text("train.warmup_env_steps=100")?;
-//! layers.set_text("agent.policy.optimizer.learning_rate=3e-3")?;
-//! layers.set_text("agent.critic.optimizer.learning_rate=3e-3")?;
-//! layers.set_text("agent.body.hidden=[32, 32]")?;
-//! layers.set_text("agent.temperature={kind=\"fixed\", alpha=0.01}")?;
-//! layers.set_text("replay.capacity=10_000")?;
-//!
+//! let settings = [
+//!     "train.total_env_steps=600",
+//!     "train.warmup_env_steps=100",
+//!     "agent.policy.optimizer.learning_rate=3e-3",
+//!     "agent.critic.optimizer.learning_rate=3e-3",
+//!     "agent.body.hidden=[32, 32]",
+//!     "agent.temperature={kind=\"fixed\", alpha=0.01}",
+//!     "replay.capacity=10_000",
+//! ];
 //! let registry = Registry::builtin();
-//! let config = Config::resolve(&layers, &registry)?;
+//! let config = sac::configure(&registry, "ProbeTarget-v0", "sac", &settings)?;
 //! let mut trainer = sac::assemble::trainer(&config, &registry, Logger::default(), None)?;
 //! trainer.run(&AtomicBool::new(false))?;
 //!
 //! let mut agent = trainer.into_agent();
 //! let mut action = [0.0f32];
-//! agent.act(&[0.0], ActMode::Evaluate, &mut Stream::derive(0, "act", 0), &mut action);
+//! agent.act(&[1.0], ActMode::Evaluate, &mut Stream::derive(0, "act", 0), &mut action);
 //! assert!((action[0] - 0.3).abs() < 0.1, "{action:?}");
 //! # Ok(())
 //! # }
@@ -46,7 +46,8 @@ pub use error::{Error, Result};
 pub use sac_agents as agents;
 pub use sac_envs as envs;
 
-use config::{Layers, Origin};
+use config::{Config, Layers, Origin};
+use envs::Registry;
 
 /// What most programs need.
 pub mod prelude {
@@ -67,6 +68,18 @@ pub mod prelude {
         config::{Config, Layers},
         run::{RunFolder, Summary},
     };
+}
+
+/// The configuration of `algo` on `env`, an environment of `registry`, with `settings` over it: `key=value`, as the
+/// command line takes them behind `--set`.
+///
+/// # Errors
+/// [`Error::Usage`] for an unknown preset, [`Error::Env`] for an unknown environment, [`Error::Config`] with all other
+/// problems at once.
+pub fn configure(registry: &Registry, env: &str, algo: &str, settings: &[&str]) -> Result<Config> {
+    let mut layers = layers(env, algo)?;
+    settings.iter().try_for_each(|setting| layers.set_text(setting))?;
+    Ok(Config::resolve(&layers, registry)?)
 }
 
 /// The preset `algo`, and over it the experiment that ships for `env`, if there is one.

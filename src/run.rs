@@ -54,15 +54,19 @@ impl RunFolder {
     /// # Errors
     /// [`Error::RunExists`] when something is there already; [`Error::Io`] when it cannot be made.
     pub fn create(path: &Path) -> Result<Self> {
+        let refused = |source: io::Error| Error::Folder {
+            path: path.to_path_buf(),
+            source,
+        };
         if let Some(parent) = path.parent() {
-            fs::create_dir_all(parent).map_err(Error::io(parent))?;
+            fs::create_dir_all(parent).map_err(refused)?;
         }
         match fs::create_dir(path) {
             Ok(()) => Ok(RunFolder {
                 path: path.to_path_buf(),
             }),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(Error::RunExists(path.to_path_buf())),
-            Err(error) => Err(Error::io(path)(error)),
+            Err(error) => Err(refused(error)),
         }
     }
 
@@ -176,7 +180,7 @@ impl RunFolder {
             }
             Which::Last => match store.latest() {
                 Some(steps) => Ok(store.path(steps)),
-                None => missing("no checkpoint was written yet".to_string()),
+                None => Err(Error::NoCheckpoint(self.path.clone())),
             },
             Which::At(steps) => {
                 let path = store.path(steps);
@@ -309,6 +313,13 @@ pub fn resume(
     let path = folder.saved(Which::Last)?;
     let checkpoint = Checkpoint::read(&path, &[])?;
     let at = checkpoint.manifest.env_steps;
+    if config.train.total_env_steps < at.0 {
+        return Err(Error::Usage(format!(
+            "{}: has taken {at} env steps already, and {} were asked for",
+            folder.path.display(),
+            config.train.total_env_steps
+        )));
+    }
     // A dry run first: nothing in the folder is touched before the checkpoint is known to fit.
     assemble::trainer(config, registry, Logger::default(), None)?.restore(&checkpoint, 0.0)?;
 

@@ -51,6 +51,9 @@ pub trait Agent: Send {
     /// When it is missing or does not fit; the agent must then not be used.
     fn load_policy(&mut self, checkpoint: &Checkpoint) -> Result<()>;
 
+    /// Whether every learned parameter is a finite number. Waits for the device.
+    fn is_finite(&self) -> bool;
+
     /// Number of learned parameters, targets not counted, by part.
     fn parameter_counts(&self) -> Vec<(&'static str, i64)>;
 }

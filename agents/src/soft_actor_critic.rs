@@ -182,7 +182,9 @@ impl Agent for SoftActorCritic {
         let alpha = self.temperature.alpha(); // []
 
         // 1. What would we do next?
-        let next = self.policy.draw_frozen(&batch.next_obs, &self.policy.noise(batch.size(), noise));
+        let next = self
+            .policy
+            .draw_frozen(&batch.next_obs, &self.policy.noise(batch.size(), noise));
 
         // 2. Critics move towards their target.
         let mut report = self.critic.learn(batch, &next, &alpha, noise);
@@ -238,6 +240,10 @@ impl Agent for SoftActorCritic {
 
     fn load_policy(&mut self, checkpoint: &Checkpoint) -> Result<()> {
         self.policy.load(&checkpoint.section("policy")?)
+    }
+
+    fn is_finite(&self) -> bool {
+        self.policy.trainable.params.is_finite() && self.critic.is_finite()
     }
 
     fn parameter_counts(&self) -> Vec<(&'static str, i64)> {

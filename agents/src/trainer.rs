@@ -171,7 +171,7 @@ impl Trainer {
     ///
     /// # Errors
     /// [`Error::EnvDuringTraining`] when an environment fails, after a checkpoint; [`Error::Diverged`] when a logged
-    /// quantity is no longer finite.
+    /// quantity, or a parameter that would be saved, is no longer finite.
     pub fn run(&mut self, stop: &AtomicBool) -> Result<Ending> {
         let began_at = self.env_steps;
         let ending = self.run_until(self.plan.total_env_steps, stop)?;
@@ -187,7 +187,11 @@ impl Trainer {
         }
         // Saved again after a last evaluation, so that a longer run knows the best score so far.
         if scores_now || self.last_checkpoint != Some(self.env_steps) {
+            self.check_finite()?;
             self.save();
+        }
+        if ending == Ending::Finished {
+            self.logger.finished();
         }
         Ok(ending)
     }
@@ -198,8 +202,11 @@ impl Trainer {
     /// # Errors
     /// As [`Trainer::run`].
     pub fn run_until(&mut self, total: EnvSteps, stop: &AtomicBool) -> Result<Ending> {
-        self.clock =
-            Clock { started: Instant::now(), env_steps_at_start: self.env_steps, seconds_before: self.seconds() };
+        self.clock = Clock {
+            started: Instant::now(),
+            env_steps_at_start: self.env_steps,
+            seconds_before: self.seconds(),
+        };
         while self.env_steps < total {
             if stop.load(Ordering::Relaxed) {
                 return Ok(Ending::Interrupted);
@@ -208,9 +215,14 @@ impl Trainer {
             self.choose_actions(group.clone());
             self.step_envs(group)?;
 
-            let due = self.plan.updates_per_env_step.due(self.env_steps, self.plan.warmup_env_steps);
+            let due = self
+                .plan
+                .updates_per_env_step
+                .due(self.env_steps, self.plan.warmup_env_steps);
             while self.grad_steps < due {
-                let Some(batch) = self.replay.sample(&mut self.streams.replay) else { break };
+                let Some(batch) = self.replay.sample(&mut self.streams.replay) else {
+                    break;
+                };
                 self.last_report = Some(self.agent.update(&batch, &mut self.streams.update));
                 self.grad_steps += 1;
             }
@@ -223,6 +235,7 @@ impl Trainer {
                 self.evaluate()?;
             }
             if self.plan.checkpoint_every.due(self.env_steps) {
+                self.check_finite()?;
                 self.save();
             }
         }
@@ -308,6 +321,10 @@ impl Trainer {
 
     /// Saves, and says what happened.
     fn failed(&mut self, source: EnvError) -> Error {
+        // A diverged agent acts with NaN: then the environment is not to blame, and the agent not worth saving.
+        if let Err(diverged) = self.check_finite() {
+            return diverged;
+        }
         Error::EnvDuringTraining {
             source,
             env_steps: self.env_steps.0,
@@ -389,6 +406,18 @@ impl Trainer {
             }
         }
         Ok(())
+    }
+
+    /// A checkpoint of a diverged agent would be of no use, and would push out those that are.
+    fn check_finite(&self) -> Result<()> {
+        if self.agent.is_finite() {
+            return Ok(());
+        }
+        Err(Error::Diverged {
+            what: "a parameter of the agent".to_string(),
+            grad_steps: self.grad_steps.0,
+            checkpoint: self.last_checkpoint_path(),
+        })
     }
 
     /// Writes a checkpoint and says where. A failure is reported and does not end the run; the previous checkpoint

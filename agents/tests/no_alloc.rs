@@ -35,12 +35,20 @@ static COUNTING: Counting = Counting;
 fn an_environment_step_allocates_nothing_outside_libtorch() {
     tch::set_num_threads(1);
     let registry = Registry::builtin();
-    let make = || registry.make_vec("Pendulum-v1", &toml::Table::new(), 2, 1).expect("a built-in id");
+    let make = || {
+        registry
+            .make_vec("Pendulum-v1", &toml::Table::new(), 2, 1)
+            .expect("a built-in id")
+    };
     let (envs, eval_envs) = (make(), make());
     let spaces = (envs.observation_space(), envs.action_space());
     let spec = AgentSpec::default();
     let agent = SoftActorCritic::new(&spec, "no_alloc", spaces, 1, Device::Cpu).expect("valid");
-    let replay_spec = ReplaySpec { capacity: 700, n_step: 3, ..ReplaySpec::default() };
+    let replay_spec = ReplaySpec {
+        capacity: 700,
+        n_step: 3,
+        ..ReplaySpec::default()
+    };
     let replay = Replay::new(&replay_spec, spaces, 2, spec.gamma, 32, Device::Cpu).expect("fits");
     let plan = Plan {
         seed: 1,
@@ -55,7 +63,15 @@ fn an_environment_step_allocates_nothing_outside_libtorch() {
         checkpoint_every: Every::Never,
         log_every: Every::Never,
     };
-    let parts = Parts { plan, agent: Box::new(agent), envs, eval_envs, replay, logger: Logger::default(), save_to: None };
+    let parts = Parts {
+        plan,
+        agent: Box::new(agent),
+        envs,
+        eval_envs,
+        replay,
+        logger: Logger::default(),
+        save_to: None,
+    };
     let mut trainer = Trainer::new(parts).expect("resets");
     let stop = AtomicBool::new(false);
     let mut allocations_until = |env_steps: u64| {

@@ -17,12 +17,26 @@ const NUM_ENVS: usize = 3;
 fn trainer(folder: &Path, seed: u64, env: &str) -> Trainer {
     tch::set_num_threads(1);
     let registry = Registry::builtin();
-    let make = |count, threads| registry.make_vec(env, &toml::Table::new(), count, threads).expect("a built-in id");
+    let make = |count, threads| {
+        registry
+            .make_vec(env, &toml::Table::new(), count, threads)
+            .expect("a built-in id")
+    };
     let (envs, eval_envs) = (make(NUM_ENVS, 1), make(2, 1));
     let spaces = (envs.observation_space(), envs.action_space());
-    let spec = AgentSpec { body: BodySpec { hidden: vec![16, 16], ..BodySpec::default() }, ..AgentSpec::default() };
+    let spec = AgentSpec {
+        body: BodySpec {
+            hidden: vec![16, 16],
+            ..BodySpec::default()
+        },
+        ..AgentSpec::default()
+    };
     let agent = SoftActorCritic::new(&spec, "resume", spaces, seed, Device::Cpu).expect("valid");
-    let replay_spec = ReplaySpec { capacity: 150, n_step: 3, ..ReplaySpec::default() };
+    let replay_spec = ReplaySpec {
+        capacity: 150,
+        n_step: 3,
+        ..ReplaySpec::default()
+    };
     let replay = Replay::new(&replay_spec, spaces, NUM_ENVS, spec.gamma, 32, Device::Cpu).expect("fits");
     let plan = Plan {
         seed,
@@ -36,8 +50,10 @@ fn trainer(folder: &Path, seed: u64, env: &str) -> Trainer {
         checkpoint_every: Every::Never,
         log_every: Every::EnvSteps(50),
     };
-    let save_to =
-        SaveTo { checkpoints: CheckpointStore::new(folder.join("checkpoints"), 10), best: folder.join("best") };
+    let save_to = SaveTo {
+        checkpoints: CheckpointStore::new(folder.join("checkpoints"), 10),
+        best: folder.join("best"),
+    };
     let parts = Parts {
         plan,
         agent: Box::new(agent),
@@ -51,7 +67,9 @@ fn trainer(folder: &Path, seed: u64, env: &str) -> Trainer {
 }
 
 fn run_to(trainer: &mut Trainer, env_steps: u64) {
-    trainer.run_until(EnvSteps(env_steps), &AtomicBool::new(false)).expect("trains");
+    trainer
+        .run_until(EnvSteps(env_steps), &AtomicBool::new(false))
+        .expect("trains");
     trainer.save().expect("saved");
 }
 
@@ -63,7 +81,10 @@ fn at(folder: &Path, env_steps: u64) -> Checkpoint {
 fn differing(a: &Checkpoint, b: &Checkpoint) -> Vec<String> {
     assert!(a.manifest.files.keys().eq(b.manifest.files.keys()), "the same sections");
     let pairs = a.manifest.files.iter().zip(b.manifest.files.values());
-    pairs.filter(|((_, a), b)| a != b).map(|((name, _), _)| name.clone()).collect()
+    pairs
+        .filter(|((_, a), b)| a != b)
+        .map(|((name, _), _)| name.clone())
+        .collect()
 }
 
 fn straight(folder: &Path, env: &str) -> Checkpoint {
@@ -83,7 +104,11 @@ fn a_resumed_run_is_indistinguishable_from_one_that_never_stopped() {
             let mut second = trainer(&path, 11, env);
             second.restore(&at(&path, stop), 0.0).expect("fits");
             run_to(&mut second, 400);
-            assert_eq!(differing(&expected, &at(&path, 400)), Vec::<String>::new(), "{env}, stopped at {stop}");
+            assert_eq!(
+                differing(&expected, &at(&path, 400)),
+                Vec::<String>::new(),
+                "{env}, stopped at {stop}"
+            );
         }
     }
 }
@@ -97,15 +122,26 @@ fn resume_without_moments_diverges() {
     run_to(&mut first, 200);
     let checkpoint = at(&path, 200);
     let names = ["trainer", "envs", "replay", "agent", "policy", "critic", "temperature"];
-    let originals: Vec<Section> = names.iter().map(|name| checkpoint.section(name).expect("there")).collect();
+    let originals: Vec<Section> = names
+        .iter()
+        .map(|name| checkpoint.section(name).expect("there"))
+        .collect();
     let forgetful: Vec<Section> = originals
         .iter()
         .map(|original| {
             let mut copy = Section::new(original.name());
-            copy.set_state(&original.state::<serde_json::Value>().expect("state")).expect("state");
+            copy.set_state(&original.state::<serde_json::Value>().expect("state"))
+                .expect("state");
             for name in original.tensor_names() {
                 let tensor = original.any_tensor(name).expect("listed");
-                copy.put_tensor(name, &if name.contains("adam.") { tensor.zeros_like() } else { tensor });
+                copy.put_tensor(
+                    name,
+                    &if name.contains("adam.") {
+                        tensor.zeros_like()
+                    } else {
+                        tensor
+                    },
+                );
             }
             copy
         })
@@ -113,10 +149,15 @@ fn resume_without_moments_diverges() {
     let altered = folder.path().join("altered");
     checkpoint::write(&altered, EnvSteps(200), checkpoint.manifest.grad_steps, &forgetful).expect("written");
     let mut second = trainer(&path, 11, "Pendulum-v1");
-    second.restore(&Checkpoint::read(&altered, &[]).expect("whole"), 0.0).expect("fits");
+    second
+        .restore(&Checkpoint::read(&altered, &[]).expect("whole"), 0.0)
+        .expect("fits");
     run_to(&mut second, 400);
     let differences = differing(&expected, &at(&path, 400));
-    assert!(differences.contains(&"policy.safetensors".to_string()), "only {differences:?} differ");
+    assert!(
+        differences.contains(&"policy.safetensors".to_string()),
+        "only {differences:?} differ"
+    );
 }
 
 #[test]
@@ -139,5 +180,51 @@ fn a_checkpoint_of_another_shape_is_refused_by_section() {
     run_to(&mut trainer(&path, 1, "Pendulum-v1"), 60);
     let other = trainer(&folder.path().join("other"), 1, "MountainCarContinuous-v0").restore(&at(&path, 60), 0.0);
     let message = other.expect_err("the observation has another width").to_string();
-    assert!(message.contains("section `critic`") && message.contains("expected"), "{message}");
+    assert!(
+        message.contains("section `critic`") && message.contains("expected"),
+        "{message}"
+    );
+}
+
+#[test]
+fn a_diverged_agent_is_never_saved() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("run");
+    let mut trainer = trainer(&path, 1, "Pendulum-v1");
+    run_to(&mut trainer, 60);
+    // A checkpoint whose policy holds a NaN stands for an update that went wrong.
+    let checkpoint = at(&path, 60);
+    let mut nan = Section::new("policy");
+    let policy = checkpoint.section("policy").expect("there");
+    for name in policy.tensor_names() {
+        let tensor = policy.any_tensor(name).expect("listed");
+        nan.put_tensor(
+            name,
+            &if name == "policy/body.0.bias" {
+                tensor * f64::NAN
+            } else {
+                tensor
+            },
+        );
+    }
+    let names = ["trainer", "envs", "replay", "agent", "critic", "temperature"];
+    let mut sections: Vec<Section> = names
+        .iter()
+        .map(|name| checkpoint.section(name).expect("there"))
+        .collect();
+    sections.push(nan);
+    let altered = folder.path().join("altered");
+    checkpoint::write(&altered, EnvSteps(60), checkpoint.manifest.grad_steps, &sections).expect("written");
+    trainer
+        .restore(&Checkpoint::read(&altered, &[]).expect("whole"), 0.0)
+        .expect("fits");
+    let error = trainer
+        .run(&AtomicBool::new(false))
+        .expect_err("it diverged")
+        .to_string();
+    assert!(error.contains("is not finite at gradient step"), "{error}");
+    assert_eq!(
+        CheckpointStore::new(path.join("checkpoints"), 10).steps(),
+        [EnvSteps(60)]
+    );
 }

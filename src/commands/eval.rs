@@ -37,7 +37,9 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     let mut envs = assemble::eval_envs(&config, &registry, episodes)?;
     let mut agent = assemble::agent(&config, envs.as_ref())?;
     let checkpoint = Checkpoint::read(&path, &["policy"])?;
-    agent.load_policy(&checkpoint)?;
+    agent
+        .load_policy(&checkpoint)
+        .map_err(|error| checkpoint.locate(error))?;
     let mode = if args.stochastic {
         ActMode::Explore
     } else {

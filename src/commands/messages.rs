@@ -73,6 +73,13 @@ pub fn bug() -> ExitCode {
         .ok()
         .and_then(|mut message| message.take())
         .unwrap_or_default();
+    if message.contains("can't allocate memory") || message.contains("CUDA out of memory") {
+        say("error: out of memory");
+        say(
+            "hint: smaller networks (agent.body.hidden), batches (train.batch_size) or replays (replay.capacity) need less",
+        );
+        return ExitCode::from(1);
+    }
     say(&format!(
         "error: this is a bug in sac {}: {}",
         env!("CARGO_PKG_VERSION"),

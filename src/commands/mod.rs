@@ -14,6 +14,7 @@ mod train;
 
 use std::{
     io::{self, Write},
+    path::Path,
     process::ExitCode,
 };
 
@@ -35,6 +36,11 @@ pub fn run(command: Command) -> Result<ExitCode> {
         Command::Bench(BenchCommand::Env(args)) => bench::env(&args)?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Reads a text file that the user named on the command line.
+fn read_named(path: &Path) -> Result<String> {
+    std::fs::read_to_string(path).map_err(|error| Error::Usage(format!("cannot read {}: {error}", path.display())))
 }
 
 /// Prints data. A reader that went away (`| head`) is no error.

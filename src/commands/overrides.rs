@@ -1,9 +1,9 @@
 //! From flags to a configuration.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
 use sac::{
-    Error, Result,
+    Result,
     config::{Config, Layers, Origin},
     envs::Registry,
 };
@@ -31,15 +31,19 @@ pub fn choose(overrides: &Overrides, registry: &Registry) -> Result<Chosen> {
 fn layers(overrides: &Overrides) -> Result<(Layers, Option<String>)> {
     let file = match &overrides.config {
         Some(path) if path == Path::new("none") => None,
-        Some(path) => Some((path, fs::read_to_string(path).map_err(Error::io(path))?)),
+        Some(path) => Some((path, super::read_named(path)?)),
         None => None,
     };
-    // The file may name the algorithm and the environment; flags win.
-    let mut from_file = Layers::default();
+    // The file and --set may name the algorithm and the environment; flags win.
+    let mut upper = Layers::default();
     if let Some((path, text)) = &file {
-        from_file.add_toml(Origin::File(path.to_path_buf()), text)?;
+        upper.add_toml(Origin::File(path.to_path_buf()), text)?;
     }
-    let named = |key: &str| from_file.get(key).and_then(|value| value.as_str()).map(str::to_string);
+    overrides
+        .sets
+        .iter()
+        .try_for_each(|assignment| upper.set_text(assignment))?;
+    let named = |key: &str| upper.get(key).and_then(|value| value.as_str()).map(str::to_string);
     let algo = overrides
         .algo
         .clone()
@@ -65,11 +69,12 @@ fn layers(overrides: &Overrides) -> Result<(Layers, Option<String>)> {
     for assignment in &overrides.sets {
         layers.set_text(assignment)?;
     }
-    let number = |value: u64| toml::Value::Integer(value.min(i64::MAX as u64) as i64);
     if let Some(env) = &overrides.env {
         layers.set(Origin::Flag("--env"), "env.id", env.clone());
     }
-    layers.set(Origin::Flag("--algo"), "algo", algo);
+    if overrides.algo.is_some() {
+        layers.set(Origin::Flag("--algo"), "algo", algo);
+    }
     let counts = [
         ("--steps", "train.total_env_steps", overrides.steps),
         ("--seed", "train.seed", overrides.seed),
@@ -78,7 +83,8 @@ fn layers(overrides: &Overrides) -> Result<(Layers, Option<String>)> {
     ];
     for (flag, key, value) in counts {
         if let Some(value) = value {
-            layers.set(Origin::Flag(flag), key, number(value));
+            // The flags take no more than TOML's integers do.
+            layers.set(Origin::Flag(flag), key, value as i64);
         }
     }
     if let Some(device) = &overrides.device {

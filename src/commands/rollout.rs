@@ -14,7 +14,7 @@ use sac::{
     envs::{Env, NumpyRng, Registry, Space},
     run::RunFolder,
 };
-use serde_json::json;
+use serde::Serialize;
 
 use super::eval;
 use crate::cli::RolloutArgs;
@@ -78,7 +78,10 @@ fn with_policy(path: &Path, registry: &Registry) -> Result<(Box<dyn Env>, Actor)
     let envs = assemble::envs(&config, registry, 1, 1)?;
     let mut agent = assemble::agent(&config, envs.as_ref())?;
     let (saved, _) = eval::choose(&folder, None)?;
-    agent.load_policy(&Checkpoint::read(&saved, &["policy"])?)?;
+    let checkpoint = Checkpoint::read(&saved, &["policy"])?;
+    agent
+        .load_policy(&checkpoint)
+        .map_err(|error| checkpoint.locate(error))?;
     let normalised = vec![0.0; envs.action_space().len()];
     let noise = Box::new(Stream::derive(0, "rollout", 0));
     let env = registry.make(&config.env.id, &config.env.options)?;
@@ -95,10 +98,13 @@ fn with_policy(path: &Path, registry: &Registry) -> Result<(Box<dyn Env>, Actor)
 /// `[[0.5], [1.0]]`, or plain numbers where an action is one number.
 fn read_actions(path: &Path, space: &Space) -> Result<Vec<Vec<f32>>> {
     let bad = |problem: String| Error::Usage(format!("{}: {problem}", path.display()));
-    let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
+    let text = super::read_named(path)?;
     let list: Vec<serde_json::Value> =
         serde_json::from_str(&text).map_err(|error| bad(format!("expected a JSON array of actions ({error})")))?;
-    let number = |value: &serde_json::Value| value.as_f64().map(|number| number as f32);
+    let number = |value: &serde_json::Value| {
+        let number = value.as_f64()? as f32;
+        number.is_finite().then_some(number)
+    };
     list.iter()
         .enumerate()
         .map(|(index, value)| {
@@ -109,12 +115,49 @@ fn read_actions(path: &Path, space: &Space) -> Result<Vec<Vec<f32>>> {
             match numbers {
                 Some(numbers) if numbers.len() == space.len() => Ok(numbers),
                 _ => Err(bad(format!(
-                    "action {index} is {value}, expected {} number(s) for {space}",
+                    "action {index} is {value}, expected {} finite number(s) for {space}",
                     space.len()
                 ))),
             }
         })
         .collect()
+}
+
+/// One line of output. Observations and actions are `f32` and print as such: the shortest digits that read back to the
+/// same bits.
+#[derive(Serialize)]
+struct Line<'a> {
+    t: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    action: Option<Action<'a>>,
+    obs: &'a [f32],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reward: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    terminated: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    truncated: Option<bool>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Action<'a> {
+    Index(u64),
+    Numbers(&'a [f32]),
+}
+
+impl<'a> Line<'a> {
+    /// What a reset shows.
+    fn first(obs: &'a [f32]) -> Self {
+        Line {
+            t: 0,
+            action: None,
+            obs,
+            reward: None,
+            terminated: None,
+            truncated: None,
+        }
+    }
 }
 
 fn write(env: &mut dyn Env, mut actor: Actor, args: &RolloutArgs, out: &mut dyn Write) -> Result<()> {
@@ -124,12 +167,15 @@ fn write(env: &mut dyn Env, mut actor: Actor, args: &RolloutArgs, out: &mut dyn 
         (Actor::Listed(actions), None) => actions.len() as u64,
         (_, steps) => steps.unwrap_or(DEFAULT_STEPS),
     };
-    let mut line = |value: serde_json::Value| writeln!(out, "{value}").map_err(Error::io(to()));
+    let mut line = |value: &Line| {
+        let text = serde_json::to_string(value).map_err(|error| Error::io(to())(error.into()))?;
+        writeln!(out, "{text}").map_err(Error::io(to()))
+    };
     let mut obs = vec![0.0f32; env.observation_space().len()];
     let mut action = vec![0.0f32; env.action_space().len()];
     let is_discrete = matches!(env.action_space(), Space::Discrete { .. });
     env.reset(Some(args.seed), &mut obs)?;
-    line(json!({"t": 0, "obs": obs}))?;
+    line(&Line::first(&obs))?;
     let mut t = 0;
     for step in 0..steps {
         match &mut actor {
@@ -146,19 +192,22 @@ fn write(env: &mut dyn Env, mut actor: Actor, args: &RolloutArgs, out: &mut dyn 
         }
         let outcome = env.step(&action, &mut obs)?;
         t += 1;
-        let shown = if is_discrete {
-            json!(action[0] as u64)
-        } else {
-            json!(action)
-        };
-        line(json!({
-            "t": t, "action": shown, "obs": obs, "reward": outcome.reward,
-            "terminated": outcome.terminated, "truncated": outcome.truncated,
-        }))?;
-        if outcome.status().is_over() && step + 1 < steps {
+        line(&Line {
+            t,
+            action: Some(if is_discrete {
+                Action::Index(action[0] as u64)
+            } else {
+                Action::Numbers(&action)
+            }),
+            obs: &obs,
+            reward: Some(outcome.reward),
+            terminated: Some(outcome.terminated),
+            truncated: Some(outcome.truncated),
+        })?;
+        if outcome.status().is_over() {
             env.reset(None, &mut obs)?;
             t = 0;
-            line(json!({"t": 0, "obs": obs}))?;
+            line(&Line::first(&obs))?;
         }
     }
     out.flush().map_err(Error::io(to()))

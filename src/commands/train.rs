@@ -127,6 +127,12 @@ fn stop_on_signals() -> Result<Arc<AtomicBool>> {
 }
 
 fn report(args: &TrainArgs, summary: &Summary) -> Result<()> {
+    if summary.interrupted && !args.quiet {
+        say(&format!(
+            "hint: sac train --resume {} goes on from here",
+            summary.run_dir
+        ));
+    }
     if args.json {
         return print_json(summary);
     }
@@ -148,9 +154,5 @@ fn report(args: &TrainArgs, summary: &Summary) -> Result<()> {
     } = summary;
     print(&format!(
         "{ending} {env_steps} env steps, {grad_steps} updates in {seconds:.1} s{score}\n{run_dir}\n"
-    ))?;
-    if summary.interrupted && !args.quiet {
-        say(&format!("hint: sac train --resume {run_dir} goes on from here"));
-    }
-    Ok(())
+    ))
 }

@@ -100,8 +100,13 @@ impl Layers {
         parts.try_fold(first, |value, part| value.get(part))
     }
 
-    /// Who set the value at a dotted key, or the nearest table above it.
+    /// Who set the value at a dotted key, something within it, or the nearest table above it.
     pub fn origin(&self, key: &str) -> Option<&Origin> {
+        let within = format!("{key}.");
+        let mut inner = self.origins.range(within.clone()..);
+        if let Some((_, origin)) = inner.next().filter(|(key, _)| key.starts_with(&within)) {
+            return Some(origin);
+        }
         let mut key = key;
         loop {
             if let Some(origin) = self.origins.get(key) {
@@ -121,6 +126,10 @@ impl Layers {
                 Err((path, _)) => {
                     let (key, problem) = culprit(&table, &path);
                     let value = remove(&mut table, &key);
+                    if let Some(whole) = key.strip_suffix(".kind") {
+                        // Without its kind, nothing can be said about the rest of a table.
+                        remove(&mut table, whole);
+                    }
                     let origin = self.origin(&key).cloned();
                     issues.push(Issue {
                         value: value.map(short).unwrap_or_default(),
@@ -153,11 +162,17 @@ fn culprit(table: &Table, path: &str) -> (String, String) {
     let complaint = attempt(table).err();
     let mut key = path.to_string();
     while let Some(Value::Table(children)) = lookup(table, &key) {
-        let blamed = children.iter().map(|(name, _)| join(&key, name)).find(|child| {
-            let mut without = table.clone();
-            remove(&mut without, child);
-            attempt(&without).err() != complaint
-        });
+        // Without its kind a table fails in another way whatever else is wrong with it, so that one comes last.
+        let (kind, others): (Vec<_>, Vec<_>) = children.keys().partition(|name| *name == "kind");
+        let blamed = others
+            .into_iter()
+            .chain(kind)
+            .map(|name| join(&key, name))
+            .find(|child| {
+                let mut without = table.clone();
+                remove(&mut without, child);
+                attempt(&without).err() != complaint
+            });
         match blamed {
             Some(child) => key = child,
             None => break,
@@ -170,7 +185,8 @@ fn culprit(table: &Table, path: &str) -> (String, String) {
 
 /// Serde's complaint, shortened; an unknown key gets the nearest known one.
 fn phrase(message: &str, name: &str) -> String {
-    let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
+    let line = message.lines().next().unwrap_or(message);
+    let quoted: Vec<&str> = line.split('`').skip(1).step_by(2).collect();
     if message.starts_with("unknown field") {
         let known = &quoted[1..];
         return match nearest(name, known.iter().copied()) {
@@ -185,7 +201,20 @@ fn phrase(message: &str, name: &str) -> String {
             None => format!("unknown choice; known: {}", known.join(", ")),
         };
     }
-    message.lines().next().unwrap_or(message).to_string()
+    // Serde names the types of Rust; a user knows numbers.
+    for (rust, plain) in [
+        ("expected u64", "expected a whole number, at least 0"),
+        ("expected usize", "expected a whole number, at least 0"),
+        ("expected i64", "expected a whole number"),
+        ("expected f64", "expected a number"),
+        ("expected a boolean", "expected true or false"),
+        ("expected a sequence", "expected a list, such as [256, 256]"),
+    ] {
+        if line.ends_with(rust) {
+            return plain.to_string();
+        }
+    }
+    line.to_string()
 }
 
 fn join(path: &str, name: &str) -> String {
@@ -322,7 +351,7 @@ mod tests {
     fn all_problems_come_at_once_each_with_its_key_and_origin() {
         let mut layers = layers(
             "[train]\nwarmup_env_step = 10\nbatch_size = \"big\"\n[agent.critic]\nkind = \"scalar\"\nmembers = 1.5\n\
-             [agent.targets]\nkind = \"polyakk\"\n[env]\nnum_envs = \"two\"\n",
+             [agent.policy]\nkind = \"squashed_gaussian\"\n[agent.targets]\nkind = \"polyakk\"\n[env]\nnum_envs = \"two\"\n",
         );
         layers.set_text("agent.policy.optimizer.learning_rate=fast").unwrap();
         let (_, issues) = layers.read();

@@ -109,7 +109,7 @@ impl Config {
     /// Resolves layers for the environments of a registry.
     ///
     /// # Errors
-    /// All problems at once; an unknown environment id by itself, with the nearest known one.
+    /// All problems at once; an unknown environment id that is the only one as [`ResolveError::Env`].
     pub fn resolve(layers: &Layers, registry: &Registry) -> Result<Config, ResolveError> {
         let (raw, mut issues) = layers.read();
         let Some(id) = raw.env.id else {
@@ -125,6 +125,10 @@ impl Config {
         let mut problems = SpecProblems::default();
         let p = &mut problems;
         let train = &raw.train;
+        let threads = match train.threads {
+            Setting::Count(count) => count,
+            Setting::Auto => default_threads(),
+        };
         let count = |p: &mut SpecProblems, key: &str, value: u64| p.require(value >= 1, key, value, "at least 1");
         count(p, "env.num_envs", raw.env.num_envs);
         count(p, "env.step_threads", raw.env.step_threads);
@@ -135,24 +139,18 @@ impl Config {
         count(p, "replay.n_step", raw.replay.n_step);
         count(p, "eval.episodes", raw.eval.episodes);
         count(p, "checkpoint.keep", raw.checkpoint.keep);
-        p.require(
-            raw.env.num_envs <= 100_000,
-            "env.num_envs",
-            raw.env.num_envs,
-            "at most 100000",
-        );
-        p.require(
-            raw.env.step_threads <= 1024,
-            "env.step_threads",
-            raw.env.step_threads,
-            "at most 1024",
-        );
-        p.require(
-            raw.replay.n_step <= 10_000,
-            "replay.n_step",
-            raw.replay.n_step,
-            "at most 10000",
-        );
+        // Far beyond use; a slip of the finger is told here and not by the allocator.
+        let limits = [
+            ("env.num_envs", raw.env.num_envs, 100_000),
+            ("env.step_threads", raw.env.step_threads, 1024),
+            ("train.batch_size", train.batch_size, 1_000_000),
+            ("train.threads", threads, 1024),
+            ("replay.n_step", raw.replay.n_step, 10_000),
+            ("eval.episodes", raw.eval.episodes, 1_000_000),
+        ];
+        for (key, value, most) in limits {
+            p.require(value <= most, key, value, &format!("at most {most}"));
+        }
         let ratio = train.updates_per_env_step.0;
         let key = "train.updates_per_env_step";
         p.require(
@@ -206,7 +204,16 @@ impl Config {
                 });
                 None
             }
-            Err(other) => return Err(other.into()),
+            Err(other) if issues.is_empty() => return Err(other.into()),
+            Err(other) => {
+                issues.push(Issue {
+                    origin: layers.origin("env.id").cloned(),
+                    key: "env.id".into(),
+                    value: format!("{id:?}"),
+                    problem: other.to_string(),
+                });
+                None
+            }
         };
         let (Some(env), Ok(device), true) = (env, device, issues.is_empty()) else {
             return Err(Issues(issues).into());
@@ -234,10 +241,7 @@ impl Config {
                 batch_size: train.batch_size,
                 seed: train.seed,
                 device,
-                threads: match train.threads {
-                    Setting::Count(count) => count,
-                    Setting::Auto => default_threads(),
-                },
+                threads,
             },
             agent,
             replay: raw.replay,

@@ -78,6 +78,7 @@ fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
             let only = arguments.next().map(|name| name.to_string_lossy().into_owned());
             curves::run(&Workspace::locate()?, only.as_deref())
         }
+        Some("kills") => test::kills(&Workspace::locate()?, kills(arguments)?),
         Some("deny") => {
             deny::check(Workspace::locate()?.root())?;
             Ok(ExitCode::SUCCESS)
@@ -107,6 +108,17 @@ fn setup_options(arguments: impl Iterator<Item = OsString>) -> Result<setup::Opt
         }
     }
     Ok(options)
+}
+
+fn kills(mut arguments: impl Iterator<Item = OsString>) -> Result<u32> {
+    let Some(count) = arguments.next() else { return Ok(20) };
+    match count.to_string_lossy().parse() {
+        Ok(count) if count > 0 => Ok(count),
+        _ => bail!(Usage(format!(
+            "`kills` takes a number above 0, not `{}`",
+            count.to_string_lossy()
+        ))),
+    }
 }
 
 fn test_mode(arguments: impl Iterator<Item = OsString>) -> Result<test::Mode> {

@@ -144,6 +144,16 @@ fn all_tests(workspace: &Workspace) -> Result<()> {
     run_command(command)
 }
 
+/// The long version of `tests/kill_resume.rs`.
+pub fn kills(workspace: &Workspace, count: u32) -> Result<ExitCode> {
+    let mut command = workspace.cargo();
+    command
+        .args(["test", "--package", "sac", "--test", "kill_resume", "--", "--nocapture"])
+        .env("SAC_KILLS", count.to_string());
+    run_command(command)?;
+    Ok(ExitCode::SUCCESS)
+}
+
 fn examples(workspace: &Workspace) -> Result<()> {
     let folder = workspace.root().join("examples");
     let mut present = Vec::new();

@@ -18,6 +18,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use sac_envs::EnvError;
 use safetensors::SafeTensors;
 use serde::{Deserialize, Serialize};
 
@@ -158,6 +159,9 @@ impl Checkpoint {
             )));
         }
         let manifest: Manifest = serde_json::from_slice(&text).map_err(|error| bad_manifest(error.to_string()))?;
+        if erased::Json::pretty(&manifest) != text {
+            return Err(bad_manifest("the file is truncated or altered".to_string()));
+        }
 
         let mut files = BTreeMap::new();
         for (name, expected) in &manifest.files {
@@ -190,6 +194,26 @@ impl Checkpoint {
             state,
             files,
         })
+    }
+
+    /// An error from loading a section, with the file that the section came from.
+    pub fn locate(&self, error: Error) -> Error {
+        let (section, problem) = match error {
+            Error::Section { section, problem } => (section, problem),
+            Error::Env(error @ EnvError::Snapshot { .. }) => ("envs".to_string(), error.to_string()),
+            other => return other,
+        };
+        let tensors = format!("{section}.safetensors");
+        let file = if self.files.contains_key(&tensors) {
+            &tensors
+        } else {
+            STATE
+        };
+        Error::Checkpoint {
+            path: self.folder.join(file),
+            section,
+            problem,
+        }
     }
 
     /// One section.

@@ -43,6 +43,9 @@ pub trait Critic: Send {
     /// Moves the targets. `at` counts gradient steps, this one included.
     fn follow(&mut self, rule: TargetSpec, at: GradSteps);
 
+    /// Whether every learned parameter is a finite number. Waits for the device.
+    fn is_finite(&self) -> bool;
+
     /// Number of learned parameters, targets not counted.
     fn parameter_count(&self) -> i64;
 

@@ -124,6 +124,10 @@ impl Critic for ScalarCritic {
         rule.follow(&mut self.target, &self.online.params, at);
     }
 
+    fn is_finite(&self) -> bool {
+        self.online.params.is_finite()
+    }
+
     fn parameter_count(&self) -> i64 {
         self.online.params.flat().numel() as i64
     }

@@ -49,6 +49,14 @@ pub trait Sink: Send {
     /// When it could not be written; what was written before stays intact.
     fn row(&mut self, row: &Row) -> io::Result<()>;
 
+    /// Learns that the run has reached its end. Most sinks do not care.
+    ///
+    /// # Errors
+    /// When it could not be written down.
+    fn finished(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
     /// Learns how far the run is, at every step. Most sinks do not care.
     fn progress(&mut self, _env_steps: EnvSteps) {}
 }
@@ -72,8 +80,17 @@ impl Logger {
 
     /// Hands a row to every sink.
     pub fn row(&mut self, row: &Row) {
+        self.each(|sink| sink.row(row));
+    }
+
+    /// Tells every sink that the run has reached its end.
+    pub fn finished(&mut self) {
+        self.each(|sink| sink.finished());
+    }
+
+    fn each(&mut self, work: impl Fn(&mut dyn Sink) -> io::Result<()>) {
         for Watched { sink, failing } in &mut self.sinks {
-            match sink.row(row) {
+            match work(sink.as_mut()) {
                 Ok(()) if *failing => {
                     *failing = false;
                     tracing::warn!("{}: writing works again", sink.name());

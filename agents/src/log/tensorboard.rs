@@ -126,19 +126,6 @@ impl TensorBoard {
         self.plugin("_hparams_/session_start_info", &data)
     }
 
-    /// Marks the run as finished in the HPARAMS tab.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    pub fn finished(&mut self) -> io::Result<()> {
-        let mut end = SessionEndInfo::new();
-        end.set_status(Status::STATUS_SUCCESS);
-        end.set_end_time_secs(now_s());
-        let mut data = HParamsPluginData::new();
-        data.set_session_end_info(end);
-        self.plugin("_hparams_/session_end_info", &data)
-    }
-
     fn plugin(&mut self, tag: &str, data: &HParamsPluginData) -> io::Result<()> {
         let content = data.write_to_bytes().map_err(io::Error::other)?;
         self.summary(one(tagged(tag, "hparams", content)), EnvSteps(0))
@@ -183,5 +170,15 @@ impl Sink for TensorBoard {
         row.values
             .iter()
             .try_for_each(|(name, value)| self.summary(scalar(name, *value as f32), row.env_steps))
+    }
+
+    /// Marks the run as finished in the HPARAMS tab.
+    fn finished(&mut self) -> io::Result<()> {
+        let mut end = SessionEndInfo::new();
+        end.set_status(Status::STATUS_SUCCESS);
+        end.set_end_time_secs(now_s());
+        let mut data = HParamsPluginData::new();
+        data.set_session_end_info(end);
+        self.plugin("_hparams_/session_end_info", &data)
     }
 }

@@ -91,7 +91,12 @@ impl ParamBlock {
 
     fn of(flat: Tensor, layout: ParamLayout, sizes: Vec<i64>) -> Self {
         let frozen = split(&flat.detach(), &layout, &sizes);
-        ParamBlock { flat, layout, sizes, frozen }
+        ParamBlock {
+            flat,
+            layout,
+            sizes,
+            frozen,
+        }
     }
 
     /// The leaf tensor `[P]`.
@@ -149,6 +154,11 @@ impl ParamBlock {
         Ok(())
     }
 
+    /// Whether every parameter is a finite number. Waits for the device.
+    pub fn is_finite(&self) -> bool {
+        self.data().isfinite().all().int64_value(&[]) == 1
+    }
+
     /// A zero tensor shaped like the block, for an optimiser's moments.
     pub fn zeros_like(&self) -> Tensor {
         Tensor::zeros(self.flat.size(), (Kind::Float, self.flat.device()))
@@ -185,5 +195,11 @@ impl ParamBlock {
 
 fn split(flat: &Tensor, layout: &ParamLayout, sizes: &[i64]) -> Params {
     let parts = flat.split_with_sizes(sizes, 0);
-    Params(parts.iter().zip(&layout.entries).map(|(part, entry)| part.view(&entry.shape[..])).collect())
+    Params(
+        parts
+            .iter()
+            .zip(&layout.entries)
+            .map(|(part, entry)| part.view(&entry.shape[..]))
+            .collect(),
+    )
 }

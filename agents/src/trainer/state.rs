@@ -161,6 +161,11 @@ impl Trainer {
     /// # Errors
     /// When a section does not fit; the trainer must then not be used.
     pub fn restore(&mut self, checkpoint: &Checkpoint, seconds_before: f64) -> Result<()> {
+        self.take_back(checkpoint, seconds_before)
+            .map_err(|error| checkpoint.locate(error))
+    }
+
+    fn take_back(&mut self, checkpoint: &Checkpoint, seconds_before: f64) -> Result<()> {
         let state: TrainerState = checkpoint.section("trainer")?.state()?;
         let mismatch = |problem: String| Err(Error::section("trainer", problem));
         let manifest = &checkpoint.manifest;

@@ -1,0 +1,167 @@
+//! Event files, read with TensorBoard's own reader.
+//!
+//! Needs a Python with TensorBoard in `SAC_TEST_PYTHON`, as `cargo xtask test` sets it.
+
+mod support;
+
+use std::{collections::BTreeMap, env, fs, path::Path, process::Command, thread::sleep, time::Duration};
+
+use serde_json::Value;
+use support::{folder, metrics, sac, train, train_arguments};
+
+/// The interpreter; `None`, after saying so, where there is none and none is required.
+fn python() -> Option<String> {
+    let python = env::var("SAC_TEST_PYTHON").ok().filter(|path| !path.is_empty());
+    if python.is_none() {
+        let is_required = env::var("SAC_TEST_REQUIRE_PYTHON").is_ok_and(|value| value != "0");
+        assert!(
+            !is_required,
+            "SAC_TEST_REQUIRE_PYTHON is set, and SAC_TEST_PYTHON names no interpreter"
+        );
+        eprintln!("skipped: SAC_TEST_PYTHON names no interpreter (`cargo xtask python` makes one)");
+    }
+    python
+}
+
+fn read(python: &str, run: &Path) -> Value {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tensorboard/read_events.py");
+    let output = Command::new(python)
+        .arg(script)
+        .arg(run)
+        .output()
+        .expect("the interpreter starts");
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "the reader failed:\n{error}");
+    serde_json::from_slice(&output.stdout).expect("the reader prints JSON")
+}
+
+/// Steps and values by tag, as `metrics.jsonl` has them, rounded to the f32 of an event.
+fn expected(run: &Path) -> BTreeMap<String, Vec<(u64, f32)>> {
+    let mut scalars: BTreeMap<String, Vec<(u64, f32)>> = BTreeMap::new();
+    for row in metrics(run) {
+        let step = row["env_steps"].as_u64().expect("a count");
+        for (tag, value) in row.as_object().expect("an object") {
+            if tag.contains('/') {
+                let value = value.as_f64().unwrap_or_else(|| panic!("{tag} is no number: {row}")) as f32;
+                scalars.entry(tag.clone()).or_default().push((step, value));
+            }
+        }
+    }
+    scalars
+}
+
+fn found(report: &Value) -> BTreeMap<String, Vec<(u64, f32)>> {
+    let scalars = report["scalars"].as_object().expect("scalars").iter();
+    scalars
+        .map(|(tag, points)| {
+            let points = points.as_array().expect("points").iter();
+            let points = points.map(|point| {
+                (
+                    point[0].as_u64().expect("a step"),
+                    point[1].as_f64().expect("a value") as f32,
+                )
+            });
+            (tag.clone(), points.collect())
+        })
+        .collect()
+}
+
+const RUN: &[&str] = &[
+    "--num-envs",
+    "2",
+    "--set",
+    "log.every={env_steps=50}",
+    "--set",
+    "eval.every={env_steps=100}",
+    "--set",
+    "checkpoint.every={env_steps=400}",
+];
+
+#[test]
+fn tensorboard_reads_every_metric_at_its_env_step_with_the_value_of_metrics_jsonl() {
+    let Some(python) = python() else { return };
+    let here = folder();
+    train(here.path(), "run", "450", RUN);
+    let run = here.path().join("run");
+    let report = read(&python, &run);
+    let found = found(&report);
+    for tag in sac::agents::metrics::ALL {
+        assert!(found.contains_key(*tag), "{tag} is missing among {:?}", found.keys());
+    }
+    let expected = expected(&run);
+    assert_eq!(expected.keys().collect::<Vec<_>>(), found.keys().collect::<Vec<_>>());
+    for (tag, points) in &expected {
+        assert_eq!(*points, found[tag], "{tag}");
+    }
+    let steps = |tag: &str| found[tag].iter().map(|(step, _)| *step).collect::<Vec<_>>();
+    assert_eq!(steps("time/fps"), [50, 100, 150, 200, 250, 300, 350, 400, 450]);
+    assert_eq!(steps("eval/mean_reward"), [100, 200, 300, 400, 450]);
+}
+
+#[test]
+fn tensorboard_shows_the_hyperparameters_and_the_configuration() {
+    let Some(python) = python() else { return };
+    let here = folder();
+    train(here.path(), "run", "100", &["--seed", "23"]);
+    let run = here.path().join("run");
+    let report = read(&python, &run);
+    assert_eq!(report["ended"], true, "the HPARAMS tab learns that the run succeeded");
+    let groups = report["hparams_tab"].as_array().expect("groups");
+    assert_eq!(groups.len(), 1, "the HPARAMS tab lists the run: {groups:?}");
+    for hparams in [&report["hparams"], &groups[0]] {
+        for (key, value) in [
+            ("train.seed", Value::from(23.0)),
+            ("train.batch_size", 16.0.into()),
+            ("agent.gamma", 0.99.into()),
+            ("agent.critic.kind", "scalar".into()),
+            ("agent.body.hidden", "[16, 16]".into()),
+            ("agent.temperature.target_entropy", (-1.0).into()),
+            ("env.id", "Pendulum-v1".into()),
+            ("env.g", 10.0.into()),
+        ] {
+            assert_eq!(hparams[key], value, "{key}");
+        }
+    }
+    let text = report["text"]["config"][0]
+        .as_str()
+        .expect("the configuration is in the TEXT tab");
+    let config = fs::read_to_string(run.join("config.toml")).expect("there");
+    assert_eq!(text, format!("```toml\n{config}```\n"));
+}
+
+#[test]
+fn after_a_kill_and_a_resume_tensorboard_shows_no_point_twice_and_none_of_the_lost_part() {
+    let Some(python) = python() else { return };
+    let here = folder();
+    let mut command = support::command(here.path(), &train_arguments("run", "2400", RUN));
+    let mut child = command.stderr(std::process::Stdio::null()).spawn().expect("starts");
+    // Rows behind the checkpoint at 400 are logged, and then lost.
+    let run = here.path().join("run");
+    let logged = || fs::read_to_string(run.join("metrics.jsonl")).unwrap_or_default();
+    while !logged().contains("\"env_steps\":550,") {
+        assert!(
+            child.try_wait().expect("a child").is_none(),
+            "it ended before it was killed"
+        );
+        sleep(Duration::from_millis(2));
+    }
+    child.kill().expect("SIGKILL");
+    child.wait().expect("ends");
+    sac(here.path(), &["train", "--resume", "run"]).ok();
+    let report = read(&python, &run);
+    let (expected, found) = (expected(&run), found(&report));
+    for (tag, points) in &expected {
+        assert_eq!(*points, found[tag], "{tag}");
+    }
+    let steps: Vec<u64> = found["time/fps"].iter().map(|(step, _)| *step).collect();
+    assert_eq!(
+        steps,
+        (1..=48).map(|row| 50 * row).collect::<Vec<_>>(),
+        "every point once"
+    );
+    let files = support::contents(&run)
+        .into_keys()
+        .filter(|name| name.starts_with("events."))
+        .count();
+    assert_eq!(files, 2, "one event file a process");
+}
