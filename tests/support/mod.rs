@@ -204,3 +204,18 @@ pub fn evaluations(run: &Path) -> Vec<(u64, f64)> {
         })
         .collect()
 }
+
+/// The keys of an object.
+pub fn keys(value: &Value) -> Vec<&str> {
+    let object = value.as_object().unwrap_or_else(|| panic!("an object: {value}"));
+    object.keys().map(String::as_str).collect()
+}
+
+/// Whether an object has all of these keys.
+#[track_caller]
+pub fn assert_has(value: &Value, wanted: &[&str]) {
+    let keys = keys(value);
+    for key in wanted {
+        assert!(keys.contains(key), "`{key}` is missing among {keys:?}");
+    }
+}

@@ -1,0 +1,206 @@
+//! Run folders and checkpoints that are not what they should be: named by file and section, nothing lost.
+
+mod support;
+
+use std::{fs, path::Path};
+
+use support::{contents, folder, sac, train};
+
+#[test]
+fn a_run_folder_that_exists_is_never_written_into() {
+    let here = folder();
+    train(here.path(), "run", "60", &[]);
+    let before = contents(here.path());
+    sac(here.path(), &["train", "--env", "Pendulum-v1", "--run-dir", "run"])
+        .code(2)
+        .says(&[
+            "error: run exists already",
+            "hint: choose another --run-dir",
+            "--resume run",
+        ]);
+    fs::create_dir(here.path().join("empty")).expect("writable");
+    sac(here.path(), &["train", "--env", "Pendulum-v1", "--run-dir", "empty"])
+        .code(2)
+        .says(&["empty exists already"]);
+    assert!(before == contents(here.path()), "nothing has changed");
+}
+
+#[test]
+fn what_is_no_run_cannot_be_resumed_or_evaluated() {
+    let here = folder();
+    fs::create_dir(here.path().join("empty")).expect("writable");
+    for command in [&["train", "--resume"][..], &["eval"], &["rollout", "--policy"]] {
+        let with = |run| command.iter().copied().chain([run]).collect::<Vec<_>>();
+        sac(here.path(), &with("nowhere"))
+            .code(2)
+            .says(&["error: nowhere: no such folder"]);
+        sac(here.path(), &with("empty"))
+            .code(2)
+            .says(&["error: empty: is not a run: it holds no config.toml"]);
+    }
+}
+
+#[test]
+fn a_run_without_checkpoints_says_so_and_how_to_begin_again() {
+    let here = folder();
+    train(here.path(), "run", "60", &[]);
+    fs::remove_dir_all(here.path().join("run/checkpoints")).expect("there");
+    fs::remove_dir_all(here.path().join("run/best")).expect("there");
+    let before = contents(here.path());
+    for command in [
+        &["train", "--resume", "run"][..],
+        &["eval", "run"],
+        &["rollout", "--policy", "run"],
+    ] {
+        sac(here.path(), command).code(2).says(&[
+            "run: no checkpoint was written yet",
+            "sac train --config run/config.toml",
+        ]);
+    }
+    sac(here.path(), &["eval", "run", "--checkpoint", "best"])
+        .code(2)
+        .says(&["no policy was evaluated yet"]);
+    sac(here.path(), &["eval", "run", "--checkpoint", "50"])
+        .code(2)
+        .says(&["no checkpoint at 50"]);
+    sac(here.path(), &["eval", "run", "--checkpoint", "newest"])
+        .code(2)
+        .says(&["--checkpoint newest: expected best, last, or a number of env steps"]);
+    assert!(before == contents(here.path()), "nothing has changed");
+}
+
+#[test]
+fn a_checkpoint_that_is_not_there_is_answered_with_those_that_are() {
+    let here = folder();
+    train(here.path(), "run", "60", &["--set", "checkpoint.every={env_steps=40}"]);
+    sac(here.path(), &["eval", "run", "--checkpoint", "50"])
+        .code(2)
+        .says(&["run: no checkpoint at 50; there are 40, 60"]);
+}
+
+/// What is done to one file of a checkpoint.
+type Damage = (&'static str, fn(&Path));
+
+const DAMAGES: &[Damage] = &[
+    ("truncated", |path| {
+        let bytes = fs::read(path).expect("there");
+        fs::write(path, &bytes[..bytes.len() - 1]).expect("writable");
+    }),
+    ("emptied", |path| fs::write(path, b"").expect("writable")),
+    ("one bit flipped", |path| {
+        let mut bytes = fs::read(path).expect("there");
+        // In the manifest this turns the brace at the end into another sign.
+        let at = if path.ends_with("manifest.json") {
+            bytes.len() - 2
+        } else {
+            bytes.len() / 2
+        };
+        bytes[at] ^= 4;
+        fs::write(path, &bytes).expect("writable");
+    }),
+    ("missing", |path| fs::remove_file(path).expect("there")),
+];
+
+#[test]
+fn a_damaged_checkpoint_is_refused_by_file_and_section_and_the_run_stays_as_it_is() {
+    let here = folder();
+    train(here.path(), "run", "80", &[]);
+    let checkpoint = here.path().join("run/checkpoints/80");
+    let files: Vec<String> = contents(&checkpoint).into_keys().collect();
+    for file in [
+        "critic.safetensors",
+        "manifest.json",
+        "policy.safetensors",
+        "replay.safetensors",
+        "state.json",
+    ] {
+        assert!(files.iter().any(|name| name == file), "{file} is not among {files:?}");
+    }
+    for file in &files {
+        let path = checkpoint.join(file);
+        let whole = fs::read(&path).expect("there");
+        for (what, damage) in DAMAGES {
+            damage(&path);
+            let before = contents(here.path());
+            let section = format!("section `{}`", file.split('.').next().expect("a name"));
+            let name = format!("run/checkpoints/80/{file}");
+            let said = sac(here.path(), &["train", "--resume", "run", "--steps", "120"]);
+            assert_eq!(said.code, Some(1), "{file} {what}: {said}");
+            said.says(&["error: checkpoint ", &name, &section, "hint: other checkpoints"]);
+            assert!(
+                before == contents(here.path()),
+                "{file} {what}: something in the run has changed"
+            );
+            fs::write(&path, &whole).expect("writable");
+        }
+    }
+    sac(here.path(), &["train", "--resume", "run", "--steps", "120"]).ok();
+}
+
+/// Replaces text in a file.
+fn edit(path: &Path, from: &str, to: &str) {
+    let text = fs::read_to_string(path).expect("text");
+    assert!(text.contains(from), "`{from}` is not in {text}");
+    fs::write(path, text.replacen(from, to, 1)).expect("writable");
+}
+
+#[test]
+fn a_checkpoint_of_another_format_or_with_another_count_is_refused() {
+    let here = folder();
+    train(here.path(), "run", "80", &[]);
+    let manifest = here.path().join("run/checkpoints/80/manifest.json");
+    let whole = fs::read(&manifest).expect("there");
+    let refused = |words: &[&str]| {
+        let before = contents(here.path());
+        sac(here.path(), &["train", "--resume", "run", "--steps", "120"])
+            .code(1)
+            .says(words);
+        assert!(before == contents(here.path()), "nothing has changed");
+        fs::write(&manifest, &whole).expect("writable");
+    };
+    edit(&manifest, "\"format\": 1", "\"format\": 7");
+    refused(&[
+        "run/checkpoints/80/manifest.json: section `manifest`: written in format 7 by sac 0.1.0",
+        "reads format 1",
+    ]);
+    edit(&manifest, "\"env_steps\": 80", "\"env_steps\": 90");
+    refused(&[
+        "run/checkpoints/80/state.json: section `trainer`",
+        "at env step 80",
+        "its manifest says 90",
+    ]);
+    edit(&manifest, "\"grad_steps\": 30", "\"grad_steps\": 31");
+    refused(&["section `trainer`", "update 30"]);
+    edit(&manifest, "\"files\"", "\"file\"");
+    refused(&["section `manifest`", "file"]);
+}
+
+#[test]
+fn a_checkpoint_of_another_network_is_refused_by_section() {
+    let here = folder();
+    train(here.path(), "run", "80", &[]);
+    edit(
+        &here.path().join("run/config.toml"),
+        "hidden = [16, 16]",
+        "hidden = [16, 24]",
+    );
+    let before = contents(here.path());
+    sac(here.path(), &["train", "--resume", "run", "--steps", "120"])
+        .code(1)
+        .says(&["run/checkpoints/80/", "section `", "has shape", "expected"]);
+    sac(here.path(), &["eval", "run"])
+        .code(1)
+        .says(&["run/best/policy.safetensors: section `policy`"]);
+    assert!(before == contents(here.path()), "nothing has changed");
+}
+
+#[test]
+fn a_damaged_policy_is_not_evaluated() {
+    let here = folder();
+    train(here.path(), "run", "80", &[]);
+    (DAMAGES[2].1)(&here.path().join("run/best/policy.safetensors"));
+    sac(here.path(), &["eval", "run"])
+        .code(1)
+        .says(&["run/best/policy.safetensors: section `policy`: the file was altered"]);
+    sac(here.path(), &["eval", "run", "--checkpoint", "last"]).ok();
+}
