@@ -3,7 +3,7 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use sac_envs::{Env, EpisodeStats, Registry};
+use sac_envs::{Env, EpisodeStats, NumpyRng, Registry};
 
 struct Counting;
 
@@ -45,7 +45,8 @@ fn stepping_allocates_nothing() {
     for id in registry.ids() {
         let mut env = EpisodeStats::new(registry.make_normalised(id, &none).expect("registered"));
         let mut obs = vec![0.0; env.observation_space().len()];
-        let action = vec![0.25; env.action_space().len()];
+        let mut action = vec![0.0; env.action_space().len()];
+        env.action_space().sample(&mut NumpyRng::new(4), &mut action);
         env.reset(Some(0), &mut obs).expect("resets");
         let count = allocations(|| {
             for _ in 0..1100 {
@@ -58,7 +59,7 @@ fn stepping_allocates_nothing() {
 
         for threads in [1, 2] {
             let mut envs = registry.make_vec(id, &none, 5, threads).expect("registered");
-            let actions = vec![0.25; 5 * action.len()];
+            let actions = action.repeat(5);
             envs.reset(&[0; 5]).expect("resets");
             let mut episodes = 0;
             let mut run = |steps| {

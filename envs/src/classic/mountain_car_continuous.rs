@@ -25,12 +25,12 @@ pub struct MountainCarState {
     pub double_precision: bool,
 }
 
-const MIN_POSITION_M: f64 = -1.2;
-const MAX_POSITION_M: f64 = 0.6;
-const MAX_SPEED_M: f64 = 0.07;
+pub(super) const MIN_POSITION_M: f64 = -1.2;
+pub(super) const MAX_POSITION_M: f64 = 0.6;
+pub(super) const MAX_SPEED_M: f64 = 0.07;
 const GOAL_POSITION_M: f64 = 0.45;
 const POWER: f64 = 0.0015;
-const GRAVITY: f64 = 0.0025;
+pub(super) const GRAVITY: f64 = 0.0025;
 
 /// A number and whether it is one of Python's own. Those adapt to the precision of what they meet.
 #[derive(Clone, Copy)]

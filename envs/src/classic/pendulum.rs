@@ -1,10 +1,10 @@
 //! `Pendulum-v1`: swing a pendulum up and keep it there, with too little torque to lift it directly.
 
 use std::f64::consts::PI;
-use std::hint::black_box;
 
 use serde::{Deserialize, Serialize};
 
+use super::numpy_math::{pow_2, pow_2_f32};
 use crate::manual::Row;
 use crate::{Dynamics, EnvEntry, Manual, NumpyRng, Space, Transition};
 
@@ -90,17 +90,6 @@ impl Dynamics for Pendulum {
 /// The angle in [-π, π).
 fn wrap(angle_rad: f64) -> f64 {
     (angle_rad + PI).rem_euclid(2.0 * PI) - PI
-}
-
-/// x² as Python's `x ** 2` computes it: by the C library's `pow`, which differs from `x * x` in the last bit for about
-/// one number in a thousand. The exponent is hidden from the optimiser, which would write `x * x` instead.
-fn pow_2(x: f64) -> f64 {
-    x.powf(black_box(2.0))
-}
-
-/// [`pow_2`] in single precision.
-fn pow_2_f32(x: f32) -> f32 {
-    x.powf(black_box(2.0))
 }
 
 pub(super) fn entry() -> EnvEntry {
