@@ -60,6 +60,12 @@ pub trait Dynamics: Send {
     /// Draws a start state.
     fn initial(&self, rng: &mut NumpyRng) -> Self::State;
 
+    /// Draws a start state into the memory of an old one: the same draws and the same state as [`Dynamics::initial`].
+    /// Worth writing for states that own memory, so that a reset allocates nothing.
+    fn restart(&self, state: &mut Self::State, rng: &mut NumpyRng) {
+        *state = self.initial(rng);
+    }
+
     /// Moves `state` by one control step. `action` has the length of the action space, in the task's own units.
     fn step(&self, state: &mut Self::State, action: &[f32], rng: &mut NumpyRng) -> Transition;
 
@@ -143,7 +149,13 @@ impl<D: Dynamics> Env for Simulated<D> {
             self.memory.rng = Some(NumpyRng::new(seed));
         }
         let rng = self.memory.rng.get_or_insert_with(|| NumpyRng::new(0));
-        let state = self.dynamics.initial(rng);
+        let state = match std::mem::replace(&mut self.memory.episode, Episode::NotBegun) {
+            Episode::NotBegun => self.dynamics.initial(rng),
+            Episode::Running(mut state) | Episode::Ended(mut state) => {
+                self.dynamics.restart(&mut state, rng);
+                state
+            }
+        };
         self.dynamics.observe(&state, obs);
         self.memory.episode = Episode::Running(state);
         Ok(())

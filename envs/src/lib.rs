@@ -35,6 +35,7 @@
 mod check;
 pub mod classic;
 mod dynamics;
+pub mod entity;
 mod env;
 mod error;
 mod manual;
@@ -49,6 +50,7 @@ mod wrappers;
 
 pub use check::{CheckFailure, CheckReport, Problem, check_env};
 pub use dynamics::{Dynamics, Simulated, Transition};
+pub use entity::{EntityReach, EntityTag};
 pub use env::{Env, Outcome, Status};
 pub use error::EnvError;
 pub use manual::{Manual, Row};

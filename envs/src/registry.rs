@@ -7,7 +7,7 @@ use std::num::NonZero;
 
 use crate::{
     Checked, Dynamics, Env, EnvError, Manual, RescaleAction, Serial, Simulated, Threaded, TimeLimit, VecEnv, classic,
-    probe,
+    entity, probe,
 };
 
 type Make = dyn Fn(&toml::Table) -> Result<Box<dyn Env>, EnvError> + Send + Sync;
@@ -207,10 +207,11 @@ impl Registry {
         Registry::default()
     }
 
-    /// Everything this crate brings: the classic control tasks, then the probes.
+    /// Everything this crate brings: the classic control tasks, the entity tasks, then the probes.
     pub fn builtin() -> Self {
+        let families = [classic::entries(), entity::entries(), probe::entries()];
         Registry {
-            entries: classic::entries().into_iter().chain(probe::entries()).collect(),
+            entries: families.into_iter().flatten().collect(),
         }
     }
 

@@ -56,6 +56,16 @@ impl Space {
         }
     }
 
+    /// The same coordinates of a box in another shape. A shape that does not fit shows up in [`Space::flaw`]; a
+    /// discrete space stays as it is.
+    #[must_use]
+    pub fn reshaped(mut self, new: Vec<usize>) -> Self {
+        if let Space::Box { shape, .. } = &mut self {
+            *shape = new;
+        }
+        self
+    }
+
     /// A vector without bounds.
     pub fn unbounded(len: usize) -> Self {
         Space::boxed(len, f32::NEG_INFINITY, f32::INFINITY)
