@@ -17,9 +17,9 @@
 //! # Reading order
 //!
 //! 1. [`Env`], [`Outcome`], [`Status`]: the contract. [`Space`] says what goes in and out, [`EnvError`] what can fail.
-//! 2. [`Dynamics`]: how to write a task, and [`Simulated`], which makes an [`Env`] of it. `classic` and [`probe`] have
-//!    examples.
-//! 3. Wrappers: [`Checked`], [`TimeLimit`], [`RescaleAction`], [`EpisodeStats`].
+//! 2. [`Dynamics`]: how to write a task, and [`Simulated`], which makes an [`Env`] of it. [`classic`], [`entity`] and [`probe`]
+//!    have examples.
+//! 3. Wrappers: [`Checked`], [`TimeLimit`], [`RescaleAction`], [`EpisodeStats`], and those of a [`WrapperSpec`].
 //! 4. [`Registry`]: ids, options and [`Manual`] pages.
 //! 5. [`VecEnv`]: many copies at once, on one thread ([`Serial`]) or several ([`Threaded`]).
 //! 6. [`NumpyRng`]: NumPy's random numbers.
@@ -58,4 +58,7 @@ pub use registry::{EnvEntry, Registry};
 pub use rng::NumpyRng;
 pub use space::{Dtype, Space};
 pub use vector::{EpisodeSummary, Serial, Threaded, VecEnv, VecStep};
-pub use wrappers::{Checked, EpisodeStats, RescaleAction, TimeLimit, to_task_units};
+pub use wrappers::{
+    ActionDelay, ActionNoise, ActionRepeat, Checked, EpisodeStats, FrameStack, ObservationNoise, RescaleAction,
+    RewardScale, TimeLimit, WrapperSpec, to_task_units,
+};

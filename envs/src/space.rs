@@ -217,6 +217,29 @@ impl Space {
         }
     }
 
+    /// An error for what is no action of this space: a wrong length, a number that is not finite, an index that does not
+    /// exist. Finite numbers beyond the bounds of a box pass, since tasks clip. `env` gives the name.
+    ///
+    /// # Errors
+    /// [`EnvError::WrongLength`] or [`EnvError::InvalidAction`].
+    pub fn check_action(&self, action: &[f32], env: impl Fn() -> String) -> Result<(), EnvError> {
+        if action.len() != self.len() {
+            return self.check_len(&env(), "action", action.len());
+        }
+        let valid = match self {
+            Space::Box { .. } => action.iter().all(|x| x.is_finite()),
+            Space::Discrete { .. } | Space::MultiDiscrete { .. } => self.contains(action),
+        };
+        if valid {
+            return Ok(());
+        }
+        Err(EnvError::InvalidAction {
+            env: env(),
+            action: action.to_vec(),
+            space: self.to_string(),
+        })
+    }
+
     /// An error when a buffer for this space has the wrong length. `what` names the buffer.
     ///
     /// # Errors

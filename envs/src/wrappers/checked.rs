@@ -77,23 +77,6 @@ impl<E: Env> Checked<E> {
         Ok(())
     }
 
-    fn check_action(&self, action: &[f32]) -> Result<(), EnvError> {
-        let space = self.env.action_space();
-        space.check_len(&self.name, "action", action.len())?;
-        let valid = match space {
-            Space::Box { .. } => action.iter().all(|x| x.is_finite()),
-            Space::Discrete { .. } | Space::MultiDiscrete { .. } => space.contains(action),
-        };
-        if valid {
-            return Ok(());
-        }
-        Err(EnvError::InvalidAction {
-            env: self.name.clone(),
-            action: action.to_vec(),
-            space: space.to_string(),
-        })
-    }
-
     fn check_not_poisoned(&self) -> Result<(), EnvError> {
         if self.poisoned {
             return Err(EnvError::ResetNeeded {
@@ -134,7 +117,7 @@ impl<E: Env> Env for Checked<E> {
 
     fn step(&mut self, action: &[f32], obs: &mut [f32]) -> Result<Outcome, EnvError> {
         self.check_not_poisoned()?;
-        self.check_action(action)?;
+        self.env.action_space().check_action(action, || self.name.clone())?;
         self.env
             .observation_space()
             .check_len(&self.name, "observation", obs.len())?;
