@@ -2,18 +2,24 @@
 //!
 //! `cargo run --release -p sac-envs --example entity_scores -- 1000`
 
-use sac_envs::{Dynamics, EntityReach, EntityTag, Env, EnvError, NumpyRng, Registry, Space};
+use std::error::Error;
+use std::io::{Write, stdout};
+
+use sac_envs::{EntityReach, EntityTag, Env, EnvError, NumpyRng, Registry, Space};
 
 /// Observation and generator in, action out.
 type Policy<'a> = &'a dyn Fn(&[f32], &mut NumpyRng, &mut [f32]);
 
-fn main() -> Result<(), EnvError> {
+fn main() -> Result<(), Box<dyn Error>> {
     let episodes: u64 = std::env::args()
         .nth(1)
         .and_then(|text| text.parse().ok())
         .unwrap_or(100);
     let random: Policy = &|_, rng, action| Space::boxed(2, -1.0, 1.0).sample(rng, action);
-    println!("| task | entities | marked | oracle | averaging | random |\n|---|---|---|---|---|---|");
+    writeln!(
+        stdout(),
+        "| task | entities | marked | oracle | averaging | random |\n|---|---|---|---|---|---|"
+    )?;
     for (entities, fraction) in [
         (8, 0.125),
         (1, 1.0),
@@ -47,14 +53,14 @@ fn report(
     marked: f64,
     policies: [Policy; 3],
     episodes: u64,
-) -> Result<(), EnvError> {
+) -> Result<(), Box<dyn Error>> {
     let mut line = format!("| `{id}` | {entities} | {marked} |");
     for policy in policies {
         let mut env = Registry::builtin().make(id, options)?;
         let (mean, std) = returns(&mut *env, policy, episodes)?;
         line += &format!(" {mean:.1} ± {:.1} |", std / (episodes as f64).sqrt());
     }
-    println!("{line}");
+    writeln!(stdout(), "{line}")?;
     Ok(())
 }
 

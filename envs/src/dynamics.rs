@@ -2,6 +2,7 @@
 
 use serde::{Serialize, de::DeserializeOwned};
 
+use crate::render::{Frame, FrameSize, Scene};
 use crate::{Env, EnvError, NumpyRng, Outcome, Space, snapshot};
 
 /// What one transition yields.
@@ -72,6 +73,11 @@ pub trait Dynamics: Send {
     /// Writes the observation of `state`; `obs` has the length of the observation space and every number of it must
     /// be written.
     fn observe(&self, state: &Self::State, obs: &mut [f32]);
+
+    /// How `state` looks. Without a drawing of its own a task shows its observation as bars.
+    fn scene(&self, _state: &Self::State) -> Option<Scene> {
+        None
+    }
 }
 
 /// [`Dynamics`] as an [`Env`]: owns the generator and the state, checks the order of calls, takes snapshots.
@@ -126,6 +132,20 @@ impl<D: Dynamics> Simulated<D> {
         match &self.memory.episode {
             Episode::NotBegun => None,
             Episode::Running(state) | Episode::Ended(state) => Some(state),
+        }
+    }
+
+    /// The observation as bars.
+    fn bars(&self, state: &D::State) -> Scene {
+        let mut obs = vec![0.0; self.observation_space.len()];
+        self.dynamics.observe(state, &mut obs);
+        match &self.observation_space {
+            Space::Box { low, high, .. } => Scene::bars(&obs, low, high),
+            Space::Discrete { n } => Scene::bars(&obs, &[0.0], &[*n as f32]),
+            Space::MultiDiscrete { n } => {
+                let high: Vec<f32> = n.iter().map(|n| *n as f32).collect();
+                Scene::bars(&obs, &vec![0.0; n.len()], &high)
+            }
         }
     }
 }
@@ -195,5 +215,16 @@ impl<D: Dynamics> Env for Simulated<D> {
     fn restore(&mut self, bytes: &[u8]) -> Result<(), EnvError> {
         self.memory = snapshot::decode(&self.id, bytes)?;
         Ok(())
+    }
+
+    fn render(&self, size: FrameSize) -> Result<Frame, EnvError> {
+        let draw = |state: &D::State| {
+            let scene = self.dynamics.scene(state).unwrap_or_else(|| self.bars(state));
+            scene.draw(size, || self.id.clone())
+        };
+        match self.state() {
+            Some(state) => draw(state),
+            None => draw(&self.dynamics.initial(&mut NumpyRng::new(0))),
+        }
     }
 }

@@ -23,7 +23,8 @@
 //! 4. [`Registry`]: ids, options and [`Manual`] pages.
 //! 5. [`VecEnv`]: many copies at once, on one thread ([`Serial`]) or several ([`Threaded`]).
 //! 6. [`NumpyRng`]: NumPy's random numbers.
-//! 7. [`check_env`]: the suite that every environment passes, for yours as well.
+//! 7. [`render`]: pictures, animations.
+//! 8. [`check_env`]: the suite that every environment passes, for yours as well.
 //!
 //! # Shapes and units
 //!
@@ -42,6 +43,7 @@ mod manual;
 mod panics;
 pub mod probe;
 mod registry;
+pub mod render;
 mod rng;
 pub mod snapshot;
 mod space;
@@ -59,6 +61,6 @@ pub use rng::NumpyRng;
 pub use space::{Dtype, Space};
 pub use vector::{EpisodeSummary, Serial, Threaded, VecEnv, VecStep};
 pub use wrappers::{
-    ActionDelay, ActionNoise, ActionRepeat, Checked, EpisodeStats, FrameStack, ObservationNoise, RescaleAction,
+    ActionDelay, ActionNoise, ActionRepeat, Checked, EpisodeStats, FrameStack, ObservationNoise, Pixels, RescaleAction,
     RewardScale, TimeLimit, WrapperSpec, to_task_units,
 };

@@ -147,7 +147,7 @@ impl EnvEntry {
     /// The environment in the task's own units: `wrappers > TimeLimit > Checked > task`.
     ///
     /// Two options belong to every environment: `time_limit` (control steps, instead of the entry's) and `wrappers` (an
-    /// array of tables, innermost first; see [`WrapperSpec`]).
+    /// array of tables, innermost first; see [`crate::WrapperSpec`]).
     ///
     /// # Errors
     /// [`EnvError::Option`] for an option that it does not have, or a value that it does not take.

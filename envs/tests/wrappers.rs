@@ -2,6 +2,7 @@
 
 use std::num::NonZero;
 
+use sac_envs::render::FrameSize;
 use sac_envs::{
     ActionDelay, ActionNoise, ActionRepeat, Dynamics, Env, EnvEntry, FrameStack, NumpyRng, ObservationNoise, Registry,
     RewardScale, Simulated, Space, Transition, check_env,
@@ -12,13 +13,14 @@ fn options(text: &str) -> toml::Table {
 }
 
 /// Every wrapper alone, then several together, as TOML.
-const STACKS: [&str; 7] = [
+const STACKS: [&str; 8] = [
     "wrappers = [{ kind = 'observation_noise', std = 0.3 }]",
     "wrappers = [{ kind = 'action_noise', std = 0.3 }]",
     "wrappers = [{ kind = 'reward_scale', factor = -0.5 }]",
     "wrappers = [{ kind = 'action_delay', steps = 3 }]",
     "wrappers = [{ kind = 'action_repeat', times = 3 }]",
     "wrappers = [{ kind = 'frame_stack', frames = 3 }]",
+    "wrappers = [{ kind = 'action_repeat' }, { kind = 'pixels', width = 12, height = 9 }, { kind = 'frame_stack' }]",
     "time_limit = 37
      wrappers = [{ kind = 'action_noise' }, { kind = 'action_delay' }, { kind = 'action_repeat' },
                  { kind = 'observation_noise' }, { kind = 'frame_stack' }, { kind = 'reward_scale' },
@@ -226,6 +228,34 @@ fn stacked_tokens_stay_tokens() {
 }
 
 #[test]
+fn pixels_are_the_picture_channel_by_channel_and_stack_along_the_channels() {
+    let text = "wrappers = [{ kind = 'pixels' }, { kind = 'frame_stack' }]";
+    let mut env = Registry::builtin().make("Pendulum-v1", &options(text)).expect("valid");
+    assert_eq!(env.observation_space().to_string(), "Box[9, 84, 84] u8");
+    let mut obs = vec![0.0; env.observation_space().len()];
+    env.reset(Some(0), &mut obs).expect("resets");
+    env.step(&[2.0], &mut obs).expect("steps");
+    let size = FrameSize { width: 84, height: 84 };
+    let frame = env.render(size).expect("drawn");
+    let newest = &obs[6 * 84 * 84..];
+    for (i, pixel) in frame.rgb.chunks(3).enumerate() {
+        let shown = [0, 1, 2].map(|channel| newest[channel * 84 * 84 + i]);
+        assert_eq!(shown, [0, 1, 2].map(|channel| f32::from(pixel[channel])), "pixel {i}");
+    }
+    let red = newest.iter().filter(|level| **level < 255.0).count();
+    assert!(red > 100, "the rod is drawn: {red}");
+    assert_ne!(newest, &obs[..3 * 84 * 84], "the rod moved");
+
+    let text = "wrappers = [{ kind = 'pixels', grey = true }]";
+    let mut env = Registry::builtin().make("Pendulum-v1", &options(text)).expect("valid");
+    assert_eq!(env.observation_space().shape(), [1, 84, 84]);
+    let mut obs = vec![0.0; 84 * 84];
+    env.reset(Some(0), &mut obs).expect("resets");
+    let grey: Vec<f32> = env.render(size).expect("drawn").grey().map(f32::from).collect();
+    assert_eq!(obs, grey);
+}
+
+#[test]
 fn rewards_are_scaled() {
     let mut env = RewardScale::new(echo(), -0.5).expect("fits");
     let mut obs = [0.0; 2];
@@ -248,7 +278,8 @@ fn the_order_of_wrappers_is_that_of_the_list() {
 
 #[test]
 fn wrong_wrappers_are_refused_with_their_place_and_what_there_is() {
-    let kinds = "observation_noise, action_noise, reward_scale, action_delay, action_repeat, frame_stack";
+    let kinds = "observation_noise, action_noise, reward_scale, action_delay, action_repeat, frame_stack, \
+                 pixels";
     for (text, expected) in [
         (
             "wrappers = 3",
@@ -301,6 +332,19 @@ fn wrong_wrappers_are_refused_with_their_place_and_what_there_is() {
         (
             "wrappers = [{ kind = 'action_delay', steps = 1000000000000 }]",
             "option `wrappers[0]`: steps is 1000000000000, expected at most 10000".to_string(),
+        ),
+        (
+            "wrappers = [{ kind = 'pixels', width = 0 }]",
+            "option `wrappers[0]`: a picture of 0 × 84 pixels cannot be drawn; sides are 1 to 4096".to_string(),
+        ),
+        (
+            "wrappers = [{ kind = 'pixels', gray = true }]",
+            "option `wrappers[0].gray`: there is no such parameter; there is width, height, grey; did you mean `grey`?"
+                .to_string(),
+        ),
+        (
+            "wrappers = [{ kind = 'pixels' }, { kind = 'observation_noise' }]",
+            "option `wrappers[1]`: observations in Box[3, 84, 84] u8 take no noise".to_string(),
         ),
         (
             "wrappers = [{ kind = 'action_delay', steps = -2 }]",

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::numpy_math::{cos_f32, pow_2, sin_f32};
 use crate::manual::Row;
+use crate::render::{Colour, Scene, Shape, View};
 use crate::{Dynamics, EnvEntry, Manual, NumpyRng, Space, Transition};
 
 /// Two rods of 1 kg and 1 m, hanging from each other; the joint between them is driven.
@@ -90,19 +91,54 @@ impl Dynamics for Acrobot {
     }
 
     fn observe(&self, state: &AcrobotState, obs: &mut [f32]) {
-        let (sin, cos): (fn(f64) -> f32, fn(f64) -> f32) = if state.double_precision {
-            (|x| x.sin() as f32, |x| x.cos() as f32)
-        } else {
-            (|x| sin_f32(x as f32), |x| cos_f32(x as f32))
+        let sin_cos = |x: f64| {
+            if state.double_precision {
+                (x.sin() as f32, x.cos() as f32)
+            } else {
+                (sin_f32(x as f32), cos_f32(x as f32))
+            }
         };
+        let ((sin_1, cos_1), (sin_2, cos_2)) = (sin_cos(state.theta_1_rad), sin_cos(state.theta_2_rad));
         obs.copy_from_slice(&[
-            cos(state.theta_1_rad),
-            sin(state.theta_1_rad),
-            cos(state.theta_2_rad),
-            sin(state.theta_2_rad),
+            cos_1,
+            sin_1,
+            cos_2,
+            sin_2,
             state.theta_dot_1_rad_s as f32,
             state.theta_dot_2_rad_s as f32,
         ]);
+    }
+
+    /// Gymnasium's picture: the line to reach, the links and their joints.
+    fn scene(&self, state: &AcrobotState) -> Option<Scene> {
+        const LINK: Colour = Colour::rgb(0, 204, 204);
+        const JOINT: Colour = Colour::rgb(204, 204, 0);
+        const HALF_WIDTH_M: f64 = 0.1;
+        let goal = Shape::Line {
+            points: vec![[-2.2, LENGTH_M], [2.2, LENGTH_M]],
+            width: 0.01,
+            colour: Colour::BLACK,
+        };
+        let elbow = [LENGTH_M * state.theta_1_rad.sin(), -LENGTH_M * state.theta_1_rad.cos()];
+        let mut shapes = vec![goal];
+        for (joint, angle_rad) in [
+            ([0.0, 0.0], state.theta_1_rad),
+            (elbow, state.theta_1_rad + state.theta_2_rad),
+        ] {
+            let link = [[0.0, -HALF_WIDTH_M], [LENGTH_M, HALF_WIDTH_M]];
+            shapes.push(Shape::turned_rectangle(link, angle_rad - PI / 2.0, joint, LINK));
+            shapes.push(Shape::Disc {
+                centre: joint,
+                radius: HALF_WIDTH_M,
+                colour: JOINT,
+            });
+        }
+        let view = View {
+            centre: [0.0, 0.0],
+            width: 4.4,
+            height: 4.4,
+        };
+        Some(Scene::on_white(view, shapes))
     }
 }
 

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::manual::Row;
+use crate::render::{Colour, Scene, Shape, View};
 use crate::{Dynamics, EnvEntry, Manual, NumpyRng, Space, Transition};
 
 /// A pole on a cart on a frictionless track.
@@ -105,6 +106,45 @@ impl Dynamics for CartPole {
             state.theta_dot_rad_s as f32,
         ]);
     }
+
+    /// Gymnasium's picture of 600 × 400: the track seen between the limits, a quarter of the way up.
+    fn scene(&self, state: &CartPoleState) -> Option<Scene> {
+        const PIXEL_M: f64 = 2.0 * MAX_POSITION_M / 600.0;
+        let view = View {
+            centre: [0.0, 100.0 * PIXEL_M],
+            width: 600.0 * PIXEL_M,
+            height: 400.0 * PIXEL_M,
+        };
+        let track = Shape::Line {
+            points: vec![[-10.0, 0.0], [10.0, 0.0]],
+            width: PIXEL_M,
+            colour: Colour::BLACK,
+        };
+        let hinge_m = 7.5 * PIXEL_M;
+        let mut shapes = cart_and_pole(state, 2.0 * HALF_LENGTH_M, PIXEL_M, hinge_m);
+        shapes.push(track);
+        Some(Scene::on_white(view, shapes))
+    }
+}
+
+/// A cart of 50 × 30 pixels and its pole, 10 pixels wide, on a hinge above the cart's middle.
+pub(super) fn cart_and_pole(state: &CartPoleState, length_m: f64, pixel_m: f64, hinge_m: f64) -> Vec<Shape> {
+    const POLE: Colour = Colour::rgb(202, 152, 101);
+    const HINGE: Colour = Colour::rgb(129, 132, 203);
+    let half_width_m = 5.0 * pixel_m;
+    let cart = [[-25.0 * pixel_m, -15.0 * pixel_m], [25.0 * pixel_m, 15.0 * pixel_m]];
+    let pole = [[-half_width_m, -half_width_m], [half_width_m, length_m - half_width_m]];
+    let hinge = [state.position_m, hinge_m];
+    vec![
+        Shape::turned_rectangle(cart, 0.0, [state.position_m, 0.0], Colour::BLACK),
+        // Its angle grows to the right, which is clockwise.
+        Shape::turned_rectangle(pole, -state.theta_rad, hinge, POLE),
+        Shape::Disc {
+            centre: hinge,
+            radius: half_width_m,
+            colour: HINGE,
+        },
+    ]
 }
 
 pub(super) fn entry() -> EnvEntry {

@@ -12,8 +12,9 @@ use std::f64::consts::{LN_10, PI};
 
 use serde::{Deserialize, Serialize};
 
-use super::cart_pole::CartPoleState;
+use super::cart_pole::{CartPoleState, cart_and_pole};
 use crate::manual::Row;
+use crate::render::{Colour, Scene, Shape, View};
 use crate::{Dynamics, EnvEntry, Manual, NumpyRng, Space, Transition};
 
 /// A pole that hangs from a motorised cart on a short track.
@@ -121,6 +122,30 @@ impl Dynamics for CartPoleSwingUp {
             state.velocity_m_s as f32,
             state.theta_dot_rad_s as f32,
         ]);
+    }
+
+    fn scene(&self, state: &CartPoleState) -> Option<Scene> {
+        const PIXEL_M: f64 = 0.0075;
+        const RAIL: Colour = Colour::rgb(130, 130, 130);
+        let line = |from: [f64; 2], to: [f64; 2], width: f64| Shape::Line {
+            points: vec![from, to],
+            width,
+            colour: RAIL,
+        };
+        // The stops meet the cart's sides.
+        let end = TRACK_M + 28.0 * PIXEL_M;
+        let mut shapes = vec![
+            line([-end, 0.0], [end, 0.0], 3.0 * PIXEL_M),
+            line([-end, -0.12], [-end, 0.12], 5.0 * PIXEL_M),
+            line([end, -0.12], [end, 0.12], 5.0 * PIXEL_M),
+        ];
+        shapes.extend(cart_and_pole(state, POLE_LENGTH_M, PIXEL_M, 0.0));
+        let view = View {
+            centre: [0.0, 0.0],
+            width: 5.8,
+            height: 2.6,
+        };
+        Some(Scene::on_white(view, shapes))
     }
 }
 

@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::mountain_car_continuous::{GRAVITY, MAX_POSITION_M, MAX_SPEED_M, MIN_POSITION_M};
+use super::valley::valley;
 use crate::manual::Row;
+use crate::render::Scene;
 use crate::{Dynamics, EnvEntry, Manual, NumpyRng, Space, Transition};
 
 /// A car in a valley whose floor is sin 3x, driven back, not at all or forth.
@@ -23,7 +25,7 @@ pub struct DiscreteCarState {
     pub velocity_m: f64,
 }
 
-pub(super) const GOAL_POSITION_M: f64 = 0.5;
+const GOAL_POSITION_M: f64 = 0.5;
 const FORCE: f64 = 0.001;
 
 impl Dynamics for MountainCar {
@@ -67,6 +69,10 @@ impl Dynamics for MountainCar {
 
     fn observe(&self, state: &DiscreteCarState, obs: &mut [f32]) {
         obs.copy_from_slice(&[state.position_m as f32, state.velocity_m as f32]);
+    }
+
+    fn scene(&self, state: &DiscreteCarState) -> Option<Scene> {
+        Some(valley(state.position_m, GOAL_POSITION_M))
     }
 }
 

@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::valley::valley;
 use crate::manual::Row;
+use crate::render::Scene;
 use crate::{Dynamics, EnvEntry, Manual, NumpyRng, Space, Transition};
 
 /// A car in a valley whose floor is sin 3x.
@@ -121,6 +123,10 @@ impl Dynamics for MountainCarContinuous {
 
     fn observe(&self, state: &MountainCarState, obs: &mut [f32]) {
         obs.copy_from_slice(&[state.position_m as f32, state.velocity_m as f32]);
+    }
+
+    fn scene(&self, state: &MountainCarState) -> Option<Scene> {
+        Some(valley(state.position_m, GOAL_POSITION_M))
     }
 }
 

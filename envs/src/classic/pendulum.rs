@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::numpy_math::{pow_2, pow_2_f32};
 use crate::manual::Row;
+use crate::render::{Colour, Scene, Shape, View};
 use crate::{Dynamics, EnvEntry, Manual, NumpyRng, Space, Transition};
 
 /// A rod of 1 kg and 1 m, driven at its pivot.
@@ -84,6 +85,27 @@ impl Dynamics for Pendulum {
     fn observe(&self, state: &PendulumState, obs: &mut [f32]) {
         let (sin, cos) = (state.theta_rad.sin(), state.theta_rad.cos());
         obs.copy_from_slice(&[cos as f32, sin as f32, state.theta_dot_rad_s as f32]);
+    }
+
+    /// Gymnasium's picture, without the arrow that shows the torque.
+    fn scene(&self, state: &PendulumState) -> Option<Scene> {
+        let (sin, cos) = state.theta_rad.sin_cos();
+        let rod = Shape::Line {
+            points: vec![[0.0, 0.0], [-LENGTH_M * sin, LENGTH_M * cos]],
+            width: 0.2,
+            colour: Colour::rgb(204, 77, 77),
+        };
+        let axle = Shape::Disc {
+            centre: [0.0, 0.0],
+            radius: 0.05,
+            colour: Colour::BLACK,
+        };
+        let view = View {
+            centre: [0.0, 0.0],
+            width: 4.4,
+            height: 4.4,
+        };
+        Some(Scene::on_white(view, vec![rod, axle]))
     }
 }
 

@@ -11,6 +11,7 @@
 //! `docs/entity_tasks.md` has their scores.
 
 mod arena;
+mod picture;
 mod reach;
 mod tag;
 

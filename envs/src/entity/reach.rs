@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::arena::{Arena, ArenaState, Habit, Sight, average, closeness, difference, norm, sights, within_unit_disc};
 use crate::manual::Row;
+use crate::render::Scene;
 use crate::{Dynamics, EnvEntry, Manual, NumpyRng, Space, Transition};
 
 /// A point mass follows the average place of the marked entities, which wander like all others.
@@ -86,6 +87,10 @@ impl Dynamics for EntityReach {
 
     fn observe(&self, state: &ArenaState, obs: &mut [f32]) {
         self.0.observe(state, obs);
+    }
+
+    fn scene(&self, state: &ArenaState) -> Option<Scene> {
+        Some(self.0.scene(state))
     }
 }
 

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::arena::{Arena, ArenaState, HALF_SIDE_M, Habit, Sight, average, closeness, difference, norm, sights};
 use crate::manual::Row;
+use crate::render::Scene;
 use crate::{Dynamics, EnvEntry, Manual, NumpyRng, Space, Transition};
 
 /// A point mass flees the nearest marked entity. The marked ones run to where it was when they made up their minds, the
@@ -121,6 +122,10 @@ impl Dynamics for EntityTag {
 
     fn observe(&self, state: &ArenaState, obs: &mut [f32]) {
         self.0.observe(state, obs);
+    }
+
+    fn scene(&self, state: &ArenaState) -> Option<Scene> {
+        Some(self.0.scene(state))
     }
 }
 

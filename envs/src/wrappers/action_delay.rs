@@ -2,6 +2,7 @@
 
 use std::num::NonZero;
 
+use crate::render::{Frame, FrameSize};
 use crate::{Env, EnvError, Outcome, Space, snapshot};
 
 /// Every action takes effect a fixed number of steps after it was chosen. What takes effect before the first one
@@ -105,5 +106,9 @@ impl<E: Env> Env for ActionDelay<E> {
         self.env.restore(&inner)?;
         self.memory = memory;
         Ok(())
+    }
+
+    fn render(&self, size: FrameSize) -> Result<Frame, EnvError> {
+        self.env.render(size)
     }
 }

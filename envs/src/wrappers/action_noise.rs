@@ -1,6 +1,7 @@
 //! [`ActionNoise`]: what the task does is not quite what it was told.
 
 use super::stream::Stream;
+use crate::render::{Frame, FrameSize};
 use crate::{Env, EnvError, NumpyRng, Outcome, Space, snapshot};
 
 /// Adds independent normal noise to every coordinate of every action and clamps the sum to the bounds.
@@ -92,5 +93,9 @@ impl<E: Env> Env for ActionNoise<E> {
         self.env.restore(&inner)?;
         self.stream.rng = rng;
         Ok(())
+    }
+
+    fn render(&self, size: FrameSize) -> Result<Frame, EnvError> {
+        self.env.render(size)
     }
 }

@@ -2,6 +2,7 @@
 
 use std::num::NonZero;
 
+use crate::render::{Frame, FrameSize};
 use crate::{Env, EnvError, Outcome, Space, snapshot};
 
 /// Repeats every action, adds up the rewards and shows the last observation. An episode's end cuts the repetition short.
@@ -63,5 +64,9 @@ impl<E: Env> Env for ActionRepeat<E> {
     fn restore(&mut self, bytes: &[u8]) -> Result<(), EnvError> {
         let inner: Vec<u8> = snapshot::decode(&self.kind(), bytes)?;
         self.env.restore(&inner)
+    }
+
+    fn render(&self, size: FrameSize) -> Result<Frame, EnvError> {
+        self.env.render(size)
     }
 }

@@ -1,6 +1,7 @@
 //! [`Checked`]: a task's mistakes as errors that say where they happened.
 
 use crate::panics::caught;
+use crate::render::{Frame, FrameSize};
 use crate::{Env, EnvError, Outcome, Space, snapshot};
 
 /// Looks at everything that goes into an environment and comes out of it.
@@ -145,5 +146,14 @@ impl<E: Env> Env for Checked<E> {
         caught(|| self.env.restore(&inner)).map_err(|message| self.panicked(message))??;
         (self.memory, self.poisoned) = (memory, false);
         Ok(())
+    }
+
+    fn render(&self, size: FrameSize) -> Result<Frame, EnvError> {
+        caught(|| self.env.render(size)).unwrap_or_else(|message| {
+            Err(EnvError::Failed {
+                env: self.name.clone(),
+                problem: format!("panicked while drawing: {message}"),
+            })
+        })
     }
 }

@@ -2,6 +2,7 @@
 
 use std::num::NonZero;
 
+use crate::render::{Frame, FrameSize};
 use crate::{Env, EnvError, Outcome, Space, snapshot};
 
 /// Shows the last `k` observations, oldest first; at a reset the first one `k` times.
@@ -135,5 +136,9 @@ impl<E: Env> Env for FrameStack<E> {
         self.env.restore(&inner)?;
         self.history = history;
         Ok(())
+    }
+
+    fn render(&self, size: FrameSize) -> Result<Frame, EnvError> {
+        self.env.render(size)
     }
 }

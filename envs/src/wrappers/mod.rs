@@ -8,7 +8,8 @@
 //! * [`EpisodeStats`] adds up what an episode yielded; the vector environments use it too.
 //!
 //! Between [`RescaleAction`] and [`TimeLimit`] go those that a configuration asks for, see [`WrapperSpec`]:
-//! [`ObservationNoise`], [`ActionNoise`], [`RewardScale`], [`ActionDelay`], [`ActionRepeat`], [`FrameStack`].
+//! [`ObservationNoise`], [`ActionNoise`], [`RewardScale`], [`ActionDelay`], [`ActionRepeat`], [`FrameStack`],
+//! [`Pixels`].
 //!
 //! Noise comes from a generator of the wrapper's own, so that the task draws the same numbers with and without it. A
 //! reset with seed `s` starts the generator of the wrapper with number `n` as `NumpyRng::new(mix(s + (n + 1) ·
@@ -22,6 +23,7 @@ mod checked;
 mod episode_stats;
 mod frame_stack;
 mod observation_noise;
+mod pixels;
 mod rescale_action;
 mod reward_scale;
 mod spec;
@@ -35,6 +37,7 @@ pub use checked::Checked;
 pub use episode_stats::EpisodeStats;
 pub use frame_stack::FrameStack;
 pub use observation_noise::ObservationNoise;
+pub use pixels::Pixels;
 pub use rescale_action::{RescaleAction, to_task_units};
 pub use reward_scale::RewardScale;
 pub use spec::WrapperSpec;

@@ -1,6 +1,7 @@
 //! [`ObservationNoise`]: what the agent sees is not quite what there is.
 
 use super::stream::Stream;
+use crate::render::{Frame, FrameSize};
 use crate::{Dtype, Env, EnvError, NumpyRng, Outcome, Space, snapshot};
 
 /// Adds independent normal noise to every number of every observation, in the observation's own units.
@@ -97,5 +98,9 @@ impl<E: Env> Env for ObservationNoise<E> {
         self.env.restore(&inner)?;
         self.stream.rng = rng;
         Ok(())
+    }
+
+    fn render(&self, size: FrameSize) -> Result<Frame, EnvError> {
+        self.env.render(size)
     }
 }

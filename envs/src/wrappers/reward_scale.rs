@@ -1,5 +1,6 @@
 //! [`RewardScale`]: rewards in other units.
 
+use crate::render::{Frame, FrameSize};
 use crate::{Env, EnvError, Outcome, Space, snapshot};
 
 /// Multiplies every reward. Returns that are reported above this wrapper are scaled too.
@@ -60,5 +61,9 @@ impl<E: Env> Env for RewardScale<E> {
     fn restore(&mut self, bytes: &[u8]) -> Result<(), EnvError> {
         let inner: Vec<u8> = snapshot::decode(&self.kind(), bytes)?;
         self.env.restore(&inner)
+    }
+
+    fn render(&self, size: FrameSize) -> Result<Frame, EnvError> {
+        self.env.render(size)
     }
 }

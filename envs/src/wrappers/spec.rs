@@ -4,7 +4,8 @@ use std::num::NonZero;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ActionDelay, ActionNoise, ActionRepeat, FrameStack, ObservationNoise, RewardScale};
+use super::{ActionDelay, ActionNoise, ActionRepeat, FrameStack, ObservationNoise, Pixels, RewardScale};
+use crate::render::FrameSize;
 use crate::{Env, EnvError};
 
 /// One wrapper around a task. In a configuration they stand in the order in which they are applied, innermost first:
@@ -60,6 +61,15 @@ pub enum WrapperSpec {
         /// Observations shown at once.
         frames: NonZero<usize>,
     },
+    /// See [`Pixels`].
+    Pixels {
+        /// Columns.
+        width: u32,
+        /// Rows.
+        height: u32,
+        /// Brightness instead of colours.
+        grey: bool,
+    },
 }
 
 impl WrapperSpec {
@@ -76,6 +86,11 @@ impl WrapperSpec {
             },
             WrapperSpec::ActionRepeat { times: TWO },
             WrapperSpec::FrameStack { frames: THREE },
+            WrapperSpec::Pixels {
+                width: 84,
+                height: 84,
+                grey: false,
+            },
         ]
     }
 
@@ -92,6 +107,9 @@ impl WrapperSpec {
             WrapperSpec::ActionDelay { steps } => Box::new(ActionDelay::new(env, steps)?),
             WrapperSpec::ActionRepeat { times } => Box::new(ActionRepeat::new(env, times)),
             WrapperSpec::FrameStack { frames } => Box::new(FrameStack::new(env, frames)?),
+            WrapperSpec::Pixels { width, height, grey } => {
+                Box::new(Pixels::new(env, FrameSize { width, height }, grey)?)
+            }
         })
     }
 }
