@@ -5,7 +5,7 @@ use std::num::NonZero;
 use sac_envs::render::FrameSize;
 use sac_envs::{
     ActionDelay, ActionNoise, ActionRepeat, Dynamics, Env, EnvEntry, FrameStack, NumpyRng, ObservationNoise, Registry,
-    RewardScale, Simulated, Space, Transition, check_env,
+    RewardScale, Simulated, Space, Transition, WrapperSpec, check_env,
 };
 
 fn options(text: &str) -> toml::Table {
@@ -370,4 +370,34 @@ fn wrong_wrappers_are_refused_with_their_place_and_what_there_is() {
             "{text}\n  found    {found}\n  expected {expected}"
         );
     }
+}
+
+#[test]
+fn the_table_in_the_documentation_has_every_kind_with_its_defaults() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/wrappers.md");
+    let page = std::fs::read_to_string(path).expect("the page is there");
+    for spec in WrapperSpec::defaults() {
+        let mut table = toml::Table::try_from(spec).expect("a wrapper is a table");
+        let kind = table.remove("kind").expect("its kind");
+        let parameters: Vec<String> = table.iter().map(|(key, value)| format!("`{key} = {value}`")).collect();
+        let row = format!("| `{}` | {} |", kind.as_str().expect("a name"), parameters.join(", "));
+        assert!(page.contains(&row), "docs/wrappers.md lacks: {row}");
+    }
+    let example = page
+        .split("```")
+        .nth(1)
+        .and_then(|block| block.strip_prefix("toml"))
+        .expect("an example");
+    let mut example: toml::Table = example.parse().expect("valid TOML");
+    let mut env = example
+        .remove("env")
+        .expect("a section")
+        .as_table()
+        .expect("a table")
+        .clone();
+    let id = env.remove("id").expect("an id");
+    let env = Registry::builtin()
+        .make_normalised(id.as_str().expect("a name"), &env)
+        .expect("valid");
+    assert!(page.contains(&format!("`{}`", env.describe())), "{}", env.describe());
 }
