@@ -51,7 +51,7 @@ pub struct EnvEntry {
     pub time_limit: Option<NonZero<u64>>,
     /// The manual page.
     pub manual: Manual,
-    /// Every option with its default.
+    /// Every option of its own with its default; [`EnvEntry::make`] takes two more.
     pub options: toml::Table,
     make: Arc<Make>,
 }
