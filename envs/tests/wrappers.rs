@@ -265,6 +265,37 @@ fn rewards_are_scaled() {
 }
 
 #[test]
+fn a_snapshot_of_another_stack_is_refused_by_the_name_of_what_differs() {
+    let registry = Registry::builtin();
+    let make = |text: &str| registry.make("Pendulum-v1", &options(text)).expect("valid");
+    let mut env = make("wrappers = [{ kind = 'action_noise', std = 0.2 }, { kind = 'frame_stack' }]");
+    for (other, problem) in [
+        (
+            "wrappers = [{ kind = 'frame_stack' }, { kind = 'action_noise', std = 0.2 }]",
+            "taken from `ActionNoise(0.2)`",
+        ),
+        (
+            "wrappers = [{ kind = 'action_noise', std = 0.2 }, { kind = 'frame_stack', frames = 2 }]",
+            "taken from `FrameStack(2)`",
+        ),
+        (
+            "wrappers = [{ kind = 'action_noise', std = 0.3 }, { kind = 'frame_stack' }]",
+            "taken from `ActionNoise(0.3)`",
+        ),
+        ("", "taken from `TimeLimit(200)`"),
+    ] {
+        let mut taken_from = make(other);
+        let mut obs = vec![0.0; taken_from.observation_space().len()];
+        taken_from.reset(Some(0), &mut obs).expect("resets");
+        let refused = env
+            .restore(&taken_from.snapshot().expect("written"))
+            .expect_err("another stack")
+            .to_string();
+        assert!(refused.contains(problem), "{refused}");
+    }
+}
+
+#[test]
 fn the_order_of_wrappers_is_that_of_the_list() {
     let mut registry = Registry::empty();
     registry.register(EnvEntry::new("Echo-v0", "an echo", || Echo).with_time_limit(5));

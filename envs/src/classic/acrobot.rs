@@ -5,6 +5,7 @@ use std::f64::consts::PI;
 use serde::{Deserialize, Serialize};
 
 use super::numpy_math::{cos_f32, pow_2, sin_f32};
+use super::runge_kutta::runge_kutta_4;
 use crate::manual::Row;
 use crate::render::{Colour, Scene, Shape, View};
 use crate::{Dynamics, EnvEntry, Manual, NumpyRng, Space, Transition};
@@ -73,6 +74,7 @@ impl Dynamics for Acrobot {
                 state.theta_dot_1_rad_s,
                 state.theta_dot_2_rad_s,
             ],
+            DT_S,
             |s| derivative(s, torque_nm),
         );
         *state = AcrobotState {
@@ -157,17 +159,6 @@ fn derivative([theta_1, theta_2, theta_dot_1, theta_dot_2]: Vector, torque_nm: f
         / (m * lc * lc + inertia - pow_2(d2) / d1);
     let theta_acc_1 = -(d2 * theta_acc_2 + phi_1) / d1;
     [theta_dot_1, theta_dot_2, theta_acc_1, theta_acc_2]
-}
-
-/// One step of the classical Runge-Kutta scheme.
-fn runge_kutta_4(start: Vector, derivative: impl Fn(Vector) -> Vector) -> Vector {
-    let ahead = |dt_s: f64, slope: Vector| std::array::from_fn(|i| start[i] + dt_s * slope[i]);
-    let half_s = DT_S / 2.0;
-    let k1 = derivative(start);
-    let k2 = derivative(ahead(half_s, k1));
-    let k3 = derivative(ahead(half_s, k2));
-    let k4 = derivative(ahead(DT_S, k3));
-    std::array::from_fn(|i| start[i] + DT_S / 6.0 * (k1[i] + 2.0 * k2[i] + 2.0 * k3[i] + k4[i]))
 }
 
 /// The angle in [-π, π], by whole turns added one after the other, since each rounds.

@@ -13,6 +13,7 @@ use std::f64::consts::{LN_10, PI};
 use serde::{Deserialize, Serialize};
 
 use super::cart_pole::{CartPoleState, cart_and_pole};
+use super::runge_kutta::runge_kutta_4;
 use crate::manual::Row;
 use crate::render::{Colour, Scene, Shape, View};
 use crate::{Dynamics, EnvEntry, Manual, NumpyRng, Space, Transition};
@@ -98,7 +99,7 @@ impl Dynamics for CartPoleSwingUp {
             state.velocity_m_s,
             state.theta_dot_rad_s,
         ];
-        let [x, theta, mut x_dot, theta_dot] = runge_kutta_4(start, |s| derivative(s, MAX_FORCE_N * control));
+        let [x, theta, mut x_dot, theta_dot] = runge_kutta_4(start, DT_S, |s| derivative(s, MAX_FORCE_N * control));
         if x.abs() >= TRACK_M && x * x_dot > 0.0 {
             x_dot = 0.0;
         }
@@ -165,17 +166,6 @@ fn derivative([_, theta, x_dot, theta_dot]: Vector, force_n: f64) -> Vector {
         (inertia * push - coupling * turn) / determinant,
         (mass * turn - coupling * push) / determinant,
     ]
-}
-
-/// One step of the classical Runge-Kutta scheme.
-fn runge_kutta_4(start: Vector, derivative: impl Fn(Vector) -> Vector) -> Vector {
-    let ahead = |dt_s: f64, slope: Vector| std::array::from_fn(|i| start[i] + dt_s * slope[i]);
-    let half_s = DT_S / 2.0;
-    let k1 = derivative(start);
-    let k2 = derivative(ahead(half_s, k1));
-    let k3 = derivative(ahead(half_s, k2));
-    let k4 = derivative(ahead(DT_S, k3));
-    std::array::from_fn(|i| start[i] + DT_S / 6.0 * (k1[i] + 2.0 * k2[i] + 2.0 * k3[i] + k4[i]))
 }
 
 pub(super) fn entry() -> EnvEntry {

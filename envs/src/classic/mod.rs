@@ -10,6 +10,7 @@ mod mountain_car;
 mod mountain_car_continuous;
 mod numpy_math;
 mod pendulum;
+mod runge_kutta;
 mod valley;
 
 use crate::EnvEntry;
