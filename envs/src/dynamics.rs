@@ -2,6 +2,7 @@
 
 use serde::{Serialize, de::DeserializeOwned};
 
+use crate::render::{Frame, FrameSize, Scene};
 use crate::{Env, EnvError, NumpyRng, Outcome, Space, snapshot};
 
 /// What one transition yields.
@@ -60,12 +61,23 @@ pub trait Dynamics: Send {
     /// Draws a start state.
     fn initial(&self, rng: &mut NumpyRng) -> Self::State;
 
+    /// Draws a start state into the memory of an old one: the same draws and the same state as [`Dynamics::initial`].
+    /// Worth writing for states that own memory, so that a reset allocates nothing.
+    fn restart(&self, state: &mut Self::State, rng: &mut NumpyRng) {
+        *state = self.initial(rng);
+    }
+
     /// Moves `state` by one control step. `action` has the length of the action space, in the task's own units.
     fn step(&self, state: &mut Self::State, action: &[f32], rng: &mut NumpyRng) -> Transition;
 
     /// Writes the observation of `state`; `obs` has the length of the observation space and every number of it must
     /// be written.
     fn observe(&self, state: &Self::State, obs: &mut [f32]);
+
+    /// How `state` looks. Without a drawing of its own a task shows its observation as bars.
+    fn scene(&self, _state: &Self::State) -> Option<Scene> {
+        None
+    }
 }
 
 /// [`Dynamics`] as an [`Env`]: owns the generator and the state, checks the order of calls, takes snapshots.
@@ -122,6 +134,20 @@ impl<D: Dynamics> Simulated<D> {
             Episode::Running(state) | Episode::Ended(state) => Some(state),
         }
     }
+
+    /// The observation as bars.
+    fn bars(&self, state: &D::State) -> Scene {
+        let mut obs = vec![0.0; self.observation_space.len()];
+        self.dynamics.observe(state, &mut obs);
+        match &self.observation_space {
+            Space::Box { low, high, .. } => Scene::bars(&obs, low, high),
+            Space::Discrete { n } => Scene::bars(&obs, &[0.0], &[*n as f32]),
+            Space::MultiDiscrete { n } => {
+                let high: Vec<f32> = n.iter().map(|n| *n as f32).collect();
+                Scene::bars(&obs, &vec![0.0; n.len()], &high)
+            }
+        }
+    }
 }
 
 impl<D: Dynamics> Env for Simulated<D> {
@@ -143,7 +169,13 @@ impl<D: Dynamics> Env for Simulated<D> {
             self.memory.rng = Some(NumpyRng::new(seed));
         }
         let rng = self.memory.rng.get_or_insert_with(|| NumpyRng::new(0));
-        let state = self.dynamics.initial(rng);
+        let state = match std::mem::replace(&mut self.memory.episode, Episode::NotBegun) {
+            Episode::NotBegun => self.dynamics.initial(rng),
+            Episode::Running(mut state) | Episode::Ended(mut state) => {
+                self.dynamics.restart(&mut state, rng);
+                state
+            }
+        };
         self.dynamics.observe(&state, obs);
         self.memory.episode = Episode::Running(state);
         Ok(())
@@ -183,5 +215,16 @@ impl<D: Dynamics> Env for Simulated<D> {
     fn restore(&mut self, bytes: &[u8]) -> Result<(), EnvError> {
         self.memory = snapshot::decode(&self.id, bytes)?;
         Ok(())
+    }
+
+    fn render(&self, size: FrameSize) -> Result<Frame, EnvError> {
+        let draw = |state: &D::State| {
+            let scene = self.dynamics.scene(state).unwrap_or_else(|| self.bars(state));
+            scene.draw(size, || self.id.clone())
+        };
+        match self.state() {
+            Some(state) => draw(state),
+            None => draw(&self.dynamics.initial(&mut NumpyRng::new(0))),
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! The environment contract: [`Env`], [`Outcome`], [`Status`].
 
+use crate::render::{Frame, FrameSize};
 use crate::{EnvError, Space};
 
 /// Whether an episode goes on, and if not, why.
@@ -94,6 +95,19 @@ pub trait Env: Send {
     /// # Errors
     /// When the bytes are not such a state; the environment is then unchanged.
     fn restore(&mut self, snapshot: &[u8]) -> Result<(), EnvError>;
+
+    /// Draws the present state; before the first reset, the start of seed 0. Changes nothing.
+    ///
+    /// # Errors
+    /// [`EnvError::Unsupported`] for an environment that does not draw itself, and for a size without pixels or beyond
+    /// reason.
+    fn render(&self, size: FrameSize) -> Result<Frame, EnvError> {
+        size.check(|| self.describe())?;
+        Err(EnvError::Unsupported {
+            env: self.describe(),
+            problem: "it does not draw itself".to_string(),
+        })
+    }
 }
 
 impl<E: Env + ?Sized> Env for Box<E> {
@@ -117,5 +131,8 @@ impl<E: Env + ?Sized> Env for Box<E> {
     }
     fn restore(&mut self, snapshot: &[u8]) -> Result<(), EnvError> {
         (**self).restore(snapshot)
+    }
+    fn render(&self, size: FrameSize) -> Result<Frame, EnvError> {
+        (**self).render(size)
     }
 }

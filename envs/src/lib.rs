@@ -17,13 +17,14 @@
 //! # Reading order
 //!
 //! 1. [`Env`], [`Outcome`], [`Status`]: the contract. [`Space`] says what goes in and out, [`EnvError`] what can fail.
-//! 2. [`Dynamics`]: how to write a task, and [`Simulated`], which makes an [`Env`] of it. `classic` and [`probe`] have
-//!    examples.
-//! 3. Wrappers: [`Checked`], [`TimeLimit`], [`RescaleAction`], [`EpisodeStats`].
+//! 2. [`Dynamics`]: how to write a task, and [`Simulated`], which makes an [`Env`] of it. [`classic`], [`entity`] and [`probe`]
+//!    have examples.
+//! 3. Wrappers: [`Checked`], [`TimeLimit`], [`RescaleAction`], [`EpisodeStats`], and those of a [`WrapperSpec`].
 //! 4. [`Registry`]: ids, options and [`Manual`] pages.
 //! 5. [`VecEnv`]: many copies at once, on one thread ([`Serial`]) or several ([`Threaded`]).
 //! 6. [`NumpyRng`]: NumPy's random numbers.
-//! 7. [`check_env`]: the suite that every environment passes, for yours as well.
+//! 7. [`render`]: pictures, animations.
+//! 8. [`check_env`]: the suite that every environment passes, for yours as well.
 //!
 //! # Shapes and units
 //!
@@ -35,12 +36,14 @@
 mod check;
 pub mod classic;
 mod dynamics;
+pub mod entity;
 mod env;
 mod error;
 mod manual;
 mod panics;
 pub mod probe;
 mod registry;
+pub mod render;
 mod rng;
 pub mod snapshot;
 mod space;
@@ -49,6 +52,7 @@ mod wrappers;
 
 pub use check::{CheckFailure, CheckReport, Problem, check_env};
 pub use dynamics::{Dynamics, Simulated, Transition};
+pub use entity::{EntityReach, EntityTag};
 pub use env::{Env, Outcome, Status};
 pub use error::EnvError;
 pub use manual::{Manual, Row};
@@ -56,4 +60,7 @@ pub use registry::{EnvEntry, Registry};
 pub use rng::NumpyRng;
 pub use space::{Dtype, Space};
 pub use vector::{EpisodeSummary, Serial, Threaded, VecEnv, VecStep};
-pub use wrappers::{Checked, EpisodeStats, RescaleAction, TimeLimit, to_task_units};
+pub use wrappers::{
+    ActionDelay, ActionNoise, ActionRepeat, Checked, EpisodeStats, FrameStack, ObservationNoise, Pixels, RescaleAction,
+    RewardScale, TimeLimit, WrapperSpec, to_task_units,
+};

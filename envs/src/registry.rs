@@ -1,5 +1,7 @@
 //! [`Registry`]: from an id and options to an environment.
 
+mod stack;
+
 use std::sync::Arc;
 
 use serde::{Serialize, de::DeserializeOwned};
@@ -7,7 +9,7 @@ use std::num::NonZero;
 
 use crate::{
     Checked, Dynamics, Env, EnvError, Manual, RescaleAction, Serial, Simulated, Threaded, TimeLimit, VecEnv, classic,
-    probe,
+    entity, probe,
 };
 
 type Make = dyn Fn(&toml::Table) -> Result<Box<dyn Env>, EnvError> + Send + Sync;
@@ -49,7 +51,7 @@ pub struct EnvEntry {
     pub time_limit: Option<NonZero<u64>>,
     /// The manual page.
     pub manual: Manual,
-    /// Every option with its default.
+    /// Every option of its own with its default; [`EnvEntry::make`] takes two more.
     pub options: toml::Table,
     make: Arc<Make>,
 }
@@ -142,16 +144,21 @@ impl EnvEntry {
         self
     }
 
-    /// The environment in the task's own units: `TimeLimit > Checked > task`.
+    /// The environment in the task's own units: `wrappers > TimeLimit > Checked > task`.
+    ///
+    /// Two options belong to every environment: `time_limit` (control steps, instead of the entry's) and `wrappers` (an
+    /// array of tables, innermost first; see [`crate::WrapperSpec`]).
     ///
     /// # Errors
     /// [`EnvError::Option`] for an option that it does not have, or a value that it does not take.
     pub fn make(&self, options: &toml::Table) -> Result<Box<dyn Env>, EnvError> {
-        let checked = Checked::new((self.make)(options)?);
-        Ok(match self.time_limit {
+        let (stack, own) = stack::split(&self.id, options)?;
+        let checked = Checked::new((self.make)(&own)?);
+        let env: Box<dyn Env> = match stack.time_limit.or(self.time_limit) {
             Some(limit) => Box::new(TimeLimit::new(checked, limit)),
             None => Box::new(checked),
-        })
+        };
+        stack::wrap(&self.id, env, &stack.wrappers)
     }
 }
 
@@ -180,11 +187,10 @@ fn apply_options<D: DeserializeOwned>(id: &str, defaults: &toml::Table, given: &
 
 fn unknown_option(id: &str, key: &str, defaults: &toml::Table) -> EnvError {
     let problem = if defaults.is_empty() {
-        "there is no such option; this environment has none".to_string()
+        let hint = did_you_mean(key, stack::RESERVED.into_iter());
+        format!("there is no such option; this environment has none{hint}")
     } else {
-        let hint = nearest(key, defaults.keys())
-            .map(|near| format!("; did you mean `{near}`?"))
-            .unwrap_or_default();
+        let hint = did_you_mean(key, defaults.keys().map(String::as_str).chain(stack::RESERVED));
         let keys: Vec<&str> = defaults.keys().map(String::as_str).collect();
         format!("there is no such option; there is {}{hint}", keys.join(", "))
     };
@@ -207,10 +213,11 @@ impl Registry {
         Registry::default()
     }
 
-    /// Everything this crate brings: the classic control tasks, then the probes.
+    /// Everything this crate brings: the classic control tasks, the entity tasks, then the probes.
     pub fn builtin() -> Self {
+        let families = [classic::entries(), entity::entries(), probe::entries()];
         Registry {
-            entries: classic::entries().into_iter().chain(probe::entries()).collect(),
+            entries: families.into_iter().flatten().collect(),
         }
     }
 
@@ -257,7 +264,7 @@ impl Registry {
         self.get(id)?.make(options)
     }
 
-    /// The environment for agents, whose actions lie in [-1, 1]: `RescaleAction > TimeLimit > Checked > task`.
+    /// The environment for agents, whose actions lie in [-1, 1]: `RescaleAction > wrappers > TimeLimit > Checked > task`.
     ///
     /// # Errors
     /// As [`Registry::make`], and [`EnvError::Unsupported`] for actions without bounds.
@@ -302,17 +309,22 @@ impl Registry {
         };
         same(&|id| id.to_lowercase(), &wanted)
             .or_else(|| same(&stem, &stem(id)))
-            .or_else(|| nearest(id, self.entries.iter().map(|entry| &entry.id)).cloned())
+            .or_else(|| nearest(id, self.ids()).map(str::to_string))
     }
 }
 
 /// The name with the fewest edits, if they are few for its length.
-fn nearest<'a>(wanted: &str, names: impl Iterator<Item = &'a String>) -> Option<&'a String> {
-    let edits = |name: &String| strsim::damerau_levenshtein(&name.to_lowercase(), &wanted.to_lowercase());
-    let few = |name: &String| (wanted.chars().count().max(name.chars().count()) / 3).max(1);
+fn nearest<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let edits = |name: &str| strsim::damerau_levenshtein(&name.to_lowercase(), &wanted.to_lowercase());
+    let few = |name: &str| (wanted.chars().count().max(name.chars().count()) / 3).max(1);
     names
         .filter(|name| edits(name) <= few(name))
         .min_by_key(|name| edits(name))
+}
+
+/// The end of a message about an unknown name.
+fn did_you_mean<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> String {
+    nearest(wanted, names).map_or(String::new(), |near| format!("; did you mean `{near}`?"))
 }
 
 #[cfg(test)]

@@ -56,6 +56,16 @@ impl Space {
         }
     }
 
+    /// The same coordinates of a box in another shape. A shape that does not fit shows up in [`Space::flaw`]; a
+    /// discrete space stays as it is.
+    #[must_use]
+    pub fn reshaped(mut self, new: Vec<usize>) -> Self {
+        if let Space::Box { shape, .. } = &mut self {
+            *shape = new;
+        }
+        self
+    }
+
     /// A vector without bounds.
     pub fn unbounded(len: usize) -> Self {
         Space::boxed(len, f32::NEG_INFINITY, f32::INFINITY)
@@ -205,6 +215,29 @@ impl Space {
             }
             Space::MultiDiscrete { .. } => None,
         }
+    }
+
+    /// An error for what is no action of this space: a wrong length, a number that is not finite, an index that does not
+    /// exist. Finite numbers beyond the bounds of a box pass, since tasks clip. `env` gives the name.
+    ///
+    /// # Errors
+    /// [`EnvError::WrongLength`] or [`EnvError::InvalidAction`].
+    pub fn check_action(&self, action: &[f32], env: impl Fn() -> String) -> Result<(), EnvError> {
+        if action.len() != self.len() {
+            return self.check_len(&env(), "action", action.len());
+        }
+        let valid = match self {
+            Space::Box { .. } => action.iter().all(|x| x.is_finite()),
+            Space::Discrete { .. } | Space::MultiDiscrete { .. } => self.contains(action),
+        };
+        if valid {
+            return Ok(());
+        }
+        Err(EnvError::InvalidAction {
+            env: env(),
+            action: action.to_vec(),
+            space: self.to_string(),
+        })
     }
 
     /// An error when a buffer for this space has the wrong length. `what` names the buffer.

@@ -3,7 +3,7 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use sac_envs::{Env, EpisodeStats, Registry};
+use sac_envs::{Env, EpisodeStats, NumpyRng, Registry};
 
 struct Counting;
 
@@ -33,6 +33,26 @@ fn allocations(work: impl FnOnce()) -> u64 {
     ALLOCATIONS.load(Ordering::SeqCst) - before
 }
 
+fn some_action(env: &impl Env) -> Vec<f32> {
+    let mut action = vec![0.0; env.action_space().len()];
+    env.action_space().sample(&mut NumpyRng::new(4), &mut action);
+    action
+}
+
+/// Of 1100 steps and the resets between them.
+fn allocations_of_steps(env: &mut impl Env) -> u64 {
+    let mut obs = vec![0.0; env.observation_space().len()];
+    let action = some_action(env);
+    env.reset(Some(0), &mut obs).expect("resets");
+    allocations(|| {
+        for _ in 0..1100 {
+            if env.step(&action, &mut obs).expect("steps").status().is_over() {
+                env.reset(None, &mut obs).expect("resets");
+            }
+        }
+    })
+}
+
 #[test]
 fn stepping_allocates_nothing() {
     assert_eq!(
@@ -42,23 +62,27 @@ fn stepping_allocates_nothing() {
     );
     let registry = Registry::builtin();
     let none = toml::Table::new();
+    let stack: toml::Table =
+        "wrappers = [{ kind = 'action_delay' }, { kind = 'action_repeat' }, { kind = 'reward_scale' },
+        { kind = 'observation_noise' }, { kind = 'frame_stack' }, { kind = 'action_noise' }]"
+            .parse()
+            .expect("valid TOML");
+    for id in ["Pendulum-v1", "EntityTag-v0", "ProbeEndless-v0"] {
+        let env = registry.make_normalised(id, &stack).expect("registered");
+        assert_eq!(
+            allocations_of_steps(&mut EpisodeStats::new(env)),
+            0,
+            "{id} in all wrappers"
+        );
+    }
     for id in registry.ids() {
         let mut env = EpisodeStats::new(registry.make_normalised(id, &none).expect("registered"));
-        let mut obs = vec![0.0; env.observation_space().len()];
-        let action = vec![0.25; env.action_space().len()];
-        env.reset(Some(0), &mut obs).expect("resets");
-        let count = allocations(|| {
-            for _ in 0..1100 {
-                if env.step(&action, &mut obs).expect("steps").status().is_over() {
-                    env.reset(None, &mut obs).expect("resets");
-                }
-            }
-        });
-        assert_eq!(count, 0, "{}", env.describe());
+        assert_eq!(allocations_of_steps(&mut env), 0, "{}", env.describe());
 
+        let action = some_action(&env);
         for threads in [1, 2] {
             let mut envs = registry.make_vec(id, &none, 5, threads).expect("registered");
-            let actions = vec![0.25; 5 * action.len()];
+            let actions = action.repeat(5);
             envs.reset(&[0; 5]).expect("resets");
             let mut episodes = 0;
             let mut run = |steps| {

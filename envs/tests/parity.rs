@@ -1,6 +1,7 @@
 //! The same numbers as NumPy and Gymnasium, bit for bit. The data's generators stand beside them in `tests/golden/`.
 
-use sac_envs::{Dtype, Env, NumpyRng, Registry, Space};
+use sac_envs::classic::{CartPoleState, CartPoleSwingUp};
+use sac_envs::{Dtype, Dynamics, Env, NumpyRng, Registry, Space};
 use serde_json::Value;
 
 fn golden(path: &str) -> Value {
@@ -191,4 +192,37 @@ fn trajectories_of_the_classic_tasks_are_gymnasiums() {
         }
     }
     assert!(steps > 1000, "only {steps} steps were compared");
+}
+
+#[test]
+fn the_swing_up_moves_as_mujocos_engine_moves_it() {
+    let data = golden("swing_up/data.json");
+    let every = data["every"].as_u64().expect("a count") as usize;
+    let states: Vec<Vec<f64>> = items(&data["states"]).iter().map(floats).collect();
+    let task = CartPoleSwingUp::default();
+    let mut state = CartPoleState {
+        position_m: states[0][0],
+        theta_rad: states[0][1],
+        velocity_m_s: states[0][2],
+        theta_dot_rad_s: states[0][3],
+    };
+    for (k, expected) in states.iter().enumerate().skip(1) {
+        for i in (k - 1) * every..k * every {
+            let control = 0.5 * (0.045 * i as f64).cos();
+            task.step(&mut state, &[control as f32], &mut NumpyRng::new(0));
+        }
+        let found = [
+            state.position_m,
+            state.theta_rad,
+            state.velocity_m_s,
+            state.theta_dot_rad_s,
+        ];
+        for (found, expected) in found.iter().zip(expected) {
+            assert!(
+                (found - expected).abs() < 1e-12,
+                "after {} steps {found} against {expected}",
+                k * every
+            );
+        }
+    }
 }

@@ -91,6 +91,63 @@ proptest! {
     }
 }
 
+/// Rewards and observations under these actions, from a reset with seed 0, with unseeded resets at episode ends.
+fn story(env: &mut dyn Env, actions: &[f32]) -> Vec<(u64, Vec<u32>)> {
+    let mut obs = vec![0.0; env.observation_space().len()];
+    env.reset(Some(0), &mut obs).expect("resets");
+    let mut story = Vec::new();
+    for action in actions {
+        let outcome = env.step(&[*action], &mut obs).expect("steps");
+        story.push((outcome.reward.to_bits(), obs.iter().map(|x| x.to_bits()).collect()));
+        if outcome.status().is_over() {
+            env.reset(None, &mut obs).expect("resets");
+        }
+    }
+    story
+}
+
+fn wrapped(wrappers: String) -> Box<dyn Env> {
+    let options = format!("time_limit = 23\nwrappers = [{wrappers}]")
+        .parse()
+        .expect("valid TOML");
+    Registry::builtin().make("Pendulum-v1", &options).expect("fits")
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    #[test]
+    fn two_delays_are_one_of_their_sum(a in 1u64..6, b in 1u64..6, actions in prop::collection::vec(-2.0f32..2.0, 60)) {
+        let delay = |steps| format!("{{ kind = 'action_delay', steps = {steps} }}");
+        let mut two = wrapped(format!("{}, {}", delay(a), delay(b)));
+        let mut one = wrapped(delay(a + b));
+        prop_assert_eq!(story(&mut *two, &actions), story(&mut *one, &actions));
+    }
+
+    #[test]
+    fn repeating_is_doing_it_again_and_stacking_is_remembering(
+        times in 1usize..5,
+        frames in 1usize..5,
+        actions in prop::collection::vec(-2.0f32..2.0, 30),
+    ) {
+        let repeat = format!("{{ kind = 'action_repeat', times = {times} }}");
+        let mut plain = wrapped(repeat.clone());
+        let mut stacked = wrapped(format!("{repeat}, {{ kind = 'frame_stack', frames = {frames} }}"));
+        for ((reward, obs), (same_reward, all)) in
+            story(&mut *plain, &actions).into_iter().zip(story(&mut *stacked, &actions))
+        {
+            prop_assert_eq!(reward, same_reward);
+            prop_assert_eq!(&obs[..], &all[3 * (frames - 1)..], "the newest stands last");
+        }
+        // An episode of 23 steps takes as many decisions as it has whole or begun repetitions.
+        let mut env = wrapped(repeat);
+        let mut obs = [0.0; 3];
+        env.reset(Some(0), &mut obs).expect("resets");
+        let decisions = (1..).find(|_| env.step(&[0.0], &mut obs).expect("steps").truncated);
+        prop_assert_eq!(decisions, Some(23usize.div_ceil(times)));
+    }
+}
+
 /// Shows the action that arrived.
 struct Echo {
     low: f32,

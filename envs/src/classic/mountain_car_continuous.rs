@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::valley::valley;
 use crate::manual::Row;
+use crate::render::Scene;
 use crate::{Dynamics, EnvEntry, Manual, NumpyRng, Space, Transition};
 
 /// A car in a valley whose floor is sin 3x.
@@ -25,12 +27,12 @@ pub struct MountainCarState {
     pub double_precision: bool,
 }
 
-const MIN_POSITION_M: f64 = -1.2;
-const MAX_POSITION_M: f64 = 0.6;
-const MAX_SPEED_M: f64 = 0.07;
+pub(super) const MIN_POSITION_M: f64 = -1.2;
+pub(super) const MAX_POSITION_M: f64 = 0.6;
+pub(super) const MAX_SPEED_M: f64 = 0.07;
 const GOAL_POSITION_M: f64 = 0.45;
 const POWER: f64 = 0.0015;
-const GRAVITY: f64 = 0.0025;
+pub(super) const GRAVITY: f64 = 0.0025;
 
 /// A number and whether it is one of Python's own. Those adapt to the precision of what they meet.
 #[derive(Clone, Copy)]
@@ -121,6 +123,10 @@ impl Dynamics for MountainCarContinuous {
 
     fn observe(&self, state: &MountainCarState, obs: &mut [f32]) {
         obs.copy_from_slice(&[state.position_m as f32, state.velocity_m as f32]);
+    }
+
+    fn scene(&self, state: &MountainCarState) -> Option<Scene> {
+        Some(valley(state.position_m, GOAL_POSITION_M))
     }
 }
 

@@ -1,11 +1,12 @@
 //! `Pendulum-v1`: swing a pendulum up and keep it there, with too little torque to lift it directly.
 
 use std::f64::consts::PI;
-use std::hint::black_box;
 
 use serde::{Deserialize, Serialize};
 
+use super::numpy_math::{pow_2, pow_2_f32};
 use crate::manual::Row;
+use crate::render::{Colour, Scene, Shape, View};
 use crate::{Dynamics, EnvEntry, Manual, NumpyRng, Space, Transition};
 
 /// A rod of 1 kg and 1 m, driven at its pivot.
@@ -85,22 +86,32 @@ impl Dynamics for Pendulum {
         let (sin, cos) = (state.theta_rad.sin(), state.theta_rad.cos());
         obs.copy_from_slice(&[cos as f32, sin as f32, state.theta_dot_rad_s as f32]);
     }
+
+    /// Gymnasium's picture, without the arrow that shows the torque.
+    fn scene(&self, state: &PendulumState) -> Option<Scene> {
+        let (sin, cos) = state.theta_rad.sin_cos();
+        let rod = Shape::Line {
+            points: vec![[0.0, 0.0], [-LENGTH_M * sin, LENGTH_M * cos]],
+            width: 0.2,
+            colour: Colour::rgb(204, 77, 77),
+        };
+        let axle = Shape::Disc {
+            centre: [0.0, 0.0],
+            radius: 0.05,
+            colour: Colour::BLACK,
+        };
+        let view = View {
+            centre: [0.0, 0.0],
+            width: 4.4,
+            height: 4.4,
+        };
+        Some(Scene::on_white(view, vec![rod, axle]))
+    }
 }
 
 /// The angle in [-π, π).
 fn wrap(angle_rad: f64) -> f64 {
     (angle_rad + PI).rem_euclid(2.0 * PI) - PI
-}
-
-/// x² as Python's `x ** 2` computes it: by the C library's `pow`, which differs from `x * x` in the last bit for about
-/// one number in a thousand. The exponent is hidden from the optimiser, which would write `x * x` instead.
-fn pow_2(x: f64) -> f64 {
-    x.powf(black_box(2.0))
-}
-
-/// [`pow_2`] in single precision.
-fn pow_2_f32(x: f32) -> f32 {
-    x.powf(black_box(2.0))
 }
 
 pub(super) fn entry() -> EnvEntry {

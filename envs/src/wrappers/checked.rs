@@ -1,6 +1,7 @@
 //! [`Checked`]: a task's mistakes as errors that say where they happened.
 
 use crate::panics::caught;
+use crate::render::{Frame, FrameSize};
 use crate::{Env, EnvError, Outcome, Space, snapshot};
 
 /// Looks at everything that goes into an environment and comes out of it.
@@ -77,23 +78,6 @@ impl<E: Env> Checked<E> {
         Ok(())
     }
 
-    fn check_action(&self, action: &[f32]) -> Result<(), EnvError> {
-        let space = self.env.action_space();
-        space.check_len(&self.name, "action", action.len())?;
-        let valid = match space {
-            Space::Box { .. } => action.iter().all(|x| x.is_finite()),
-            Space::Discrete { .. } | Space::MultiDiscrete { .. } => space.contains(action),
-        };
-        if valid {
-            return Ok(());
-        }
-        Err(EnvError::InvalidAction {
-            env: self.name.clone(),
-            action: action.to_vec(),
-            space: space.to_string(),
-        })
-    }
-
     fn check_not_poisoned(&self) -> Result<(), EnvError> {
         if self.poisoned {
             return Err(EnvError::ResetNeeded {
@@ -134,7 +118,7 @@ impl<E: Env> Env for Checked<E> {
 
     fn step(&mut self, action: &[f32], obs: &mut [f32]) -> Result<Outcome, EnvError> {
         self.check_not_poisoned()?;
-        self.check_action(action)?;
+        self.env.action_space().check_action(action, || self.name.clone())?;
         self.env
             .observation_space()
             .check_len(&self.name, "observation", obs.len())?;
@@ -162,5 +146,14 @@ impl<E: Env> Env for Checked<E> {
         caught(|| self.env.restore(&inner)).map_err(|message| self.panicked(message))??;
         (self.memory, self.poisoned) = (memory, false);
         Ok(())
+    }
+
+    fn render(&self, size: FrameSize) -> Result<Frame, EnvError> {
+        caught(|| self.env.render(size)).unwrap_or_else(|message| {
+            Err(EnvError::Failed {
+                env: self.name.clone(),
+                problem: format!("panicked while drawing: {message}"),
+            })
+        })
     }
 }

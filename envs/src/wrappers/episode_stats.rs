@@ -1,5 +1,6 @@
 //! [`EpisodeStats`]: return and length of the running episode.
 
+use crate::render::{Frame, FrameSize};
 use crate::{Env, EnvError, Outcome, Space, Status, snapshot};
 
 /// Adds up rewards and steps. When a step ends the episode, the sums stay readable until the next reset.
@@ -88,5 +89,9 @@ impl<E: Env> Env for EpisodeStats<E> {
         self.env.restore(&inner)?;
         self.memory = memory;
         Ok(())
+    }
+
+    fn render(&self, size: FrameSize) -> Result<Frame, EnvError> {
+        self.env.render(size)
     }
 }

@@ -1,5 +1,6 @@
 //! [`RescaleAction`]: the one place where [-1, 1] becomes newton-metres.
 
+use crate::render::{Frame, FrameSize};
 use crate::{Env, EnvError, Outcome, Space, snapshot};
 
 /// Takes normalised actions: -1 is the lower bound of each coordinate, +1 the upper bound, exactly; in between it is
@@ -138,6 +139,10 @@ impl<E: Env> Env for RescaleAction<E> {
     fn restore(&mut self, bytes: &[u8]) -> Result<(), EnvError> {
         let inner: Vec<u8> = snapshot::decode("RescaleAction", bytes)?;
         self.env.restore(&inner)
+    }
+
+    fn render(&self, size: FrameSize) -> Result<Frame, EnvError> {
+        self.env.render(size)
     }
 }
 

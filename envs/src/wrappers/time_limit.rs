@@ -2,6 +2,7 @@
 
 use std::num::NonZero;
 
+use crate::render::{Frame, FrameSize};
 use crate::{Env, EnvError, Outcome, Space, snapshot};
 
 /// Sets `truncated` from the `limit`-th step of an episode on, whether or not the task ended on that very step (both
@@ -74,5 +75,9 @@ impl<E: Env> Env for TimeLimit<E> {
         self.env.restore(&inner)?;
         self.memory = memory;
         Ok(())
+    }
+
+    fn render(&self, size: FrameSize) -> Result<Frame, EnvError> {
+        self.env.render(size)
     }
 }

@@ -4,9 +4,9 @@ Usage: python generate.py > traces.json                       (gymnasium 1.4.0, 
        python generate.py --steps 20000 --seeds 8 > big.json  (not committed; then
        SAC_PARITY_TRACES=$PWD/big.json cargo test -p sac-envs --test parity)
 
-Every case resets once with a seed and goes on through episode ends with unseeded resets. Half of the actions lie
-outside the action space, which the tasks clip. Floats read back to the same bits; observations and actions are float32
-and printed as the float64 of the same value.
+Every case resets once with a seed and goes on through episode ends with unseeded resets. Half of the random continuous
+actions lie outside the action space, which the tasks clip; a discrete action is its index. Floats read back to the same
+bits; observations and continuous actions are float32 and printed as the float64 of the same value.
 """
 
 import argparse
@@ -32,7 +32,34 @@ def linger(rng, obs, t):
     return -push if obs[0] > 0.1 and rng.random() < 0.9 else push
 
 
+def any_of(count):
+    """Discrete actions, uniformly."""
+    return lambda rng, obs, t: rng.integers(count)
+
+
+def hold_up(rng, obs, t):
+    """Push the cart under the pole, now and then the wrong way: falls late and runs off the track."""
+    right = obs[2] + 0.5 * obs[3] + 0.05 * obs[0] > 0
+    return int(right) if rng.random() < 0.9 else int(not right)
+
+
+def balance(rng, obs, t):
+    """Always push the cart under the pole: lasts to the time limit."""
+    return int(obs[2] + 0.5 * obs[3] + 0.05 * obs[0] + 0.1 * obs[1] > 0)
+
+
+def pedal(wrong):
+    """Drive the way the car rolls, except for a part of the steps: reaches the goal."""
+    return lambda rng, obs, t: rng.integers(3) if rng.random() < wrong else (2 if obs[1] >= 0 else 0)
+
+
+def pump_joint(wrong):
+    """Turn the joint the way the first link swings, except for a part of the steps: reaches the line."""
+    return lambda rng, obs, t: rng.integers(3) if rng.random() < wrong else (0 if obs[4] >= 0 else 2)
+
+
 PENDULUM, CAR = "Pendulum-v1", "MountainCarContinuous-v0"
+POLE, PEDALS, ACROBOT = "CartPole-v1", "MountainCar-v0", "Acrobot-v1"
 
 # id, options, time limit, how to act
 CASES = [
@@ -46,6 +73,17 @@ CASES = [
     (CAR, {"goal_velocity": 0.03}, 999, pump(1.0)),
     (CAR, {"goal_velocity": 0.07}, 300, pump(1.1)),
     (CAR, {}, 400, linger),
+    (POLE, {}, 500, any_of(2)),
+    (POLE, {"sutton_barto_reward": True}, 500, any_of(2)),
+    (POLE, {}, 500, hold_up),
+    (POLE, {"sutton_barto_reward": True}, 100, balance),
+    (PEDALS, {}, 200, pedal(0.0)),
+    (PEDALS, {"goal_velocity": 0.04}, 200, pedal(0.1)),
+    (PEDALS, {"goal_velocity": 0.06}, 300, pedal(0.3)),
+    (PEDALS, {}, 40, any_of(3)),
+    (ACROBOT, {}, 500, pump_joint(0.1)),
+    (ACROBOT, {}, 500, pump_joint(0.5)),
+    (ACROBOT, {}, 40, any_of(3)),
 ]
 
 
@@ -55,9 +93,14 @@ def trace(env_id, options, time_limit, act, seed, steps):
     obs, _ = env.reset(seed=seed)
     events = [[numbers(obs)]]
     for t in range(steps):
-        action = np.array([act(rng, obs, t)], dtype=np.float32)
+        action = act(rng, obs, t)
+        if isinstance(env.action_space, gym.spaces.Discrete):
+            written = [float(action)]
+        else:
+            action = np.array([action], dtype=np.float32)
+            written = numbers(action)
         obs, reward, terminated, truncated, _ = env.step(action)
-        events.append([numbers(obs), numbers(action), float(reward), bool(terminated), bool(truncated)])
+        events.append([numbers(obs), written, float(reward), bool(terminated), bool(truncated)])
         if terminated or truncated:
             obs, _ = env.reset()
             events.append([numbers(obs)])

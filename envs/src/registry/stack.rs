@@ -1,0 +1,107 @@
+//! The options that belong to every environment: what goes around the task.
+
+use std::num::NonZero;
+
+use serde::Deserialize;
+
+use super::did_you_mean;
+use crate::{Env, EnvError, WrapperSpec};
+
+/// Keys of the options that are not the task's own.
+pub(super) const RESERVED: [&str; 2] = ["time_limit", "wrappers"];
+
+/// What goes around the task.
+#[derive(Default)]
+pub(super) struct Stack {
+    /// Control steps per episode, instead of the entry's.
+    pub(super) time_limit: Option<NonZero<u64>>,
+    /// Innermost first.
+    pub(super) wrappers: Vec<WrapperSpec>,
+}
+
+/// Takes the reserved options out of `options`; the rest is the task's.
+pub(super) fn split(id: &str, options: &toml::Table) -> Result<(Stack, toml::Table), EnvError> {
+    let [time_limit, wrappers] = RESERVED;
+    let mut own = options.clone();
+    let mut stack = Stack::default();
+    if let Some(value) = own.remove(time_limit) {
+        let steps = value
+            .as_integer()
+            .and_then(|steps| u64::try_from(steps).ok())
+            .and_then(NonZero::new);
+        let wrong = || {
+            wrong(
+                id,
+                time_limit,
+                format!("expected a whole number of steps from 1 on, found {value}"),
+            )
+        };
+        stack.time_limit = Some(steps.ok_or_else(wrong)?);
+    }
+    if let Some(value) = own.remove(wrappers) {
+        let expected = |found: &toml::Value| format!("expected tables with a `kind`, found {found}");
+        let list = value.as_array().ok_or_else(|| wrong(id, wrappers, expected(&value)))?;
+        for (i, value) in list.iter().enumerate() {
+            let place = place(i);
+            let table = value.as_table().ok_or_else(|| wrong(id, &place, expected(value)))?;
+            stack.wrappers.push(read(id, &place, table)?);
+        }
+    }
+    Ok((stack, own))
+}
+
+/// Puts the wrappers around `env`, the first of them innermost.
+pub(super) fn wrap(id: &str, env: Box<dyn Env>, wrappers: &[WrapperSpec]) -> Result<Box<dyn Env>, EnvError> {
+    wrappers.iter().enumerate().try_fold(env, |env, (i, spec)| {
+        spec.apply(env, i as u64).map_err(|error| match error {
+            EnvError::Unsupported { problem, .. } => wrong(id, &place(i), problem),
+            other => other,
+        })
+    })
+}
+
+fn place(i: usize) -> String {
+    format!("wrappers[{i}]")
+}
+
+fn wrong(id: &str, option: &str, problem: String) -> EnvError {
+    EnvError::Option {
+        env: id.to_string(),
+        option: option.to_string(),
+        problem,
+    }
+}
+
+/// One table: its kind's defaults with what is given laid over them.
+fn read(id: &str, place: &str, given: &toml::Table) -> Result<WrapperSpec, EnvError> {
+    const KIND: &str = "kind";
+    let kinds: Vec<toml::Table> = WrapperSpec::defaults()
+        .into_iter()
+        .map(|spec| toml::Table::try_from(spec).expect("a wrapper is a table"))
+        .collect();
+    let name = |table: &toml::Table| table[KIND].as_str().expect("the kind is a string").to_string();
+    let names: Vec<String> = kinds.iter().map(name).collect();
+    let known = || names.join(", ");
+    let Some(kind) = given.get(KIND) else {
+        return Err(wrong(id, place, format!("it has no `kind`; there is {}", known())));
+    };
+    let key = |key: &str| format!("{place}.{key}");
+    let Some(mut table) = kinds.into_iter().find(|table| table[KIND] == *kind) else {
+        let hint = did_you_mean(kind.as_str().unwrap_or_default(), names.iter().map(String::as_str));
+        let problem = format!("there is no wrapper {kind}; there is {}{hint}", known());
+        return Err(wrong(id, &key(KIND), problem));
+    };
+    for (name, value) in given {
+        let parameters = || table.keys().map(String::as_str).filter(|key| *key != KIND);
+        if !table.contains_key(name) {
+            let hint = did_you_mean(name, parameters());
+            let there_is = parameters().collect::<Vec<_>>().join(", ");
+            let problem = format!("there is no such parameter; there is {there_is}{hint}");
+            return Err(wrong(id, &key(name), problem));
+        }
+        table.insert(name.clone(), value.clone());
+        WrapperSpec::deserialize(table.clone())
+            .map_err(|e| wrong(id, &key(name), e.message().trim_end().to_string()))?;
+    }
+    WrapperSpec::deserialize(table).map_err(|e| wrong(id, place, e.message().trim_end().to_string()))
+}

@@ -1,0 +1,137 @@
+//! Several pictures: an animation ([`GifWriter`]) or a sheet ([`contact_sheet`]).
+
+use std::io::{self, Write};
+use std::num::NonZero;
+
+use super::{Colour, Frame, FrameSize};
+
+/// Writes an animated GIF frame by frame, so that an episode need not fit into memory. It repeats for ever.
+pub struct GifWriter<W: Write> {
+    encoder: gif::Encoder<W>,
+    size: FrameSize,
+    delay_cs: u16,
+}
+
+impl<W: Write> GifWriter<W> {
+    /// An animation of pictures of one size, `frames_per_s` of them a second. The format counts in hundredths of a
+    /// second, and players take less than two of them for a slip, so 50 is the most.
+    ///
+    /// # Errors
+    /// When `out` does not take the header, or the size is beyond the format's 65535.
+    pub fn new(out: W, size: FrameSize, frames_per_s: f64) -> io::Result<Self> {
+        let side =
+            |pixels: u32| u16::try_from(pixels).map_err(|_| io::Error::other("a side of a GIF is at most 65535"));
+        let mut encoder = gif::Encoder::new(out, side(size.width)?, side(size.height)?, &[]).map_err(as_io)?;
+        encoder.set_repeat(gif::Repeat::Infinite).map_err(as_io)?;
+        Ok(GifWriter {
+            encoder,
+            size,
+            delay_cs: (100.0 / frames_per_s).round().clamp(2.0, 1000.0) as u16,
+        })
+    }
+
+    /// Adds a picture. Up to 256 colours are kept as they are, more are reduced to 256.
+    ///
+    /// # Errors
+    /// When the picture has another size or the output does not take it.
+    pub fn push(&mut self, frame: &Frame) -> io::Result<()> {
+        if frame.size != self.size {
+            let [FrameSize { width, height }, other] = [self.size, frame.size];
+            let problem = format!(
+                "a picture of {} × {} in an animation of {width} × {height}",
+                other.width, other.height
+            );
+            return Err(io::Error::other(problem));
+        }
+        // Speed against quality of the reduction, 1 to 30.
+        const SPEED: i32 = 10;
+        let (width, height) = (self.size.width as u16, self.size.height as u16);
+        let mut picture = gif::Frame::from_rgb_speed(width, height, &frame.rgb, SPEED);
+        picture.delay = self.delay_cs;
+        self.encoder.write_frame(&picture).map_err(as_io)
+    }
+
+    /// Ends the file and gives the output back.
+    ///
+    /// # Errors
+    /// When the output does not take it.
+    pub fn finish(self) -> io::Result<W> {
+        self.encoder.into_inner().map_err(as_io)
+    }
+}
+
+fn as_io(error: gif::EncodingError) -> io::Error {
+    match error {
+        gif::EncodingError::Io(error) => error,
+        other => io::Error::other(other),
+    }
+}
+
+/// The pictures in rows of `columns`, from left to right and top to bottom, with a narrow gap between them. All get the
+/// room of the first.
+///
+/// # Panics
+/// Without pictures: there is nothing whose size it could have.
+pub fn contact_sheet(frames: &[Frame], columns: NonZero<u32>) -> Frame {
+    const GAP: u32 = 4;
+    const GROUND: Colour = Colour::rgb(90, 90, 90);
+    let size = frames.first().expect("a sheet has at least one picture").size;
+    let count = frames.len() as u32;
+    let columns = columns.get().min(count);
+    let sheet = FrameSize {
+        width: columns * (size.width + GAP) + GAP,
+        height: count.div_ceil(columns) * (size.height + GAP) + GAP,
+    };
+    let mut out = Frame::filled(sheet, GROUND);
+    for (i, frame) in frames.iter().enumerate() {
+        let (column, row) = (i as u32 % columns, i as u32 / columns);
+        out.paste(
+            frame,
+            GAP + column * (size.width + GAP),
+            GAP + row * (size.height + GAP),
+        );
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SMALL: FrameSize = FrameSize { width: 6, height: 4 };
+
+    fn plain(level: u8) -> Frame {
+        Frame::filled(SMALL, Colour::rgb(level, level, 255))
+    }
+
+    #[test]
+    fn an_animation_reads_back_frame_by_frame() {
+        let mut writer = GifWriter::new(Vec::new(), SMALL, 20.0).expect("memory takes everything");
+        for level in [0, 100, 200] {
+            writer.push(&plain(level)).expect("memory takes everything");
+        }
+        let other = Frame::filled(FrameSize { width: 5, height: 4 }, Colour::WHITE);
+        assert!(writer.push(&other).is_err());
+        let file = writer.finish().expect("memory takes everything");
+        let mut options = gif::DecodeOptions::new();
+        options.set_color_output(gif::ColorOutput::RGBA);
+        let mut reader = options.read_info(&file[..]).expect("a GIF");
+        for level in [0, 100, 200] {
+            let frame = reader.read_next_frame().expect("readable").expect("there is one more");
+            assert_eq!((frame.width, frame.height, frame.delay), (6, 4, 5));
+            assert_eq!(&frame.buffer[..4], &[level, level, 255, 255]);
+        }
+        assert!(reader.read_next_frame().expect("readable").is_none());
+    }
+
+    #[test]
+    fn a_sheet_holds_all_pictures_in_reading_order() {
+        let frames: Vec<Frame> = [10, 20, 30].map(plain).into();
+        let sheet = contact_sheet(&frames, NonZero::new(2).expect("two"));
+        assert_eq!((sheet.size.width, sheet.size.height), (24, 20));
+        assert_eq!(
+            [(4, 4), (14, 4), (4, 12)].map(|(x, y)| sheet.pixel(x, y).red),
+            [10, 20, 30]
+        );
+    }
+}

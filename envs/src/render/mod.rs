@@ -1,0 +1,28 @@
+//! Pictures without a display: tasks describe a [`Scene`], a rasteriser makes a [`Frame`] of it, files take frames.
+//!
+//! ```
+//! use sac_envs::{Env, Registry, render::FrameSize};
+//!
+//! let mut env = Registry::builtin().make("CartPole-v1", &toml::Table::new())?;
+//! let mut obs = vec![0.0; env.observation_space().len()];
+//! env.reset(Some(0), &mut obs)?;
+//! let mut frame = env.render(FrameSize { width: 600, height: 400 })?;
+//! frame.caption("return 0.0  step 0");
+//! let mut png = Vec::new();
+//! frame.write_png(&mut png)?;
+//! assert_eq!(&png[1..4], b"PNG");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! The same state gives the same bytes: nothing here depends on time, fonts or a graphics driver.
+
+mod caption;
+mod film;
+mod frame;
+mod raster;
+mod scene;
+
+pub use film::{GifWriter, contact_sheet};
+pub use frame::{Frame, FrameSize};
+pub(crate) use scene::turned;
+pub use scene::{Colour, Scene, Shape, View};

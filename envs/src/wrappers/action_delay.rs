@@ -1,0 +1,114 @@
+//! [`ActionDelay`]: actions arrive late.
+
+use std::num::NonZero;
+
+use crate::render::{Frame, FrameSize};
+use crate::{Env, EnvError, Outcome, Space, snapshot};
+
+/// Every action takes effect a fixed number of steps after it was chosen. What takes effect before the first one
+/// arrives is rest: the number nearest to zero within each bound, or index 0 of a discrete space.
+pub struct ActionDelay<E> {
+    env: E,
+    steps: NonZero<usize>,
+    memory: Memory,
+}
+
+#[derive(Clone, serde::Serialize, serde::Deserialize)]
+struct Memory {
+    /// `[steps, A]`, a ring of actions on their way.
+    pending: Vec<f32>,
+    /// Which of them is due.
+    due: usize,
+}
+
+impl<E: Env> ActionDelay<E> {
+    /// Actions arrive `steps` control steps late.
+    ///
+    /// # Errors
+    /// [`EnvError::Unsupported`] for more than 10,000 steps, which is a slip rather than a wish.
+    pub fn new(env: E, steps: NonZero<usize>) -> Result<Self, EnvError> {
+        const MAX_STEPS: usize = 10_000;
+        if steps.get() > MAX_STEPS {
+            return Err(EnvError::Unsupported {
+                env: env.describe(),
+                problem: format!("steps is {steps}, expected at most {MAX_STEPS}"),
+            });
+        }
+        let mut memory = Memory {
+            pending: vec![0.0; steps.get() * env.action_space().len()],
+            due: 0,
+        };
+        memory.clear(env.action_space());
+        Ok(ActionDelay { env, steps, memory })
+    }
+
+    fn kind(&self) -> String {
+        format!("ActionDelay({})", self.steps)
+    }
+}
+
+impl Memory {
+    fn clear(&mut self, space: &Space) {
+        self.due = 0;
+        self.pending.fill(0.0);
+        if let Space::Box { low, high, .. } = space {
+            for action in self.pending.chunks_exact_mut(low.len()) {
+                for (i, x) in action.iter_mut().enumerate() {
+                    *x = x.clamp(low[i], high[i]);
+                }
+            }
+        }
+    }
+}
+
+impl<E: Env> Env for ActionDelay<E> {
+    fn describe(&self) -> String {
+        format!("{} > {}", self.kind(), self.env.describe())
+    }
+
+    fn observation_space(&self) -> &Space {
+        self.env.observation_space()
+    }
+
+    fn action_space(&self) -> &Space {
+        self.env.action_space()
+    }
+
+    fn reset(&mut self, seed: Option<u64>, obs: &mut [f32]) -> Result<(), EnvError> {
+        self.env.reset(seed, obs)?;
+        self.memory.clear(self.env.action_space());
+        Ok(())
+    }
+
+    fn step(&mut self, action: &[f32], obs: &mut [f32]) -> Result<Outcome, EnvError> {
+        // Here and now, for when it takes effect nobody remembers who chose it.
+        let space = self.env.action_space();
+        space.check_action(action, || self.env.describe())?;
+        let slot = self.memory.due * space.len()..(self.memory.due + 1) * space.len();
+        let outcome = self.env.step(&self.memory.pending[slot.clone()], obs)?;
+        self.memory.pending[slot].copy_from_slice(action);
+        self.memory.due = (self.memory.due + 1) % self.steps.get();
+        Ok(outcome)
+    }
+
+    fn snapshot(&self) -> Result<Vec<u8>, EnvError> {
+        snapshot::encode(&self.kind(), &(&self.memory, self.env.snapshot()?))
+    }
+
+    fn restore(&mut self, bytes: &[u8]) -> Result<(), EnvError> {
+        let (memory, inner): (Memory, Vec<u8>) = snapshot::decode(&self.kind(), bytes)?;
+        if memory.pending.len() != self.memory.pending.len() || memory.due >= self.steps.get() {
+            return Err(EnvError::Snapshot {
+                env: self.kind(),
+                problem: "its actions are not those of this action space".to_string(),
+            });
+        }
+        self.env.restore(&inner)?;
+        self.memory = memory;
+        Ok(())
+    }
+
+    fn render(&self, size: FrameSize) -> Result<Frame, EnvError> {
+        self.env.render(size)
+    }
+}

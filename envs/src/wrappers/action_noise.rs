@@ -1,0 +1,101 @@
+//! [`ActionNoise`]: what the task does is not quite what it was told.
+
+use super::stream::Stream;
+use crate::render::{Frame, FrameSize};
+use crate::{Env, EnvError, NumpyRng, Outcome, Space, snapshot};
+
+/// Adds independent normal noise to every coordinate of every action and clamps the sum to the bounds.
+///
+/// The scale is relative: 0.1 means a tenth of half the range of each coordinate, which is 0.1 in normalised actions.
+/// The noise comes from a generator of its own that starts anew with every seeded reset and is part of the snapshot.
+pub struct ActionNoise<E> {
+    env: E,
+    std: f64,
+    stream: Stream,
+    /// `[A]`, scratch.
+    noisy: Vec<f32>,
+}
+
+impl<E: Env> ActionNoise<E> {
+    /// Noise of `std` half-ranges, from the stream of that number: wrappers of one stack must have
+    /// different ones. How its seed is derived stands in the notes of this module.
+    ///
+    /// # Errors
+    /// [`EnvError::Unsupported`] for a `std` that is negative or not finite, and for actions without bounds or that are
+    /// not real numbers.
+    pub fn new(env: E, std: f64, stream: u64) -> Result<Self, EnvError> {
+        let space = env.action_space();
+        let unsupported = |problem: String| EnvError::Unsupported {
+            env: env.describe(),
+            problem,
+        };
+        if !(std.is_finite() && std >= 0.0) {
+            return Err(unsupported(format!("std is {std}, expected a number of at least 0")));
+        }
+        if !(matches!(space, Space::Box { .. }) && space.is_bounded()) {
+            return Err(unsupported(format!(
+                "actions in {space} take no noise: it is relative to their bounds"
+            )));
+        }
+        Ok(ActionNoise {
+            noisy: vec![0.0; space.len()],
+            env,
+            std,
+            stream: Stream::new(stream),
+        })
+    }
+
+    fn kind(&self) -> String {
+        format!("ActionNoise({})", self.std)
+    }
+}
+
+impl<E: Env> Env for ActionNoise<E> {
+    fn describe(&self) -> String {
+        format!("{} > {}", self.kind(), self.env.describe())
+    }
+
+    fn observation_space(&self) -> &Space {
+        self.env.observation_space()
+    }
+
+    fn action_space(&self) -> &Space {
+        self.env.action_space()
+    }
+
+    fn reset(&mut self, seed: Option<u64>, obs: &mut [f32]) -> Result<(), EnvError> {
+        self.env.reset(seed, obs)?;
+        self.stream.reset(seed);
+        Ok(())
+    }
+
+    fn step(&mut self, action: &[f32], obs: &mut [f32]) -> Result<Outcome, EnvError> {
+        match (self.env.action_space(), &mut self.stream.rng) {
+            (Space::Box { low, high, .. }, Some(rng)) if action.len() == self.noisy.len() => {
+                for (i, noisy) in self.noisy.iter_mut().enumerate() {
+                    let half_range = (f64::from(high[i]) - f64::from(low[i])) / 2.0;
+                    let sum = f64::from(action[i]) + self.std * half_range * rng.standard_normal();
+                    *noisy = (sum as f32).clamp(low[i], high[i]);
+                }
+                self.env.step(&self.noisy, obs)
+            }
+            // Before the first reset, or an action of the wrong length: the environment knows how to complain.
+            _ => self.env.step(action, obs),
+        }
+    }
+
+    fn snapshot(&self) -> Result<Vec<u8>, EnvError> {
+        snapshot::encode(&self.kind(), &(&self.stream.rng, self.env.snapshot()?))
+    }
+
+    fn restore(&mut self, bytes: &[u8]) -> Result<(), EnvError> {
+        let (rng, inner): (Option<NumpyRng>, Vec<u8>) = snapshot::decode(&self.kind(), bytes)?;
+        self.env.restore(&inner)?;
+        self.stream.rng = rng;
+        Ok(())
+    }
+
+    fn render(&self, size: FrameSize) -> Result<Frame, EnvError> {
+        self.env.render(size)
+    }
+}

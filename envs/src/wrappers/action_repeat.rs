@@ -1,0 +1,72 @@
+//! [`ActionRepeat`]: one decision for several steps.
+
+use std::num::NonZero;
+
+use crate::render::{Frame, FrameSize};
+use crate::{Env, EnvError, Outcome, Space, snapshot};
+
+/// Repeats every action, adds up the rewards and shows the last observation. An episode's end cuts the repetition short.
+///
+/// A time limit below this wrapper, where the registry puts it, counts the task's own steps: 1000 of them are 250 steps
+/// with 4 repetitions.
+pub struct ActionRepeat<E> {
+    env: E,
+    times: NonZero<u64>,
+}
+
+impl<E: Env> ActionRepeat<E> {
+    /// Every action `times` times.
+    pub fn new(env: E, times: NonZero<u64>) -> Self {
+        ActionRepeat { env, times }
+    }
+
+    fn kind(&self) -> String {
+        format!("ActionRepeat({})", self.times)
+    }
+}
+
+impl<E: Env> Env for ActionRepeat<E> {
+    fn describe(&self) -> String {
+        format!("{} > {}", self.kind(), self.env.describe())
+    }
+
+    fn observation_space(&self) -> &Space {
+        self.env.observation_space()
+    }
+
+    fn action_space(&self) -> &Space {
+        self.env.action_space()
+    }
+
+    fn reset(&mut self, seed: Option<u64>, obs: &mut [f32]) -> Result<(), EnvError> {
+        self.env.reset(seed, obs)
+    }
+
+    fn step(&mut self, action: &[f32], obs: &mut [f32]) -> Result<Outcome, EnvError> {
+        let mut total = self.env.step(action, obs)?;
+        for _ in 1..self.times.get() {
+            if total.status().is_over() {
+                break;
+            }
+            let outcome = self.env.step(action, obs)?;
+            total = Outcome {
+                reward: total.reward + outcome.reward,
+                ..outcome
+            };
+        }
+        Ok(total)
+    }
+
+    fn snapshot(&self) -> Result<Vec<u8>, EnvError> {
+        snapshot::encode(&self.kind(), &self.env.snapshot()?)
+    }
+
+    fn restore(&mut self, bytes: &[u8]) -> Result<(), EnvError> {
+        let inner: Vec<u8> = snapshot::decode(&self.kind(), bytes)?;
+        self.env.restore(&inner)
+    }
+
+    fn render(&self, size: FrameSize) -> Result<Frame, EnvError> {
+        self.env.render(size)
+    }
+}

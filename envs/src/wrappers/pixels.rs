@@ -1,0 +1,104 @@
+//! [`Pixels`]: the task as it looks.
+
+use crate::render::{Frame, FrameSize};
+use crate::{Dtype, Env, EnvError, Outcome, Space, snapshot};
+
+/// Shows pictures of the task instead of its numbers: bytes, `[3, height, width]`, or `[1, height, width]` in grey.
+///
+/// A picture shows no velocities: put an [`crate::FrameStack`] above this wrapper, and an [`crate::ActionRepeat`] below
+/// it, so that the pictures differ and only the last of a repetition is drawn. Drawing allocates.
+pub struct Pixels<E> {
+    env: E,
+    size: FrameSize,
+    grey: bool,
+    space: Space,
+    /// `[O]` of the wrapped environment; nobody sees it.
+    numbers: Vec<f32>,
+}
+
+impl<E: Env> Pixels<E> {
+    /// Pictures of that size instead of numbers.
+    ///
+    /// # Errors
+    /// [`EnvError::Unsupported`] for an environment that does not draw itself, and for a size without pixels or beyond
+    /// reason.
+    pub fn new(env: E, size: FrameSize, grey: bool) -> Result<Self, EnvError> {
+        env.render(size)?;
+        let shape = vec![if grey { 1 } else { 3 }, size.height as usize, size.width as usize];
+        let len = shape.iter().product();
+        Ok(Pixels {
+            numbers: vec![0.0; env.observation_space().len()],
+            env,
+            size,
+            grey,
+            space: Space::Box {
+                shape,
+                low: vec![0.0; len],
+                high: vec![255.0; len],
+                dtype: Dtype::U8,
+            },
+        })
+    }
+
+    fn kind(&self) -> String {
+        let FrameSize { width, height } = self.size;
+        format!("Pixels({width}x{height}{})", if self.grey { " grey" } else { "" })
+    }
+
+    fn draw(&self, obs: &mut [f32]) -> Result<(), EnvError> {
+        let frame = self.env.render(self.size)?;
+        if self.grey {
+            for (x, level) in obs.iter_mut().zip(frame.grey()) {
+                *x = f32::from(level);
+            }
+            return Ok(());
+        }
+        let plane = obs.len() / 3;
+        for (i, pixel) in frame.rgb.chunks_exact(3).enumerate() {
+            for (channel, level) in pixel.iter().enumerate() {
+                obs[channel * plane + i] = f32::from(*level);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<E: Env> Env for Pixels<E> {
+    fn describe(&self) -> String {
+        format!("{} > {}", self.kind(), self.env.describe())
+    }
+
+    fn observation_space(&self) -> &Space {
+        &self.space
+    }
+
+    fn action_space(&self) -> &Space {
+        self.env.action_space()
+    }
+
+    fn reset(&mut self, seed: Option<u64>, obs: &mut [f32]) -> Result<(), EnvError> {
+        self.space.check_len("Pixels", "observation", obs.len())?;
+        self.env.reset(seed, &mut self.numbers)?;
+        self.draw(obs)
+    }
+
+    fn step(&mut self, action: &[f32], obs: &mut [f32]) -> Result<Outcome, EnvError> {
+        self.space.check_len("Pixels", "observation", obs.len())?;
+        let outcome = self.env.step(action, &mut self.numbers)?;
+        self.draw(obs)?;
+        Ok(outcome)
+    }
+
+    fn snapshot(&self) -> Result<Vec<u8>, EnvError> {
+        snapshot::encode(&self.kind(), &self.env.snapshot()?)
+    }
+
+    fn restore(&mut self, bytes: &[u8]) -> Result<(), EnvError> {
+        let inner: Vec<u8> = snapshot::decode(&self.kind(), bytes)?;
+        self.env.restore(&inner)
+    }
+
+    fn render(&self, size: FrameSize) -> Result<Frame, EnvError> {
+        self.env.render(size)
+    }
+}
