@@ -68,7 +68,10 @@ impl Error {
             Error::Config(_) | Error::RunExists(_) | Error::NotARun { .. } | Error::Usage(_) => true,
             Error::Env(error) => matches!(
                 error,
-                EnvError::UnknownId { .. } | EnvError::Option { .. } | EnvError::InvalidAction { .. }
+                EnvError::UnknownId { .. }
+                    | EnvError::NotBuilt { .. }
+                    | EnvError::Option { .. }
+                    | EnvError::InvalidAction { .. }
             ),
             Error::Agents(error) => {
                 matches!(
