@@ -10,6 +10,7 @@ where TRACE is the program built from envs/examples/trace.rs.
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -195,7 +196,8 @@ def main():
     parser.add_argument("--steps", type=int, default=2000, help="steps per seed")
     arguments = parser.parse_args()
 
-    listed = subprocess.run([arguments.trace, "--list"], capture_output=True, text=True, check=True).stdout.split()
+    trace = str(Path(arguments.trace).resolve())
+    listed = subprocess.run([trace, "--list"], capture_output=True, text=True, check=True).stdout.split()
     shared = [env_id for env_id in listed if env_id in gym.registry]
     unknown = [env_id for env_id in arguments.ids or [] if env_id not in shared]
     if unknown:
@@ -210,8 +212,10 @@ def main():
 
     failures = 0
     with tempfile.TemporaryDirectory() as folder, subprocess.Popen(
-        [arguments.trace], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [trace], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as ours:
+        # MuJoCo's Python bindings write their warnings into a file of the current folder.
+        os.chdir(folder)
         action_file, out_file = Path(folder, "actions"), Path(folder, "trace")
         for env_id in arguments.ids or shared:
             for options in [{}, *OPTIONS.get(env_id, [])]:
@@ -241,6 +245,7 @@ def main():
                 else:
                     print(f"equal    {env_id} {given}: {numbers} numbers, {episodes} episodes, {seconds}", flush=True)
         ours.stdin.close()
+        os.chdir("/")
     if failures:
         sys.exit(f"{failures} comparisons found a difference")
 
