@@ -221,10 +221,14 @@ impl Task for Ant {
         let mut observation = rows::free_position("torso").split_off(self.skipped());
         observation.extend(rows::positions(&JOINTS));
         observation.extend(rows::free_velocity("torso"));
-        observation.extend(rows::velocities(&JOINTS, f64::INFINITY));
+        observation.extend(rows::velocities(&JOINTS));
         if self.include_cfrc_ext_in_observation {
-            let range = self.contact_force_range;
-            observation.extend(rows::per_body(&BODIES, "contact", &rows::WRENCH, range));
+            let [low, high] = self.contact_force_range;
+            observation.extend(rows::clipped(
+                rows::per_body(&BODIES, "contact", &rows::WRENCH),
+                low,
+                high,
+            ));
         }
         let fallen = if self.terminate_when_unhealthy {
             "Terminated when it is not healthy. "

@@ -116,11 +116,7 @@ impl Task for HalfCheetah {
             description: "A flat two-legged animal with six motors, in the thighs, shins and feet. It runs along a \
                 track and cannot fall to the side; lying on its back is allowed, and some agents end up running so."
                 .into(),
-            observation: [
-                rows::positions(&JOINTS[self.skipped()..]),
-                rows::velocities(&JOINTS, f64::INFINITY),
-            ]
-            .concat(),
+            observation: [rows::positions(&JOINTS[self.skipped()..]), rows::velocities(&JOINTS)].concat(),
             action: rows::motors(&MOTORS, 1.0),
             reward: format!(
                 "{} × (speed along the track, in m/s) - {} × |a|².",

@@ -147,7 +147,7 @@ impl Task for Hopper {
                     .into(),
             observation: [
                 rows::positions(&JOINTS[self.skipped()..]),
-                rows::velocities(&JOINTS, VELOCITY_LIMIT),
+                rows::clipped(rows::velocities(&JOINTS), -VELOCITY_LIMIT, VELOCITY_LIMIT),
             ]
             .concat(),
             action: rows::motors(&MOTORS, 1.0),

@@ -132,23 +132,22 @@ impl Seen {
 
     /// The rows of [`Seen::observe`].
     pub(super) fn rows(&self) -> Vec<Row> {
-        let free = [f64::NEG_INFINITY, f64::INFINITY];
         let mut all = rows::free_position("torso").split_off(self.skipped());
         all.extend(rows::positions(&JOINTS));
         all.extend(rows::free_velocity("torso"));
-        all.extend(rows::velocities(&JOINTS, f64::INFINITY));
+        all.extend(rows::velocities(&JOINTS));
         if self.cinert {
-            all.extend(rows::per_body(&BODIES, "inertia", &INERTIA, free));
+            all.extend(rows::per_body(&BODIES, "inertia", &INERTIA));
         }
         if self.cvel {
-            all.extend(rows::per_body(&BODIES, "velocity", &TWIST, free));
+            all.extend(rows::per_body(&BODIES, "velocity", &TWIST));
         }
         if self.qfrc_actuator {
             let torque = |(_, what): &Joint| rows::free(format!("motor's torque: {what}"), "N m");
             all.extend(JOINTS.iter().map(torque));
         }
         if self.cfrc_ext {
-            all.extend(rows::per_body(&BODIES, "contact", &rows::WRENCH, free));
+            all.extend(rows::per_body(&BODIES, "contact", &rows::WRENCH));
         }
         all
     }

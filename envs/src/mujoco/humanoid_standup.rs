@@ -130,7 +130,7 @@ impl Task for HumanoidStandup {
     fn manual(&self) -> Manual {
         Manual {
             description: "A body of human shape, with 17 motors in waist, hips, knees, shoulders and elbows, lies on \
-                its back and must stand up. Option `uph_cost_weight` has no effect, as in Gymnasium 1.4.0."
+                its back and must stand up."
                 .into(),
             observation: self.seen().rows(),
             action: rows::motors(&MOTORS, MOTOR_RANGE),

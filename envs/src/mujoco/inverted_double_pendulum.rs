@@ -94,6 +94,12 @@ impl Task for InvertedDoublePendulum {
     }
 
     fn manual(&self) -> Manual {
+        let clipped = vec![
+            rows::free("velocity: cart along the rail", "m/s"),
+            rows::free("angular velocity: lower pole", "rad/s"),
+            rows::free("angular velocity: between the poles", "rad/s"),
+            rows::free("force of the rail's stops on the cart", "N"),
+        ];
         Manual {
             description: "A pole stands on a cart, and a second pole on the first. Pushing the cart along its rail \
                 keeps both upright."
@@ -104,11 +110,10 @@ impl Task for InvertedDoublePendulum {
                 rows::ratio("sine of the angle between the poles"),
                 rows::ratio("cosine of the lower pole's angle from upright"),
                 rows::ratio("cosine of the angle between the poles"),
-                Row::new("velocity: cart along the rail", "m/s", -LIMIT, LIMIT),
-                Row::new("angular velocity: lower pole", "rad/s", -LIMIT, LIMIT),
-                Row::new("angular velocity: between the poles", "rad/s", -LIMIT, LIMIT),
-                Row::new("force of the rail's stops on the cart", "N", -LIMIT, LIMIT),
-            ],
+            ]
+            .into_iter()
+            .chain(rows::clipped(clipped, -LIMIT, LIMIT))
+            .collect(),
             action: vec![Row::new("force on the cart, in parts of 500 N", "1", -1.0, 1.0)],
             reward: format!(
                 "{} while the poles stand - 0.01 x² - (y - 2)² - 0.001 ω₁² - 0.005 ω₂², with the upper tip's place (x, y) \

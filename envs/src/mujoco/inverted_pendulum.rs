@@ -78,7 +78,7 @@ impl Task for InvertedPendulum {
             description: "A pole stands on a cart that runs on a rail. Pushing the cart keeps the pole upright. The \
                 simplest of the MuJoCo tasks: a sound agent balances it for a whole episode after a few thousand steps."
                 .into(),
-            observation: [rows::positions(&JOINTS), rows::velocities(&JOINTS, f64::INFINITY)].concat(),
+            observation: [rows::positions(&JOINTS), rows::velocities(&JOINTS)].concat(),
             action: vec![Row::new("force on the cart, in parts of 100 N", "1", -3.0, 3.0)],
             reward: "1 per step while the pole stands, 0 on the step that ends the episode.".into(),
             start: format!(

@@ -21,6 +21,7 @@ mod inverted_double_pendulum;
 mod inverted_pendulum;
 mod model;
 mod numpy;
+mod options;
 mod pusher;
 mod reacher;
 mod rows;

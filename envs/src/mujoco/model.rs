@@ -1,11 +1,13 @@
 //! Compiled models, shared by all simulations of one file.
 
 use std::collections::HashMap;
+use std::ffi::{CStr, CString, c_int};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::SystemTime;
 
 use mujoco_rs::error::MjModelError;
+use mujoco_rs::mujoco_c::{mj_deleteModel, mj_loadXML};
 use mujoco_rs::wrappers::mj_model::MjModel;
 
 use super::{assets, engine};
@@ -50,11 +52,40 @@ fn version(path: &Path) -> std::io::Result<Version> {
 }
 
 fn compile(path: &Path) -> Result<Arc<MjModel>, String> {
-    let model = engine::compile(|| MjModel::from_xml(path)).map_err(|error| match error {
-        MjModelError::LoadFailed(message) => message.split_whitespace().collect::<Vec<_>>().join(" "),
-        other => other.to_string(),
-    })?;
-    Ok(Arc::new(model))
+    engine::compile(|| match MjModel::from_xml(path) {
+        Ok(model) => Ok(Arc::new(model)),
+        // The binding keeps a hundred letters of the message, which often ends with the line number.
+        Err(MjModelError::LoadFailed(short)) => Err(one_line(&whole_message(path).unwrap_or(short))),
+        Err(other) => Err(other.to_string()),
+    })
+}
+
+/// What MuJoCo says when it is asked once more for a model that it could not load.
+fn whole_message(path: &Path) -> Option<String> {
+    let path = CString::new(path.to_str()?).ok()?;
+    let mut message = [0u8; 1000];
+    // SAFETY: the path ends with a zero, the buffer has the length that is told, and a model, should there be one this
+    // time, is nobody else's.
+    unsafe {
+        let model = mj_loadXML(
+            path.as_ptr(),
+            std::ptr::null(),
+            message.as_mut_ptr().cast(),
+            message.len() as c_int,
+        );
+        if !model.is_null() {
+            mj_deleteModel(model);
+        }
+    }
+    let text = CStr::from_bytes_until_nul(&message)
+        .ok()?
+        .to_string_lossy()
+        .into_owned();
+    (!text.is_empty()).then_some(text)
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]

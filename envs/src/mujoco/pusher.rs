@@ -142,7 +142,7 @@ impl Task for Pusher {
             description: "An arm like a human's, with shoulder, elbow, forearm and wrist, stands at a table and must \
                 push a cylinder to a goal."
                 .into(),
-            observation: [rows::positions(&JOINTS), rows::velocities(&JOINTS, f64::INFINITY)]
+            observation: [rows::positions(&JOINTS), rows::velocities(&JOINTS)]
                 .concat()
                 .into_iter()
                 .chain(places)

@@ -25,11 +25,11 @@ pub(super) fn positions(joints: &[Joint]) -> Vec<Row> {
     joints.iter().map(row).collect()
 }
 
-/// One row per joint, of numbers that are clipped to ±`limit`.
-pub(super) fn velocities(joints: &[Joint], limit: f64) -> Vec<Row> {
+/// One row per joint.
+pub(super) fn velocities(joints: &[Joint]) -> Vec<Row> {
     let row = |(kind, what): &Joint| match kind {
-        Kind::Slide => Row::new(format!("velocity: {what}"), "m/s", -limit, limit),
-        Kind::Hinge => Row::new(format!("angular velocity: {what}"), "rad/s", -limit, limit),
+        Kind::Slide => Row::new(format!("velocity: {what}"), "m/s", -INF, INF),
+        Kind::Hinge => Row::new(format!("angular velocity: {what}"), "rad/s", -INF, INF),
     };
     joints.iter().map(row).collect()
 }
@@ -41,8 +41,8 @@ pub(super) fn free_position(body: &str) -> Vec<Row> {
         Row::new(
             format!("orientation of the {body}: {part} of the quaternion"),
             "1",
-            -1.0,
-            1.0,
+            -INF,
+            INF,
         )
     });
     place.into_iter().chain(turn).collect()
@@ -57,15 +57,23 @@ pub(super) fn free_velocity(body: &str) -> Vec<Row> {
 }
 
 /// One row for each of `parts` (name and unit) of each of `bodies`.
-pub(super) fn per_body(bodies: &[&str], what: &str, parts: &[(&str, &str)], limit: [f64; 2]) -> Vec<Row> {
-    let [low, high] = limit;
+pub(super) fn per_body(bodies: &[&str], what: &str, parts: &[(&str, &str)]) -> Vec<Row> {
     let rows = |body: &&str| {
         let body = body.to_string();
         parts
             .iter()
-            .map(move |(part, unit)| Row::new(format!("{what} of the {body}: {part}"), *unit, low, high))
+            .map(move |(part, unit)| Row::new(format!("{what} of the {body}: {part}"), *unit, -INF, INF))
     };
     bodies.iter().flat_map(rows).collect()
+}
+
+/// The same rows, of numbers that are clipped. The bounds go into their names: the space has none, as Gymnasium's.
+pub(super) fn clipped(rows: Vec<Row>, low: f64, high: f64) -> Vec<Row> {
+    let clipped = |row: Row| Row {
+        name: format!("{}, clipped to [{low}, {high}]", row.name),
+        ..row
+    };
+    rows.into_iter().map(clipped).collect()
 }
 
 /// A torque and a force on a body.
@@ -92,9 +100,9 @@ pub(super) fn motors(motors: &[(&str, f64)], limit: f64) -> Vec<Row> {
     motors.iter().map(row).collect()
 }
 
-/// Rows of cosines and sines.
+/// A row of a cosine or sine.
 pub(super) fn ratio(name: impl Into<String>) -> Row {
-    Row::new(name, "1", -1.0, 1.0)
+    free(name, "1")
 }
 
 /// A row without bounds.

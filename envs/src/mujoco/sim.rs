@@ -231,20 +231,21 @@ impl<T: Task> Env for MujocoSim<T> {
     }
 
     fn snapshot(&self) -> Result<Vec<u8>, EnvError> {
-        snapshot::encode(T::ID, &(&self.memory, self.data.state(STATE)))
+        let model = self.data.model().ffi().signature;
+        snapshot::encode(T::ID, &(model, &self.memory, self.data.state(STATE)))
     }
 
     fn restore(&mut self, bytes: &[u8]) -> Result<(), EnvError> {
-        let (memory, state): (Memory, Vec<f64>) = snapshot::decode(T::ID, bytes)?;
+        let (model, memory, state): (u64, Memory, Vec<f64>) = snapshot::decode(T::ID, bytes)?;
         let current = self.data.state(STATE);
         let refuse = |problem: String| EnvError::Snapshot {
             env: T::ID.to_string(),
             problem,
         };
-        if state.len() != current.len() {
-            let (found, expected) = (state.len(), current.len());
+        if model != self.data.model().ffi().signature || state.len() != current.len() {
             return Err(refuse(format!(
-                "it holds {found} numbers, this model has {expected}: was it another model?"
+                "it was taken from another model than {}",
+                self.task.model().xml_file
             )));
         }
         if let Err(problem) = self.put_state(&state) {

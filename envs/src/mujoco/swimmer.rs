@@ -110,11 +110,7 @@ impl Task for Swimmer {
                 waving. The speed that can be reached depends on how far ahead an agent looks: a discount of 0.99 \
                 makes most of them short-sighted here."
                 .into(),
-            observation: [
-                rows::positions(&JOINTS[self.skipped()..]),
-                rows::velocities(&JOINTS, f64::INFINITY),
-            ]
-            .concat(),
+            observation: [rows::positions(&JOINTS[self.skipped()..]), rows::velocities(&JOINTS)].concat(),
             action: rows::motors(&MOTORS, 1.0),
             reward: format!(
                 "{} × (speed of the front tip along x, in m/s) - {} × |a|².",

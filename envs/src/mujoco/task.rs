@@ -4,6 +4,7 @@ use mujoco_rs::wrappers::mj_model::{MjModel, MjtObjBase};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::engine::Data;
+use super::options;
 use super::sim::MujocoSim;
 use crate::{EnvEntry, EnvError, Manual, NumpyRng, Transition};
 
@@ -33,7 +34,7 @@ pub trait Task: Default + Serialize + DeserializeOwned + Send + Sync + 'static {
     /// What the task needs and the model does not have.
     fn find_parts(&self, model: &MjModel) -> Result<Self::Parts, BadOption>;
 
-    /// The manual page under these options.
+    /// The manual page under these options, without a list of them.
     fn manual(&self) -> Manual;
 
     /// Whether rewards or observations use contact forces ([`Data::cfrc_ext`]), which cost an extra computation.
@@ -59,9 +60,15 @@ pub trait Task: Default + Serialize + DeserializeOwned + Send + Sync + 'static {
 
 /// The registry's entry of a task.
 pub(super) fn entry<T: Task>(summary: &str, time_limit: u64) -> EnvEntry {
-    EnvEntry::from_options(T::ID, summary, |task: T| Ok(Box::new(MujocoSim::new(task)?)))
+    let entry = EnvEntry::from_options(T::ID, summary, |task: T| Ok(Box::new(MujocoSim::new(task)?)));
+    let explained = options::explain(entry.options.keys());
+    entry
         .with_time_limit(time_limit)
-        .with_manual_of(T::manual)
+        .with_manual_of(move |task: &T| {
+            let mut manual = task.manual();
+            manual.description = format!("{}\n\n{explained}", manual.description);
+            manual
+        })
         .with_family("mujoco")
 }
 

@@ -146,7 +146,7 @@ impl Task for Walker2d {
             description: "Two legs with hip, knee and ankle each, under a torso, walk along a track.".into(),
             observation: [
                 rows::positions(&JOINTS[self.skipped()..]),
-                rows::velocities(&JOINTS, VELOCITY_LIMIT),
+                rows::clipped(rows::velocities(&JOINTS), -VELOCITY_LIMIT, VELOCITY_LIMIT),
             ]
             .concat(),
             action: rows::motors(&MOTORS, 1.0),
