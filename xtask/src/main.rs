@@ -16,6 +16,7 @@ macro_rules! say {
 
 mod deny;
 mod launch;
+mod parity;
 mod pins;
 mod python;
 mod setup;
@@ -73,6 +74,7 @@ fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
             println!("{}", python::environment(&Workspace::locate()?)?.display());
             Ok(ExitCode::SUCCESS)
         }
+        Some("parity") => parity::run(&Workspace::locate()?, &arguments.collect::<Vec<_>>()),
         Some("deny") => {
             deny::check(Workspace::locate()?.root())?;
             Ok(ExitCode::SUCCESS)
