@@ -188,7 +188,21 @@ def split(record, obs_len):
     return parts
 
 
+def check_the_checker():
+    """A comparison that cannot fail proves nothing: one flipped bit anywhere must be found, and named."""
+    theirs = [b"\0" + bits([1.0, 2.0]), b"\1" + bits([3.0, 4.0]) + np.float64(5.0).tobytes() + bytes([0, 1])]
+    same = b"".join(theirs)
+    assert explain(theirs, same, 2) is None
+    for at, name in [(1, "obs[0]"), (5, "obs[1]"), (17, "obs[1]"), (18, "reward"), (26, "flags"), (27, "flags")]:
+        flipped = bytearray(same)
+        flipped[at] ^= 1
+        found = explain(theirs, bytes(flipped), 2)
+        assert found and name in found and "1 numbers differ" in found, (at, found)
+    assert explain(theirs, same[:-1], 2) and explain(theirs, same + b"\0", 2)
+
+
 def main():
+    check_the_checker()
     parser = argparse.ArgumentParser(prog="cargo xtask parity", description="Compares our environments with Gymnasium's.")
     parser.add_argument("trace", help=argparse.SUPPRESS)
     parser.add_argument("--ids", nargs="+", metavar="ID", help="only these, instead of all that both sides have")
