@@ -1,4 +1,4 @@
-//! Run-time path of libtorch, facts about the build, and the experiments that the binary carries.
+//! Run-time paths of libtorch and libmujoco, facts about the build, and the experiments that the binary carries.
 
 use std::{
     env, fs,
@@ -12,6 +12,10 @@ fn main() {
     let lib = env::var_os("DEP_TCH_LIBTORCH_LIB").map(PathBuf::from);
     if let Some(lib) = &lib {
         println!("cargo:rustc-link-arg=-Wl,-rpath,{}", lib.display());
+    }
+    println!("cargo:rerun-if-env-changed=MUJOCO_DYNAMIC_LINK_DIR");
+    if let Some(lib) = env::var_os("MUJOCO_DYNAMIC_LINK_DIR") {
+        println!("cargo:rustc-link-arg=-Wl,-rpath,{}", lib.to_string_lossy());
     }
     let version = lib
         .as_deref()

@@ -84,6 +84,7 @@ impl Error {
             Error::Env(error) => matches!(
                 error,
                 EnvError::UnknownId { .. }
+                    | EnvError::NotBuilt { .. }
                     | EnvError::Option { .. }
                     | EnvError::InvalidAction { .. }
                     | EnvError::Unsupported { .. }

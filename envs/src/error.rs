@@ -11,6 +11,14 @@ pub enum EnvError {
         /// The nearest registered id, if one is near.
         suggestion: Option<String>,
     },
+    /// An environment that this build leaves out.
+    #[error("{id} is not in this build: it needs the Cargo feature `{feature}`; build with `--features {feature}`")]
+    NotBuilt {
+        /// What was asked for.
+        id: String,
+        /// The feature of this crate and of the binary.
+        feature: &'static str,
+    },
     /// An option that the environment does not have, or a value that it does not take.
     #[error("{env}: option `{option}`: {problem}")]
     Option {
@@ -59,6 +67,18 @@ pub enum EnvError {
         /// The panic's message.
         message: String,
     },
+    /// The physics engine gave up, or warned that its numbers cannot be trusted any more. The episode is over.
+    #[error("{env}: MuJoCo at step {step} of episode {episode}: {message}")]
+    Simulation {
+        /// Environment id.
+        env: String,
+        /// Steps since the episode began (0 = reset).
+        step: u64,
+        /// Episodes since the environment was made, from 1.
+        episode: u64,
+        /// In the engine's own words.
+        message: String,
+    },
     /// An action outside the action space.
     #[error("{env}: action {action:?} is outside {space}")]
     InvalidAction {
@@ -74,7 +94,7 @@ pub enum EnvError {
     ResetNeeded {
         /// Environment id.
         env: String,
-        /// `before the first reset`, `after the episode ended` or `after a panic`.
+        /// `before the first reset`, `after the episode ended`, `after a panic` or `after the simulation failed`.
         when: &'static str,
     },
     /// A snapshot that is not one of this environment.
@@ -104,15 +124,17 @@ pub enum EnvError {
 }
 
 impl EnvError {
-    /// The same error, with `name` in the place of the environment's name. [`EnvError::UnknownId`] stays as it is.
+    /// The same error, with `name` in the place of the environment's name. [`EnvError::UnknownId`] and
+    /// [`EnvError::NotBuilt`] stay as they are.
     #[must_use]
     pub fn renamed(mut self, name: impl FnOnce(&str) -> String) -> Self {
         match &mut self {
-            EnvError::UnknownId { .. } => {}
+            EnvError::UnknownId { .. } | EnvError::NotBuilt { .. } => {}
             EnvError::Option { env, .. }
             | EnvError::WrongLength { env, .. }
             | EnvError::NotFinite { env, .. }
             | EnvError::Panicked { env, .. }
+            | EnvError::Simulation { env, .. }
             | EnvError::InvalidAction { env, .. }
             | EnvError::ResetNeeded { env, .. }
             | EnvError::Snapshot { env, .. }

@@ -18,7 +18,7 @@
 //!
 //! 1. [`Env`], [`Outcome`], [`Status`]: the contract. [`Space`] says what goes in and out, [`EnvError`] what can fail.
 //! 2. [`Dynamics`]: how to write a task, and [`Simulated`], which makes an [`Env`] of it. [`classic`], [`entity`] and [`probe`]
-//!    have examples.
+//!    have examples. With the feature `mujoco`, `mujoco::Task` is the same for a MuJoCo model.
 //! 3. Wrappers: [`Checked`], [`TimeLimit`], [`RescaleAction`], [`EpisodeStats`], and those of a [`WrapperSpec`].
 //! 4. [`Registry`]: ids, options and [`Manual`] pages.
 //! 5. [`VecEnv`]: many copies at once, on one thread ([`Serial`]) or several ([`Threaded`]).
@@ -40,6 +40,8 @@ pub mod entity;
 mod env;
 mod error;
 mod manual;
+#[cfg(feature = "mujoco")]
+pub mod mujoco;
 mod panics;
 pub mod probe;
 mod registry;

@@ -13,6 +13,22 @@ use crate::{
 };
 
 type Make = dyn Fn(&toml::Table) -> Result<Box<dyn Env>, EnvError> + Send + Sync;
+type Page = dyn Fn(&toml::Table) -> Result<Manual, EnvError> + Send + Sync;
+
+/// Ids of the tasks that the Cargo feature `mujoco` brings.
+const MUJOCO_IDS: [&str; 11] = [
+    "InvertedPendulum-v5",
+    "InvertedDoublePendulum-v5",
+    "Reacher-v5",
+    "Pusher-v5",
+    "Swimmer-v5",
+    "Hopper-v5",
+    "Walker2d-v5",
+    "HalfCheetah-v5",
+    "Ant-v5",
+    "Humanoid-v5",
+    "HumanoidStandup-v5",
+];
 
 /// One kind of environment: what `sac envs` shows of it, and how to make one.
 ///
@@ -49,11 +65,13 @@ pub struct EnvEntry {
     pub family: String,
     /// Control steps after which an episode is truncated.
     pub time_limit: Option<NonZero<u64>>,
-    /// The manual page.
+    /// The manual page, with the default options.
     pub manual: Manual,
     /// Every option of its own with its default; [`EnvEntry::make`] takes two more.
     pub options: toml::Table,
     make: Arc<Make>,
+    /// `None` where no option changes the manual page.
+    page: Option<Arc<Page>>,
 }
 
 impl EnvEntry {
@@ -77,12 +95,29 @@ impl EnvEntry {
         D: Dynamics + Default + Serialize + DeserializeOwned + 'static,
     {
         let id = id.into();
-        let defaults = toml::Table::try_from(D::default()).expect("the options of an environment are a table");
-        let (name, all) = (id.clone(), defaults.clone());
-        let make = move |options: &toml::Table| -> Result<Box<dyn Env>, EnvError> {
-            let dynamics: D = apply_options(&name, &all, options)?;
+        let name = id.clone();
+        EnvEntry::from_options(id, summary, move |dynamics: D| {
             Ok(Box::new(Simulated::new(name.clone(), dynamics)))
-        };
+        })
+    }
+
+    /// A hand-written [`Env`] whose options are the serde fields of `O`, with the values of `O::default()` unless
+    /// given. `make` may refuse them; the `describe()` of what it makes should be the id.
+    ///
+    /// # Panics
+    /// When `O` does not serialise to a table of options: that is a mistake in `O`, and shows in its first test.
+    pub fn from_options<O>(
+        id: impl Into<String>,
+        summary: impl Into<String>,
+        make: impl Fn(O) -> Result<Box<dyn Env>, EnvError> + Send + Sync + 'static,
+    ) -> Self
+    where
+        O: Default + Serialize + DeserializeOwned + 'static,
+    {
+        let id = id.into();
+        let defaults = toml::Table::try_from(O::default()).expect("the options of an environment are a table");
+        let (name, all) = (id.clone(), defaults.clone());
+        let make = move |options: &toml::Table| make(apply_options(&name, &all, options)?);
         EnvEntry {
             options: defaults,
             make: Arc::new(make),
@@ -117,6 +152,7 @@ impl EnvEntry {
             manual: Manual::default(),
             options: toml::Table::new(),
             make: Arc::new(|_| unreachable!("every constructor replaces this")),
+            page: None,
         }
     }
 
@@ -134,7 +170,32 @@ impl EnvEntry {
     #[must_use]
     pub fn with_manual(mut self, manual: Manual) -> Self {
         self.manual = manual;
+        self.page = None;
         self
+    }
+
+    /// Adds a manual page that depends on the options, which are the serde fields of `O`.
+    #[must_use]
+    pub fn with_manual_of<O>(mut self, page: impl Fn(&O) -> Manual + Send + Sync + 'static) -> Self
+    where
+        O: Default + DeserializeOwned + 'static,
+    {
+        self.manual = page(&O::default());
+        let (name, all) = (self.id.clone(), self.options.clone());
+        self.page = Some(Arc::new(move |options| Ok(page(&apply_options(&name, &all, options)?))));
+        self
+    }
+
+    /// The manual page of the environment that [`EnvEntry::make`] makes with these options.
+    ///
+    /// # Errors
+    /// [`EnvError::Option`], as for [`EnvEntry::make`].
+    pub fn manual_for(&self, options: &toml::Table) -> Result<Manual, EnvError> {
+        match &self.page {
+            // The reserved options are not the task's.
+            Some(page) => page(&stack::split(&self.id, options)?.1),
+            None => Ok(self.manual.clone()),
+        }
     }
 
     /// Puts the entry into a family.
@@ -213,12 +274,15 @@ impl Registry {
         Registry::default()
     }
 
-    /// Everything this crate brings: the classic control tasks, the entity tasks, then the probes.
+    /// Everything this crate brings: the classic control tasks, the MuJoCo tasks if this build has them, the entity
+    /// tasks, then the probes.
     pub fn builtin() -> Self {
-        let families = [classic::entries(), entity::entries(), probe::entries()];
-        Registry {
-            entries: families.into_iter().flatten().collect(),
-        }
+        let mut entries = classic::entries();
+        #[cfg(feature = "mujoco")]
+        entries.extend(crate::mujoco::entries());
+        entries.extend(entity::entries());
+        entries.extend(probe::entries());
+        Registry { entries }
     }
 
     /// Adds an entry at the end. An entry of the same id is replaced in its place and returned.
@@ -245,15 +309,17 @@ impl Registry {
     /// The entry of an id.
     ///
     /// # Errors
-    /// [`EnvError::UnknownId`], with the nearest id: other capitals, another version, or a few other letters.
+    /// [`EnvError::UnknownId`], with the nearest id: other capitals, another version, or a few other letters;
+    /// [`EnvError::NotBuilt`] for an environment that this build leaves out.
     pub fn get(&self, id: &str) -> Result<&EnvEntry, EnvError> {
-        self.entries
-            .iter()
-            .find(|entry| entry.id == id)
-            .ok_or_else(|| EnvError::UnknownId {
-                id: id.to_string(),
-                suggestion: self.suggest(id),
-            })
+        self.entries.iter().find(|entry| entry.id == id).ok_or_else(|| {
+            let id = id.to_string();
+            if cfg!(not(feature = "mujoco")) && MUJOCO_IDS.contains(&id.as_str()) {
+                return EnvError::NotBuilt { id, feature: "mujoco" };
+            }
+            let suggestion = self.suggest(&id);
+            EnvError::UnknownId { id, suggestion }
+        })
     }
 
     /// See [`EnvEntry::make`].
@@ -400,5 +466,26 @@ mod tests {
         );
         assert_eq!(registry.ids().collect::<Vec<_>>(), before);
         assert_eq!(registry.get("Pendulum-v1").expect("still there").summary, "mine");
+    }
+
+    #[test]
+    fn a_mujoco_task_is_there_or_says_how_to_get_it() {
+        let registry = Registry::builtin();
+        for id in MUJOCO_IDS {
+            match registry.get(id) {
+                Ok(entry) => assert!(cfg!(feature = "mujoco") && entry.family == "mujoco"),
+                Err(error) => assert_eq!(
+                    error.to_string(),
+                    format!(
+                        "{id} is not in this build: it needs the Cargo feature `mujoco`; build with `--features mujoco`"
+                    )
+                ),
+            }
+        }
+        let family = registry.entries().iter().filter(|entry| entry.family == "mujoco");
+        assert_eq!(
+            family.count(),
+            if cfg!(feature = "mujoco") { MUJOCO_IDS.len() } else { 0 }
+        );
     }
 }

@@ -17,6 +17,7 @@ macro_rules! say {
 mod curves;
 mod deny;
 mod launch;
+mod parity;
 mod pins;
 mod python;
 mod setup;
@@ -79,6 +80,7 @@ fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
             curves::run(&Workspace::locate()?, only.as_deref())
         }
         Some("kills") => test::kills(&Workspace::locate()?, kills(arguments)?),
+        Some("parity") => parity::run(&Workspace::locate()?, &arguments.collect::<Vec<_>>()),
         Some("deny") => {
             deny::check(Workspace::locate()?.root())?;
             Ok(ExitCode::SUCCESS)

@@ -1,4 +1,4 @@
-//! The Python that tests use to read our files with other people's programs: TensorBoard, NumPy, Gymnasium.
+//! The Python that tests use to read our files with other programs: TensorBoard, NumPy, Gymnasium, MuJoCo.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use crate::setup::{Cache, Python, point, remove_any};
 use crate::workspace::Workspace;
 
-const IMPORTS: &str = "import gymnasium, numpy\nfrom tensorboard.backend.event_processing import event_accumulator\n";
+const IMPORTS: &str = "import gymnasium, gymnasium.envs.mujoco, mujoco, numpy\nfrom tensorboard.backend.event_processing import event_accumulator\n";
 
 /// An interpreter that has everything of `xtask/python-tests.txt`, made on first use; a second call finds it.
 pub fn environment(workspace: &Workspace) -> Result<PathBuf> {
@@ -34,7 +34,7 @@ pub fn environment(workspace: &Workspace) -> Result<PathBuf> {
         let _lock = cache.lock()?;
         cache.sweep()?;
         if !works() {
-            say!("  installing TensorBoard, NumPy and Gymnasium for the tests (about 45 MB)");
+            say!("  installing TensorBoard, NumPy, Gymnasium and MuJoCo for the tests (about 60 MB)");
             make(&cache, &python, &requirements, &home)?;
             ensure!(
                 works(),

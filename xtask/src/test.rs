@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::workspace::Workspace;
-use crate::{deny, python, setup};
+use crate::{deny, parity, python, setup};
 
 /// Examples and the arguments that they are run with. An example that is not listed is a failure: it would rot.
 const EXAMPLES: &[(&str, &[&str])] = &[("custom_env", &[]), ("learning_curves", &["--help"])];
@@ -66,6 +66,13 @@ const STEPS: &[(&str, When, Action)] = &[
     }),
     ("all tests", When::Only(Mode::Full), all_tests),
     ("examples", When::Only(Mode::Full), examples),
+    ("parity with Gymnasium", When::Only(Mode::Full), |workspace| {
+        // A short run; `cargo xtask parity` by itself compares ten times as much.
+        let short = ["--seeds", "2", "--steps", "1000"].map(Into::into);
+        let code = parity::run(workspace, &short)?;
+        ensure!(code == ExitCode::SUCCESS, "an environment differs from Gymnasium's");
+        Ok(())
+    }),
 ];
 
 /// Runs the steps of `mode` and stops at the first failure.

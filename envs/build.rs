@@ -1,0 +1,8 @@
+//! Passes the run-time path of libmujoco to this package's tests and examples.
+
+fn main() {
+    println!("cargo:rerun-if-env-changed=MUJOCO_DYNAMIC_LINK_DIR");
+    if let Some(lib) = std::env::var_os("MUJOCO_DYNAMIC_LINK_DIR") {
+        println!("cargo:rustc-link-arg=-Wl,-rpath,{}", lib.to_string_lossy());
+    }
+}

@@ -1,0 +1,75 @@
+//! Writes trajectories down bit by bit, for comparison with another implementation's: our side of `cargo xtask parity`.
+//!
+//! `trace --list` prints the ids there are. Otherwise each line of standard input is a job,
+//! `{"id", "options", "seed", "actions", "out"}`: options as TOML text, `actions` a file of little-endian `f32` in the
+//! task's own units. The environment is reset with the seed, gets the actions in order, and is reset without a seed
+//! after each end of an episode; what it says goes to the file `out`. A line of standard output answers each job:
+//! `ok`, or what went wrong.
+//!
+//! A record of `out` is a byte 0 and the observation (`f32`s) for a reset, and a byte 1, the observation, the reward
+//! (`f64`) and two bytes (terminated, truncated) for a step; all numbers little-endian.
+
+#![allow(
+    clippy::print_stdout,
+    reason = "a program for the command line; its output is its purpose"
+)]
+
+use std::error::Error;
+use std::io::BufRead;
+
+use sac_envs::{Env, Registry};
+
+#[derive(serde::Deserialize)]
+struct Job {
+    id: String,
+    options: String,
+    seed: u64,
+    actions: String,
+    out: String,
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let registry = Registry::builtin();
+    if std::env::args().nth(1).as_deref() == Some("--list") {
+        registry.ids().for_each(|id| println!("{id}"));
+        return Ok(());
+    }
+    for line in std::io::stdin().lock().lines() {
+        match serde_json::from_str(&line?)
+            .map_err(Into::into)
+            .and_then(|job| trace(&registry, &job))
+        {
+            Ok(()) => println!("ok"),
+            Err(error) => println!("{error}"),
+        }
+    }
+    Ok(())
+}
+
+fn trace(registry: &Registry, job: &Job) -> Result<(), Box<dyn Error>> {
+    let mut env = registry.make(&job.id, &job.options.parse()?)?;
+    let actions: Vec<f32> = std::fs::read(&job.actions)?
+        .chunks_exact(4)
+        .map(|bytes| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
+        .collect();
+    let mut obs = vec![0.0; env.observation_space().len()];
+    let mut out = Vec::new();
+    env.reset(Some(job.seed), &mut obs)?;
+    record(&mut out, 0, &obs);
+    for action in actions.chunks_exact(env.action_space().len()) {
+        let outcome = env.step(action, &mut obs)?;
+        record(&mut out, 1, &obs);
+        out.extend(outcome.reward.to_le_bytes());
+        out.extend([u8::from(outcome.terminated), u8::from(outcome.truncated)]);
+        if outcome.status().is_over() {
+            env.reset(None, &mut obs)?;
+            record(&mut out, 0, &obs);
+        }
+    }
+    Ok(std::fs::write(&job.out, out)?)
+}
+
+fn record(out: &mut Vec<u8>, kind: u8, obs: &[f32]) {
+    out.push(kind);
+    out.extend(obs.iter().flat_map(|x| x.to_le_bytes()));
+}

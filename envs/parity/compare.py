@@ -1,0 +1,268 @@
+"""Compares our environments with Gymnasium's, bit by bit: `cargo xtask parity` runs this.
+
+Every id that both sides have is reset with a seed and given the same random actions; after each end of an episode both
+are reset without a seed. Observations are compared as float32 (Gymnasium's float64 is rounded once), rewards as
+float64, and both flags. Every id also runs with changed options where OPTIONS has some.
+
+Usage: python compare.py TRACE [--ids ID ...] [--seeds 10] [--steps 2000]
+where TRACE is the program built from envs/examples/trace.rs.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import gymnasium as gym
+import numpy as np
+
+INF = float("inf")
+
+# Besides the defaults.
+OPTIONS = {
+    "Pendulum-v1": [{"g": 9.81}],
+    "MountainCarContinuous-v0": [{"goal_velocity": 0.03}],
+    "InvertedPendulum-v5": [{"reset_noise_scale": 0.15, "frame_skip": 1}],
+    "InvertedDoublePendulum-v5": [{"healthy_reward": 7.3, "reset_noise_scale": 0.02, "frame_skip": 2}],
+    "Reacher-v5": [{"reward_dist_weight": 1.7, "reward_control_weight": 0.1, "frame_skip": 3}],
+    "Pusher-v5": [
+        {"reward_near_weight": 0.3, "reward_dist_weight": 1.3, "reward_control_weight": 0.07},
+        {"xml_file": "pusher.xml"},
+    ],
+    "Swimmer-v5": [
+        {
+            "forward_reward_weight": 1.5,
+            "ctrl_cost_weight": 0.003,
+            "reset_noise_scale": 0.2,
+            "exclude_current_positions_from_observation": False,
+        }
+    ],
+    "Hopper-v5": [
+        {
+            "forward_reward_weight": 1.1,
+            "ctrl_cost_weight": 0.01,
+            "healthy_reward": 0.7,
+            "healthy_state_range": [-4.0, 4.0],
+            "healthy_z_range": [0.5, INF],
+            "healthy_angle_range": [-0.6, 0.5],
+            "reset_noise_scale": 0.03,
+            "exclude_current_positions_from_observation": False,
+        },
+        {"terminate_when_unhealthy": False, "frame_skip": 6},
+    ],
+    "Walker2d-v5": [
+        {
+            "forward_reward_weight": 1.1,
+            "ctrl_cost_weight": 0.01,
+            "healthy_reward": 0.7,
+            "healthy_z_range": [0.6, 1.7],
+            "healthy_angle_range": [-0.6, 0.5],
+            "reset_noise_scale": 0.03,
+            "exclude_current_positions_from_observation": False,
+        },
+        {"xml_file": "walker2d.xml", "terminate_when_unhealthy": False},
+    ],
+    "HalfCheetah-v5": [
+        {
+            "forward_reward_weight": 1.7,
+            "ctrl_cost_weight": 0.03,
+            "reset_noise_scale": 0.3,
+            "exclude_current_positions_from_observation": False,
+        },
+        {"frame_skip": 2},
+    ],
+    "Ant-v5": [
+        {
+            "forward_reward_weight": 1.3,
+            "ctrl_cost_weight": 0.3,
+            "contact_cost_weight": 0.002,
+            "healthy_reward": 0.6,
+            "main_body": "front_left_leg",
+            "healthy_z_range": [0.3, 0.9],
+            "contact_force_range": [-3.0, 2.0],
+            "reset_noise_scale": 0.05,
+            "exclude_current_positions_from_observation": False,
+        },
+        {"include_cfrc_ext_in_observation": False, "terminate_when_unhealthy": False, "main_body": 3},
+    ],
+    "Humanoid-v5": [
+        {
+            "forward_reward_weight": 1.5,
+            "ctrl_cost_weight": 0.07,
+            "contact_cost_weight": 3e-6,
+            "contact_cost_range": [0.01, 2.0],
+            "healthy_reward": 3.0,
+            "healthy_z_range": [0.7, 1.6],
+            "reset_noise_scale": 0.03,
+            "exclude_current_positions_from_observation": False,
+        },
+        {
+            "terminate_when_unhealthy": False,
+            "include_cinert_in_observation": False,
+            "include_cfrc_ext_in_observation": False,
+        },
+        {"include_cvel_in_observation": False, "include_qfrc_actuator_in_observation": False},
+    ],
+    "HumanoidStandup-v5": [
+        {
+            "uph_cost_weight": 1.3,
+            "ctrl_cost_weight": 0.03,
+            "impact_cost_weight": 2e-6,
+            "impact_cost_range": [0.02, 5.0],
+            "reset_noise_scale": 0.03,
+            "exclude_current_positions_from_observation": False,
+        },
+        {
+            "include_cinert_in_observation": False,
+            "include_cvel_in_observation": False,
+            "include_qfrc_actuator_in_observation": False,
+            "include_cfrc_ext_in_observation": False,
+        },
+    ],
+}
+
+
+def toml(options):
+    """Options as TOML text; JSON's spelling of strings, numbers and lists is TOML's too, but for infinity."""
+    return "".join(f"{key} = {json.dumps(value).replace('Infinity', 'inf')}\n" for key, value in options.items())
+
+
+def random_actions(space, seed, steps):
+    """One action per row, as float32. Every other seed goes half as far again as the bounds."""
+    rng = np.random.default_rng(10_000 + seed)
+    if isinstance(space, gym.spaces.Discrete):
+        return rng.integers(space.n, size=(steps, 1)).astype(np.float32)
+    reach = 1.5 if seed % 2 else 1.0
+    return (rng.uniform(space.low, space.high, size=(steps, *space.shape)) * reach).astype(np.float32)
+
+
+def gymnasium_trace(env, seed, actions):
+    """The records of envs/examples/trace.rs, one per element."""
+    discrete = isinstance(env.action_space, gym.spaces.Discrete)
+    obs, _ = env.reset(seed=seed)
+    records = [b"\0" + bits(obs)]
+    for action in actions:
+        obs, reward, terminated, truncated, _ = env.step(int(action[0]) if discrete else action)
+        outcome = np.float64(reward).astype("<f8").tobytes() + bytes([bool(terminated), bool(truncated)])
+        records.append(b"\1" + bits(obs) + outcome)
+        if terminated or truncated:
+            obs, _ = env.reset()
+            records.append(b"\0" + bits(obs))
+    return records
+
+
+def bits(obs):
+    return np.asarray(obs).astype("<f4").tobytes()
+
+
+def explain(theirs, ours, obs_len):
+    """Where the first difference is, and how many numbers differ in all; `None` without a difference."""
+    names = [f"obs[{i}]" for i in range(obs_len)]
+    at, differing, first, step = 0, 0, None, 0
+    for record in theirs:
+        step += record[0]
+        mine = ours[at : at + len(record)]
+        at += len(record)
+        if mine == record:
+            continue
+        if len(mine) < len(record) or mine[0] != record[0]:
+            return f"step {step}: episodes end at different steps"
+        tail = [] if record[0] == 0 else ["reward", "flags"]
+        for name, a, b in zip(names + tail, split(record, obs_len), split(mine, obs_len), strict=True):
+            if a.tobytes() != b.tobytes():
+                differing += 1
+                first = first or f"step {step}: {name} is {a!r} in Gymnasium, {b!r} here"
+    if at != len(ours):
+        return f"there are {len(ours) - at} bytes left over"
+    return first and f"{first}; {differing} numbers differ in all"
+
+
+def split(record, obs_len):
+    parts = list(np.frombuffer(record, "<f4", obs_len, 1))
+    if record[0] == 1:
+        parts += [np.frombuffer(record, "<f8", 1, 1 + 4 * obs_len)[0], np.frombuffer(record, "u1", 2, 9 + 4 * obs_len)]
+    return parts
+
+
+def check_the_checker():
+    """A comparison that cannot fail proves nothing: one flipped bit anywhere must be found, and named."""
+    theirs = [b"\0" + bits([1.0, 2.0]), b"\1" + bits([3.0, 4.0]) + np.float64(5.0).tobytes() + bytes([0, 1])]
+    same = b"".join(theirs)
+    assert explain(theirs, same, 2) is None
+    for at, name in [(1, "obs[0]"), (5, "obs[1]"), (17, "obs[1]"), (18, "reward"), (26, "flags"), (27, "flags")]:
+        flipped = bytearray(same)
+        flipped[at] ^= 1
+        found = explain(theirs, bytes(flipped), 2)
+        assert found and name in found and "1 numbers differ" in found, (at, found)
+    assert explain(theirs, same[:-1], 2) and explain(theirs, same + b"\0", 2)
+
+
+def main():
+    check_the_checker()
+    parser = argparse.ArgumentParser(prog="cargo xtask parity", description="Compares our environments with Gymnasium's.")
+    parser.add_argument("trace", help=argparse.SUPPRESS)
+    parser.add_argument("--ids", nargs="+", metavar="ID", help="only these, instead of all that both sides have")
+    parser.add_argument("--seeds", type=int, default=10, help="random seeds per id and set of options")
+    parser.add_argument("--steps", type=int, default=2000, help="steps per seed")
+    arguments = parser.parse_args()
+
+    trace = str(Path(arguments.trace).resolve())
+    listed = subprocess.run([trace, "--list"], capture_output=True, text=True, check=True).stdout.split()
+    shared = [env_id for env_id in listed if env_id in gym.registry]
+    unknown = [env_id for env_id in arguments.ids or [] if env_id not in shared]
+    if unknown:
+        parser.error(f"not an id that both sides have: {', '.join(unknown)}; there are {', '.join(shared)}")
+    print(f"Gymnasium {gym.__version__}, NumPy {np.__version__}", end="")
+    try:
+        import mujoco
+
+        print(f", MuJoCo {mujoco.__version__}")
+    except ImportError:
+        print()
+
+    failures = 0
+    with tempfile.TemporaryDirectory() as folder, subprocess.Popen(
+        [trace], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as ours:
+        # MuJoCo's Python bindings write their warnings into a file of the current folder.
+        os.chdir(folder)
+        action_file, out_file = Path(folder, "actions"), Path(folder, "trace")
+        for env_id in arguments.ids or shared:
+            for options in [{}, *OPTIONS.get(env_id, [])]:
+                began, episodes, numbers, problem = time.monotonic(), 0, 0, None
+                env = gym.make(env_id, disable_env_checker=True, **options)
+                obs_len = int(np.prod(env.observation_space.shape))
+                for seed in range(arguments.seeds):
+                    actions = random_actions(env.action_space, seed, arguments.steps)
+                    action_file.write_bytes(actions.astype("<f4").tobytes())
+                    job = {"id": env_id, "options": toml(options), "seed": seed}
+                    job |= {"actions": str(action_file), "out": str(out_file)}
+                    print(json.dumps(job), file=ours.stdin, flush=True)
+                    records = gymnasium_trace(env, seed, actions)
+                    answer = ours.stdout.readline().strip()
+                    problem = explain(records, out_file.read_bytes(), obs_len) if answer == "ok" else answer
+                    if problem:
+                        problem = f"seed {seed}: {problem}"
+                        break
+                    episodes += sum(record[0] == 0 for record in records)
+                    numbers += len(records) * obs_len + arguments.steps
+                env.close()
+                given = "with " + toml(options).strip().replace("\n", ", ") if options else "with its defaults"
+                seconds = f"{time.monotonic() - began:.1f} s"
+                if problem:
+                    failures += 1
+                    print(f"DIFFERS  {env_id} {given}: {problem}", flush=True)
+                else:
+                    print(f"equal    {env_id} {given}: {numbers} numbers, {episodes} episodes, {seconds}", flush=True)
+        ours.stdin.close()
+        os.chdir("/")
+    if failures:
+        sys.exit(f"{failures} comparisons found a difference")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+//! Where model files lie.
+
+use std::path::{Path, PathBuf};
+
+/// Names a folder with Gymnasium's model files; it then is the only one that is looked into.
+const VARIABLE: &str = "SAC_MUJOCO_ASSETS";
+/// Where set-up puts them, below the workspace.
+const FOLDER: &str = ".native/gymnasium/envs/mujoco/assets";
+
+/// The path of `xml_file`, by Gymnasium's rule: a name that begins with `.` or `/` is a path, one with `~` begins in the
+/// home folder, any other lies among Gymnasium's model files.
+///
+/// # Errors
+/// What is missing, and what to do about it.
+pub(super) fn locate(xml_file: &str) -> Result<PathBuf, String> {
+    if xml_file.is_empty() {
+        return Err("expected the name of a model file".to_string());
+    }
+    let path = if xml_file.starts_with(['.', '/']) {
+        PathBuf::from(xml_file)
+    } else if let Some(rest) = xml_file.strip_prefix("~/") {
+        let home = std::env::var_os("HOME").ok_or("`~` has no meaning: HOME is not set")?;
+        Path::new(&home).join(rest)
+    } else {
+        return among(&folders(std::env::var_os(VARIABLE).map(PathBuf::from)), xml_file);
+    };
+    if path.is_file() {
+        Ok(path)
+    } else {
+        Err(format!("there is no file {}", path.display()))
+    }
+}
+
+/// The folders to look into, in order.
+fn folders(named: Option<PathBuf>) -> Vec<PathBuf> {
+    if let Some(named) = named {
+        return vec![named];
+    }
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(Path::to_path_buf);
+    let current = std::env::current_dir().unwrap_or_default();
+    workspace
+        .into_iter()
+        .chain(current.ancestors().map(Path::to_path_buf))
+        .map(|folder| folder.join(FOLDER))
+        .collect()
+}
+
+fn among(folders: &[PathBuf], name: &str) -> Result<PathBuf, String> {
+    let found = folders
+        .iter()
+        .map(|folder| folder.join(name))
+        .find(|path| path.is_file());
+    found.ok_or_else(|| match folders.iter().find(|folder| folder.is_dir()) {
+        Some(folder) => format!(
+            "there is no model `{name}` in {}; a file elsewhere needs a path such as ./{name}",
+            folder.display()
+        ),
+        None => format!(
+            "Gymnasium's model files are not here: {} does not exist; run `cargo xtask setup`, or name their folder \
+             with {VARIABLE}",
+            folders
+                .first()
+                .map(|folder| folder.display().to_string())
+                .unwrap_or_default()
+        ),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_folder_and_a_missing_file_are_told_apart() {
+        let nowhere = among(&folders(Some("/nowhere".into())), "ant.xml").expect_err("no such folder");
+        assert_eq!(
+            nowhere,
+            "Gymnasium's model files are not here: /nowhere does not exist; run `cargo xtask setup`, or name their \
+             folder with SAC_MUJOCO_ASSETS"
+        );
+        let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+        let absent = among(std::slice::from_ref(&here), "ant.xml").expect_err("no model there");
+        assert!(
+            absent.starts_with(&format!("there is no model `ant.xml` in {}", here.display())),
+            "{absent}"
+        );
+        assert!(among(std::slice::from_ref(&here), "Cargo.toml").is_ok());
+        assert_eq!(locate("./ant.xml").expect_err("not here"), "there is no file ./ant.xml");
+    }
+}

@@ -1,0 +1,176 @@
+//! `Hopper-v5`: a planar leg hops forward.
+
+use mujoco_rs::wrappers::mj_model::MjModel;
+use serde::{Deserialize, Serialize};
+
+use super::engine::Data;
+use super::numpy;
+use super::rows::{self, Joint, Kind};
+use super::task::{self, BadOption, ModelChoice, Needs, Observation, Step, Task};
+use crate::{EnvEntry, Manual, NumpyRng, Transition};
+
+/// Options of the task.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Hopper {
+    /// Model file.
+    pub xml_file: String,
+    /// Steps of the simulation per control step.
+    pub frame_skip: u32,
+    /// Reward per m/s.
+    pub forward_reward_weight: f64,
+    /// Cost of a squared action.
+    pub ctrl_cost_weight: f64,
+    /// Reward per healthy step.
+    pub healthy_reward: f64,
+    /// Whether an episode ends when the robot is not healthy.
+    pub terminate_when_unhealthy: bool,
+    /// Between these values of every position and velocity but the first two the robot is healthy.
+    pub healthy_state_range: [f64; 2],
+    /// Between these heights of the torso, in m, the robot is healthy.
+    pub healthy_z_range: [f64; 2],
+    /// Between these angles of the torso, in rad, the robot is healthy.
+    pub healthy_angle_range: [f64; 2],
+    /// Half the width of the noise on the start state.
+    pub reset_noise_scale: f64,
+    /// Whether the position along the track stays out of the observation.
+    pub exclude_current_positions_from_observation: bool,
+}
+
+impl Default for Hopper {
+    fn default() -> Self {
+        Hopper {
+            xml_file: "hopper.xml".into(),
+            frame_skip: 4,
+            forward_reward_weight: 1.0,
+            ctrl_cost_weight: 0.001,
+            healthy_reward: 1.0,
+            terminate_when_unhealthy: true,
+            healthy_state_range: [-100.0, 100.0],
+            healthy_z_range: [0.7, f64::INFINITY],
+            healthy_angle_range: [-0.2, 0.2],
+            reset_noise_scale: 0.005,
+            exclude_current_positions_from_observation: true,
+        }
+    }
+}
+
+const JOINTS: [Joint; 6] = [
+    (Kind::Slide, "torso along the track"),
+    (Kind::Slide, "torso upwards"),
+    (Kind::Hinge, "torso (pitch)"),
+    (Kind::Hinge, "hip"),
+    (Kind::Hinge, "knee"),
+    (Kind::Hinge, "ankle"),
+];
+
+const MOTORS: [(&str, f64); 3] = [("hip", 200.0), ("knee", 200.0), ("ankle", 200.0)];
+
+/// Velocities are clipped to this in the observation, in m/s and rad/s.
+const VELOCITY_LIMIT: f64 = 10.0;
+
+impl Hopper {
+    /// How many positions stay out of the observation.
+    fn skipped(&self) -> usize {
+        usize::from(self.exclude_current_positions_from_observation)
+    }
+
+    fn is_healthy(&self, data: &Data) -> bool {
+        let (position, velocity) = (data.qpos(), data.qvel());
+        let rest = position[2..].iter().chain(velocity);
+        let inside = |x: f64, [low, high]: [f64; 2]| low < x && x < high;
+        inside(position[1], self.healthy_z_range)
+            && inside(position[2], self.healthy_angle_range)
+            && rest.into_iter().all(|x| inside(*x, self.healthy_state_range))
+    }
+}
+
+impl Task for Hopper {
+    const ID: &'static str = "Hopper-v5";
+    type Parts = ();
+
+    fn model(&self) -> ModelChoice<'_> {
+        ModelChoice {
+            xml_file: &self.xml_file,
+            frame_skip: self.frame_skip,
+        }
+    }
+
+    fn check(&self) -> Result<(), BadOption> {
+        task::check_finite("forward_reward_weight", self.forward_reward_weight)?;
+        task::check_finite("ctrl_cost_weight", self.ctrl_cost_weight)?;
+        task::check_finite("healthy_reward", self.healthy_reward)?;
+        task::check_range("healthy_state_range", self.healthy_state_range)?;
+        task::check_range("healthy_z_range", self.healthy_z_range)?;
+        task::check_range("healthy_angle_range", self.healthy_angle_range)?;
+        task::check_scale("reset_noise_scale", self.reset_noise_scale)
+    }
+
+    fn find_parts(&self, model: &MjModel) -> Result<(), BadOption> {
+        task::check_model(model, Needs::AtLeast(3), Needs::AtLeast(1))
+    }
+
+    fn start(&self, rng: &mut NumpyRng, position: &mut [f64], velocity: &mut [f64]) {
+        task::add_uniform(rng, self.reset_noise_scale, position);
+        task::add_uniform(rng, self.reset_noise_scale, velocity);
+    }
+
+    fn tracked(&self, _: &(), data: &Data) -> [f64; 2] {
+        [data.qpos()[0], 0.0]
+    }
+
+    fn transition(&self, _: &(), step: &Step<'_>) -> Transition {
+        let healthy = self.is_healthy(step.data);
+        let forward = self.forward_reward_weight * step.x_velocity();
+        let survived = if healthy { self.healthy_reward } else { 0.0 };
+        Transition {
+            reward: forward + survived - numpy::control_cost(self.ctrl_cost_weight, step.action),
+            terminated: !healthy && self.terminate_when_unhealthy,
+        }
+    }
+
+    fn observe(&self, _: &(), data: &Data, obs: &mut Observation<'_>) {
+        obs.extend(&data.qpos()[self.skipped()..]);
+        obs.extend_clipped(data.qvel(), -VELOCITY_LIMIT, VELOCITY_LIMIT);
+    }
+
+    fn manual(&self) -> Manual {
+        let fallen = if self.terminate_when_unhealthy {
+            "Terminated when it is not healthy. "
+        } else {
+            "Never terminated. "
+        };
+        Manual {
+            description:
+                "A leg with hip, knee and ankle under a torso hops along a track. It falls easily, so that most of the \
+                early episodes are short."
+                    .into(),
+            observation: [
+                rows::positions(&JOINTS[self.skipped()..]),
+                rows::clipped(rows::velocities(&JOINTS), -VELOCITY_LIMIT, VELOCITY_LIMIT),
+            ]
+            .concat(),
+            action: rows::motors(&MOTORS, 1.0),
+            reward: format!(
+                "{} × (speed along the track, in m/s) + {} while healthy - {} × |a|². Healthy: height within {:?} m, pitch within \
+                 {:?} rad, all other numbers of the state within {:?}.",
+                self.forward_reward_weight,
+                self.healthy_reward,
+                self.ctrl_cost_weight,
+                self.healthy_z_range,
+                self.healthy_angle_range,
+                self.healthy_state_range
+            ),
+            start: format!(
+                "Positions, angles and velocities uniform within ±{} of the leg standing straight at 1.25 m, at rest.",
+                self.reset_noise_scale
+            ),
+            end: format!("{fallen}Truncated after 1000 steps."),
+            source: "Gymnasium 1.4.0, mujoco/hopper_v5.py; after T. Erez, Y. Tassa and E. Todorov (2011).".into(),
+        }
+    }
+}
+
+pub(super) fn entry() -> EnvEntry {
+    task::entry::<Hopper>("Hop forward on one leg in a plane", 1000)
+}

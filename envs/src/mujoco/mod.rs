@@ -1,0 +1,65 @@
+//! Gymnasium's eleven MuJoCo tasks, bit for bit as in Gymnasium 1.4.0 with MuJoCo 3.17.0.
+//!
+//! Gymnasium's own model files are loaded at run time; `docs/parity.md` says what was compared. Each task is one file:
+//! its options (fields of the task, with Gymnasium's names and defaults), its reward and its observation in Gymnasium's
+//! order of operations, and its manual page. [`Task`] is the way to write another one, [`MujocoSim`] makes an
+//! [`crate::Env`] of it.
+//!
+//! Observations are float64 in Gymnasium and `f32` here: the same numbers, rounded once. Rewards are float64 in both.
+//!
+//! Options that only concern Gymnasium's window (`default_camera_config`, `render_mode`, `width`, …) do not exist here.
+
+mod ant;
+mod assets;
+mod engine;
+mod half_cheetah;
+mod hopper;
+mod humanoid;
+mod humanoid_body;
+mod humanoid_standup;
+mod inverted_double_pendulum;
+mod inverted_pendulum;
+mod model;
+mod numpy;
+mod options;
+mod pusher;
+mod reacher;
+mod rows;
+mod sim;
+mod swimmer;
+mod task;
+mod walker2d;
+
+use crate::EnvEntry;
+
+pub use ant::{Ant, AntParts, BodyRef};
+pub use engine::Data;
+pub use half_cheetah::HalfCheetah;
+pub use hopper::Hopper;
+pub use humanoid::{Humanoid, HumanoidParts};
+pub use humanoid_standup::{HumanoidStandup, StandupParts};
+pub use inverted_double_pendulum::InvertedDoublePendulum;
+pub use inverted_pendulum::InvertedPendulum;
+pub use pusher::{Pusher, PusherParts};
+pub use reacher::{Reacher, ReacherParts};
+pub use sim::MujocoSim;
+pub use swimmer::Swimmer;
+pub use task::{BadOption, ModelChoice, Observation, Step, Task};
+pub use walker2d::Walker2d;
+
+/// The tasks of this family, the simplest first.
+pub(crate) fn entries() -> Vec<EnvEntry> {
+    vec![
+        inverted_pendulum::entry(),
+        inverted_double_pendulum::entry(),
+        reacher::entry(),
+        pusher::entry(),
+        swimmer::entry(),
+        hopper::entry(),
+        walker2d::entry(),
+        half_cheetah::entry(),
+        ant::entry(),
+        humanoid::entry(),
+        humanoid_standup::entry(),
+    ]
+}

@@ -1,0 +1,90 @@
+//! NumPy's sums, in NumPy's order of operations.
+
+use std::hint::black_box;
+use std::ops::{Add, Mul};
+
+/// Below this many numbers NumPy adds one after the other.
+const UNROLLED: usize = 8;
+/// Above this many numbers NumPy halves the array.
+const BLOCK: usize = 128;
+
+/// `np.sum(np.square(x))` of an array that lies in one piece: `f32` stays `f32`.
+pub(super) fn sum_of_squares<T>(x: &[T]) -> T
+where
+    T: Copy + Add<Output = T> + Mul<Output = T> + From<f32>,
+{
+    pairwise_sum(x, &|x| x * x)
+}
+
+/// `np.sum(x)` of an array that lies in one piece.
+pub(super) fn sum(x: &[f64]) -> f64 {
+    pairwise_sum(x, &|x| x)
+}
+
+/// NumPy's pairwise sum of `term(x)`: eight running sums within a block, halves of about equal size above it.
+pub(super) fn pairwise_sum<T>(x: &[T], term: &impl Fn(T) -> T) -> T
+where
+    T: Copy + Add<Output = T> + From<f32>,
+{
+    if x.len() < UNROLLED {
+        return x.iter().fold(T::from(-0.0), |sum, x| sum + term(*x));
+    }
+    if x.len() > BLOCK {
+        let half = x.len() / 2;
+        let (left, right) = x.split_at(half - half % UNROLLED);
+        return pairwise_sum(left, term) + pairwise_sum(right, term);
+    }
+    let mut groups = x.chunks_exact(UNROLLED);
+    let mut sums: [T; UNROLLED] = [T::from(0.0); UNROLLED];
+    if let Some(first) = groups.next() {
+        sums = std::array::from_fn(|i| term(first[i]));
+    }
+    for group in &mut groups {
+        for (sum, x) in sums.iter_mut().zip(group) {
+            *sum = *sum + term(*x);
+        }
+    }
+    let [a, b, c, d, e, f, g, h] = sums;
+    let sum = ((a + b) + (c + d)) + ((e + f) + (g + h));
+    groups.remainder().iter().fold(sum, |sum, x| sum + term(*x))
+}
+
+/// `weight * np.sum(np.square(action))`. The sum is a float32 scalar, and a Python number adapts to it.
+pub(super) fn control_cost(weight: f64, action: &[f32]) -> f64 {
+    f64::from(weight as f32 * sum_of_squares(action))
+}
+
+/// `np.linalg.norm` of a short vector: the root of a dot product, which OpenBLAS accumulates with fused multiplications
+/// on every x86-64 processor that has them.
+pub(super) fn norm(x: &[f64]) -> f64 {
+    x.iter().fold(0.0, |sum: f64, x| x.mul_add(*x, sum)).sqrt()
+}
+
+/// `x ** 2` of a float64 scalar: the C library's `pow`, which is not always `x * x`. The exponent is hidden from the
+/// optimiser, which would write `x * x` instead.
+pub(super) fn pow_2(x: f64) -> f64 {
+    x.powf(black_box(2.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sum_is_added_up_in_numpys_order() {
+        // Small numbers survive beside a large one only where the order of additions lets them meet first.
+        let tiny = 1.1e-16;
+        let mut x = vec![tiny; 9];
+        x[0] = 1.0;
+        assert_eq!(sum(&x[..7]), 1.0, "one after the other: each is lost");
+        // ((1 + t) + (t + t)) + ((t + t) + (t + t)) and then one more t
+        assert_eq!(sum(&x), ((1.0 + 2.0 * tiny) + 4.0 * tiny) + tiny);
+        let x: Vec<f64> = (0..300).map(f64::from).collect();
+        assert_eq!(sum(&x), 44_850.0, "every number of a halved array is added once");
+    }
+
+    #[test]
+    fn the_control_cost_is_single_precision() {
+        assert_eq!(control_cost(0.1, &[0.3]), f64::from(0.1f32 * (0.3f32 * 0.3f32)));
+    }
+}

@@ -1,0 +1,271 @@
+//! [`MujocoSim`]: a [`Task`] as an [`Env`].
+
+use std::sync::Arc;
+
+use mujoco_rs::wrappers::mj_data::{MjData, MjtState};
+use mujoco_rs::wrappers::mj_model::MjModel;
+
+use super::engine::{self, Call, Data};
+use super::model;
+use super::task::{BadOption, Observation, Step, Task};
+use crate::{Env, EnvError, NumpyRng, Outcome, Space, Transition, snapshot};
+
+/// What decides how a simulation goes on: positions, velocities, controls, the solver's first guess and all the rest.
+const STATE: u32 = MjtState::mjSTATE_INTEGRATION as u32;
+
+/// A task on a simulated model: owns the generator and the simulation, checks the order of calls, takes snapshots.
+///
+/// It sets no time limit and does not look at actions; [`crate::TimeLimit`] and [`crate::Checked`] do, and
+/// [`crate::Registry`] puts all three together. MuJoCo's warnings are errors here, since they mean that the state is
+/// not to be trusted: the episode is over, and a reset starts the next.
+pub struct MujocoSim<T: Task> {
+    task: T,
+    parts: T::Parts,
+    data: Data,
+    /// The model's own start state.
+    start: (Vec<f64>, Vec<f64>),
+    frame_skip: u32,
+    dt_s: f64,
+    observation_space: Space,
+    action_space: Space,
+    memory: Memory,
+}
+
+/// All that changes besides `data`.
+#[derive(Clone, serde::Serialize, serde::Deserialize)]
+struct Memory {
+    /// `None` until the first reset.
+    rng: Option<NumpyRng>,
+    phase: Phase,
+    /// From 1; 0 before the first reset.
+    episode: u64,
+    /// Control steps since the reset.
+    step: u64,
+    /// [`Task::tracked`] after the last step. It cannot be had from a restored simulation, because some of what MuJoCo
+    /// derives from the state lags the state by one step of the simulation.
+    tracked: [f64; 2],
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+enum Phase {
+    NotBegun,
+    Running,
+    Ended,
+    Failed,
+}
+
+impl<T: Task> MujocoSim<T> {
+    /// The environment of `task`. It needs a reset before the first step.
+    ///
+    /// # Errors
+    /// [`EnvError::Option`] for an option that cannot be, a model file that is missing, that MuJoCo cannot load, or
+    /// that the task cannot be played with.
+    pub fn new(task: T) -> Result<Self, EnvError> {
+        MujocoSim::try_new(task).map_err(|bad| bad.of(T::ID))
+    }
+
+    fn try_new(task: T) -> Result<Self, BadOption> {
+        let unloadable = |problem: String| BadOption {
+            option: "xml_file",
+            problem,
+        };
+        let choice = task.model();
+        let frame_skip = choice.frame_skip;
+        if frame_skip == 0 {
+            return Err(BadOption {
+                option: "frame_skip",
+                problem: "expected at least 1, found 0".to_string(),
+            });
+        }
+        task.check()?;
+        let model = model::load(choice.xml_file).map_err(unloadable)?;
+        let action_space = action_space(&model).ok_or_else(|| unloadable("the model has no actuators".to_string()))?;
+        if let Some(flaw) = action_space.flaw() {
+            return Err(unloadable(format!("the range of an actuator is wrong: {flaw}")));
+        }
+        let parts = task.find_parts(&model)?;
+        let dt_s = model.ffi().opt.timestep * f64::from(frame_skip);
+        let data = MjData::try_new(model).map_err(|e| unloadable(e.to_string()))?;
+        let mut count = Observation::new(&mut []);
+        task.observe(&parts, &data, &mut count);
+        Ok(MujocoSim {
+            observation_space: Space::unbounded(count.count()),
+            action_space,
+            start: (data.qpos().to_vec(), data.qvel().to_vec()),
+            task,
+            parts,
+            data,
+            frame_skip,
+            dt_s,
+            memory: Memory {
+                rng: None,
+                phase: Phase::NotBegun,
+                episode: 0,
+                step: 0,
+                tracked: [0.0; 2],
+            },
+        })
+    }
+
+    /// The task's options.
+    pub fn task(&self) -> &T {
+        &self.task
+    }
+
+    /// Model and state of the simulation; for tests and drawings.
+    pub fn data(&self) -> &Data {
+        &self.data
+    }
+
+    /// An error of the step that is being made.
+    fn failed(&mut self, message: String) -> EnvError {
+        self.memory.phase = Phase::Failed;
+        EnvError::Simulation {
+            env: T::ID.to_string(),
+            step: self.memory.step,
+            episode: self.memory.episode,
+            message,
+        }
+    }
+
+    fn observe(&self, obs: &mut [f32]) {
+        self.task.observe(&self.parts, &self.data, &mut Observation::new(obs));
+    }
+
+    /// Puts a state of [`STATE`] into the simulation.
+    fn put_state(&mut self, state: &[f64]) -> Result<(), String> {
+        engine::run(&mut self.data, &[Call::Reset])?;
+        self.data.set_state(state, STATE).map_err(|e| e.to_string())?;
+        // Derived quantities are for whoever looks before the next step; computing them spoils the solver's first guess.
+        engine::run(&mut self.data, &[Call::Forward])?;
+        self.data.set_state(state, STATE).map_err(|e| e.to_string())
+    }
+}
+
+/// The ranges of the actuators; `None` without any.
+fn action_space(model: &Arc<MjModel>) -> Option<Space> {
+    let ranges = model.actuator_ctrlrange();
+    let bounds = |i: usize| ranges.iter().map(|range| range[i] as f32).collect::<Vec<f32>>();
+    (!ranges.is_empty()).then(|| Space::vector(bounds(0), bounds(1)))
+}
+
+impl<T: Task> Env for MujocoSim<T> {
+    fn describe(&self) -> String {
+        T::ID.to_string()
+    }
+
+    fn observation_space(&self) -> &Space {
+        &self.observation_space
+    }
+
+    fn action_space(&self) -> &Space {
+        &self.action_space
+    }
+
+    fn reset(&mut self, seed: Option<u64>, obs: &mut [f32]) -> Result<(), EnvError> {
+        self.observation_space.check_len(T::ID, "observation", obs.len())?;
+        let memory = &mut self.memory;
+        if let Some(seed) = seed {
+            memory.rng = Some(NumpyRng::new(seed));
+        }
+        (memory.episode, memory.step) = (memory.episode + 1, 0);
+        if let Err(message) = engine::run(&mut self.data, &[Call::Reset]) {
+            return Err(self.failed(message));
+        }
+        let (position, velocity) = &self.start;
+        self.data.qpos_mut().copy_from_slice(position);
+        self.data.qvel_mut().copy_from_slice(velocity);
+        let rng = self.memory.rng.get_or_insert_with(|| NumpyRng::new(0));
+        let (position, velocity) = state_mut(&mut self.data);
+        self.task.start(rng, position, velocity);
+        if let Err(message) = engine::run(&mut self.data, &[Call::Forward]) {
+            return Err(self.failed(message));
+        }
+        self.memory.phase = Phase::Running;
+        self.memory.tracked = self.task.tracked(&self.parts, &self.data);
+        self.observe(obs);
+        Ok(())
+    }
+
+    fn step(&mut self, action: &[f32], obs: &mut [f32]) -> Result<Outcome, EnvError> {
+        self.action_space.check_len(T::ID, "action", action.len())?;
+        self.observation_space.check_len(T::ID, "observation", obs.len())?;
+        let when = match self.memory.phase {
+            Phase::Running => None,
+            Phase::NotBegun => Some("before the first reset"),
+            Phase::Ended => Some("after the episode ended"),
+            Phase::Failed => Some("after the simulation failed"),
+        };
+        if let Some(when) = when {
+            let env = T::ID.to_string();
+            return Err(EnvError::ResetNeeded { env, when });
+        }
+        self.memory.step += 1;
+        for (control, action) in self.data.ctrl_mut().iter_mut().zip(action) {
+            *control = f64::from(*action);
+        }
+        let calls = [Call::Step(self.frame_skip), Call::ContactForces];
+        let needed = if self.task.uses_contact_forces() { 2 } else { 1 };
+        if let Err(message) = engine::run(&mut self.data, &calls[..needed]) {
+            return Err(self.failed(message));
+        }
+        let before = self.memory.tracked;
+        let after = self.task.tracked(&self.parts, &self.data);
+        self.memory.tracked = after;
+        self.observe(obs);
+        let step = Step {
+            data: &self.data,
+            action,
+            tracked: [before, after],
+            dt_s: self.dt_s,
+        };
+        let Transition { reward, terminated } = self.task.transition(&self.parts, &step);
+        if terminated {
+            self.memory.phase = Phase::Ended;
+        }
+        Ok(Outcome {
+            reward,
+            terminated,
+            truncated: false,
+        })
+    }
+
+    fn snapshot(&self) -> Result<Vec<u8>, EnvError> {
+        let model = self.data.model().ffi().signature;
+        snapshot::encode(T::ID, &(model, &self.memory, self.data.state(STATE)))
+    }
+
+    fn restore(&mut self, bytes: &[u8]) -> Result<(), EnvError> {
+        let (model, memory, state): (u64, Memory, Vec<f64>) = snapshot::decode(T::ID, bytes)?;
+        let current = self.data.state(STATE);
+        let refuse = |problem: String| EnvError::Snapshot {
+            env: T::ID.to_string(),
+            problem,
+        };
+        if model != self.data.model().ffi().signature || state.len() != current.len() {
+            return Err(refuse(format!(
+                "it was taken from another model than {}",
+                self.task.model().xml_file
+            )));
+        }
+        if let Err(problem) = self.put_state(&state) {
+            self.put_state(&current).map_err(|message| self.failed(message))?;
+            return Err(refuse(problem));
+        }
+        self.memory = memory;
+        Ok(())
+    }
+}
+
+/// Positions and velocities at once.
+fn state_mut(data: &mut Data) -> (&mut [f64], &mut [f64]) {
+    let (nq, nv) = (data.qpos().len(), data.qvel().len());
+    // SAFETY: MuJoCo keeps the two arrays apart, with `nq` and `nv` numbers; both live as long as `data`.
+    unsafe {
+        let raw = data.ffi_mut();
+        (
+            std::slice::from_raw_parts_mut(raw.qpos, nq),
+            std::slice::from_raw_parts_mut(raw.qvel, nv),
+        )
+    }
+}

@@ -1,0 +1,59 @@
+"""Golden traces of Gymnasium's MuJoCo tasks, for `envs/tests/mujoco.rs`.
+
+Usage: python generate.py > traces.json        (gymnasium 1.4.0, mujoco 3.17.0, numpy 2.4)
+
+Every case resets once with a seed and goes on through episode ends with unseeded resets. The actions are those of
+`cargo xtask parity` for the same seed. Every reward is written down, and the observation, as float32, of every reset
+and of every 20th step: what happens between shows in it. Floats read back to the same bits.
+"""
+
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import gymnasium as gym
+import numpy as np
+
+sys.path.append(str(Path(__file__).resolve().parents[3] / "parity"))
+from compare import OPTIONS, random_actions, toml
+
+STEPS, OBSERVED_EVERY, TIME_LIMIT = 60, 20, 35
+
+
+def numbers(obs):
+    return [float(x) for x in np.float32(obs)]
+
+
+def trace(env_id, options, seed):
+    env = gym.make(env_id, max_episode_steps=TIME_LIMIT, disable_env_checker=True, **options)
+    events = [[numbers(env.reset(seed=seed)[0])]]
+    for t, action in enumerate(random_actions(env.action_space, seed, STEPS), start=1):
+        obs, reward, terminated, truncated, _ = env.step(action)
+        seen = numbers(obs) if t % OBSERVED_EVERY == 0 else None
+        events.append([seen, float(reward), bool(terminated), bool(truncated)])
+        if terminated or truncated:
+            events.append([numbers(env.reset()[0])])
+    return {"id": env_id, "options": toml(options), "time_limit": TIME_LIMIT, "seed": seed, "events": events}
+
+
+def main():
+    import mujoco
+
+    os.chdir(tempfile.mkdtemp())
+    versions = {"gymnasium": gym.__version__, "mujoco": mujoco.__version__, "numpy": np.__version__}
+    print('{"versions": ' + json.dumps(versions) + ', "cases": [')
+    tasks = [env_id for env_id in OPTIONS if env_id.endswith("-v5")]
+    cases = [(env_id, options) for env_id in tasks for options in [{}, OPTIONS[env_id][0]]]
+    for seed, (env_id, options) in enumerate(cases):
+        # One event a line: a difference is then readable.
+        case = trace(env_id, options, seed)
+        events = ",\n ".join(json.dumps(event) for event in case.pop("events"))
+        comma = "," if seed + 1 < len(cases) else ""
+        print(json.dumps(case)[:-1] + ', "events": [\n ' + events + "\n]}" + comma)
+    print("]}")
+
+
+if __name__ == "__main__":
+    main()

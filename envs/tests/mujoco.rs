@@ -1,0 +1,445 @@
+//! The MuJoCo tasks: Gymnasium's numbers, snapshots in the thick of it, and everything that a user can get wrong.
+#![cfg(feature = "mujoco")]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use sac_envs::{Env, EnvError, NumpyRng, Outcome, Registry, Space};
+use serde_json::Value;
+
+fn options(text: &str) -> toml::Table {
+    text.parse().expect("the test's TOML is valid")
+}
+
+fn make(id: &str, text: &str) -> Box<dyn Env> {
+    Registry::builtin().make(id, &options(text)).expect("valid options")
+}
+
+fn refused(id: &str, text: &str) -> String {
+    let error = Registry::builtin().make(id, &options(text)).err();
+    error.unwrap_or_else(|| panic!("{id} took {text}")).to_string()
+}
+
+/// The ids of the family.
+fn ids() -> Vec<String> {
+    let registry = Registry::builtin();
+    let family = registry.entries().iter().filter(|entry| entry.family == "mujoco");
+    family.map(|entry| entry.id.clone()).collect()
+}
+
+/// An environment with what drives it.
+struct Driver {
+    env: Box<dyn Env>,
+    actions: NumpyRng,
+    /// Actions reach so many times as far as the bounds.
+    reach: f64,
+    obs: Vec<f32>,
+}
+
+impl Driver {
+    fn new(env: Box<dyn Env>, action_seed: u64, reach: f64) -> Self {
+        let obs = vec![0.0; env.observation_space().len()];
+        let actions = NumpyRng::new(action_seed);
+        Driver {
+            env,
+            actions,
+            reach,
+            obs,
+        }
+    }
+
+    fn action(&mut self) -> Vec<f32> {
+        let Space::Box { low, high, .. } = self.env.action_space() else {
+            panic!("motors take real numbers")
+        };
+        let bounds = low.iter().zip(high);
+        bounds
+            .map(|(low, high)| (self.actions.uniform(f64::from(*low), f64::from(*high)) * self.reach) as f32)
+            .collect()
+    }
+
+    fn reset(&mut self, seed: Option<u64>) {
+        self.env.reset(seed, &mut self.obs).expect("resets");
+    }
+
+    fn step(&mut self) -> Outcome {
+        let action = self.action();
+        self.env.step(&action, &mut self.obs).expect("steps")
+    }
+
+    /// A step, with a reset after an episode's end; everything that it shows, as bits.
+    fn step_on(&mut self) -> (u64, Vec<u32>) {
+        let outcome = self.step();
+        let mut seen: Vec<u32> = self.obs.iter().map(|x| x.to_bits()).collect();
+        if outcome.status().is_over() {
+            self.reset(None);
+            seen.extend(self.obs.iter().map(|x| x.to_bits()));
+        }
+        (outcome.reward.to_bits(), seen)
+    }
+}
+
+#[test]
+fn trajectories_are_gymnasiums() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/mujoco/traces.json");
+    let text = std::fs::read_to_string(path).expect("committed");
+    let data: Value = serde_json::from_str(&text).expect("JSON");
+    let list = |value: &Value| value.as_array().expect("a list").clone();
+    let floats = |value: &Value| -> Vec<f32> {
+        list(value)
+            .iter()
+            .map(|x| x.as_f64().expect("a number") as f32)
+            .collect()
+    };
+    let mut seen_ids = Vec::new();
+    for case in list(&data["cases"]) {
+        let id = case["id"].as_str().expect("an id");
+        let given = case["options"].as_str().expect("TOML");
+        let seed = case["seed"].as_u64().expect("a seed");
+        let limit = case["time_limit"].as_u64().expect("a limit");
+        let entry = Registry::builtin()
+            .get(id)
+            .expect("registered")
+            .clone()
+            .with_time_limit(limit);
+        let env = entry.make(&options(given)).expect("valid options");
+        let reach = if seed % 2 == 1 { 1.5 } else { 1.0 };
+        let mut driver = Driver::new(env, 10_000 + seed, reach);
+        let mut reset_seed = Some(seed);
+        for (i, event) in list(&case["events"]).iter().enumerate() {
+            let place = format!("{id} with {given:?}, event {i}");
+            match list(event).as_slice() {
+                [expected] => {
+                    driver.reset(reset_seed.take());
+                    assert_eq!(driver.obs, floats(expected), "{place}: reset");
+                }
+                [expected, reward, terminated, truncated] => {
+                    let outcome = driver.step();
+                    assert_eq!(Some(outcome.reward), reward.as_f64(), "{place}: reward");
+                    assert_eq!(Some(outcome.terminated), terminated.as_bool(), "{place}");
+                    assert_eq!(Some(outcome.truncated), truncated.as_bool(), "{place}");
+                    if !expected.is_null() {
+                        assert_eq!(driver.obs, floats(expected), "{place}: observation");
+                    }
+                }
+                other => panic!("{place}: {other:?} is no event"),
+            }
+        }
+        seen_ids.push(id.to_string());
+    }
+    for id in ids() {
+        assert_eq!(
+            seen_ids.iter().filter(|seen| **seen == id).count(),
+            2,
+            "{id}: defaults and changed options"
+        );
+    }
+}
+
+#[test]
+fn a_snapshot_amid_contacts_goes_on_in_another_copy_bit_for_bit() {
+    for id in ids() {
+        let mut driver = Driver::new(make(&id, ""), 1, 1.0);
+        driver.reset(Some(5));
+        for at in [37, 301] {
+            (0..at).for_each(|_| drop(driver.step_on()));
+            let snapshot = driver.env.snapshot().expect("written");
+            let mut copy = Driver::new(make(&id, ""), 0, 1.0);
+            copy.reset(Some(9));
+            copy.step();
+            copy.env.restore(&snapshot).expect("taken back");
+            assert_eq!(
+                copy.env.snapshot().expect("written"),
+                snapshot,
+                "{id}: a restored state is the same state"
+            );
+            copy.actions = driver.actions.clone();
+            for step in 0..400 {
+                assert!(
+                    driver.step_on() == copy.step_on(),
+                    "{id}: step {step} after the snapshot at {at}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_snapshot_of_another_model_is_refused_and_changes_nothing() {
+    let mut driver = Driver::new(make("HalfCheetah-v5", ""), 1, 1.0);
+    driver.reset(Some(0));
+    driver.step();
+    let before = driver.env.snapshot().expect("written");
+    // The walker has as many positions, velocities and motors as the cheetah, the hopper fewer.
+    for model in ["walker2d.xml", "hopper.xml"] {
+        let mut other = Driver::new(make("HalfCheetah-v5", &format!("xml_file = '{model}'")), 1, 1.0);
+        other.reset(Some(0));
+        let foreign = other.env.snapshot().expect("written");
+        let error = driver.env.restore(&foreign).expect_err("refused").to_string();
+        assert!(
+            error.ends_with("it was taken from another model than half_cheetah.xml"),
+            "{error}"
+        );
+        assert!(driver.env.snapshot().expect("written") == before, "{model}");
+    }
+}
+
+#[test]
+fn the_manual_fits_the_observation_under_every_option_that_changes_it() {
+    let registry = Registry::builtin();
+    for id in ids() {
+        let entry = registry.get(&id).expect("registered");
+        let switches = entry
+            .options
+            .iter()
+            .filter(|(key, value)| value.is_bool() && key.contains("observation"));
+        for (key, value) in switches {
+            let changed = options(&format!("{key} = {}", !value.as_bool().expect("a switch")));
+            let env = entry.make(&changed).expect("valid");
+            let rows = entry.manual_for(&changed).expect("valid").observation.len();
+            assert_eq!(rows, env.observation_space().len(), "{id} with {changed}");
+            assert_ne!(rows, entry.manual.observation.len(), "{id}: {key} changes nothing");
+        }
+    }
+    let ant = registry.get("Ant-v5").expect("registered");
+    let page = ant
+        .manual_for(&options("healthy_z_range = [0.31, 0.9]"))
+        .expect("valid");
+    assert!(page.reward.contains("[0.31, 0.9]"), "{}", page.reward);
+    assert!(ant.manual_for(&options("healthy_z_rage = 1")).is_err());
+}
+
+#[test]
+fn options_that_cannot_be_are_refused_by_name() {
+    for (id, given, expected) in [
+        (
+            "Ant-v5",
+            "healthy_z_range = [1.0, 0.2]",
+            "option `healthy_z_range`: expected [low, high] with low < high, found [1, 0.2]",
+        ),
+        (
+            "Ant-v5",
+            "healthy_z_range = 3",
+            "option `healthy_z_range`: invalid type: integer `3`",
+        ),
+        (
+            "Ant-v5",
+            "healthy_z_range = [nan, 1.0]",
+            "option `healthy_z_range`: expected [low, high]",
+        ),
+        (
+            "Ant-v5",
+            "main_body = 'nose'",
+            "option `main_body`: the model has no body `nose`",
+        ),
+        (
+            "Ant-v5",
+            "main_body = 99",
+            "option `main_body`: the model has bodies 0 to 13, but not 99",
+        ),
+        (
+            "Ant-v5",
+            "main_body = 1.5",
+            "option `main_body`: expected a body's name or number",
+        ),
+        (
+            "Hopper-v5",
+            "frame_skip = 0",
+            "option `frame_skip`: expected at least 1, found 0",
+        ),
+        (
+            "Hopper-v5",
+            "frame_skip = -1",
+            "option `frame_skip`: invalid value: integer `-1`",
+        ),
+        (
+            "Hopper-v5",
+            "reset_noise_scale = -0.1",
+            "option `reset_noise_scale`: expected a finite number that is not negative",
+        ),
+        (
+            "Swimmer-v5",
+            "ctrl_cost_weight = inf",
+            "option `ctrl_cost_weight`: expected a finite number, found inf",
+        ),
+        (
+            "Walker2d-v5",
+            "forward_reward_wieght = 1",
+            "did you mean `forward_reward_weight`?",
+        ),
+    ] {
+        let message = refused(id, given);
+        assert!(
+            message.starts_with(&format!("{id}: option `")) && message.contains(expected),
+            "{message}"
+        );
+    }
+}
+
+/// A folder of this test's own.
+fn folder(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("mujoco-{name}"));
+    std::fs::create_dir_all(&folder).expect("writable");
+    folder
+}
+
+/// A model of a cart with a pole, with `extra` at its top level.
+fn cart_pole(folder: &Path, name: &str, gear: &str, extra: &str) -> String {
+    let path = folder.join(name);
+    let model = format!(
+        "<mujoco>{extra}<worldbody><body name='cart'><joint name='a' type='slide'/><geom size='1'/>\
+         <body><joint name='b'/><geom size='1' pos='0 0 1'/></body></body></worldbody>\
+         <actuator><motor joint='a' gear='{gear}' ctrlrange='-1 1'/></actuator></mujoco>"
+    );
+    std::fs::write(&path, model).expect("writable");
+    format!("xml_file = '{}'", path.display())
+}
+
+#[test]
+fn a_model_of_the_users_own_is_simulated() {
+    let given = cart_pole(&folder("own"), "own.xml", "1", "");
+    let mut driver = Driver::new(make("InvertedPendulum-v5", &given), 0, 1.0);
+    driver.reset(Some(0));
+    driver.step();
+}
+
+#[test]
+fn a_model_that_cannot_be_used_is_refused_with_mujocos_words_and_the_path() {
+    let folder = folder("bad");
+    let write = |name: &str, text: &str| {
+        std::fs::write(folder.join(name), text).expect("writable");
+        format!("xml_file = '{}'", folder.join(name).display())
+    };
+    let place = folder.display();
+    let absent = refused("Ant-v5", &format!("xml_file = '{place}/absent.xml'"));
+    assert_eq!(
+        absent,
+        format!("Ant-v5: option `xml_file`: there is no file {place}/absent.xml")
+    );
+    let unknown = refused("Ant-v5", "xml_file = 'ants.xml'");
+    assert!(unknown.contains("there is no model `ants.xml` in "), "{unknown}");
+    for (name, text, expected) in [
+        ("cut.xml", "<mujoco><worldbody><body", "XML parse error"),
+        ("empty.xml", "", "empty file"),
+        (
+            "weightless.xml",
+            "<mujoco>\n<worldbody>\n<body name='ghost'><joint/></body>\n</worldbody></mujoco>",
+            "mass and inertia of moving bodies must be larger than mjMINVAL Element name 'ghost', id 1, line 3",
+        ),
+    ] {
+        let message = refused("Ant-v5", &write(name, text));
+        assert!(
+            message.starts_with(&format!(
+                "Ant-v5: option `xml_file`: MuJoCo cannot load {place}/{name}: "
+            )) && message.contains(expected),
+            "{message}"
+        );
+    }
+    let still = refused("Ant-v5", &write("still.xml", "<mujoco><worldbody/></mujoco>"));
+    assert!(still.ends_with("the model has no actuators"), "{still}");
+    for (id, model, expected) in [
+        (
+            "Ant-v5",
+            "inverted_pendulum.xml",
+            "this task needs 3 positions (nq) or more, the model has 2",
+        ),
+        (
+            "Reacher-v5",
+            "hopper.xml",
+            "this task needs 4 positions (nq), the model has 6",
+        ),
+        (
+            "Pusher-v5",
+            "ant.xml",
+            "this task needs a body `tips_arm`, the model has none",
+        ),
+        (
+            "Humanoid-v5",
+            "swimmer.xml",
+            "this task needs 6 velocities (nv) or more, the model has 5",
+        ),
+    ] {
+        let message = refused(id, &format!("xml_file = '{model}'"));
+        assert_eq!(message, format!("{id}: option `xml_file`: {expected}"));
+    }
+}
+
+#[test]
+fn a_diverging_simulation_is_an_error_that_names_the_step_and_a_reset_goes_on() {
+    let given = cart_pole(&folder("diverging"), "strong.xml", "1e14", "");
+    let mut env = make("InvertedPendulum-v5", &given);
+    let mut obs = vec![0.0; 4];
+    for episode in 1..=2 {
+        env.reset(Some(0), &mut obs).expect("resets");
+        env.step(&[0.0], &mut obs).expect("nothing happens yet");
+        let error = env.step(&[1.0], &mut obs).expect_err("diverges");
+        assert!(matches!(error, EnvError::Simulation { step: 2, .. }), "{error}");
+        let message = error.to_string();
+        let expected =
+            format!("InvertedPendulum-v5: MuJoCo at step 2 of episode {episode}: Nan, Inf or huge value in QACC");
+        assert!(message.starts_with(&expected), "{message}");
+        let again = env.step(&[0.0], &mut obs).expect_err("the episode is over").to_string();
+        assert_eq!(
+            again,
+            "InvertedPendulum-v5: step was called after the simulation failed; call reset first"
+        );
+    }
+    let mut ant = make("Ant-v5", "");
+    let mut obs = vec![0.0; ant.observation_space().len()];
+    ant.reset(Some(0), &mut obs).expect("resets");
+    let message = ant.step(&[1e30; 8], &mut obs).expect_err("no such cost").to_string();
+    assert_eq!(message, "Ant-v5: reward is -inf at step 1 of episode 1");
+    let mut ant = make("Ant-v5", "reset_noise_scale = 1e30");
+    let message = ant.reset(Some(0), &mut obs).expect_err("nowhere to start").to_string();
+    assert!(message.contains("MuJoCo at step 0 of episode 1: "), "{message}");
+    assert!(
+        !Path::new("MUJOCO_LOG.TXT").exists(),
+        "warnings belong to the caller, not into the current folder"
+    );
+}
+
+#[test]
+fn an_error_of_mujocos_does_not_end_the_process() {
+    // Enough memory to compile the model, too little to push two bodies apart.
+    let text = "<mujoco><size memory='3K'/><worldbody><geom type='plane' size='9 9 1'/>\
+        <body><joint type='slide' axis='0 0 1'/><geom size='1'/></body>\
+        <body><joint type='slide' axis='0 0 1'/><geom size='1 1 1' type='box'/></body></worldbody>\
+        <actuator><motor joint='j'/></actuator></mujoco>";
+    let text = text.replacen("<joint ", "<joint name='j' ", 1);
+    let path = folder("memory").join("small.xml");
+    std::fs::write(&path, text).expect("writable");
+    let mut env = make("InvertedPendulum-v5", &format!("xml_file = '{}'", path.display()));
+    let mut obs = vec![0.0; 4];
+    for episode in 1..=2 {
+        let message = env.reset(Some(0), &mut obs).expect_err("out of memory").to_string();
+        let expected = format!("InvertedPendulum-v5: MuJoCo at step 0 of episode {episode}: ");
+        assert!(
+            message.starts_with(&expected) && message.contains("memory"),
+            "{message}"
+        );
+    }
+    // The thread is fit for more.
+    let mut driver = Driver::new(make("HalfCheetah-v5", ""), 0, 1.0);
+    driver.reset(Some(0));
+    driver.step();
+}
+
+/// Runs in a process of its own, see below.
+#[test]
+#[ignore = "a part of the next test"]
+fn with_assets_elsewhere() {
+    eprintln!("answer: {}", refused("Ant-v5", ""));
+}
+
+#[test]
+fn missing_model_files_are_answered_with_the_command_that_gets_them() {
+    let output = Command::new(std::env::current_exe().expect("this test"))
+        .args(["--exact", "with_assets_elsewhere", "--ignored", "--nocapture"])
+        .env("SAC_MUJOCO_ASSETS", "/nowhere")
+        .output()
+        .expect("runs");
+    let text = String::from_utf8_lossy(&output.stderr);
+    let expected = "answer: Ant-v5: option `xml_file`: Gymnasium's model files are not here: /nowhere does not exist; run \
+        `cargo xtask setup`, or name their folder with SAC_MUJOCO_ASSETS";
+    assert!(text.contains(expected), "{text}");
+}

@@ -1,0 +1,45 @@
+//! `cargo xtask parity`: our environments beside Gymnasium's, bit by bit.
+
+use std::ffi::OsString;
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, Result, ensure};
+
+use crate::workspace::Workspace;
+use crate::{python, setup};
+
+/// Builds our side (`envs/examples/trace.rs`), makes the Python with Gymnasium, and hands `arguments` to
+/// `envs/parity/compare.py`, which compares.
+pub fn run(workspace: &Workspace, arguments: &[OsString]) -> Result<ExitCode> {
+    let options = setup::Options {
+        flavour: None,
+        depth: setup::Depth::Sizes,
+        verbose: false,
+    };
+    setup::ensure(workspace, options)?;
+    let python = python::environment(workspace).context("cannot make the Python that has Gymnasium")?;
+    let mut build = workspace.cargo();
+    build.args([
+        "build",
+        "--quiet",
+        "--package",
+        "sac-envs",
+        "--features",
+        "mujoco",
+        "--example",
+        "trace",
+    ]);
+    let built = build.status().context("cannot run cargo")?;
+    ensure!(built.success(), "the build failed");
+    let compared = Command::new(python)
+        .arg(workspace.root().join("envs/parity/compare.py"))
+        .arg(workspace.target()?.join("debug/examples/trace"))
+        .args(arguments)
+        .status()
+        .context("cannot run Python")?;
+    Ok(match compared.code() {
+        Some(0) => ExitCode::SUCCESS,
+        Some(2) => ExitCode::from(2),
+        _ => ExitCode::FAILURE,
+    })
+}
