@@ -21,6 +21,8 @@ pub enum Command {
     Train(TrainArgs),
     /// Score a saved policy
     Eval(EvalArgs),
+    /// Draw a saved policy at work: a film (.gif) or a contact sheet (.png)
+    Play(PlayArgs),
     /// Step an environment and print every transition as a line of JSON
     Rollout(RolloutArgs),
     /// List the environments, or show the page of one
@@ -105,6 +107,27 @@ pub struct EvalArgs {
     /// One JSON object on stdout
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Args)]
+pub struct PlayArgs {
+    /// Folder of a run
+    pub run: PathBuf,
+    /// File to write: .gif is a film, .png a contact sheet
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// best, last, or a number of env steps [default: best, or last where nothing was evaluated]
+    #[arg(long, value_name = "WHICH")]
+    pub checkpoint: Option<String>,
+    /// Whole episodes
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    pub episodes: u64,
+    /// Of the first episode
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+    /// A picture every so many steps
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    pub every: u64,
 }
 
 #[derive(Args)]

@@ -9,6 +9,7 @@ mod envs;
 mod eval;
 pub mod messages;
 mod overrides;
+mod play;
 mod rollout;
 mod train;
 
@@ -27,6 +28,7 @@ pub fn run(command: Command) -> Result<ExitCode> {
     match command {
         Command::Train(args) => return train::run(&args),
         Command::Eval(args) => eval::run(&args)?,
+        Command::Play(args) => play::run(&args)?,
         Command::Rollout(args) => rollout::run(&args)?,
         Command::Envs(args) => envs::run(&args)?,
         Command::Algos(args) => algos::run(&args)?,
