@@ -1,11 +1,12 @@
 //! Progress on stderr: a bar on a terminal, plain lines otherwise.
 
 use std::{
+    fmt,
     io::{self, IsTerminal},
     time::Duration,
 };
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use sac::agents::{
     EnvSteps,
     log::{Row, Sink},
@@ -25,9 +26,14 @@ impl Console {
     pub fn new(total_env_steps: u64) -> Self {
         let bar = io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::new(total_env_steps);
-            let template = "{bar:30} {human_pos}/{human_len} env steps  {per_sec}  {eta_precise} left";
+            let template = "{bar:30} {human_pos}/{human_len} env steps  {speed}  {eta_precise} left";
             if let Ok(style) = ProgressStyle::with_template(template) {
-                bar.set_style(style);
+                // The crate's own speed has four decimals and no name for what it counts.
+                bar.set_style(
+                    style.with_key("speed", |state: &ProgressState, out: &mut dyn fmt::Write| {
+                        let _ = write!(out, "{:.0} steps/s", state.per_sec());
+                    }),
+                );
             }
             step_aside_for(Some(bar.clone()));
             bar

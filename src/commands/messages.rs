@@ -1,10 +1,6 @@
 //! What is said on stderr: warnings, errors, and a panic's one line.
 
-use std::{
-    io::{IsTerminal, Write},
-    process::ExitCode,
-    sync::Mutex,
-};
+use std::{io::Write, process::ExitCode, sync::Mutex};
 
 use sac::Error;
 
@@ -22,7 +18,8 @@ pub fn install() {
     tracing_subscriber::fmt()
         .without_time()
         .with_target(false)
-        .with_ansi(std::io::stderr().is_terminal())
+        // Colours would need another feature of the crate, without which asking for them panics in debug builds.
+        .with_ansi(false)
         .with_max_level(tracing::Level::INFO)
         .with_writer(|| Aside)
         .init();
