@@ -24,6 +24,9 @@ pub trait Agent: Send {
     /// `[N, A]`. `noise` is read in [`ActMode::Explore`] only.
     fn act(&mut self, obs: &[f32], mode: ActMode, noise: &mut Stream, actions: &mut [f32]);
 
+    /// Is shown `obs` `[N, O]` (flattened rows) once, as training meets them; for statistics of observations.
+    fn observe(&mut self, _obs: &[f32]) {}
+
     /// Learns from one batch. Reads no clock, extracts no number, touches no file.
     fn update(&mut self, batch: &Batch, noise: &mut Stream) -> UpdateReport;
 
@@ -77,6 +80,8 @@ pub enum Reduction {
 #[derive(Default)]
 pub struct UpdateReport {
     entries: Vec<(&'static str, Reduction, Tensor)>,
+    /// `[B]`, value units: how far each row's value was from its target, sign dropped; replays that rank rows read it.
+    pub td_error: Option<Tensor>,
 }
 
 impl UpdateReport {
@@ -88,6 +93,7 @@ impl UpdateReport {
     /// Adds everything of another report.
     pub fn extend(&mut self, other: UpdateReport) {
         self.entries.extend(other.entries);
+        self.td_error = other.td_error.or(self.td_error.take());
     }
 
     /// The numbers, in the order they were put. Waits for the device.

@@ -1,6 +1,6 @@
 //! What an update sees: [`Batch`]. Shapes are checked here and nowhere else.
 
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
 /// `B` transitions. All tensors are `f32` on the agent's device.
 pub struct Batch {
@@ -14,6 +14,8 @@ pub struct Batch {
     pub discount: Tensor,
     /// `[B, …]`: the true observation after the row's last step.
     pub next_obs: Tensor,
+    /// `[B]`: how much each row counts in the critics' loss; `None` where all count alike.
+    pub weight: Option<Tensor>,
 }
 
 impl Batch {
@@ -41,6 +43,15 @@ impl Batch {
             reward,
             discount,
             next_obs,
+            weight: None,
+        }
+    }
+
+    /// The mean over all elements of `losses` `[…, B]`, each row counting as much as it should.
+    pub fn mean(&self, losses: &Tensor) -> Tensor {
+        match &self.weight {
+            None => losses.mean(Kind::Float),
+            Some(weight) => (losses * weight).mean(Kind::Float),
         }
     }
 

@@ -31,6 +31,8 @@ fn derived_key(root: u64, name: &str, index: u64) -> [u8; 32] {
     hasher.finalize().into()
 }
 
+const SCRIPT_IS_LONG_ENOUGH: &str = "a scripted stream holds all numbers that are drawn";
+
 /// One stream of random numbers.
 pub struct Stream {
     rng: ChaCha8Rng,
@@ -56,14 +58,14 @@ impl Stream {
         }
     }
 
-    /// A stream whose normal draws are these numbers, in this order, to compare an update with a derivation made
-    /// elsewhere.
+    /// A stream whose tensors of draws are filled with these numbers, in this order, to compare an update with a
+    /// derivation made elsewhere.
     ///
     /// # Panics
     /// When more are drawn than there are.
-    pub fn scripted(normals: impl IntoIterator<Item = f32>) -> Self {
+    pub fn scripted(draws: impl IntoIterator<Item = f32>) -> Self {
         Stream {
-            script: Some(normals.into_iter().collect()),
+            script: Some(draws.into_iter().collect()),
             ..Stream::derive(0, "scripted", 0)
         }
     }
@@ -75,9 +77,20 @@ impl Stream {
         for value in &mut self.scratch {
             *value = match &mut self.script {
                 None => StandardNormal.sample(&mut self.rng),
-                Some(script) => script
-                    .pop_front()
-                    .expect("a scripted stream holds all numbers that are drawn"),
+                Some(script) => script.pop_front().expect(SCRIPT_IS_LONG_ENOUGH),
+            };
+        }
+        Tensor::from_slice(&self.scratch).reshape(shape).to_device(device)
+    }
+
+    /// Independent uniform draws in `[0, 1)` in a tensor of `shape`.
+    pub fn uniform(&mut self, shape: &[i64], device: Device) -> Tensor {
+        let count = shape.iter().product::<i64>() as usize;
+        self.scratch.resize(count, 0.0);
+        for value in &mut self.scratch {
+            *value = match &mut self.script {
+                None => self.rng.random::<f32>(),
+                Some(script) => script.pop_front().expect(SCRIPT_IS_LONG_ENOUGH),
             };
         }
         Tensor::from_slice(&self.scratch).reshape(shape).to_device(device)
@@ -88,6 +101,13 @@ impl Stream {
         for value in out {
             *value = low + (high - low) * self.rng.random::<f32>();
         }
+    }
+
+    /// `count` different ones of the whole numbers `0..n`, each subset equally likely: `[count]` of `i64`.
+    pub fn subset(&mut self, n: i64, count: i64, device: Device) -> Tensor {
+        let mut left: Vec<i64> = (0..n).collect();
+        let chosen: Vec<i64> = (0..count).map(|_| left.swap_remove(self.index(left.len()))).collect();
+        Tensor::from_slice(&chosen).to_device(device)
     }
 
     /// A whole number in `0..n`, uniformly. `n` is at least 1.

@@ -11,8 +11,11 @@
 //! 5. the targets follow the new critics.
 //!
 //! 3 and 4 happen when the policy is due, 5 when targets are due; both delays count gradient steps.
+//!
+//! Where actions are enumerated, draws are replaced by the probability of every action and log-probabilities by their
+//! expectation; the steps are the same.
 
-use sac_envs::Space;
+use sac_envs::{Dtype, Space};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
@@ -20,8 +23,8 @@ use crate::{
     agent::{ActMode, Agent, Reduction, UpdateReport},
     batch::Batch,
     checkpoint::{Checkpoint, Section},
-    critic::{Critic, CriticSpec},
-    encoder::EncoderSpec,
+    critic::{Critic, CriticContext, CriticSpec},
+    encoder::{EncoderSpec, ObservationNormalizer, Statistics},
     error::{Error, Result},
     metrics,
     nn::BodySpec,
@@ -38,10 +41,15 @@ use crate::{
 pub struct AgentSpec {
     /// Discount per env step, in [0, 1]. Paper: 0.99.
     pub gamma: f64,
+    /// Whether observations are brought to mean 0 and spread 1 first, by their running statistics.
+    pub normalize_observations: bool,
     /// From observations to features; policy and critic have one each.
     pub encoder: EncoderSpec,
     /// Hidden layers of policy and critic.
     pub body: BodySpec,
+    /// Hidden layers of the critic, where they differ from the policy's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub critic_body: Option<BodySpec>,
     /// Distribution over actions.
     pub policy: PolicySpec,
     /// Representation of value.
@@ -52,21 +60,36 @@ pub struct AgentSpec {
     pub targets: TargetSpec,
     /// What does not happen at every update.
     pub delay: DelaySpec,
+    /// Which policy draws the next actions of the critic's target.
+    pub next_action: NextAction,
 }
 
 impl Default for AgentSpec {
     fn default() -> Self {
         AgentSpec {
             gamma: 0.99,
+            normalize_observations: false,
             encoder: EncoderSpec::default(),
             body: BodySpec::default(),
+            critic_body: None,
             policy: PolicySpec::default(),
             critic: CriticSpec::default(),
             temperature: TemperatureSpec::default(),
             targets: TargetSpec::default(),
             delay: DelaySpec::default(),
+            next_action: NextAction::Online,
         }
     }
+}
+
+/// Which policy draws the next actions of the critic's target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NextAction {
+    /// The one that learns (SAC 2018b, equation 6).
+    Online,
+    /// One that trails behind, as the critics' targets do (DSAC-T's reference).
+    Target,
 }
 
 /// Every how many gradient steps something happens, at least 1. Two knobs, because papers differ in which they mean.
@@ -93,6 +116,7 @@ pub struct SoftActorCritic {
     targets: TargetSpec,
     delay: DelaySpec,
     grad_steps: GradSteps,
+    normalizer: Option<ObservationNormalizer>,
     observation_shape: Vec<i64>,
     action_dim: usize,
     device: Device,
@@ -107,23 +131,44 @@ impl SoftActorCritic {
     /// [`Error::UnsupportedSpace`], [`Error::Spec`].
     pub fn new(spec: &AgentSpec, env: &str, spaces: (&Space, &Space), seed: u64, device: Device) -> Result<Self> {
         let (observation, action) = spaces;
-        spec.check()?;
-        if !matches!(observation, Space::Box { .. }) {
-            return Err(Error::UnsupportedSpace {
-                what: "observation",
-                space: observation.to_string(),
-                env: env.to_string(),
-                by: "the flat encoder",
-                reason: "it needs a box",
-            });
+        spec.check(action)?;
+        let unsupported = |by, reason| Error::UnsupportedSpace {
+            what: "observation",
+            space: observation.to_string(),
+            env: env.to_string(),
+            by,
+            reason,
+        };
+        match observation {
+            Space::Box { dtype: Dtype::U8, .. } if spec.normalize_observations => {
+                return Err(unsupported(
+                    "agent.normalize_observations",
+                    "pixels have one scale already",
+                ));
+            }
+            Space::Box { .. } => {}
+            _ => return Err(unsupported("the flat encoder", "it needs a box")),
         }
-        let (encoder, body) = (&spec.encoder, &spec.body);
         let mut init = Stream::derive(seed, "init.policy", 0);
-        let policy = Policy::build(&spec.policy, encoder, body, env, spaces, &mut init, device)?;
-        let mut init = Stream::derive(seed, "init.critic", 0);
-        let critic = spec.critic.build(encoder, body, spaces, &mut init, device);
-        let temperature = Temperature::build(&spec.temperature, action.len(), device);
-        let observation_shape = observation.shape().iter().map(|extent| *extent as i64).collect();
+        let mut policy = Policy::build(&spec.policy, &spec.encoder, &spec.body, env, spaces, &mut init, device)?;
+        if spec.next_action == NextAction::Target {
+            policy = policy.with_target();
+        }
+        let context = CriticContext {
+            encoder: &spec.encoder,
+            body: spec.critic_body.as_ref().unwrap_or(&spec.body),
+            observation,
+            actions: policy.actions(),
+            gamma: spec.gamma,
+            targets: spec.targets,
+            device,
+        };
+        let critic = spec.critic.build(&context, &mut Stream::derive(seed, "init.critic", 0));
+        let temperature = Temperature::build(&spec.temperature, action, device);
+        let observation_shape: Vec<i64> = observation.shape().iter().map(|extent| *extent as i64).collect();
+        let normalizer = spec
+            .normalize_observations
+            .then(|| ObservationNormalizer::new(&observation_shape, device));
         Ok(SoftActorCritic {
             policy,
             critic,
@@ -131,6 +176,7 @@ impl SoftActorCritic {
             targets: spec.targets,
             delay: spec.delay,
             grad_steps: GradSteps(0),
+            normalizer,
             observation_shape,
             action_dim: action.len(),
             device,
@@ -152,23 +198,50 @@ impl SoftActorCritic {
         &self.temperature
     }
 
-    /// Flattened rows to a tensor `[rows, …]` on the device.
-    fn observe(&self, obs: &[f32], rows: i64) -> Tensor {
+    /// Flattened rows to a tensor `[rows, …]` on the device, normalised if observations are.
+    fn rows(&mut self, obs: &[f32], rows: i64) -> Tensor {
         // `reshape` instead of `view` because tch's `view` allocates, and this runs at every env step.
         let tensor = match self.observation_shape.as_slice() {
             [width] => Tensor::from_slice(obs).reshape([rows, *width]),
             shape => Tensor::from_slice(obs).reshape([&[rows], shape].concat()),
         };
-        tensor.to_device(self.device)
+        let tensor = tensor.to_device(self.device);
+        match &mut self.normalizer {
+            None => tensor,
+            Some(normalizer) => normalizer.normalize(&tensor),
+        }
+    }
+
+    /// A batch as the networks take it: observations normalised, actions in the critic's coordinates.
+    fn prepare(&mut self, batch: &Batch) -> Batch {
+        let mut normalize = |obs: &Tensor| match &mut self.normalizer {
+            None => obs.shallow_clone(),
+            Some(normalizer) => normalizer.normalize(obs),
+        };
+        Batch {
+            obs: normalize(&batch.obs),
+            next_obs: normalize(&batch.next_obs),
+            action: self.policy.encode(&batch.action),
+            reward: batch.reward.shallow_clone(),
+            discount: batch.discount.shallow_clone(),
+            weight: batch.weight.as_ref().map(Tensor::shallow_clone),
+        }
+    }
+
+    /// Moves what is annealed to its value for the next update.
+    fn anneal(&mut self) {
+        self.policy.anneal(self.grad_steps);
+        self.critic.anneal(self.grad_steps);
+        self.temperature.anneal(self.grad_steps);
     }
 }
 
 impl Agent for SoftActorCritic {
     fn act(&mut self, obs: &[f32], mode: ActMode, noise: &mut Stream, actions: &mut [f32]) {
         let rows = (actions.len() / self.action_dim) as i64;
-        let obs = self.observe(obs, rows);
+        let obs = self.rows(obs, rows);
         let action = match mode {
-            ActMode::Explore => self.policy.draw_frozen(&obs, &self.policy.noise(rows, noise)).action,
+            ActMode::Explore => self.policy.explore(&obs, rows, noise),
             ActMode::Evaluate => self.policy.mode(&obs),
         };
         action
@@ -177,22 +250,24 @@ impl Agent for SoftActorCritic {
             .copy_data(actions, actions.len());
     }
 
+    fn observe(&mut self, obs: &[f32]) {
+        if let Some(normalizer) = &mut self.normalizer {
+            normalizer.observe(obs);
+        }
+    }
+
     fn update(&mut self, batch: &Batch, noise: &mut Stream) -> UpdateReport {
+        let batch = &self.prepare(batch);
         self.grad_steps += 1;
         let alpha = self.temperature.alpha(); // []
 
-        // 1. What would we do next?
-        let next = self
-            .policy
-            .draw_frozen(&batch.next_obs, &self.policy.noise(batch.size(), noise));
-
-        // 2. Critics move towards their target.
-        let mut report = self.critic.learn(batch, &next, &alpha, noise);
+        // 1 and 2. Critics move towards their target, which asks the policy what it would do next.
+        let mut report = self.critic.learn(batch, &self.policy, &alpha, noise);
 
         if self.grad_steps.0.is_multiple_of(self.delay.policy) {
             // 3. The actor climbs the soft value (equation 9, with the sign of a loss).
             let draw = self.policy.draw(&batch.obs, &self.policy.noise(batch.size(), noise));
-            let value = self.critic.actor_value(&batch.obs, &draw.action); // [B]
+            let value = self.critic.actor_value(&batch.obs, &draw, noise); // [B]
             let loss = (&alpha * &draw.log_prob - value).mean(Kind::Float);
             self.policy.trainable.descend(&loss);
 
@@ -210,7 +285,9 @@ impl Agent for SoftActorCritic {
         // 5. Targets trail behind.
         if self.grad_steps.0.is_multiple_of(self.delay.targets) {
             self.critic.follow(self.targets, self.grad_steps);
+            self.policy.follow(self.targets, self.grad_steps);
         }
+        self.anneal();
 
         report.put(metrics::ALPHA, Reduction::Mean, &alpha);
         report
@@ -221,7 +298,7 @@ impl Agent for SoftActorCritic {
         agent.set_state(&self.grad_steps)?;
         Ok(vec![
             agent,
-            self.policy.section(),
+            self.policy_section()?,
             self.critic.section()?,
             self.temperature.section(),
         ])
@@ -231,15 +308,25 @@ impl Agent for SoftActorCritic {
         self.grad_steps = checkpoint.section("agent")?.state()?;
         self.critic.load(&checkpoint.section("critic")?)?;
         self.temperature.load(&checkpoint.section("temperature")?)?;
-        self.load_policy(checkpoint)
+        self.load_policy(checkpoint)?;
+        self.anneal();
+        Ok(())
     }
 
     fn policy_section(&self) -> Result<Section<'static>> {
-        Ok(self.policy.section())
+        let mut section = self.policy.section();
+        section.set_state(&self.normalizer.as_ref().map(ObservationNormalizer::statistics))?;
+        Ok(section)
     }
 
     fn load_policy(&mut self, checkpoint: &Checkpoint) -> Result<()> {
-        self.policy.load(&checkpoint.section("policy")?)
+        let section = checkpoint.section("policy")?;
+        if let Some(normalizer) = &mut self.normalizer {
+            let statistics: Option<Statistics> = section.state()?;
+            let missing = || Error::section("policy", "has no statistics of observations");
+            normalizer.restore(statistics.ok_or_else(missing)?)?;
+        }
+        self.policy.load(&section)
     }
 
     fn is_finite(&self) -> bool {

@@ -1,9 +1,10 @@
 //! Ranges of an [`AgentSpec`]: what types alone cannot say.
 
+use sac_envs::Space;
+
 use crate::{
-    critic::CriticSpec,
     error::{Error, Result},
-    nn::AdamSpec,
+    nn::{AdamSpec, BodySpec},
     policy::PolicySpec,
     soft_actor_critic::AgentSpec,
     target::TargetSpec,
@@ -54,12 +55,10 @@ impl AgentSpec {
             self.gamma,
             "between 0 and 1",
         );
-        p.require(
-            self.body.hidden.iter().all(|width| (1..=65_536).contains(width)),
-            "agent.body.hidden",
-            format!("{:?}", self.body.hidden),
-            "every width between 1 and 65536",
-        );
+        body(p, "agent.body", &self.body);
+        if let Some(spec) = &self.critic_body {
+            body(p, "agent.critic_body", spec);
+        }
         let PolicySpec::SquashedGaussian(policy) = &self.policy;
         p.require(
             policy.log_std_min < policy.log_std_max && policy.log_std_min.is_finite() && policy.log_std_max.is_finite(),
@@ -67,15 +66,8 @@ impl AgentSpec {
             policy.log_std_min,
             "finite and below agent.policy.log_std_max",
         );
-        adam(p, "agent.policy.optimizer", &policy.optimizer);
-        let CriticSpec::Scalar(critic) = &self.critic;
-        p.require(
-            (1..=1000).contains(&critic.members),
-            "agent.critic.members",
-            critic.members,
-            "between 1 and 1000",
-        );
-        adam(p, "agent.critic.optimizer", &critic.optimizer);
+        check_adam(p, "agent.policy.optimizer", &policy.optimizer);
+        self.critic.check(p);
         match &self.temperature {
             TemperatureSpec::Fixed(FixedTemperatureSpec { alpha }) => {
                 p.require(
@@ -89,10 +81,30 @@ impl AgentSpec {
                 let alpha = spec.initial_alpha;
                 let holds = alpha > 0.0 && alpha.is_finite();
                 p.require(holds, "agent.temperature.initial_alpha", alpha, "finite and above 0");
-                if let TargetEntropy::Nats(nats) = spec.target_entropy {
-                    p.require(nats.is_finite(), "agent.temperature.target_entropy", nats, "finite");
+                let key = "agent.temperature.target_entropy";
+                let in_words = || toml::Value::try_from(spec.target_entropy).map_or(String::new(), |v| v.to_string());
+                match spec.target_entropy {
+                    TargetEntropy::MinusActionDim => {}
+                    TargetEntropy::Nats(nats) => p.require(nats.is_finite(), key, nats, "finite"),
+                    TargetEntropy::OfUniform(part) => {
+                        p.require((0.0..=1.0).contains(&part), key, in_words(), "a part between 0 and 1");
+                    }
+                    TargetEntropy::Moving {
+                        of_uniform,
+                        from,
+                        to,
+                        over_grad_steps,
+                    } => {
+                        let holds = |end: f64| end.is_finite() && (!of_uniform || (0.0..=1.0).contains(&end));
+                        p.require(
+                            holds(from) && holds(to) && over_grad_steps > 0,
+                            key,
+                            in_words(),
+                            "finite ends, parts between 0 and 1, and at least 1 gradient step",
+                        );
+                    }
                 }
-                adam(p, "agent.temperature.optimizer", &spec.optimizer);
+                check_adam(p, "agent.temperature.optimizer", &spec.optimizer);
             }
         }
         match self.targets {
@@ -124,9 +136,21 @@ impl AgentSpec {
         problems.into_vec()
     }
 
+    /// Every choice that does not fit the action space, or another choice because of it.
+    pub fn space_problems(&self, action: &Space) -> Vec<SpecProblem> {
+        let mut problems = SpecProblems::default();
+        if let TemperatureSpec::Learned(spec) = &self.temperature
+            && let Some(problem) = spec.target_entropy.problem(action)
+        {
+            let value = toml::Value::try_from(spec.target_entropy).map_or(String::new(), |value| value.to_string());
+            problems.require(false, "agent.temperature.target_entropy", value, &problem);
+        }
+        problems.into_vec()
+    }
+
     /// The first value out of its range, as an error.
-    pub(crate) fn check(&self) -> Result<()> {
-        match self.problems().into_iter().next() {
+    pub(crate) fn check(&self, action: &Space) -> Result<()> {
+        match self.problems().into_iter().chain(self.space_problems(action)).next() {
             None => Ok(()),
             Some(SpecProblem { key, value, problem }) => Err(Error::Spec {
                 key,
@@ -137,7 +161,23 @@ impl AgentSpec {
     }
 }
 
-fn adam(p: &mut SpecProblems, key: &str, spec: &AdamSpec) {
+fn body(p: &mut SpecProblems, key: &str, spec: &BodySpec) {
+    p.require(
+        spec.hidden.iter().all(|width| (1..=65_536).contains(width)),
+        &format!("{key}.hidden"),
+        format!("{:?}", spec.hidden),
+        "every width between 1 and 65536",
+    );
+    p.require(
+        (0.0..1.0).contains(&spec.dropout),
+        &format!("{key}.dropout"),
+        spec.dropout,
+        "at least 0 and below 1",
+    );
+}
+
+/// Ranges of an optimiser's settings.
+pub fn check_adam(p: &mut SpecProblems, key: &str, spec: &AdamSpec) {
     let AdamSpec {
         learning_rate,
         beta1,

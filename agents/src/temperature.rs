@@ -1,13 +1,15 @@
 //! The weight of the entropy in the objective: [`TemperatureSpec`], [`Temperature`].
 
+use sac_envs::Space;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tch::{Device, Kind, Tensor};
 
 use crate::{
     checkpoint::Section,
     error::Result,
-    nn::{AdamSpec, ParamLayout, Trainable},
+    nn::{AdamSpec, Init, ParamLayout, Trainable},
     noise::Stream,
+    schedule::GradSteps,
 };
 
 /// Where α comes from.
@@ -59,43 +61,168 @@ impl Default for LearnedTemperatureSpec {
     }
 }
 
-/// A target entropy: `"minus_action_dim"` or a number of nats.
+/// A target entropy: `"minus_action_dim"`, a number of nats, or a part of the entropy of uniformly random actions.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum TargetEntropy {
-    /// −dim(A) (SAC 2018b, table 1). Becomes a number when the configuration is resolved.
+    /// −dim(A), for boxes (SAC 2018b, table 1). Becomes a number when the configuration is resolved.
     MinusActionDim,
     /// As given.
     Nats(f64),
+    /// This part of log|A|, for discrete actions (Christodoulou 2019: 0.98). Becomes a number when the configuration is
+    /// resolved. `{ of_uniform = 0.98 }` in a file.
+    OfUniform(f64),
+    /// Moves along a line while learning. `{ of_uniform = 0.98, falling_to = 0.3, over_grad_steps = 20000 }` in a file,
+    /// or the same with `nats`.
+    Moving {
+        /// Whether the ends are parts of log|A|.
+        of_uniform: bool,
+        /// Before the first update.
+        from: f64,
+        /// In the end.
+        to: f64,
+        /// How long the way takes, at least 1.
+        over_grad_steps: u64,
+    },
+}
+
+/// Entropy of uniformly random discrete actions, nats.
+fn uniform_entropy(action: &Space) -> Option<f64> {
+    match action {
+        Space::Box { .. } => None,
+        Space::Discrete { n } => Some((*n as f64).ln()),
+        Space::MultiDiscrete { n } => Some(n.iter().map(|n| (*n as f64).ln()).sum()),
+    }
 }
 
 impl TargetEntropy {
-    /// In nats, for `action_dim` normalised action coordinates.
-    pub fn nats(self, action_dim: usize) -> f64 {
+    /// Why it makes no sense for an action space, if it makes none.
+    pub fn problem(self, action: &Space) -> Option<String> {
+        let is_discrete = uniform_entropy(action).is_some();
         match self {
-            TargetEntropy::MinusActionDim => -(action_dim as f64),
+            TargetEntropy::MinusActionDim if is_discrete => Some(format!(
+                "this is for boxes, and the actions are {action}: an entropy of discrete actions is not below 0; use \
+                 {{ of_uniform = 0.98 }} or a number of nats"
+            )),
+            TargetEntropy::OfUniform(_) | TargetEntropy::Moving { of_uniform: true, .. } if !is_discrete => {
+                Some(format!(
+                    "this is for discrete actions, and the actions are {action}; use \"minus_action_dim\" or a number of nats"
+                ))
+            }
+            _ => None,
+        }
+    }
+
+    /// The same in nats, for an action space that it makes sense for.
+    #[must_use]
+    pub fn in_nats(self, action: &Space) -> Self {
+        let uniform = uniform_entropy(action).unwrap_or(0.0);
+        match self {
+            TargetEntropy::MinusActionDim => TargetEntropy::Nats(-(action.len() as f64)),
+            TargetEntropy::OfUniform(part) => TargetEntropy::Nats(part * uniform),
+            TargetEntropy::Moving {
+                of_uniform: true,
+                from,
+                to,
+                over_grad_steps,
+            } => TargetEntropy::Moving {
+                of_uniform: false,
+                from: from * uniform,
+                to: to * uniform,
+                over_grad_steps,
+            },
+            other => other,
+        }
+    }
+
+    /// In nats after so many gradient steps; what was not brought to nats before counts as 0.
+    fn at(self, grad_steps: GradSteps) -> f64 {
+        match self {
             TargetEntropy::Nats(nats) => nats,
+            TargetEntropy::Moving {
+                from,
+                to,
+                over_grad_steps,
+                ..
+            } => {
+                let way = (grad_steps.0 as f64 / over_grad_steps as f64).min(1.0);
+                from + (to - from) * way
+            }
+            TargetEntropy::MinusActionDim | TargetEntropy::OfUniform(_) => 0.0,
         }
     }
 }
 
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TargetEntropyTable {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    of_uniform: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nats: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    falling_to: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    over_grad_steps: Option<u64>,
+}
+
 impl Serialize for TargetEntropy {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        match self {
+        let part = |value: f64, is: bool| is.then_some(value);
+        match *self {
             TargetEntropy::MinusActionDim => "minus_action_dim".serialize(serializer),
             TargetEntropy::Nats(nats) => nats.serialize(serializer),
+            TargetEntropy::OfUniform(of_uniform) => TargetEntropyTable {
+                of_uniform: Some(of_uniform),
+                nats: None,
+                falling_to: None,
+                over_grad_steps: None,
+            }
+            .serialize(serializer),
+            TargetEntropy::Moving {
+                of_uniform,
+                from,
+                to,
+                over_grad_steps,
+            } => TargetEntropyTable {
+                of_uniform: part(from, of_uniform),
+                nats: part(from, !of_uniform),
+                falling_to: Some(to),
+                over_grad_steps: Some(over_grad_steps),
+            }
+            .serialize(serializer),
         }
     }
 }
 
 impl<'de> Deserialize<'de> for TargetEntropy {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        const EXPECTED: &str = "expected \"minus_action_dim\", a number of nats, { of_uniform = 0.98 }, or \
+                                { of_uniform = 0.98, falling_to = 0.3, over_grad_steps = 20000 }";
+        let wrong = || serde::de::Error::custom(EXPECTED);
         match toml::Value::deserialize(deserializer)? {
             toml::Value::String(word) if word == "minus_action_dim" => Ok(TargetEntropy::MinusActionDim),
             toml::Value::Float(nats) if nats.is_finite() => Ok(TargetEntropy::Nats(nats)),
             toml::Value::Integer(nats) => Ok(TargetEntropy::Nats(nats as f64)),
-            _ => Err(serde::de::Error::custom(
-                "expected \"minus_action_dim\" or a number of nats",
-            )),
+            toml::Value::Table(table) => {
+                let table = TargetEntropyTable::deserialize(table).map_err(|_| wrong())?;
+                match (table.of_uniform, table.nats, table.falling_to, table.over_grad_steps) {
+                    (Some(part), None, None, None) => Ok(TargetEntropy::OfUniform(part)),
+                    (Some(from), None, Some(to), Some(over_grad_steps)) => Ok(TargetEntropy::Moving {
+                        of_uniform: true,
+                        from,
+                        to,
+                        over_grad_steps,
+                    }),
+                    (None, Some(from), Some(to), Some(over_grad_steps)) => Ok(TargetEntropy::Moving {
+                        of_uniform: false,
+                        from,
+                        to,
+                        over_grad_steps,
+                    }),
+                    _ => Err(wrong()),
+                }
+            }
+            _ => Err(wrong()),
         }
     }
 }
@@ -121,31 +248,34 @@ pub enum Temperature {
     Learned {
         /// One parameter: log α.
         log_alpha: Box<Trainable>,
-        /// Nats.
-        target_entropy: f64,
+        /// In nats.
+        target_entropy: TargetEntropy,
+        /// The target of the next update, nats.
+        current_target: f64,
         /// What is minimised.
         objective: TemperatureObjective,
     },
 }
 
 impl Temperature {
-    /// Builds what `spec` says, for `action_dim` action coordinates.
-    pub fn build(spec: &TemperatureSpec, action_dim: usize, device: Device) -> Self {
+    /// Builds what `spec` says, for an action space.
+    pub fn build(spec: &TemperatureSpec, action: &Space, device: Device) -> Self {
         match spec {
             TemperatureSpec::Fixed(FixedTemperatureSpec { alpha }) => Temperature::Fixed {
                 alpha: Tensor::full([1], *alpha, (Kind::Float, device)).squeeze(),
             },
             TemperatureSpec::Learned(spec) => {
                 let mut layout = ParamLayout::default();
-                layout.add("log_alpha", &[1], 1);
-                // The drawn value is overwritten; the stream is one of its own.
+                layout.add("log_alpha", &[1], Init::Constant(0.0));
+                // Nothing is drawn from the stream.
                 let mut stream = Stream::derive(0, "temperature", 0);
                 let log_alpha = Trainable::new(layout, spec.optimizer, &mut stream, device);
                 let initial = Tensor::from_slice(&[spec.initial_alpha.ln() as f32]).to_device(device);
                 log_alpha.params.data().copy_(&initial);
                 Temperature::Learned {
                     log_alpha: Box::new(log_alpha),
-                    target_entropy: spec.target_entropy.nats(action_dim),
+                    target_entropy: spec.target_entropy.in_nats(action),
+                    current_target: spec.target_entropy.in_nats(action).at(GradSteps(0)),
                     objective: spec.objective,
                 }
             }
@@ -160,17 +290,30 @@ impl Temperature {
         }
     }
 
+    /// Moves the target entropy to its value after so many gradient steps.
+    pub fn anneal(&mut self, at: GradSteps) {
+        if let Temperature::Learned {
+            target_entropy,
+            current_target,
+            ..
+        } = self
+        {
+            *current_target = target_entropy.at(at);
+        }
+    }
+
     /// Moves a learned α by the log-probabilities `[B]` (nats) of fresh actions. Returns the loss, if there is one.
     pub fn learn(&mut self, log_prob: &Tensor) -> Option<Tensor> {
         let Temperature::Learned {
             log_alpha,
-            target_entropy,
+            current_target,
             objective,
+            ..
         } = self
         else {
             return None;
         };
-        let excess = (log_prob.detach() + *target_entropy).mean(Kind::Float);
+        let excess = (log_prob.detach() + *current_target).mean(Kind::Float);
         let parameter = log_alpha.params.flat();
         let weight = match objective {
             TemperatureObjective::LogAlpha => parameter.shallow_clone(),

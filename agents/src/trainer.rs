@@ -223,7 +223,9 @@ impl Trainer {
                 let Some(batch) = self.replay.sample(&mut self.streams.replay) else {
                     break;
                 };
-                self.last_report = Some(self.agent.update(&batch, &mut self.streams.update));
+                let report = self.agent.update(&batch, &mut self.streams.update);
+                self.replay.learned(&report);
+                self.last_report = Some(report);
                 self.grad_steps += 1;
             }
 
@@ -279,6 +281,7 @@ impl Trainer {
         self.warmup
             .before
             .copy_from(&self.envs.current().obs, obs_width, &group);
+        self.agent.observe(self.warmup.before.all());
         let step = match self.envs.step(group.clone(), actions) {
             Ok(step) => step,
             Err(error) => return Err(self.give_up(error)),

@@ -6,7 +6,7 @@ use sac_agents::{
     Agent, AgentSpec, Batch, SoftActorCritic,
     checkpoint::{self, Checkpoint, Section},
     metrics,
-    nn::{AdamSpec, BodySpec, ParamLayout, Trainable},
+    nn::{AdamSpec, BodySpec, Init, ParamLayout, Trainable},
     noise::Stream,
     policy::squashed_gaussian::log_prob,
     schedule::{EnvSteps, GradSteps},
@@ -91,7 +91,7 @@ struct AdamCase {
 fn fifty_adam_steps_equal_pytorchs() {
     let case: AdamCase = read(include_str!("golden/adam/data.json"));
     let mut layout = ParamLayout::default();
-    layout.add("x", &[case.start.len() as i64], 1);
+    layout.add("x", &[case.start.len() as i64], Init::Constant(0.0));
     let spec = AdamSpec {
         learning_rate: 1e-2,
         ..AdamSpec::default()

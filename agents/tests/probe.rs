@@ -10,7 +10,7 @@ use sac_agents::{
     log::Logger,
     nn::{AdamSpec, BodySpec},
     noise::Stream,
-    policy::{PolicySpec, SquashedGaussianSpec},
+    policy::{ActionDraw, PolicySpec, SquashedGaussianSpec},
     temperature::{FixedTemperatureSpec, LearnedTemperatureSpec, TemperatureSpec},
 };
 use sac_envs::Registry;
@@ -104,7 +104,11 @@ fn column(values: &[f32]) -> Tensor {
 fn q(agent: &SoftActorCritic, obs: f32, action: f32) -> f64 {
     agent
         .critic()
-        .actor_value(&column(&[obs]), &column(&[action]))
+        .actor_value(
+            &column(&[obs]),
+            &ActionDraw::given(column(&[action])),
+            &mut Stream::scripted([]),
+        )
         .double_value(&[0])
 }
 
@@ -124,7 +128,7 @@ fn mode(agent: &mut SoftActorCritic, obs: f32) -> f64 {
 fn draws(agent: &SoftActorCritic, obs: f32) -> (Tensor, Tensor) {
     let noise = agent.policy().noise(4096, &mut Stream::derive(7, "draws", 0));
     let draw = agent.policy().draw_frozen(&column(&[obs; 4096]), &noise);
-    (draw.action, draw.log_prob)
+    (draw.sampled().copy(), draw.log_prob)
 }
 
 fn assert_near(what: &str, found: f64, expected: f64, tolerance: f64) {

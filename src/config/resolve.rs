@@ -1,9 +1,7 @@
 //! From what was written to what it means: [`Config`].
 
 use sac_agents::{
-    AgentSpec, EnvSteps, Every, ReplaySpec, UpdateRatio,
-    spec_check::SpecProblems,
-    temperature::{TargetEntropy, TemperatureSpec},
+    AgentSpec, EnvSteps, Every, ReplaySpec, UpdateRatio, spec_check::SpecProblems, temperature::TemperatureSpec,
     trainer::Plan,
 };
 use sac_envs::{Env, EnvError, Registry};
@@ -215,13 +213,26 @@ impl Config {
                 None
             }
         };
+        if let Some(env) = &env {
+            issues.extend(
+                raw.agent
+                    .space_problems(env.action_space())
+                    .into_iter()
+                    .map(|found| Issue {
+                        origin: layers.origin(&found.key).cloned(),
+                        key: found.key,
+                        value: found.value,
+                        problem: found.problem,
+                    }),
+            );
+        }
         let (Some(env), Ok(device), true) = (env, device, issues.is_empty()) else {
             return Err(Issues(issues).into());
         };
 
         let mut agent = raw.agent;
         if let TemperatureSpec::Learned(spec) = &mut agent.temperature {
-            spec.target_entropy = TargetEntropy::Nats(spec.target_entropy.nats(env.action_space().len()));
+            spec.target_entropy = spec.target_entropy.in_nats(env.action_space());
         }
         let mut options = registry.get(&id)?.options.clone();
         options.extend(raw.env.options);

@@ -3,17 +3,28 @@
 //! A critic owns its representation, its loss, how its members combine, its targets and its optimiser: those belong to
 //! one paper, hence to one file.
 
+mod network;
 pub mod scalar;
 
 use sac_envs::Space;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Tensor};
 
+pub use network::Network;
 pub use scalar::{ScalarCritic, ScalarSpec};
 
 use crate::{
-    agent::UpdateReport, batch::Batch, checkpoint::Section, encoder::EncoderSpec, error::Result, nn::BodySpec,
-    noise::Stream, policy::ActionDraw, schedule::GradSteps, target::TargetSpec,
+    agent::UpdateReport,
+    batch::Batch,
+    checkpoint::Section,
+    encoder::EncoderSpec,
+    error::Result,
+    nn::BodySpec,
+    noise::Stream,
+    policy::{ActionDraw, ActionKind, Policy},
+    schedule::GradSteps,
+    spec_check::SpecProblems,
+    target::TargetSpec,
 };
 
 /// Which critic. Default: scalar, two members.
@@ -32,16 +43,19 @@ impl Default for CriticSpec {
 
 /// A critic with its targets and its optimiser.
 pub trait Critic: Send {
-    /// One step towards the soft Bellman target. `next` is drawn at `batch.next_obs` and has no history; `alpha` is a
-    /// scalar.
-    fn learn(&mut self, batch: &Batch, next: &ActionDraw, alpha: &Tensor, noise: &mut Stream) -> UpdateReport;
+    /// One step towards the soft Bellman target. Next actions come from [`Policy::draw_next`], which must be what draws
+    /// from `noise` first; `alpha` is a scalar. The actions of the batch are in the critic's coordinates.
+    fn learn(&mut self, batch: &Batch, policy: &Policy, alpha: &Tensor, noise: &mut Stream) -> UpdateReport;
 
-    /// What the actor climbs: the value `[B]` of `action [B, A]` at `obs [B, …]`. Gradients reach the action and not
-    /// the critic's parameters.
-    fn actor_value(&self, obs: &Tensor, action: &Tensor) -> Tensor;
+    /// What the actor climbs: the value `[B]` of `draw` at `obs [B, …]`. Gradients reach the draw and not the critic's
+    /// parameters.
+    fn actor_value(&self, obs: &Tensor, draw: &ActionDraw, noise: &mut Stream) -> Tensor;
 
     /// Moves the targets. `at` counts gradient steps, this one included.
     fn follow(&mut self, rule: TargetSpec, at: GradSteps);
+
+    /// Moves what is annealed to its value after so many gradient steps.
+    fn anneal(&mut self, _at: GradSteps) {}
 
     /// Whether every learned parameter is a finite number. Waits for the device.
     fn is_finite(&self) -> bool;
@@ -62,18 +76,43 @@ pub trait Critic: Send {
     fn load(&mut self, section: &Section) -> Result<()>;
 }
 
+/// What a critic is built for.
+pub struct CriticContext<'a> {
+    /// From observations to features.
+    pub encoder: &'a EncoderSpec,
+    /// Hidden layers.
+    pub body: &'a BodySpec,
+    /// What is observed.
+    pub observation: &'a Space,
+    /// How actions arrive.
+    pub actions: ActionKind,
+    /// Discount per env step.
+    pub gamma: f64,
+    /// How fast targets follow, for statistics that follow at the same rate.
+    pub targets: TargetSpec,
+    /// Where everything lives.
+    pub device: Device,
+}
+
 impl CriticSpec {
     /// Builds the critic; initial weights come from `init`.
-    pub fn build(
-        &self,
-        encoder: &EncoderSpec,
-        body: &BodySpec,
-        spaces: (&Space, &Space),
-        init: &mut Stream,
-        device: Device,
-    ) -> Box<dyn Critic> {
+    pub fn build(&self, context: &CriticContext, init: &mut Stream) -> Box<dyn Critic> {
         match self {
-            CriticSpec::Scalar(spec) => Box::new(ScalarCritic::build(spec, encoder, body, spaces, init, device)),
+            CriticSpec::Scalar(spec) => Box::new(ScalarCritic::build(spec, context, init)),
+        }
+    }
+
+    /// Values that are out of their range, keys from `agent` on.
+    pub(crate) fn check(&self, problems: &mut SpecProblems) {
+        match self {
+            CriticSpec::Scalar(spec) => spec.check(problems),
+        }
+    }
+
+    /// Whether it can score actions that are enumerated: a policy's probabilities instead of its draws.
+    pub fn enumerates(&self) -> bool {
+        match self {
+            CriticSpec::Scalar(_) => true,
         }
     }
 }

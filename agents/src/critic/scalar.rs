@@ -1,30 +1,32 @@
-//! The critic of Soft Actor-Critic: `E` networks `Q(s, a)`, targets from the smallest.
+//! The critic of Soft Actor-Critic: `E` networks `Q(s, a)`, targets from the smallest; and of REDQ, whose targets come
+//! from a few of many.
 //!
-//! Source: Haarnoja et al. 2018b (arXiv 1812.05905), section 4.2; the clipped double estimate is Fujimoto et al. 2018's.
+//! Sources: Haarnoja et al. 2018b (arXiv 1812.05905), section 4.2; the clipped double estimate is Fujimoto et al.
+//! 2018's; random subsets are Chen et al. 2021's (arXiv 2101.05982, algorithm 1).
 //!
 //! | Paper | Code | Shape · unit |
 //! |---|---|---|
 //! | Q_θi(s, a) | `q` | `[E, B]`, value |
 //! | Q_θ̄i(s', a') | `next_q` | `[E, B]`, value |
 //! | y | `target` | `[B]`, value |
+//! | M (REDQ) | `target_members` | members |
 
-use sac_envs::Space;
 use serde::{Deserialize, Serialize};
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
-use super::Critic;
+use super::{Critic, CriticContext, Network};
 use crate::{
     agent::{Reduction, UpdateReport},
     backup::soft_backup,
     batch::Batch,
     checkpoint::Section,
-    encoder::{Encoder, EncoderSpec},
     error::Result,
     metrics,
-    nn::{AdamSpec, BodySpec, Mlp, ParamBlock, ParamLayout, Params, Trainable},
+    nn::{AdamSpec, ParamBlock, ParamLayout, Trainable},
     noise::Stream,
-    policy::ActionDraw,
+    policy::{ActionDraw, Policy},
     schedule::GradSteps,
+    spec_check::{SpecProblems, check_adam},
     target::TargetSpec,
 };
 
@@ -32,8 +34,12 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ScalarSpec {
-    /// E, at least 1. The paper uses two.
+    /// E, at least 1. SAC uses two, REDQ ten.
     pub members: i64,
+    /// Whose smallest value makes the target.
+    pub target_members: TargetMembers,
+    /// What the actor climbs.
+    pub actor_value: Combination,
     /// Of all members together.
     pub optimizer: AdamSpec,
 }
@@ -42,15 +48,69 @@ impl Default for ScalarSpec {
     fn default() -> Self {
         ScalarSpec {
             members: 2,
+            target_members: TargetMembers::All,
+            actor_value: Combination::Min,
             optimizer: AdamSpec::default(),
         }
     }
 }
 
+/// Which members make the target: `"all"`, or `{ random = M }` for M different ones, drawn anew at every update.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum TargetMembers {
+    /// Every one (SAC).
+    All,
+    /// So many (REDQ: 2).
+    Random(i64),
+}
+
+/// How members become one number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Combination {
+    /// The smallest (SAC 2018b, section 4.2).
+    Min,
+    /// The mean (REDQ, algorithm 1).
+    Mean,
+}
+
+impl Combination {
+    /// `[E, …]` to `[…]`.
+    pub fn apply(self, members: &Tensor) -> Tensor {
+        match self {
+            Combination::Min => members.min_dim(0, false).0,
+            Combination::Mean => members.mean_dim([0i64].as_slice(), false, Kind::Float),
+        }
+    }
+}
+
+impl ScalarSpec {
+    pub(super) fn check(&self, p: &mut SpecProblems) {
+        let members = self.members;
+        p.require(
+            (1..=1000).contains(&members),
+            "agent.critic.members",
+            members,
+            "between 1 and 1000",
+        );
+        if let TargetMembers::Random(count) = self.target_members {
+            p.require(
+                (1..=members).contains(&count),
+                "agent.critic.target_members",
+                format!("{{ random = {count} }}"),
+                &format!("between 1 and agent.critic.members = {members}"),
+            );
+        }
+        check_adam(p, "agent.critic.optimizer", &self.optimizer);
+    }
+}
+
 /// See the module.
 pub struct ScalarCritic {
-    encoder: Box<dyn Encoder>,
-    body: Mlp,
+    network: Network,
+    target_members: TargetMembers,
+    actor_value: Combination,
     /// Encoder and all members in one block.
     pub online: Trainable,
     /// What trails behind.
@@ -59,52 +119,53 @@ pub struct ScalarCritic {
 
 impl ScalarCritic {
     /// Puts the critic together; targets start equal to the members.
-    pub fn build(
-        spec: &ScalarSpec,
-        encoder: &EncoderSpec,
-        body: &BodySpec,
-        spaces: (&Space, &Space),
-        init: &mut Stream,
-        device: Device,
-    ) -> Self {
-        let (observation, action) = spaces;
+    pub fn build(spec: &ScalarSpec, context: &CriticContext, init: &mut Stream) -> Self {
         let mut layout = ParamLayout::default();
-        let encoder = encoder.build(&observation.shape(), &mut layout);
-        let inputs = encoder.width() + action.len() as i64;
-        let body = Mlp::ensemble(body, inputs, 1, spec.members, &mut layout);
-        let online = Trainable::new(layout, spec.optimizer, init, device);
+        let network = Network::of_actions(context, 1, spec.members, &mut layout);
+        let online = Trainable::new(layout, spec.optimizer, init, context.device);
         let target = online.params.detached_copy();
         ScalarCritic {
-            encoder,
-            body,
+            network,
+            target_members: spec.target_members,
+            actor_value: spec.actor_value,
             online,
             target,
         }
     }
 
-    /// Values of all members.
-    fn q(&self, params: &Params, obs: &Tensor, action: &Tensor) -> Tensor {
-        let features = self.encoder.encode(params, obs); // [B, F]
-        let x = Tensor::cat(&[&features, action], 1); // [B, F + A]
-        self.body.forward(params, &x).squeeze_dim(-1) // [E, B]
+    /// Equation 6's target: the smallest member's soft value of the next action.
+    fn target_value(&self, batch: &Batch, next: &ActionDraw, alpha: &Tensor, noise: &mut Stream) -> Tensor {
+        let _guard = tch::no_grad_guard();
+        let chosen = match self.target_members {
+            TargetMembers::All => None,
+            TargetMembers::Random(count) => Some(noise.subset(self.members(), count, batch.reward.device())),
+        };
+        let lowest = |next_q: &Tensor| match &chosen {
+            None => Combination::Min.apply(next_q),
+            Some(chosen) => Combination::Min.apply(&next_q.index_select(0, chosen)),
+        };
+        let next_value = self
+            .network
+            .expected(self.target.frozen(), &batch.next_obs, next, noise, lowest); // [B]
+        soft_backup(&batch.reward, &batch.discount, &next_value, alpha, &next.log_prob)
     }
 
-    /// Equation 6's target: the smallest member's soft value of the next action.
-    fn target_value(&self, batch: &Batch, next: &ActionDraw, alpha: &Tensor) -> Tensor {
-        let _guard = tch::no_grad_guard();
-        let next_q = self.q(self.target.frozen(), &batch.next_obs, &next.action); // [E, B]
-        let (lowest, _) = next_q.min_dim(0, false); // [B]
-        soft_backup(&batch.reward, &batch.discount, &lowest, alpha, &next.log_prob)
+    fn members(&self) -> i64 {
+        self.network.members()
     }
 }
 
 impl Critic for ScalarCritic {
-    fn learn(&mut self, batch: &Batch, next: &ActionDraw, alpha: &Tensor, _noise: &mut Stream) -> UpdateReport {
-        let target = self.target_value(batch, next, alpha); // [B]
-        let q = self.q(&self.online.params.views(), &batch.obs, &batch.action); // [E, B]
+    fn learn(&mut self, batch: &Batch, policy: &Policy, alpha: &Tensor, noise: &mut Stream) -> UpdateReport {
+        let next = policy.draw_next(batch, noise);
+        let target = self.target_value(batch, &next, alpha, noise); // [B]
+        let q = self
+            .network
+            .at(&self.online.params.views(), &batch.obs, &batch.action, noise)
+            .squeeze_dim(-1); // [E, B]
         // Equation 5, summed over members: each is an optimisation of its own and only shares a block.
-        let members = q.size()[0] as f64;
-        let loss = (&q - &target).square().mean(Kind::Float) * (0.5 * members);
+        let error = &q - &target; // [E, B]
+        let loss = batch.mean(&error.square()) * (0.5 * self.members() as f64);
         self.online.descend(&loss);
 
         let mut report = UpdateReport::default();
@@ -112,12 +173,17 @@ impl Critic for ScalarCritic {
         report.put(metrics::Q_MEAN, Reduction::Mean, &q);
         report.put(metrics::Q_STD, Reduction::Std, &q);
         report.put(metrics::TARGET_MEAN, Reduction::Mean, &target);
+        report.td_error = batch
+            .weight
+            .is_some()
+            .then(|| Combination::Mean.apply(&error.detach().abs()));
         report
     }
 
-    fn actor_value(&self, obs: &Tensor, action: &Tensor) -> Tensor {
-        let q = self.q(self.online.params.frozen(), obs, action); // [E, B]
-        q.min_dim(0, false).0 // [B]
+    fn actor_value(&self, obs: &Tensor, draw: &ActionDraw, noise: &mut Stream) -> Tensor {
+        let combine = |q: &Tensor| self.actor_value.apply(q);
+        self.network
+            .expected(self.online.params.frozen(), obs, draw, noise, combine)
     }
 
     fn follow(&mut self, rule: TargetSpec, at: GradSteps) {

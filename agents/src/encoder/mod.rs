@@ -1,11 +1,13 @@
 //! From observations to features: [`EncoderSpec`], [`Encoder`].
 
 mod flat;
+mod normalizer;
 
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
 pub use flat::Flat;
+pub use normalizer::{ObservationNormalizer, Statistics};
 
 use crate::nn::{ParamLayout, Params};
 

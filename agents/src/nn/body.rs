@@ -3,7 +3,10 @@
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
-use crate::nn::params::{ParamIndex, ParamLayout, Params};
+use crate::{
+    nn::params::{Init, ParamIndex, ParamLayout, Params},
+    noise::Stream,
+};
 
 /// Non-linearity between layers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +45,12 @@ pub struct BodySpec {
     pub hidden: Vec<i64>,
     /// Between layers; the output is linear.
     pub activation: Activation,
+    /// Normalises each hidden layer's sums over its units, before the activation (Ba et al. 2016), with a learned gain
+    /// and shift.
+    pub layer_norm: bool,
+    /// Probability that a unit of a hidden layer is left out, in [0, 1), before the normalisation. Critics only: it is
+    /// at work wherever they learn or teach, targets included (Hiraoka et al. 2022, DroQ).
+    pub dropout: f64,
 }
 
 impl Default for BodySpec {
@@ -49,13 +58,20 @@ impl Default for BodySpec {
         BodySpec {
             hidden: vec![256, 256],
             activation: Activation::Relu,
+            layer_norm: false,
+            dropout: 0.0,
         }
     }
 }
 
+/// Added to the variance of a normalised layer; PyTorch's default.
+const LAYER_NORM_EPS: f64 = 1e-5;
+
 struct Layer {
     weight: ParamIndex,
     bias: ParamIndex,
+    /// Gain and shift.
+    norm: Option<(ParamIndex, ParamIndex)>,
     outputs: i64,
 }
 
@@ -63,16 +79,18 @@ struct Layer {
 pub struct Mlp {
     layers: Vec<Layer>,
     activation: Activation,
+    dropout: f64,
     members: Option<i64>,
 }
 
 impl Mlp {
-    /// One network. Adds `weight [in, out]` and `bias [out]` per layer to `layout`.
+    /// One network. Adds `weight [in, out]` and `bias [out]` per layer to `layout`, with `layer_norm` also `gain [out]`
+    /// and `shift [out]` per hidden layer.
     pub fn single(spec: &BodySpec, inputs: i64, outputs: i64, layout: &mut ParamLayout) -> Self {
         Mlp::build(spec, inputs, outputs, None, layout)
     }
 
-    /// `members` independent networks. Adds `weight [E, in, out]` and `bias [E, 1, out]` per layer to `layout`.
+    /// `members` independent networks: the same parameters with shapes `[E, in, out]` and `[E, 1, out]`.
     pub fn ensemble(spec: &BodySpec, inputs: i64, outputs: i64, members: i64, layout: &mut ParamLayout) -> Self {
         Mlp::build(spec, inputs, outputs, Some(members), layout)
     }
@@ -85,9 +103,15 @@ impl Mlp {
                 None => (vec![fan_in, *width], vec![*width]),
                 Some(members) => (vec![members, fan_in, *width], vec![members, 1, *width]),
             };
+            let linear = Init::Linear { fan_in };
+            let mut add = |name: &str, shape: &[i64], init| layout.add(format!("body.{index}.{name}"), shape, init);
             layers.push(Layer {
-                weight: layout.add(format!("body.{index}.weight"), &weight_shape, fan_in),
-                bias: layout.add(format!("body.{index}.bias"), &bias_shape, fan_in),
+                weight: add("weight", &weight_shape, linear),
+                bias: add("bias", &bias_shape, linear),
+                norm: (spec.layer_norm && index < spec.hidden.len()).then(|| {
+                    let gain = add("gain", &bias_shape, Init::Constant(1.0));
+                    (gain, add("shift", &bias_shape, Init::Constant(0.0)))
+                }),
                 outputs: *width,
             });
             fan_in = *width;
@@ -95,12 +119,23 @@ impl Mlp {
         Mlp {
             layers,
             activation: spec.activation,
+            dropout: spec.dropout,
             members,
         }
     }
 
-    /// `x [B, in]` to `[B, out]`, or to `[E, B, out]` for an ensemble.
+    /// `x [B, in]` to `[B, out]`, or to `[E, B, out]` for an ensemble. Nothing is left out.
     pub fn forward(&self, params: &Params, x: &Tensor) -> Tensor {
+        self.pass(params, x, None)
+    }
+
+    /// The same while learning: units are left out if the body says so, which draws from `noise` one number per unit
+    /// of every hidden layer, row and member.
+    pub fn forward_learning(&self, params: &Params, x: &Tensor, noise: &mut Stream) -> Tensor {
+        self.pass(params, x, (self.dropout > 0.0).then_some(noise))
+    }
+
+    fn pass(&self, params: &Params, x: &Tensor, mut noise: Option<&mut Stream>) -> Tensor {
         let last = self.layers.len() - 1;
         let mut x = match self.members {
             None => x.shallow_clone(),
@@ -118,9 +153,18 @@ impl Mlp {
                 Some(_) => x.bmm(weight),
             };
             x += bias;
-            if index != last {
-                x = self.activation.apply(x);
+            if index == last {
+                break;
             }
+            if let Some(noise) = &mut noise {
+                let kept = noise.uniform(&x.size(), x.device()).ge(self.dropout);
+                x = x * kept / (1.0 - self.dropout); // inverted: the expectation stays
+            }
+            if let Some((gain, shift)) = layer.norm {
+                let normed = x.layer_norm::<Tensor>([layer.outputs], None, None, LAYER_NORM_EPS, false);
+                x = normed * &params[gain] + &params[shift];
+            }
+            x = self.activation.apply(x);
         }
         x
     }

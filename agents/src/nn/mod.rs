@@ -7,4 +7,4 @@ pub mod params;
 
 pub use adam::{AdamSpec, Trainable};
 pub use body::{Activation, BodySpec, Mlp};
-pub use params::{ParamBlock, ParamIndex, ParamLayout, Params};
+pub use params::{Init, ParamBlock, ParamIndex, ParamLayout, Params};

@@ -20,7 +20,19 @@ pub struct ParamIndex(usize);
 struct Entry {
     name: String,
     shape: Vec<i64>,
-    fan_in: i64,
+    init: Init,
+}
+
+/// Values that a parameter starts with.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Init {
+    /// Uniform within ±1/√fan_in: what PyTorch's `Linear` draws for weights and biases.
+    Linear {
+        /// Inputs of the layer that it belongs to.
+        fan_in: i64,
+    },
+    /// One number. Draws nothing.
+    Constant(f32),
 }
 
 /// Names and shapes of a network's parameters, in the order of the block.
@@ -30,8 +42,8 @@ pub struct ParamLayout {
 }
 
 impl ParamLayout {
-    /// Adds a parameter. `fan_in` is the number of inputs of the layer that it belongs to, for its initial values.
-    pub fn add(&mut self, name: impl Into<String>, shape: &[i64], fan_in: i64) -> ParamIndex {
+    /// Adds a parameter.
+    pub fn add(&mut self, name: impl Into<String>, shape: &[i64], init: Init) -> ParamIndex {
         let name = name.into();
         assert!(
             self.entries.iter().all(|entry| entry.name != name),
@@ -40,7 +52,7 @@ impl ParamLayout {
         self.entries.push(Entry {
             name,
             shape: shape.to_vec(),
-            fan_in,
+            init,
         });
         ParamIndex(self.entries.len() - 1)
     }
@@ -56,6 +68,7 @@ impl ParamLayout {
 }
 
 /// Views of a block's parameters, valid for one forward pass.
+#[derive(Default)]
 pub struct Params(Vec<Tensor>);
 
 impl std::ops::Index<ParamIndex> for Params {
@@ -82,7 +95,10 @@ impl ParamBlock {
         let mut rest = values.as_mut_slice();
         for (entry, size) in layout.entries.iter().zip(&sizes) {
             let (head, tail) = rest.split_at_mut(*size as usize);
-            init::linear(entry.fan_in, stream, head);
+            match entry.init {
+                Init::Linear { fan_in } => init::linear(fan_in, stream, head),
+                Init::Constant(value) => head.fill(value),
+            }
             rest = tail;
         }
         let flat = Tensor::from_slice(&values).to_device(device).set_requires_grad(true);

@@ -4,16 +4,19 @@ pub mod squashed_gaussian;
 
 use sac_envs::Space;
 use serde::{Deserialize, Serialize};
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
 
 pub use squashed_gaussian::{SquashedGaussian, SquashedGaussianSpec};
 
 use crate::{
+    batch::Batch,
     checkpoint::Section,
     encoder::{Encoder, EncoderSpec},
     error::{Error, Result},
-    nn::{AdamSpec, BodySpec, Mlp, ParamLayout, Params, Trainable},
+    nn::{AdamSpec, BodySpec, Mlp, ParamBlock, ParamLayout, Params, Trainable},
     noise::Stream,
+    schedule::GradSteps,
+    target::TargetSpec,
 };
 
 /// Which distribution over actions. Default: squashed Gaussian.
@@ -38,34 +41,87 @@ impl PolicySpec {
         }
     }
 
-    /// Builds the head for an action space.
+    /// Builds the head for an action space and adds parameters of its own, if it has any, to `layout`.
     ///
     /// # Errors
     /// [`Error::UnsupportedSpace`].
-    pub fn build(&self, env: &str, action: &Space) -> Result<Box<dyn PolicyHead>> {
+    pub fn build(&self, env: &str, action: &Space, _layout: &mut ParamLayout) -> Result<Box<dyn PolicyHead>> {
         match self {
             PolicySpec::SquashedGaussian(spec) => match action {
                 Space::Box { .. } if action.is_bounded() => {
                     Ok(Box::new(SquashedGaussian::new(spec, action.len() as i64)))
                 }
-                _ => Err(Error::UnsupportedSpace {
-                    what: "action",
-                    space: action.to_string(),
-                    env: env.to_string(),
-                    by: "the squashed Gaussian policy",
-                    reason: "it needs a box with finite bounds",
-                }),
+                _ => Err(unsupported(
+                    env,
+                    action,
+                    "the squashed Gaussian policy",
+                    "it needs a box with finite bounds",
+                )),
             },
         }
     }
 }
 
-/// Actions drawn from a policy, with their density.
+fn unsupported(env: &str, action: &Space, by: &'static str, reason: &'static str) -> Error {
+    Error::UnsupportedSpace {
+        what: "action",
+        space: action.to_string(),
+        env: env.to_string(),
+        by,
+        reason,
+    }
+}
+
+/// How critics see actions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ActionKind {
+    /// As numbers that they take as input: a box, or one-hot vectors through which gradients pass.
+    Vector {
+        /// W.
+        width: i64,
+    },
+    /// As one of so many, each with an output of its own.
+    Enumerated {
+        /// n.
+        count: i64,
+    },
+}
+
+/// What a policy would do: drawn actions, or the probability of each.
+pub enum Actions {
+    /// `[B, W]`: one action per row, in the coordinates that critics take.
+    Sampled(Tensor),
+    /// `[B, n]`: the probability of every action; expectations are exact.
+    Weighted(Tensor),
+}
+
+/// Actions of a policy, with their density.
 pub struct ActionDraw {
-    /// `[B, A]`, in [-1, 1].
-    pub action: Tensor,
-    /// `[B]`, nats, density with respect to the normalised box.
+    /// Drawn or weighted.
+    pub actions: Actions,
+    /// `[B]`, nats: of the drawn action, with respect to the normalised box; or its expectation, where all are weighted.
     pub log_prob: Tensor,
+}
+
+impl ActionDraw {
+    /// Given actions `[B, W]`, as if there were no others: for asking a critic about them.
+    pub fn given(action: Tensor) -> Self {
+        ActionDraw {
+            log_prob: Tensor::zeros(action.size()[0], (Kind::Float, action.device())),
+            actions: Actions::Sampled(action),
+        }
+    }
+
+    /// The drawn actions `[B, W]`.
+    ///
+    /// # Panics
+    /// When the policy enumerates: configurations in which that could happen are refused before anything is built.
+    pub fn sampled(&self) -> &Tensor {
+        match &self.actions {
+            Actions::Sampled(action) => action,
+            Actions::Weighted(_) => panic!("this critic needs drawn actions; spec_check refuses the combination"),
+        }
+    }
 }
 
 /// A distribution over actions, given numbers from the body.
@@ -73,14 +129,29 @@ pub trait PolicyHead: Send {
     /// How many numbers per sample it reads.
     fn inputs(&self) -> i64;
 
-    /// How many standard normal numbers per sample a draw takes.
-    fn noise_width(&self) -> i64;
+    /// How critics are to see its actions.
+    fn actions(&self) -> ActionKind;
 
-    /// Actions as a differentiable function of `inputs [B, inputs()]` and standard normal `noise [B, noise_width()]`.
-    fn draw(&self, inputs: &Tensor, noise: &Tensor) -> ActionDraw;
+    /// The random numbers `[rows, …]` that so many draws take.
+    fn noise(&self, rows: i64, stream: &mut Stream, device: Device) -> Tensor;
 
-    /// The action `[B, A]` to take when no exploration is wanted.
-    fn mode(&self, inputs: &Tensor) -> Tensor;
+    /// Actions as a differentiable function of `inputs [B, inputs()]`, given their noise.
+    fn draw(&self, params: &Params, inputs: &Tensor, noise: &Tensor) -> ActionDraw;
+
+    /// Actions `[B, A]` to try out, as the environment takes them: normalised for a box, indices otherwise.
+    fn explore(&self, params: &Params, inputs: &Tensor, noise: &Tensor) -> Tensor;
+
+    /// The action `[B, A]` to take when no exploration is wanted, as the environment takes it.
+    fn mode(&self, params: &Params, inputs: &Tensor) -> Tensor;
+
+    /// Actions `[B, A]` as the environment takes them, as critics take them: `[B, W]`, or indices `[B, 1]` where they
+    /// are enumerated.
+    fn encode(&self, actions: &Tensor) -> Tensor {
+        actions.shallow_clone()
+    }
+
+    /// Moves what is annealed to its value after so many gradient steps.
+    fn anneal(&mut self, _at: GradSteps) {}
 }
 
 /// A policy network with its optimiser.
@@ -88,12 +159,15 @@ pub struct Policy {
     encoder: Box<dyn Encoder>,
     body: Mlp,
     head: Box<dyn PolicyHead>,
-    /// Encoder and body in one block.
+    /// Encoder, head and body in one block.
     pub trainable: Trainable,
+    /// What trails behind, where next actions are drawn from a target.
+    target: Option<ParamBlock>,
 }
 
 impl Policy {
-    /// Puts a policy together; initial weights come from `init`.
+    /// Puts a policy together; initial weights come from `init`. Nothing is left out of its body, whatever the body
+    /// says.
     ///
     /// # Errors
     /// When the head cannot serve the action space.
@@ -107,9 +181,9 @@ impl Policy {
         device: Device,
     ) -> Result<Self> {
         let (observation, action) = spaces;
-        let head = spec.build(env, action)?;
         let mut layout = ParamLayout::default();
         let encoder = encoder.build(&observation.shape(), &mut layout);
+        let head = spec.build(env, action, &mut layout)?;
         let body = Mlp::single(body, encoder.width(), head.inputs(), &mut layout);
         let trainable = Trainable::new(layout, spec.optimizer(), init, device);
         Ok(Policy {
@@ -117,39 +191,97 @@ impl Policy {
             body,
             head,
             trainable,
+            target: None,
         })
+    }
+
+    /// Keeps a trailing copy from now on, which [`Policy::draw_next`] uses.
+    #[must_use]
+    pub fn with_target(mut self) -> Self {
+        self.target = Some(self.trainable.params.detached_copy());
+        self
+    }
+
+    /// How critics are to see its actions.
+    pub fn actions(&self) -> ActionKind {
+        self.head.actions()
+    }
+
+    /// Actions `[B, A]` as the environment takes them, as critics take them.
+    pub fn encode(&self, actions: &Tensor) -> Tensor {
+        self.head.encode(actions)
+    }
+
+    /// Moves what is annealed to its value after so many gradient steps.
+    pub fn anneal(&mut self, at: GradSteps) {
+        self.head.anneal(at);
     }
 
     fn inputs(&self, params: &Params, obs: &Tensor) -> Tensor {
         self.body.forward(params, &self.encoder.encode(params, obs)) // [B, inputs]
     }
 
-    /// The noise `[rows, ·]` that so many draws take.
+    /// The random numbers `[rows, …]` that so many draws take.
     pub fn noise(&self, rows: i64, stream: &mut Stream) -> Tensor {
-        stream.normal(&[rows, self.head.noise_width()], self.trainable.params.flat().device())
+        self.head.noise(rows, stream, self.trainable.params.flat().device())
     }
 
     /// Draws actions for `obs [B, …]` through which gradients reach the policy's parameters.
     pub fn draw(&self, obs: &Tensor, noise: &Tensor) -> ActionDraw {
-        self.head.draw(&self.inputs(&self.trainable.params.views(), obs), noise)
+        let params = self.trainable.params.views();
+        self.head.draw(&params, &self.inputs(&params, obs), noise)
+    }
+
+    fn draw_with(&self, params: &Params, obs: &Tensor, noise: &Tensor) -> ActionDraw {
+        let _guard = tch::no_grad_guard();
+        self.head.draw(params, &self.inputs(params, obs), noise)
     }
 
     /// Draws actions without a history.
     pub fn draw_frozen(&self, obs: &Tensor, noise: &Tensor) -> ActionDraw {
-        let _guard = tch::no_grad_guard();
-        self.head.draw(&self.inputs(self.trainable.params.frozen(), obs), noise)
+        self.draw_with(self.trainable.params.frozen(), obs, noise)
     }
 
-    /// The action `[B, A]` without exploration, without a history.
+    /// Draws the actions `[B, …]` that would follow a batch, from the target if there is one, without a history.
+    pub fn draw_next(&self, batch: &Batch, stream: &mut Stream) -> ActionDraw {
+        let params = self.target.as_ref().unwrap_or(&self.trainable.params);
+        self.draw_with(params.frozen(), &batch.next_obs, &self.noise(batch.size(), stream))
+    }
+
+    /// Draws actions at a batch's own observations, without a history.
+    pub fn draw_now(&self, batch: &Batch, stream: &mut Stream) -> ActionDraw {
+        self.draw_frozen(&batch.obs, &self.noise(batch.size(), stream))
+    }
+
+    /// Actions `[rows, A]` to try out at `obs [rows, …]`, as the environment takes them.
+    pub fn explore(&self, obs: &Tensor, rows: i64, stream: &mut Stream) -> Tensor {
+        let _guard = tch::no_grad_guard();
+        let params = self.trainable.params.frozen();
+        let noise = self.noise(rows, stream);
+        self.head.explore(params, &self.inputs(params, obs), &noise)
+    }
+
+    /// The action `[B, A]` without exploration, as the environment takes it.
     pub fn mode(&self, obs: &Tensor) -> Tensor {
         let _guard = tch::no_grad_guard();
-        self.head.mode(&self.inputs(self.trainable.params.frozen(), obs))
+        let params = self.trainable.params.frozen();
+        self.head.mode(params, &self.inputs(params, obs))
+    }
+
+    /// Moves the target, if there is one. `at` counts gradient steps, this one included.
+    pub fn follow(&mut self, rule: TargetSpec, at: GradSteps) {
+        if let Some(target) = &mut self.target {
+            rule.follow(target, &self.trainable.params, at);
+        }
     }
 
     /// The section `policy`.
     pub fn section(&self) -> Section<'static> {
         let mut section = Section::new("policy");
         self.trainable.save("policy", &mut section);
+        if let Some(target) = &self.target {
+            target.save("target", &mut section);
+        }
         section
     }
 
@@ -158,6 +290,15 @@ impl Policy {
     /// # Errors
     /// When it does not fit.
     pub fn load(&mut self, section: &Section) -> Result<()> {
-        self.trainable.load("policy", section)
+        self.trainable.load("policy", section)?;
+        match &mut self.target {
+            Some(target) => target.load("target", section),
+            None => Ok(()),
+        }
     }
+}
+
+/// `Σ_a π(a)·x(a)` per row: `probability` and `values` are `[B, n]`, the result `[B]`.
+pub fn expectation(probability: &Tensor, values: &Tensor) -> Tensor {
+    (probability * values).sum_dim_intlist([-1i64].as_slice(), false, Kind::Float)
 }

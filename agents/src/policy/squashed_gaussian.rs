@@ -3,10 +3,13 @@
 //! Source: Haarnoja et al. 2018 (arXiv 1801.01290), appendix C.
 
 use serde::{Deserialize, Serialize};
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
-use super::{ActionDraw, PolicyHead};
-use crate::nn::AdamSpec;
+use super::{ActionDraw, ActionKind, Actions, PolicyHead};
+use crate::{
+    nn::{AdamSpec, Params},
+    noise::Stream,
+};
 
 const LN_2: f64 = std::f64::consts::LN_2;
 const LN_2PI: f64 = 1.837_877_066_409_345_3; // ln(2π)
@@ -63,20 +66,30 @@ impl PolicyHead for SquashedGaussian {
         2 * self.action_dim
     }
 
-    fn noise_width(&self) -> i64 {
-        self.action_dim
+    fn actions(&self) -> ActionKind {
+        ActionKind::Vector { width: self.action_dim }
     }
 
-    fn draw(&self, inputs: &Tensor, noise: &Tensor) -> ActionDraw {
+    /// Standard normal, `[rows, A]`.
+    fn noise(&self, rows: i64, stream: &mut Stream, device: Device) -> Tensor {
+        stream.normal(&[rows, self.action_dim], device)
+    }
+
+    fn draw(&self, _params: &Params, inputs: &Tensor, noise: &Tensor) -> ActionDraw {
         let (mean, log_std) = self.split(inputs);
         let u = &mean + log_std.exp() * noise; // [B, A]
         ActionDraw {
-            action: u.tanh(),
+            actions: Actions::Sampled(u.tanh()),
             log_prob: log_prob(&u, noise, &log_std),
         }
     }
 
-    fn mode(&self, inputs: &Tensor) -> Tensor {
+    fn explore(&self, _params: &Params, inputs: &Tensor, noise: &Tensor) -> Tensor {
+        let (mean, log_std) = self.split(inputs);
+        (mean + log_std.exp() * noise).tanh()
+    }
+
+    fn mode(&self, _params: &Params, inputs: &Tensor) -> Tensor {
         inputs.narrow(1, 0, self.action_dim).tanh()
     }
 }
@@ -107,7 +120,11 @@ mod tests {
     fn log_prob_of(mean: f64, log_std: f64, noise: f64) -> f64 {
         let head = SquashedGaussian::new(&SquashedGaussianSpec::default(), 1);
         let inputs = Tensor::from_slice(&[mean as f32, log_std as f32]).view([1, 2]);
-        let draw = head.draw(&inputs, &Tensor::from_slice(&[noise as f32]).view([1, 1]));
+        let draw = head.draw(
+            &Params::default(),
+            &inputs,
+            &Tensor::from_slice(&[noise as f32]).view([1, 1]),
+        );
         draw.log_prob.double_value(&[0])
     }
 

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
 use crate::{
+    agent::UpdateReport,
     batch::Batch,
     checkpoint::Section,
     error::{Error, Result},
@@ -202,6 +203,9 @@ impl Replay {
             on_device(next_obs),
         ))
     }
+
+    /// Takes in what an update made of the batch that was drawn last.
+    pub fn learned(&mut self, _report: &UpdateReport) {}
 
     /// How many rows a batch has.
     pub fn batch_size(&self) -> usize {

@@ -60,6 +60,10 @@ impl RowBuffer {
             .extend_from_slice(&all[group.start * width..group.end * width]);
     }
 
+    pub(super) fn all(&self) -> &[f32] {
+        &self.rows
+    }
+
     pub(super) fn row(&self, index: usize) -> &[f32] {
         &self.rows[index * self.width..(index + 1) * self.width]
     }

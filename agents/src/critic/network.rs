@@ -1,0 +1,110 @@
+//! The network that critics share: observation and action in, numbers per member out.
+
+use tch::Tensor;
+
+use super::CriticContext;
+use crate::{
+    encoder::Encoder,
+    nn::{Mlp, ParamLayout, Params},
+    noise::Stream,
+    policy::{ActionDraw, ActionKind, Actions, expectation},
+};
+
+/// `E` members `f(s, a)` with `K` numbers each; encoder and members live in one parameter block.
+pub struct Network {
+    encoder: Box<dyn Encoder>,
+    body: Mlp,
+    actions: ActionKind,
+    outputs: i64,
+    members: i64,
+}
+
+impl Network {
+    /// `outputs` numbers per state and action, from `members` members.
+    pub fn of_actions(context: &CriticContext, outputs: i64, members: i64, layout: &mut ParamLayout) -> Self {
+        let (extra, columns) = match context.actions {
+            ActionKind::Vector { width } => (width, outputs),
+            ActionKind::Enumerated { count } => (0, outputs * count),
+        };
+        Network::build(context, extra, columns, outputs, members, layout)
+    }
+
+    /// `outputs` numbers per state, whatever the action, from `members` members.
+    pub fn of_states(context: &CriticContext, outputs: i64, members: i64, layout: &mut ParamLayout) -> Self {
+        Network::build(context, 0, outputs, outputs, members, layout)
+    }
+
+    fn build(
+        context: &CriticContext,
+        extra: i64,
+        columns: i64,
+        outputs: i64,
+        members: i64,
+        layout: &mut ParamLayout,
+    ) -> Self {
+        let encoder = context.encoder.build(&context.observation.shape(), layout);
+        let inputs = encoder.width() + extra;
+        Network {
+            body: Mlp::ensemble(context.body, inputs, columns, members, layout),
+            encoder,
+            actions: context.actions,
+            outputs,
+            members,
+        }
+    }
+
+    /// E.
+    pub fn members(&self) -> i64 {
+        self.members
+    }
+
+    /// Numbers `[E, B, K]` of `action` `[B, A]` at `obs` `[B, …]`. Where actions are enumerated, `action` is the index
+    /// `[B, 1]`.
+    pub fn at(&self, params: &Params, obs: &Tensor, action: &Tensor, noise: &mut Stream) -> Tensor {
+        match self.actions {
+            ActionKind::Vector { .. } => {
+                let features = self.encoder.encode(params, obs); // [B, F]
+                let x = Tensor::cat(&[&features, action], 1); // [B, F + A]
+                self.body.forward_learning(params, &x, noise)
+            }
+            ActionKind::Enumerated { .. } => {
+                let all = self.of_all_actions(params, obs, noise); // [E, B, n, K]
+                let index = action.to_kind(tch::Kind::Int64).view([1, -1, 1, 1]); // [1, B, 1, 1]
+                all.gather(2, &index.expand([self.members, -1, -1, self.outputs], false), false)
+                    .squeeze_dim(2)
+            }
+        }
+    }
+
+    /// Numbers `[E, B, n, K]` of every action at `obs` `[B, …]`; only where actions are enumerated.
+    pub fn of_all_actions(&self, params: &Params, obs: &Tensor, noise: &mut Stream) -> Tensor {
+        let features = self.encoder.encode(params, obs); // [B, F]
+        let out = self.body.forward_learning(params, &features, noise); // [E, B, n·K]
+        out.view([self.members, obs.size()[0], -1, self.outputs])
+    }
+
+    /// Numbers `[E, B, K]` of the states `obs` `[B, …]` alone; only for networks of states.
+    pub fn of_state(&self, params: &Params, obs: &Tensor, noise: &mut Stream) -> Tensor {
+        let features = self.encoder.encode(params, obs); // [B, F]
+        self.body.forward_learning(params, &features, noise)
+    }
+
+    /// The smallest or mean first number over members, in expectation over a draw's actions: `[B]`. `combine` takes
+    /// `[E, …]` to `[…]`.
+    pub fn expected(
+        &self,
+        params: &Params,
+        obs: &Tensor,
+        draw: &ActionDraw,
+        noise: &mut Stream,
+        combine: impl Fn(&Tensor) -> Tensor,
+    ) -> Tensor {
+        match &draw.actions {
+            Actions::Sampled(action) => combine(&self.at(params, obs, action, noise).select(-1, 0)),
+            Actions::Weighted(probability) => {
+                let values = combine(&self.of_all_actions(params, obs, noise).select(-1, 0)); // [B, n]
+                expectation(probability, &values)
+            }
+        }
+    }
+}
