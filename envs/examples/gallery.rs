@@ -1,13 +1,13 @@
-//! One picture of every task that draws itself, a sheet for each family.
+//! One picture of every task, a sheet for each family, and a film of one task of each.
 //!
-//! `cargo run --release -p sac-envs --example gallery -- docs/pictures`
+//! `cargo run --release -p sac-envs --features mujoco --example gallery -- docs/pictures`
 
 use std::error::Error;
 use std::fs::File;
 use std::num::NonZero;
 use std::path::Path;
 
-use sac_envs::render::{Colour, Frame, FrameSize, contact_sheet};
+use sac_envs::render::{Colour, Frame, FrameSize, GifWriter, contact_sheet};
 use sac_envs::{EntityReach, EntityTag, Env, EnvEntry, EpisodeStats, NumpyRng, Registry};
 
 const SIZE: FrameSize = FrameSize {
@@ -17,36 +17,99 @@ const SIZE: FrameSize = FrameSize {
 /// Into the episode.
 const STEPS: usize = 60;
 
+/// Of a film.
+const FRAMES: usize = 60;
+/// Env steps per frame of a film.
+const STRIDE: usize = 2;
+const FRAMES_PER_S: f64 = 25.0;
+
 fn main() -> Result<(), Box<dyn Error>> {
     let folder = std::env::args().nth(1).ok_or("expected a folder")?;
+    let folder = Path::new(&folder);
     let registry = Registry::builtin();
-    for (family, columns) in [("classic", 3), ("entity", 2)] {
-        let entries = registry.entries().iter().filter(|entry| entry.family == family);
-        let frames = entries.map(picture).collect::<Result<Vec<_>, _>>()?;
+    for (family, columns, star) in [
+        ("classic", 3, "CartPoleSwingUp-v0"),
+        ("entity", 2, "EntityTag-v0"),
+        ("mujoco", 3, "Ant-v5"),
+    ] {
+        let entries = || registry.entries().iter().filter(|entry| entry.family == family);
+        let frames = entries().map(picture).collect::<Result<Vec<_>, _>>()?;
+        let Some(star) = entries().find(|entry| entry.id == star) else {
+            eprintln!("no {family} tasks here: build with the feature of that name");
+            continue;
+        };
         let sheet = contact_sheet(&frames, NonZero::new(columns).ok_or("no columns")?);
-        sheet.write_png(File::create(Path::new(&folder).join(format!("{family}.png")))?)?;
+        sheet.write_png(File::create(folder.join(format!("{family}.png")))?)?;
+        film(star, &folder.join(format!("{family}.gif")))?;
     }
     Ok(())
 }
 
-/// In the middle of an episode of random actions, or of the oracle's where there is one.
-fn picture(entry: &EnvEntry) -> Result<Frame, Box<dyn Error>> {
-    let mut env = EpisodeStats::new(entry.make(&toml::Table::new())?);
-    let (mut obs, mut rng) = (vec![0.0; env.observation_space().len()], NumpyRng::new(0));
-    let mut action = vec![0.0; env.action_space().len()];
-    env.reset(Some(1), &mut obs)?;
-    for _ in 0..STEPS {
-        match entry.id.as_str() {
-            "EntityReach-v0" => EntityReach::default().oracle(&obs, &mut action),
-            "EntityTag-v0" => EntityTag::default().oracle(&obs, &mut action),
-            _ => env.action_space().sample(&mut rng, &mut action),
+/// An episode of random actions, or of the oracle's where there is one.
+struct Episode {
+    env: EpisodeStats<Box<dyn Env>>,
+    id: String,
+    obs: Vec<f32>,
+    action: Vec<f32>,
+    rng: NumpyRng,
+}
+
+impl Episode {
+    fn of(entry: &EnvEntry) -> Result<Self, Box<dyn Error>> {
+        let mut env = EpisodeStats::new(entry.make(&toml::Table::new())?);
+        let mut obs = vec![0.0; env.observation_space().len()];
+        env.reset(Some(1), &mut obs)?;
+        Ok(Episode {
+            action: vec![0.0; env.action_space().len()],
+            obs,
+            env,
+            id: entry.id.clone(),
+            rng: NumpyRng::new(0),
+        })
+    }
+
+    /// One step; whether the episode is over.
+    fn step(&mut self) -> Result<bool, Box<dyn Error>> {
+        match self.id.as_str() {
+            "EntityReach-v0" => EntityReach::default().oracle(&self.obs, &mut self.action),
+            "EntityTag-v0" => EntityTag::default().oracle(&self.obs, &mut self.action),
+            _ => self.env.action_space().sample(&mut self.rng, &mut self.action),
         }
-        if env.step(&action, &mut obs)?.status().is_over() {
+        Ok(self.env.step(&self.action, &mut self.obs)?.status().is_over())
+    }
+
+    fn frame(&self) -> Result<Frame, Box<dyn Error>> {
+        let mut frame = self.env.render(SIZE)?;
+        let (score, steps) = (self.env.episode_return(), self.env.length());
+        frame.caption(&format!("return {score:.1}  step {steps}"));
+        frame.write_text(&self.id, 4, SIZE.height - 12, 1, Colour::rgb(110, 110, 110));
+        Ok(frame)
+    }
+}
+
+/// In the middle of an episode.
+fn picture(entry: &EnvEntry) -> Result<Frame, Box<dyn Error>> {
+    let mut episode = Episode::of(entry)?;
+    for _ in 0..STEPS {
+        if episode.step()? {
             break;
         }
     }
-    let mut frame = env.render(SIZE)?;
-    frame.caption(&format!("return {:.1}  step {}", env.episode_return(), env.length()));
-    frame.write_text(&entry.id, 4, SIZE.height - 12, 1, Colour::rgb(110, 110, 110));
-    Ok(frame)
+    episode.frame()
+}
+
+/// The beginning of an episode.
+fn film(entry: &EnvEntry, to: &Path) -> Result<(), Box<dyn Error>> {
+    let mut episode = Episode::of(entry)?;
+    let mut gif = GifWriter::new(File::create(to)?, SIZE, FRAMES_PER_S)?;
+    for _ in 0..FRAMES {
+        gif.push(&episode.frame()?)?;
+        for _ in 0..STRIDE {
+            if episode.step()? {
+                return Ok(gif.finish().map(|_| ())?);
+            }
+        }
+    }
+    gif.finish()?;
+    Ok(())
 }

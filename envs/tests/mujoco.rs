@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use sac_envs::render::FrameSize;
 use sac_envs::{Env, EnvError, NumpyRng, Outcome, Registry, Space};
 use serde_json::Value;
 
@@ -442,4 +443,71 @@ fn missing_model_files_are_answered_with_the_command_that_gets_them() {
     let expected = "answer: Ant-v5: option `xml_file`: Gymnasium's model files are not here: /nowhere does not exist; run \
         `cargo xtask setup`, or name their folder with SAC_MUJOCO_ASSETS";
     assert!(text.contains(expected), "{text}");
+}
+
+const SIZE: FrameSize = FrameSize { width: 90, height: 60 };
+
+#[test]
+fn looking_changes_no_bit_of_what_follows() {
+    for id in ids() {
+        let [mut watched, mut alone] = [(), ()].map(|()| Driver::new(make(&id, ""), 4, 1.0));
+        watched.reset(Some(6));
+        alone.reset(Some(6));
+        for step in 0..120 {
+            watched.env.render(SIZE).expect("drawn");
+            assert_eq!(watched.step_on(), alone.step_on(), "{id}, step {step}");
+        }
+    }
+}
+
+#[test]
+fn a_restored_simulation_looks_as_it_did() {
+    for id in ids() {
+        let mut driver = Driver::new(make(&id, ""), 4, 1.0);
+        driver.reset(Some(6));
+        (0..7).for_each(|_| drop(driver.step_on()));
+        let (picture, snapshot) = (
+            driver.env.render(SIZE).expect("drawn"),
+            driver.env.snapshot().expect("written"),
+        );
+        (0..30).for_each(|_| drop(driver.step_on()));
+        assert_ne!(
+            driver.env.render(SIZE).expect("drawn"),
+            picture,
+            "{id}: thirty steps cannot be seen"
+        );
+        let mut other = make(&id, "");
+        other.restore(&snapshot).expect("its own");
+        assert_eq!(other.render(SIZE).expect("drawn"), picture, "{id}");
+    }
+}
+
+/// What swims off must not swim out of the picture.
+#[test]
+fn the_camera_follows_what_runs() {
+    const OPTIONS: &str = "frame_skip = 60\nexclude_current_positions_from_observation = false";
+    let mut driver = Driver::new(make("Swimmer-v5", OPTIONS), 4, 1.0);
+    driver.reset(Some(6));
+    for _ in 0..900 {
+        driver.step();
+    }
+    let distance = driver.obs[0].hypot(driver.obs[1]);
+    assert!(distance > 3.0, "it swam {distance} m, and the picture shows five");
+    let frame = driver.env.render(SIZE).expect("drawn");
+    let (width, height) = (SIZE.width, SIZE.height);
+    // The swimmer is brown, everything else greenish grey: red is far above blue.
+    let is_brown = |x: u32, y: u32| {
+        let colour = frame.pixel(x, y);
+        colour.red > colour.blue.saturating_add(60)
+    };
+    let brown: Vec<_> = (0..height)
+        .flat_map(|y| (0..width).map(move |x| (x, y)))
+        .filter(|(x, y)| is_brown(*x, *y))
+        .collect();
+    assert!(brown.len() > 20, "{} brown pixels", brown.len());
+    let (left, right) = (brown.iter().map(|p| p.0).min(), brown.iter().map(|p| p.0).max());
+    assert!(
+        left > Some(0) && right < Some(width - 1),
+        "it lies from {left:?} to {right:?}"
+    );
 }

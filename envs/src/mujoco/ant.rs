@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::engine::Data;
 use super::numpy;
 use super::rows::{self, Joint, Kind};
+use super::scene::Camera;
 use super::task::{self, BadOption, ModelChoice, Needs, Observation, Step, Task};
 use crate::{EnvEntry, Manual, NumpyRng, Transition};
 
@@ -206,6 +207,10 @@ impl Task for Ant {
             reward: forward + survived - costs,
             terminated: !healthy && self.terminate_when_unhealthy,
         }
+    }
+
+    fn camera(&self) -> Camera {
+        Camera::oblique(0.4, 3.6)
     }
 
     fn observe(&self, _: &AntParts, data: &Data, obs: &mut Observation<'_>) {

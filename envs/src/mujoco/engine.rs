@@ -23,6 +23,7 @@ mod unwinding {
 
     unsafe extern "C-unwind" {
         pub(super) fn mj_step(model: *const mjModel, data: *mut mjData);
+        pub(super) fn mj_kinematics(model: *const mjModel, data: *mut mjData);
         pub(super) fn mj_forward(model: *const mjModel, data: *mut mjData);
         pub(super) fn mj_rnePostConstraint(model: *const mjModel, data: *mut mjData);
         pub(super) fn mj_resetData(model: *const mjModel, data: *mut mjData);
@@ -36,6 +37,8 @@ pub(super) enum Call {
     Reset,
     /// `mj_forward`
     Forward,
+    /// `mj_kinematics`: where everything is.
+    Kinematics,
     /// `mj_step`, this many times.
     Step(u32),
     /// `mj_rnePostConstraint`: the contact forces of each body.
@@ -139,6 +142,7 @@ pub(super) fn run(data: &mut Data, calls: &[Call]) -> Result<(), String> {
                 match call {
                     Call::Reset => unwinding::mj_resetData(model, state),
                     Call::Forward => unwinding::mj_forward(model, state),
+                    Call::Kinematics => unwinding::mj_kinematics(model, state),
                     Call::Step(times) => (0..*times).for_each(|_| unwinding::mj_step(model, state)),
                     Call::ContactForces => unwinding::mj_rnePostConstraint(model, state),
                 }

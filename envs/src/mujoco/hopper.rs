@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::engine::Data;
 use super::numpy;
 use super::rows::{self, Joint, Kind};
+use super::scene::Camera;
 use super::task::{self, BadOption, ModelChoice, Needs, Observation, Step, Task};
 use crate::{EnvEntry, Manual, NumpyRng, Transition};
 
@@ -127,6 +128,10 @@ impl Task for Hopper {
             reward: forward + survived - numpy::control_cost(self.ctrl_cost_weight, step.action),
             terminated: !healthy && self.terminate_when_unhealthy,
         }
+    }
+
+    fn camera(&self) -> Camera {
+        Camera::side(0.8, 3.0)
     }
 
     fn observe(&self, _: &(), data: &Data, obs: &mut Observation<'_>) {

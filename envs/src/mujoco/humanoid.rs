@@ -7,6 +7,7 @@ use super::engine::Data;
 use super::humanoid_body::{MOTOR_RANGE, MOTORS, Seen};
 use super::numpy;
 use super::rows;
+use super::scene::Camera;
 use super::task::{self, BadOption, ModelChoice, Needs, Observation, Step, Task};
 use crate::{EnvEntry, Manual, NumpyRng, Transition};
 
@@ -152,6 +153,10 @@ impl Task for Humanoid {
             reward: forward + survived - (control + task::clip(contact, low, high)),
             terminated: !healthy && self.terminate_when_unhealthy,
         }
+    }
+
+    fn camera(&self) -> Camera {
+        Camera::oblique(0.8, 3.0)
     }
 
     fn observe(&self, _: &HumanoidParts, data: &Data, obs: &mut Observation<'_>) {

@@ -7,6 +7,7 @@ use super::engine::Data;
 use super::humanoid_body::{MOTOR_RANGE, MOTORS, Seen};
 use super::numpy;
 use super::rows;
+use super::scene::Camera;
 use super::task::{self, BadOption, ModelChoice, Needs, Observation, Step, Task};
 use crate::{EnvEntry, Manual, NumpyRng, Transition};
 
@@ -121,6 +122,10 @@ impl Task for HumanoidStandup {
             reward: up - control - task::clip(impact, low, high) + 1.0,
             terminated: false,
         }
+    }
+
+    fn camera(&self) -> Camera {
+        Camera::oblique(0.6, 3.2)
     }
 
     fn observe(&self, _: &StandupParts, data: &Data, obs: &mut Observation<'_>) {

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::engine::Data;
 use super::numpy;
 use super::rows;
+use super::scene::Camera;
 use super::task::{self, BadOption, ModelChoice, Needs, Observation, Step, Task};
 use crate::manual::Row;
 use crate::{EnvEntry, Manual, NumpyRng, Transition};
@@ -81,6 +82,13 @@ impl Task for InvertedDoublePendulum {
         Transition {
             reward: alive - far - fast,
             terminated,
+        }
+    }
+
+    fn camera(&self) -> Camera {
+        Camera {
+            elevation_deg: 0.0,
+            ..Camera::side(0.55, 2.8).fixed()
         }
     }
 

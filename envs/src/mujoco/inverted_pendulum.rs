@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::engine::Data;
 use super::rows::{self, Joint, Kind};
+use super::scene::Camera;
 use super::task::{self, BadOption, ModelChoice, Needs, Observation, Step, Task};
 use crate::manual::Row;
 use crate::{EnvEntry, Manual, NumpyRng, Transition};
@@ -65,6 +66,13 @@ impl Task for InvertedPendulum {
         Transition {
             reward: if terminated { 0.0 } else { 1.0 },
             terminated,
+        }
+    }
+
+    fn camera(&self) -> Camera {
+        Camera {
+            elevation_deg: 0.0,
+            ..Camera::side(0.25, 2.4).fixed()
         }
     }
 

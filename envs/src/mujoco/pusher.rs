@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::engine::Data;
 use super::numpy;
 use super::rows::{self, Joint, Kind};
+use super::scene::Camera;
 use super::task::{self, BadOption, ModelChoice, Needs, Observation, Step, Task};
 use crate::{EnvEntry, Manual, NumpyRng, Transition};
 
@@ -123,6 +124,14 @@ impl Task for Pusher {
         Transition {
             reward: done - control + near,
             terminated: false,
+        }
+    }
+
+    fn camera(&self) -> Camera {
+        Camera {
+            azimuth_deg: 115.0,
+            elevation_deg: -55.0,
+            ..Camera::above([0.3, -0.15, -0.15], 2.0)
         }
     }
 

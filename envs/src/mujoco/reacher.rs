@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::engine::Data;
 use super::numpy;
 use super::rows;
+use super::scene::Camera;
 use super::task::{self, BadOption, ModelChoice, Needs, Observation, Step, Task};
 use crate::{EnvEntry, Manual, NumpyRng, Transition};
 
@@ -97,6 +98,10 @@ impl Task for Reacher {
             reward: -distance * self.reward_dist_weight - control,
             terminated: false,
         }
+    }
+
+    fn camera(&self) -> Camera {
+        Camera::above([0.0; 3], 1.05)
     }
 
     fn observe(&self, parts: &ReacherParts, data: &Data, obs: &mut Observation<'_>) {

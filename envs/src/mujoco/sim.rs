@@ -1,5 +1,6 @@
 //! [`MujocoSim`]: a [`Task`] as an [`Env`].
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use mujoco_rs::wrappers::mj_data::{MjData, MjtState};
@@ -7,7 +8,9 @@ use mujoco_rs::wrappers::mj_model::MjModel;
 
 use super::engine::{self, Call, Data};
 use super::model;
+use super::scene;
 use super::task::{BadOption, Observation, Step, Task};
+use crate::render::{Frame, FrameSize};
 use crate::{Env, EnvError, NumpyRng, Outcome, Space, Transition, snapshot};
 
 /// What decides how a simulation goes on: positions, velocities, controls, the solver's first guess and all the rest.
@@ -21,6 +24,7 @@ const STATE: u32 = MjtState::mjSTATE_INTEGRATION as u32;
 pub struct MujocoSim<T: Task> {
     task: T,
     parts: T::Parts,
+    model: Arc<MjModel>,
     data: Data,
     /// The model's own start state.
     start: (Vec<f64>, Vec<f64>),
@@ -29,6 +33,8 @@ pub struct MujocoSim<T: Task> {
     observation_space: Space,
     action_space: Space,
     memory: Memory,
+    /// Made for the first picture.
+    drawn: RefCell<Option<Data>>,
 }
 
 /// All that changes besides `data`.
@@ -85,7 +91,7 @@ impl<T: Task> MujocoSim<T> {
         }
         let parts = task.find_parts(&model)?;
         let dt_s = model.ffi().opt.timestep * f64::from(frame_skip);
-        let data = MjData::try_new(model).map_err(|e| unloadable(e.to_string()))?;
+        let data = MjData::try_new(Arc::clone(&model)).map_err(|e| unloadable(e.to_string()))?;
         let mut count = Observation::new(&mut []);
         task.observe(&parts, &data, &mut count);
         Ok(MujocoSim {
@@ -94,6 +100,7 @@ impl<T: Task> MujocoSim<T> {
             start: (data.qpos().to_vec(), data.qvel().to_vec()),
             task,
             parts,
+            model,
             data,
             frame_skip,
             dt_s,
@@ -104,6 +111,7 @@ impl<T: Task> MujocoSim<T> {
                 step: 0,
                 tracked: [0.0; 2],
             },
+            drawn: RefCell::new(None),
         })
     }
 
@@ -228,6 +236,24 @@ impl<T: Task> Env for MujocoSim<T> {
             terminated,
             truncated: false,
         })
+    }
+
+    fn render(&self, size: FrameSize) -> Result<Frame, EnvError> {
+        // A simulation of its own: working out positions would change what the live one has derived from its state.
+        let mut drawn = self.drawn.borrow_mut();
+        let unable = |problem: String| EnvError::Unsupported {
+            env: T::ID.to_string(),
+            problem,
+        };
+        if drawn.is_none() {
+            *drawn = Some(MjData::try_new(Arc::clone(&self.model)).map_err(|e| unable(e.to_string()))?);
+        }
+        let Some(drawn) = drawn.as_mut() else {
+            return Err(unable("it could not be copied".to_string()));
+        };
+        drawn.qpos_mut().copy_from_slice(self.data.qpos());
+        engine::run(drawn, &[Call::Kinematics]).map_err(unable)?;
+        scene::scene(&self.model, drawn, &self.task.camera()).draw(size, || T::ID.to_string())
     }
 
     fn snapshot(&self) -> Result<Vec<u8>, EnvError> {

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::engine::Data;
 use super::numpy;
 use super::rows::{self, Joint, Kind};
+use super::scene::{Camera, Follow};
 use super::task::{self, BadOption, ModelChoice, Needs, Observation, Step, Task};
 use crate::{EnvEntry, Manual, NumpyRng, Transition};
 
@@ -96,6 +97,13 @@ impl Task for Swimmer {
         Transition {
             reward: forward - numpy::control_cost(self.ctrl_cost_weight, step.action),
             terminated: false,
+        }
+    }
+
+    fn camera(&self) -> Camera {
+        Camera {
+            follows: Follow::Xy,
+            ..Camera::above([-0.5, 0.0, 0.0], 5.0)
         }
     }
 

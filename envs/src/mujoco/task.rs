@@ -5,6 +5,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::engine::Data;
 use super::options;
+use super::scene::Camera;
 use super::sim::MujocoSim;
 use crate::{EnvEntry, EnvError, Manual, NumpyRng, Transition};
 
@@ -53,6 +54,11 @@ pub trait Task: Default + Serialize + DeserializeOwned + Send + Sync + 'static {
 
     /// The reward of a step that has just been simulated.
     fn transition(&self, parts: &Self::Parts, step: &Step<'_>) -> Transition;
+
+    /// From where it is looked at.
+    fn camera(&self) -> Camera {
+        Camera::oblique(0.5, 4.0)
+    }
 
     /// Writes the observation.
     fn observe(&self, parts: &Self::Parts, data: &Data, obs: &mut Observation<'_>);
