@@ -159,6 +159,9 @@ pub struct RolloutArgs {
 pub struct EnvsArgs {
     /// Show the page of this one
     pub id: Option<String>,
+    /// The page under another value of one of its options, such as `g=9.81`; may be given several times
+    #[arg(long = "set", value_name = "KEY=VALUE", requires = "id")]
+    pub sets: Vec<String>,
     /// One JSON value on stdout
     #[arg(long)]
     pub json: bool,

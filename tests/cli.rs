@@ -94,7 +94,7 @@ fn envs_lists_each_with_its_spaces_and_shows_the_page_of_one() {
     let said = sac(here.path(), &["envs"]).ok();
     let pendulum = said.stdout.lines().find(|line| line.starts_with("Pendulum-v1"));
     let pendulum = pendulum.unwrap_or_else(|| panic!("Pendulum-v1 is missing: {said}"));
-    for word in ["Box[3]", "Box[1] in [-2, 2]", "200"] {
+    for word in ["Box[3]", "Box[1] in [-2, 2]", "200", "[-16.27, 0]"] {
         assert!(pendulum.contains(word), "`{word}` is missing: {pendulum}");
     }
     let list = sac(here.path(), &["envs", "--json"]).ok().json();
@@ -111,10 +111,11 @@ fn envs_lists_each_with_its_spaces_and_shows_the_page_of_one() {
 
     let page = sac(here.path(), &["envs", "Pendulum-v1"]).ok();
     for word in [
-        "observation space",
-        "action space",
-        "time limit         200",
-        "g = 10",
+        "- observation: Box[3]",
+        "- action: Box[1] in [-2, 2]",
+        "Between -16.273604 and 0 per step",
+        "| `time_limit` | `200` |",
+        "| `g` | `10.0` |",
         "TimeLimit(200) > Checked > Pendulum-v1",
     ] {
         assert!(page.stdout.contains(word), "`{word}` is missing: {page}");
@@ -129,10 +130,19 @@ fn envs_lists_each_with_its_spaces_and_shows_the_page_of_one() {
             "observation_space",
             "action_space",
             "time_limit",
+            "reward_range",
             "options",
+            "manual",
         ],
     );
     assert_eq!(entry["options"]["g"], 10.0);
+    assert_eq!(entry["manual"]["observation"][2]["unit"], "rad/s");
+
+    let page = sac(here.path(), &["envs", "ProbeQuadratic-v0", "--set", "k=3.0"]).ok();
+    assert!(page.stdout.contains("Between -3 and 0 per step"), "{page}");
+    let refused = sac(here.path(), &["envs", "ProbeQuadratic-v0", "--set", "kk=3.0"]);
+    assert_eq!(refused.code, Some(2), "{refused}");
+    assert!(refused.stderr.contains("did you mean `k`?"), "{refused}");
 }
 
 #[test]

@@ -39,7 +39,13 @@ mod dynamics;
 pub mod entity;
 mod env;
 mod error;
+#[cfg(feature = "gymnasium-rs")]
+pub mod gymnasium_rs;
 mod manual;
+pub mod manuals {
+    //! The manual pages of all built-in tasks, as `sac envs ID` prints them. A test keeps them true.
+    #![doc = include_str!("../manuals.md")]
+}
 #[cfg(feature = "mujoco")]
 pub mod mujoco;
 mod panics;

@@ -3,7 +3,7 @@
 use std::fmt::{self, Write};
 
 /// What one has to know of a task to read its numbers.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Manual {
     /// What it is about, in a few sentences.
     pub description: String,
@@ -13,12 +13,30 @@ pub struct Manual {
     pub action: Vec<Row>,
     /// Formula and units.
     pub reward: String,
+    /// Least and greatest reward of one step, for actions within their space; ends may be infinite.
+    pub reward_range: [f64; 2],
     /// Distribution of start states.
     pub start: String,
     /// When episodes end, and which way.
     pub end: String,
     /// Where the task comes from.
     pub source: String,
+}
+
+impl Default for Manual {
+    /// Says nothing; rewards may be anything.
+    fn default() -> Self {
+        Manual {
+            description: String::new(),
+            observation: Vec::new(),
+            action: Vec::new(),
+            reward: String::new(),
+            reward_range: [f64::NEG_INFINITY, f64::INFINITY],
+            start: String::new(),
+            end: String::new(),
+            source: String::new(),
+        }
+    }
 }
 
 /// One number of an observation or action.
@@ -56,11 +74,24 @@ impl fmt::Display for Manual {
         }
         parts.extend(table("Observation", &self.observation)?);
         parts.extend(table("Action", &self.action)?);
-        parts.extend(text("Reward", &self.reward));
+        let range = match self.reward_range {
+            [f64::NEG_INFINITY, f64::INFINITY] => String::new(),
+            [low, high] => format!("\n\nBetween {} and {} per step.", short(low), short(high)),
+        };
+        parts.extend(text("Reward", &format!("{}{range}", self.reward)));
         parts.extend(text("Start", &self.start));
         parts.extend(text("End", &self.end));
         parts.extend(text("Source", &self.source));
         f.write_str(&parts.join("\n"))
+    }
+}
+
+/// At most six digits after the point.
+pub(crate) fn short(x: f64) -> String {
+    match x {
+        f64::INFINITY => "∞".to_string(),
+        f64::NEG_INFINITY => "-∞".to_string(),
+        _ => ((x * 1e6).round() / 1e6).to_string(),
     }
 }
 
@@ -73,8 +104,8 @@ fn table(title: &str, rows: &[Row]) -> Result<Option<String>, fmt::Error> {
             i.to_string(),
             row.name.clone(),
             row.unit.clone(),
-            row.low.to_string(),
-            row.high.to_string(),
+            short(row.low),
+            short(row.high),
         ]
     };
     let header = ["", "what", "unit", "low", "high"].map(str::to_string);
@@ -109,13 +140,14 @@ mod tests {
         let manual = Manual {
             observation: vec![Row::new("angle", "rad", -1.0, f64::INFINITY)],
             reward: "zero".to_string(),
+            reward_range: [0.0, f64::INFINITY],
             ..Manual::default()
         };
         let expected = "## Observation\n\n\
             |   | what  | unit | low | high |\n\
             |---|-------|------|-----|------|\n\
-            | 0 | angle | rad  | -1  | inf  |\n\n\
-            ## Reward\n\nzero\n";
+            | 0 | angle | rad  | -1  | ∞    |\n\n\
+            ## Reward\n\nzero\n\nBetween 0 and ∞ per step.\n";
         assert_eq!(manual.to_string(), expected);
     }
 }

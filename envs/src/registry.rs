@@ -198,6 +198,38 @@ impl EnvEntry {
         }
     }
 
+    /// The whole page of the environment that [`EnvEntry::make`] makes with these options, as Markdown: its manual, its
+    /// spaces, and its options with their defaults.
+    ///
+    /// # Errors
+    /// [`EnvError::Option`], as for [`EnvEntry::make`].
+    pub fn page(&self, options: &toml::Table) -> Result<String, EnvError> {
+        let (manual, env) = (self.manual_for(options)?, self.make(options)?);
+        let limit = self
+            .time_limit
+            .map_or("\"none\"".to_string(), |steps| steps.to_string());
+        let mut page = format!(
+            "# {}\n\n{}.\n\n{manual}\n## Spaces\n\n- observation: {}\n- action: {}\n- order of wrappers: {}\n\n## Options\n\n",
+            self.id,
+            self.summary,
+            env.observation_space(),
+            env.action_space(),
+            env.describe(),
+        );
+        page += "| `env.` | default |\n|---|---|\n";
+        let own = self
+            .options
+            .iter()
+            .map(|(name, default)| (name.as_str(), default.to_string()));
+        let every = [("time_limit", limit), ("wrappers", "[]".to_string())];
+        for (name, default) in own.chain(every) {
+            page += &format!("| `{name}` | `{default}` |\n");
+        }
+        page += "\nEvery environment has the last two: env steps until truncation, and what is put around the task \
+                 (docs/wrappers.md).\n";
+        Ok(page)
+    }
+
     /// Puts the entry into a family.
     #[must_use]
     pub fn with_family(mut self, family: impl Into<String>) -> Self {

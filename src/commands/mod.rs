@@ -19,7 +19,7 @@ use std::{
     process::ExitCode,
 };
 
-use sac::{Error, Result};
+use sac::{Error, Result, config::Layers};
 
 use crate::cli::{BenchCommand, Command};
 
@@ -60,4 +60,18 @@ fn print(text: &str) -> Result<()> {
 fn print_json(value: &impl serde::Serialize) -> Result<()> {
     let text = serde_json::to_string(value).map_err(|error| Error::io("stdout")(error.into()))?;
     print(&(text + "\n"))
+}
+
+/// Options of an environment from `KEY=VALUE` assignments, with or without `env.` before the key.
+fn env_options(sets: &[String]) -> Result<toml::Table> {
+    let mut layers = Layers::default();
+    sets.iter().try_for_each(|assignment| {
+        let assignment = assignment.strip_prefix("env.").unwrap_or(assignment);
+        layers.set_text(&format!("env.{assignment}"))
+    })?;
+    Ok(layers
+        .get("env")
+        .and_then(|env| env.as_table())
+        .cloned()
+        .unwrap_or_default())
 }

@@ -10,13 +10,12 @@ use sac::{
     Error, Result,
     agents::{ActMode, Agent, checkpoint::Checkpoint, noise::Stream},
     assemble,
-    config::Layers,
     envs::{Env, NumpyRng, Registry, Space},
     run::RunFolder,
 };
 use serde::Serialize;
 
-use super::eval;
+use super::{env_options, eval};
 use crate::cli::RolloutArgs;
 
 const DEFAULT_STEPS: u64 = 1000;
@@ -39,7 +38,7 @@ pub fn run(args: &RolloutArgs) -> Result<()> {
         Some(path) => with_policy(path, &registry)?,
         None => {
             let id = args.env.as_deref().unwrap_or_default();
-            let env = registry.make(id, &options(&args.sets)?)?;
+            let env = registry.make(id, &env_options(&args.sets)?)?;
             let actor = match &args.actions {
                 Some(path) => Actor::Listed(read_actions(path, env.action_space())?),
                 None => Actor::Random(Box::new(NumpyRng::new(args.seed))),
@@ -58,17 +57,6 @@ pub fn run(args: &RolloutArgs) -> Result<()> {
         Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         other => other,
     }
-}
-
-fn options(sets: &[String]) -> Result<toml::Table> {
-    let mut layers = Layers::default();
-    sets.iter()
-        .try_for_each(|assignment| layers.set_text(&format!("env.{assignment}")))?;
-    Ok(layers
-        .get("env")
-        .and_then(|env| env.as_table())
-        .cloned()
-        .unwrap_or_default())
 }
 
 fn with_policy(path: &Path, registry: &Registry) -> Result<(Box<dyn Env>, Actor)> {

@@ -8,8 +8,13 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::workspace::Workspace;
 use crate::{deny, parity, python, setup};
 
-/// Examples and the arguments that they are run with. An example that is not listed is a failure: it would rot.
-const EXAMPLES: &[(&str, &[&str])] = &[("custom_env", &[]), ("learning_curves", &["--help"])];
+/// Examples, the features that they need, and the arguments that they are run with. An example that is not listed is a
+/// failure: it would rot.
+const EXAMPLES: &[(&str, &[&str], &[&str])] = &[
+    ("custom_env", &[], &[]),
+    ("learning_curves", &[], &["--help"]),
+    ("gymnasium_rs", &["gymnasium-rs"], &[]),
+];
 
 /// How much is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +70,18 @@ const STEPS: &[(&str, When, Action)] = &[
         cargo(workspace, &["test", "--workspace", "--lib", "--bins"])
     }),
     ("all tests", When::Only(Mode::Full), all_tests),
+    ("feature gymnasium-rs", When::Only(Mode::Full), |workspace| {
+        let feature = ["--package", "sac-envs", "--features", "gymnasium-rs"];
+        for (what, rest) in [
+            ("clippy", &["--all-targets", "--", "-D", "warnings"][..]),
+            ("test", &["--test", "gymnasium_rs"][..]),
+        ] {
+            let mut command = workspace.cargo();
+            command.arg(what).args(feature).args(rest);
+            run_command(command)?;
+        }
+        Ok(())
+    }),
     ("examples", When::Only(Mode::Full), examples),
     ("parity with Gymnasium", When::Only(Mode::Full), |workspace| {
         // A short run; `cargo xtask parity` by itself compares ten times as much.
@@ -172,18 +189,21 @@ fn examples(workspace: &Workspace) -> Result<()> {
     }
     for name in &present {
         ensure!(
-            EXAMPLES.iter().any(|(listed, _)| listed == name),
+            EXAMPLES.iter().any(|(listed, _, _)| listed == name),
             "examples/{name}.rs is never run: list it in EXAMPLES of xtask/src/test.rs"
         );
     }
-    for (name, arguments) in EXAMPLES {
+    for (name, features, arguments) in EXAMPLES {
         ensure!(
             present.iter().any(|file| file == name),
             "examples/{name}.rs is missing, and xtask/src/test.rs lists it"
         );
-        let mut all = vec!["run", "--quiet", "--example", name, "--"];
+        let features = features.join(",");
+        let mut all = vec!["run", "--quiet", "--features", &features, "--example", name, "--"];
         all.extend_from_slice(arguments);
-        cargo(workspace, &all)?;
+        let mut command = workspace.cargo();
+        command.args(all);
+        run_command(command)?;
     }
     Ok(())
 }

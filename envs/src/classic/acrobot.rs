@@ -199,6 +199,7 @@ pub(super) fn entry() -> EnvEntry {
             ),
         ],
         action: vec![Row::new("0: -1 N m, 1: nothing, 2: 1 N m", "1", 0.0, 2.0)],
+        reward_range: [-1.0, 0.0],
         reward: "-1 per step, 0 on the step that reaches the line.".into(),
         start: "Angles and angular velocities uniform in [-0.1, 0.1).".into(),
         end: "Terminated when -cos θ1 - cos(θ1 + θ2) > 1. Truncated after 500 steps.".into(),

@@ -167,6 +167,7 @@ pub(super) fn entry() -> EnvEntry {
             Row::new("angular velocity of the pole", "rad/s", -infinity, infinity),
         ],
         action: vec![Row::new("0: push left, 1: push right", "1", 0.0, 1.0)],
+        reward_range: [1.0, 1.0],
         reward: "1 per step, the last one included; with `sutton_barto_reward` 0 per step and -1 for the one that \
                 fails."
             .into(),

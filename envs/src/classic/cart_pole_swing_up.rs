@@ -188,6 +188,7 @@ pub(super) fn entry() -> EnvEntry {
             Row::new("angular velocity of the pole", "rad/s", -infinity, infinity),
         ],
         action: vec![Row::new("force, in parts of 10 N", "1", -1.0, 1.0)],
+        reward_range: [0.0, 1.0],
         reward: "The product of (cos θ + 1)/2, (1 + b(x/2))/2, (1 + b(θ'/5))/2 and (5 - u²)/5, after the step, with \
             b(y) = 0.1^(y²): between 0 (hanging) and 1 (upright in the middle, at rest)."
             .into(),

@@ -92,6 +92,7 @@ pub(super) fn entry() -> EnvEntry {
             Row::new("velocity", "m/step", -MAX_SPEED_M, MAX_SPEED_M),
         ],
         action: vec![Row::new("0: drive back, 1: roll, 2: drive forth", "1", 0.0, 2.0)],
+        reward_range: [-1.0, -1.0],
         reward: "-1 per step.".into(),
         start: "Position uniform in [-0.6, -0.4) m, at rest.".into(),
         end: "Terminated at position 0.5 m or more with at least the goal's velocity. Truncated after 200 steps."

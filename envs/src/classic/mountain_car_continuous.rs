@@ -147,6 +147,7 @@ pub(super) fn entry() -> EnvEntry {
             Row::new("velocity", "m/step", -MAX_SPEED_M, MAX_SPEED_M),
         ],
         action: vec![Row::new("force, in parts of the strongest", "1", -1.0, 1.0)],
+        reward_range: [-0.1, 100.0],
         reward: "-0.1 a² per step, and 100 on reaching the flag.".into(),
         start: "Position uniform in [-0.6, -0.4) m, at rest.".into(),
         end: "Terminated at position 0.45 m or more with at least the goal's velocity. Truncated after 999 steps."

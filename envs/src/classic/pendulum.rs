@@ -132,6 +132,8 @@ pub(super) fn entry() -> EnvEntry {
             Row::new("angular velocity, counter-clockwise", "rad/s", -speed, speed),
         ],
         action: vec![Row::new("torque, counter-clockwise", "N m", -2.0, 2.0)],
+        // Hanging down at full speed and full torque.
+        reward_range: [-(PI * PI + 0.1 * 64.0 + 0.001 * 4.0), 0.0],
         reward: "-(θ² + 0.1 θ'² + 0.001 u²), with θ in [-π, π), all taken before the step: between -16.27 \
                 (hanging, fastest, full torque) and 0 (upright and at rest)."
             .into(),

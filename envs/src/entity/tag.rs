@@ -149,6 +149,7 @@ pub(super) fn entry() -> EnvEntry {
             Row::new("wanted velocity x, in parts of the top speed", "1", -1.0, 1.0),
             Row::new("wanted velocity y, in parts of the top speed", "1", -1.0, 1.0),
         ],
+        reward_range: [-1.0, 0.0],
         reward: "-1 within `radius_m` of the nearest marked entity, beyond it -0.1^((d / 0.5 m)²) with d the distance \
             from that circle: between -1 and 0 per step."
             .into(),

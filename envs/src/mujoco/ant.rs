@@ -246,6 +246,7 @@ impl Task for Ant {
                 .into(),
             observation,
             action: rows::motors(&MOTORS, 1.0),
+            reward_range: task::ANY_REWARD,
             reward: format!(
                 "{} × (speed of the main body along x, in m/s) + {} while healthy - {} × |a|² - {} × |f|², with all \
                  contact forces f clipped to {:?}. Healthy: height within {:?} m.",

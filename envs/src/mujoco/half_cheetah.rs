@@ -123,6 +123,7 @@ impl Task for HalfCheetah {
                 .into(),
             observation: [rows::positions(&JOINTS[self.skipped()..]), rows::velocities(&JOINTS)].concat(),
             action: rows::motors(&MOTORS, 1.0),
+            reward_range: task::ANY_REWARD,
             reward: format!(
                 "{} × (speed along the track, in m/s) - {} × |a|².",
                 self.forward_reward_weight, self.ctrl_cost_weight

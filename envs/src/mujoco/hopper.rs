@@ -156,6 +156,7 @@ impl Task for Hopper {
             ]
             .concat(),
             action: rows::motors(&MOTORS, 1.0),
+            reward_range: task::ANY_REWARD,
             reward: format!(
                 "{} × (speed along the track, in m/s) + {} while healthy - {} × |a|². Healthy: height within {:?} m, pitch within \
                  {:?} rad, all other numbers of the state within {:?}.",

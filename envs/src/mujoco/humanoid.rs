@@ -175,6 +175,7 @@ impl Task for Humanoid {
                 .into(),
             observation: self.seen().rows(),
             action: rows::motors(&MOTORS, MOTOR_RANGE),
+            reward_range: task::ANY_REWARD,
             reward: format!(
                 "{} × (speed of the centre of mass along x, in m/s) + {} while healthy - {} × |a|² - {} × |f|², the last \
                  term clipped to {:?}; f are all contact forces. Healthy: height within {:?} m.",

@@ -139,6 +139,7 @@ impl Task for HumanoidStandup {
                 .into(),
             observation: self.seen().rows(),
             action: rows::motors(&MOTORS, MOTOR_RANGE),
+            reward_range: task::ANY_REWARD,
             reward: format!(
                 "(height of the torso, in m) / (time step of the simulation, in s) - {} × |a|² - {} × |f|² + 1, the \
                  third term clipped to {:?}; f are all contact forces.",

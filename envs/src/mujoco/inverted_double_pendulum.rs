@@ -123,6 +123,7 @@ impl Task for InvertedDoublePendulum {
             .chain(rows::clipped(clipped, -LIMIT, LIMIT))
             .collect(),
             action: vec![Row::new("force on the cart, in parts of 500 N", "1", -1.0, 1.0)],
+            reward_range: [f64::NEG_INFINITY, self.healthy_reward.max(0.0)],
             reward: format!(
                 "{} while the poles stand - 0.01 x² - (y - 2)² - 0.001 ω₁² - 0.005 ω₂², with the upper tip's place (x, y) \
                  in m and the two angular velocities in rad/s.",

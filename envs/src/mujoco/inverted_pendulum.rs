@@ -88,6 +88,7 @@ impl Task for InvertedPendulum {
                 .into(),
             observation: [rows::positions(&JOINTS), rows::velocities(&JOINTS)].concat(),
             action: vec![Row::new("force on the cart, in parts of 100 N", "1", -3.0, 3.0)],
+            reward_range: [0.0, 1.0],
             reward: "1 per step while the pole stands, 0 on the step that ends the episode.".into(),
             start: format!(
                 "Position, angle and both velocities uniform within ±{} of the upright pole at rest.",

@@ -157,6 +157,11 @@ impl Task for Pusher {
                 .chain(places)
                 .collect(),
             action: rows::motors(&MOTORS, 2.0),
+            reward_range: task::costs_only(&[
+                self.reward_near_weight,
+                self.reward_dist_weight,
+                self.reward_control_weight,
+            ]),
             reward: format!(
                 "-{} × (distance from fingertip to cylinder, in m) - {} × (distance from cylinder to goal, in m) - {} × \
                  |a|².",

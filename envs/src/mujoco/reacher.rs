@@ -136,6 +136,7 @@ impl Task for Reacher {
                 rows::free("from the target to the tip: y", "m"),
             ],
             action: rows::motors(&MOTORS, 1.0),
+            reward_range: task::costs_only(&[self.reward_dist_weight, self.reward_control_weight]),
             reward: format!(
                 "-{} × (distance from tip to target, in m) - {} × |a|².",
                 self.reward_dist_weight, self.reward_control_weight

@@ -156,6 +156,19 @@ pub(super) fn clip(x: f64, low: f64, high: f64) -> f64 {
     x.max(low).min(high)
 }
 
+/// The range of a reward that grows with a speed or a height.
+pub(super) const ANY_REWARD: [f64; 2] = [f64::NEG_INFINITY, f64::INFINITY];
+
+/// The range of a reward that is minus a sum of costs with these weights: a negative weight makes it a gain.
+pub(super) fn costs_only(weights: &[f64]) -> [f64; 2] {
+    let most = if weights.iter().all(|weight| *weight >= 0.0) {
+        0.0
+    } else {
+        f64::INFINITY
+    };
+    [f64::NEG_INFINITY, most]
+}
+
 /// Adds uniform noise between `-scale` and `scale`.
 pub(super) fn add_uniform(rng: &mut NumpyRng, scale: f64, x: &mut [f64]) {
     x.iter_mut().for_each(|x| *x += rng.uniform(-scale, scale));

@@ -155,6 +155,7 @@ impl Task for Walker2d {
             ]
             .concat(),
             action: rows::motors(&MOTORS, 1.0),
+            reward_range: task::ANY_REWARD,
             reward: format!(
                 "{} × (speed along the track, in m/s) + {} while healthy - {} × |a|². Healthy: height within {:?} m, pitch within \
                  {:?} rad.",

@@ -86,16 +86,23 @@ bandit!(
 bandit!(Quadratic, unit_action(), |task, action| -task.k * action.powi(2));
 bandit!(Flat, unit_action(), |_, _| 0.0);
 
-pub(super) fn entries() -> Vec<EnvEntry> {
-    let manual = |description: &str, action: Row, reward: &str| Manual {
+fn manual(description: &str, action: Row, reward: &str, least: f64) -> Manual {
+    Manual {
         description: description.into(),
         observation: vec![Row::new("constant", "1", 1.0, 1.0)],
         action: vec![action],
         reward: reward.into(),
+        reward_range: [least, 0.0],
         end: "Terminated after one step.".into(),
         ..Manual::default()
-    };
-    let action = || Row::new("action", "1", -1.0, 1.0);
+    }
+}
+
+fn action() -> Row {
+    Row::new("action", "1", -1.0, 1.0)
+}
+
+pub(super) fn entries() -> Vec<EnvEntry> {
     vec![
         EnvEntry::new(
             "ProbeTarget-v0",
@@ -106,13 +113,15 @@ pub(super) fn entries() -> Vec<EnvEntry> {
             "One step with the best action at 0.3. With α = 0 the policy's mode must come out there.",
             action(),
             "-(a - 0.3)².",
+            -(1.3 * 1.3),
         )),
         EnvEntry::with_options::<Quadratic>("ProbeQuadratic-v0", "P6: one step, reward -k a²; std = √(α / 2k)")
-            .with_manual(manual(
+            .with_manual_of(|task: &Quadratic| manual(
                 "One step with the best action at 0. With a fixed α the policy's standard deviation must come out as \
                  √(α / 2k), which is 0.1 for α = 0.2 and k = 10. Option `k`: curvature.",
                 action(),
                 "-k a².",
+                -task.k,
             )),
         EnvEntry::new(
             "ProbeFlat-v0",
@@ -123,6 +132,7 @@ pub(super) fn entries() -> Vec<EnvEntry> {
             "One step without reward. With a learned α the policy's entropy must come out at its target.",
             action(),
             "0.",
+            0.0,
         )),
         EnvEntry::new(
             "ProbeTorque-v0",
@@ -134,6 +144,7 @@ pub(super) fn entries() -> Vec<EnvEntry> {
                  come out as it does there.",
             Row::new("torque", "N m", -2.0, 2.0),
             "-(u / 2 - 0.3)².",
+            -(1.3 * 1.3),
         )),
     ]
 }

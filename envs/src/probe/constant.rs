@@ -41,6 +41,7 @@ pub(super) fn entries() -> Vec<EnvEntry> {
             description: "One step with reward 1, whatever is done. Q must come out as 1.".into(),
             observation: vec![Row::new("constant", "1", 1.0, 1.0)],
             action: vec![Row::new("without effect", "1", -1.0, 1.0)],
+            reward_range: [1.0, 1.0],
             reward: "1.".into(),
             end: "Terminated after one step.".into(),
             ..Manual::default()

@@ -80,6 +80,7 @@ pub(super) fn entries() -> Vec<EnvEntry> {
         description: description.into(),
         observation: vec![Row::new("constant", "1", 1.0, 1.0)],
         action: vec![Row::new("without effect", "1", -1.0, 1.0)],
+        reward_range: [1.0, 1.0],
         reward: "1.".into(),
         end,
         ..Manual::default()

@@ -72,6 +72,7 @@ pub(super) fn entries() -> Vec<EnvEntry> {
             description: "One step that pays what is shown. Q must come out as the observation.".into(),
             observation: vec![Row::new("the reward to come", "1", -1.0, 1.0)],
             action: vec![Row::new("without effect", "1", -1.0, 1.0)],
+            reward_range: [-1.0, 1.0],
             reward: "The observation.".into(),
             start: "-1 or +1 with equal chance.".into(),
             end: "Terminated after one step.".into(),

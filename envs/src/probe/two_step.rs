@@ -53,6 +53,7 @@ pub(super) fn entries() -> Vec<EnvEntry> {
                 .into(),
             observation: vec![Row::new("steps taken", "1", 0.0, 2.0)],
             action: vec![Row::new("without effect", "1", -1.0, 1.0)],
+            reward_range: [0.0, 1.0],
             reward: "0, then 1.".into(),
             end: "Terminated after two steps.".into(),
             ..Manual::default()
