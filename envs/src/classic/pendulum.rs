@@ -83,7 +83,7 @@ impl Dynamics for Pendulum {
     }
 
     fn observe(&self, state: &PendulumState, obs: &mut [f32]) {
-        let (sin, cos) = (state.theta_rad.sin(), state.theta_rad.cos());
+        let (sin, cos) = state.theta_rad.sin_cos();
         obs.copy_from_slice(&[cos as f32, sin as f32, state.theta_dot_rad_s as f32]);
     }
 
@@ -111,7 +111,19 @@ impl Dynamics for Pendulum {
 
 /// The angle in [-π, π).
 fn wrap(angle_rad: f64) -> f64 {
-    (angle_rad + PI).rem_euclid(2.0 * PI) - PI
+    const TURN: f64 = 2.0 * PI;
+    let raised = angle_rad + PI;
+    // Within a turn of its range the remainder is a sum, to the same bit and without a division.
+    let remainder = if (0.0..TURN).contains(&raised) {
+        raised
+    } else if (TURN..2.0 * TURN).contains(&raised) {
+        raised - TURN
+    } else if raised < 0.0 && raised > -TURN {
+        raised + TURN
+    } else {
+        raised.rem_euclid(TURN)
+    };
+    remainder - PI
 }
 
 pub(super) fn entry() -> EnvEntry {
@@ -146,6 +158,28 @@ pub(super) fn entry() -> EnvEntry {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_short_cuts_of_wrap_are_the_remainder_to_the_bit() {
+        let mut rng = NumpyRng::new(0);
+        let edges = [
+            0.0,
+            PI,
+            -PI,
+            3.0 * PI,
+            -3.0 * PI,
+            2.0 * PI,
+            -2.0 * PI,
+            f64::EPSILON,
+            -f64::EPSILON,
+        ];
+        let angles = (0..200_000).map(|_| rng.uniform(-20.0, 20.0));
+        for angle in angles.chain(edges) {
+            let remainder = (angle + PI).rem_euclid(2.0 * PI) - PI;
+            assert_eq!(wrap(angle).to_bits(), remainder.to_bits(), "{angle}");
+            assert_eq!(angle.sin_cos(), (angle.sin(), angle.cos()), "{angle}");
+        }
+    }
 
     #[test]
     fn one_step_agrees_with_the_equations_on_paper() {
