@@ -18,6 +18,8 @@ struct Experiment {
     env_steps: u64,
     /// Return at which the task counts as solved, for the dashed line.
     threshold: &'static str,
+    /// From 1.
+    seeds: u64,
 }
 
 const EXPERIMENTS: &[Experiment] = &[
@@ -26,16 +28,29 @@ const EXPERIMENTS: &[Experiment] = &[
         env: "Pendulum-v1",
         env_steps: 10_000,
         threshold: "-180",
+        seeds: 5,
     },
     Experiment {
         name: "mountain_car_continuous",
         env: "MountainCarContinuous-v0",
         env_steps: 50_000,
         threshold: "90",
+        seeds: 5,
+    },
+    Experiment {
+        name: "inverted_pendulum",
+        env: "InvertedPendulum-v5",
+        env_steps: 20_000,
+        threshold: "1000",
+        seeds: 3,
     },
 ];
 
-const SEEDS: std::ops::RangeInclusive<u64> = 1..=5;
+impl Experiment {
+    fn seeds(&self) -> std::ops::RangeInclusive<u64> {
+        1..=self.seeds
+    }
+}
 
 /// Trains every experiment with every seed on one thread each, as many at once as there are cores, scores the best
 /// policies on 20 episodes, and writes `docs/curves/<name>.{svg,csv}` and `<name>.scores.jsonl`. Runs that are complete
@@ -64,7 +79,7 @@ pub fn run(workspace: &Workspace, only: Option<&str>) -> Result<ExitCode> {
     let jobs = Mutex::new(
         chosen
             .iter()
-            .flat_map(|experiment| SEEDS.map(move |seed| (*experiment, seed)))
+            .flat_map(|experiment| experiment.seeds().map(move |seed| (*experiment, seed)))
             .collect::<Vec<_>>(),
     );
     let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -131,7 +146,7 @@ fn score_and_draw(workspace: &Workspace, release: &Path, runs: &Path, experiment
     let curves = workspace.root().join("docs/curves");
     fs::create_dir_all(&curves).with_context(|| format!("cannot make {}", curves.display()))?;
     let mut scores = Vec::new();
-    for seed in SEEDS {
+    for seed in experiment.seeds() {
         let mut command = Command::new(release.join("sac"));
         // From the folder of the runs, so that no path of this machine gets into the data.
         command.current_dir(runs).args([
@@ -154,7 +169,8 @@ fn score_and_draw(workspace: &Workspace, release: &Path, runs: &Path, experiment
     }
     let path = curves.join(format!("{}.scores.jsonl", experiment.name));
     fs::write(&path, &scores).with_context(|| format!("cannot write {}", path.display()))?;
-    let list: Vec<String> = SEEDS
+    let list: Vec<String> = experiment
+        .seeds()
         .map(|seed| folder(runs, experiment, seed).display().to_string())
         .collect();
     let mut draw = Command::new(release.join("examples/learning_curves"));
