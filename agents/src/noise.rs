@@ -103,6 +103,14 @@ impl Stream {
         }
     }
 
+    /// A uniform draw in `[0, 1)`, in double precision.
+    pub fn fraction(&mut self) -> f64 {
+        match &mut self.script {
+            None => self.rng.random::<f64>(),
+            Some(script) => f64::from(script.pop_front().expect(SCRIPT_IS_LONG_ENOUGH)),
+        }
+    }
+
     /// `count` different ones of the whole numbers `0..n`, each subset equally likely: `[count]` of `i64`.
     pub fn subset(&mut self, n: i64, count: i64, device: Device) -> Tensor {
         let mut left: Vec<i64> = (0..n).collect();
