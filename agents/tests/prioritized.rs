@@ -4,7 +4,7 @@ use std::{path::Path, sync::atomic::AtomicBool};
 
 use proptest::prelude::*;
 use sac_agents::{
-    ActMode, Agent, AgentSpec, EnvSteps, Every, GradSteps, Parts, Plan, PrioritizedSpec, Replay, ReplaySpec,
+    ActMode, Agent, AgentSpec, Batch, EnvSteps, Every, GradSteps, Parts, Plan, PrioritizedSpec, Replay, ReplaySpec,
     SamplerSpec, SaveTo, SoftActorCritic, Trainer, UpdateRatio, UpdateReport,
     checkpoint::{self, Checkpoint, CheckpointStore},
     critic::{CriticSpec, ScalarSpec},
@@ -12,10 +12,11 @@ use sac_agents::{
     nn::{AdamSpec, BodySpec},
     noise::Stream,
     policy::{ActionDraw, PolicySpec, SquashedGaussianSpec},
+    presets,
     temperature::{FixedTemperatureSpec, TemperatureSpec},
 };
 use sac_envs::{Registry, Space, Status};
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
 
 /// A power of two, so that the ranges of a batch are exact.
 const BATCH: usize = 8;
@@ -326,6 +327,45 @@ fn a_sampler_out_of_its_range_is_refused_by_key() {
         keys,
         ["exponent", "over_grad_steps", "priority_eps"].map(|key| format!("replay.sampler.{key}"))
     );
+}
+
+/// Whatever its critic: without errors, priorities would stay what they were at first.
+#[test]
+fn every_preset_says_how_far_each_weighted_row_was_from_its_target() {
+    for preset in presets::ALL {
+        let mut table: toml::Table = preset.toml.parse().expect("TOML");
+        let mut table: toml::Table = table.remove("agent").expect("an agent").try_into().expect("a table");
+        for body in ["body", "critic_body"] {
+            if let Some(body) = table.get_mut(body) {
+                body["hidden"] = vec![16, 16].into();
+            }
+        }
+        let spec: AgentSpec = table.try_into().expect("valid");
+        let obs = Space::unbounded(3);
+        let of_actions = |action: Space| SoftActorCritic::new(&spec, "test", (&obs, &action), 1, Device::Cpu);
+        let mut agent = of_actions(Space::boxed(1, -1.0, 1.0))
+            .or_else(|_| of_actions(Space::Discrete { n: 2 }))
+            .expect("one of them fits");
+        let ones = |shape: &[i64]| Tensor::ones(shape, (Kind::Float, Device::Cpu));
+        let batch = Batch {
+            weight: Some(ones(&[8]) * 0.5),
+            ..Batch::new(
+                ones(&[8, 3]),
+                ones(&[8, 1]) * 0.0,
+                ones(&[8]),
+                ones(&[8]) * 0.9,
+                ones(&[8, 3]),
+            )
+        };
+        let report = agent.update(&batch, &mut Stream::derive(1, "update", 0));
+        let errors = numbers(report.td_error.as_ref().expect(preset.name));
+        let is_error = |error: &f32| error.is_finite() && *error >= 0.0;
+        assert!(
+            errors.len() == 8 && errors.iter().all(is_error),
+            "{}: {errors:?}",
+            preset.name
+        );
+    }
 }
 
 const OPTIMIZER: AdamSpec = AdamSpec {
