@@ -25,7 +25,7 @@ use crate::{
     spec_check::SpecProblems,
 };
 
-/// Settings of prioritised replay. Defaults: Schaul et al. 2016, table 3, proportional variant.
+/// Settings of prioritised replay. Defaults: what Schaul et al. 2016 chose for the proportional variant.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PrioritizedSpec {
