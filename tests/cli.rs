@@ -4,7 +4,7 @@ mod support;
 
 use std::fs;
 
-use support::{assert_has, folder, sac, train};
+use support::{Said, assert_has, folder, sac, train};
 
 /// Commands and words that their help must explain.
 const COMMANDS: &[(&[&str], &[&str])] = &[
@@ -159,6 +159,42 @@ fn algos_lists_presets_and_prints_one_with_sources() {
     preset.stdout.parse::<toml::Table>().expect("the preset is TOML");
     let json = sac(here.path(), &["algos", "sac", "--json"]).ok().json();
     assert_eq!(json["agent"]["gamma"], 0.99);
+}
+
+#[test]
+fn a_sampler_is_a_word_or_a_table_and_the_resolved_one_reads_back() {
+    let here = folder();
+    let config = |arguments: &[&str]| sac(here.path(), &[&["config"], arguments].concat());
+    let on_pendulum = |sampler: &str, more: &[&str]| {
+        let sampler = format!("replay.sampler={sampler}");
+        config(&[&["--env", "Pendulum-v1", "--set", &sampler], more].concat())
+    };
+    let sampler = |said: Said| said.ok().json()["replay"]["sampler"].clone();
+    assert_eq!(sampler(on_pendulum("{kind=\"uniform\"}", &["--json"])), "uniform");
+    let given = "{kind=\"prioritized\", exponent=0.5}";
+    let expected = sampler(on_pendulum(given, &["--json"]));
+    assert_eq!(
+        (&expected["kind"], &expected["exponent"]),
+        (&"prioritized".into(), &0.5.into())
+    );
+    fs::write(here.path().join("resolved.toml"), on_pendulum(given, &[]).ok().stdout).expect("writable");
+    assert_eq!(sampler(config(&["--config", "resolved.toml", "--json"])), expected);
+    assert_eq!(
+        sampler(config(&[
+            "--config",
+            "resolved.toml",
+            "--set",
+            "replay.sampler=uniform",
+            "--json"
+        ])),
+        "uniform"
+    );
+    on_pendulum("{kind=\"prioritized\", exponnent=0.5, importance_exponent=3}", &[])
+        .code(2)
+        .says(&[
+            "did you mean `exponent`?",
+            "replay.sampler.importance_exponent = 3: expected between 0 and 1",
+        ]);
 }
 
 #[test]

@@ -39,6 +39,10 @@ metrics! {
     TARGET_MEAN = "train/target_mean";
     /// Transitions in the replay.
     REPLAY_SIZE = "replay/size";
+    /// Greatest priority so far; prioritised replay only.
+    REPLAY_PRIORITY_MAX = "replay/priority_max";
+    /// β; prioritised replay only.
+    REPLAY_IMPORTANCE_EXPONENT = "replay/importance_exponent";
     /// Mean return of the evaluation episodes.
     EVAL_REWARD_MEAN = "eval/mean_reward";
     /// Standard deviation of the return over the evaluation episodes.

@@ -58,8 +58,8 @@ impl Stream {
         }
     }
 
-    /// A stream whose tensors of draws are filled with these numbers, in this order, to compare an update with a
-    /// derivation made elsewhere.
+    /// A stream that draws these numbers, in this order, to compare an update with a derivation made elsewhere: normal
+    /// ones as they are, uniform ones in `[0, 1)`, of which an index is the whole part of n times as much.
     ///
     /// # Panics
     /// When more are drawn than there are.
@@ -96,10 +96,41 @@ impl Stream {
         Tensor::from_slice(&self.scratch).reshape(shape).to_device(device)
     }
 
+    /// What becomes of each unit of a layer when some are left out at random: 0 with probability `dropout`, in (0, 1),
+    /// and otherwise 1 / (1 − dropout), which keeps the expectation. A tensor of `shape`.
+    ///
+    /// Units left out are `⌊ln(1 − u) / ln(1 − dropout)⌋` units apart, u uniform: the distance between successes of
+    /// independent trials. That takes one draw per unit that is left out, and not one per unit.
+    pub fn kept_units(&mut self, shape: &[i64], dropout: f64, device: Device) -> Tensor {
+        let count = shape.iter().product::<i64>() as usize;
+        self.scratch.clear();
+        self.scratch.resize(count, (1.0 / (1.0 - dropout)) as f32);
+        let log_kept = (-dropout).ln_1p();
+        let mut unit = 0usize;
+        loop {
+            let gap = (-self.fraction()).ln_1p() / log_kept;
+            unit = unit.saturating_add(gap as usize);
+            match self.scratch.get_mut(unit) {
+                Some(kept) => *kept = 0.0,
+                None => break,
+            }
+            unit += 1;
+        }
+        Tensor::from_slice(&self.scratch).reshape(shape).to_device(device)
+    }
+
     /// Uniform draws in `[low, high)` into `out`.
     pub fn uniform_into(&mut self, low: f32, high: f32, out: &mut [f32]) {
         for value in out {
             *value = low + (high - low) * self.rng.random::<f32>();
+        }
+    }
+
+    /// A uniform draw in `[0, 1)`, in double precision.
+    pub fn fraction(&mut self) -> f64 {
+        match &mut self.script {
+            None => self.rng.random::<f64>(),
+            Some(script) => f64::from(script.pop_front().expect(SCRIPT_IS_LONG_ENOUGH)),
         }
     }
 
@@ -112,7 +143,10 @@ impl Stream {
 
     /// A whole number in `0..n`, uniformly. `n` is at least 1.
     pub fn index(&mut self, n: usize) -> usize {
-        self.rng.random_range(0..n as u64) as usize
+        match &mut self.script {
+            None => self.rng.random_range(0..n as u64) as usize,
+            Some(_) => (self.fraction() * n as f64) as usize,
+        }
     }
 
     /// The generator itself, for [`sac_envs::Space::sample`].
@@ -209,6 +243,30 @@ mod tests {
                 })
                 .is_err()
         );
+    }
+
+    #[test]
+    fn units_are_left_out_independently_and_as_often_as_asked() {
+        const COUNT: usize = 200_000;
+        for dropout in [0.01, 0.3, 0.9] {
+            let mut stream = Stream::derive(1, "update", 0);
+            let kept: Vec<f32> = stream
+                .kept_units(&[COUNT as i64], dropout, Device::Cpu)
+                .try_into()
+                .unwrap();
+            assert!(kept.iter().all(|k| *k == 0.0 || *k == (1.0 / (1.0 - dropout)) as f32));
+            let left_out = |unit: usize| f64::from(u8::from(kept[unit] == 0.0));
+            let near = |what: &str, found: f64, probability: f64| {
+                let tolerance = 4.5 * (probability * (1.0 - probability) / COUNT as f64).sqrt();
+                assert!(
+                    (found - probability).abs() < tolerance,
+                    "{what}, {dropout}: {found} {probability}"
+                );
+            };
+            near("units", (0..COUNT).map(left_out).sum::<f64>() / COUNT as f64, dropout);
+            let pairs = (1..COUNT).map(|unit| left_out(unit) * left_out(unit - 1)).sum::<f64>();
+            near("neighbours", pairs / COUNT as f64, dropout * dropout);
+        }
     }
 
     #[test]

@@ -352,7 +352,7 @@ impl Trainer {
             values.push((metrics::EPISODE_LENGTH_MEAN, mean_length));
         }
         values.push((metrics::FPS, self.env_steps_per_second()));
-        values.push((metrics::REPLAY_SIZE, self.replay.len() as f64));
+        values.extend(self.replay.metrics());
         values.push((metrics::UPDATES, self.grad_steps.0 as f64));
         if self.env_steps > self.plan.warmup_env_steps {
             let learning_env_steps = self.env_steps.0 - self.plan.warmup_env_steps.0;

@@ -6,7 +6,8 @@ use std::{
 };
 
 use sac_agents::{
-    AgentSpec, EnvSteps, Every, Parts, Plan, Replay, ReplaySpec, SoftActorCritic, Trainer, UpdateRatio, log::Logger,
+    AgentSpec, EnvSteps, Every, Parts, Plan, PrioritizedSpec, Replay, ReplaySpec, SamplerSpec, SoftActorCritic,
+    Trainer, UpdateRatio, log::Logger,
 };
 use sac_envs::Registry;
 use tch::Device;
@@ -31,9 +32,19 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static COUNTING: Counting = Counting;
 
+// One test, because the counter belongs to the process.
 #[test]
 fn an_environment_step_allocates_nothing_outside_libtorch() {
     tch::set_num_threads(1);
+    for sampler in [
+        SamplerSpec::Uniform,
+        SamplerSpec::Prioritized(PrioritizedSpec::default()),
+    ] {
+        allocates_nothing(sampler);
+    }
+}
+
+fn allocates_nothing(sampler: SamplerSpec) {
     let registry = Registry::builtin();
     let make = || {
         registry
@@ -47,7 +58,7 @@ fn an_environment_step_allocates_nothing_outside_libtorch() {
     let replay_spec = ReplaySpec {
         capacity: 700,
         n_step: 3,
-        ..ReplaySpec::default()
+        sampler,
     };
     let replay = Replay::new(&replay_spec, spaces, 2, spec.gamma, 32, Device::Cpu).expect("fits");
     let plan = Plan {
@@ -81,8 +92,12 @@ fn an_environment_step_allocates_nothing_outside_libtorch() {
     };
     // First times: buffers find their size, thread-locals appear.
     allocations_until(1000);
-    assert_eq!(allocations_until(2000), 0, "random actions, five episodes");
+    assert_eq!(allocations_until(2000), 0, "random actions, five episodes, {sampler:?}");
     // The first action of the policy sizes the buffer of noise.
     allocations_until(2010);
-    assert_eq!(allocations_until(4000), 0, "the policy's actions, ten episodes");
+    assert_eq!(
+        allocations_until(4000),
+        0,
+        "the policy's actions, ten episodes, {sampler:?}"
+    );
 }

@@ -38,7 +38,9 @@ pub fn update(args: &BenchUpdateArgs) -> Result<()> {
     let layers = sac::preset_layers(&args.algo)?;
     let (raw, _) = layers.read();
     let mut spec: AgentSpec = raw.agent;
-    spec.body.hidden.clone_from(&args.hidden);
+    for body in [Some(&mut spec.body), spec.critic_body.as_mut()].into_iter().flatten() {
+        body.hidden.clone_from(&args.hidden);
+    }
     let default_threads = std::thread::available_parallelism().map_or(1, |count| count.get().min(4)) as u64;
     let threads = args.threads.unwrap_or(default_threads);
     process::prepare(threads);
@@ -83,7 +85,7 @@ pub fn update(args: &BenchUpdateArgs) -> Result<()> {
         }));
     }
     print(&format!(
-        "{updates:.1} updates/s, {:.0} % of the {floor:.1} that the matrix products alone would reach ({threads} thread(s))\n",
+        "{updates:.1} updates/s, {:.0} % of the {floor:.1} that the matrix products of a SAC update alone would reach ({threads} thread(s))\n",
         100.0 * updates / floor
     ))
 }

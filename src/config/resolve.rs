@@ -165,6 +165,7 @@ impl Config {
             problems
                 .into_vec()
                 .into_iter()
+                .chain(raw.replay.problems())
                 .chain(raw.agent.problems())
                 .map(|found| Issue {
                     origin: layers.origin(&found.key).cloned(),

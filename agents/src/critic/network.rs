@@ -58,6 +58,11 @@ impl Network {
         self.members
     }
 
+    /// Parameters of the members `chosen` `[M]` alone; with them every other method is of M members.
+    pub fn of_members(&self, params: &Params, chosen: &Tensor) -> Params {
+        self.body.of_members(params, chosen)
+    }
+
     /// Numbers `[E, B, K]` of `action` `[B, A]` at `obs` `[B, …]`. Where actions are enumerated, `action` is the index
     /// `[B, 1]`.
     pub fn at(&self, params: &Params, obs: &Tensor, action: &Tensor, noise: &mut Stream) -> Tensor {
@@ -70,7 +75,7 @@ impl Network {
             ActionKind::Enumerated { .. } => {
                 let all = self.of_all_actions(params, obs, noise); // [E, B, n, K]
                 let index = action.to_kind(tch::Kind::Int64).view([1, -1, 1, 1]); // [1, B, 1, 1]
-                all.gather(2, &index.expand([self.members, -1, -1, self.outputs], false), false)
+                all.gather(2, &index.expand([all.size()[0], -1, -1, self.outputs], false), false)
                     .squeeze_dim(2)
             }
         }
@@ -80,7 +85,7 @@ impl Network {
     pub fn of_all_actions(&self, params: &Params, obs: &Tensor, noise: &mut Stream) -> Tensor {
         let features = self.encoder.encode(params, obs); // [B, F]
         let out = self.body.forward_learning(params, &features, noise); // [E, B, n·K]
-        out.view([self.members, obs.size()[0], -1, self.outputs])
+        out.view([out.size()[0], obs.size()[0], -1, self.outputs])
     }
 
     /// Numbers `[E, B, K]` of the states `obs` `[B, …]` alone; only for networks of states.

@@ -136,17 +136,18 @@ impl ScalarCritic {
     /// Equation 6's target: the smallest member's soft value of the next action.
     fn target_value(&self, batch: &Batch, next: &ActionDraw, alpha: &Tensor, noise: &mut Stream) -> Tensor {
         let _guard = tch::no_grad_guard();
-        let chosen = match self.target_members {
-            TargetMembers::All => None,
-            TargetMembers::Random(count) => Some(noise.subset(self.members(), count, batch.reward.device())),
+        // Only the members that are drawn are asked: two of ten cost a fifth.
+        let drawn;
+        let params = match self.target_members {
+            TargetMembers::All => self.target.frozen(),
+            TargetMembers::Random(count) => {
+                let chosen = noise.subset(self.members(), count, batch.reward.device());
+                drawn = self.network.of_members(self.target.frozen(), &chosen);
+                &drawn
+            }
         };
-        let lowest = |next_q: &Tensor| match &chosen {
-            None => Combination::Min.apply(next_q),
-            Some(chosen) => Combination::Min.apply(&next_q.index_select(0, chosen)),
-        };
-        let next_value = self
-            .network
-            .expected(self.target.frozen(), &batch.next_obs, next, noise, lowest); // [B]
+        let lowest = |next_q: &Tensor| Combination::Min.apply(next_q);
+        let next_value = self.network.expected(params, &batch.next_obs, next, noise, lowest); // [B]
         soft_backup(&batch.reward, &batch.discount, &next_value, alpha, &next.log_prob)
     }
 

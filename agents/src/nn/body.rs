@@ -129,17 +129,34 @@ impl Mlp {
         self.pass(params, x, None)
     }
 
-    /// The same while learning: units are left out if the body says so, which draws from `noise` one number per unit
-    /// of every hidden layer, row and member.
+    /// The same while learning: units are left out if the body says so, which draws from `noise` layer by layer.
     pub fn forward_learning(&self, params: &Params, x: &Tensor, noise: &mut Stream) -> Tensor {
         self.pass(params, x, (self.dropout > 0.0).then_some(noise))
+    }
+
+    /// The same parameters with the members `chosen` `[M]` only, in that order.
+    pub fn of_members(&self, params: &Params, chosen: &Tensor) -> Params {
+        let mine = |index: ParamIndex| {
+            self.layers.iter().any(|layer| {
+                let (gain, shift) = layer.norm.unzip();
+                [Some(layer.weight), Some(layer.bias), gain, shift].contains(&Some(index))
+            })
+        };
+        params.map(|index, param| match mine(index) {
+            true => param.index_select(0, chosen),
+            false => param.shallow_clone(),
+        })
     }
 
     fn pass(&self, params: &Params, x: &Tensor, mut noise: Option<&mut Stream>) -> Tensor {
         let last = self.layers.len() - 1;
         let mut x = match self.members {
             None => x.shallow_clone(),
-            Some(members) => x.unsqueeze(0).expand([members, -1, -1], false), // [E, B, in]
+            // As many as the parameters have, which may be some of all.
+            Some(_) => {
+                let members = params[self.layers[0].weight].size()[0];
+                x.unsqueeze(0).expand([members, -1, -1], false) // [E, B, in]
+            }
         };
         for (index, layer) in self.layers.iter().enumerate() {
             let (weight, bias) = (&params[layer.weight], &params[layer.bias]);
@@ -157,12 +174,12 @@ impl Mlp {
                 break;
             }
             if let Some(noise) = &mut noise {
-                let kept = noise.uniform(&x.size(), x.device()).ge(self.dropout);
-                x = x * kept / (1.0 - self.dropout); // inverted: the expectation stays
+                x *= noise.kept_units(&x.size(), self.dropout, x.device());
             }
             if let Some((gain, shift)) = layer.norm {
                 let normed = x.layer_norm::<Tensor>([layer.outputs], None, None, LAYER_NORM_EPS, false);
-                x = normed * &params[gain] + &params[shift];
+                x = normed * &params[gain];
+                x += &params[shift];
             }
             x = self.activation.apply(x);
         }

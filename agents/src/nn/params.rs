@@ -71,6 +71,18 @@ impl ParamLayout {
 #[derive(Default)]
 pub struct Params(Vec<Tensor>);
 
+impl Params {
+    /// Others of the same names.
+    pub fn map(&self, change: impl Fn(ParamIndex, &Tensor) -> Tensor) -> Params {
+        let changed = self
+            .0
+            .iter()
+            .enumerate()
+            .map(|(index, param)| change(ParamIndex(index), param));
+        Params(changed.collect())
+    }
+}
+
 impl std::ops::Index<ParamIndex> for Params {
     type Output = Tensor;
     fn index(&self, index: ParamIndex) -> &Tensor {

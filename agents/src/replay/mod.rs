@@ -5,7 +5,10 @@
 //! and normalised actions.
 
 mod n_step;
+mod prioritized;
+mod sampler;
 mod storage;
+mod sum_tree;
 
 use sac_envs::{Space, Status};
 use serde::{Deserialize, Serialize};
@@ -16,13 +19,20 @@ use crate::{
     batch::Batch,
     checkpoint::Section,
     error::{Error, Result},
+    metrics,
     noise::Stream,
+    spec_check::{SpecProblem, SpecProblems},
 };
 use n_step::NStep;
+use prioritized::{Prioritized, PrioritizedState};
 use storage::Storage;
+use sum_tree::SumTree;
+
+pub use prioritized::PrioritizedSpec;
+pub use sampler::SamplerSpec;
 
 /// Settings of the replay. Defaults: SAC 2018b, table 1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ReplaySpec {
     /// Transitions; the oldest give way.
@@ -43,19 +53,24 @@ impl Default for ReplaySpec {
     }
 }
 
-/// How rows are chosen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum SamplerSpec {
-    /// All alike, with replacement.
-    Uniform,
-}
-
 impl ReplaySpec {
-    /// Bytes that the columns take.
+    /// Bytes that the columns take, and the priorities, if there are any.
     pub fn bytes(&self, observation: &Space, action: &Space) -> u64 {
         let row = Storage::row_bytes(observation, action);
-        self.capacity.saturating_mul(row as u64)
+        let priorities = match self.sampler {
+            SamplerSpec::Uniform => 0,
+            SamplerSpec::Prioritized(_) => SumTree::bytes(self.capacity),
+        };
+        self.capacity.saturating_mul(row as u64).saturating_add(priorities)
+    }
+
+    /// Every value of the sampler that is out of its range.
+    pub fn problems(&self) -> Vec<SpecProblem> {
+        let mut problems = SpecProblems::default();
+        if let SamplerSpec::Prioritized(spec) = &self.sampler {
+            spec.check(&mut problems);
+        }
+        problems.into_vec()
     }
 
     /// Refuses what the machine cannot hold.
@@ -97,6 +112,7 @@ struct BatchBuffer {
     reward: Tensor,
     discount: Tensor,
     next_obs: Tensor,
+    weight: Tensor,
 }
 
 /// See the module.
@@ -105,7 +121,9 @@ pub struct Replay {
     windows: Vec<NStep>,
     batch: BatchBuffer,
     batch_size: usize,
+    /// Rows of the batch that was drawn last.
     indices: Vec<usize>,
+    prioritized: Option<Prioritized>,
     device: Device,
 }
 
@@ -113,7 +131,7 @@ impl Replay {
     /// Allocates everything: `spec.capacity` rows, a window per environment, one batch.
     ///
     /// # Errors
-    /// [`Error::ReplayTooLarge`].
+    /// [`Error::ReplayTooLarge`]; [`Error::Spec`] when a value of the sampler is out of its range.
     pub fn new(
         spec: &ReplaySpec,
         spaces: (&Space, &Space),
@@ -123,6 +141,10 @@ impl Replay {
         device: Device,
     ) -> Result<Self> {
         let (observation, action) = spaces;
+        if let Some(SpecProblem { key, value, problem }) = spec.problems().into_iter().next() {
+            let problem = format!("expected {problem}");
+            return Err(Error::Spec { key, value, problem });
+        }
         spec.check_fits(observation, action)?;
         let storage = Storage::new(spec.capacity as usize, observation, action);
         let window = || NStep::new(spec.n_step as usize, gamma, observation.len(), action.len());
@@ -140,9 +162,14 @@ impl Replay {
                 reward: Tensor::zeros([rows], options),
                 discount: Tensor::zeros([rows], options),
                 next_obs: Tensor::zeros(&obs_shape[..], options),
+                weight: Tensor::zeros([rows], options),
             },
             batch_size,
             indices: vec![0; batch_size],
+            prioritized: match spec.sampler {
+                SamplerSpec::Uniform => None,
+                SamplerSpec::Prioritized(sampler) => Some(Prioritized::new(sampler, storage.capacity(), batch_size)),
+            },
             storage,
             device,
         })
@@ -161,9 +188,12 @@ impl Replay {
 
     /// Takes one step of environment `env`: what was seen, done and received, how it ended, and the true successor.
     pub fn push(&mut self, env: usize, obs: &[f32], action: &[f32], reward: f64, status: Status, next_obs: &[f32]) {
-        let storage = &mut self.storage;
+        let (storage, prioritized) = (&mut self.storage, &mut self.prioritized);
         self.windows[env].push(obs, action, reward, status, |obs, action, reward, discount| {
-            storage.push(obs, action, reward, discount, next_obs);
+            let row = storage.push(obs, action, reward, discount, next_obs);
+            if let Some(prioritized) = prioritized {
+                prioritized.inserted(row);
+            }
         });
     }
 
@@ -179,8 +209,13 @@ impl Replay {
         if self.storage.len() == 0 {
             return None;
         }
-        for index in &mut self.indices {
-            *index = stream.index(self.storage.len());
+        match &self.prioritized {
+            None => {
+                for index in &mut self.indices {
+                    *index = stream.index(self.storage.len());
+                }
+            }
+            Some(prioritized) => prioritized.draw(stream, &mut self.indices, numbers(&mut self.batch.weight)),
         }
         let BatchBuffer {
             obs,
@@ -188,6 +223,7 @@ impl Replay {
             reward,
             discount,
             next_obs,
+            weight,
         } = &mut self.batch;
         self.storage.obs.gather(&self.indices, numbers(obs));
         self.storage.action.gather(&self.indices, numbers(action));
@@ -195,35 +231,59 @@ impl Replay {
         self.storage.discount.gather(&self.indices, numbers(discount));
         self.storage.next_obs.gather(&self.indices, numbers(next_obs));
         let on_device = |tensor: &Tensor| tensor.to_device(self.device);
-        Some(Batch::new(
-            on_device(obs),
-            on_device(action),
-            on_device(reward),
-            on_device(discount),
-            on_device(next_obs),
-        ))
+        Some(Batch {
+            weight: self.prioritized.is_some().then(|| on_device(weight)),
+            ..Batch::new(
+                on_device(obs),
+                on_device(action),
+                on_device(reward),
+                on_device(discount),
+                on_device(next_obs),
+            )
+        })
     }
 
     /// Takes in what an update made of the batch that was drawn last.
-    pub fn learned(&mut self, _report: &UpdateReport) {}
+    pub fn learned(&mut self, report: &UpdateReport) {
+        if let Some(prioritized) = &mut self.prioritized {
+            prioritized.learned(&self.indices, report);
+        }
+    }
+
+    /// Numbers of its own for a row of the log, by metric.
+    pub fn metrics(&self) -> impl Iterator<Item = (&'static str, f64)> {
+        let priorities = self.prioritized.as_ref().map(|prioritized| {
+            [
+                (metrics::REPLAY_PRIORITY_MAX, prioritized.greatest()),
+                (metrics::REPLAY_IMPORTANCE_EXPONENT, prioritized.importance_exponent()),
+            ]
+        });
+        [(metrics::REPLAY_SIZE, self.len() as f64)]
+            .into_iter()
+            .chain(priorities.into_iter().flatten())
+    }
 
     /// How many rows a batch has.
     pub fn batch_size(&self) -> usize {
         self.batch_size
     }
 
-    /// The section `replay`: the filled part of every column, the cursor, the open windows.
+    /// The section `replay`: the filled part of every column, the cursor, the open windows, the priorities.
     ///
     /// # Errors
     /// When a value cannot be written down.
     pub fn section(&self) -> Result<Section<'_>> {
         let mut section = Section::new("replay");
         self.storage.save(&mut section);
+        if let Some(prioritized) = &self.prioritized {
+            prioritized.save(self.storage.len(), &mut section);
+        }
         let windows: Vec<_> = self.windows.iter().map(NStep::state).collect();
         section.set_state(&ReplayState {
             len: self.storage.len(),
             cursor: self.storage.cursor(),
             windows,
+            prioritized: self.prioritized.as_ref().map(Prioritized::state),
         })?;
         Ok(section)
     }
@@ -245,7 +305,13 @@ impl Replay {
         for (window, state) in self.windows.iter_mut().zip(&state.windows) {
             window.restore(state)?;
         }
-        self.storage.load(section, state.len, state.cursor)
+        self.storage.load(section, state.len, state.cursor)?;
+        match (&mut self.prioritized, &state.prioritized) {
+            (None, None) => Ok(()),
+            (Some(prioritized), Some(saved)) => prioritized.load(section, state.len, saved),
+            (None, Some(_)) => Err(Error::section("replay", "holds priorities, expected none")),
+            (Some(_), None) => Err(Error::section("replay", "holds no priorities")),
+        }
     }
 }
 
@@ -255,6 +321,8 @@ struct ReplayState {
     len: usize,
     cursor: usize,
     windows: Vec<n_step::NStepState>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    prioritized: Option<PrioritizedState>,
 }
 
 /// The numbers of a contiguous CPU tensor of `f32`.

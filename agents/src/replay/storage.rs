@@ -20,7 +20,7 @@ enum Data {
 }
 
 /// Zeros whose pages are all touched: `vec![0; n]` alone would leave them to the operating system until first use.
-fn touched<T: Copy>(count: usize, zero: T) -> Vec<T> {
+pub(super) fn touched<T: Copy>(count: usize, zero: T) -> Vec<T> {
     let mut data = Vec::with_capacity(count);
     data.resize(count, std::hint::black_box(zero));
     data
@@ -141,8 +141,9 @@ impl Storage {
         self.cursor
     }
 
-    /// Writes a row, over the oldest one when full.
-    pub(super) fn push(&mut self, obs: &[f32], action: &[f32], reward: f64, discount: f64, next_obs: &[f32]) {
+    /// Writes a row, over the oldest one when full, and says where.
+    pub(super) fn push(&mut self, obs: &[f32], action: &[f32], reward: f64, discount: f64, next_obs: &[f32]) -> usize {
+        let row = self.cursor;
         self.obs.write(self.cursor, obs);
         self.action.write(self.cursor, action);
         self.reward.write(self.cursor, &[reward as f32]);
@@ -150,6 +151,7 @@ impl Storage {
         self.next_obs.write(self.cursor, next_obs);
         self.cursor = (self.cursor + 1) % self.capacity;
         self.len = (self.len + 1).min(self.capacity);
+        row
     }
 
     pub(super) fn save<'a>(&'a self, section: &mut Section<'a>) {

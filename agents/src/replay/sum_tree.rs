@@ -1,0 +1,123 @@
+//! Numbers of which sums are always at hand: [`SumTree`].
+
+/// A complete binary tree over `capacity` numbers, every node the sum of its two children, in `f64`.
+///
+/// A node is computed anew from its children, never corrected by a difference: sums depend on the leaves alone, however
+/// they came about, so rounding errors cannot pile up, and a tree that is rebuilt from its leaves is the same to the
+/// bit.
+pub(super) struct SumTree {
+    /// Node 1 is the root, 2i and 2i + 1 are the children of i; the leaves are the upper half.
+    nodes: Vec<f64>,
+    capacity: usize,
+}
+
+impl SumTree {
+    /// Bytes of a tree over so many numbers.
+    pub(super) fn bytes(capacity: u64) -> u64 {
+        let leaves = capacity.checked_next_power_of_two().unwrap_or(u64::MAX);
+        leaves.saturating_mul(2 * size_of::<f64>() as u64)
+    }
+
+    /// All zero; every page is touched.
+    pub(super) fn new(capacity: usize) -> Self {
+        SumTree {
+            nodes: super::storage::touched(2 * capacity.next_power_of_two(), 0.0),
+            capacity,
+        }
+    }
+
+    fn first_leaf(&self) -> usize {
+        self.nodes.len() / 2
+    }
+
+    /// The sum of all.
+    pub(super) fn total(&self) -> f64 {
+        self.nodes[1]
+    }
+
+    /// The number at `index`.
+    pub(super) fn get(&self, index: usize) -> f64 {
+        self.nodes[self.first_leaf() + index]
+    }
+
+    /// The first `count` numbers.
+    pub(super) fn leaves(&self, count: usize) -> &[f64] {
+        &self.nodes[self.first_leaf()..][..count]
+    }
+
+    /// Changes one number, which is finite and not negative.
+    pub(super) fn set(&mut self, index: usize, value: f64) {
+        debug_assert!(index < self.capacity && value.is_finite() && value >= 0.0);
+        let mut node = self.first_leaf() + index;
+        self.nodes[node] = value;
+        while node > 1 {
+            node /= 2;
+            self.nodes[node] = self.nodes[2 * node] + self.nodes[2 * node + 1];
+        }
+    }
+
+    /// Takes these numbers as the first ones and zero for the rest.
+    pub(super) fn fill(&mut self, values: &[f64]) {
+        let first_leaf = self.first_leaf();
+        self.nodes.fill(0.0);
+        self.nodes[first_leaf..][..values.len()].copy_from_slice(values);
+        for node in (1..first_leaf).rev() {
+            self.nodes[node] = self.nodes[2 * node] + self.nodes[2 * node + 1];
+        }
+    }
+
+    /// Where `mass` in `[0, total]` falls, the numbers laid end to end. Never at a zero, if the total is above zero.
+    pub(super) fn find(&self, mass: f64) -> usize {
+        let (mut node, mut mass) = (1, mass);
+        while node < self.first_leaf() {
+            let (left, right) = (self.nodes[2 * node], self.nodes[2 * node + 1]);
+            // Rounding may leave a little more mass than there is; it must not lead to an empty branch.
+            node = if mass < left || right == 0.0 {
+                2 * node
+            } else {
+                mass -= left;
+                2 * node + 1
+            };
+        }
+        node - self.first_leaf()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_do_not_remember_how_they_came_about() {
+        let mut tree = SumTree::new(1000);
+        for round in 0..50 {
+            for index in 0..1000 {
+                // Twenty orders of magnitude up and down: differences would leave their rounding errors behind.
+                let exponent = ((index * 7 + round * 13) % 41) as i32 - 20;
+                tree.set(index, 10f64.powi(exponent));
+            }
+        }
+        let leaves = tree.leaves(1000).to_vec();
+        let mut rebuilt = SumTree::new(1000);
+        rebuilt.fill(&leaves);
+        assert!(tree.nodes == rebuilt.nodes);
+        (0..1000).for_each(|index| tree.set(index, 0.0));
+        assert_eq!(tree.total(), 0.0);
+    }
+
+    #[test]
+    fn a_mass_beyond_the_last_number_falls_on_the_last_that_is_not_zero() {
+        let mut tree = SumTree::new(5);
+        tree.fill(&[0.0, 0.1, 0.2, 0.0]);
+        assert_eq!(tree.find(0.0), 1, "the first number is zero");
+        assert_eq!(tree.find(tree.total()), 2);
+        assert_eq!(tree.find(tree.total() * 2.0), 2);
+    }
+
+    #[test]
+    fn one_number_is_a_tree_too() {
+        let mut tree = SumTree::new(1);
+        tree.set(0, 3.0);
+        assert_eq!((tree.total(), tree.get(0), tree.find(1.0)), (3.0, 3.0, 0));
+    }
+}
