@@ -353,3 +353,26 @@ fn resuming_a_finished_run_changes_nothing_and_more_steps_go_on() {
         "the best score of the first part is remembered"
     );
 }
+
+/// Amid contacts, with statistics of observations on their way.
+#[test]
+#[cfg(feature = "mujoco")]
+fn a_mujoco_run_with_normalised_observations_resumes_to_the_bit() {
+    let here = folder();
+    let arguments = |folder: &'static str, steps: &'static str| {
+        let settings = [
+            "agent.normalize_observations=true",
+            "eval.every=never",
+            "env.wrappers=[{kind=\"action_noise\", std=0.1}]",
+        ];
+        let mut all = vec!["train", "--env", "Hopper-v5", "--steps", steps, "--run-dir", folder];
+        all.extend(support::SMALL);
+        settings.iter().for_each(|setting| all.extend(["--set", setting]));
+        all
+    };
+    sac(here.path(), &arguments("whole", "400")).ok();
+    sac(here.path(), &arguments("cut", "230")).ok();
+    sac(here.path(), &["train", "--resume", "cut", "--steps", "400"]).ok();
+    let [whole, cut] = ["whole", "cut"].map(|run| here.path().join(run).join("checkpoints/400"));
+    support::assert_same_checkpoint(&whole, &cut, "stopped at 230 and resumed");
+}

@@ -1,0 +1,194 @@
+//! Every legal combination of the axes is built, learns for a while, is saved, and goes on exactly where it was. Every
+//! other is refused, with a reason.
+
+use sac_agents::{
+    Agent, AgentSpec, Batch, Error, SoftActorCritic,
+    checkpoint::{self, Checkpoint},
+    noise::Stream,
+    schedule::{EnvSteps, GradSteps},
+};
+use sac_envs::Space;
+use tch::{Device, Kind, Tensor};
+
+const OBS: i64 = 3;
+const BATCH: i64 = 8;
+
+/// Choices of one axis: name, and what stands in `[agent]` for it.
+type Axis = &'static [(&'static str, &'static str)];
+
+const CRITICS: Axis = &[
+    ("one", "critic.kind = 'scalar'\ncritic.members = 1"),
+    ("twin", "critic.kind = 'scalar'"),
+    (
+        "redq",
+        "critic.kind = 'scalar'\ncritic.members = 5\ncritic.target_members = { random = 2 }\ncritic.actor_value = 'mean'",
+    ),
+];
+
+const POLICIES: Axis = &[("gaussian", "policy.kind = 'squashed_gaussian'")];
+
+const TEMPERATURES: Axis = &[
+    ("learned", "temperature.kind = 'learned'"),
+    (
+        "paper",
+        "temperature = { kind = 'learned', objective = 'alpha', initial_alpha = 0.1 }",
+    ),
+    ("nats", "temperature = { kind = 'learned', target_entropy = 0.3 }"),
+    (
+        "uniform",
+        "temperature = { kind = 'learned', target_entropy = { of_uniform = 0.9, falling_to = 0.2, over_grad_steps = 30 } }",
+    ),
+    ("fixed", "temperature = { kind = 'fixed', alpha = 0.2 }"),
+];
+
+const BODIES: Axis = &[
+    ("plain", ""),
+    (
+        "droq",
+        "critic_body = { hidden = [8, 8], layer_norm = true, dropout = 0.1 }\nbody.activation = 'gelu'",
+    ),
+];
+
+const REST: Axis = &[
+    ("default", ""),
+    (
+        "delayed",
+        "delay = { policy = 2, targets = 3 }\nnext_action = 'target'\nnormalize_observations = true",
+    ),
+    ("hard", "targets = { kind = 'hard', every_grad_steps = 7 }"),
+];
+
+fn spaces() -> [(&'static str, Space); 3] {
+    [
+        ("box", Space::boxed(2, -1.0, 1.0)),
+        ("discrete", Space::Discrete { n: 3 }),
+        ("tuple", Space::MultiDiscrete { n: vec![2, 3] }),
+    ]
+}
+
+/// A batch as a replay would make it; with weights if rows count differently.
+fn batch(action: &Space, weighted: bool, stream: &mut Stream) -> Batch {
+    let width = action.len();
+    let mut actions = vec![0.0f32; BATCH as usize * width];
+    actions
+        .chunks_exact_mut(width)
+        .for_each(|row| action.sample(stream.rng(), row));
+    let mut normal = |shape: &[i64]| stream.normal(shape, Device::Cpu);
+    let (obs, next_obs, reward) = (normal(&[BATCH, OBS]), normal(&[BATCH, OBS]), normal(&[BATCH]));
+    // Rows of three steps, one of which ended.
+    let discount = Tensor::full([BATCH], 0.97f64.powi(3), (Kind::Float, Device::Cpu));
+    let _ = discount.get(0).fill_(0.0);
+    let actions = Tensor::from_slice(&actions).reshape([BATCH, width as i64]);
+    let mut batch = Batch::new(obs, actions, reward, discount, next_obs);
+    batch.weight = weighted.then(|| Tensor::linspace(0.1, 1.0, BATCH, (Kind::Float, Device::Cpu)));
+    batch
+}
+
+fn learn(agent: &mut SoftActorCritic, action: &Space, weighted: bool, updates: std::ops::Range<u64>) {
+    for update in updates {
+        let mut stream = Stream::derive(update, "composition", 0);
+        let batch = batch(action, weighted, &mut stream);
+        agent.observe(&vec![0.5 + update as f32; OBS as usize]);
+        let report = agent.update(&batch, &mut stream);
+        assert_eq!(
+            report.td_error.is_some(),
+            weighted,
+            "errors are given where rows are ranked"
+        );
+    }
+}
+
+fn saved(agent: &SoftActorCritic, path: &std::path::Path) -> Checkpoint {
+    let sections = agent.sections().expect("written down");
+    checkpoint::write(path, EnvSteps(0), GradSteps(0), &sections).expect("written");
+    Checkpoint::read(path, &[]).expect("whole")
+}
+
+#[test]
+fn every_combination_learns_and_resumes_exactly_or_is_refused_with_a_reason() {
+    tch::set_num_threads(1);
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (mut legal, mut refused) = (0, 0);
+    let mut done = std::collections::BTreeSet::new();
+    for (space_name, action) in spaces() {
+        let observation = Space::unbounded(OBS as usize);
+        for (critic, policy, temperature, body, rest) in all() {
+            let name = format!(
+                "{space_name} {} {} {} {} {}",
+                critic.0, policy.0, temperature.0, body.0, rest.0
+            );
+            let text = [
+                critic.1,
+                policy.1,
+                temperature.1,
+                body.1,
+                rest.1,
+                "body.hidden = [8, 8]",
+            ]
+            .join("\n");
+            let spec: AgentSpec = toml::from_str(&text).unwrap_or_else(|e| panic!("{name}: {e}\n{text}"));
+            let build = || SoftActorCritic::new(&spec, "composition", (&observation, &action), 3, Device::Cpu);
+            let problems: Vec<_> = spec
+                .problems()
+                .into_iter()
+                .chain(spec.space_problems(&action))
+                .collect();
+            if !problems.is_empty() {
+                assert!(
+                    problems
+                        .iter()
+                        .all(|p| p.key.starts_with("agent.") && !p.problem.is_empty()),
+                    "{name}"
+                );
+                let error = build()
+                    .err()
+                    .unwrap_or_else(|| panic!("{name}: built in spite of {problems:?}"));
+                assert!(
+                    matches!(error, Error::Spec { .. } | Error::UnsupportedSpace { .. }),
+                    "{name}: {error}"
+                );
+                refused += 1;
+                continue;
+            }
+            let mut agent = build().unwrap_or_else(|e| panic!("{name}: {e}"));
+            let weighted = legal % 2 == 0;
+            learn(&mut agent, &action, weighted, 0..25);
+            let at_25 = saved(&agent, &folder.path().join(format!("{legal}-25")));
+            learn(&mut agent, &action, weighted, 25..50);
+            assert!(agent.is_finite(), "{name}");
+            let straight = saved(&agent, &folder.path().join(format!("{legal}-straight")));
+            let mut other = build().expect("built before");
+            other.load(&at_25).unwrap_or_else(|e| panic!("{name}: {e}"));
+            learn(&mut other, &action, weighted, 25..50);
+            let resumed = saved(&other, &folder.path().join(format!("{legal}-resumed")));
+            assert_eq!(
+                straight.manifest.files, resumed.manifest.files,
+                "{name}: resumed elsewhere"
+            );
+            assert_ne!(
+                straight.manifest.files, at_25.manifest.files,
+                "{name}: nothing was learned"
+            );
+            done.insert(format!("{space_name} {} {}", critic.0, policy.0));
+            legal += 1;
+        }
+    }
+    println!("{legal} combinations learn, {refused} are refused");
+    // So that a mistake in the lists above cannot refuse everything.
+    assert!(done.contains("box twin gaussian"), "{done:?}");
+    assert!(legal > 60 && refused > 60, "{legal} and {refused}");
+}
+
+type Choice = &'static (&'static str, &'static str);
+
+fn all() -> impl Iterator<Item = (Choice, Choice, Choice, Choice, Choice)> {
+    CRITICS.iter().flat_map(|critic| {
+        POLICIES.iter().flat_map(move |policy| {
+            TEMPERATURES.iter().flat_map(move |temperature| {
+                BODIES
+                    .iter()
+                    .flat_map(move |body| REST.iter().map(move |rest| (critic, policy, temperature, body, rest)))
+            })
+        })
+    })
+}
