@@ -68,7 +68,8 @@ fn commit() -> String {
 fn embed_configs() {
     println!("cargo:rerun-if-changed=configs");
     let mut files = Vec::new();
-    for folder in entries(Path::new("configs")).into_iter().filter(|path| path.is_dir()) {
+    let is_task = |path: &PathBuf| path.is_dir() && !path.ends_with("experiments");
+    for folder in entries(Path::new("configs")).into_iter().filter(is_task) {
         files.extend(
             entries(&folder)
                 .into_iter()

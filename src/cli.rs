@@ -104,6 +104,9 @@ pub struct EvalArgs {
     /// Draw actions from the policy instead of taking its mode
     #[arg(long)]
     pub stochastic: bool,
+    /// Another option of the environment than the run had, such as `wrappers=[{kind="action_noise", std=0.2}]`
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub sets: Vec<String>,
     /// One JSON object on stdout
     #[arg(long)]
     pub json: bool,

@@ -9,7 +9,7 @@ use sac::{
 };
 use serde::Serialize;
 
-use super::{messages::say, print, print_json};
+use super::{env_options, messages::say, print, print_json};
 use crate::cli::EvalArgs;
 
 #[derive(Serialize)]
@@ -25,12 +25,15 @@ struct Scores {
     max_return: f64,
     mean_length: f64,
     returns: Vec<f64>,
+    /// What the environment was changed by.
+    set: Vec<String>,
 }
 
 pub fn run(args: &EvalArgs) -> Result<()> {
     let registry = Registry::builtin();
     let folder = RunFolder::open(&args.run)?;
-    let config = folder.config(&registry)?;
+    let mut config = folder.config(&registry)?;
+    config.env.options.extend(env_options(&args.sets)?);
     let (path, which) = choose(&folder, args.checkpoint.as_deref())?;
     assemble::prepare_process(&config);
     let episodes = args.episodes as usize;
@@ -58,6 +61,7 @@ pub fn run(args: &EvalArgs) -> Result<()> {
         max_return: evaluation.max_return(),
         mean_length: evaluation.mean_length(),
         returns: evaluation.returns,
+        set: args.sets.clone(),
     };
     if args.json {
         return print_json(&scores);
