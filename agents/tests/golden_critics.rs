@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use sac_agents::{
     Agent, AgentSpec,
-    critic::{CriticSpec, DsacSpec, DsacTSpec, dsac_t::SigmaRule},
+    critic::{CriticSpec, DsacSpec, DsacTSpec, QuantileSpec, dsac_t::SigmaRule},
     nn::BodySpec,
     noise::Stream,
 };
@@ -100,4 +100,15 @@ fn an_update_of_dsac_equals_the_derivation() {
         ..DsacSpec::default()
     };
     one_update_equals(CriticSpec::Dsac(critic), include_str!("golden/dsac/data.json"));
+}
+
+#[test]
+fn an_update_of_tqc_equals_the_derivation() {
+    let critic = QuantileSpec {
+        members: 3,
+        quantiles: 4,
+        dropped_per_member: 1,
+        ..QuantileSpec::default()
+    };
+    one_update_equals(CriticSpec::Quantile(critic), include_str!("golden/quantile/data.json"));
 }

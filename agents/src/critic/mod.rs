@@ -7,6 +7,7 @@ pub mod dsac;
 pub mod dsac_t;
 mod gaussian;
 mod network;
+pub mod quantile;
 pub mod scalar;
 
 use sac_envs::Space;
@@ -17,6 +18,7 @@ pub use dsac::{DsacCritic, DsacSpec};
 pub use dsac_t::{DsacTCritic, DsacTSpec};
 pub use gaussian::Gaussians;
 pub use network::Network;
+pub use quantile::{QuantileCritic, QuantileSpec};
 pub use scalar::{ScalarCritic, ScalarSpec};
 
 use crate::{
@@ -43,6 +45,8 @@ pub enum CriticSpec {
     Dsac(DsacSpec),
     /// Twin normal distributions of the soft return, with the three refinements of DSAC-T.
     DsacT(DsacTSpec),
+    /// Quantiles of the soft return, the largest of which are left out of the target.
+    Quantile(QuantileSpec),
 }
 
 impl Default for CriticSpec {
@@ -111,6 +115,7 @@ impl CriticSpec {
             CriticSpec::Scalar(spec) => Box::new(ScalarCritic::build(spec, context, init)),
             CriticSpec::Dsac(spec) => Box::new(DsacCritic::build(spec, context, init)),
             CriticSpec::DsacT(spec) => Box::new(DsacTCritic::build(spec, context, init)),
+            CriticSpec::Quantile(spec) => Box::new(QuantileCritic::build(spec, context, init)),
         }
     }
 
@@ -120,6 +125,7 @@ impl CriticSpec {
             CriticSpec::Scalar(spec) => spec.check(problems),
             CriticSpec::Dsac(spec) => spec.check(problems),
             CriticSpec::DsacT(spec) => spec.check(problems),
+            CriticSpec::Quantile(spec) => spec.check(problems),
         }
     }
 
@@ -128,7 +134,7 @@ impl CriticSpec {
         match self {
             CriticSpec::Scalar(_) => true,
             // Samples of distributions, sorted atoms and a state's value have no expectation over actions here.
-            CriticSpec::Dsac(_) | CriticSpec::DsacT(_) => false,
+            CriticSpec::Dsac(_) | CriticSpec::DsacT(_) | CriticSpec::Quantile(_) => false,
         }
     }
 }
