@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use sac_agents::{
     Agent, AgentSpec,
-    critic::{CriticSpec, DsacSpec, DsacTSpec, QuantileSpec, dsac_t::SigmaRule},
+    critic::{CriticSpec, DsacSpec, DsacTSpec, QuantileSpec, StateValueSpec, dsac_t::SigmaRule},
     nn::BodySpec,
     noise::Stream,
 };
@@ -64,10 +64,7 @@ fn one_update_equals(critic: CriticSpec, data: &str) {
         let moved = relative_difference(&found, &case.before[name].data, 1e-1);
         let difference = relative_difference(&found, &expected.data, 1e-1);
         assert!(difference < TOLERANCE, "{name}: {difference}");
-        assert!(
-            moved > TOLERANCE,
-            "{name} did not move, so the comparison sees nothing"
-        );
+        assert!(moved > TOLERANCE, "{name} did not move, so the comparison sees nothing");
     }
     let is_new = |name: &&String| !case.after.contains_key(*name);
     assert_eq!(case.before.keys().filter(is_new).count(), 0, "all of it was compared");
@@ -111,4 +108,12 @@ fn an_update_of_tqc_equals_the_derivation() {
         ..QuantileSpec::default()
     };
     one_update_equals(CriticSpec::Quantile(critic), include_str!("golden/quantile/data.json"));
+}
+
+#[test]
+fn an_update_of_the_first_sac_equals_the_derivation() {
+    one_update_equals(
+        CriticSpec::StateValue(StateValueSpec::default()),
+        include_str!("golden/state_value/data.json"),
+    );
 }

@@ -9,6 +9,7 @@ mod gaussian;
 mod network;
 pub mod quantile;
 pub mod scalar;
+pub mod state_value;
 
 use sac_envs::Space;
 use serde::{Deserialize, Serialize};
@@ -20,6 +21,7 @@ pub use gaussian::Gaussians;
 pub use network::Network;
 pub use quantile::{QuantileCritic, QuantileSpec};
 pub use scalar::{ScalarCritic, ScalarSpec};
+pub use state_value::{StateValueCritic, StateValueSpec};
 
 use crate::{
     agent::UpdateReport,
@@ -47,6 +49,8 @@ pub enum CriticSpec {
     DsacT(DsacTSpec),
     /// Quantiles of the soft return, the largest of which are left out of the target.
     Quantile(QuantileSpec),
+    /// A value of states beside action values, as in SAC's first version.
+    StateValue(StateValueSpec),
 }
 
 impl Default for CriticSpec {
@@ -116,6 +120,7 @@ impl CriticSpec {
             CriticSpec::Dsac(spec) => Box::new(DsacCritic::build(spec, context, init)),
             CriticSpec::DsacT(spec) => Box::new(DsacTCritic::build(spec, context, init)),
             CriticSpec::Quantile(spec) => Box::new(QuantileCritic::build(spec, context, init)),
+            CriticSpec::StateValue(spec) => Box::new(StateValueCritic::build(spec, context, init)),
         }
     }
 
@@ -126,6 +131,7 @@ impl CriticSpec {
             CriticSpec::Dsac(spec) => spec.check(problems),
             CriticSpec::DsacT(spec) => spec.check(problems),
             CriticSpec::Quantile(spec) => spec.check(problems),
+            CriticSpec::StateValue(spec) => spec.check(problems),
         }
     }
 
@@ -134,7 +140,7 @@ impl CriticSpec {
         match self {
             CriticSpec::Scalar(_) => true,
             // Samples of distributions, sorted atoms and a state's value have no expectation over actions here.
-            CriticSpec::Dsac(_) | CriticSpec::DsacT(_) | CriticSpec::Quantile(_) => false,
+            CriticSpec::Dsac(_) | CriticSpec::DsacT(_) | CriticSpec::Quantile(_) | CriticSpec::StateValue(_) => false,
         }
     }
 }
