@@ -1,4 +1,4 @@
-//! The one Bellman line that all critics share.
+//! The one Bellman line that all critics share, with and without the entropy of the next action.
 
 use tch::Tensor;
 
@@ -15,5 +15,14 @@ pub fn soft_backup(
     alpha: &Tensor,
     log_prob: &Tensor,
 ) -> Tensor {
-    reward + discount * (next_value - alpha * log_prob)
+    backup(reward, discount, &(next_value - alpha * log_prob))
+}
+
+/// Bellman target `y = r + discount · v`, for values that hold the entropy already.
+///
+/// Shapes as for [`soft_backup`].
+///
+/// Source: Haarnoja et al. 2018a (arXiv 1801.01290), equation 8.
+pub fn backup(reward: &Tensor, discount: &Tensor, next_value: &Tensor) -> Tensor {
+    reward + discount * next_value
 }

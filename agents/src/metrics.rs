@@ -23,7 +23,7 @@ metrics! {
     UPDATE_RATIO = "train/updates_per_env_step";
     /// mean(α·log π − Q) of the last update.
     ACTOR_LOSS = "train/actor_loss";
-    /// ½·Σ over members of the mean squared error.
+    /// Loss of all members, as the critic's page defines it; for scalar critics ½·Σ of the mean squared error.
     CRITIC_LOSS = "train/critic_loss";
     /// α.
     ALPHA = "train/ent_coef";
@@ -37,6 +37,16 @@ metrics! {
     Q_STD = "train/q_std";
     /// Mean soft Bellman target.
     TARGET_MEAN = "train/target_mean";
+    /// Mean learned spread of the return, over batch and members.
+    SIGMA_MEAN = "train/sigma_mean";
+    /// Mean over members of the running spread that clips targets.
+    SIGMA_RUNNING = "train/sigma_running";
+    /// Part of the sampled targets that were clipped.
+    TARGET_CLIPPED = "train/target_clipped";
+    /// Loss of a separate state value.
+    VALUE_LOSS = "train/value_loss";
+    /// Mean of a separate state value over the batch.
+    VALUE_MEAN = "train/value_mean";
     /// Transitions in the replay.
     REPLAY_SIZE = "replay/size";
     /// Greatest priority so far; prioritised replay only.

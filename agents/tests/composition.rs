@@ -23,6 +23,10 @@ const CRITICS: Axis = &[
         "redq",
         "critic.kind = 'scalar'\ncritic.members = 5\ncritic.target_members = { random = 2 }\ncritic.actor_value = 'mean'",
     ),
+    ("dsac-t", "critic.kind = 'dsac_t'"),
+    ("dsac", "critic.kind = 'dsac'"),
+    ("tqc", "critic.kind = 'quantile'\ncritic.members = 3\ncritic.quantiles = 5\ncritic.dropped_per_member = 1"),
+    ("sac-v1", "critic.kind = 'state_value'"),
 ];
 
 const POLICIES: Axis = &[("gaussian", "policy.kind = 'squashed_gaussian'")];

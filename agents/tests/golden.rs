@@ -1,44 +1,19 @@
 //! Numbers derived elsewhere: see `golden/README.md`.
 
+mod support;
+
 use std::collections::BTreeMap;
 
 use sac_agents::{
-    Agent, AgentSpec, Batch, SoftActorCritic,
-    checkpoint::{self, Checkpoint, Section},
-    metrics,
+    Agent, AgentSpec, metrics,
     nn::{AdamSpec, BodySpec, Init, ParamLayout, Trainable},
     noise::Stream,
     policy::squashed_gaussian::log_prob,
-    schedule::{EnvSteps, GradSteps},
     temperature::{LearnedTemperatureSpec, TemperatureSpec},
 };
-use sac_envs::Space;
 use serde::Deserialize;
+use support::{Dims, Stored, agent_with, batch, named, read, relative_difference, tensor};
 use tch::{Device, Kind, Tensor};
-
-fn read<T: for<'de> Deserialize<'de>>(text: &str) -> T {
-    serde_json::from_str(text).expect("golden data has the shape that the test expects")
-}
-
-fn tensor(values: &[f64]) -> Tensor {
-    let values: Vec<f32> = values.iter().map(|value| *value as f32).collect();
-    Tensor::from_slice(&values)
-}
-
-/// Largest difference, relative to the larger of the value and `scale`.
-fn relative_difference(found: &Tensor, expected: &[f64], scale: f64) -> f64 {
-    let found: Vec<f64> = found
-        .flatten(0, -1)
-        .to_kind(Kind::Double)
-        .try_into()
-        .expect("a vector of numbers");
-    assert_eq!(found.len(), expected.len());
-    let differences = found
-        .iter()
-        .zip(expected)
-        .map(|(a, b)| (a - b).abs() / b.abs().max(scale));
-    differences.fold(0.0, f64::max)
-}
 
 #[derive(Deserialize)]
 struct LogProbCase {
@@ -107,20 +82,6 @@ fn fifty_adam_steps_equal_pytorchs() {
 }
 
 #[derive(Deserialize)]
-struct Stored {
-    shape: Vec<usize>,
-    data: Vec<f64>,
-}
-
-#[derive(Deserialize)]
-struct Dims {
-    obs: usize,
-    act: usize,
-    hidden: i64,
-    batch: i64,
-}
-
-#[derive(Deserialize)]
 struct UpdateCase {
     dims: Dims,
     batch: BTreeMap<String, Vec<f64>>,
@@ -132,57 +93,23 @@ struct UpdateCase {
     alpha_loss: f64,
 }
 
-/// Builds an agent with the parameters of the golden case, through a checkpoint as a user would.
-fn agent_with(case: &UpdateCase) -> SoftActorCritic {
-    let spec = AgentSpec {
+/// SAC with the case's widths.
+fn spec(case: &UpdateCase) -> AgentSpec {
+    AgentSpec {
         body: BodySpec {
             hidden: vec![case.dims.hidden; 2],
             ..BodySpec::default()
         },
         temperature: TemperatureSpec::Learned(LearnedTemperatureSpec::default()),
         ..AgentSpec::default()
-    };
-    let spaces = (Space::unbounded(case.dims.obs), Space::boxed(case.dims.act, -1.0, 1.0));
-    let mut agent = SoftActorCritic::new(&spec, "golden", (&spaces.0, &spaces.1), 0, Device::Cpu).expect("valid");
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let path = folder.path().join("start");
-    let sections = agent.sections().expect("sections");
-    let values: BTreeMap<&str, Vec<f32>> = case
-        .before
-        .iter()
-        .map(|(name, stored)| (name.as_str(), stored.data.iter().map(|value| *value as f32).collect()))
-        .collect();
-    let mut replaced = Vec::new();
-    for section in &sections {
-        let mut copy = Section::new(section.name());
-        copy.set_state(&section.state::<serde_json::Value>().expect("state"))
-            .expect("state");
-        for name in section.tensor_names() {
-            match values.get(name) {
-                Some(values) => copy.put_slice(name, &case.before[name].shape, values),
-                None => copy.put_tensor(name, &section.any_tensor(name).expect("listed")),
-            }
-        }
-        replaced.push(copy);
     }
-    checkpoint::write(&path, EnvSteps(0), GradSteps(0), &replaced).expect("written");
-    agent.load(&Checkpoint::read(&path, &[]).expect("read")).expect("fits");
-    agent
 }
 
 #[test]
 fn one_full_update_equals_the_derivation() {
     let case: UpdateCase = read(include_str!("golden/sac_update/data.json"));
-    let mut agent = agent_with(&case);
-    let rows = |name: &str| tensor(&case.batch[name]).view([case.dims.batch, -1]);
-    let flat = |name: &str| tensor(&case.batch[name]);
-    let batch = Batch::new(
-        rows("obs"),
-        rows("action"),
-        flat("reward"),
-        flat("discount"),
-        rows("next_obs"),
-    );
+    let mut agent = agent_with(&spec(&case), &case.dims, &case.before);
+    let batch = batch(&case.dims, &case.batch);
     let mut noise = Stream::scripted(case.noise.iter().map(|value| *value as f32));
     let report: BTreeMap<_, _> = agent.update(&batch, &mut noise).read().into_iter().collect();
     for (name, expected) in [
@@ -199,10 +126,7 @@ fn one_full_update_equals_the_derivation() {
     let sections = agent.sections().expect("sections");
     let mut compared = 0;
     for (name, expected) in &case.after {
-        let section = sections
-            .iter()
-            .find(|section| section.tensor_names().any(|other| other == name));
-        let found = section.expect(name).any_tensor(name).expect(name);
+        let found = named(&sections, name);
         let moved = relative_difference(&found, &case.before[name].data, 1e-1);
         let difference = relative_difference(&found, &expected.data, 1e-1);
         assert!(difference < 1e-5, "{name}: {difference}");

@@ -3,15 +3,25 @@
 //! A critic owns its representation, its loss, how its members combine, its targets and its optimiser: those belong to
 //! one paper, hence to one file.
 
+pub mod dsac;
+pub mod dsac_t;
+mod gaussian;
 mod network;
+pub mod quantile;
 pub mod scalar;
+pub mod state_value;
 
 use sac_envs::Space;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Tensor};
 
+pub use dsac::{DsacCritic, DsacSpec};
+pub use dsac_t::{DsacTCritic, DsacTSpec};
+pub use gaussian::Gaussians;
 pub use network::Network;
+pub use quantile::{QuantileCritic, QuantileSpec};
 pub use scalar::{ScalarCritic, ScalarSpec};
+pub use state_value::{StateValueCritic, StateValueSpec};
 
 use crate::{
     agent::UpdateReport,
@@ -33,6 +43,14 @@ use crate::{
 pub enum CriticSpec {
     /// One number per state and action, several members.
     Scalar(ScalarSpec),
+    /// A normal distribution of the soft return, learned from samples of its target.
+    Dsac(DsacSpec),
+    /// Twin normal distributions of the soft return, with the three refinements of DSAC-T.
+    DsacT(DsacTSpec),
+    /// Quantiles of the soft return, the largest of which are left out of the target.
+    Quantile(QuantileSpec),
+    /// A value of states beside action values, as in SAC's first version.
+    StateValue(StateValueSpec),
 }
 
 impl Default for CriticSpec {
@@ -99,6 +117,10 @@ impl CriticSpec {
     pub fn build(&self, context: &CriticContext, init: &mut Stream) -> Box<dyn Critic> {
         match self {
             CriticSpec::Scalar(spec) => Box::new(ScalarCritic::build(spec, context, init)),
+            CriticSpec::Dsac(spec) => Box::new(DsacCritic::build(spec, context, init)),
+            CriticSpec::DsacT(spec) => Box::new(DsacTCritic::build(spec, context, init)),
+            CriticSpec::Quantile(spec) => Box::new(QuantileCritic::build(spec, context, init)),
+            CriticSpec::StateValue(spec) => Box::new(StateValueCritic::build(spec, context, init)),
         }
     }
 
@@ -106,6 +128,10 @@ impl CriticSpec {
     pub(crate) fn check(&self, problems: &mut SpecProblems) {
         match self {
             CriticSpec::Scalar(spec) => spec.check(problems),
+            CriticSpec::Dsac(spec) => spec.check(problems),
+            CriticSpec::DsacT(spec) => spec.check(problems),
+            CriticSpec::Quantile(spec) => spec.check(problems),
+            CriticSpec::StateValue(spec) => spec.check(problems),
         }
     }
 
@@ -113,6 +139,8 @@ impl CriticSpec {
     pub fn enumerates(&self) -> bool {
         match self {
             CriticSpec::Scalar(_) => true,
+            // Samples of distributions, sorted atoms and a state's value have no expectation over actions here.
+            CriticSpec::Dsac(_) | CriticSpec::DsacT(_) | CriticSpec::Quantile(_) | CriticSpec::StateValue(_) => false,
         }
     }
 }

@@ -1,0 +1,442 @@
+//! The critic of DSAC-T: two normal distributions of the soft return, `Z(s, a) ~ N(Q(s, a), σ(s, a)²)`.
+//!
+//! Source: Duan et al., "Distributional Soft Actor-Critic with Three Refinements" (arXiv 2310.05858; TPAMI 47(5), 2025),
+//! and its reference code `DSAC-v2`, file `dsac_v2.py`, of July 2025 ("reference"). Equation numbers are the paper's, as
+//! a third party quotes them.
+//!
+//! * *Expected-value substitution*: the mean learns from the target's mean, the spread from a sample of it.
+//! * *Twin value distributions*: mean and sample of the target come from the one member whose mean is smaller; the actor
+//!   climbs the smaller mean.
+//! * *Variance-based gradient adjustment*: the sampled target stays within ξ running standard deviations of the mean, and
+//!   each row's gradient is scaled by the running variance over its own.
+//!
+//! | Line of the algorithm | Here |
+//! |---|---|
+//! | a' and log π(a'\|s') | [`Policy::draw_next`] |
+//! | smaller mean, and the same member's sample (eqs 19, 20) | [`DsacTCritic::next_value`] |
+//! | y_q, y_z (eq 18) | [`DsacTCritic::targets`] |
+//! | moving averages (eqs 25–27) | [`follow_spread`] |
+//! | ξ-sigma clip (eq 23) | [`clip_to_band`] |
+//! | gradient of the critics (eqs 22–24) | [`member_losses`] |
+//! | actor, temperature | [`crate::soft_actor_critic`] |
+//!
+//! | Paper | Code | Shape · unit |
+//! |---|---|---|
+//! | Q_θi, σ_θi | `now.mean`, `now.std` | `[E, B]`, value |
+//! | y_q | `target_mean` | `[B]`, value |
+//! | y_z | `target_sample` | `[B]`, value |
+//! | ȳ_z, clipped | `banded` | `[E, B]`, value |
+//! | b / ξ, running E\[σ\] | `running_std` | `[E, 1]`, value |
+//! | ω / (σ² + ε), clamped | `grad_weight` | `[E, B]`, – |
+//! | ξ | `clip_sigmas` | – |
+//! | ε_ω | `variance_bias` | value² |
+//! | ε | `std_bias` | value |
+//! | τ_b | `running_std_rate` | per gradient step |
+
+use serde::{Deserialize, Serialize};
+use tch::{Kind, Reduction as TchReduction, Tensor};
+
+use super::{
+    Critic, CriticContext, Network,
+    gaussian::{self, Gaussians},
+};
+use crate::{
+    agent::{Reduction, UpdateReport},
+    backup::soft_backup,
+    batch::Batch,
+    checkpoint::Section,
+    error::Result,
+    metrics,
+    nn::{AdamSpec, ParamBlock, ParamLayout, Trainable},
+    noise::Stream,
+    policy::{ActionDraw, Policy},
+    schedule::GradSteps,
+    spec_check::{SpecProblems, check_adam},
+    target::TargetSpec,
+};
+
+/// Settings of the critic. What stands in the reference as a bare number is a field.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DsacTSpec {
+    /// E, at least 1. Paper: 2.
+    pub members: i64,
+    /// What σ settles at.
+    pub sigma_rule: SigmaRule,
+    /// ξ: half the width of the band around the mean that sampled targets are clipped to, in running standard
+    /// deviations. Paper and reference: 3.
+    pub clip_sigmas: f64,
+    /// How fast the running standard deviation follows.
+    pub running_std_rate: RunningStdRate,
+    /// Standard deviations that a sample of the target may lie from its mean. Reference: 3; the paper is silent.
+    pub noise_clamp: f64,
+    /// Added to σ² where the gradient is divided by it, value². Paper (ε_ω) and reference: 0.1.
+    pub variance_bias: f64,
+    /// Added to σ where its gradient is divided by it, value. Paper (ε) and reference: 0.1.
+    pub std_bias: f64,
+    /// Smallest weight of a row's gradient. Reference: 0.1; the paper is silent.
+    pub grad_weight_min: f64,
+    /// Largest weight of a row's gradient. Reference: 10; the paper is silent.
+    pub grad_weight_max: f64,
+    /// Error of the mean beyond which its gradient grows no more, value. Reference: 50; the paper is silent.
+    pub huber_delta: f64,
+    /// Of all members together.
+    pub optimizer: AdamSpec,
+}
+
+impl Default for DsacTSpec {
+    fn default() -> Self {
+        DsacTSpec {
+            members: 2,
+            sigma_rule: SigmaRule::Nll,
+            clip_sigmas: 3.0,
+            running_std_rate: RunningStdRate::Targets,
+            noise_clamp: 3.0,
+            variance_bias: 0.1,
+            std_bias: 0.1,
+            grad_weight_min: 0.1,
+            grad_weight_max: 10.0,
+            huber_delta: 50.0,
+            optimizer: AdamSpec::default(),
+        }
+    }
+}
+
+/// What σ² is compared with, and so where it settles; δ is the distance of the clipped sample from the mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SigmaRule {
+    /// σ² = E\[δ²\]: where the log-likelihood of the paper is stationary.
+    Nll,
+    /// σ² = ½ E\[δ²\]: the reference's Huber loss carries a factor ½.
+    Reference,
+}
+
+/// How fast the running standard deviation follows the batch's: `"targets"`, or a number per gradient step.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunningStdRate {
+    /// As the targets do: their τ, or one over the interval between hard copies (the reference's default).
+    Targets,
+    /// `{ per_grad_step = 0.005 }`.
+    PerGradStep(f64),
+}
+
+impl RunningStdRate {
+    fn resolve(self, targets: TargetSpec) -> f64 {
+        match (self, targets) {
+            (RunningStdRate::PerGradStep(rate), _) => rate,
+            (RunningStdRate::Targets, TargetSpec::Polyak { tau }) => tau,
+            (RunningStdRate::Targets, TargetSpec::Hard { every_grad_steps }) => 1.0 / every_grad_steps as f64,
+        }
+    }
+}
+
+impl DsacTSpec {
+    pub(super) fn check(&self, p: &mut SpecProblems) {
+        let members = self.members;
+        p.require(
+            (1..=1000).contains(&members),
+            "agent.critic.members",
+            members,
+            "between 1 and 1000",
+        );
+        for (name, value) in [
+            ("clip_sigmas", self.clip_sigmas),
+            ("noise_clamp", self.noise_clamp),
+            ("variance_bias", self.variance_bias),
+            ("std_bias", self.std_bias),
+            ("grad_weight_min", self.grad_weight_min),
+            ("huber_delta", self.huber_delta),
+        ] {
+            let key = format!("agent.critic.{name}");
+            p.require(value > 0.0 && value.is_finite(), &key, value, "finite and above 0");
+        }
+        p.require(
+            self.grad_weight_max >= self.grad_weight_min && self.grad_weight_max.is_finite(),
+            "agent.critic.grad_weight_max",
+            self.grad_weight_max,
+            "finite and at least agent.critic.grad_weight_min",
+        );
+        if let RunningStdRate::PerGradStep(rate) = self.running_std_rate {
+            p.require(
+                rate > 0.0 && rate <= 1.0,
+                "agent.critic.running_std_rate",
+                format!("{{ per_grad_step = {rate} }}"),
+                "above 0 and at most 1",
+            );
+        }
+        check_adam(p, "agent.critic.optimizer", &self.optimizer);
+    }
+}
+
+/// See the module.
+pub struct DsacTCritic {
+    network: Network,
+    spec: DsacTSpec,
+    running_std_rate: f64,
+    /// Encoder and all members in one block.
+    pub online: Trainable,
+    /// What trails behind.
+    pub target: ParamBlock,
+    /// `[E, 1]`, value; none before the first update.
+    running_std: Option<Tensor>,
+}
+
+impl DsacTCritic {
+    /// Puts the critic together; targets start equal to the members.
+    pub fn build(spec: &DsacTSpec, context: &CriticContext, init: &mut Stream) -> Self {
+        let mut layout = ParamLayout::default();
+        let network = Network::of_actions(context, gaussian::OUTPUTS, spec.members, &mut layout);
+        let online = Trainable::new(layout, spec.optimizer, init, context.device);
+        let target = online.params.detached_copy();
+        DsacTCritic {
+            network,
+            running_std_rate: spec.running_std_rate.resolve(context.targets),
+            spec: spec.clone(),
+            online,
+            target,
+            running_std: None,
+        }
+    }
+
+    /// Mean and spread of every member at `action` `[B, A]`, without a history: for those who look inside.
+    pub fn members(&self, obs: &Tensor, action: &Tensor, noise: &mut Stream) -> Gaussians {
+        Gaussians::at(&self.network, self.online.params.frozen(), obs, action, noise)
+    }
+
+    /// Mean and spread of the targets at the next actions `[B, A]`.
+    fn target_members(&self, next_obs: &Tensor, next_action: &Tensor, noise: &mut Stream) -> Gaussians {
+        Gaussians::at(&self.network, self.target.frozen(), next_obs, next_action, noise)
+    }
+
+    /// Smaller mean `[B]`, and a sample `[B]` of the member that has it.
+    ///
+    /// Source: equations 19 and 20.
+    fn next_value(&self, batch: &Batch, next: &ActionDraw, noise: &mut Stream) -> (Tensor, Tensor) {
+        let members = self.target_members(&batch.next_obs, next.sampled(), noise);
+        let sample = members.sample(self.spec.noise_clamp, noise); // [E, B]
+        members.lowest(&sample)
+    }
+
+    /// `target_mean` and `target_sample`, `[B]` each.
+    ///
+    /// Source: equation 18.
+    fn targets(&self, batch: &Batch, next: &ActionDraw, alpha: &Tensor, noise: &mut Stream) -> (Tensor, Tensor) {
+        let _guard = tch::no_grad_guard();
+        let (mean, sample) = self.next_value(batch, next, noise);
+        let backup = |value: &Tensor| soft_backup(&batch.reward, &batch.discount, value, alpha, &next.log_prob);
+        (backup(&mean), backup(&sample))
+    }
+}
+
+/// The running standard deviation `[E, 1]` after a batch's `std` `[E, B]`; the first batch sets it. Rows count alike,
+/// whatever their weight: it is a statistic, not a loss.
+///
+/// Source: equations 25 to 27, with one average of σ for both uses, as in the reference.
+pub fn follow_spread(running_std: Option<&Tensor>, std: &Tensor, rate: f64) -> Tensor {
+    let batch_std = std.mean_dim([-1i64].as_slice(), true, Kind::Float); // [E, 1]
+    match running_std {
+        None => batch_std,
+        Some(running_std) => running_std.lerp(&batch_std, rate),
+    }
+}
+
+/// A sampled target `[B]`, brought to within `width` `[E, 1]` of each member's mean `[E, B]`.
+///
+/// Source: equation 23.
+pub fn clip_to_band(sample: &Tensor, mean: &Tensor, width: &Tensor) -> Tensor {
+    mean + (sample - mean).minimum(width).maximum(&-width)
+}
+
+/// Losses `[E, B]` of mean and spread.
+///
+/// ```text
+/// ρ · [ H(q − y_q) + σ · sg( (σ² − h) / (σ + ε) ) ]      ρ = clamp( running_std² / (σ² + ε_ω) )
+/// h = ½ δ²  (reference: its Huber loss)   or   δ²  (nll),    δ = clipped y_z − q
+/// ```
+///
+/// The second term has a gradient, not a meaning: σ rises where σ² < h, and settles at E\[h\] = σ².
+///
+/// Source: the reference; equations 22 to 24 are its gradient without Huber and clamps, and with h = δ².
+pub fn member_losses(
+    spec: &DsacTSpec,
+    now: &Gaussians,
+    target_mean: &Tensor,
+    banded: &Tensor,
+    running_std: &Tensor,
+) -> Tensor {
+    let huber = |q: &Tensor, y: &Tensor| q.huber_loss(y, TchReduction::None, spec.huber_delta);
+    let (mean, std) = (now.mean.detach(), now.std.detach()); // [E, B]
+    let variance = std.square();
+    let grad_weight =
+        (running_std.square() / (&variance + spec.variance_bias)).clamp(spec.grad_weight_min, spec.grad_weight_max);
+    let spread = match spec.sigma_rule {
+        SigmaRule::Nll => (banded - &mean).square(),
+        SigmaRule::Reference => huber(&mean, banded),
+    };
+    let pull = (variance - spread) / (std + spec.std_bias); // [E, B]
+    let target = target_mean.unsqueeze(0).expand_as(&now.mean);
+    grad_weight * (huber(&now.mean, &target) + &now.std * pull)
+}
+
+impl Critic for DsacTCritic {
+    fn learn(&mut self, batch: &Batch, policy: &Policy, alpha: &Tensor, noise: &mut Stream) -> UpdateReport {
+        let next = policy.draw_next(batch, noise);
+        let (target_mean, target_sample) = self.targets(batch, &next, alpha, noise); // [B], [B]
+        let params = self.online.params.views();
+        let now = Gaussians::at(&self.network, &params, &batch.obs, &batch.action, noise);
+        let (mean, std) = (now.mean.detach(), now.std.detach()); // [E, B]
+        let running_std = follow_spread(self.running_std.as_ref(), &std, self.running_std_rate); // [E, 1]
+        let width = &running_std * self.spec.clip_sigmas;
+        let banded = clip_to_band(&target_sample, &mean, &width); // [E, B]
+
+        // Summed over members: each is an optimisation of its own and only shares a block.
+        let losses = member_losses(&self.spec, &now, &target_mean, &banded, &running_std); // [E, B]
+        let loss = batch.mean(&losses) * self.spec.members as f64;
+        self.online.descend(&loss);
+
+        let mut report = UpdateReport::default();
+        report.put(metrics::CRITIC_LOSS, Reduction::Mean, &loss);
+        report.put(metrics::Q_MEAN, Reduction::Mean, &mean);
+        report.put(metrics::Q_STD, Reduction::Std, &mean);
+        report.put(metrics::SIGMA_MEAN, Reduction::Mean, &std);
+        report.put(metrics::SIGMA_RUNNING, Reduction::Mean, &running_std);
+        let is_clipped = (&target_sample - &mean).abs().gt_tensor(&width).to_kind(Kind::Float);
+        report.put(metrics::TARGET_CLIPPED, Reduction::Mean, &is_clipped);
+        report.put(metrics::TARGET_MEAN, Reduction::Mean, &target_mean);
+        report.td_error = batch
+            .weight
+            .is_some()
+            .then(|| gaussian::mean_distance(&mean, &target_mean));
+        self.running_std = Some(running_std);
+        report
+    }
+
+    /// Equation 21's smaller mean.
+    fn actor_value(&self, obs: &Tensor, draw: &ActionDraw, noise: &mut Stream) -> Tensor {
+        gaussian::lowest_mean(&self.network, self.online.params.frozen(), obs, draw, noise)
+    }
+
+    fn follow(&mut self, rule: TargetSpec, at: GradSteps) {
+        rule.follow(&mut self.target, &self.online.params, at);
+    }
+
+    fn is_finite(&self) -> bool {
+        self.online.params.is_finite()
+    }
+
+    fn parameter_count(&self) -> i64 {
+        self.online.params.flat().numel() as i64
+    }
+
+    fn section(&self) -> Result<Section<'static>> {
+        let mut section = Section::new("critic");
+        self.online.save("critic", &mut section);
+        self.target.save("target", &mut section);
+        if let Some(running_std) = &self.running_std {
+            section.put_tensor(RUNNING_STD, running_std);
+        }
+        Ok(section)
+    }
+
+    fn load(&mut self, section: &Section) -> Result<()> {
+        self.online.load("critic", section)?;
+        self.target.load("target", section)?;
+        self.running_std = match section.tensor_names().any(|name| name == RUNNING_STD) {
+            false => None,
+            true => {
+                let device = self.online.params.flat().device();
+                Some(section.tensor(RUNNING_STD, &[self.spec.members, 1])?.to_device(device))
+            }
+        };
+        Ok(())
+    }
+}
+
+/// Name of the running standard deviation in the section.
+const RUNNING_STD: &str = "running_std";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows(values: &[f32]) -> Tensor {
+        Tensor::from_slice(values).view([2, -1])
+    }
+
+    fn numbers(tensor: &Tensor) -> Vec<f32> {
+        tensor.flatten(0, -1).try_into().unwrap()
+    }
+
+    #[test]
+    fn the_first_batch_sets_the_running_spread_and_later_ones_move_it() {
+        let std = rows(&[1.0, 3.0, 0.5, 1.5]);
+        let first = follow_spread(None, &std, 0.25);
+        assert_eq!(numbers(&first), [2.0, 1.0]);
+        let second = follow_spread(Some(&first), &rows(&[6.0, 6.0, 1.0, 1.0]), 0.25);
+        assert_eq!(numbers(&second), [3.0, 1.0]);
+    }
+
+    #[test]
+    fn a_sample_is_clipped_to_each_members_band() {
+        let sample = Tensor::from_slice(&[10.0f32, 0.5, -10.0]);
+        let mean = rows(&[0.0, 0.0, 0.0, 1.0, 1.0, 1.0]);
+        let banded = clip_to_band(&sample, &mean, &Tensor::from_slice(&[3.0f32, 6.0]).view([2, 1]));
+        assert_eq!(numbers(&banded), [3.0, 0.5, -3.0, 7.0, 0.5, -5.0]);
+    }
+
+    /// Gradients by hand: ∂L/∂q = ρ·(q − y_q), ∂L/∂σ = ρ·(σ² − h)/(σ + ε).
+    #[test]
+    fn gradients_are_weighted_by_running_over_own_variance_within_bounds() {
+        let gradients = |rule: SigmaRule, std: f32, running_std: f32| {
+            let spec = DsacTSpec {
+                sigma_rule: rule,
+                ..DsacTSpec::default()
+            };
+            let leaf = |value: f32| Tensor::from_slice(&[value]).view([1, 1]).set_requires_grad(true);
+            let now = Gaussians {
+                mean: leaf(1.0),
+                std: leaf(std),
+            };
+            let (target_mean, banded) = (
+                Tensor::from_slice(&[3.0f32]),
+                Tensor::from_slice(&[2.0f32]).view([1, 1]),
+            );
+            let running_std = Tensor::from_slice(&[running_std]).view([1, 1]);
+            let loss = member_losses(&spec, &now, &target_mean, &banded, &running_std).sum(Kind::Float);
+            let gradients = Tensor::run_backward(&[loss], &[&now.mean, &now.std], false, false);
+            [gradients[0].double_value(&[0, 0]), gradients[1].double_value(&[0, 0])]
+        };
+        let close = |found: [f64; 2], expected: [f64; 2]| {
+            let is_close = found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-5);
+            assert!(is_close, "{found:?} {expected:?}");
+        };
+        let rho = 4.0 / 1.1; // running 2, own 1
+        close(
+            gradients(SigmaRule::Nll, 1.0, 2.0),
+            [rho * -2.0, rho * (1.0 - 1.0) / 1.1],
+        );
+        close(
+            gradients(SigmaRule::Reference, 1.0, 2.0),
+            [rho * -2.0, rho * (1.0 - 0.5) / 1.1],
+        );
+        close(
+            gradients(SigmaRule::Nll, 2.0, 0.1),
+            [0.1 * -2.0, 0.1 * (4.0 - 1.0) / 2.1],
+        );
+        close(
+            gradients(SigmaRule::Nll, 0.5, 9.0),
+            [10.0 * -2.0, 10.0 * (0.25 - 1.0) / 0.6],
+        );
+    }
+
+    #[test]
+    fn the_running_spread_follows_at_the_targets_rate_unless_told_otherwise() {
+        let soft = TargetSpec::Polyak { tau: 0.01 };
+        let hard = TargetSpec::Hard { every_grad_steps: 200 };
+        assert_eq!(RunningStdRate::Targets.resolve(soft), 0.01);
+        assert_eq!(RunningStdRate::Targets.resolve(hard), 0.005);
+        assert_eq!(RunningStdRate::PerGradStep(0.5).resolve(soft), 0.5);
+    }
+}

@@ -1,0 +1,96 @@
+//! Normal distributions of the soft return, one per member: what DSAC and DSAC-T share.
+
+use tch::{Kind, Tensor};
+
+use super::Network;
+use crate::{nn::Params, noise::Stream, policy::ActionDraw};
+
+/// Numbers per state and action: mean, and the standard deviation before softplus.
+pub(super) const OUTPUTS: i64 = 2;
+
+/// Of every member: `[E, B]` each, value.
+pub struct Gaussians {
+    /// Expected soft return.
+    pub mean: Tensor,
+    /// Its standard deviation, > 0.
+    pub std: Tensor,
+}
+
+impl Gaussians {
+    /// What `network` says of `action` `[B, A]` at `obs` `[B, …]`.
+    pub(super) fn at(
+        network: &Network,
+        params: &Params,
+        obs: &Tensor,
+        action: &Tensor,
+        noise: &mut Stream,
+    ) -> Gaussians {
+        let out = network.at(params, obs, action, noise); // [E, B, 2]
+        Gaussians {
+            mean: out.select(-1, 0),
+            std: out.select(-1, 1).softplus(),
+        }
+    }
+
+    /// One draw `[E, B]` of each, no further from the mean than `clamp` standard deviations.
+    pub fn sample(&self, clamp: f64, noise: &mut Stream) -> Tensor {
+        let z = noise.normal(&self.mean.size(), self.mean.device());
+        &self.mean + &self.std * z.clamp(-clamp, clamp)
+    }
+
+    /// The smallest mean `[B]`, and of `values` `[E, B]` what the *same* member says `[B]`.
+    pub fn lowest(&self, values: &Tensor) -> (Tensor, Tensor) {
+        let (low, member) = self.mean.min_dim(0, true); // [1, B], [1, B]
+        (low.squeeze_dim(0), values.gather(0, &member, false).squeeze_dim(0))
+    }
+}
+
+/// The smallest mean `[B]` at a draw, for the actor.
+pub(super) fn lowest_mean(
+    network: &Network,
+    params: &Params,
+    obs: &Tensor,
+    draw: &ActionDraw,
+    noise: &mut Stream,
+) -> Tensor {
+    network.expected(params, obs, draw, noise, |mean| mean.min_dim(0, false).0)
+}
+
+/// The mean over members `[B]` of the distance from a target `[B]`, for replays that rank rows.
+pub(super) fn mean_distance(values: &Tensor, target: &Tensor) -> Tensor {
+    (values.detach() - target)
+        .abs()
+        .mean_dim([0i64].as_slice(), false, Kind::Float)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two members, three rows.
+    fn gaussians() -> Gaussians {
+        let rows = |values: &[f32]| Tensor::from_slice(values).view([2, 3]);
+        Gaussians {
+            mean: rows(&[1.0, 5.0, 2.0, 3.0, 4.0, 2.5]),
+            std: rows(&[0.5, 1.0, 0.5, 2.0, 0.25, 1.0]),
+        }
+    }
+
+    #[test]
+    fn the_sample_comes_from_the_member_with_the_smaller_mean() {
+        // Noise makes the member with the larger mean give the smaller sample in row 0.
+        let noise = [1.0, 0.0, -1.0, -2.0, 2.0, 0.0];
+        let gaussians = gaussians();
+        let sample = gaussians.sample(3.0, &mut Stream::scripted(noise));
+        let (low, sample) = gaussians.lowest(&sample);
+        assert_eq!(Vec::<f32>::try_from(low).unwrap(), [1.0, 4.0, 2.0]);
+        assert_eq!(Vec::<f32>::try_from(sample).unwrap(), [1.5, 4.5, 1.5]);
+    }
+
+    #[test]
+    fn samples_stay_within_the_clamp() {
+        let sample = gaussians().sample(3.0, &mut Stream::scripted([9.0, -9.0, 0.0, 0.0, 3.5, -2.0]));
+        let sample: Vec<f32> = sample.flatten(0, -1).try_into().unwrap();
+        assert_eq!(sample, [2.5, 2.0, 2.0, 3.0, 4.75, 0.5]);
+    }
+}

@@ -1,0 +1,115 @@
+//! What the golden tests share.
+
+use std::collections::BTreeMap;
+
+use sac_agents::{
+    Agent, AgentSpec, Batch, SoftActorCritic,
+    checkpoint::{self, Checkpoint, Section},
+    schedule::{EnvSteps, GradSteps},
+};
+use sac_envs::Space;
+use serde::Deserialize;
+use tch::{Device, Kind, Tensor};
+
+pub fn read<T: for<'de> Deserialize<'de>>(text: &str) -> T {
+    serde_json::from_str(text).expect("golden data has the shape that the test expects")
+}
+
+pub fn tensor(values: &[f64]) -> Tensor {
+    let values: Vec<f32> = values.iter().map(|value| *value as f32).collect();
+    Tensor::from_slice(&values)
+}
+
+/// Largest difference, relative to the larger of the value and `scale`.
+pub fn relative_difference(found: &Tensor, expected: &[f64], scale: f64) -> f64 {
+    let found: Vec<f64> = found
+        .flatten(0, -1)
+        .to_kind(Kind::Double)
+        .try_into()
+        .expect("a vector of numbers");
+    assert_eq!(found.len(), expected.len());
+    let differences = found
+        .iter()
+        .zip(expected)
+        .map(|(a, b)| (a - b).abs() / b.abs().max(scale));
+    differences.fold(0.0, f64::max)
+}
+
+#[derive(Deserialize)]
+pub struct Stored {
+    pub shape: Vec<usize>,
+    pub data: Vec<f64>,
+}
+
+#[derive(Deserialize)]
+pub struct Dims {
+    pub obs: usize,
+    pub act: usize,
+    pub hidden: i64,
+    pub batch: i64,
+}
+
+/// The batch of a case, with weights if it has them.
+pub fn batch(dims: &Dims, values: &BTreeMap<String, Vec<f64>>) -> Batch {
+    let rows = |name: &str| tensor(&values[name]).view([dims.batch, -1]);
+    let flat = |name: &str| tensor(&values[name]);
+    let batch = Batch::new(
+        rows("obs"),
+        rows("action"),
+        flat("reward"),
+        flat("discount"),
+        rows("next_obs"),
+    );
+    Batch {
+        weight: values.contains_key("weight").then(|| flat("weight")),
+        ..batch
+    }
+}
+
+/// Builds an agent with the parameters of a golden case, through a checkpoint as a user would. What no fresh agent has
+/// belongs to the critic.
+pub fn agent_with(spec: &AgentSpec, dims: &Dims, before: &BTreeMap<String, Stored>) -> SoftActorCritic {
+    let spaces = (Space::unbounded(dims.obs), Space::boxed(dims.act, -1.0, 1.0));
+    let mut agent = SoftActorCritic::new(spec, "golden", (&spaces.0, &spaces.1), 0, Device::Cpu).expect("valid");
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("start");
+    let sections = agent.sections().expect("sections");
+    let values: BTreeMap<&str, Vec<f32>> = before
+        .iter()
+        .map(|(name, stored)| (name.as_str(), stored.data.iter().map(|value| *value as f32).collect()))
+        .collect();
+    let is_new = |name: &str| {
+        !sections
+            .iter()
+            .any(|section| section.tensor_names().any(|other| other == name))
+    };
+    let mut replaced = Vec::new();
+    for section in &sections {
+        let mut copy = Section::new(section.name());
+        copy.set_state(&section.state::<serde_json::Value>().expect("state"))
+            .expect("state");
+        for name in section.tensor_names() {
+            match values.get(name) {
+                Some(values) => copy.put_slice(name, &before[name].shape, values),
+                None => copy.put_tensor(name, &section.any_tensor(name).expect("listed")),
+            }
+        }
+        if section.name() == "critic" {
+            for (name, values) in values.iter().filter(|(name, _)| is_new(name)) {
+                copy.put_slice(*name, &before[*name].shape, values);
+            }
+        }
+        replaced.push(copy);
+    }
+    checkpoint::write(&path, EnvSteps(0), GradSteps(0), &replaced).expect("written");
+    agent.load(&Checkpoint::read(&path, &[]).expect("read")).expect("fits");
+    agent
+}
+
+/// A tensor of an agent by name, in whatever section it is.
+pub fn named(sections: &[Section], name: &str) -> Tensor {
+    let section = sections
+        .iter()
+        .find(|section| section.tensor_names().any(|other| other == name));
+    section.expect(name).any_tensor(name).expect(name)
+}
