@@ -12,11 +12,38 @@ pub struct Preset {
 }
 
 /// Every preset.
-pub const ALL: &[Preset] = &[Preset {
-    name: "sac",
-    summary: "Soft Actor-Critic with a learned temperature (Haarnoja et al. 2018b)",
-    toml: include_str!("sac.toml"),
-}];
+pub const ALL: &[Preset] = &[
+    Preset {
+        name: "sac",
+        summary: "Soft Actor-Critic with a learned temperature (Haarnoja et al. 2018b)",
+        toml: include_str!("sac.toml"),
+    },
+    Preset {
+        name: "sac-v1",
+        summary: "Soft Actor-Critic as first published, with a state value (Haarnoja et al. 2018a)",
+        toml: include_str!("sac_v1.toml"),
+    },
+    Preset {
+        name: "tqc",
+        summary: "Truncated quantile critics (Kuznetsov et al. 2020)",
+        toml: include_str!("tqc.toml"),
+    },
+    Preset {
+        name: "dsac",
+        summary: "Distributional Soft Actor-Critic (Duan et al. 2021)",
+        toml: include_str!("dsac.toml"),
+    },
+    Preset {
+        name: "dsac-t",
+        summary: "DSAC with three refinements, updates as often as SAC's (Duan et al. 2025)",
+        toml: include_str!("dsac_t.toml"),
+    },
+    Preset {
+        name: "dsac-t-paper",
+        summary: "The same under its authors' protocol, one update per 20 env steps",
+        toml: include_str!("dsac_t_paper.toml"),
+    },
+];
 
 /// The preset called `name`.
 pub fn by_name(name: &str) -> Option<&'static Preset> {
