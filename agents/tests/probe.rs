@@ -2,140 +2,23 @@
 //!
 //! α is fixed at 0 unless a test says otherwise. Small networks, a high learning rate, one thread.
 
-use std::sync::atomic::AtomicBool;
+#[path = "support/probes.rs"]
+mod probes;
 
+use probes::{OPTIMIZER, assert_near, draws, fixed, mode, q, trained};
 use sac_agents::{
-    ActMode, Agent, AgentSpec, EnvSteps, Every, Parts, Plan, Replay, ReplaySpec, SoftActorCritic, Trainer, UpdateRatio,
+    AgentSpec,
     critic::{CriticSpec, ScalarSpec},
-    log::Logger,
-    nn::{AdamSpec, BodySpec},
-    noise::Stream,
-    policy::{ActionDraw, PolicySpec, SquashedGaussianSpec},
-    temperature::{FixedTemperatureSpec, LearnedTemperatureSpec, TemperatureSpec},
+    temperature::{LearnedTemperatureSpec, TemperatureSpec},
 };
-use sac_envs::Registry;
-use tch::{Device, Kind, Tensor};
-
-const OPTIMIZER: AdamSpec = AdamSpec {
-    learning_rate: 3e-3,
-    beta1: 0.9,
-    beta2: 0.999,
-    eps: 1e-8,
-};
+use tch::Kind;
 
 fn spec(temperature: TemperatureSpec) -> AgentSpec {
-    AgentSpec {
-        gamma: 0.9,
-        body: BodySpec {
-            hidden: vec![32, 32],
-            ..BodySpec::default()
-        },
-        policy: PolicySpec::SquashedGaussian(SquashedGaussianSpec {
-            optimizer: OPTIMIZER,
-            ..Default::default()
-        }),
-        critic: CriticSpec::Scalar(ScalarSpec {
-            optimizer: OPTIMIZER,
-            ..Default::default()
-        }),
-        targets: sac_agents::target::TargetSpec::Polyak { tau: 0.05 },
-        temperature,
-        ..AgentSpec::default()
-    }
-}
-
-fn fixed(alpha: f64) -> TemperatureSpec {
-    TemperatureSpec::Fixed(FixedTemperatureSpec { alpha })
-}
-
-/// Trains on a probe with `updates` updates, one per env step.
-fn trained(id: &str, spec: &AgentSpec, updates: u64) -> SoftActorCritic {
-    tch::set_num_threads(1);
-    let registry = Registry::builtin();
-    let options = toml::Table::new();
-    let make = || registry.make_vec(id, &options, 1, 1).expect("a built-in id");
-    let (envs, eval_envs) = (make(), make());
-    let spaces = (envs.observation_space(), envs.action_space());
-    let agent = SoftActorCritic::new(spec, id, spaces, 1, Device::Cpu).expect("valid");
-    let replay_spec = ReplaySpec {
-        capacity: 5_000,
-        ..ReplaySpec::default()
+    let critic = ScalarSpec {
+        optimizer: OPTIMIZER,
+        ..ScalarSpec::default()
     };
-    let replay = Replay::new(&replay_spec, spaces, 1, spec.gamma, 64, Device::Cpu).expect("fits");
-    let plan = Plan {
-        seed: 1,
-        total_env_steps: EnvSteps(200 + updates),
-        warmup_env_steps: EnvSteps(200),
-        warmup_hold_env_steps: 1,
-        updates_per_env_step: UpdateRatio(1.0),
-        eval_every: Every::Never,
-        eval_episodes: 1,
-        eval_seed: 0,
-        checkpoint_every: Every::Never,
-        log_every: Every::Never,
-    };
-    // The trainer owns the agent as a box; a twin that reads its sections gives the concrete type back.
-    let mut twin = SoftActorCritic::new(spec, id, spaces, 1, Device::Cpu).expect("valid");
-    let parts = Parts {
-        plan,
-        agent: Box::new(agent),
-        envs,
-        eval_envs,
-        replay,
-        logger: Logger::default(),
-        save_to: None,
-    };
-    let mut trainer = Trainer::new(parts).expect("resets");
-    trainer.run(&AtomicBool::new(false)).expect("trains");
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let path = folder.path().join("agent");
-    let sections = trainer.agent().sections().expect("sections");
-    sac_agents::checkpoint::write(&path, EnvSteps(0), trainer.grad_steps(), &sections).expect("written");
-    twin.load(&sac_agents::checkpoint::Checkpoint::read(&path, &[]).expect("read"))
-        .expect("fits");
-    twin
-}
-
-fn column(values: &[f32]) -> Tensor {
-    Tensor::from_slice(values).view([-1, 1])
-}
-
-/// Q at (obs, action), the smaller of the two members.
-fn q(agent: &SoftActorCritic, obs: f32, action: f32) -> f64 {
-    agent
-        .critic()
-        .actor_value(
-            &column(&[obs]),
-            &ActionDraw::given(column(&[action])),
-            &mut Stream::scripted([]),
-        )
-        .double_value(&[0])
-}
-
-/// The policy's mode.
-fn mode(agent: &mut SoftActorCritic, obs: f32) -> f64 {
-    let mut action = [0.0f32];
-    agent.act(
-        &[obs],
-        ActMode::Evaluate,
-        &mut Stream::derive(0, "unused", 0),
-        &mut action,
-    );
-    f64::from(action[0])
-}
-
-/// Many actions at one observation, with their log-probabilities.
-fn draws(agent: &SoftActorCritic, obs: f32) -> (Tensor, Tensor) {
-    let noise = agent.policy().noise(4096, &mut Stream::derive(7, "draws", 0));
-    let draw = agent.policy().draw_frozen(&column(&[obs; 4096]), &noise);
-    (draw.sampled().copy(), draw.log_prob)
-}
-
-fn assert_near(what: &str, found: f64, expected: f64, tolerance: f64) {
-    assert!(
-        (found - expected).abs() <= tolerance,
-        "{what}: found {found}, expected {expected} ± {tolerance}"
-    );
+    probes::spec(CriticSpec::Scalar(critic), temperature)
 }
 
 #[test]

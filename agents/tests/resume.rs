@@ -6,6 +6,7 @@ use std::{path::Path, sync::atomic::AtomicBool};
 use sac_agents::{
     AgentSpec, EnvSteps, Every, Parts, Plan, Replay, ReplaySpec, SaveTo, SoftActorCritic, Trainer, UpdateRatio,
     checkpoint::{self, Checkpoint, CheckpointStore, Section},
+    critic::{CriticSpec, DsacSpec, DsacTSpec, QuantileSpec, StateValueSpec},
     log::Logger,
     nn::BodySpec,
 };
@@ -15,6 +16,10 @@ use tch::Device;
 const NUM_ENVS: usize = 3;
 
 fn trainer(folder: &Path, seed: u64, env: &str) -> Trainer {
+    trainer_with(folder, seed, env, CriticSpec::default())
+}
+
+fn trainer_with(folder: &Path, seed: u64, env: &str, critic: CriticSpec) -> Trainer {
     tch::set_num_threads(1);
     let registry = Registry::builtin();
     let make = |count, threads| {
@@ -29,6 +34,7 @@ fn trainer(folder: &Path, seed: u64, env: &str) -> Trainer {
             hidden: vec![16, 16],
             ..BodySpec::default()
         },
+        critic,
         ..AgentSpec::default()
     };
     let agent = SoftActorCritic::new(&spec, "resume", spaces, seed, Device::Cpu).expect("valid");
@@ -108,6 +114,36 @@ fn a_resumed_run_is_indistinguishable_from_one_that_never_stopped() {
                 differing(&expected, &at(&path, 400)),
                 Vec::<String>::new(),
                 "{env}, stopped at {stop}"
+            );
+        }
+    }
+}
+
+#[test]
+fn every_critic_goes_on_where_it_stopped() {
+    for critic in [
+        CriticSpec::Dsac(DsacSpec::default()),
+        CriticSpec::DsacT(DsacTSpec::default()),
+        CriticSpec::Quantile(QuantileSpec::default()),
+        CriticSpec::StateValue(StateValueSpec::default()),
+    ] {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let start = |name: &str| trainer_with(&folder.path().join(name), 11, "Pendulum-v1", critic.clone());
+        run_to(&mut start("straight"), 200);
+        // Before the first update, when nothing has been averaged yet; and after some.
+        for stop in [37, 120] {
+            let name = format!("resumed-{stop}");
+            run_to(&mut start(&name), stop);
+            let mut second = start(&name);
+            second
+                .restore(&at(&folder.path().join(&name), stop), 0.0)
+                .expect("fits");
+            run_to(&mut second, 200);
+            let (straight, resumed) = (folder.path().join("straight"), folder.path().join(&name));
+            assert_eq!(
+                differing(&at(&straight, 200), &at(&resumed, 200)),
+                Vec::<String>::new(),
+                "{critic:?}, stopped at {stop}"
             );
         }
     }

@@ -28,6 +28,31 @@ pub const ALL: &[Preset] = &[
         summary: "Two critics with dropout and layer normalisation, 20 updates per step (Hiraoka et al. 2022)",
         toml: include_str!("droq.toml"),
     },
+    Preset {
+        name: "sac-v1",
+        summary: "Soft Actor-Critic as first published, with a state value (Haarnoja et al. 2018a)",
+        toml: include_str!("sac_v1.toml"),
+    },
+    Preset {
+        name: "tqc",
+        summary: "Truncated quantile critics (Kuznetsov et al. 2020)",
+        toml: include_str!("tqc.toml"),
+    },
+    Preset {
+        name: "dsac",
+        summary: "Distributional Soft Actor-Critic (Duan et al. 2021)",
+        toml: include_str!("dsac.toml"),
+    },
+    Preset {
+        name: "dsac-t",
+        summary: "DSAC with three refinements, updates as often as SAC's (Duan et al. 2025)",
+        toml: include_str!("dsac_t.toml"),
+    },
+    Preset {
+        name: "dsac-t-paper",
+        summary: "The same under its authors' protocol, one update per 20 env steps",
+        toml: include_str!("dsac_t_paper.toml"),
+    },
 ];
 
 /// The preset called `name`.

@@ -1,0 +1,305 @@
+//! The probes (see `sac_envs::probe`) for the critics beside SAC's own, and the distributions that they learn against
+//! closed forms.
+
+#[path = "support/probes.rs"]
+mod probes;
+
+use probes::{OPTIMIZER, assert_near, column, draws, fixed, mode, q, spec, trained};
+use sac_agents::{
+    AgentSpec, Batch, SoftActorCritic,
+    critic::{
+        Critic, CriticContext, CriticSpec, DsacCritic, DsacSpec, DsacTCritic, DsacTSpec, QuantileCritic, QuantileSpec,
+        StateValueSpec, dsac_t::SigmaRule,
+    },
+    nn::AdamSpec,
+    noise::Stream,
+    schedule::GradSteps,
+};
+use sac_envs::Space;
+use tch::{Device, Kind, Tensor};
+
+fn dsac_t() -> CriticSpec {
+    CriticSpec::DsacT(DsacTSpec {
+        optimizer: OPTIMIZER,
+        ..DsacTSpec::default()
+    })
+}
+
+fn dsac() -> CriticSpec {
+    CriticSpec::Dsac(DsacSpec {
+        optimizer: OPTIMIZER,
+        ..DsacSpec::default()
+    })
+}
+
+/// Few atoms and none left out: the answers are those of expectations.
+fn quantile() -> CriticSpec {
+    CriticSpec::Quantile(QuantileSpec {
+        members: 2,
+        quantiles: 5,
+        dropped_per_member: 0,
+        optimizer: OPTIMIZER,
+        ..QuantileSpec::default()
+    })
+}
+
+fn state_value() -> CriticSpec {
+    CriticSpec::StateValue(StateValueSpec {
+        optimizer: OPTIMIZER,
+        value_optimizer: OPTIMIZER,
+        ..StateValueSpec::default()
+    })
+}
+
+/// Probes 1 to 6 and 9, and that a noisy reward is worth its mean.
+fn passes_the_probes(critic: &dyn Fn() -> CriticSpec) {
+    let greedy = || spec(critic(), fixed(0.0));
+    let constant = trained("ProbeConstant-v0", &greedy(), 600);
+    assert_near("P1: Q", q(&constant, 1.0, 0.2), 1.0, 0.04);
+
+    let two_step = trained("ProbeTwoStep-v0", &greedy(), 1200);
+    assert_near("P2: Q at the second step", q(&two_step, 1.0, 0.0), 1.0, 0.04);
+    assert_near("P2: Q at the start", q(&two_step, 0.0, 0.0), 0.9, 0.04);
+
+    let sign = trained("ProbeSign-v0", &greedy(), 800);
+    assert_near("P3: Q(+1)", q(&sign, 1.0, 0.0), 1.0, 0.05);
+    assert_near("P3: Q(-1)", q(&sign, -1.0, 0.0), -1.0, 0.05);
+
+    let mut target = trained("ProbeTarget-v0", &greedy(), 1200);
+    assert_near("P4: mode", mode(&mut target, 1.0), 0.3, 0.06);
+
+    let endless = trained("ProbeEndless-v0", &greedy(), 2000);
+    assert_near("P5: Q, truncated", q(&endless, 1.0, 0.0), 10.0, 0.6);
+    let ending = trained("ProbeEnding-v0", &greedy(), 2000);
+    assert_near("P5: Q, terminated", q(&ending, 1.0, 0.0), 1.0 / (1.0 - 0.8 * 0.9), 0.45);
+
+    let quadratic = trained("ProbeQuadratic-v0", &spec(critic(), fixed(0.2)), 2500);
+    let (action, _) = draws(&quadratic, 1.0);
+    assert_near("P6: std", action.std(true).double_value(&[]), 0.1, 0.02);
+    assert_near("P6: mean", action.mean(Kind::Float).double_value(&[]), 0.0, 0.03);
+
+    let noisy = trained("ProbeNoisy-v0", &greedy(), 1500);
+    assert_near("P7: Q", q(&noisy, 1.0, 0.0), 1.0, 0.1);
+
+    let mut torque = trained("ProbeTorque-v0", &greedy(), 1200);
+    assert_near("P9: normalised mode", mode(&mut torque, 1.0), 0.3, 0.06);
+}
+
+#[test]
+fn dsac_t_passes_the_probes() {
+    passes_the_probes(&dsac_t);
+}
+
+#[test]
+fn dsac_passes_the_probes() {
+    passes_the_probes(&dsac);
+}
+
+#[test]
+fn tqc_passes_the_probes() {
+    passes_the_probes(&quantile);
+}
+
+#[test]
+fn the_first_sac_passes_the_probes() {
+    passes_the_probes(&state_value);
+}
+
+/// Standard deviation of the reward at every step.
+const NOISE: f64 = 0.5;
+const UPDATES: u64 = 2500;
+const ROWS: i64 = 128;
+
+/// Slower than the probes': what is compared is where the noise of the batches settles.
+const SLOW: AdamSpec = AdamSpec {
+    learning_rate: 1e-3,
+    ..OPTIMIZER
+};
+
+/// One state for ever, rewards N(1, ½²), α = 0. A discount of 0 is P7. Builds the critic, shows it fresh batches, and
+/// gives the mean of what `look` sees over the last fifth of the updates.
+fn settled<C: Critic>(
+    discount: f64,
+    build: impl Fn(&CriticContext, &mut Stream) -> C,
+    look: impl Fn(&C, &Tensor, &Tensor, &mut Stream) -> Tensor,
+) -> Vec<f64> {
+    tch::set_num_threads(1);
+    let spec: AgentSpec = spec(CriticSpec::default(), fixed(0.0));
+    let spaces = (Space::unbounded(1), Space::boxed(1, -1.0, 1.0));
+    let agent = SoftActorCritic::new(&spec, "P7", (&spaces.0, &spaces.1), 1, Device::Cpu).expect("valid");
+    let context = CriticContext {
+        encoder: &spec.encoder,
+        body: &spec.body,
+        observation: &spaces.0,
+        actions: agent.policy().actions(),
+        gamma: discount,
+        targets: spec.targets,
+        device: Device::Cpu,
+    };
+    let mut critic = build(&context, &mut Stream::derive(1, "init.critic", 0));
+    let mut noise = Stream::derive(1, "update", 0);
+    let alpha = Tensor::from(0.0f32);
+    let obs = Tensor::ones([ROWS, 1], (Kind::Float, Device::Cpu));
+    let mut seen = Vec::new();
+    for update in 1..=UPDATES {
+        let action = noise.uniform(&[ROWS, 1], Device::Cpu) * 2.0 - 1.0;
+        let reward = noise.normal(&[ROWS], Device::Cpu) * NOISE + 1.0;
+        let discounts = reward.ones_like() * discount;
+        let batch = Batch::new(obs.shallow_clone(), action, reward, discounts, obs.shallow_clone());
+        critic.learn(&batch, agent.policy(), &alpha, &mut noise);
+        critic.follow(spec.targets, GradSteps(update));
+        if update > UPDATES - UPDATES / 5 {
+            seen.push(look(&critic, &column(&[1.0]), &column(&[0.0]), &mut noise));
+        }
+    }
+    let mean = Tensor::stack(&seen, 0).mean_dim([0i64].as_slice(), false, Kind::Double);
+    mean.flatten(0, -1).try_into().expect("numbers")
+}
+
+/// Mean and spread, averaged over members.
+fn dsac_t_settles(discount: f64, sigma_rule: SigmaRule) -> (f64, f64) {
+    let spec = DsacTSpec {
+        sigma_rule,
+        optimizer: SLOW,
+        ..DsacTSpec::default()
+    };
+    let numbers = settled(
+        discount,
+        |context, init| DsacTCritic::build(&spec, context, init),
+        |critic, obs, action, noise| {
+            let members = critic.members(obs, action, noise);
+            Tensor::stack(&[members.mean.mean(Kind::Float), members.std.mean(Kind::Float)], 0)
+        },
+    );
+    (numbers[0], numbers[1])
+}
+
+/// E[f(z)] for a standard normal z.
+fn expected(f: impl Fn(f64) -> f64) -> f64 {
+    const STEP: f64 = 1e-3;
+    let density = |z: f64| (-0.5 * z * z).exp() / (2.0 * std::f64::consts::PI).sqrt();
+    (-8000..8000)
+        .map(|i| (f64::from(i) + 0.5) * STEP)
+        .map(|z| density(z) * f(z) * STEP)
+        .sum()
+}
+
+/// Where σ settles when σ² = factor · E[δ²], δ = r + γ σ ε, |ε| ≤ 3, clipped to ±3σ: the sum taken for normal.
+fn sigma_on_paper(factor: f64, discount: f64) -> f64 {
+    let clamped = expected(|z| z.clamp(-3.0, 3.0).powi(2));
+    let mut variance = NOISE * NOISE;
+    for _ in 0..200 {
+        let whole = NOISE * NOISE + discount * discount * variance * clamped;
+        variance = factor * expected(|z| (whole * z * z).min(9.0 * variance));
+    }
+    variance.sqrt()
+}
+
+#[test]
+fn p7_dsac_t_learns_mean_and_spread_of_a_noisy_reward() {
+    let (mean, sigma) = dsac_t_settles(0.0, SigmaRule::Nll);
+    eprintln!(
+        "nll: mean {mean:.4}, sigma {sigma:.4}, on paper {:.4}",
+        sigma_on_paper(1.0, 0.0)
+    );
+    assert_near("mean", mean, 1.0, 0.02);
+    assert_near("sigma", sigma, NOISE, 0.015);
+    assert_near("sigma on paper", sigma_on_paper(1.0, 0.0), NOISE, 0.002);
+}
+
+#[test]
+fn p7_the_references_rule_learns_seven_tenths_of_the_spread() {
+    let (mean, sigma) = dsac_t_settles(0.0, SigmaRule::Reference);
+    let on_paper = sigma_on_paper(0.5, 0.0);
+    eprintln!("reference: mean {mean:.4}, sigma {sigma:.4}, on paper {on_paper:.4}");
+    assert_near("mean", mean, 1.0, 0.02);
+    assert_near("sigma", sigma, on_paper, 0.015);
+    assert!(on_paper < 0.71 * NOISE, "{on_paper}");
+}
+
+#[test]
+fn noise_that_lasts_adds_up_under_one_rule_and_hardly_under_the_other() {
+    // Variance of the return: NOISE² / (1 − γ²), so 1.147 for γ = 0.9. Halved at every backup: NOISE² / (2 − γ²).
+    let (mean, sigma) = dsac_t_settles(0.9, SigmaRule::Nll);
+    let truth = NOISE / (1.0f64 - 0.81).sqrt();
+    eprintln!(
+        "nll, lasting: mean {mean:.3}, sigma {sigma:.3}, truth {truth:.3}, on paper {:.3}",
+        sigma_on_paper(1.0, 0.9)
+    );
+    assert_near("mean", mean, 10.0, 0.2);
+    assert_near("sigma", sigma, sigma_on_paper(1.0, 0.9), 0.06);
+    let (_, sigma) = dsac_t_settles(0.9, SigmaRule::Reference);
+    eprintln!(
+        "reference, lasting: sigma {sigma:.3}, on paper {:.3}",
+        sigma_on_paper(0.5, 0.9)
+    );
+    assert_near("sigma, reference", sigma, sigma_on_paper(0.5, 0.9), 0.03);
+}
+
+#[test]
+fn p7_dsac_learns_mean_and_spread_of_a_noisy_reward() {
+    let spec = DsacSpec {
+        optimizer: SLOW,
+        ..DsacSpec::default()
+    };
+    let numbers = settled(
+        0.0,
+        |context, init| DsacCritic::build(&spec, context, init),
+        |critic, obs, action, noise| {
+            let members = critic.members(obs, action, noise);
+            Tensor::cat(&[members.mean, members.std], 0)
+        },
+    );
+    eprintln!("dsac: mean {:.4}, sigma {:.4}", numbers[0], numbers[1]);
+    assert_near("mean", numbers[0], 1.0, 0.02);
+    assert_near("sigma", numbers[1], NOISE, 0.015);
+}
+
+/// Where the quantile Huber loss puts the atom of a fraction: the zero of E[|τ − 1{δ<0}| · clamp(δ, ±κ)].
+fn atom_on_paper(fraction: f64, kappa: f64) -> f64 {
+    let (mut low, mut high) = (-2.0, 4.0);
+    for _ in 0..40 {
+        let theta = 0.5 * (low + high);
+        let pull = expected(|z| {
+            let delta = 1.0 + NOISE * z - theta;
+            let weight = if delta < 0.0 { 1.0 - fraction } else { fraction };
+            weight * delta.clamp(-kappa, kappa)
+        });
+        if pull > 0.0 { low = theta } else { high = theta }
+    }
+    0.5 * (low + high)
+}
+
+#[test]
+fn p7_tqc_learns_the_quantiles_of_a_noisy_reward() {
+    // Standard normal quantiles of 0.1, 0.3, 0.5, 0.7, 0.9.
+    let normal = [-1.281_55, -0.524_40, 0.0, 0.524_40, 1.281_55];
+    for kappa in [0.01, 1.0] {
+        let spec = QuantileSpec {
+            members: 2,
+            quantiles: 5,
+            dropped_per_member: 1,
+            huber_kappa: kappa,
+            optimizer: SLOW,
+        };
+        let atoms = settled(
+            0.0,
+            |context, init| QuantileCritic::build(&spec, context, init),
+            |critic, obs, action, noise| {
+                critic
+                    .atoms(obs, action, noise)
+                    .mean_dim([0i64, 1].as_slice(), false, Kind::Float)
+            },
+        );
+        eprintln!("kappa {kappa}: atoms {atoms:.3?}");
+        for (index, (found, z)) in atoms.iter().zip(normal).enumerate() {
+            let on_paper = atom_on_paper(0.1 + 0.2 * index as f64, kappa);
+            eprintln!("  on paper {on_paper:.3}, quantile {:.3}", 1.0 + NOISE * z);
+            assert_near("atom", *found, on_paper, 0.03);
+            // A wide Huber zone turns quantiles into something like expectiles, closer to the mean.
+            let exact = 1.0 + NOISE * z;
+            let is_exact = (on_paper - exact).abs() < 5e-3;
+            assert!(is_exact == (kappa < 0.1 || z == 0.0), "{kappa} {on_paper} {exact}");
+        }
+    }
+}
