@@ -54,34 +54,34 @@ fn state_value() -> CriticSpec {
 /// Probes 1 to 6 and 9, and that a noisy reward is worth its mean.
 fn passes_the_probes(critic: &dyn Fn() -> CriticSpec) {
     let greedy = || spec(critic(), fixed(0.0));
-    let constant = trained("ProbeConstant-v0", &greedy(), 600);
+    let constant = trained("ProbeConstant-v0", &greedy(), 500);
     assert_near("P1: Q", q(&constant, 1.0, 0.2), 1.0, 0.04);
 
-    let two_step = trained("ProbeTwoStep-v0", &greedy(), 1200);
+    let two_step = trained("ProbeTwoStep-v0", &greedy(), 1000);
     assert_near("P2: Q at the second step", q(&two_step, 1.0, 0.0), 1.0, 0.04);
     assert_near("P2: Q at the start", q(&two_step, 0.0, 0.0), 0.9, 0.04);
 
-    let sign = trained("ProbeSign-v0", &greedy(), 800);
+    let sign = trained("ProbeSign-v0", &greedy(), 600);
     assert_near("P3: Q(+1)", q(&sign, 1.0, 0.0), 1.0, 0.05);
     assert_near("P3: Q(-1)", q(&sign, -1.0, 0.0), -1.0, 0.05);
 
-    let mut target = trained("ProbeTarget-v0", &greedy(), 1200);
+    let mut target = trained("ProbeTarget-v0", &greedy(), 1000);
     assert_near("P4: mode", mode(&mut target, 1.0), 0.3, 0.06);
 
-    let endless = trained("ProbeEndless-v0", &greedy(), 2000);
+    let endless = trained("ProbeEndless-v0", &greedy(), 1600);
     assert_near("P5: Q, truncated", q(&endless, 1.0, 0.0), 10.0, 0.6);
-    let ending = trained("ProbeEnding-v0", &greedy(), 2000);
+    let ending = trained("ProbeEnding-v0", &greedy(), 1600);
     assert_near("P5: Q, terminated", q(&ending, 1.0, 0.0), 1.0 / (1.0 - 0.8 * 0.9), 0.45);
 
-    let quadratic = trained("ProbeQuadratic-v0", &spec(critic(), fixed(0.2)), 2500);
+    let quadratic = trained("ProbeQuadratic-v0", &spec(critic(), fixed(0.2)), 2000);
     let (action, _) = draws(&quadratic, 1.0);
     assert_near("P6: std", action.std(true).double_value(&[]), 0.1, 0.02);
     assert_near("P6: mean", action.mean(Kind::Float).double_value(&[]), 0.0, 0.03);
 
-    let noisy = trained("ProbeNoisy-v0", &greedy(), 1500);
+    let noisy = trained("ProbeNoisy-v0", &greedy(), 1000);
     assert_near("P7: Q", q(&noisy, 1.0, 0.0), 1.0, 0.1);
 
-    let mut torque = trained("ProbeTorque-v0", &greedy(), 1200);
+    let mut torque = trained("ProbeTorque-v0", &greedy(), 1000);
     assert_near("P9: normalised mode", mode(&mut torque, 1.0), 0.3, 0.06);
 }
 
@@ -107,7 +107,7 @@ fn the_first_sac_passes_the_probes() {
 
 /// Standard deviation of the reward at every step.
 const NOISE: f64 = 0.5;
-const UPDATES: u64 = 2500;
+const UPDATES: u64 = 2000;
 const ROWS: i64 = 128;
 
 /// Slower than the probes': what is compared is where the noise of the batches settles.
