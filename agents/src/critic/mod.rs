@@ -5,6 +5,7 @@
 
 mod network;
 pub mod scalar;
+pub mod target_filter;
 
 use sac_envs::Space;
 use serde::{Deserialize, Serialize};
@@ -12,6 +13,7 @@ use tch::{Device, Tensor};
 
 pub use network::Network;
 pub use scalar::{ScalarCritic, ScalarSpec};
+pub use target_filter::{TargetFilter, TargetFilterSpec};
 
 use crate::{
     agent::UpdateReport,
@@ -112,7 +114,15 @@ impl CriticSpec {
     /// Whether it can score actions that are enumerated: a policy's probabilities instead of its draws.
     pub fn enumerates(&self) -> bool {
         match self {
-            CriticSpec::Scalar(_) => true,
+            // A filter averages over neighbours of a drawn action; enumerated ones have none.
+            CriticSpec::Scalar(spec) => spec.target_filter.is_none(),
+        }
+    }
+
+    /// The filter over the action of the target, if there is one.
+    pub fn target_filter(&self) -> Option<&TargetFilterSpec> {
+        match self {
+            CriticSpec::Scalar(spec) => spec.target_filter.as_ref(),
         }
     }
 }
