@@ -9,7 +9,11 @@ use crate::workspace::Workspace;
 use crate::{deny, parity, python, setup};
 
 /// Examples and the arguments that they are run with. An example that is not listed is a failure: it would rot.
-const EXAMPLES: &[(&str, &[&str])] = &[("custom_env", &[]), ("learning_curves", &["--help"])];
+const EXAMPLES: &[(&str, &[&str])] = &[
+    ("band_limited_linear", &[]),
+    ("custom_env", &[]),
+    ("learning_curves", &["--help"]),
+];
 
 /// How much is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
