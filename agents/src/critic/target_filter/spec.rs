@@ -229,8 +229,8 @@ impl TargetFilterSpec {
     pub(crate) fn check_space(&self, p: &mut SpecProblems, action: &Space, gamma: f64) {
         if !matches!(action, Space::Box { .. }) {
             let expected = format!(
-                "left out: actions of {action} are enumerated, so the target is an exact expectation and an action has \
-                 no neighbours to average over"
+                "this is for boxes, and the actions are {action}: those are enumerated, and have no neighbours to average \
+                 over"
             );
             p.require(false, KEY, in_words(self), &expected);
             return;
@@ -238,7 +238,8 @@ impl TargetFilterSpec {
         let dims = action.len();
         let mut check_length = |name: &str, bandwidth: &Bandwidth| {
             if let Bandwidth::PerDimension(values) = bandwidth {
-                let expected = format!("one number, or a list of {dims}, one per dimension of the action");
+                let expected =
+                    format!("a list needs one number per dimension of the action, of which there are {dims}");
                 p.require(
                     values.len() == dims,
                     &format!("{KEY}.{name}"),
@@ -257,8 +258,8 @@ impl TargetFilterSpec {
             let norm = (lambda.abs() + dims as f64) / spread;
             let holds = spread > 0.0 && (norm < 1.0 + ROUNDING || gamma * norm < 1.0);
             let expected = format!(
-                "at least 0, or so little below that agent.gamma · ‖w‖₁ stays below 1 in {dims} dimension(s): the \
-                 weight of the centre is λ / ({dims} + λ)"
+                "this makes the weight of the centre λ / ({dims} + λ) negative and agent.gamma · ‖w‖₁ at least 1, so that \
+                 the backup does not contract; 0 or more never does"
             );
             p.require(holds, &format!("{KEY}.scheme.lambda"), lambda, &expected);
         }
