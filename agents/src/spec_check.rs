@@ -68,6 +68,9 @@ impl AgentSpec {
         );
         check_adam(p, "agent.policy.optimizer", &policy.optimizer);
         self.critic.check(p);
+        if let Some(filter) = self.critic.target_filter() {
+            filter.check(p, self);
+        }
         match &self.temperature {
             TemperatureSpec::Fixed(FixedTemperatureSpec { alpha }) => {
                 p.require(
@@ -144,6 +147,9 @@ impl AgentSpec {
         {
             let value = toml::Value::try_from(spec.target_entropy).map_or(String::new(), |value| value.to_string());
             problems.require(false, "agent.temperature.target_entropy", value, &problem);
+        }
+        if let Some(filter) = self.critic.target_filter() {
+            filter.check_space(&mut problems, action, self.gamma);
         }
         problems.into_vec()
     }

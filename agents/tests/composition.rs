@@ -23,6 +23,10 @@ const CRITICS: Axis = &[
         "redq",
         "critic.kind = 'scalar'\ncritic.members = 5\ncritic.target_members = { random = 2 }\ncritic.actor_value = 'mean'",
     ),
+    (
+        "bl",
+        "critic.kind = 'scalar'\ncritic.target_filter = { kernel = { kind = 'gaussian' }, bandwidth = 0.1 }",
+    ),
     ("dsac-t", "critic.kind = 'dsac_t'"),
     ("dsac", "critic.kind = 'dsac'"),
     (

@@ -11,6 +11,7 @@ use crate::{deny, parity, python, setup};
 /// Examples, the features that they need, and the arguments that they are run with. An example that is not listed is a
 /// failure: it would rot.
 const EXAMPLES: &[(&str, &[&str], &[&str])] = &[
+    ("band_limited_linear", &[], &[]),
     ("custom_env", &[], &[]),
     ("learning_curves", &[], &["--help"]),
     ("gymnasium_rs", &["gymnasium-rs"], &[]),

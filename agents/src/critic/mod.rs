@@ -10,6 +10,7 @@ mod network;
 pub mod quantile;
 pub mod scalar;
 pub mod state_value;
+pub mod target_filter;
 
 use sac_envs::Space;
 use serde::{Deserialize, Serialize};
@@ -22,6 +23,7 @@ pub use network::Network;
 pub use quantile::{QuantileCritic, QuantileSpec};
 pub use scalar::{ScalarCritic, ScalarSpec};
 pub use state_value::{StateValueCritic, StateValueSpec};
+pub use target_filter::{TargetFilter, TargetFilterSpec};
 
 use crate::{
     agent::UpdateReport,
@@ -138,9 +140,18 @@ impl CriticSpec {
     /// Whether it can score actions that are enumerated: a policy's probabilities instead of its draws.
     pub fn enumerates(&self) -> bool {
         match self {
-            CriticSpec::Scalar(_) => true,
+            // A filter averages over neighbours of a drawn action; enumerated ones have none.
+            CriticSpec::Scalar(spec) => spec.target_filter.is_none(),
             // Samples of distributions, sorted atoms and a state's value have no expectation over actions here.
             CriticSpec::Dsac(_) | CriticSpec::DsacT(_) | CriticSpec::Quantile(_) | CriticSpec::StateValue(_) => false,
+        }
+    }
+
+    /// The filter over the action of the target, if there is one.
+    pub fn target_filter(&self) -> Option<&TargetFilterSpec> {
+        match self {
+            CriticSpec::Scalar(spec) => spec.target_filter.as_ref(),
+            CriticSpec::Dsac(_) | CriticSpec::DsacT(_) | CriticSpec::Quantile(_) | CriticSpec::StateValue(_) => None,
         }
     }
 }

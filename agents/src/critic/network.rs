@@ -64,11 +64,16 @@ impl Network {
     }
 
     /// Numbers `[E, B, K]` of `action` `[B, A]` at `obs` `[B, …]`. Where actions are enumerated, `action` is the index
-    /// `[B, 1]`.
+    /// `[B, 1]`; otherwise it may hold several batches one after the other, `[n·B, A]`, each taken at the same `obs`, and
+    /// so does the result.
     pub fn at(&self, params: &Params, obs: &Tensor, action: &Tensor, noise: &mut Stream) -> Tensor {
         match self.actions {
             ActionKind::Vector { .. } => {
-                let features = self.encoder.encode(params, obs); // [B, F]
+                let mut features = self.encoder.encode(params, obs); // [B, F]
+                let copies = action.size()[0] / obs.size()[0];
+                if copies > 1 {
+                    features = features.repeat([copies, 1]);
+                }
                 let x = Tensor::cat(&[&features, action], 1); // [B, F + A]
                 self.body.forward_learning(params, &x, noise)
             }

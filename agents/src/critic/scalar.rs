@@ -10,11 +10,13 @@
 //! | Q_θ̄i(s', a') | `next_q` | `[E, B]`, value |
 //! | y | `target` | `[B]`, value |
 //! | M (REDQ) | `target_members` | members |
+//!
+//! With `target_filter`, Q_θ̄i(s', a') is its average over points around a' (see [`super::target_filter`]).
 
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
-use super::{Critic, CriticContext, Network};
+use super::{Critic, CriticContext, Network, TargetFilter, TargetFilterSpec};
 use crate::{
     agent::{Reduction, UpdateReport},
     backup::soft_backup,
@@ -24,7 +26,7 @@ use crate::{
     metrics,
     nn::{AdamSpec, ParamBlock, ParamLayout, Trainable},
     noise::Stream,
-    policy::{ActionDraw, Policy},
+    policy::{ActionDraw, ActionKind, Policy},
     schedule::GradSteps,
     spec_check::{SpecProblems, check_adam},
     target::TargetSpec,
@@ -42,6 +44,9 @@ pub struct ScalarSpec {
     pub actor_value: Combination,
     /// Of all members together.
     pub optimizer: AdamSpec,
+    /// Low-pass filter over the action of the target.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target_filter: Option<TargetFilterSpec>,
 }
 
 impl Default for ScalarSpec {
@@ -51,6 +56,7 @@ impl Default for ScalarSpec {
             target_members: TargetMembers::All,
             actor_value: Combination::Min,
             optimizer: AdamSpec::default(),
+            target_filter: None,
         }
     }
 }
@@ -111,6 +117,7 @@ pub struct ScalarCritic {
     network: Network,
     target_members: TargetMembers,
     actor_value: Combination,
+    filter: Option<TargetFilter>,
     /// Encoder and all members in one block.
     pub online: Trainable,
     /// What trails behind.
@@ -124,7 +131,15 @@ impl ScalarCritic {
         let network = Network::of_actions(context, 1, spec.members, &mut layout);
         let online = Trainable::new(layout, spec.optimizer, init, context.device);
         let target = online.params.detached_copy();
+        let filter = match (&spec.target_filter, context.actions) {
+            (Some(spec), ActionKind::Vector { width }) => Some(TargetFilter::build(spec, width, context.device)),
+            (Some(_), ActionKind::Enumerated { .. }) => {
+                unreachable!("spec_check refuses a filter over enumerated actions")
+            }
+            (None, _) => None,
+        };
         ScalarCritic {
+            filter,
             network,
             target_members: spec.target_members,
             actor_value: spec.actor_value,
@@ -147,7 +162,16 @@ impl ScalarCritic {
             }
         };
         let lowest = |next_q: &Tensor| Combination::Min.apply(next_q);
-        let next_value = self.network.expected(params, &batch.next_obs, next, noise, lowest); // [B]
+        let obs = &batch.next_obs;
+        let next_value = match self.filter.as_ref().and_then(TargetFilter::active) {
+            None => self.network.expected(params, obs, next, noise, lowest), // [B]
+            Some(filter) => {
+                let members = |obs: &Tensor, action: &Tensor, noise: &mut Stream| {
+                    self.network.at(params, obs, action, noise).squeeze_dim(-1) // [E, K·B]
+                };
+                filter.combined(obs, next.sampled(), noise, members, lowest) // [B]
+            }
+        };
         soft_backup(&batch.reward, &batch.discount, &next_value, alpha, &next.log_prob)
     }
 
@@ -189,6 +213,12 @@ impl Critic for ScalarCritic {
 
     fn follow(&mut self, rule: TargetSpec, at: GradSteps) {
         rule.follow(&mut self.target, &self.online.params, at);
+    }
+
+    fn anneal(&mut self, at: GradSteps) {
+        if let Some(filter) = &mut self.filter {
+            filter.anneal(at);
+        }
     }
 
     fn is_finite(&self) -> bool {

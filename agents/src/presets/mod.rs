@@ -53,6 +53,11 @@ pub const ALL: &[Preset] = &[
         summary: "The same under its authors' protocol, one update per 20 env steps",
         toml: include_str!("dsac_t_paper.toml"),
     },
+    Preset {
+        name: "bl-sac",
+        summary: "sac with band-limited target critics (after the abstract of Campo et al. 2020)",
+        toml: include_str!("bl_sac.toml"),
+    },
 ];
 
 /// The preset called `name`.

@@ -1,0 +1,275 @@
+//! Band-limited critics: a low-pass filter over the action of the *target* critic.
+//!
+//! ```text
+//! Q̂_f(s', a') = Σ_k w_k Q̂(s', a' + δ_k)        in place of Q̂(s', a') in the soft Bellman target
+//! ```
+//!
+//! The learned critic, the actor's loss and log π(a'|s') stay as they are. The idea is Campo et al.'s (2020, arXiv
+//! 2006.11431), of whose text we had the abstract only: kernels, schemes, bounds and defaults are ours.
+//! `docs/algorithms/band_limited.md` has the derivations.
+//!
+//! What is filtered depends on what a critic represents: its numbers as they are where they are values (scalars) or
+//! quantiles in their order (averaged quantile by quantile, before any sorting); for a mean and a spread, the first two
+//! moments of the mixture over points, [`TargetFilter::moments`].
+
+mod kernel;
+mod spec;
+
+use tch::{Device, Kind, Tensor};
+
+pub use kernel::{KernelSpec, Tap, Window};
+pub use spec::{AnnealSpec, Bandwidth, Boundary, FilterOrder, Scheme, TargetFilterSpec};
+
+use crate::{noise::Stream, schedule::GradSteps};
+
+/// Largest magnitude whose inverse tanh is taken: in `f32`, that of the next number is infinite.
+const LARGEST_BELOW_ONE: f64 = 1.0 - 5.960_464_477_539_063e-8; // 1 − 2⁻²⁴
+
+/// A filter at its bandwidth of the moment.
+pub struct TargetFilter {
+    spec: TargetFilterSpec,
+    action_dim: usize,
+    device: Device,
+    /// Points in bandwidths, where they are the same at every update.
+    fixed: Option<FixedPoints>,
+    /// `[A]`: bandwidth per dimension; `None` while all are 0.
+    bandwidth: Option<Tensor>,
+    /// Standard deviation on the observation, normalised units.
+    state_std: f64,
+}
+
+/// Offsets `[K, 1, A]` in bandwidths, and weights `[K]`.
+struct FixedPoints {
+    offsets: Tensor,
+    weights: Tensor,
+}
+
+/// Where the target is asked.
+struct Points {
+    /// `[B, …]` as it came, or `[K·B, …]` where observations are filtered too.
+    obs: Tensor,
+    /// `[K·B, A]`: K copies of the batch, one after the other.
+    action: Tensor,
+    /// K.
+    count: i64,
+    /// `[K]`; `None` where all are 1/K.
+    weights: Option<Tensor>,
+}
+
+impl TargetFilter {
+    /// At its bandwidth before the first update. The spec has passed its checks.
+    pub fn build(spec: &TargetFilterSpec, action_dim: i64, device: Device) -> Self {
+        let mut filter = TargetFilter {
+            spec: spec.clone(),
+            action_dim: action_dim as usize,
+            device,
+            fixed: fixed_points(spec, action_dim as usize, device),
+            bandwidth: None,
+            state_std: 0.0,
+        };
+        filter.anneal(GradSteps(0));
+        filter
+    }
+
+    /// Moves the bandwidth to its value after so many gradient steps.
+    pub fn anneal(&mut self, at: GradSteps) {
+        let now = self.spec.bandwidth_at(at, self.action_dim);
+        let total = |bandwidth: &[f64]| bandwidth.iter().sum::<f64>();
+        let share = total(&now) / total(&self.spec.bandwidth_at(GradSteps(0), self.action_dim));
+        self.state_std = self.spec.state_std.map_or(0.0, |std| std * share);
+        let is_on = now.iter().any(|bandwidth| *bandwidth > 0.0);
+        self.bandwidth = is_on.then(|| vector(&now, self.device));
+    }
+
+    /// Itself while any bandwidth is above 0. A critic whose filter is off takes its ordinary path and draws nothing.
+    pub fn active(&self) -> Option<&Self> {
+        self.bandwidth.is_some().then_some(self)
+    }
+
+    /// Whether members are combined after the filter or before.
+    pub fn order(&self) -> FilterOrder {
+        self.spec.order
+    }
+
+    /// The weighted average `[E, B, M]` of what `evaluate` gives, `[E, K·B, M]`, at K points around every action.
+    ///
+    /// `evaluate` is called once, with `action [K·B, A]` (K copies of the batch, one after the other) and `obs`, which
+    /// stays `[B, …]` unless observations are filtered too; [`super::Network::at`] takes both. `noise` is read for the
+    /// points first and then handed on.
+    pub fn average(
+        &self,
+        obs: &Tensor,
+        action: &Tensor,
+        noise: &mut Stream,
+        evaluate: impl FnOnce(&Tensor, &Tensor, &mut Stream) -> Tensor,
+    ) -> Tensor {
+        let points = self.points(obs, action, noise);
+        points.average(&evaluate(&points.obs, &points.action, noise), 1)
+    }
+
+    /// Filter and combination in the configured order. `evaluate` gives `[E, K·B]`, `combine` takes `[E, …]` to `[…]`;
+    /// the result is `[B]`.
+    pub fn combined(
+        &self,
+        obs: &Tensor,
+        action: &Tensor,
+        noise: &mut Stream,
+        evaluate: impl FnOnce(&Tensor, &Tensor, &mut Stream) -> Tensor,
+        combine: impl Fn(&Tensor) -> Tensor,
+    ) -> Tensor {
+        let points = self.points(obs, action, noise);
+        let members = evaluate(&points.obs, &points.action, noise); // [E, K·B]
+        match self.spec.order {
+            FilterOrder::FilterThenMin => combine(&points.average(&members, 1)),
+            FilterOrder::MinThenFilter => points.average(&combine(&members), 0),
+        }
+    }
+
+    /// Mean and standard deviation, `[E, B]` each, of the mixture over points of distributions with the mean and
+    /// standard deviation that `evaluate` gives, `[E, K·B]` each.
+    ///
+    /// ```text
+    /// mean = Σ_k w_k μ_k        std² + mean² = Σ_k w_k (σ_k² + μ_k²)
+    /// ```
+    ///
+    /// A value drawn after an action is drawn from the kernel has these moments: the filter adds to the spread how much
+    /// the mean varies over the kernel. Computed around the mean, where nothing large cancels. To choose a member at
+    /// every point ([`FilterOrder::MinThenFilter`]), choose within `evaluate` and give E = 1.
+    pub fn moments(
+        &self,
+        obs: &Tensor,
+        action: &Tensor,
+        noise: &mut Stream,
+        evaluate: impl FnOnce(&Tensor, &Tensor, &mut Stream) -> (Tensor, Tensor),
+    ) -> (Tensor, Tensor) {
+        let points = self.points(obs, action, noise);
+        let (means, stds) = evaluate(&points.obs, &points.action, noise);
+        let mean = points.average(&means, 1); // [E, B]
+        let distance = means.unflatten(1, [points.count, -1]) - mean.unsqueeze(1); // [E, K, B]
+        let spread = stds.square() + distance.square().flatten(1, 2); // [E, K·B]
+        // Weights of both signs could leave less than nothing.
+        let variance = points.average(&spread, 1).clamp_min(0.0);
+        (mean, variance.sqrt())
+    }
+
+    /// Points around `action [B, A]`.
+    fn points(&self, obs: &Tensor, action: &Tensor, noise: &mut Stream) -> Points {
+        let bandwidth = self.bandwidth.as_ref();
+        let bandwidth = bandwidth.expect("a filter is asked only while it is active");
+        let (offsets, weights) = match (&self.fixed, self.spec.scheme) {
+            (Some(fixed), _) => (fixed.offsets.shallow_clone(), Some(fixed.weights.shallow_clone())),
+            (None, Scheme::MonteCarlo { samples }) => {
+                let shape = [&[samples / 2], action.size().as_slice()].concat();
+                let half = draw(self.spec.kernel, &shape, noise, self.device); // [K/2, B, A]
+                (Tensor::cat(&[&half, &-&half], 0), None) // each beside its mirror image
+            }
+            (None, scheme) => unreachable!("{scheme:?} has fixed points"),
+        };
+        let count = offsets.size()[0];
+        let action = self.spec.boundary.shift(action, &(offsets * bandwidth)); // [K, B, A]
+        let obs = if self.state_std > 0.0 {
+            let shape = [&[count / 2], obs.size().as_slice()].concat();
+            let half = noise.normal(&shape, self.device) * self.state_std; // [K/2, B, …]
+            (Tensor::cat(&[&half, &-&half], 0) + obs).flatten(0, 1)
+        } else {
+            obs.shallow_clone()
+        };
+        Points {
+            obs,
+            action: action.flatten(0, 1),
+            count,
+            weights,
+        }
+    }
+}
+
+impl Points {
+    /// `[…, K·B, …]`, rows in dimension `rows`, to `[…, B, …]`.
+    fn average(&self, out: &Tensor, rows: i64) -> Tensor {
+        let apart = out.unflatten(rows, [self.count, -1]);
+        match &self.weights {
+            None => apart.mean_dim([rows].as_slice(), false, Kind::Float),
+            Some(weights) => {
+                let mut shape = vec![1; apart.dim()];
+                shape[rows as usize] = self.count;
+                (apart * weights.view(shape.as_slice())).sum_dim_intlist([rows].as_slice(), false, Kind::Float)
+            }
+        }
+    }
+}
+
+impl Boundary {
+    /// `action [B, A]`, in [-1, 1], moved by `shift [K, 1 or B, A]` and kept inside: `[K, B, A]`.
+    fn shift(self, action: &Tensor, shift: &Tensor) -> Tensor {
+        match self {
+            // 1 − |t − 2| is a triangle wave in t = (x + 1) mod 4 that equals x on [-1, 1].
+            Boundary::Reflect => (((action + shift + 1.0).remainder(4.0) - 2.0).abs() - 1.0).neg(),
+            Boundary::Clamp => (action + shift).clamp(-1.0, 1.0),
+            Boundary::PreTanh => (action.clamp(-LARGEST_BELOW_ONE, LARGEST_BELOW_ONE).atanh() + shift).tanh(),
+        }
+    }
+}
+
+/// Independent draws of unit variance from a kernel, in a tensor of `shape`.
+fn draw(kernel: KernelSpec, shape: &[i64], noise: &mut Stream, device: Device) -> Tensor {
+    match kernel {
+        KernelSpec::Gaussian => noise.normal(shape, device),
+        KernelSpec::Boxcar => (noise.uniform(shape, device) * 2.0 - 1.0) * 3f64.sqrt(),
+        KernelSpec::Binomial { .. } => {
+            // The inverse of the cumulative distribution: the first tap, and one spacing more for each bound passed.
+            let uniform = noise.uniform(shape, device);
+            let taps = kernel.taps();
+            let mut offset = Tensor::full_like(&uniform, taps[0].offset);
+            let mut below = 0.0;
+            for pair in taps.windows(2) {
+                below += pair[0].weight;
+                offset += uniform.ge(below) * (pair[1].offset - pair[0].offset);
+            }
+            offset
+        }
+        KernelSpec::Sinc { .. } => unreachable!("spec_check refuses draws from weights of both signs"),
+    }
+}
+
+/// Offsets and weights of schemes that draw nothing.
+fn fixed_points(spec: &TargetFilterSpec, action_dim: usize, device: Device) -> Option<FixedPoints> {
+    let dims = action_dim as f64;
+    let (taps, reach) = match spec.scheme {
+        Scheme::MonteCarlo { .. } => return None,
+        Scheme::SigmaPoints { lambda } => {
+            // Along each axis √(A + λ) away with A/(2(A + λ)), of which the mean over axes takes one part in A.
+            let outer = dims / (2.0 * (dims + lambda));
+            let tap = |offset, weight| Tap { offset, weight };
+            (
+                vec![tap(-1.0, outer), tap(0.0, 1.0 - 2.0 * outer), tap(1.0, outer)],
+                (dims + lambda).sqrt(),
+            )
+        }
+        Scheme::Stencil => {
+            let reach = if spec.kernel.has_unit_variance() {
+                dims.sqrt()
+            } else {
+                1.0
+            };
+            (spec.kernel.taps(), reach)
+        }
+    };
+    let middle = taps.len() / 2;
+    let mut weights = vec![taps[middle].weight];
+    let mut offsets = vec![0.0; action_dim];
+    for axis in 0..action_dim {
+        for (_, tap) in taps.iter().enumerate().filter(|(index, _)| *index != middle) {
+            weights.push(tap.weight / dims);
+            offsets.extend((0..action_dim).map(|other| if other == axis { reach * tap.offset } else { 0.0 }));
+        }
+    }
+    Some(FixedPoints {
+        offsets: vector(&offsets, device).view([-1, 1, action_dim as i64]),
+        weights: vector(&weights, device),
+    })
+}
+
+fn vector(values: &[f64], device: Device) -> Tensor {
+    let values: Vec<f32> = values.iter().map(|value| *value as f32).collect();
+    Tensor::from_slice(&values).to_device(device)
+}

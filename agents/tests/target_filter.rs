@@ -1,0 +1,662 @@
+//! The filter over the action of the target critic: what it does to functions whose average is known, what it leaves
+//! alone, and what is refused.
+
+use std::{collections::BTreeMap, f64::consts::PI, path::Path};
+
+use sac_agents::{
+    Agent, AgentSpec, Batch, SoftActorCritic,
+    checkpoint::{self, Checkpoint, Section},
+    critic::{
+        CriticSpec, ScalarSpec,
+        target_filter::{
+            AnnealSpec, Bandwidth, Boundary, FilterOrder, KernelSpec, Scheme, TargetFilter, TargetFilterSpec, Window,
+        },
+    },
+    metrics,
+    nn::BodySpec,
+    noise::Stream,
+    schedule::{EnvSteps, GradSteps},
+};
+use sac_envs::Space;
+use serde::Deserialize;
+use tch::{Device, Kind, Tensor};
+
+fn stream() -> Stream {
+    Stream::derive(3, "filter", 0)
+}
+
+fn filter(kernel: KernelSpec, scheme: Scheme, bandwidth: f64) -> TargetFilterSpec {
+    TargetFilterSpec {
+        kernel,
+        scheme,
+        bandwidth: Bandwidth::All(bandwidth),
+        ..TargetFilterSpec::default()
+    }
+}
+
+/// Filtered values `[B]` of `value`, which takes actions `[K·B, A]` to `[K·B]`, at `action [B, A]`.
+fn filtered(spec: &TargetFilterSpec, action: &Tensor, value: impl Fn(&Tensor) -> Tensor) -> Tensor {
+    let obs = Tensor::zeros([action.size()[0], 1], (Kind::Float, Device::Cpu));
+    TargetFilter::build(spec, action.size()[1], Device::Cpu)
+        .average(&obs, action, &mut stream(), |_, action, _| {
+            value(action).view([1, -1, 1])
+        })
+        .view([-1])
+}
+
+/// `rows` actions alike in every coordinate, from −0.4 to 0.4.
+fn actions(rows: i64, dims: i64) -> Tensor {
+    Tensor::linspace(-0.4, 0.4, rows, (Kind::Float, Device::Cpu))
+        .view([-1, 1])
+        .repeat([1, dims])
+}
+
+fn largest(tensor: &Tensor) -> f64 {
+    tensor.abs().max().double_value(&[])
+}
+
+fn sum(x: &Tensor) -> Tensor {
+    x.sum_dim_intlist([-1i64].as_slice(), false, Kind::Float)
+}
+
+const SIGMA: Scheme = Scheme::SigmaPoints { lambda: 2.0 };
+const DRAWS: Scheme = Scheme::MonteCarlo { samples: 64 };
+
+fn sinc() -> KernelSpec {
+    KernelSpec::Sinc {
+        half_length: 4,
+        cutoff: 0.125,
+        window: Window::Hann,
+    }
+}
+
+#[test]
+fn a_sinusoid_is_multiplied_by_the_kernels_attenuation() {
+    let (bandwidth, omega) = (0.08, 6.0); // half a radian per bandwidth
+    let cases = [
+        (KernelSpec::Gaussian, SIGMA),
+        (KernelSpec::Gaussian, Scheme::Stencil),
+        (KernelSpec::Boxcar, Scheme::Stencil),
+        (KernelSpec::Binomial { taps: 3 }, Scheme::Stencil),
+        (KernelSpec::Binomial { taps: 7 }, Scheme::Stencil),
+        (sinc(), Scheme::Stencil),
+    ];
+    let action = actions(33, 1);
+    for (kernel, scheme) in cases {
+        let found = filtered(&filter(kernel, scheme, bandwidth), &action, |a| sum(&(a * omega).sin()));
+        let expected = sum(&(&action * omega).sin()) * kernel.attenuation(omega * bandwidth);
+        let difference = largest(&(found - expected));
+        assert!(difference < 1e-3, "{kernel:?}, {scheme:?}: {difference}");
+    }
+}
+
+#[test]
+fn draws_attenuate_a_sinusoid_within_their_standard_error() {
+    let (bandwidth, omega, rows) = (0.15, 8.0, 4_000);
+    let action = Tensor::full([rows, 2], 0.11, (Kind::Float, Device::Cpu));
+    for kernel in [
+        KernelSpec::Gaussian,
+        KernelSpec::Boxcar,
+        KernelSpec::Binomial { taps: 3 },
+        KernelSpec::Binomial { taps: 5 },
+    ] {
+        // A mode along the diagonal: a product of two, because axes are independent.
+        let mode = |a: &Tensor| (sum(a) * omega).sin();
+        let found = filtered(&filter(kernel, DRAWS, bandwidth), &action, mode);
+        let expected = (omega * 0.22f64).sin() * kernel.attenuation(omega * bandwidth).powi(2);
+        let error = found.std(true).double_value(&[]) / (rows as f64).sqrt();
+        let distance = (found.mean(Kind::Float).double_value(&[]) - expected).abs();
+        assert!(
+            distance < 4.0 * error && error < 0.02,
+            "{kernel:?}: {distance} away, standard error {error}"
+        );
+    }
+}
+
+#[test]
+fn an_affine_critic_is_unchanged_away_from_the_bounds() {
+    let value = |a: &Tensor| sum(&(a * Tensor::from_slice(&[0.7f32, -1.3, 2.0]))) + 0.4;
+    let action = actions(9, 3) * 0.5;
+    for (kernel, scheme) in [
+        (KernelSpec::Gaussian, DRAWS),
+        (KernelSpec::Gaussian, SIGMA),
+        (KernelSpec::Gaussian, Scheme::Stencil),
+        (KernelSpec::Boxcar, DRAWS),
+        (KernelSpec::Binomial { taps: 5 }, DRAWS),
+        (KernelSpec::Binomial { taps: 5 }, Scheme::Stencil),
+        (sinc(), Scheme::Stencil),
+    ] {
+        let found = filtered(&filter(kernel, scheme, 0.05), &action, value);
+        let difference = largest(&(found - value(&action)));
+        assert!(difference < 1e-5, "{kernel:?}, {scheme:?}: {difference}");
+    }
+}
+
+#[test]
+fn a_quadratic_gains_half_the_trace_of_covariance_times_curvature() {
+    let curvature = Tensor::from_slice(&[2.0f32, -6.0, 3.0]);
+    let value = |a: &Tensor| sum(&(a.square() * &curvature)) * 0.5;
+    let action = actions(9, 3) * 0.5;
+    let bandwidth = [0.04, 0.1, 0.07];
+    let gain = 0.5 * (0.04f64.powi(2) * 2.0 - 0.1f64.powi(2) * 6.0 + 0.07f64.powi(2) * 3.0);
+    for (kernel, scheme) in [
+        (KernelSpec::Gaussian, SIGMA),
+        (KernelSpec::Gaussian, Scheme::SigmaPoints { lambda: 0.0 }),
+        (KernelSpec::Gaussian, Scheme::Stencil),
+        (KernelSpec::Boxcar, Scheme::Stencil),
+        (KernelSpec::Binomial { taps: 3 }, Scheme::Stencil),
+        (KernelSpec::Binomial { taps: 7 }, Scheme::Stencil),
+    ] {
+        let spec = TargetFilterSpec {
+            bandwidth: Bandwidth::PerDimension(bandwidth.to_vec()),
+            ..filter(kernel, scheme, 0.0)
+        };
+        let difference = largest(&(filtered(&spec, &action, value) - value(&action) - gain));
+        assert!(difference < 1e-5, "{kernel:?}, {scheme:?}: {difference}");
+    }
+}
+
+#[test]
+fn a_constant_stays_because_weights_sum_to_one() {
+    for (kernel, scheme) in [
+        (KernelSpec::Gaussian, DRAWS),
+        (KernelSpec::Gaussian, SIGMA),
+        (KernelSpec::Boxcar, Scheme::Stencil),
+        (sinc(), Scheme::Stencil),
+    ] {
+        for boundary in [Boundary::Reflect, Boundary::Clamp, Boundary::PreTanh] {
+            let spec = TargetFilterSpec {
+                boundary,
+                ..filter(kernel, scheme, 0.3)
+            };
+            let found = filtered(&spec, &actions(5, 4), |a| a.select(1, 0) * 0.0 + 3.0);
+            assert!(largest(&(found - 3.0)) < 1e-6, "{kernel:?}, {scheme:?}, {boundary:?}");
+        }
+    }
+}
+
+#[test]
+fn every_boundary_keeps_actions_inside() {
+    let edges = Tensor::from_slice(&[-1.0f32, -0.99, 0.0, 0.99, 1.0]).view([-1, 1]);
+    for boundary in [Boundary::Reflect, Boundary::Clamp, Boundary::PreTanh] {
+        let spec = TargetFilterSpec {
+            boundary,
+            ..filter(KernelSpec::Gaussian, DRAWS, 1.5)
+        };
+        let _ = filtered(&spec, &edges, |a| {
+            assert!(
+                a.isfinite().all().int64_value(&[]) == 1 && largest(a) <= 1.0,
+                "{boundary:?}"
+            );
+            a.select(1, 0)
+        });
+    }
+}
+
+/// Share of points per cell, 1 for a uniform density: cells of a uniform grid, moved by whole cells.
+fn densities(boundary: Boundary) -> Vec<f64> {
+    const CELLS: i64 = 64;
+    let grid = (Tensor::arange(CELLS, (Kind::Float, Device::Cpu)) + 0.5) * (2.0 / CELLS as f64) - 1.0;
+    let spec = TargetFilterSpec {
+        boundary,
+        // Taps 10 cells apart: the spacing of three taps is √2 bandwidths.
+        ..filter(
+            KernelSpec::Binomial { taps: 3 },
+            Scheme::Stencil,
+            10.0 * (2.0 / CELLS as f64) / 2f64.sqrt(),
+        )
+    };
+    let density = |cell: i64| {
+        let centre = -1.0 + (cell as f64 + 0.5) * (2.0 / CELLS as f64);
+        let is_here = |a: &Tensor| {
+            let distance = (a.select(1, 0) - centre).abs();
+            distance.lt(0.9 / CELLS as f64).to_kind(Kind::Float)
+        };
+        filtered(&spec, &grid.view([-1, 1]), is_here)
+            .sum(Kind::Float)
+            .double_value(&[])
+    };
+    (0..CELLS).map(density).collect()
+}
+
+#[test]
+fn reflection_keeps_a_uniform_density_uniform_and_clamping_does_not() {
+    let reflected = densities(Boundary::Reflect);
+    assert!(
+        reflected.iter().all(|density| (density - 1.0).abs() < 1e-6),
+        "{reflected:?}"
+    );
+    let clamped = densities(Boundary::Clamp);
+    assert!(clamped.iter().any(|density| (density - 1.0).abs() > 0.2), "{clamped:?}");
+}
+
+#[test]
+fn the_minimum_before_the_filter_is_never_above_the_minimum_after() {
+    let (obs, action) = (Tensor::zeros([9, 1], (Kind::Float, Device::Cpu)), actions(9, 2));
+    let [after, before] = [FilterOrder::FilterThenMin, FilterOrder::MinThenFilter].map(|order| {
+        let spec = TargetFilterSpec {
+            order,
+            ..filter(KernelSpec::Gaussian, DRAWS, 0.3)
+        };
+        let members = |_: &Tensor, a: &Tensor, _: &mut Stream| Tensor::stack(&[sum(&(a * 5.0).sin()), sum(a)], 0);
+        let smallest = |q: &Tensor| q.min_dim(0, false).0;
+        TargetFilter::build(&spec, 2, Device::Cpu).combined(&obs, &action, &mut stream(), members, smallest)
+    });
+    let gap = after - before;
+    assert_eq!(gap.size(), [9]);
+    assert!(gap.min().double_value(&[]) > -1e-6, "the minimum is concave");
+    assert!(
+        gap.max().double_value(&[]) > 1e-3,
+        "the members cross, so the orders differ"
+    );
+}
+
+#[test]
+fn filtered_moments_are_those_of_the_mixture() {
+    // At a' ± 1 (weights ½ ± 0): means 1000 ± 2, spreads 1 and 3.
+    let spec = filter(KernelSpec::Gaussian, Scheme::SigmaPoints { lambda: 0.0 }, 0.25);
+    let obs = Tensor::zeros([1, 1], (Kind::Float, Device::Cpu));
+    let filter = TargetFilter::build(&spec, 1, Device::Cpu);
+    let (mean, std) = filter.moments(&obs, &actions(1, 1).zeros_like(), &mut stream(), |_, a, _| {
+        let side = (a / 0.25).view([1, -1]); // −1, 1, and 0 without weight
+        (&side * 2.0 + 1000.0, &side + 2.0)
+    });
+    assert_eq!((mean.size(), std.size()), (vec![1, 1], vec![1, 1]));
+    assert!((mean.double_value(&[0, 0]) - 1000.0).abs() < 1e-3);
+    // ½ (1 + 9) + 2² = 9, although the second moment itself is a million.
+    assert!((std.double_value(&[0, 0]) - 3.0).abs() < 1e-5);
+}
+
+#[test]
+fn filtered_states_are_drawn_in_pairs_around_the_observation() {
+    let spec = TargetFilterSpec {
+        state_std: Some(0.5),
+        ..filter(KernelSpec::Gaussian, DRAWS, 0.1)
+    };
+    let obs = Tensor::linspace(-2.0, 2.0, 500 * 3, (Kind::Float, Device::Cpu)).view([500, 3]);
+    let filter = TargetFilter::build(&spec, 2, Device::Cpu);
+    let moments = filter.average(&obs, &actions(500, 2), &mut stream(), |moved, _, _| {
+        Tensor::cat(&[moved, &moved.square()], 1).unsqueeze(0) // [1, K·B, 6]
+    });
+    let (first, second) = (
+        moments.narrow(2, 0, 3).squeeze_dim(0),
+        moments.narrow(2, 3, 3).squeeze_dim(0),
+    );
+    assert!(largest(&(first - &obs)) < 1e-5, "mirror images cancel");
+    let variance = (second - obs.square()).mean(Kind::Float).double_value(&[]);
+    assert!((variance - 0.25).abs() < 0.01, "{variance}");
+}
+
+fn agent_spec(filter: Option<TargetFilterSpec>) -> AgentSpec {
+    AgentSpec {
+        body: BodySpec {
+            hidden: vec![16, 16],
+            ..BodySpec::default()
+        },
+        critic: CriticSpec::Scalar(ScalarSpec {
+            target_filter: filter,
+            ..ScalarSpec::default()
+        }),
+        ..AgentSpec::default()
+    }
+}
+
+fn agent(filter: Option<TargetFilterSpec>) -> SoftActorCritic {
+    let spaces = (Space::unbounded(3), Space::boxed(2, -1.0, 1.0));
+    SoftActorCritic::new(&agent_spec(filter), "filter", (&spaces.0, &spaces.1), 5, Device::Cpu).expect("valid")
+}
+
+fn batch(stream: &mut Stream) -> Batch {
+    let mut draw = |shape: &[i64]| stream.normal(shape, Device::Cpu);
+    Batch::new(
+        draw(&[8, 3]),
+        draw(&[8, 2]).tanh(),
+        draw(&[8]),
+        Tensor::full([8], 0.99, (Kind::Float, Device::Cpu)),
+        draw(&[8, 3]),
+    )
+}
+
+fn update(agent: &mut SoftActorCritic, updates: u64, batches: &mut Stream, noise: &mut Stream) {
+    for _ in 0..updates {
+        let _ = agent.update(&batch(batches), noise);
+    }
+}
+
+/// Every tensor of every section.
+fn everything(agent: &SoftActorCritic) -> BTreeMap<String, Tensor> {
+    let sections = agent.sections().expect("sections");
+    let tensors = sections.iter().flat_map(|section| {
+        let tensor = |name: &str| section.any_tensor(name).expect("listed");
+        section
+            .tensor_names()
+            .map(move |name| (format!("{}/{name}", section.name()), tensor(name)))
+    });
+    tensors.collect()
+}
+
+#[test]
+fn bandwidth_zero_is_the_unfiltered_algorithm_to_the_bit() {
+    let off = filter(KernelSpec::Gaussian, Scheme::MonteCarlo { samples: 4 }, 0.0);
+    let on = TargetFilterSpec::default();
+    let run = |filter: Option<TargetFilterSpec>| {
+        let (mut agent, mut noise) = (agent(filter), Stream::derive(1, "update", 0));
+        update(&mut agent, 50, &mut Stream::derive(2, "batches", 0), &mut noise);
+        (everything(&agent), noise.position())
+    };
+    let (plain, filtered_off, filtered_on) = (run(None), run(Some(off)), run(Some(on)));
+    assert!(
+        plain == filtered_off,
+        "parameters, moments, targets and the stream's position"
+    );
+    assert!(
+        plain.0 != filtered_on.0 && plain.1 != filtered_on.1,
+        "the comparison can see"
+    );
+}
+
+fn annealed() -> TargetFilterSpec {
+    TargetFilterSpec {
+        anneal: Some(AnnealSpec {
+            to: Bandwidth::All(0.0),
+            over_grad_steps: 15,
+        }),
+        ..TargetFilterSpec::default()
+    }
+}
+
+#[test]
+fn an_annealed_filter_ends_and_draws_nothing_from_then_on() {
+    let (mut agent, mut noise) = (agent(Some(annealed())), stream());
+    let mut batches = Stream::derive(2, "batches", 0);
+    let words_per_update: Vec<u128> = (0..20)
+        .map(|_| {
+            let word = |noise: &Stream| {
+                let position = serde_json::to_value(noise.position()).expect("a table");
+                position["word"]
+                    .as_str()
+                    .expect("text")
+                    .parse::<u128>()
+                    .expect("digits")
+            };
+            let before = word(&noise);
+            update(&mut agent, 1, &mut batches, &mut noise);
+            word(&noise) - before
+        })
+        .collect();
+    // Normal draws take two words and rarely more: 2 × 8 × 2 without the filter, as much again for its two pairs.
+    assert!(
+        words_per_update[..15].iter().all(|words| *words >= 128),
+        "{words_per_update:?}"
+    );
+    assert!(
+        words_per_update[15..].iter().all(|words| *words < 96),
+        "{words_per_update:?}"
+    );
+}
+
+fn written(agent: &SoftActorCritic, path: &Path) -> Checkpoint {
+    let sections = agent.sections().expect("sections");
+    checkpoint::write(path, EnvSteps(0), GradSteps(0), &sections).expect("written");
+    Checkpoint::read(path, &[]).expect("whole")
+}
+
+#[test]
+fn annealing_resumes_to_the_bit() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (mut straight, mut noise) = (agent(Some(annealed())), stream());
+    let mut batches = Stream::derive(2, "batches", 0);
+    update(&mut straight, 7, &mut batches, &mut noise);
+    let mut resumed = agent(Some(annealed()));
+    resumed
+        .load(&written(&straight, &folder.path().join("7")))
+        .expect("fits");
+    let (mut other_noise, mut other_batches) = (stream(), stream());
+    other_noise.seek(&noise.position()).expect("a position");
+    other_batches.seek(&batches.position()).expect("a position");
+    update(&mut straight, 12, &mut batches, &mut noise);
+    update(&mut resumed, 12, &mut other_batches, &mut other_noise);
+    assert!(everything(&straight) == everything(&resumed));
+    assert_eq!(noise.position(), other_noise.position());
+}
+
+/// Keys that are complained about.
+fn keys(filter: TargetFilterSpec, change: impl Fn(&mut AgentSpec), action: &Space) -> Vec<String> {
+    let mut spec = agent_spec(Some(filter));
+    change(&mut spec);
+    let problems = spec.problems().into_iter().chain(spec.space_problems(action));
+    let short = |key: String| key.replace("agent.critic.target_filter", "");
+    problems.map(|problem| short(problem.key)).collect()
+}
+
+#[test]
+fn what_cannot_be_is_refused_by_key() {
+    let space = Space::boxed(4, -1.0, 1.0);
+    let default = TargetFilterSpec::default;
+    let refused = |filter: TargetFilterSpec| keys(filter, |_| {}, &space);
+    let sinc = |half_length, window| KernelSpec::Sinc {
+        half_length,
+        cutoff: 0.25,
+        window,
+    };
+    let with_kernel = |kernel| filter(kernel, Scheme::Stencil, 0.1);
+    let with_scheme = |scheme| filter(KernelSpec::Gaussian, scheme, 0.1);
+    assert_eq!(refused(default()), [""; 0]);
+    for window in [
+        Window::Rect,
+        Window::Hann,
+        Window::Hamming,
+        Window::Blackman,
+        Window::Lanczos,
+    ] {
+        assert_eq!(
+            refused(with_kernel(sinc(2, window))),
+            [""; 0],
+            "{window:?}: no negative lobe"
+        );
+        assert_eq!(refused(with_kernel(sinc(3, window))), [".kernel"], "{window:?}");
+    }
+    let slow = keys(with_kernel(sinc(3, Window::Blackman)), |spec| spec.gamma = 0.95, &space);
+    assert_eq!(slow, [""; 0], "0.95 · 1.029 contracts");
+    assert_eq!(refused(with_kernel(KernelSpec::Binomial { taps: 4 })), [".kernel.taps"]);
+    for samples in [3, 0, 1, -2] {
+        assert_eq!(
+            refused(with_scheme(Scheme::MonteCarlo { samples })),
+            [".scheme.samples"]
+        );
+    }
+    assert_eq!(
+        refused(with_scheme(Scheme::SigmaPoints { lambda: -1.0 })),
+        [".scheme.lambda"]
+    );
+    assert_eq!(
+        refused(with_scheme(Scheme::SigmaPoints { lambda: -4.0 })),
+        [".scheme.lambda"]
+    );
+    assert_eq!(
+        refused(with_scheme(Scheme::SigmaPoints { lambda: -0.01 })),
+        [""; 0],
+        "0.99 · 1.005"
+    );
+    assert_eq!(refused(filter(KernelSpec::Boxcar, SIGMA, 0.1)), [".scheme"]);
+    assert_eq!(refused(filter(sinc(2, Window::Hann), DRAWS, 0.1)), [".scheme"]);
+    assert_eq!(refused(filter(KernelSpec::Gaussian, DRAWS, -0.1)), [".bandwidth"]);
+    assert_eq!(refused(filter(KernelSpec::Gaussian, DRAWS, f64::NAN)), [".bandwidth"]);
+    let list = TargetFilterSpec {
+        bandwidth: Bandwidth::PerDimension(vec![0.1; 3]),
+        ..default()
+    };
+    assert_eq!(refused(list), [".bandwidth"]);
+    let states = |scheme| TargetFilterSpec {
+        state_std: Some(0.1),
+        ..with_scheme(scheme)
+    };
+    assert_eq!(
+        refused(states(DRAWS)),
+        [".state_std"],
+        "observations are not normalised"
+    );
+    let normalised = |spec: &mut AgentSpec| spec.normalize_observations = true;
+    assert_eq!(keys(states(DRAWS), normalised, &space), [""; 0]);
+    assert_eq!(keys(states(Scheme::Stencil), normalised, &space), [".state_std"]);
+    let enumerated = keys(default(), |_| {}, &Space::Discrete { n: 3 });
+    assert!(enumerated.contains(&String::new()), "{enumerated:?}");
+}
+
+#[test]
+fn all_problems_are_told_at_once() {
+    let wrong = TargetFilterSpec {
+        kernel: KernelSpec::Boxcar,
+        bandwidth: Bandwidth::PerDimension(vec![-0.1]),
+        anneal: Some(AnnealSpec {
+            to: Bandwidth::All(-1.0),
+            over_grad_steps: 0,
+        }),
+        scheme: SIGMA,
+        state_std: Some(-1.0),
+        ..TargetFilterSpec::default()
+    };
+    let found = keys(wrong, |_| {}, &Space::boxed(2, -1.0, 1.0));
+    for key in [
+        ".bandwidth",
+        ".anneal.to",
+        ".anneal.over_grad_steps",
+        ".scheme",
+        ".state_std",
+    ] {
+        assert!(
+            found.iter().any(|other| other == key),
+            "{key} is missing from {found:?}"
+        );
+    }
+}
+
+#[derive(Deserialize)]
+struct Stored {
+    shape: Vec<usize>,
+    data: Vec<f64>,
+}
+
+#[derive(Deserialize)]
+struct Dims {
+    obs: usize,
+    act: usize,
+    hidden: i64,
+    batch: i64,
+}
+
+#[derive(Deserialize)]
+struct UpdateCase {
+    dims: Dims,
+    bandwidth: f64,
+    batch: BTreeMap<String, Vec<f64>>,
+    noise: Vec<f64>,
+    before: BTreeMap<String, Stored>,
+    after: BTreeMap<String, Stored>,
+    critic_loss: f64,
+    actor_loss: f64,
+    alpha_loss: f64,
+}
+
+fn tensor(values: &[f64]) -> Tensor {
+    let values: Vec<f32> = values.iter().map(|value| *value as f32).collect();
+    Tensor::from_slice(&values)
+}
+
+/// Largest difference, relative to the larger of the value and 0.1.
+fn relative_difference(found: &Tensor, expected: &[f64]) -> f64 {
+    let expected = Tensor::from_slice(expected);
+    let found = found.flatten(0, -1).to_kind(Kind::Double);
+    assert_eq!(found.size(), expected.size());
+    largest(&((found - &expected) / expected.abs().clamp_min(0.1)))
+}
+
+/// Gives an agent the parameters of the golden case, through a checkpoint as a user would.
+fn put_parameters(agent: &mut SoftActorCritic, case: &UpdateCase) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let sections = agent.sections().expect("sections");
+    let mut replaced = Vec::new();
+    for section in &sections {
+        let mut copy = Section::new(section.name());
+        copy.set_state(&section.state::<serde_json::Value>().expect("state"))
+            .expect("state");
+        for name in section.tensor_names() {
+            match case.before.get(name) {
+                Some(stored) => {
+                    let values: Vec<f32> = stored.data.iter().map(|value| *value as f32).collect();
+                    copy.put_tensor(
+                        name,
+                        &Tensor::from_slice(&values)
+                            .view(stored.shape.iter().map(|n| *n as i64).collect::<Vec<_>>().as_slice()),
+                    );
+                }
+                None => copy.put_tensor(name, &section.any_tensor(name).expect("listed")),
+            }
+        }
+        replaced.push(copy);
+    }
+    let path = folder.path().join("start");
+    checkpoint::write(&path, EnvSteps(0), GradSteps(0), &replaced).expect("written");
+    agent.load(&Checkpoint::read(&path, &[]).expect("read")).expect("fits");
+}
+
+#[test]
+fn one_full_band_limited_update_equals_the_derivation() {
+    let case: UpdateCase =
+        serde_json::from_str(include_str!("golden/bl_sac_update/data.json")).expect("the shape that the test expects");
+    let mut spec = agent_spec(Some(filter(
+        KernelSpec::Gaussian,
+        Scheme::MonteCarlo { samples: 4 },
+        case.bandwidth,
+    )));
+    spec.body.hidden = vec![case.dims.hidden; 2];
+    let spaces = (Space::unbounded(case.dims.obs), Space::boxed(case.dims.act, -1.0, 1.0));
+    let mut agent = SoftActorCritic::new(&spec, "golden", (&spaces.0, &spaces.1), 0, Device::Cpu).expect("valid");
+    put_parameters(&mut agent, &case);
+    let rows = |name: &str| tensor(&case.batch[name]).view([case.dims.batch, -1]);
+    let flat = |name: &str| tensor(&case.batch[name]);
+    let batch = Batch::new(
+        rows("obs"),
+        rows("action"),
+        flat("reward"),
+        flat("discount"),
+        rows("next_obs"),
+    );
+    let mut noise = Stream::scripted(case.noise.iter().map(|value| *value as f32));
+    let report: BTreeMap<_, _> = agent.update(&batch, &mut noise).read().into_iter().collect();
+    for (name, expected) in [
+        (metrics::CRITIC_LOSS, case.critic_loss),
+        (metrics::ACTOR_LOSS, case.actor_loss),
+        (metrics::ALPHA_LOSS, case.alpha_loss),
+    ] {
+        let difference = (report[name] - expected).abs();
+        assert!(
+            difference < 1e-5 * expected.abs().max(1.0),
+            "{name}: {} {expected}",
+            report[name]
+        );
+    }
+    let sections = agent.sections().expect("sections");
+    let mut compared = 0;
+    for (name, expected) in &case.after {
+        let mut holders = sections.iter();
+        let section = holders.find(|section| section.tensor_names().any(|other| other == name));
+        let found = section.expect(name).any_tensor(name).expect(name);
+        let difference = relative_difference(&found, &expected.data);
+        assert!(difference < 1e-5, "{name}: {difference}");
+        let moved = relative_difference(&found, &case.before[name].data);
+        assert!(moved > 1e-5, "{name} did not move, so the comparison sees nothing");
+        compared += expected.data.len();
+    }
+    assert!(compared > 200, "{compared} numbers were compared");
+}
+
+/// Half a cycle per tap is the end of the band.
+#[test]
+fn the_highest_mode_of_a_stencil_vanishes() {
+    let bandwidth = 0.1;
+    let spacing = bandwidth * 2f64.sqrt();
+    let spec = filter(KernelSpec::Binomial { taps: 3 }, Scheme::Stencil, bandwidth);
+    let found = filtered(&spec, &actions(17, 1), |a| sum(&(a * (PI / spacing)).cos()));
+    assert!(largest(&found) < 1e-5);
+}
