@@ -13,8 +13,8 @@
 //! | Line of the algorithm | Here |
 //! |---|---|
 //! | a' and log π(a'\|s') | [`Policy::draw_next`] |
-//! | smaller mean, and the same member's sample (eqs 19, 20) | [`DsacTCritic::next_value`] |
-//! | y_q, y_z (eq 18) | [`DsacTCritic::targets`] |
+//! | smaller mean, and the same member's sample (eqs 19, 20) | `DsacTCritic::next_value` |
+//! | y_q, y_z (eq 18) | `DsacTCritic::targets` |
 //! | moving averages (eqs 25–27) | [`follow_spread`] |
 //! | ξ-sigma clip (eq 23) | [`clip_to_band`] |
 //! | gradient of the critics (eqs 22–24) | [`member_losses`] |
