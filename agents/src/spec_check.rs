@@ -142,6 +142,16 @@ impl AgentSpec {
     /// Every choice that does not fit the action space, or another choice because of it.
     pub fn space_problems(&self, action: &Space) -> Vec<SpecProblem> {
         let mut problems = SpecProblems::default();
+        let PolicySpec::SquashedGaussian(_) = &self.policy;
+        problems.require(
+            matches!(action, Space::Box { .. }) && action.is_bounded(),
+            "agent.policy.kind",
+            "\"squashed_gaussian\"",
+            &format!(
+                "this squashed Gaussian needs a box with finite bounds, and the actions are {action}; there is no policy \
+                 for discrete actions yet"
+            ),
+        );
         if let TemperatureSpec::Learned(spec) = &self.temperature
             && let Some(problem) = spec.target_entropy.problem(action)
         {
