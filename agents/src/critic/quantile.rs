@@ -14,9 +14,9 @@
 //! | κ (ρ_τ^H has 1) | `huber_kappa` | value |
 
 use serde::{Deserialize, Serialize};
-use tch::{Device, Kind, Reduction as TchReduction, Tensor};
+use tch::{Device, Kind, Tensor};
 
-use super::{Critic, CriticContext, Network};
+use super::{Critic, CriticContext, Network, TargetFilter, TargetFilterSpec, target_filter::FilterOrder};
 use crate::{
     agent::{Reduction, UpdateReport},
     backup::soft_backup,
@@ -46,6 +46,9 @@ pub struct QuantileSpec {
     pub huber_kappa: f64,
     /// Of all members together.
     pub optimizer: AdamSpec,
+    /// Low-pass filter over the action of the target.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target_filter: Option<TargetFilterSpec>,
 }
 
 impl Default for QuantileSpec {
@@ -56,6 +59,7 @@ impl Default for QuantileSpec {
             dropped_per_member: 2,
             huber_kappa: 1.0,
             optimizer: AdamSpec::default(),
+            target_filter: None,
         }
     }
 }
@@ -86,6 +90,7 @@ impl QuantileSpec {
 /// See the module.
 pub struct QuantileCritic {
     network: Network,
+    filter: Option<TargetFilter>,
     spec: QuantileSpec,
     /// Encoder and all members in one block.
     pub online: Trainable,
@@ -103,6 +108,7 @@ impl QuantileCritic {
         let target = online.params.detached_copy();
         QuantileCritic {
             network,
+            filter: TargetFilter::of(spec.target_filter.as_ref(), context),
             fractions: fractions(spec.quantiles, context.device),
             spec: spec.clone(),
             online,
@@ -115,16 +121,31 @@ impl QuantileCritic {
         self.network.at(self.online.params.frozen(), obs, action, noise)
     }
 
-    /// Atoms `[E, B, K]` of the targets at the next actions `[B, A]`.
-    fn target_atoms(&self, next_obs: &Tensor, next_action: &Tensor, noise: &mut Stream) -> Tensor {
-        self.network.at(self.target.frozen(), next_obs, next_action, noise)
+    /// The atoms `[J, B]`, ascending, that the targets leave at the next actions `[B, A]`. A filter averages quantile by
+    /// quantile: every member's own before they are pooled, or the pooled ones at every point.
+    fn kept_atoms(&self, next_obs: &Tensor, next_action: &Tensor, noise: &mut Stream) -> Tensor {
+        let atoms = |obs: &Tensor, action: &Tensor, noise: &mut Stream| {
+            self.network.at(self.target.frozen(), obs, action, noise) // [E, K·B, K]
+        };
+        let dropped = self.spec.dropped_per_member;
+        match self.filter.as_ref().and_then(TargetFilter::active) {
+            None => truncated(&atoms(next_obs, next_action, noise), dropped),
+            Some(filter) => match filter.order() {
+                FilterOrder::FilterThenMin => truncated(&filter.average(next_obs, next_action, noise, atoms), dropped),
+                FilterOrder::MinThenFilter => {
+                    let kept = filter.average(next_obs, next_action, noise, |obs, action, noise| {
+                        truncated(&atoms(obs, action, noise), dropped) // [J, K·B]
+                    });
+                    kept.sort(0, false).0 // weights of both signs may have changed the order
+                }
+            },
+        }
     }
 
     /// Target atoms `[J, B]`, ascending.
     fn targets(&self, batch: &Batch, next: &ActionDraw, alpha: &Tensor, noise: &mut Stream) -> Tensor {
         let _guard = tch::no_grad_guard();
-        let atoms = self.target_atoms(&batch.next_obs, next.sampled(), noise); // [E, B, K]
-        let kept = truncated(&atoms, self.spec.dropped_per_member); // [J, B]
+        let kept = self.kept_atoms(&batch.next_obs, next.sampled(), noise); // [J, B]
         soft_backup(&batch.reward, &batch.discount, &kept, alpha, &next.log_prob)
     }
 }
@@ -145,21 +166,87 @@ fn truncated(atoms: &Tensor, dropped_per_member: i64) -> Tensor {
     sorted.narrow(0, 0, members * (quantiles - dropped_per_member))
 }
 
-/// Quantile Huber losses `[E, B]` of `atoms` `[E, B, K]` for targets `[J, B]`, mean over pairs of atoms.
+/// Quantile Huber losses `[E, B]` of `atoms` `[E, B, K]` for targets `[J, B]`, ascending; mean over pairs of atoms.
 ///
 /// ```text
 /// ρ_τ(δ) = |τ − 1{δ < 0}| · H_κ(δ),   δ = y_j − θ_m
 /// H_κ(δ) = ½ δ² for |δ| ≤ κ, κ (|δ| − ½ κ) beyond
 /// ```
 ///
+/// No pair is formed. In ascending order the targets of an atom lie in four groups, told apart by three searches: further
+/// than κ below it, below, above, further than κ above. Over a group the loss and its slope
+///
+/// ```text
+/// −|τ − 1{δ < 0}| · clamp(δ, −κ, κ)
+/// ```
+///
+/// are polynomials in θ whose coefficients are the group's size, Σ y and Σ y²: differences of running sums. Those are kept
+/// in `f64`, because they cancel. The loss comes without a history and gets its slope from a term that is 0.
+///
 /// Source: section 3, equations 11 and 12, with κ = 1.
 fn member_losses(atoms: &Tensor, target: &Tensor, fractions: &Tensor, kappa: f64) -> Tensor {
-    let y = target.transpose(0, 1).unsqueeze(0).unsqueeze(2); // [1, B, 1, J]
-    let theta = atoms.unsqueeze(-1); // [E, B, K, 1]
-    let error = y - theta; // [E, B, K, J]
-    let weight = (fractions - error.detach().lt(0.0).to_kind(Kind::Float)).abs();
-    let huber = error.huber_loss(&error.zeros_like(), TchReduction::None, kappa);
-    (weight * huber).mean_dim([2i64, 3].as_slice(), false, Kind::Float)
+    let (members, rows, quantiles) = atoms.size3().expect("atoms are [E, B, K]");
+    let count = target.size()[0] as f64; // J
+    let theta = atoms
+        .detach()
+        .permute([1, 0, 2])
+        .contiguous()
+        .view([rows, -1])
+        .to_kind(Kind::Double); // [B, E·K]
+    let y = target.transpose(0, 1).contiguous().to_kind(Kind::Double); // [B, J]
+    let below = |bound: &Tensor, or_at: bool| {
+        let side = if or_at { "right" } else { "left" };
+        bound.searchsorted(&y, false, or_at, side, None::<Tensor>)
+    }; // [B, E·K]: how many are
+    let ends = [
+        below(&(&theta - kappa), false),
+        below(&theta, false),
+        below(&(&theta + kappa), true),
+    ];
+    let up_to = |running: &Tensor| {
+        let running = running.constant_pad_nd([1, 0]); // [B, J + 1], from 0
+        ends.each_ref().map(|end| running.gather(1, end, false))
+    };
+    let [y_far_below, y_below, y_above] = up_to(&y.cumsum(1, Kind::Double));
+    let [square_far_below, square_below, square_above] = up_to(&y.square().cumsum(1, Kind::Double));
+    let [far_below, below, above] = ends.each_ref().map(|end| end.to_kind(Kind::Double));
+
+    // Per group: how many, Σ y, Σ y²; then Σ δ and Σ ½ δ² over the two near ones.
+    let near = |size: &Tensor, sum: &Tensor, squares: &Tensor| {
+        let error = sum - &theta * size;
+        let half_square = (squares - &theta * (sum * 2.0 - &theta * size)) * 0.5;
+        (error, half_square)
+    };
+    let (error_below, loss_below) = near(
+        &(&below - &far_below),
+        &(&y_below - &y_far_below),
+        &(&square_below - &square_far_below),
+    );
+    let (error_above, loss_above) = near(
+        &(&above - &below),
+        &(&y_above - &y_below),
+        &(&square_above - &square_below),
+    );
+    let far_above = count - &above;
+    let all = y.sum_dim_intlist([1i64].as_slice(), true, Kind::Double); // [B, 1]
+    let distance_below = &theta * &far_below - &y_far_below; // Σ |δ| of those far below
+    let distance_above = all - &y_above - &theta * &far_above;
+    let loss_below = loss_below + (distance_below - &far_below * (0.5 * kappa)) * kappa;
+    let loss_above = loss_above + (distance_above - &far_above * (0.5 * kappa)) * kappa;
+    let slope_below = far_below * kappa - error_below;
+    let slope_above = far_above * -kappa - error_above;
+
+    let tau = fractions.view([-1]).to_kind(Kind::Double).repeat([members]); // [E·K]
+    let weigh = |below: &Tensor, above: &Tensor| {
+        (below + &tau * (above - below)) // (1 − τ) of one, τ of the other
+            .view([rows, members, quantiles])
+            .transpose(0, 1)
+            / count // [E, B, K]
+    };
+    let over_atoms = |x: &Tensor| x.mean_dim([2i64].as_slice(), false, Kind::Float); // [E, B]
+    let loss = over_atoms(&weigh(&loss_below, &loss_above));
+    let slope = weigh(&slope_below, &slope_above).to_kind(Kind::Float);
+    loss + over_atoms(&(slope * (atoms - atoms.detach())))
 }
 
 impl Critic for QuantileCritic {
@@ -198,6 +285,12 @@ impl Critic for QuantileCritic {
         rule.follow(&mut self.target, &self.online.params, at);
     }
 
+    fn anneal(&mut self, at: GradSteps) {
+        if let Some(filter) = &mut self.filter {
+            filter.anneal(at);
+        }
+    }
+
     fn is_finite(&self) -> bool {
         self.online.params.is_finite()
     }
@@ -221,6 +314,8 @@ impl Critic for QuantileCritic {
 
 #[cfg(test)]
 mod tests {
+    use tch::Reduction as TchReduction;
+
     use super::*;
 
     #[test]
@@ -230,6 +325,47 @@ mod tests {
         let kept: Vec<f32> = truncated(&atoms, 1).flatten(0, -1).try_into().unwrap();
         assert_eq!(kept, [-4.0, 1.0, 2.0, 3.0]);
         assert_eq!(truncated(&atoms, 0).size(), [6, 1]);
+    }
+
+    /// The definition, pair by pair: `[E, B, K, J]` numbers.
+    fn member_losses_by_pairs(atoms: &Tensor, target: &Tensor, fractions: &Tensor, kappa: f64) -> Tensor {
+        let y = target.transpose(0, 1).unsqueeze(0).unsqueeze(2); // [1, B, 1, J]
+        let error = y - atoms.unsqueeze(-1); // [E, B, K, J]
+        let weight = (fractions - error.detach().lt(0.0).to_kind(Kind::Float)).abs();
+        let huber = error.huber_loss(&error.zeros_like(), TchReduction::None, kappa);
+        (weight * huber).mean_dim([2i64, 3].as_slice(), false, Kind::Float)
+    }
+
+    #[test]
+    fn running_sums_give_the_loss_and_the_slope_of_all_pairs() {
+        let mut stream = Stream::derive(1, "pairs", 0);
+        // Far from 0, as values are after a while; wide against κ, and narrow; with ties.
+        for (offset, scale, kappa) in [
+            (0.0, 1.0, 1.0),
+            (-900.0, 30.0, 1.0),
+            (500.0, 0.01, 0.5),
+            (0.0, 0.0, 1.0),
+        ] {
+            let normal = |shape: &[i64], stream: &mut Stream| stream.normal(shape, Device::Cpu) * scale + offset;
+            let target = normal(&[13, 6], &mut stream).sort(0, false).0;
+            let start = normal(&[3, 6, 5], &mut stream);
+            start.get(0).get(0).get(0).copy_(&target.get(4).get(0)); // δ = 0 exactly
+            let fractions = fractions(5, Device::Cpu);
+            let both = [member_losses, member_losses_by_pairs].map(|losses| {
+                let atoms = start.detach().copy().set_requires_grad(true);
+                let loss = losses(&atoms, &target, &fractions, kappa);
+                let rows = Tensor::linspace(0.5, 2.0, 6, (Kind::Float, Device::Cpu)); // rows that count differently
+                (&loss * rows).sum(Kind::Float).backward();
+                (loss.detach(), atoms.grad())
+            });
+            let apart = |a: &Tensor, b: &Tensor| (a - b).abs().max().double_value(&[]);
+            let largest = both[1].0.max().double_value(&[]);
+            assert!(
+                apart(&both[0].0, &both[1].0) <= 2e-6 * largest.max(1e-3),
+                "{offset} {scale}"
+            );
+            assert!(apart(&both[0].1, &both[1].1) <= 2e-6, "{offset} {scale}");
+        }
     }
 
     #[test]
