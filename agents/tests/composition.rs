@@ -27,6 +27,19 @@ const CRITICS: Axis = &[
         "bl",
         "critic.kind = 'scalar'\ncritic.target_filter = { kernel = { kind = 'gaussian' }, bandwidth = 0.1 }",
     ),
+    (
+        "bl dsac-t",
+        "critic.kind = 'dsac_t'\ncritic.target_filter = { scheme = { kind = 'sigma_points', lambda = 1.0 } }",
+    ),
+    (
+        "bl dsac",
+        "critic.kind = 'dsac'\ncritic.target_filter = { kernel = { kind = 'boxcar' }, order = 'min_then_filter' }",
+    ),
+    (
+        "bl tqc",
+        "critic.kind = 'quantile'\ncritic.members = 2\ncritic.quantiles = 3\ncritic.dropped_per_member = 1\n\
+         critic.target_filter = { anneal = { to = 0.0, over_grad_steps = 30 } }",
+    ),
     ("dsac-t", "critic.kind = 'dsac_t'"),
     ("dsac", "critic.kind = 'dsac'"),
     (
@@ -194,7 +207,11 @@ fn every_combination_learns_and_resumes_exactly_or_is_refused_with_a_reason() {
     eprintln!("{legal} combinations learn, {refused} are refused");
     // So that a mistake in the lists above cannot refuse everything.
     assert!(done.contains("box twin gaussian"), "{done:?}");
-    assert!(legal > 60 && refused > 60, "{legal} and {refused}");
+    for critic in CRITICS {
+        let name = format!("box {} gaussian", critic.0);
+        assert!(done.contains(&name), "{name} is refused everywhere");
+    }
+    assert!(legal > 200 && refused > 60, "{legal} and {refused}");
 }
 
 type Choice = &'static (&'static str, &'static str);

@@ -9,7 +9,11 @@ use std::collections::BTreeMap;
 
 use sac_agents::{
     Agent, AgentSpec,
-    critic::{CriticSpec, DsacSpec, DsacTSpec, QuantileSpec, StateValueSpec, dsac_t::SigmaRule},
+    critic::{
+        CriticSpec, DsacSpec, DsacTSpec, QuantileSpec, StateValueSpec, TargetFilterSpec,
+        dsac_t::SigmaRule,
+        target_filter::{Bandwidth, FilterOrder},
+    },
     nn::BodySpec,
     noise::Stream,
 };
@@ -108,6 +112,39 @@ fn an_update_of_tqc_equals_the_derivation() {
         ..QuantileSpec::default()
     };
     one_update_equals(CriticSpec::Quantile(critic), include_str!("golden/quantile/data.json"));
+}
+
+/// Four draws from a Gaussian, reflected at the bounds, as the derivations have it.
+fn filter(order: FilterOrder) -> Option<TargetFilterSpec> {
+    Some(TargetFilterSpec {
+        bandwidth: Bandwidth::All(0.4),
+        order,
+        ..TargetFilterSpec::default()
+    })
+}
+
+#[test]
+fn an_update_of_dsac_t_with_band_limited_targets_equals_the_derivation() {
+    let critic = DsacTSpec {
+        target_filter: filter(FilterOrder::FilterThenMin),
+        ..DsacTSpec::default()
+    };
+    one_update_equals(CriticSpec::DsacT(critic), include_str!("golden/bl_dsac_t/data.json"));
+}
+
+#[test]
+fn an_update_of_tqc_with_band_limited_targets_equals_the_derivation() {
+    let critic = QuantileSpec {
+        members: 3,
+        quantiles: 4,
+        dropped_per_member: 1,
+        target_filter: filter(FilterOrder::MinThenFilter),
+        ..QuantileSpec::default()
+    };
+    one_update_equals(
+        CriticSpec::Quantile(critic),
+        include_str!("golden/bl_quantile/data.json"),
+    );
 }
 
 #[test]

@@ -268,6 +268,7 @@ fn p7_tqc_learns_the_quantiles_of_a_noisy_reward() {
             dropped_per_member: 1,
             huber_kappa: kappa,
             optimizer: SLOW,
+            ..QuantileSpec::default()
         };
         let atoms = settled(
             0.0,

@@ -7,7 +7,7 @@ use sac_agents::{
     Agent, AgentSpec, Batch, SoftActorCritic,
     checkpoint::{self, Checkpoint, Section},
     critic::{
-        CriticSpec, ScalarSpec,
+        CriticSpec, DsacSpec, DsacTSpec, QuantileSpec, ScalarSpec,
         target_filter::{
             AnnealSpec, Bandwidth, Boundary, FilterOrder, KernelSpec, Scheme, TargetFilter, TargetFilterSpec, Window,
         },
@@ -287,23 +287,54 @@ fn filtered_states_are_drawn_in_pairs_around_the_observation() {
     assert!((variance - 0.25).abs() < 0.01, "{variance}");
 }
 
+/// Every critic that has an action in its target.
+fn critics(filter: Option<TargetFilterSpec>) -> [CriticSpec; 4] {
+    [
+        CriticSpec::Scalar(ScalarSpec {
+            target_filter: filter.clone(),
+            ..ScalarSpec::default()
+        }),
+        CriticSpec::Dsac(DsacSpec {
+            target_filter: filter.clone(),
+            ..DsacSpec::default()
+        }),
+        CriticSpec::DsacT(DsacTSpec {
+            target_filter: filter.clone(),
+            ..DsacTSpec::default()
+        }),
+        CriticSpec::Quantile(QuantileSpec {
+            quantiles: 5,
+            target_filter: filter,
+            ..QuantileSpec::default()
+        }),
+    ]
+}
+
 fn agent_spec(filter: Option<TargetFilterSpec>) -> AgentSpec {
+    agent_spec_of(CriticSpec::Scalar(ScalarSpec {
+        target_filter: filter,
+        ..ScalarSpec::default()
+    }))
+}
+
+fn agent_spec_of(critic: CriticSpec) -> AgentSpec {
     AgentSpec {
         body: BodySpec {
             hidden: vec![16, 16],
             ..BodySpec::default()
         },
-        critic: CriticSpec::Scalar(ScalarSpec {
-            target_filter: filter,
-            ..ScalarSpec::default()
-        }),
+        critic,
         ..AgentSpec::default()
     }
 }
 
 fn agent(filter: Option<TargetFilterSpec>) -> SoftActorCritic {
+    agent_of(&agent_spec(filter))
+}
+
+fn agent_of(spec: &AgentSpec) -> SoftActorCritic {
     let spaces = (Space::unbounded(3), Space::boxed(2, -1.0, 1.0));
-    SoftActorCritic::new(&agent_spec(filter), "filter", (&spaces.0, &spaces.1), 5, Device::Cpu).expect("valid")
+    SoftActorCritic::new(spec, "filter", (&spaces.0, &spaces.1), 5, Device::Cpu).expect("valid")
 }
 
 fn batch(stream: &mut Stream) -> Batch {
@@ -339,20 +370,62 @@ fn everything(agent: &SoftActorCritic) -> BTreeMap<String, Tensor> {
 fn bandwidth_zero_is_the_unfiltered_algorithm_to_the_bit() {
     let off = filter(KernelSpec::Gaussian, Scheme::MonteCarlo { samples: 4 }, 0.0);
     let on = TargetFilterSpec::default();
-    let run = |filter: Option<TargetFilterSpec>| {
-        let (mut agent, mut noise) = (agent(filter), Stream::derive(1, "update", 0));
+    let run = |critic: CriticSpec| {
+        let (mut agent, mut noise) = (agent_of(&agent_spec_of(critic)), Stream::derive(1, "update", 0));
         update(&mut agent, 50, &mut Stream::derive(2, "batches", 0), &mut noise);
         (everything(&agent), noise.position())
     };
-    let (plain, filtered_off, filtered_on) = (run(None), run(Some(off)), run(Some(on)));
-    assert!(
-        plain == filtered_off,
-        "parameters, moments, targets and the stream's position"
-    );
-    assert!(
-        plain.0 != filtered_on.0 && plain.1 != filtered_on.1,
-        "the comparison can see"
-    );
+    let cases = critics(None).into_iter().zip(critics(Some(off))).zip(critics(Some(on)));
+    for ((without, off), on) in cases {
+        let name = format!("{off:?}");
+        let (plain, filtered_off, filtered_on) = (run(without), run(off), run(on));
+        assert!(
+            plain == filtered_off,
+            "{name}: parameters, moments, targets and the stream's position"
+        );
+        assert!(
+            plain.0 != filtered_on.0 && plain.1 != filtered_on.1,
+            "{name}: the comparison can see"
+        );
+    }
+}
+
+/// With one member there is no minimum, so both orders say the same; with several they differ.
+#[test]
+fn the_order_of_filter_and_minimum_matters_where_there_is_a_minimum() {
+    let run = |members: i64, order: FilterOrder| {
+        let filter = Some(TargetFilterSpec {
+            order,
+            ..filter(KernelSpec::Gaussian, SIGMA, 0.6)
+        });
+        critics(filter).map(|mut critic| {
+            match &mut critic {
+                CriticSpec::Scalar(spec) => spec.members = members,
+                CriticSpec::Dsac(spec) => spec.members = members,
+                CriticSpec::DsacT(spec) => spec.members = members,
+                CriticSpec::Quantile(spec) => {
+                    spec.members = members;
+                    spec.quantiles = 1; // one atom of one member: nothing to sort
+                    spec.dropped_per_member = 0;
+                }
+                CriticSpec::StateValue(_) => {}
+            }
+            let mut agent = agent_of(&agent_spec_of(critic));
+            update(&mut agent, 5, &mut Stream::derive(2, "batches", 0), &mut stream());
+            everything(&agent)["critic/critic/body.0.weight"].shallow_clone()
+        })
+    };
+    let difference = |members: i64| {
+        let (after, before) = (
+            run(members, FilterOrder::FilterThenMin),
+            run(members, FilterOrder::MinThenFilter),
+        );
+        std::array::from_fn::<f64, 4, _>(|index| largest(&(&after[index] - &before[index])))
+    };
+    assert!(difference(1).iter().all(|value| *value < 1e-6), "{:?}", difference(1));
+    // Of many, which one is the smallest changes within the kernel.
+    let difference = difference(12);
+    assert!(difference.iter().all(|value| *value > 1e-6), "{difference:?}");
 }
 
 fn annealed() -> TargetFilterSpec {

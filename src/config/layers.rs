@@ -180,7 +180,31 @@ fn culprit(table: &Table, path: &str) -> (String, String) {
     }
     let message = complaint.map(|(_, message)| message).unwrap_or_default();
     let name = key.rsplit('.').next().unwrap_or(&key).to_string();
-    (key, phrase(&message, &name))
+    let kind = key
+        .rsplit_once('.')
+        .and_then(|(parent, _)| lookup(table, parent)?.get("kind")?.as_str());
+    let problem = match contradiction(&key, kind) {
+        Some(reason) if message.starts_with("unknown field") => reason.to_string(),
+        _ => phrase(&message, &name),
+    };
+    (key, problem)
+}
+
+/// Why a key of another kind of the same table makes no sense in this one.
+fn contradiction(key: &str, kind: Option<&str>) -> Option<&'static str> {
+    match (key, kind?) {
+        ("agent.critic.target_filter", "state_value") => Some(
+            "this critic's target is a value of states, so there is no action to filter over; critics with one: scalar, \
+             dsac, dsac_t, quantile",
+        ),
+        ("agent.temperature.target_entropy", "fixed") => {
+            Some("a fixed temperature follows no target; leave it out, or use kind = \"learned\"")
+        }
+        ("agent.temperature.alpha", "learned") => {
+            Some("a learned temperature has no fixed value; use initial_alpha, or kind = \"fixed\"")
+        }
+        _ => None,
+    }
 }
 
 /// Serde's complaint, shortened; an unknown key gets the nearest known one.
@@ -335,6 +359,27 @@ mod tests {
         assert_eq!((raw.train.seed, raw.train.batch_size), (9, 64));
         assert_eq!(layers.origin("train.seed"), Some(&Origin::Flag("--seed")));
         assert_eq!(layers.origin("train.batch_size"), Some(&Origin::File("x.toml".into())));
+    }
+
+    #[test]
+    fn a_key_of_another_kind_is_refused_with_the_reason() {
+        let layers = layers(
+            "[agent.critic]\nkind = \"state_value\"\ntarget_filter = { bandwidth = 0.1 }\n\
+             [agent.temperature]\nkind = \"fixed\"\nalpha = 0.1\ntarget_entropy = -1.0\n",
+        );
+        let (_, issues) = layers.read();
+        let told = |key: &str| issues.iter().find(|issue| issue.key == key).map(ToString::to_string);
+        let filter = told("agent.critic.target_filter").unwrap();
+        assert!(
+            filter.contains("no action to filter") && filter.contains("x.toml"),
+            "{filter}"
+        );
+        let entropy = told("agent.temperature.target_entropy").unwrap();
+        assert!(
+            entropy.contains("follows no target") && entropy.contains("x.toml"),
+            "{entropy}"
+        );
+        assert_eq!(issues.len(), 2, "{issues:?}");
     }
 
     #[test]

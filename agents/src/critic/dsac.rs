@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
 use super::{
-    Critic, CriticContext, Network,
+    Critic, CriticContext, Network, TargetFilter, TargetFilterSpec,
     gaussian::{self, Gaussians},
 };
 use crate::{
@@ -50,6 +50,9 @@ pub struct DsacSpec {
     pub bias: f64,
     /// Of all members together.
     pub optimizer: AdamSpec,
+    /// Low-pass filter over the action of the target.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target_filter: Option<TargetFilterSpec>,
 }
 
 impl Default for DsacSpec {
@@ -60,6 +63,7 @@ impl Default for DsacSpec {
             noise_clamp: 3.0,
             bias: 0.1,
             optimizer: AdamSpec::default(),
+            target_filter: None,
         }
     }
 }
@@ -88,6 +92,7 @@ impl DsacSpec {
 /// See the module.
 pub struct DsacCritic {
     network: Network,
+    filter: Option<TargetFilter>,
     spec: DsacSpec,
     /// Encoder and all members in one block.
     pub online: Trainable,
@@ -104,6 +109,7 @@ impl DsacCritic {
         let target = online.params.detached_copy();
         DsacCritic {
             network,
+            filter: TargetFilter::of(spec.target_filter.as_ref(), context),
             spec: spec.clone(),
             online,
             target,
@@ -115,9 +121,10 @@ impl DsacCritic {
         Gaussians::at(&self.network, self.online.params.frozen(), obs, action, noise)
     }
 
-    /// Mean and spread of the targets at the next actions `[B, A]`.
+    /// Mean and spread of the targets at the next actions `[B, A]`, filtered if there is a filter.
     fn target_members(&self, next_obs: &Tensor, next_action: &Tensor, noise: &mut Stream) -> Gaussians {
-        Gaussians::at(&self.network, self.target.frozen(), next_obs, next_action, noise)
+        let (params, filter) = (self.target.frozen(), self.filter.as_ref());
+        Gaussians::filtered(&self.network, params, filter, next_obs, next_action, noise)
     }
 
     /// A sample `[B]` of the soft return from here on.
@@ -177,6 +184,12 @@ impl Critic for DsacCritic {
 
     fn follow(&mut self, rule: TargetSpec, at: GradSteps) {
         rule.follow(&mut self.target, &self.online.params, at);
+    }
+
+    fn anneal(&mut self, at: GradSteps) {
+        if let Some(filter) = &mut self.filter {
+            filter.anneal(at);
+        }
     }
 
     fn is_finite(&self) -> bool {

@@ -37,7 +37,7 @@ use serde::{Deserialize, Serialize};
 use tch::{Kind, Reduction as TchReduction, Tensor};
 
 use super::{
-    Critic, CriticContext, Network,
+    Critic, CriticContext, Network, TargetFilter, TargetFilterSpec,
     gaussian::{self, Gaussians},
 };
 use crate::{
@@ -82,6 +82,9 @@ pub struct DsacTSpec {
     pub huber_delta: f64,
     /// Of all members together.
     pub optimizer: AdamSpec,
+    /// Low-pass filter over the action of the target.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target_filter: Option<TargetFilterSpec>,
 }
 
 impl Default for DsacTSpec {
@@ -98,6 +101,7 @@ impl Default for DsacTSpec {
             grad_weight_max: 10.0,
             huber_delta: 50.0,
             optimizer: AdamSpec::default(),
+            target_filter: None,
         }
     }
 }
@@ -173,6 +177,7 @@ impl DsacTSpec {
 /// See the module.
 pub struct DsacTCritic {
     network: Network,
+    filter: Option<TargetFilter>,
     spec: DsacTSpec,
     running_std_rate: f64,
     /// Encoder and all members in one block.
@@ -192,6 +197,7 @@ impl DsacTCritic {
         let target = online.params.detached_copy();
         DsacTCritic {
             network,
+            filter: TargetFilter::of(spec.target_filter.as_ref(), context),
             running_std_rate: spec.running_std_rate.resolve(context.targets),
             spec: spec.clone(),
             online,
@@ -205,9 +211,10 @@ impl DsacTCritic {
         Gaussians::at(&self.network, self.online.params.frozen(), obs, action, noise)
     }
 
-    /// Mean and spread of the targets at the next actions `[B, A]`.
+    /// Mean and spread of the targets at the next actions `[B, A]`, filtered if there is a filter.
     fn target_members(&self, next_obs: &Tensor, next_action: &Tensor, noise: &mut Stream) -> Gaussians {
-        Gaussians::at(&self.network, self.target.frozen(), next_obs, next_action, noise)
+        let (params, filter) = (self.target.frozen(), self.filter.as_ref());
+        Gaussians::filtered(&self.network, params, filter, next_obs, next_action, noise)
     }
 
     /// Smaller mean `[B]`, and a sample `[B]` of the member that has it.
@@ -320,6 +327,12 @@ impl Critic for DsacTCritic {
 
     fn follow(&mut self, rule: TargetSpec, at: GradSteps) {
         rule.follow(&mut self.target, &self.online.params, at);
+    }
+
+    fn anneal(&mut self, at: GradSteps) {
+        if let Some(filter) = &mut self.filter {
+            filter.anneal(at);
+        }
     }
 
     fn is_finite(&self) -> bool {

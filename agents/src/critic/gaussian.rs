@@ -2,7 +2,7 @@
 
 use tch::{Kind, Tensor};
 
-use super::Network;
+use super::{Network, TargetFilter, target_filter::FilterOrder};
 use crate::{nn::Params, noise::Stream, policy::ActionDraw};
 
 /// Numbers per state and action: mean, and the standard deviation before softplus.
@@ -30,6 +30,33 @@ impl Gaussians {
             mean: out.select(-1, 0),
             std: out.select(-1, 1).softplus(),
         }
+    }
+
+    /// The same of a target, through its filter while that is active. A filtered member is the normal distribution with
+    /// the first two moments of the mixture over points; where the smallest mean is chosen at every point first
+    /// ([`FilterOrder::MinThenFilter`]), one member is left, `[1, B]`.
+    pub(super) fn filtered(
+        network: &Network,
+        params: &Params,
+        filter: Option<&TargetFilter>,
+        obs: &Tensor,
+        action: &Tensor,
+        noise: &mut Stream,
+    ) -> Gaussians {
+        let Some(filter) = filter.and_then(TargetFilter::active) else {
+            return Gaussians::at(network, params, obs, action, noise);
+        };
+        let (mean, std) = filter.moments(obs, action, noise, |obs, action, noise| {
+            let members = Gaussians::at(network, params, obs, action, noise); // [E, K·B]
+            match filter.order() {
+                FilterOrder::FilterThenMin => (members.mean, members.std),
+                FilterOrder::MinThenFilter => {
+                    let (mean, std) = members.lowest(&members.std); // [K·B]
+                    (mean.unsqueeze(0), std.unsqueeze(0))
+                }
+            }
+        });
+        Gaussians { mean, std }
     }
 
     /// One draw `[E, B]` of each, no further from the mean than `clamp` standard deviations.

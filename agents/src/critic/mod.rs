@@ -151,7 +151,11 @@ impl CriticSpec {
     pub fn target_filter(&self) -> Option<&TargetFilterSpec> {
         match self {
             CriticSpec::Scalar(spec) => spec.target_filter.as_ref(),
-            CriticSpec::Dsac(_) | CriticSpec::DsacT(_) | CriticSpec::Quantile(_) | CriticSpec::StateValue(_) => None,
+            CriticSpec::Dsac(spec) => spec.target_filter.as_ref(),
+            CriticSpec::DsacT(spec) => spec.target_filter.as_ref(),
+            CriticSpec::Quantile(spec) => spec.target_filter.as_ref(),
+            // Its target is a value of states: there is no action to filter over.
+            CriticSpec::StateValue(_) => None,
         }
     }
 }

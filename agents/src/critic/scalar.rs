@@ -26,7 +26,7 @@ use crate::{
     metrics,
     nn::{AdamSpec, ParamBlock, ParamLayout, Trainable},
     noise::Stream,
-    policy::{ActionDraw, ActionKind, Policy},
+    policy::{ActionDraw, Policy},
     schedule::GradSteps,
     spec_check::{SpecProblems, check_adam},
     target::TargetSpec,
@@ -131,15 +131,8 @@ impl ScalarCritic {
         let network = Network::of_actions(context, 1, spec.members, &mut layout);
         let online = Trainable::new(layout, spec.optimizer, init, context.device);
         let target = online.params.detached_copy();
-        let filter = match (&spec.target_filter, context.actions) {
-            (Some(spec), ActionKind::Vector { width }) => Some(TargetFilter::build(spec, width, context.device)),
-            (Some(_), ActionKind::Enumerated { .. }) => {
-                unreachable!("spec_check refuses a filter over enumerated actions")
-            }
-            (None, _) => None,
-        };
         ScalarCritic {
-            filter,
+            filter: TargetFilter::of(spec.target_filter.as_ref(), context),
             network,
             target_members: spec.target_members,
             actor_value: spec.actor_value,

@@ -20,7 +20,8 @@ use tch::{Device, Kind, Tensor};
 pub use kernel::{KernelSpec, Tap, Window};
 pub use spec::{AnnealSpec, Bandwidth, Boundary, FilterOrder, Scheme, TargetFilterSpec};
 
-use crate::{noise::Stream, schedule::GradSteps};
+use super::CriticContext;
+use crate::{noise::Stream, policy::ActionKind, schedule::GradSteps};
 
 /// Largest magnitude whose inverse tanh is taken: in `f32`, that of the next number is infinite.
 const LARGEST_BELOW_ONE: f64 = 1.0 - 5.960_464_477_539_063e-8; // 1 − 2⁻²⁴
@@ -69,6 +70,14 @@ impl TargetFilter {
         };
         filter.anneal(GradSteps(0));
         filter
+    }
+
+    /// The filter of a critic whose settings may name one.
+    pub(super) fn of(spec: Option<&TargetFilterSpec>, context: &CriticContext) -> Option<Self> {
+        match (spec?, context.actions) {
+            (spec, ActionKind::Vector { width }) => Some(TargetFilter::build(spec, width, context.device)),
+            (_, ActionKind::Enumerated { .. }) => unreachable!("spec_check refuses a filter over enumerated actions"),
+        }
     }
 
     /// Moves the bandwidth to its value after so many gradient steps.

@@ -57,6 +57,15 @@ def stacked(networks):
         yield f"body.{index // 2}.{'bias' if is_bias else 'weight'}", tensor.unsqueeze(1) if is_bias else tensor
 
 
+def reflect(x):
+    """Mirror at the bounds of the box until inside, written as the walk that it is."""
+    x = x.clone()
+    while bool((x.abs() > 1.0).any()):
+        x = torch.where(x > 1.0, 2.0 - x, x)
+        x = torch.where(x < -1.0, -2.0 - x, x)
+    return x
+
+
 class Case:
     """A policy, a temperature, a batch with weights, and whatever a critic adds to `state`."""
 
@@ -90,6 +99,13 @@ class Case:
         a = torch.tanh(u)
         # The density of a = tanh(u): the normal's, divided by the derivative of tanh. Written out naively on purpose.
         return a, (normal.log_prob(u) - torch.log(1.0 - a**2)).sum(dim=1)
+
+    def around(self, action, bandwidth, pairs):
+        """Actions around `action`: Gaussian steps, then their mirror images, reflected at the bounds."""
+        steps = bandwidth * self.normal(pairs, BATCH, ACT)
+        moved = [action + sign * step for sign in (1.0, -1.0) for step in steps]
+        assert any(bool((a.abs() > 1.0).any()) for a in moved), "no point crosses a bound, so reflection is not tested"
+        return [reflect(a) for a in moved]
 
     def step(self, loss, networks, prefix):
         """One Adam step of an ensemble; the gradient is kept as Adam keeps it after its first step."""
