@@ -1,18 +1,19 @@
-//! [`Threaded`]: environments on threads of their own.
+//! [`Threaded`]: environments on several threads.
 
 use std::ops::Range;
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvError, Sender, TryRecvError, bounded};
 
 use super::lane::{Chunk, Common};
 use super::{VecEnv, VecStep};
 use crate::{Env, EnvError, Space};
 
-/// Steps its environments on worker threads, each of which owns a contiguous chunk of them for good. Agrees with
-/// [`super::Serial`] in every bit.
+/// Steps its environments on the calling thread and on others, each of which has a contiguous chunk of them for good.
+/// Agrees with [`super::Serial`] in every bit.
 ///
-/// To each worker belongs one parcel of buffers that travels to it with a request and back with the answer, so
+/// To each chunk belongs one parcel of buffers that travels to its thread with a request and back with the answer, so
 /// that a step allocates nothing. Pays off when a step takes longer than the two hand-overs, a few microseconds.
 pub struct Threaded {
     common: Common,
@@ -21,14 +22,41 @@ pub struct Threaded {
 }
 
 struct Worker {
-    /// Which environments it owns.
+    /// Which environments it has.
     envs: Range<usize>,
-    /// Taken on drop, which ends the thread.
-    requests: Option<Sender<Box<Parcel>>>,
-    answers: Receiver<Box<Parcel>>,
+    hands: Hands,
     /// Here between calls; away during one.
     parcel: Option<Box<Parcel>>,
-    thread: Option<JoinHandle<()>>,
+}
+
+/// Who steps a chunk.
+enum Hands {
+    /// Whoever calls: a thread that only waited would cost a hand-over and bring nothing.
+    Caller(Box<Chunk>),
+    /// A thread of its own.
+    Thread {
+        /// Taken on drop, which ends the thread.
+        requests: Option<Sender<Box<Parcel>>>,
+        answers: Receiver<Box<Parcel>>,
+        thread: Option<JoinHandle<()>>,
+    },
+}
+
+/// A thread looks for its next parcel this long before it sleeps: to wake a sleeping one takes as long as several steps
+/// of most tasks, tens of microseconds on virtual machines.
+const LOOK: Duration = Duration::from_micros(100);
+
+/// The next parcel. While looking, the thread leaves its core to any other that wants it.
+fn receive(parcels: &Receiver<Box<Parcel>>) -> Result<Box<Parcel>, RecvError> {
+    let began = Instant::now();
+    while began.elapsed() < LOOK {
+        match parcels.try_recv() {
+            Ok(parcel) => return Ok(parcel),
+            Err(TryRecvError::Disconnected) => return Err(RecvError),
+            Err(TryRecvError::Empty) => std::thread::yield_now(),
+        }
+    }
+    parcels.recv()
 }
 
 struct Parcel {
@@ -54,7 +82,8 @@ enum Request {
 }
 
 impl Threaded {
-    /// Distributes environments of one kind over `threads` threads (at least one, at most one per environment).
+    /// Distributes environments of one kind over `threads` threads (at least one, at most one per environment), the
+    /// calling one among them.
     ///
     /// # Errors
     /// [`EnvError::Unsupported`] when there are no environments, their spaces differ, or a thread cannot be started.
@@ -69,6 +98,9 @@ impl Threaded {
             .map(|k| {
                 let range = start(k)..start(k + 1);
                 let chunk = Chunk::new(range.start, envs.by_ref().take(range.len()).collect());
+                if k + 1 == threads {
+                    return Ok(Worker::new(range, Hands::Caller(Box::new(chunk)), obs_len));
+                }
                 Worker::start(range, chunk, obs_len).map_err(|e| EnvError::Unsupported {
                     env: common.description.clone(),
                     problem: format!("cannot start a thread: {e}"),
@@ -94,7 +126,14 @@ impl Threaded {
                 && let Some(mut parcel) = worker.parcel.take()
             {
                 pack(share, worker.envs.start, &mut parcel);
-                worker.send(parcel);
+                match &mut worker.hands {
+                    Hands::Thread { .. } => worker.send(parcel),
+                    // The last of all: by now the others are at work.
+                    Hands::Caller(chunk) => {
+                        parcel.work(chunk);
+                        worker.parcel = Some(parcel);
+                    }
+                }
             }
         }
         let mut result = Ok(());
@@ -105,7 +144,7 @@ impl Threaded {
             }
             // Either the parcel is on its way, or the thread is gone and its end of the channel with it: no wait is
             // for ever.
-            let Ok(mut parcel) = worker.answers.recv() else {
+            let Some(mut parcel) = worker.parcel.take().or_else(|| worker.answer()) else {
                 result = result.and(Err(gone(&self.common, worker)));
                 continue;
             };
@@ -141,11 +180,21 @@ fn copy_rows(share: Range<usize>, start: usize, from: &VecStep, to: &mut VecStep
 }
 
 impl Worker {
+    fn new(envs: Range<usize>, hands: Hands, obs_len: usize) -> Self {
+        let parcel = Parcel::new(envs.len(), obs_len);
+        Worker {
+            envs,
+            hands,
+            parcel: Some(Box::new(parcel)),
+        }
+    }
+
+    /// With a thread of its own.
     fn start(envs: Range<usize>, mut chunk: Chunk, obs_len: usize) -> std::io::Result<Self> {
         let (requests, inbox) = bounded::<Box<Parcel>>(1);
         let (outbox, answers) = bounded(1);
         let work = move || {
-            for mut parcel in inbox {
+            while let Ok(mut parcel) = receive(&inbox) {
                 parcel.work(&mut chunk);
                 if outbox.send(parcel).is_err() {
                     break;
@@ -154,20 +203,30 @@ impl Worker {
         };
         let name = format!("envs {}..{}", envs.start, envs.end);
         let thread = std::thread::Builder::new().name(name).spawn(work)?;
-        let parcel = Parcel::new(envs.len(), obs_len);
-        Ok(Worker {
-            envs,
+        let hands = Hands::Thread {
             requests: Some(requests),
             answers,
-            parcel: Some(Box::new(parcel)),
             thread: Some(thread),
-        })
+        };
+        Ok(Worker::new(envs, hands, obs_len))
     }
 
     fn send(&self, parcel: Box<Parcel>) {
-        if let Some(requests) = &self.requests {
+        if let Hands::Thread {
+            requests: Some(requests),
+            ..
+        } = &self.hands
+        {
             // If the thread is gone, the missing answer will tell.
             let _ = requests.send(parcel);
+        }
+    }
+
+    /// What its thread sends back; nothing if that is gone.
+    fn answer(&self) -> Option<Box<Parcel>> {
+        match &self.hands {
+            Hands::Thread { answers, .. } => receive(answers).ok(),
+            Hands::Caller(_) => None,
         }
     }
 }
@@ -197,11 +256,17 @@ impl Parcel {
 impl Drop for Threaded {
     fn drop(&mut self) {
         for worker in &mut self.workers {
-            worker.requests = None;
+            if let Hands::Thread { requests, .. } = &mut worker.hands {
+                *requests = None;
+            }
         }
-        for thread in self.workers.iter_mut().filter_map(|worker| worker.thread.take()) {
-            // A thread that panicked has nothing left to clean up.
-            let _ = thread.join();
+        for worker in &mut self.workers {
+            if let Hands::Thread { thread, .. } = &mut worker.hands
+                && let Some(thread) = thread.take()
+            {
+                // A thread that panicked has nothing left to clean up.
+                let _ = thread.join();
+            }
         }
     }
 }
@@ -265,6 +330,7 @@ impl VecEnv for Threaded {
     fn snapshot(&self) -> Result<Vec<Vec<u8>>, EnvError> {
         // The parcels at home hold what the next step needs, and this must not disturb it: fresh ones travel.
         let obs_len = self.common.observation_space.len();
+        let mut here = None;
         for worker in &self.workers {
             let mut parcel = Parcel::new(worker.envs.len(), obs_len);
             parcel.request = Request::Snapshot;
@@ -279,21 +345,26 @@ impl VecEnv for Threaded {
                 .view
                 .status
                 .copy_from_slice(&self.view.status[worker.envs.clone()]);
-            worker.send(Box::new(parcel));
+            match &worker.hands {
+                Hands::Thread { .. } => worker.send(Box::new(parcel)),
+                Hands::Caller(chunk) => here = Some(chunk.snapshot(&parcel.view)),
+            }
         }
         let mut result = Ok(Vec::with_capacity(self.common.len));
         for worker in &self.workers {
             // Every answer is fetched, even after an error, lest a later call takes it for its own.
-            let answer = worker.answers.recv().map_err(|_| gone(&self.common, worker));
-            result = match (result, answer) {
-                (Ok(mut snapshots), Ok(parcel)) => {
-                    let Parcel {
-                        result,
-                        snapshots: taken,
-                        ..
-                    } = *parcel;
-                    snapshots.extend(taken);
+            let taken = match &worker.hands {
+                Hands::Caller(_) => here.take(),
+                Hands::Thread { .. } => worker.answer().map(|parcel| {
+                    let Parcel { result, snapshots, .. } = *parcel;
                     result.map(|()| snapshots)
+                }),
+            };
+            let taken = taken.unwrap_or_else(|| Err(gone(&self.common, worker)));
+            result = match (result, taken) {
+                (Ok(mut snapshots), Ok(taken)) => {
+                    snapshots.extend(taken);
+                    Ok(snapshots)
                 }
                 (Ok(_), Err(error)) | (Err(error), _) => Err(error),
             };
