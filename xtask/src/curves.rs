@@ -11,7 +11,7 @@ use std::process::{Command, ExitCode, Stdio};
 use std::sync::Mutex;
 
 use anyhow::{Context, Result, bail, ensure};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::setup;
 use crate::workspace::Workspace;
@@ -61,7 +61,7 @@ struct Group {
 }
 
 /// Changes to the environment under which policies are scored.
-#[derive(Clone, Default, Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Score {
     /// `sac eval --set`.
@@ -74,23 +74,69 @@ struct Run<'a> {
     seed: u64,
 }
 
+/// What is committed of a run beside its `eval.csv`: enough to know whether it is still the run that an experiment asks
+/// for, and which code and machine it comes from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Record {
+    label: String,
+    seed: u64,
+    env: String,
+    algo: String,
+    env_steps: u64,
+    set: Vec<String>,
+    commit: String,
+    processor: String,
+    threads: u64,
+    checkpoint: String,
+    /// `sac eval --json`, one per line of conditions, the plain task first.
+    scores: Vec<serde_json::Value>,
+}
+
 impl Run<'_> {
-    /// Below `target/curves`.
+    /// Below `target/curves`, where it is trained.
     fn folder(&self) -> String {
         let (experiment, label) = match &self.group.same_as {
             Some((experiment, label)) => (experiment.as_str(), label.as_str()),
             None => (self.experiment.name.as_str(), self.group.label.as_str()),
         };
-        let plain = |c: char| {
-            if c.is_ascii_alphanumeric() || c == '-' || c == '.' {
-                c
-            } else {
-                '_'
-            }
-        };
-        let label: String = label.chars().map(plain).collect();
-        format!("{experiment}/{label}-{}", self.seed)
+        format!("{experiment}/{}-{}", plain(label), self.seed)
     }
+
+    /// Below `docs/curves/runs`, where its results are.
+    fn record(&self) -> String {
+        format!("{}/{}-{}", self.experiment.name, plain(&self.group.label), self.seed)
+    }
+
+    /// Under what its policy is scored: the plain task, then the experiment's list.
+    fn conditions(&self) -> impl Iterator<Item = &[String]> {
+        let listed = self.experiment.score.iter().map(|score| score.set.as_slice());
+        std::iter::once([].as_slice()).chain(listed)
+    }
+
+    /// Whether a record is of this run as it is asked for today.
+    fn is_told_by(&self, record: &Record) -> bool {
+        let Group {
+            env,
+            algo,
+            env_steps,
+            set,
+            ..
+        } = self.group;
+        let scored = record.scores.iter().map(|score| score["set"].clone());
+        (&record.env, &record.algo, record.env_steps, &record.set) == (env, algo, *env_steps, set)
+            && (record.seed, &record.checkpoint) == (self.seed, &self.experiment.checkpoint)
+            && scored.eq(self.conditions().map(|set| serde_json::Value::from(set.to_vec())))
+    }
+}
+
+/// A label as part of a folder's name.
+fn plain(label: &str) -> String {
+    let plain = |c: char| match c {
+        c if c.is_ascii_alphanumeric() || c == '-' || c == '.' => c,
+        _ => '_',
+    };
+    label.chars().map(plain).collect()
 }
 
 fn read(folder: &Path) -> Result<Vec<Experiment>> {
@@ -112,15 +158,32 @@ fn read(folder: &Path) -> Result<Vec<Experiment>> {
     Ok(experiments)
 }
 
+/// What `cargo xtask curves` is to do.
+#[derive(Default)]
+pub struct Options {
+    /// One experiment instead of all.
+    pub only: Option<String>,
+    /// Nothing is trained: runs that are complete are recorded, and what is recorded is drawn.
+    pub recorded: bool,
+}
+
+/// Where things are.
+struct Places {
+    release: PathBuf,
+    /// Folders of runs, not committed.
+    runs: PathBuf,
+    /// Pictures and tables.
+    curves: PathBuf,
+}
+
 /// Trains every experiment, or the one that is named, with every seed on one thread each, as many at once as there are
-/// cores, scores the policies on 20 episodes, and writes `docs/curves/<name>.{svg,csv}` and `<name>.scores.jsonl`. Runs
-/// that are complete below `target/curves` are not repeated; those that were cut off go on.
-pub fn run(workspace: &Workspace, only: Option<&str>) -> Result<ExitCode> {
+/// cores, scores the policies on 20 episodes, records each run in `docs/curves/runs`, and draws what is recorded as
+/// `docs/curves/<name>.{svg,csv}` and `<name>.scores.jsonl`. Runs that are recorded are not repeated; those that were
+/// cut off go on.
+pub fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
     let all = read(&workspace.root().join("configs/experiments"))?;
-    let chosen: Vec<&Experiment> = all
-        .iter()
-        .filter(|experiment| only.is_none_or(|name| name == experiment.name))
-        .collect();
+    let is_chosen = |experiment: &&Experiment| options.only.as_ref().is_none_or(|name| *name == experiment.name);
+    let chosen: Vec<&Experiment> = all.iter().filter(is_chosen).collect();
     if chosen.is_empty() {
         let names: Vec<_> = all.iter().map(|experiment| experiment.name.as_str()).collect();
         bail!("no such experiment; there are {}", names.join(", "));
@@ -133,19 +196,21 @@ pub fn run(workspace: &Workspace, only: Option<&str>) -> Result<ExitCode> {
         build.status().context("cannot run cargo")?.success(),
         "the build failed"
     );
-    let release = workspace.target()?.join("release");
-    let runs = workspace.target()?.join("curves");
+    let places = Places {
+        release: workspace.target()?.join("release"),
+        runs: workspace.target()?.join("curves"),
+        curves: workspace.root().join("docs/curves"),
+    };
 
     // Seed by seed, so that every group has a run before any has two.
     let mut jobs = VecDeque::new();
     for experiment in &chosen {
         for seed in 1..=experiment.seeds {
-            let of_seed = |group| Run {
+            jobs.extend(experiment.group.iter().map(|group| Run {
                 experiment,
                 group,
                 seed,
-            };
-            jobs.extend(experiment.group.iter().map(of_seed));
+            }));
         }
     }
     let jobs = Mutex::new(jobs);
@@ -155,7 +220,10 @@ pub fn run(workspace: &Workspace, only: Option<&str>) -> Result<ExitCode> {
             loop {
                 let job = jobs.lock().ok().and_then(|mut jobs| jobs.pop_front());
                 let Some(job) = job else { return Ok(()) };
-                train(&release, &runs, &job)?;
+                if !is_recorded(&places, &job) && (is_complete(&places, &job) || !options.recorded) {
+                    train(&places, &job)?;
+                    record(&places, &job)?;
+                }
             }
         };
         let workers: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
@@ -164,24 +232,39 @@ pub fn run(workspace: &Workspace, only: Option<&str>) -> Result<ExitCode> {
             .try_for_each(|worker| worker.join().unwrap_or_else(|_| bail!("a worker panicked")))
     })?;
     for experiment in chosen {
-        score_and_draw(workspace, &release, &runs, experiment)?;
+        draw(&places, experiment)?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn train(release: &Path, runs: &Path, run: &Run) -> Result<()> {
-    let Group { env, algo, set, .. } = run.group;
-    let (folder, steps) = (runs.join(run.folder()), run.group.env_steps.to_string());
-    if folder.join("checkpoints").join(&steps).is_dir() {
+fn is_recorded(places: &Places, run: &Run) -> bool {
+    read_record(places, run).is_ok_and(|record| run.is_told_by(&record))
+}
+
+fn read_record(places: &Places, run: &Run) -> Result<Record> {
+    let path = places.curves.join("runs").join(run.record()).join("run.json");
+    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    serde_json::from_str(&text).with_context(|| format!("{}", path.display()))
+}
+
+fn is_complete(places: &Places, run: &Run) -> bool {
+    let checkpoints = places.runs.join(run.folder()).join("checkpoints");
+    checkpoints.join(run.group.env_steps.to_string()).is_dir()
+}
+
+fn train(places: &Places, run: &Run) -> Result<()> {
+    if is_complete(places, run) {
         return Ok(());
     }
+    let Group { env, algo, set, .. } = run.group;
+    let (folder, steps) = (places.runs.join(run.folder()), run.group.env_steps.to_string());
     say!("training {}", run.folder());
-    let mut command = Command::new(release.join("sac"));
+    let mut command = Command::new(places.release.join("sac"));
     if folder.exists() {
         command.arg("train").arg("--resume").arg(&folder);
     } else {
-        fs::create_dir_all(runs.join(&run.experiment.name))
-            .with_context(|| format!("cannot make {}", runs.display()))?;
+        let parent = folder.parent().context("a folder in target/curves has a parent")?;
+        fs::create_dir_all(parent).with_context(|| format!("cannot make {}", parent.display()))?;
         command.args(["train", "--env", env, "--algo", algo, "--threads", "1"]);
         command.args(["--steps", &steps, "--seed", &run.seed.to_string()]);
         set.iter().for_each(|setting| {
@@ -198,51 +281,64 @@ fn train(release: &Path, runs: &Path, run: &Run) -> Result<()> {
     Ok(())
 }
 
-fn score_and_draw(workspace: &Workspace, release: &Path, runs: &Path, experiment: &Experiment) -> Result<()> {
-    let curves = workspace.root().join("docs/curves");
-    fs::create_dir_all(&curves).with_context(|| format!("cannot make {}", curves.display()))?;
-    let mut scores = Vec::new();
-    let mut draw = Command::new(release.join("examples/learning_curves"));
-    draw.arg("--out").arg(curves.join(format!("{}.svg", experiment.name)));
-    draw.args(["--title", &experiment.title]);
-    if let Some(threshold) = experiment.threshold {
-        draw.args(["--threshold", &threshold.to_string()]);
-    }
-    let plain = Score::default();
-    for group in &experiment.group {
-        let of_group: Vec<Run> = (1..=experiment.seeds)
-            .map(|seed| Run {
-                experiment,
-                group,
-                seed,
-            })
-            .collect();
-        for score in std::iter::once(&plain).chain(&experiment.score) {
-            for run in &of_group {
-                scores.write_all(&evaluate(release, runs, run, score)?)?;
-            }
-        }
-        let folders: Vec<String> = of_group
-            .iter()
-            .map(|run| runs.join(run.folder()).display().to_string())
-            .collect();
-        draw.arg(format!("{}={}", group.label, folders.join(",")));
-    }
-    let path: PathBuf = curves.join(format!("{}.scores.jsonl", experiment.name));
-    fs::write(&path, &scores).with_context(|| format!("cannot write {}", path.display()))?;
-    ensure!(draw.status()?.success(), "drawing {} failed", experiment.name);
-    say!("{}: {}", experiment.name, path.display());
-    Ok(())
+/// What a run's `provenance.json` says that a record repeats.
+#[derive(Deserialize)]
+struct Provenance {
+    commit: String,
+    processor: String,
+    threads: u64,
 }
 
-/// One line of JSON. From the folder of the runs, so that no path of this machine gets into the data.
-fn evaluate(release: &Path, runs: &Path, run: &Run, score: &Score) -> Result<Vec<u8>> {
-    let mut command = Command::new(release.join("sac"));
+/// Scores a run's policy and writes what is to be committed of it.
+fn record(places: &Places, run: &Run) -> Result<()> {
+    let folder = places.runs.join(run.folder());
+    let path = folder.join("provenance.json");
+    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let Provenance {
+        commit,
+        processor,
+        threads,
+    } = serde_json::from_str(&text).with_context(|| format!("{}", path.display()))?;
+    let Group {
+        label,
+        env,
+        algo,
+        env_steps,
+        set,
+        ..
+    } = run.group.clone();
+    let record = Record {
+        label,
+        seed: run.seed,
+        env,
+        algo,
+        env_steps,
+        set,
+        commit,
+        processor,
+        threads,
+        checkpoint: run.experiment.checkpoint.clone(),
+        scores: run
+            .conditions()
+            .map(|set| evaluate(places, run, set))
+            .collect::<Result<_>>()?,
+    };
+    let to = places.curves.join("runs").join(run.record());
+    fs::create_dir_all(&to).with_context(|| format!("cannot make {}", to.display()))?;
+    fs::copy(folder.join("eval.csv"), to.join("eval.csv")).context("cannot copy eval.csv")?;
+    // Last, because it is what says that the record is there.
+    let text = serde_json::to_string_pretty(&record)? + "\n";
+    fs::write(to.join("run.json"), text).with_context(|| format!("cannot write to {}", to.display()))
+}
+
+/// `sac eval` of a run under changes to its environment.
+fn evaluate(places: &Places, run: &Run, set: &[String]) -> Result<serde_json::Value> {
+    let mut command = Command::new(places.release.join("sac"));
     command
-        .current_dir(runs)
+        .current_dir(&places.runs)
         .args(["eval", &run.folder(), "--episodes", "20", "--json"]);
     command.args(["--checkpoint", &run.experiment.checkpoint]);
-    score.set.iter().for_each(|setting| {
+    set.iter().for_each(|setting| {
         command.args(["--set", setting]);
     });
     let output = command
@@ -250,11 +346,61 @@ fn evaluate(release: &Path, runs: &Path, run: &Run, score: &Score) -> Result<Vec
         .output()
         .context("cannot run sac eval")?;
     ensure!(output.status.success(), "scoring {} failed", run.folder());
-    let text = String::from_utf8(output.stdout).context("sac eval wrote something else than text")?;
-    let rest = text
-        .strip_prefix('{')
-        .context("sac eval wrote something else than an object")?;
-    Ok(format!("{{\"label\":{:?},\"seed\":{},{rest}", run.group.label, run.seed).into_bytes())
+    serde_json::from_slice(&output.stdout).context("sac eval wrote something else than JSON")
+}
+
+/// Picture, table and scores of what is recorded of an experiment.
+fn draw(places: &Places, experiment: &Experiment) -> Result<()> {
+    let mut scores = Vec::new();
+    let mut command = Command::new(places.release.join("examples/learning_curves"));
+    command
+        .arg("--out")
+        .arg(places.curves.join(format!("{}.svg", experiment.name)));
+    command.args(["--title", &experiment.title]);
+    if let Some(threshold) = experiment.threshold {
+        command.args(["--threshold", &threshold.to_string()]);
+    }
+    let mut groups = 0;
+    for group in &experiment.group {
+        let mut folders = Vec::new();
+        for seed in 1..=experiment.seeds {
+            let run = Run {
+                experiment,
+                group,
+                seed,
+            };
+            let Ok(record) = read_record(places, &run) else {
+                continue;
+            };
+            for score in &record.scores {
+                let mut line = serde_json::json!({ "label": record.label, "seed": seed, "commit": record.commit });
+                if let (Some(line), Some(score)) = (line.as_object_mut(), score.as_object()) {
+                    line.extend(score.clone());
+                }
+                writeln!(scores, "{line}")?;
+            }
+            folders.push(places.curves.join("runs").join(run.record()).display().to_string());
+        }
+        if folders.len() < experiment.seeds as usize {
+            let (name, label) = (&experiment.name, &group.label);
+            say!(
+                "{name}: {} of {} runs of {label} are recorded",
+                folders.len(),
+                experiment.seeds
+            );
+        }
+        if !folders.is_empty() {
+            command.arg(format!("{}={}", group.label, folders.join(",")));
+            groups += 1;
+        }
+    }
+    if groups == 0 {
+        return Ok(());
+    }
+    let path = places.curves.join(format!("{}.scores.jsonl", experiment.name));
+    fs::write(&path, &scores).with_context(|| format!("cannot write {}", path.display()))?;
+    ensure!(command.status()?.success(), "drawing {} failed", experiment.name);
+    Ok(())
 }
 
 #[cfg(test)]
@@ -287,5 +433,44 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn a_record_tells_of_a_run_only_while_the_experiment_asks_for_the_same() {
+        let text = "title = ''\nseeds = 1\n[[group]]\nlabel = 'A (b)'\nenv = 'E'\nalgo = 'sac'\nenv_steps = 10\n\
+                    set = ['agent.gamma=0.9']\n[[score]]\nset = ['env.wrappers=[]']\n";
+        let mut experiment: Experiment = toml::from_str(text).unwrap_or_else(|e| panic!("{e}"));
+        experiment.name = "x".to_string();
+        let run = |seed| Run {
+            experiment: &experiment,
+            group: &experiment.group[0],
+            seed,
+        };
+        assert_eq!(run(3).record(), "x/A__b_-3");
+        let scored = |set: &[&str]| serde_json::json!({ "mean_return": 1.0, "set": set });
+        let record = Record {
+            label: "A (b)".to_string(),
+            seed: 3,
+            env: "E".to_string(),
+            algo: "sac".to_string(),
+            env_steps: 10,
+            set: vec!["agent.gamma=0.9".to_string()],
+            commit: String::new(),
+            processor: String::new(),
+            threads: 1,
+            checkpoint: "best".to_string(),
+            scores: vec![scored(&[]), scored(&["env.wrappers=[]"])],
+        };
+        assert!(run(3).is_told_by(&record));
+        assert!(!run(4).is_told_by(&record));
+        let changed = |change: fn(&mut Record)| {
+            let mut record = record.clone();
+            change(&mut record);
+            !run(3).is_told_by(&record)
+        };
+        assert!(changed(|record| record.env_steps = 11));
+        assert!(changed(|record| record.set.clear()));
+        assert!(changed(|record| record.checkpoint = "last".to_string()));
+        assert!(changed(|record| record.scores.truncate(1)));
     }
 }

@@ -75,10 +75,7 @@ fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
             println!("{}", python::environment(&Workspace::locate()?)?.display());
             Ok(ExitCode::SUCCESS)
         }
-        Some("curves") => {
-            let only = arguments.next().map(|name| name.to_string_lossy().into_owned());
-            curves::run(&Workspace::locate()?, only.as_deref())
-        }
+        Some("curves") => curves::run(&Workspace::locate()?, &curves_options(arguments)?),
         Some("kills") => test::kills(&Workspace::locate()?, kills(arguments)?),
         Some("parity") => parity::run(&Workspace::locate()?, &arguments.collect::<Vec<_>>()),
         Some("deny") => {
@@ -107,6 +104,20 @@ fn setup_options(arguments: impl Iterator<Item = OsString>) -> Result<setup::Opt
             other => bail!(Usage(format!(
                 "`setup` does not know `{other}`; it takes --cuda, --cpu and --check"
             ))),
+        }
+    }
+    Ok(options)
+}
+
+fn curves_options(arguments: impl Iterator<Item = OsString>) -> Result<curves::Options> {
+    let mut options = curves::Options::default();
+    for argument in arguments {
+        match argument.to_string_lossy().as_ref() {
+            "--recorded" => options.recorded = true,
+            flag if flag.starts_with('-') => bail!(Usage(format!(
+                "`curves` does not know `{flag}`; it takes the name of an experiment and --recorded"
+            ))),
+            name => options.only = Some(name.to_string()),
         }
     }
     Ok(options)
