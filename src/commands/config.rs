@@ -18,7 +18,8 @@ fn annotated(toml: &str, layers: &Layers) -> String {
     let mut table = String::new();
     let mut out = String::new();
     for line in toml.lines() {
-        if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        if line.starts_with('[') {
+            let name = line.trim_matches(['[', ']']); // `[[env.wrappers]]` is one of a list
             table = format!("{name}.");
         }
         match line.split_once(" = ") {
@@ -32,4 +33,21 @@ fn annotated(toml: &str, layers: &Layers) -> String {
         out.push('\n');
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stands_in_a_list_of_tables_is_laid_to_whoever_set_the_list() {
+        let mut layers = Layers::default();
+        layers
+            .set_text("env.wrappers=[{kind='reward_scale',factor=0.5}]")
+            .unwrap_or_else(|e| panic!("{e}"));
+        let text = annotated("[env]\nid = \"X\"\n[[env.wrappers]]\nfactor = 0.5\n", &layers);
+        let of = |key: &str| text.lines().find(|line| line.starts_with(key)).unwrap_or_default();
+        assert!(of("factor").ends_with("# --set"), "{text}");
+        assert!(of("id").ends_with("# default"), "{text}");
+    }
 }
