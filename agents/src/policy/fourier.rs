@@ -276,8 +276,16 @@ impl FourierSeries {
         let start = &low + ((&noise - &below) / (above - &below)).clamp(0.0, 1.0) * grid.width();
         // A root on the border may be on the other side of it by rounding.
         let bracket = (low - ROUNDING, high + ROUNDING);
+        // Equations 3 and 1 together: in double precision ε/2 is far above what rounding makes of (1).
+        let waves = series.waves(1);
+        let (cosine, sine) = (&series.cosine / &waves, &series.sine / &waves);
+        let offset = sum(&(&sine * waves.cos())) + &noise - 0.5;
         let action = root(start, bracket, |action| {
-            (series.cumulative(action) - &noise, series.density(action))
+            let phase = action.unsqueeze(-1) * &waves; // [B, A, N]
+            let (sin, cos) = (phase.sin(), phase.cos());
+            let cumulative = sum(&(&cosine * &sin + &sine * &cos)) + action * 0.5 - &offset;
+            let density = sum(&(&series.cosine * cos - &series.sine * sin)) + 0.5;
+            (cumulative, density)
         });
         action.clamp(-1.0, 1.0).to_kind(self.re.kind())
     }
