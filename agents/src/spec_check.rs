@@ -59,14 +59,10 @@ impl AgentSpec {
         if let Some(spec) = &self.critic_body {
             body(p, "agent.critic_body", spec);
         }
-        let PolicySpec::SquashedGaussian(policy) = &self.policy;
-        p.require(
-            policy.log_std_min < policy.log_std_max && policy.log_std_min.is_finite() && policy.log_std_max.is_finite(),
-            "agent.policy.log_std_min",
-            policy.log_std_min,
-            "finite and below agent.policy.log_std_max",
-        );
-        check_adam(p, "agent.policy.optimizer", &policy.optimizer);
+        match &self.policy {
+            PolicySpec::SquashedGaussian(spec) => spec.check(p),
+            PolicySpec::Fourier(spec) => spec.check(p),
+        }
         self.critic.check(p);
         if let Some(filter) = self.critic.target_filter() {
             filter.check(p, self);
@@ -142,14 +138,17 @@ impl AgentSpec {
     /// Every choice that does not fit the action space, or another choice because of it.
     pub fn space_problems(&self, action: &Space) -> Vec<SpecProblem> {
         let mut problems = SpecProblems::default();
-        let PolicySpec::SquashedGaussian(_) = &self.policy;
+        let (kind, name) = match &self.policy {
+            PolicySpec::SquashedGaussian(_) => ("\"squashed_gaussian\"", "squashed Gaussian"),
+            PolicySpec::Fourier(_) => ("\"fourier\"", "Fourier series"),
+        };
         problems.require(
             matches!(action, Space::Box { .. }) && action.is_bounded(),
             "agent.policy.kind",
-            "\"squashed_gaussian\"",
+            kind,
             &format!(
-                "this squashed Gaussian needs a box with finite bounds, and the actions are {action}; there is no policy \
-                 for discrete actions yet"
+                "this {name} needs a box with finite bounds, and the actions are {action}; there is no policy for \
+                 discrete actions yet"
             ),
         );
         if let TemperatureSpec::Learned(spec) = &self.temperature

@@ -9,6 +9,7 @@ use sac_agents::{
     critic::{CriticSpec, DsacSpec, DsacTSpec, QuantileSpec, StateValueSpec},
     log::Logger,
     nn::BodySpec,
+    policy::{FourierSpec, PolicySpec, SquashedGaussianSpec, StdSource},
 };
 use sac_envs::Registry;
 use tch::Device;
@@ -16,10 +17,10 @@ use tch::Device;
 const NUM_ENVS: usize = 3;
 
 fn trainer(folder: &Path, seed: u64, env: &str) -> Trainer {
-    trainer_with(folder, seed, env, CriticSpec::default())
+    trainer_with(folder, seed, env, PolicySpec::default(), CriticSpec::default())
 }
 
-fn trainer_with(folder: &Path, seed: u64, env: &str, critic: CriticSpec) -> Trainer {
+fn trainer_with(folder: &Path, seed: u64, env: &str, policy: PolicySpec, critic: CriticSpec) -> Trainer {
     tch::set_num_threads(1);
     let registry = Registry::builtin();
     let make = |count, threads| {
@@ -34,6 +35,7 @@ fn trainer_with(folder: &Path, seed: u64, env: &str, critic: CriticSpec) -> Trai
             hidden: vec![16, 16],
             ..BodySpec::default()
         },
+        policy,
         critic,
         ..AgentSpec::default()
     };
@@ -127,25 +129,46 @@ fn every_critic_goes_on_where_it_stopped() {
         CriticSpec::Quantile(QuantileSpec::default()),
         CriticSpec::StateValue(StateValueSpec::default()),
     ] {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let start = |name: &str| trainer_with(&folder.path().join(name), 11, "Pendulum-v1", critic.clone());
-        run_to(&mut start("straight"), 200);
-        // Before the first update, when nothing has been averaged yet; and after some.
-        for stop in [37, 120] {
-            let name = format!("resumed-{stop}");
-            run_to(&mut start(&name), stop);
-            let mut second = start(&name);
-            second
-                .restore(&at(&folder.path().join(&name), stop), 0.0)
-                .expect("fits");
-            run_to(&mut second, 200);
-            let (straight, resumed) = (folder.path().join("straight"), folder.path().join(&name));
-            assert_eq!(
-                differing(&at(&straight, 200), &at(&resumed, 200)),
-                Vec::<String>::new(),
-                "{critic:?}, stopped at {stop}"
-            );
-        }
+        goes_on_where_it_stopped(&PolicySpec::default(), &critic);
+    }
+}
+
+#[test]
+fn every_policy_goes_on_where_it_stopped() {
+    let independent = SquashedGaussianSpec {
+        std: StdSource::StateIndependent,
+        ..SquashedGaussianSpec::default()
+    };
+    for policy in [
+        PolicySpec::Fourier(FourierSpec::default()),
+        PolicySpec::SquashedGaussian(independent),
+    ] {
+        goes_on_where_it_stopped(&policy, &CriticSpec::default());
+    }
+}
+
+fn goes_on_where_it_stopped(policy: &PolicySpec, critic: &CriticSpec) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let start = |name: &str| {
+        let path = folder.path().join(name);
+        trainer_with(&path, 11, "Pendulum-v1", policy.clone(), critic.clone())
+    };
+    run_to(&mut start("straight"), 200);
+    // Before the first update, when nothing has been averaged yet; and after some.
+    for stop in [37, 120] {
+        let name = format!("resumed-{stop}");
+        run_to(&mut start(&name), stop);
+        let mut second = start(&name);
+        second
+            .restore(&at(&folder.path().join(&name), stop), 0.0)
+            .expect("fits");
+        run_to(&mut second, 200);
+        let (straight, resumed) = (folder.path().join("straight"), folder.path().join(&name));
+        assert_eq!(
+            differing(&at(&straight, 200), &at(&resumed, 200)),
+            Vec::<String>::new(),
+            "{policy:?} {critic:?}, stopped at {stop}"
+        );
     }
 }
 

@@ -1,12 +1,14 @@
 //! What the agent does: [`Policy`] = encoder, body and a distribution over actions.
 
+pub mod fourier;
 pub mod squashed_gaussian;
 
 use sac_envs::Space;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
-pub use squashed_gaussian::{SquashedGaussian, SquashedGaussianSpec};
+pub use fourier::{FourierHead, FourierSpec};
+pub use squashed_gaussian::{LogStdBounds, SquashedGaussian, SquashedGaussianSpec, StdSource};
 
 use crate::{
     batch::Batch,
@@ -25,6 +27,8 @@ use crate::{
 pub enum PolicySpec {
     /// tanh of a diagonal Gaussian, for boxes.
     SquashedGaussian(SquashedGaussianSpec),
+    /// A non-negative Fourier series per coordinate, with several modes if need be, for boxes.
+    Fourier(FourierSpec),
 }
 
 impl Default for PolicySpec {
@@ -38,6 +42,7 @@ impl PolicySpec {
     pub fn optimizer(&self) -> AdamSpec {
         match self {
             PolicySpec::SquashedGaussian(spec) => spec.optimizer,
+            PolicySpec::Fourier(spec) => spec.optimizer,
         }
     }
 
@@ -45,19 +50,17 @@ impl PolicySpec {
     ///
     /// # Errors
     /// [`Error::UnsupportedSpace`].
-    pub fn build(&self, env: &str, action: &Space, _layout: &mut ParamLayout) -> Result<Box<dyn PolicyHead>> {
+    pub fn build(&self, env: &str, action: &Space, layout: &mut ParamLayout) -> Result<Box<dyn PolicyHead>> {
+        let is_bounded_box = matches!(action, Space::Box { .. }) && action.is_bounded();
+        let needs_a_box = |by| Err(unsupported(env, action, by, "it needs a box with finite bounds"));
+        let action_dim = action.len() as i64;
         match self {
-            PolicySpec::SquashedGaussian(spec) => match action {
-                Space::Box { .. } if action.is_bounded() => {
-                    Ok(Box::new(SquashedGaussian::new(spec, action.len() as i64)))
-                }
-                _ => Err(unsupported(
-                    env,
-                    action,
-                    "the squashed Gaussian policy",
-                    "it needs a box with finite bounds",
-                )),
-            },
+            PolicySpec::SquashedGaussian(spec) if is_bounded_box => {
+                Ok(Box::new(SquashedGaussian::new(spec, action_dim, layout)))
+            }
+            PolicySpec::SquashedGaussian(_) => needs_a_box("the squashed Gaussian policy"),
+            PolicySpec::Fourier(spec) if is_bounded_box => Ok(Box::new(FourierHead::new(spec, action_dim))),
+            PolicySpec::Fourier(_) => needs_a_box("the Fourier policy"),
         }
     }
 }

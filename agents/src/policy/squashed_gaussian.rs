@@ -1,14 +1,16 @@
 //! tanh of a diagonal Gaussian.
 //!
-//! Source: Haarnoja et al. 2018 (arXiv 1801.01290), appendix C.
+//! Source: Haarnoja et al. 2018 (arXiv 1801.01290), appendix C. Where σ comes from and how it is bounded are choices;
+//! `docs/algorithms/policy_heads.md` has them side by side.
 
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
 use super::{ActionDraw, ActionKind, Actions, PolicyHead};
 use crate::{
-    nn::{AdamSpec, Params},
+    nn::{AdamSpec, Init, ParamIndex, ParamLayout, Params},
     noise::Stream,
+    spec_check::{SpecProblems, check_adam},
 };
 
 const LN_2: f64 = std::f64::consts::LN_2;
@@ -18,7 +20,13 @@ const LN_2PI: f64 = 1.837_877_066_409_345_3; // ln(2π)
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SquashedGaussianSpec {
-    /// Lower bound of log σ; values beyond it are clamped. Reference code of SAC 2018a: −20.
+    /// Where log σ comes from. Paper: from the state.
+    pub std: StdSource,
+    /// log σ at the start, where it is independent of the state; between the bounds. 0 is where the other kind starts.
+    pub initial_log_std: f64,
+    /// How log σ is kept within its bounds. Reference code of SAC 2018a: clamped.
+    pub log_std_bounds: LogStdBounds,
+    /// Lower bound of log σ. Reference code of SAC 2018a: −20.
     pub log_std_min: f64,
     /// Upper bound of log σ. Reference code of SAC 2018a: 2.
     pub log_std_max: f64,
@@ -26,9 +34,36 @@ pub struct SquashedGaussianSpec {
     pub optimizer: AdamSpec,
 }
 
+/// Where log σ comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StdSource {
+    /// The network gives it beside the mean, for every state anew.
+    StateDependent,
+    /// One learned number per action coordinate, the same in every state.
+    StateIndependent,
+}
+
+/// How log σ is made of a number x without bounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogStdBounds {
+    /// min(max(x, lo), hi): log σ is x, and no gradient passes at a bound.
+    Clamp,
+    /// lo + ½ (hi − lo) (1 + tanh x): the bounds are far ends that no gradient stops at. Yarats et al. 2019 (SAC-AE,
+    /// arXiv 1910.01741), in its code with −10 and 2.
+    Tanh,
+}
+
+/// Smallest middle of the bounds for a policy that starts there: that of −10 and 2, the lowest that we know in use.
+const LOWEST_TANH_START: f64 = -4.0;
+
 impl Default for SquashedGaussianSpec {
     fn default() -> Self {
         SquashedGaussianSpec {
+            std: StdSource::StateDependent,
+            initial_log_std: 0.0,
+            log_std_bounds: LogStdBounds::Clamp,
             log_std_min: -20.0,
             log_std_max: 2.0,
             optimizer: AdamSpec::default(),
@@ -36,34 +71,98 @@ impl Default for SquashedGaussianSpec {
     }
 }
 
+impl SquashedGaussianSpec {
+    pub(crate) fn check(&self, p: &mut SpecProblems) {
+        let (low, high) = (self.log_std_min, self.log_std_max);
+        p.require(
+            low < high && low.is_finite() && high.is_finite(),
+            "agent.policy.log_std_min",
+            low,
+            "finite and below agent.policy.log_std_max",
+        );
+        match (self.std, self.log_std_bounds) {
+            (StdSource::StateIndependent, bounds) => {
+                let start = self.initial_log_std;
+                let holds = match bounds {
+                    LogStdBounds::Clamp => (low..=high).contains(&start),
+                    LogStdBounds::Tanh => start > low && start < high,
+                };
+                let expected = "between agent.policy.log_std_min and agent.policy.log_std_max; with tanh at neither";
+                p.require(holds, "agent.policy.initial_log_std", start, expected);
+            }
+            (StdSource::StateDependent, LogStdBounds::Tanh) => {
+                let expected = "at least −8 − agent.policy.log_std_max, since with tanh bounds log σ starts half-way \
+                                between them; −5 and −10 are in use";
+                let holds = 0.5 * (low + high) >= LOWEST_TANH_START;
+                p.require(holds, "agent.policy.log_std_min", low, expected);
+            }
+            (StdSource::StateDependent, LogStdBounds::Clamp) => {}
+        }
+        check_adam(p, "agent.policy.optimizer", &self.optimizer);
+    }
+
+    /// What log σ is made of, so that it is `initial_log_std`.
+    fn initial_parameter(&self) -> f32 {
+        let start = match self.log_std_bounds {
+            LogStdBounds::Clamp => self.initial_log_std,
+            LogStdBounds::Tanh => {
+                let share = (self.initial_log_std - self.log_std_min) / (self.log_std_max - self.log_std_min);
+                (2.0 * share - 1.0).atanh()
+            }
+        };
+        start as f32
+    }
+}
+
 /// `a = tanh(u)`, `u ~ N(mean, std²)` per coordinate.
 pub struct SquashedGaussian {
     action_dim: i64,
+    /// `[A]`, before its bounds, where σ is independent of the state.
+    log_std: Option<ParamIndex>,
+    log_std_bounds: LogStdBounds,
     log_std_min: f64,
     log_std_max: f64,
 }
 
 impl SquashedGaussian {
-    /// For `action_dim` coordinates.
-    pub fn new(spec: &SquashedGaussianSpec, action_dim: i64) -> Self {
+    /// For `action_dim` coordinates. Adds `log_std [A]` to `layout` where σ is independent of the state.
+    pub fn new(spec: &SquashedGaussianSpec, action_dim: i64, layout: &mut ParamLayout) -> Self {
         SquashedGaussian {
             action_dim,
+            log_std: match spec.std {
+                StdSource::StateDependent => None,
+                StdSource::StateIndependent => {
+                    Some(layout.add("log_std", &[action_dim], Init::Constant(spec.initial_parameter())))
+                }
+            },
+            log_std_bounds: spec.log_std_bounds,
             log_std_min: spec.log_std_min,
             log_std_max: spec.log_std_max,
         }
     }
 
-    /// `inputs [B, 2A]` to `mean [B, A]` and `log_std [B, A]`.
-    fn split(&self, inputs: &Tensor) -> (Tensor, Tensor) {
+    /// `inputs [B, inputs()]` to `mean [B, A]`, and `log_std [B, A]` or `[A]`.
+    fn split(&self, params: &Params, inputs: &Tensor) -> (Tensor, Tensor) {
         let mean = inputs.narrow(1, 0, self.action_dim);
-        let log_std = inputs.narrow(1, self.action_dim, self.action_dim);
-        (mean, log_std.clamp(self.log_std_min, self.log_std_max))
+        let unbounded = match self.log_std {
+            None => inputs.narrow(1, self.action_dim, self.action_dim),
+            Some(index) => params[index].shallow_clone(),
+        };
+        let (low, high) = (self.log_std_min, self.log_std_max);
+        let log_std = match self.log_std_bounds {
+            LogStdBounds::Clamp => unbounded.clamp(low, high),
+            LogStdBounds::Tanh => (unbounded.tanh() + 1.0) * (0.5 * (high - low)) + low,
+        };
+        (mean, log_std)
     }
 }
 
 impl PolicyHead for SquashedGaussian {
     fn inputs(&self) -> i64 {
-        2 * self.action_dim
+        match self.log_std {
+            None => 2 * self.action_dim,
+            Some(_) => self.action_dim,
+        }
     }
 
     fn actions(&self) -> ActionKind {
@@ -75,8 +174,8 @@ impl PolicyHead for SquashedGaussian {
         stream.normal(&[rows, self.action_dim], device)
     }
 
-    fn draw(&self, _params: &Params, inputs: &Tensor, noise: &Tensor) -> ActionDraw {
-        let (mean, log_std) = self.split(inputs);
+    fn draw(&self, params: &Params, inputs: &Tensor, noise: &Tensor) -> ActionDraw {
+        let (mean, log_std) = self.split(params, inputs);
         let u = &mean + log_std.exp() * noise; // [B, A]
         ActionDraw {
             actions: Actions::Sampled(u.tanh()),
@@ -84,11 +183,12 @@ impl PolicyHead for SquashedGaussian {
         }
     }
 
-    fn explore(&self, _params: &Params, inputs: &Tensor, noise: &Tensor) -> Tensor {
-        let (mean, log_std) = self.split(inputs);
+    fn explore(&self, params: &Params, inputs: &Tensor, noise: &Tensor) -> Tensor {
+        let (mean, log_std) = self.split(params, inputs);
         (mean + log_std.exp() * noise).tanh()
     }
 
+    /// tanh(mean), whatever σ.
     fn mode(&self, _params: &Params, inputs: &Tensor) -> Tensor {
         inputs.narrow(1, 0, self.action_dim).tanh()
     }
@@ -96,7 +196,7 @@ impl PolicyHead for SquashedGaussian {
 
 /// Log-density of a squashed Gaussian at its own sample.
 ///
-/// `u`: `[B, A]`, the sample before squashing; `noise = (u − mean)/std`; `log_std`: `[B, A]`. Returns `[B]`, nats, with
+/// `u`: `[B, A]`, the sample before squashing; `noise = (u − mean)/std`; `log_std`: `[B, A]` or `[A]`. Returns `[B]`, nats, with
 /// respect to the normalised box. Per coordinate
 ///
 /// ```text
@@ -118,7 +218,7 @@ mod tests {
     use super::*;
 
     fn log_prob_of(mean: f64, log_std: f64, noise: f64) -> f64 {
-        let head = SquashedGaussian::new(&SquashedGaussianSpec::default(), 1);
+        let head = SquashedGaussian::new(&SquashedGaussianSpec::default(), 1, &mut ParamLayout::default());
         let inputs = Tensor::from_slice(&[mean as f32, log_std as f32]).view([1, 2]);
         let draw = head.draw(
             &Params::default(),
@@ -150,5 +250,81 @@ mod tests {
             .map(|u| log_prob_of(mean, log_std, (u - mean) / log_std.exp()).exp() * (1.0 - u.tanh().powi(2)) * step)
             .sum();
         assert!((total - 1.0).abs() < 1e-3, "{total}");
+    }
+
+    fn spec(std: StdSource, log_std_bounds: LogStdBounds) -> SquashedGaussianSpec {
+        SquashedGaussianSpec {
+            std,
+            log_std_bounds,
+            log_std_min: -5.0,
+            initial_log_std: -0.7,
+            ..SquashedGaussianSpec::default()
+        }
+    }
+
+    #[test]
+    fn a_smooth_bound_lets_gradients_pass_where_a_clamp_stops_them() {
+        for (bounds, passes) in [(LogStdBounds::Clamp, false), (LogStdBounds::Tanh, true)] {
+            let spec = spec(StdSource::StateDependent, bounds);
+            let head = SquashedGaussian::new(&spec, 1, &mut ParamLayout::default());
+            for x in [-6.0f32, 3.0] {
+                let inputs = Tensor::from_slice(&[0.0, x]).view([1, 2]).set_requires_grad(true);
+                let (_, log_std) = head.split(&Params::default(), &inputs);
+                let at = log_std.double_value(&[0, 0]);
+                assert!((spec.log_std_min..=spec.log_std_max).contains(&at), "{bounds:?} {at}");
+                let gradient = Tensor::run_backward(&[log_std.sum(Kind::Float)], &[&inputs], false, false).remove(0);
+                assert_eq!(gradient.double_value(&[0, 1]) > 0.0, passes, "{bounds:?} at {x}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_std_independent_of_the_state_is_one_parameter_per_coordinate_and_starts_where_asked() {
+        for bounds in [LogStdBounds::Clamp, LogStdBounds::Tanh] {
+            let mut layout = ParamLayout::default();
+            let head = SquashedGaussian::new(&spec(StdSource::StateIndependent, bounds), 3, &mut layout);
+            assert_eq!((layout.count(), head.inputs()), (3, 3));
+            let block = crate::nn::ParamBlock::new(layout, &mut Stream::derive(0, "test", 0), Device::Cpu);
+            let (_, log_std) = head.split(block.frozen(), &Tensor::zeros([2, 3], (Kind::Float, Device::Cpu)));
+            let off = (log_std + 0.7).abs().max().double_value(&[]);
+            assert!(off < 1e-6, "{bounds:?}: {off}");
+        }
+        let mut layout = ParamLayout::default();
+        let head = SquashedGaussian::new(&SquashedGaussianSpec::default(), 3, &mut layout);
+        assert_eq!(
+            (layout.count(), head.inputs()),
+            (0, 6),
+            "by default the network gives it"
+        );
+    }
+
+    #[test]
+    fn starts_out_of_bounds_and_smooth_bounds_that_start_without_noise_are_refused() {
+        let problems = |spec: &SquashedGaussianSpec| {
+            let mut problems = SpecProblems::default();
+            spec.check(&mut problems);
+            problems
+                .into_vec()
+                .into_iter()
+                .map(|problem| problem.key)
+                .collect::<Vec<_>>()
+        };
+        for bounds in [LogStdBounds::Clamp, LogStdBounds::Tanh] {
+            for std in [StdSource::StateDependent, StdSource::StateIndependent] {
+                assert_eq!(problems(&spec(std, bounds)), Vec::<String>::new());
+            }
+            for initial_log_std in [-5.1, 2.1, f64::NAN] {
+                let spec = SquashedGaussianSpec {
+                    initial_log_std,
+                    ..spec(StdSource::StateIndependent, bounds)
+                };
+                assert_eq!(problems(&spec), ["agent.policy.initial_log_std"], "{initial_log_std}");
+            }
+        }
+        let dull = SquashedGaussianSpec {
+            log_std_min: -20.0,
+            ..spec(StdSource::StateDependent, LogStdBounds::Tanh)
+        };
+        assert_eq!(problems(&dull), ["agent.policy.log_std_min"]);
     }
 }

@@ -1,0 +1,207 @@
+//! Policy heads beside the default one against derivations made elsewhere: the head alone, and one full update with it.
+//! See `golden/README.md`.
+
+mod support;
+
+use std::collections::BTreeMap;
+
+use sac_agents::{
+    Agent, AgentSpec,
+    nn::{BodySpec, ParamBlock, ParamLayout, Params},
+    noise::Stream,
+    policy::{FourierHead, FourierSpec, LogStdBounds, PolicyHead, PolicySpec, SquashedGaussianSpec, StdSource},
+};
+use serde::Deserialize;
+use support::{Dims, Stored, agent_with, batch, named, read, relative_difference, tensor};
+use tch::{Device, Kind, Tensor};
+
+#[derive(Deserialize)]
+struct UpdateCase {
+    dims: Dims,
+    batch: BTreeMap<String, Vec<f64>>,
+    noise: Vec<f64>,
+    before: BTreeMap<String, Stored>,
+    after: BTreeMap<String, Stored>,
+    moments: BTreeMap<String, Vec<f64>>,
+    metrics: BTreeMap<String, f64>,
+    td_error: Vec<f64>,
+}
+
+/// Largest difference that single precision may make in a few layers of width 5.
+const TOLERANCE: f64 = 1e-5;
+
+fn one_update_equals(policy: PolicySpec, case: &UpdateCase) {
+    let spec = AgentSpec {
+        body: BodySpec {
+            hidden: vec![case.dims.hidden; 2],
+            ..BodySpec::default()
+        },
+        policy,
+        ..AgentSpec::default()
+    };
+    let mut agent = agent_with(&spec, &case.dims, &case.before);
+    let mut noise = Stream::scripted(case.noise.iter().map(|value| *value as f32));
+    let report = agent.update(&batch(&case.dims, &case.batch), &mut noise);
+    let found: BTreeMap<_, _> = report.read().into_iter().collect();
+    for (name, expected) in &case.metrics {
+        let difference = (found[name.as_str()] - expected).abs() / expected.abs().max(1.0);
+        assert!(difference < TOLERANCE, "{name}: {} {expected}", found[name.as_str()]);
+    }
+    let td_error = report.td_error.expect("the batch has weights");
+    let difference = relative_difference(&td_error, &case.td_error, 1.0);
+    assert!(difference < TOLERANCE, "TD error: {difference}");
+
+    // One step of Adam hides the size of a gradient; the first moment shows it.
+    let sections = agent.sections().expect("sections");
+    assert!(case.moments.contains_key("policy/adam.first"));
+    for (name, expected) in &case.moments {
+        let scale = expected.iter().fold(0.0f64, |most, value| most.max(value.abs()));
+        let difference = relative_difference(&named(&sections, name), expected, scale);
+        assert!(difference < TOLERANCE, "{name}: {difference}");
+    }
+    for (name, expected) in &case.after {
+        let found = named(&sections, name);
+        let moved = relative_difference(&found, &case.before[name].data, 1e-1);
+        let difference = relative_difference(&found, &expected.data, 1e-1);
+        assert!(difference < TOLERANCE, "{name}: {difference}");
+        assert!(moved > TOLERANCE, "{name} did not move, so the comparison sees nothing");
+    }
+    let in_policy = |name: &&str| name.starts_with("policy/") && !name.contains("/adam.");
+    let of_agent = sections
+        .iter()
+        .flat_map(|section| section.tensor_names())
+        .filter(in_policy)
+        .count();
+    let of_case = case.after.keys().map(String::as_str).filter(in_policy).count();
+    assert_eq!(of_agent, of_case, "every parameter of the policy is compared");
+}
+
+#[derive(Deserialize)]
+struct GaussianHeadCase {
+    inputs: Vec<f64>,
+    log_std: Vec<f64>,
+    noise: Vec<f64>,
+    action: Vec<f64>,
+    log_prob: Vec<f64>,
+    d_inputs: Vec<f64>,
+    d_log_std: Vec<f64>,
+    mode: Vec<f64>,
+}
+
+#[derive(Deserialize)]
+struct GaussianCase {
+    head: Vec<GaussianHeadCase>,
+    update: UpdateCase,
+}
+
+const ACTION_DIM: i64 = 2;
+
+/// Σ_j j·a_j + log π, summed over rows: what the cases differentiate.
+fn objective(action: &Tensor, log_prob: &Tensor) -> Tensor {
+    let weights = Tensor::from_slice(&[1.0f32, 2.0]);
+    (action * weights).sum(Kind::Float) + log_prob.sum(Kind::Float)
+}
+
+fn assert_close(what: &str, found: &Tensor, expected: &[f64]) {
+    let scale = expected.iter().fold(1.0f64, |most, value| most.max(value.abs()));
+    let difference = relative_difference(found, expected, scale);
+    assert!(difference < TOLERANCE, "{what}: {difference}\n{expected:?}");
+}
+
+fn gaussian_equals(std: StdSource, log_std_bounds: LogStdBounds, data: &str) {
+    let case: GaussianCase = read(data);
+    let spec = SquashedGaussianSpec {
+        std,
+        log_std_bounds,
+        log_std_min: if log_std_bounds == LogStdBounds::Tanh {
+            -5.0
+        } else {
+            -20.0
+        },
+        ..SquashedGaussianSpec::default()
+    };
+    assert_eq!(case.head.len(), 3);
+    for case in &case.head {
+        let mut layout = ParamLayout::default();
+        let head = sac_agents::policy::SquashedGaussian::new(&spec, ACTION_DIM, &mut layout);
+        let mut block = ParamBlock::new(layout, &mut Stream::derive(0, "test", 0), Device::Cpu);
+        if std == StdSource::StateIndependent {
+            block.set("log_std", &tensor(&case.log_std)).expect("the shape fits");
+        }
+        let inputs = tensor(&case.inputs).view([-1, head.inputs()]).set_requires_grad(true);
+        let draw = head.draw(&block.views(), &inputs, &tensor(&case.noise).view([-1, ACTION_DIM]));
+        assert_close("action", draw.sampled(), &case.action);
+        assert_close("log_prob", &draw.log_prob, &case.log_prob);
+        let mut at = vec![&inputs];
+        at.extend((!case.d_log_std.is_empty()).then(|| block.flat()));
+        let gradients = Tensor::run_backward(&[objective(draw.sampled(), &draw.log_prob)], &at, false, false);
+        assert_close("gradient of the inputs", &gradients[0], &case.d_inputs);
+        if let Some(gradient) = gradients.get(1) {
+            assert_close("gradient of log_std", gradient, &case.d_log_std);
+        }
+        assert_close("mode", &head.mode(block.frozen(), &inputs), &case.mode);
+    }
+    one_update_equals(PolicySpec::SquashedGaussian(spec), &case.update);
+}
+
+#[test]
+fn a_std_independent_of_the_state_equals_the_derivation() {
+    let data = include_str!("golden/gaussian_std/independent.json");
+    gaussian_equals(StdSource::StateIndependent, LogStdBounds::Clamp, data);
+}
+
+#[test]
+fn a_std_within_smooth_bounds_equals_the_derivation() {
+    let data = include_str!("golden/gaussian_std/tanh.json");
+    gaussian_equals(StdSource::StateDependent, LogStdBounds::Tanh, data);
+}
+
+#[test]
+fn a_std_independent_of_the_state_within_smooth_bounds_equals_the_derivation() {
+    let data = include_str!("golden/gaussian_std/independent_tanh.json");
+    gaussian_equals(StdSource::StateIndependent, LogStdBounds::Tanh, data);
+}
+
+#[derive(Deserialize)]
+struct FourierHeadCase {
+    inputs: Vec<f64>,
+    noise: Vec<f64>,
+    action: Vec<f64>,
+    log_prob: f64,
+    gradient: Vec<f64>,
+    mode: Option<Vec<f64>>,
+}
+
+fn fourier() -> FourierSpec {
+    FourierSpec {
+        frequencies: 3,
+        uniform_share: 0.05,
+        base_amplitude: 0.7,
+        ..FourierSpec::default()
+    }
+}
+
+#[test]
+fn the_fourier_head_equals_the_derivation() {
+    let cases: Vec<FourierHeadCase> = read(include_str!("golden/fourier/head.json"));
+    let head = FourierHead::new(&fourier(), ACTION_DIM);
+    assert_eq!(cases.len(), 6);
+    for case in &cases {
+        let inputs = tensor(&case.inputs).view([1, -1]).set_requires_grad(true);
+        let draw = head.draw(&Params::default(), &inputs, &tensor(&case.noise).view([1, -1]));
+        assert_close("action", draw.sampled(), &case.action);
+        assert_close("log_prob", &draw.log_prob, &[case.log_prob]);
+        let loss = objective(draw.sampled(), &draw.log_prob);
+        let gradients = Tensor::run_backward(&[loss], &[&inputs], false, false);
+        assert_close("gradient", &gradients[0], &case.gradient);
+        if let Some(mode) = &case.mode {
+            assert_close("mode", &head.mode(&Params::default(), &inputs), mode);
+        }
+    }
+}
+
+#[test]
+fn an_update_with_the_fourier_head_equals_the_derivation() {
+    let case: UpdateCase = read(include_str!("golden/fourier/update.json"));
+    one_update_equals(PolicySpec::Fourier(fourier()), &case);
+}
