@@ -13,6 +13,10 @@ use tch::{Device, Kind, Tensor};
 const OBS: i64 = 3;
 const BATCH: i64 = 8;
 
+/// Updates before what is resumed was saved, and in all; what is annealed ends in between.
+const SAVED_AT: u64 = 15;
+const UPDATES: u64 = 30;
+
 /// Choices of one axis: name, and what stands in `[agent]` for it.
 type Axis = &'static [(&'static str, &'static str)];
 
@@ -36,7 +40,14 @@ const CRITICS: Axis = &[
     ("sac-v1", "critic.kind = 'state_value'"),
 ];
 
-const POLICIES: Axis = &[("gaussian", "policy.kind = 'squashed_gaussian'")];
+const POLICIES: Axis = &[
+    ("gaussian", "policy.kind = 'squashed_gaussian'"),
+    ("categorical", "policy.kind = 'categorical'"),
+    (
+        "gumbel",
+        "policy = { kind = 'gumbel_softmax', anneal = { to = 0.5, over_grad_steps = 20, curve = 'exponential' } }",
+    ),
+];
 
 const TEMPERATURES: Axis = &[
     ("learned", "temperature.kind = 'learned'"),
@@ -47,7 +58,7 @@ const TEMPERATURES: Axis = &[
     ("nats", "temperature = { kind = 'learned', target_entropy = 0.3 }"),
     (
         "uniform",
-        "temperature = { kind = 'learned', target_entropy = { of_uniform = 0.9, falling_to = 0.2, over_grad_steps = 30 } }",
+        "temperature = { kind = 'learned', target_entropy = { of_uniform = 0.9, falling_to = 0.2, over_grad_steps = 20 } }",
     ),
     ("fixed", "temperature = { kind = 'fixed', alpha = 0.2 }"),
 ];
@@ -123,6 +134,7 @@ fn every_combination_learns_and_resumes_exactly_or_is_refused_with_a_reason() {
     let mut done = std::collections::BTreeSet::new();
     for (space_name, action) in spaces() {
         let observation = Space::unbounded(OBS as usize);
+        let mut index = 0;
         for (critic, policy, temperature, body, rest) in all() {
             let name = format!(
                 "{space_name} {} {} {} {} {}",
@@ -169,22 +181,32 @@ fn every_combination_learns_and_resumes_exactly_or_is_refused_with_a_reason() {
                 }
                 Err(other) => panic!("{name}: {other}"),
             };
+            // Discrete spaces share the combinations between them, for the time that all of them take.
+            index += 1;
+            let skipped = match space_name {
+                "discrete" => index % 2 == 0,
+                "tuple" => index % 2 == 1,
+                _ => false,
+            };
+            if skipped {
+                continue;
+            }
             let weighted = legal % 2 == 0;
-            learn(&mut agent, &action, weighted, 0..25);
-            let at_25 = saved(&agent, &folder.path().join(format!("{legal}-25")));
-            learn(&mut agent, &action, weighted, 25..50);
+            learn(&mut agent, &action, weighted, 0..SAVED_AT);
+            let halfway = saved(&agent, &folder.path().join(format!("{legal}-halfway")));
+            learn(&mut agent, &action, weighted, SAVED_AT..UPDATES);
             assert!(agent.is_finite(), "{name}");
             let straight = saved(&agent, &folder.path().join(format!("{legal}-straight")));
             let mut other = build().expect("built before");
-            other.load(&at_25).unwrap_or_else(|e| panic!("{name}: {e}"));
-            learn(&mut other, &action, weighted, 25..50);
+            other.load(&halfway).unwrap_or_else(|e| panic!("{name}: {e}"));
+            learn(&mut other, &action, weighted, SAVED_AT..UPDATES);
             let resumed = saved(&other, &folder.path().join(format!("{legal}-resumed")));
             assert_eq!(
                 straight.manifest.files, resumed.manifest.files,
                 "{name}: resumed elsewhere"
             );
             assert_ne!(
-                straight.manifest.files, at_25.manifest.files,
+                straight.manifest.files, halfway.manifest.files,
                 "{name}: nothing was learned"
             );
             done.insert(format!("{space_name} {} {}", critic.0, policy.0));
@@ -193,8 +215,25 @@ fn every_combination_learns_and_resumes_exactly_or_is_refused_with_a_reason() {
     }
     eprintln!("{legal} combinations learn, {refused} are refused");
     // So that a mistake in the lists above cannot refuse everything.
-    assert!(done.contains("box twin gaussian"), "{done:?}");
+    let expected: std::collections::BTreeSet<String> = served().collect();
+    assert_eq!(done, expected);
     assert!(legal > 60 && refused > 60, "{legal} and {refused}");
+}
+
+/// Which critics learn with which policy in which space.
+fn served() -> impl Iterator<Item = String> {
+    let critics = |can: fn(&str) -> bool| CRITICS.iter().map(|critic| critic.0).filter(move |name| can(name));
+    let name = |space: &'static str, policy: &'static str| move |critic| format!("{space} {critic} {policy}");
+    let in_box = critics(|_| true).map(name("box", "gaussian"));
+    in_box.chain(["discrete", "tuple"].into_iter().flat_map(move |space| {
+        // Enumerated actions have an expectation where a critic has one number for each.
+        let enumerated = critics(|name| ["one", "twin", "redq", "sac-v1"].contains(&name));
+        // One-hot vectors are vectors, but have no neighbours to filter over.
+        let drawn = critics(|name| name != "bl");
+        enumerated
+            .map(name(space, "categorical"))
+            .chain(drawn.map(name(space, "gumbel")))
+    }))
 }
 
 type Choice = &'static (&'static str, &'static str);

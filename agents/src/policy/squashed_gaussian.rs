@@ -9,6 +9,7 @@ use super::{ActionDraw, ActionKind, Actions, PolicyHead};
 use crate::{
     nn::{AdamSpec, Params},
     noise::Stream,
+    spec_check::SpecProblems,
 };
 
 const LN_2: f64 = std::f64::consts::LN_2;
@@ -33,6 +34,18 @@ impl Default for SquashedGaussianSpec {
             log_std_max: 2.0,
             optimizer: AdamSpec::default(),
         }
+    }
+}
+
+impl SquashedGaussianSpec {
+    pub(super) fn check(&self, p: &mut SpecProblems) {
+        let (min, max) = (self.log_std_min, self.log_std_max);
+        p.require(
+            min < max && min.is_finite() && max.is_finite(),
+            "agent.policy.log_std_min",
+            min,
+            "finite and below agent.policy.log_std_max",
+        );
     }
 }
 
