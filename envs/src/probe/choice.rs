@@ -5,7 +5,7 @@
 //!   the choices pay 1 and 0, at the *right* both pay 0.6. The soft value of a place is V = α ln Σ_a exp(r_a / α), and
 //!   Q(start, a) = γ V. For α = 0.5 the left is worth 1.0635 and the right 0.9466, of which 0.3466 is entropy: a backup
 //!   without the next action's entropy would give 0.8808 and 0.6 under the same policy.
-//! * `ProbePair-v0` (D3): one step, a pair of one of two and one of three, r = (0, 0.4)_i + (0, 0.2, -0.3)_j. Sums of
+//! * `ProbePair-v0` (D3): one step, a pair of one of two and one of three, r = (0, 0.5)_i + (0, 0.25, -0.25)_j. Sums of
 //!   rewards are products of probabilities, so that π(i, j) = softmax_i · softmax_j, whether pairs are enumerated or not.
 
 use serde::{Deserialize, Serialize};
@@ -40,9 +40,9 @@ impl Fork {
 
 impl Pair {
     /// Of the first half of each pair.
-    pub const FIRST_REWARDS: [f64; 2] = [0.0, 0.4];
+    pub const FIRST_REWARDS: [f64; 2] = [0.0, 0.5];
     /// Of the second half.
-    pub const SECOND_REWARDS: [f64; 3] = [0.0, 0.2, -0.3];
+    pub const SECOND_REWARDS: [f64; 3] = [0.0, 0.25, -0.25];
 }
 
 /// Where [`Fork`] is.
@@ -195,8 +195,8 @@ pub(super) fn entries() -> Vec<EnvEntry> {
                 Row::new("first choice: 0 or 1", "1", 0.0, 1.0),
                 Row::new("second choice: 0, 1 or 2", "1", 0.0, 2.0),
             ],
-            reward_range: [-0.3, 0.6],
-            reward: "0 or 0.4, plus 0, 0.2 or -0.3.".into(),
+            reward_range: [-0.25, 0.75],
+            reward: "0 or 0.5, plus 0, 0.25 or -0.25.".into(),
             end: "Terminated after one step.".into(),
             ..Manual::default()
         }),
