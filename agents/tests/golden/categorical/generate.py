@@ -1,4 +1,4 @@
-"""One full update of discrete SAC (Christodoulou 2019, arXiv 1910.07207), equations 3 and 10 to 12, weighted rows.
+"""One full update of discrete SAC (Christodoulou 2019, arXiv 1910.07207), equations 10 to 12, weighted rows.
 
 The action is a pair, one of two and one of three, enumerated as six combinations. Expectations are written as loops over
 them, with probabilities from torch.distributions.
