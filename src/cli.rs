@@ -208,7 +208,7 @@ pub struct BenchUpdateArgs {
     /// Numbers per observation
     #[arg(long, value_name = "N", default_value_t = 17, value_parser = clap::value_parser!(u64).range(1..100_000))]
     pub obs_dim: u64,
-    /// Numbers per action
+    /// Numbers per action; of a preset for discrete actions, how many there are
     #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u64).range(1..10_000))]
     pub act_dim: u64,
     /// Transitions per update

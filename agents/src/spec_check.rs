@@ -6,6 +6,7 @@ use crate::{
     error::{Error, Result},
     nn::{AdamSpec, BodySpec},
     policy::PolicySpec,
+    presets,
     soft_actor_critic::AgentSpec,
     target::TargetSpec,
     temperature::{FixedTemperatureSpec, TargetEntropy, TemperatureSpec},
@@ -59,10 +60,8 @@ impl AgentSpec {
         if let Some(spec) = &self.critic_body {
             body(p, "agent.critic_body", spec);
         }
-        match &self.policy {
-            PolicySpec::SquashedGaussian(spec) => spec.check(p),
-            PolicySpec::Fourier(spec) => spec.check(p),
-        }
+        self.policy.check(p);
+        check_adam(p, "agent.policy.optimizer", &self.policy.optimizer());
         self.critic.check(p);
         if let Some(filter) = self.critic.target_filter() {
             filter.check(p, self);
@@ -138,19 +137,26 @@ impl AgentSpec {
     /// Every choice that does not fit the action space, or another choice because of it.
     pub fn space_problems(&self, action: &Space) -> Vec<SpecProblem> {
         let mut problems = SpecProblems::default();
-        let (kind, name) = match &self.policy {
-            PolicySpec::SquashedGaussian(_) => ("\"squashed_gaussian\"", "squashed Gaussian"),
-            PolicySpec::Fourier(_) => ("\"fourier\"", "Fourier series"),
-        };
-        problems.require(
-            matches!(action, Space::Box { .. }) && action.is_bounded(),
-            "agent.policy.kind",
-            kind,
-            &format!(
-                "this {name} needs a box with finite bounds, and the actions are {action}; there is no policy for \
-                 discrete actions yet"
-            ),
-        );
+        if let Some(misfit) = self.policy.misfit(action) {
+            let able: Vec<&str> = presets::serving(action).collect();
+            let instead = match able.as_slice() {
+                [] => "no preset can act there".to_string(),
+                [one] => format!("--algo {one} can act there"),
+                [first, others @ ..] => format!("--algo {first} can act there, as can {}", others.join(", ")),
+            };
+            let kind = format!("\"{}\"", self.policy.kind());
+            let problem = format!("{misfit}, and the actions are {action}; {instead}");
+            problems.require(false, "agent.policy.kind", kind, &problem);
+        } else if matches!(self.policy, PolicySpec::Categorical(_)) && !self.critic.enumerates() {
+            // A filter over actions has a complaint of its own.
+            problems.require(
+                self.critic.target_filter().is_some(),
+                "agent.critic.kind",
+                format!("\"{}\"", self.critic.kind()),
+                "this critic needs drawn actions, and the policy \"categorical\" enumerates them; use the policy \
+                 \"gumbel_softmax\", or the critic \"scalar\" or \"state_value\"",
+            );
+        }
         if let TemperatureSpec::Learned(spec) = &self.temperature
             && let Some(problem) = spec.target_entropy.problem(action)
         {
@@ -170,7 +176,10 @@ impl AgentSpec {
             Some(SpecProblem { key, value, problem }) => Err(Error::Spec {
                 key,
                 value,
-                problem: format!("expected {problem}"),
+                problem: match problem.starts_with("this ") {
+                    true => problem,
+                    false => format!("expected {problem}"),
+                },
             }),
         }
     }

@@ -9,7 +9,11 @@ use sac_agents::{
     critic::{CriticSpec, DsacSpec, DsacTSpec, QuantileSpec, StateValueSpec},
     log::Logger,
     nn::BodySpec,
-    policy::{FourierSpec, PolicySpec, SquashedGaussianSpec, StdSource},
+    policy::{
+        CategoricalSpec, FourierSpec, GumbelSpec, PolicySpec, SquashedGaussianSpec, StdSource,
+        gumbel::{Curve, SoftmaxAnnealSpec},
+    },
+    temperature::{LearnedTemperatureSpec, TargetEntropy, TemperatureSpec},
 };
 use sac_envs::Registry;
 use tch::Device;
@@ -21,6 +25,15 @@ fn trainer(folder: &Path, seed: u64, env: &str) -> Trainer {
 }
 
 fn trainer_with(folder: &Path, seed: u64, env: &str, policy: PolicySpec, critic: CriticSpec) -> Trainer {
+    let spec = AgentSpec {
+        policy,
+        critic,
+        ..AgentSpec::default()
+    };
+    trainer_of(folder, seed, env, spec)
+}
+
+fn trainer_of(folder: &Path, seed: u64, env: &str, spec: AgentSpec) -> Trainer {
     tch::set_num_threads(1);
     let registry = Registry::builtin();
     let make = |count, threads| {
@@ -35,9 +48,7 @@ fn trainer_with(folder: &Path, seed: u64, env: &str, policy: PolicySpec, critic:
             hidden: vec![16, 16],
             ..BodySpec::default()
         },
-        policy,
-        critic,
-        ..AgentSpec::default()
+        ..spec
     };
     let agent = SoftActorCritic::new(&spec, "resume", spaces, seed, Device::Cpu).expect("valid");
     let replay_spec = ReplaySpec {
@@ -169,6 +180,62 @@ fn goes_on_where_it_stopped(policy: &PolicySpec, critic: &CriticSpec) {
             Vec::<String>::new(),
             "{policy:?} {critic:?}, stopped at {stop}"
         );
+    }
+}
+
+/// With a softmax temperature and a target entropy that still move where the run was stopped.
+#[test]
+fn discrete_actions_go_on_where_they_stopped() {
+    let gumbel = GumbelSpec {
+        softmax_temperature: 2.0,
+        anneal: Some(SoftmaxAnnealSpec {
+            to: 0.5,
+            over_grad_steps: 90,
+            curve: Curve::Exponential,
+        }),
+        ..GumbelSpec::default()
+    };
+    let temperature = TemperatureSpec::Learned(LearnedTemperatureSpec {
+        target_entropy: TargetEntropy::Moving {
+            of_uniform: true,
+            from: 0.98,
+            to: 0.3,
+            over_grad_steps: 90,
+        },
+        ..LearnedTemperatureSpec::default()
+    });
+    let categorical = PolicySpec::Categorical(CategoricalSpec::default());
+    for (env, policy) in [
+        ("CartPole-v1", categorical.clone()),
+        ("ProbePair-v0", categorical),
+        ("CartPole-v1", PolicySpec::Gumbel(gumbel.clone())),
+        ("ProbePair-v0", PolicySpec::Gumbel(gumbel)),
+    ] {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let start = |name: &str| {
+            let spec = AgentSpec {
+                policy: policy.clone(),
+                temperature,
+                ..AgentSpec::default()
+            };
+            trainer_of(&folder.path().join(name), 11, env, spec)
+        };
+        run_to(&mut start("straight"), 200);
+        for stop in [37, 120] {
+            let name = format!("resumed-{stop}");
+            run_to(&mut start(&name), stop);
+            let mut second = start(&name);
+            second
+                .restore(&at(&folder.path().join(&name), stop), 0.0)
+                .expect("fits");
+            run_to(&mut second, 200);
+            let (straight, resumed) = (folder.path().join("straight"), folder.path().join(&name));
+            assert_eq!(
+                differing(&at(&straight, 200), &at(&resumed, 200)),
+                Vec::<String>::new(),
+                "{env}, {policy:?}, stopped at {stop}"
+            );
+        }
     }
 }
 

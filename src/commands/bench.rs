@@ -4,7 +4,12 @@ use std::time::Instant;
 
 use sac::{
     Error, Result,
-    agents::{Agent, AgentSpec, Batch, SoftActorCritic, noise::Stream, process},
+    agents::{
+        Agent, AgentSpec, Batch, SoftActorCritic,
+        noise::Stream,
+        policy::{ActionKind, Policy},
+        presets, process,
+    },
     envs::{Registry, Space},
 };
 use serde_json::json;
@@ -45,23 +50,39 @@ pub fn update(args: &BenchUpdateArgs) -> Result<()> {
     let threads = args.threads.unwrap_or(default_threads);
     process::prepare(threads);
 
-    let (observation, action) = (
-        Space::unbounded(args.obs_dim as usize),
-        Space::boxed(args.act_dim as usize, -1.0, 1.0),
-    );
+    let observation = Space::unbounded(args.obs_dim as usize);
+    let in_box = Space::boxed(args.act_dim as usize, -1.0, 1.0);
+    // A policy that cannot act there is one for discrete actions.
+    let serves_box = presets::serving(&in_box).any(|name| name == args.algo);
+    let action = match serves_box {
+        true => in_box,
+        false => Space::Discrete {
+            n: args.act_dim as usize,
+        },
+    };
     let mut agent = SoftActorCritic::new(&spec, "bench", (&observation, &action), 0, Device::Cpu)?;
     let mut noise = Stream::derive(0, "bench", 0);
-    let [b, o, a] = [args.batch, args.obs_dim, args.act_dim].map(|extent| extent as i64);
+    let [b, o] = [args.batch, args.obs_dim].map(|extent| extent as i64);
     let draw = |shape: &[i64], noise: &mut Stream| noise.normal(shape, Device::Cpu);
+    let actions = match &action {
+        Space::Box { .. } => draw(&[b, args.act_dim as i64], &mut noise).tanh(),
+        Space::Discrete { .. } | Space::MultiDiscrete { .. } => {
+            let mut actions = vec![0.0f32; args.batch as usize];
+            actions
+                .chunks_exact_mut(1)
+                .for_each(|row| action.sample(noise.rng(), row));
+            Tensor::from_slice(&actions).view([b, 1])
+        }
+    };
     let batch = Batch::new(
         draw(&[b, o], &mut noise),
-        draw(&[b, a], &mut noise).tanh(),
+        actions,
         draw(&[b], &mut noise),
         Tensor::full([b], 0.99, (tch::Kind::Float, Device::Cpu)),
         draw(&[b, o], &mut noise),
     );
     // In turn and twice, so that a machine that changes its speed changes both.
-    let mut products = Products::new(&args.hidden, (b, o, a), &mut noise);
+    let mut products = Products::new(&args.hidden, (b, o), agent.policy(), &mut noise);
     let (mut updates, mut floors) = (Vec::new(), Vec::new());
     for _ in 0..2 {
         updates.push(rate(args.seconds / 2.0, || drop(agent.update(&batch, &mut noise))));
@@ -90,7 +111,7 @@ pub fn update(args: &BenchUpdateArgs) -> Result<()> {
     ))
 }
 
-/// The matrix products of one SAC update with two critics, and nothing else: no bias, no activation, no loss, no
+/// The matrix products of one SAC update with two critics and a policy like the agent's, and nothing else: no bias, no activation, no loss, no
 /// optimiser.
 struct Products {
     batch: i64,
@@ -98,10 +119,12 @@ struct Products {
     critic: Vec<Tensor>,
     policy: Vec<Tensor>,
     activations: Vec<Tensor>,
+    /// Whether the policy's gradient passes through the critics.
+    through_critics: bool,
 }
 
 impl Products {
-    fn new(hidden: &[i64], (b, o, a): (i64, i64, i64), noise: &mut Stream) -> Self {
+    fn new(hidden: &[i64], (b, o): (i64, i64), policy: &Policy, noise: &mut Stream) -> Self {
         let weights = |inputs: i64, outputs: i64, noise: &mut Stream| {
             let widths: Vec<i64> = [inputs]
                 .into_iter()
@@ -113,8 +136,12 @@ impl Products {
                 .map(|pair| noise.normal(&[pair[0], pair[1]], Device::Cpu))
                 .collect::<Vec<_>>()
         };
-        let critic = weights(o + a, 1, noise);
-        let policy = weights(o, 2 * a, noise);
+        let through_critics = matches!(policy.actions(), ActionKind::Vector { .. });
+        let critic = match policy.actions() {
+            ActionKind::Vector { width } => weights(o + width, 1, noise),
+            ActionKind::Enumerated { count } => weights(o, count, noise),
+        };
+        let policy = weights(o, policy.numbers(), noise);
         let mut widths: Vec<i64> = critic.iter().chain(&policy).flat_map(Tensor::size).collect();
         widths.sort_unstable();
         widths.dedup();
@@ -127,6 +154,7 @@ impl Products {
             critic,
             policy,
             activations,
+            through_critics,
         }
     }
 
@@ -169,7 +197,9 @@ impl Products {
         self.forward(&self.policy); // a at s
         for _ in 0..2 {
             self.forward(&self.critic);
-            self.backward(&self.critic, false, true);
+            if self.through_critics {
+                self.backward(&self.critic, false, true);
+            }
         }
         self.backward(&self.policy, true, false);
     }

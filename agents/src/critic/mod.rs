@@ -137,13 +137,25 @@ impl CriticSpec {
         }
     }
 
+    /// What a file calls it.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            CriticSpec::Scalar(_) => "scalar",
+            CriticSpec::Dsac(_) => "dsac",
+            CriticSpec::DsacT(_) => "dsac_t",
+            CriticSpec::Quantile(_) => "quantile",
+            CriticSpec::StateValue(_) => "state_value",
+        }
+    }
+
     /// Whether it can score actions that are enumerated: a policy's probabilities instead of its draws.
     pub fn enumerates(&self) -> bool {
         match self {
             // A filter averages over neighbours of a drawn action; enumerated ones have none.
             CriticSpec::Scalar(spec) => spec.target_filter.is_none(),
-            // Samples of distributions, sorted atoms and a state's value have no expectation over actions here.
-            CriticSpec::Dsac(_) | CriticSpec::DsacT(_) | CriticSpec::Quantile(_) | CriticSpec::StateValue(_) => false,
+            CriticSpec::StateValue(_) => true,
+            // Samples of distributions and sorted atoms have no expectation over actions here.
+            CriticSpec::Dsac(_) | CriticSpec::DsacT(_) | CriticSpec::Quantile(_) => false,
         }
     }
 

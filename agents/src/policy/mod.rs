@@ -1,13 +1,18 @@
 //! What the agent does: [`Policy`] = encoder, body and a distribution over actions.
 
+pub mod categorical;
+pub mod discrete;
 pub mod fourier;
+pub mod gumbel;
 pub mod squashed_gaussian;
 
 use sac_envs::Space;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
+pub use categorical::{Categorical, CategoricalSpec};
 pub use fourier::{FourierHead, FourierSpec};
+pub use gumbel::{Gumbel, GumbelSpec};
 pub use squashed_gaussian::{LogStdBounds, SquashedGaussian, SquashedGaussianSpec, StdSource};
 
 use crate::{
@@ -18,8 +23,10 @@ use crate::{
     nn::{AdamSpec, BodySpec, Mlp, ParamBlock, ParamLayout, Params, Trainable},
     noise::Stream,
     schedule::GradSteps,
+    spec_check::SpecProblems,
     target::TargetSpec,
 };
+use discrete::{MOST_ENUMERATED, Positions};
 
 /// Which distribution over actions. Default: squashed Gaussian.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -29,6 +36,11 @@ pub enum PolicySpec {
     SquashedGaussian(SquashedGaussianSpec),
     /// A non-negative Fourier series per coordinate, with several modes if need be, for boxes.
     Fourier(FourierSpec),
+    /// Softmax over enumerated actions, for discrete spaces.
+    Categorical(CategoricalSpec),
+    /// Softmax per position with one-hot draws through which gradients pass, for discrete spaces.
+    #[serde(rename = "gumbel_softmax")]
+    Gumbel(GumbelSpec),
 }
 
 impl Default for PolicySpec {
@@ -43,6 +55,45 @@ impl PolicySpec {
         match self {
             PolicySpec::SquashedGaussian(spec) => spec.optimizer,
             PolicySpec::Fourier(spec) => spec.optimizer,
+            PolicySpec::Categorical(spec) => spec.optimizer,
+            PolicySpec::Gumbel(spec) => spec.optimizer,
+        }
+    }
+
+    /// What a file calls it.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            PolicySpec::SquashedGaussian(_) => "squashed_gaussian",
+            PolicySpec::Fourier(_) => "fourier",
+            PolicySpec::Categorical(_) => "categorical",
+            PolicySpec::Gumbel(_) => "gumbel_softmax",
+        }
+    }
+
+    /// Values that are out of their range, the optimiser's apart.
+    pub(crate) fn check(&self, problems: &mut SpecProblems) {
+        match self {
+            PolicySpec::SquashedGaussian(spec) => spec.check(problems),
+            PolicySpec::Fourier(spec) => spec.check(problems),
+            PolicySpec::Categorical(_) => {}
+            PolicySpec::Gumbel(spec) => spec.check(problems),
+        }
+    }
+
+    /// Why it cannot act in a space, if it cannot.
+    pub(crate) fn misfit(&self, action: &Space) -> Option<String> {
+        let combinations = Positions::of(action).map(|positions| positions.combinations());
+        match (self, combinations) {
+            (PolicySpec::SquashedGaussian(_) | PolicySpec::Fourier(_), None) if action.is_bounded() => None,
+            (PolicySpec::SquashedGaussian(_), _) => {
+                Some("this squashed Gaussian needs a box with finite bounds".into())
+            }
+            (PolicySpec::Fourier(_), _) => Some("this Fourier series needs a box with finite bounds".into()),
+            (PolicySpec::Categorical(_), Some(Some(_))) | (PolicySpec::Gumbel(_), Some(_)) => None,
+            (PolicySpec::Categorical(_), Some(None)) => Some(format!(
+                "this enumerates combinations of actions, at most {MOST_ENUMERATED}; \"gumbel_softmax\" does not"
+            )),
+            (PolicySpec::Categorical(_) | PolicySpec::Gumbel(_), None) => Some("this is for discrete actions".into()),
         }
     }
 
@@ -51,16 +102,26 @@ impl PolicySpec {
     /// # Errors
     /// [`Error::UnsupportedSpace`].
     pub fn build(&self, env: &str, action: &Space, layout: &mut ParamLayout) -> Result<Box<dyn PolicyHead>> {
-        let is_bounded_box = matches!(action, Space::Box { .. }) && action.is_bounded();
-        let needs_a_box = |by| Err(unsupported(env, action, by, "it needs a box with finite bounds"));
+        let refused = |by, reason| Err(unsupported(env, action, by, reason));
         let action_dim = action.len() as i64;
-        match self {
-            PolicySpec::SquashedGaussian(spec) if is_bounded_box => {
+        match (self, Positions::of(action)) {
+            (PolicySpec::SquashedGaussian(spec), None) if action.is_bounded() => {
                 Ok(Box::new(SquashedGaussian::new(spec, action_dim, layout)))
             }
-            PolicySpec::SquashedGaussian(_) => needs_a_box("the squashed Gaussian policy"),
-            PolicySpec::Fourier(spec) if is_bounded_box => Ok(Box::new(FourierHead::new(spec, action_dim))),
-            PolicySpec::Fourier(_) => needs_a_box("the Fourier policy"),
+            (PolicySpec::SquashedGaussian(_), _) => {
+                refused("the squashed Gaussian policy", "it needs a box with finite bounds")
+            }
+            (PolicySpec::Fourier(spec), None) if action.is_bounded() => {
+                Ok(Box::new(FourierHead::new(spec, action_dim)))
+            }
+            (PolicySpec::Fourier(_), _) => refused("the Fourier policy", "it needs a box with finite bounds"),
+            (PolicySpec::Categorical(_), Some(positions)) => match Categorical::new(positions) {
+                Some(head) => Ok(Box::new(head)),
+                None => refused("the categorical policy", "there are too many combinations to enumerate"),
+            },
+            (PolicySpec::Gumbel(spec), Some(positions)) => Ok(Box::new(Gumbel::new(spec, positions))),
+            (PolicySpec::Categorical(_), None) => refused("the categorical policy", "it is for discrete actions"),
+            (PolicySpec::Gumbel(_), None) => refused("the Gumbel-Softmax policy", "it is for discrete actions"),
         }
     }
 }
@@ -102,7 +163,7 @@ pub enum Actions {
 pub struct ActionDraw {
     /// Drawn or weighted.
     pub actions: Actions,
-    /// `[B]`, nats: of the drawn action, with respect to the normalised box; or its expectation, where all are weighted.
+    /// `[B]`, nats: of the drawn action, with respect to the normalised box; or, for discrete actions, its expectation.
     pub log_prob: Tensor,
 }
 
@@ -208,6 +269,11 @@ impl Policy {
     /// How critics are to see its actions.
     pub fn actions(&self) -> ActionKind {
         self.head.actions()
+    }
+
+    /// How many numbers per observation its network gives to the head.
+    pub fn numbers(&self) -> i64 {
+        self.head.inputs()
     }
 
     /// Actions `[B, A]` as the environment takes them, as critics take them.

@@ -10,7 +10,7 @@ use super::{ActionDraw, ActionKind, Actions, PolicyHead};
 use crate::{
     nn::{AdamSpec, Init, ParamIndex, ParamLayout, Params},
     noise::Stream,
-    spec_check::{SpecProblems, check_adam},
+    spec_check::SpecProblems,
 };
 
 const LN_2: f64 = std::f64::consts::LN_2;
@@ -98,7 +98,6 @@ impl SquashedGaussianSpec {
             }
             (StdSource::StateDependent, LogStdBounds::Clamp) => {}
         }
-        check_adam(p, "agent.policy.optimizer", &self.optimizer);
     }
 
     /// What log σ is made of, so that it is `initial_log_std`.

@@ -1,5 +1,9 @@
 //! Named algorithms: published recipes as data, each value with its source.
 
+use sac_envs::Space;
+
+use crate::policy::PolicySpec;
+
 /// A recipe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Preset {
@@ -58,9 +62,50 @@ pub const ALL: &[Preset] = &[
         summary: "sac with band-limited target critics (after the abstract of Campo et al. 2020)",
         toml: include_str!("bl_sac.toml"),
     },
+    Preset {
+        name: "sac-discrete",
+        summary: "sac for discrete actions that can be enumerated (after Christodoulou 2019)",
+        toml: include_str!("sac_discrete.toml"),
+    },
+    Preset {
+        name: "sac-gumbel",
+        summary: "sac for discrete actions, drawn one-hot by Gumbel-Softmax (after Jang et al. 2016)",
+        toml: include_str!("sac_gumbel.toml"),
+    },
 ];
 
 /// The preset called `name`.
 pub fn by_name(name: &str) -> Option<&'static Preset> {
     ALL.iter().find(|preset| preset.name == name)
+}
+
+/// Names of the presets whose policy can act in a space.
+pub fn serving(action: &Space) -> impl Iterator<Item = &'static str> {
+    let can_act = |preset: &&Preset| preset.policy().is_some_and(|policy| policy.misfit(action).is_none());
+    ALL.iter().filter(can_act).map(|preset| preset.name)
+}
+
+impl Preset {
+    /// Its policy, as its file says it.
+    fn policy(&self) -> Option<PolicySpec> {
+        let table: toml::Table = self.toml.parse().ok()?;
+        table.get("agent")?.get("policy")?.clone().try_into().ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_preset_acts_in_boxes_or_in_discrete_spaces() {
+        let names = |space: Space| serving(&space).collect::<Vec<_>>();
+        let boxes = names(Space::boxed(2, -1.0, 1.0));
+        let discrete = names(Space::Discrete { n: 2 });
+        assert!(boxes.contains(&"sac") && !boxes.contains(&"sac-discrete"), "{boxes:?}");
+        assert_eq!(discrete, ["sac-discrete", "sac-gumbel"]);
+        assert_eq!(names(Space::MultiDiscrete { n: vec![100, 100] }), ["sac-gumbel"]);
+        assert_eq!(boxes.len() + discrete.len(), ALL.len());
+        assert!(names(Space::unbounded(1)).is_empty());
+    }
 }

@@ -82,6 +82,7 @@ class Case:
         self.drawn = []
         self.networks = {}  # section/prefix -> ensemble
         self.extra = {}  # name -> tensor of the critic's section
+        self.dims = {}  # what else the test needs to know
         self.moments = {}  # name -> first moment of Adam: (1 − β1) times the gradient
 
     def normal(self, *shape):
@@ -118,7 +119,13 @@ class Case:
         self.moments[f"{prefix}/adam.first"] = 0.1 * flat
         optimizer.step()
 
-    def finish(self, actor_value):
+    def uniform(self, *shape):
+        """The same, uniform."""
+        noise = f32(torch.rand(*shape))
+        self.drawn += noise.flatten().tolist()
+        return noise
+
+    def finish(self, actor_value, target_entropy=TARGET_ENTROPY):
         """Equations 9 and 18 (in its log-alpha form). `actor_value` maps an action to what the actor climbs, [B]."""
         new_action, log_prob = self.draw(self.obs)
         actor_loss = (self.alpha * log_prob - actor_value(new_action)).mean()
@@ -127,7 +134,7 @@ class Case:
         actor_loss.backward()
         policy_optimizer.step()
         alpha_optimizer = torch.optim.Adam([self.log_alpha], lr=LR)
-        alpha_loss = -(self.log_alpha * (log_prob.detach() + TARGET_ENTROPY)).mean()
+        alpha_loss = -(self.log_alpha * (log_prob.detach() + target_entropy)).mean()
         alpha_optimizer.zero_grad()
         alpha_loss.backward()
         alpha_optimizer.step()
@@ -153,7 +160,7 @@ class Case:
         print(
             json.dumps(
                 {
-                    "dims": {"obs": OBS, "act": ACT, "hidden": HIDDEN, "batch": BATCH},
+                    "dims": {"obs": OBS, "act": ACT, "hidden": HIDDEN, "batch": BATCH} | self.dims,
                     "batch": {
                         "obs": self.obs.flatten().tolist(),
                         "action": self.action.flatten().tolist(),

@@ -47,6 +47,18 @@ pub struct Dims {
     pub act: usize,
     pub hidden: i64,
     pub batch: i64,
+    /// Choices per position, where actions are discrete.
+    #[serde(default)]
+    pub positions: Vec<usize>,
+}
+
+impl Dims {
+    fn action(&self) -> Space {
+        match self.positions.as_slice() {
+            [] => Space::boxed(self.act, -1.0, 1.0),
+            n => Space::MultiDiscrete { n: n.to_vec() },
+        }
+    }
 }
 
 /// The batch of a case, with weights if it has them.
@@ -69,7 +81,7 @@ pub fn batch(dims: &Dims, values: &BTreeMap<String, Vec<f64>>) -> Batch {
 /// Builds an agent with the parameters of a golden case, through a checkpoint as a user would. What no fresh agent has
 /// belongs to the critic.
 pub fn agent_with(spec: &AgentSpec, dims: &Dims, before: &BTreeMap<String, Stored>) -> SoftActorCritic {
-    let spaces = (Space::unbounded(dims.obs), Space::boxed(dims.act, -1.0, 1.0));
+    let spaces = (Space::unbounded(dims.obs), dims.action());
     let mut agent = SoftActorCritic::new(spec, "golden", (&spaces.0, &spaces.1), 0, Device::Cpu).expect("valid");
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("start");

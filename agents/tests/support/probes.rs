@@ -45,10 +45,14 @@ pub fn fixed(alpha: f64) -> TemperatureSpec {
 
 /// Trains on a probe with `updates` updates, one per env step.
 pub fn trained(id: &str, spec: &AgentSpec, updates: u64) -> SoftActorCritic {
+    trained_in(&Registry::builtin(), id, spec, updates)
+}
+
+/// The same with environments of another registry.
+pub fn trained_in(registry: &Registry, id: &str, spec: &AgentSpec, updates: u64) -> SoftActorCritic {
     tch::set_num_threads(1);
-    let registry = Registry::builtin();
     let options = toml::Table::new();
-    let make = || registry.make_vec(id, &options, 1, 1).expect("a built-in id");
+    let make = || registry.make_vec(id, &options, 1, 1).expect("a registered id");
     let (envs, eval_envs) = (make(), make());
     let spaces = (envs.observation_space(), envs.action_space());
     let agent = SoftActorCritic::new(spec, id, spaces, 1, Device::Cpu).expect("valid");
@@ -95,15 +99,12 @@ pub fn column(values: &[f32]) -> Tensor {
     Tensor::from_slice(values).view([-1, 1])
 }
 
-/// What the critic tells the actor of (obs, action).
+/// What the critic tells the actor of (obs, action), the action as the environment takes it.
 pub fn q(agent: &SoftActorCritic, obs: f32, action: f32) -> f64 {
+    let given = ActionDraw::given(agent.policy().encode(&column(&[action])));
     agent
         .critic()
-        .actor_value(
-            &column(&[obs]),
-            &ActionDraw::given(column(&[action])),
-            &mut Stream::scripted([]),
-        )
+        .actor_value(&column(&[obs]), &given, &mut Stream::scripted([]))
         .double_value(&[0])
 }
 

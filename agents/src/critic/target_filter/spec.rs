@@ -228,10 +228,8 @@ impl TargetFilterSpec {
     /// What does not fit the action space.
     pub(crate) fn check_space(&self, p: &mut SpecProblems, action: &Space, gamma: f64) {
         if !matches!(action, Space::Box { .. }) {
-            let expected = format!(
-                "this is for boxes, and the actions are {action}: those are enumerated, and have no neighbours to average \
-                 over"
-            );
+            let expected =
+                format!("this is for boxes, and the actions are {action}: those have no neighbours to average over");
             p.require(false, KEY, in_words(self), &expected);
             return;
         }

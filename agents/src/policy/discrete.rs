@@ -1,0 +1,145 @@
+//! Discrete spaces as policies see them: [`Positions`], their joint indices and one-hot vectors.
+
+use sac_envs::Space;
+use tch::{Device, Kind, Tensor};
+
+/// At most so many combinations are enumerated. Ours: critics then have that many outputs, and a batch of 256 with two
+/// members makes a tensor of 8 MiB.
+pub const MOST_ENUMERATED: i64 = 4096;
+
+/// How many choices each position of a discrete action has; a `Discrete` space is one position.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Positions(Vec<i64>);
+
+impl Positions {
+    /// Those of a discrete space; `None` for a box.
+    pub fn of(action: &Space) -> Option<Self> {
+        match action {
+            Space::Box { .. } => None,
+            Space::Discrete { n } => Some(Positions(vec![*n as i64])),
+            Space::MultiDiscrete { n } => Some(Positions(n.iter().map(|n| *n as i64).collect())),
+        }
+    }
+
+    /// Choices of all positions together, Σ nᵢ.
+    pub fn choices(&self) -> i64 {
+        self.0.iter().sum()
+    }
+
+    /// Combinations of one choice each, Π nᵢ; `None` where they are more than [`MOST_ENUMERATED`].
+    pub fn combinations(&self) -> Option<i64> {
+        let within_limit = |count: &i64| *count <= MOST_ENUMERATED;
+        self.0
+            .iter()
+            .try_fold(1i64, |product, n| product.checked_mul(*n).filter(within_limit))
+    }
+
+    /// Indices of combinations `[B, 1]` of actions `[B, A]`; the last position counts fastest.
+    pub fn joint(&self, actions: &Tensor) -> Tensor {
+        let mut joint = actions.narrow(1, 0, 1); // [B, 1]
+        for (position, n) in self.0.iter().enumerate().skip(1) {
+            joint = joint * *n + actions.narrow(1, position as i64, 1);
+        }
+        joint
+    }
+
+    /// Actions `[B, A]` of indices `[B]` of combinations.
+    pub fn tuples(&self, joint: &Tensor) -> Tensor {
+        let mut rest = joint.to_kind(Kind::Int64); // [B]
+        let mut columns = Vec::with_capacity(self.0.len());
+        for n in self.0.iter().rev() {
+            columns.push(rest.remainder(*n));
+            rest = rest.divide_scalar_mode(*n, "floor");
+        }
+        columns.reverse();
+        Tensor::stack(&columns, 1).to_kind(Kind::Float)
+    }
+
+    /// Actions `[B, A]` as one-hot vectors side by side, `[B, Σ nᵢ]`.
+    pub fn one_hot(&self, actions: &Tensor) -> Tensor {
+        let index = actions.to_kind(Kind::Int64) + self.offsets(actions.device()); // [B, A]
+        let zeros = Tensor::zeros([actions.size()[0], self.choices()], (Kind::Float, actions.device()));
+        zeros.scatter_value(1, &index, 1.0)
+    }
+
+    /// The choice with the greatest score per position: `[B, Σ nᵢ]` to `[B, A]`.
+    pub fn greatest(&self, scores: &Tensor) -> Tensor {
+        let choices: Vec<Tensor> = self.split(scores).map(|part| part.argmax(-1, false)).collect();
+        Tensor::stack(&choices, 1).to_kind(Kind::Float)
+    }
+
+    /// `[B, Σ nᵢ]` position by position, `[B, nᵢ]` each.
+    pub fn split<'a>(&'a self, side_by_side: &'a Tensor) -> impl Iterator<Item = Tensor> + 'a {
+        let mut start = 0;
+        self.0.iter().map(move |n| {
+            let part = side_by_side.narrow(1, start, *n);
+            start += n;
+            part
+        })
+    }
+
+    /// Where each position begins among all choices, `[A]`.
+    fn offsets(&self, device: Device) -> Tensor {
+        let mut start = 0;
+        let offsets: Vec<i64> = self
+            .0
+            .iter()
+            .map(|n| {
+                start += n;
+                start - n
+            })
+            .collect();
+        Tensor::from_slice(&offsets).to_device(device)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn positions(n: &[usize]) -> Positions {
+        Positions::of(&Space::MultiDiscrete { n: n.to_vec() }).expect("discrete")
+    }
+
+    #[test]
+    fn joint_indices_name_every_combination_once_and_lead_back() {
+        let positions = positions(&[2, 1, 3]);
+        let all = Tensor::arange(6, (Kind::Int64, Device::Cpu));
+        let tuples = positions.tuples(&all);
+        let rows: Vec<Vec<f32>> = (0..6).map(|row| tuples.get(row).try_into().expect("numbers")).collect();
+        assert_eq!(
+            rows,
+            [
+                [0.0, 0.0, 0.0],
+                [0.0, 0.0, 1.0],
+                [0.0, 0.0, 2.0],
+                [1.0, 0.0, 0.0],
+                [1.0, 0.0, 1.0],
+                [1.0, 0.0, 2.0]
+            ]
+        );
+        assert_eq!(positions.joint(&tuples), all.to_kind(Kind::Float).view([6, 1]));
+    }
+
+    #[test]
+    fn combinations_beyond_the_limit_are_not_counted() {
+        assert_eq!(positions(&[64, 64]).combinations(), Some(MOST_ENUMERATED));
+        assert_eq!(positions(&[64, 65]).combinations(), None);
+        assert_eq!(
+            positions(&[1 << 40; 3]).combinations(),
+            None,
+            "nor does the product overflow"
+        );
+        assert_eq!(Positions::of(&Space::boxed(2, -1.0, 1.0)), None);
+    }
+
+    #[test]
+    fn one_hot_vectors_stand_side_by_side_and_lead_back() {
+        let positions = positions(&[2, 3]);
+        let actions = Tensor::from_slice(&[1.0f32, 0.0, 0.0, 2.0]).view([2, 2]);
+        let vectors = positions.one_hot(&actions);
+        let expected = [0.0f32, 1.0, 1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0];
+        assert_eq!(vectors, Tensor::from_slice(&expected).view([2, 5]));
+        assert_eq!(positions.greatest(&vectors), actions);
+    }
+}

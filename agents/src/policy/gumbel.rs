@@ -1,0 +1,319 @@
+//! One-hot draws of discrete actions, through which gradients pass.
+//!
+//! Source: Jang et al. 2016, "Categorical Reparameterization with Gumbel-Softmax" (arXiv 1611.01144), sections 2 and
+//! 2.2. Every position of the action is drawn on its own, so that nothing has to be enumerated.
+//!
+//! | Paper | Code | Shape · unit |
+//! |---|---|---|
+//! | log π | `log_probability` | `[B, nᵢ]`, nats |
+//! | g | `noise` | `[B, nᵢ]` |
+//! | y (eq 2) | `soft` | `[B, nᵢ]` |
+//! | z, one-hot (eq 1) | `hard` | `[B, nᵢ]` |
+//! | τ | `softmax_temperature` | – |
+
+use serde::{Deserialize, Serialize};
+use tch::{Device, Kind, Tensor};
+
+use super::{ActionDraw, ActionKind, Actions, PolicyHead, discrete::Positions, expectation};
+use crate::{
+    nn::{AdamSpec, Params},
+    noise::Stream,
+    schedule::GradSteps,
+    spec_check::SpecProblems,
+};
+
+/// Uniform numbers below this count as this: half the smallest that a stream draws besides 0, whose logarithm is not
+/// finite.
+const LEAST_UNIFORM: f64 = 1.0 / (1u64 << 25) as f64;
+
+/// Settings of the policy. `Default` is the preset `sac-gumbel`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct GumbelSpec {
+    /// τ: how far the gradient's softmax is from one-hot, before the first update. Not α.
+    pub softmax_temperature: f64,
+    /// Whether it changes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub anneal: Option<SoftmaxAnnealSpec>,
+    /// Of the policy network.
+    pub optimizer: AdamSpec,
+}
+
+impl Default for GumbelSpec {
+    fn default() -> Self {
+        GumbelSpec {
+            softmax_temperature: 1.0,
+            anneal: None,
+            optimizer: AdamSpec::default(),
+        }
+    }
+}
+
+/// Change of τ from the first update on.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SoftmaxAnnealSpec {
+    /// Where it ends, > 0.
+    pub to: f64,
+    /// Over so many gradient steps, at least 1.
+    pub over_grad_steps: u64,
+    /// On which way.
+    pub curve: Curve,
+}
+
+/// On which way a number goes from one value to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Curve {
+    /// By equal differences.
+    Linear,
+    /// By equal factors (Jang et al. 2016, section 4.1: max(0.5, e^(−rt))).
+    Exponential,
+}
+
+/// The range of τ: below it single precision has no soft gradient left, above it no difference.
+const SOFTMAX_TEMPERATURES: std::ops::RangeInclusive<f64> = 1e-3..=1e3;
+
+impl GumbelSpec {
+    pub(super) fn check(&self, p: &mut SpecProblems) {
+        let mut temperature = |name: &str, value: f64| {
+            p.require(
+                SOFTMAX_TEMPERATURES.contains(&value),
+                &format!("agent.policy.{name}"),
+                value,
+                "between 0.001 and 1000",
+            );
+        };
+        temperature("softmax_temperature", self.softmax_temperature);
+        if let Some(SoftmaxAnnealSpec {
+            to, over_grad_steps, ..
+        }) = self.anneal
+        {
+            temperature("anneal.to", to);
+            let key = "agent.policy.anneal.over_grad_steps";
+            p.require(over_grad_steps > 0, key, over_grad_steps, "at least 1");
+        }
+    }
+
+    /// τ after so many gradient steps.
+    pub fn softmax_temperature_at(&self, at: GradSteps) -> f64 {
+        let start = self.softmax_temperature;
+        match self.anneal {
+            None => start,
+            Some(SoftmaxAnnealSpec {
+                to, over_grad_steps, ..
+            }) if at.0 >= over_grad_steps => to,
+            Some(SoftmaxAnnealSpec {
+                to,
+                over_grad_steps,
+                curve,
+            }) => {
+                let share = at.0 as f64 / over_grad_steps as f64;
+                match curve {
+                    Curve::Linear => start + share * (to - start),
+                    Curve::Exponential => start * (to / start).powf(share),
+                }
+            }
+        }
+    }
+}
+
+/// A softmax per position of a discrete space; draws are one-hot vectors side by side.
+pub struct Gumbel {
+    spec: GumbelSpec,
+    positions: Positions,
+    softmax_temperature: f64,
+}
+
+impl Gumbel {
+    /// For a discrete space of any size.
+    pub fn new(spec: &GumbelSpec, positions: Positions) -> Self {
+        Gumbel {
+            softmax_temperature: spec.softmax_temperature_at(GradSteps(0)),
+            spec: spec.clone(),
+            positions,
+        }
+    }
+}
+
+impl PolicyHead for Gumbel {
+    fn inputs(&self) -> i64 {
+        self.positions.choices()
+    }
+
+    fn actions(&self) -> ActionKind {
+        ActionKind::Vector {
+            width: self.positions.choices(),
+        }
+    }
+
+    /// Standard Gumbel, `[rows, Σ nᵢ]`: −ln(−ln u), u uniform.
+    fn noise(&self, rows: i64, stream: &mut Stream, device: Device) -> Tensor {
+        let uniform = stream.uniform(&[rows, self.positions.choices()], device);
+        -(-uniform.clamp_min(LEAST_UNIFORM).log()).log()
+    }
+
+    /// The log-probability is that of the whole draw in expectation, Σᵢ Σ_a π log π, which is exact and varies less than
+    /// that of the drawn action.
+    fn draw(&self, _params: &Params, inputs: &Tensor, noise: &Tensor) -> ActionDraw {
+        let mut vectors = Vec::new();
+        let mut log_prob: Option<Tensor> = None;
+        for (logits, noise) in self.positions.split(inputs).zip(self.positions.split(noise)) {
+            let log_probability = logits.log_softmax(-1, Kind::Float); // [B, nᵢ]
+            vectors.push(straight_through(&log_probability, &noise, self.softmax_temperature));
+            let negative_entropy = expectation(&log_probability.exp(), &log_probability); // [B]
+            log_prob = Some(match log_prob {
+                None => negative_entropy,
+                Some(sum) => sum + negative_entropy,
+            });
+        }
+        ActionDraw {
+            actions: Actions::Sampled(Tensor::cat(&vectors, 1)),
+            log_prob: log_prob.expect("a space has at least one position"),
+        }
+    }
+
+    /// Gumbel-max: exactly π, whatever τ.
+    fn explore(&self, _params: &Params, inputs: &Tensor, noise: &Tensor) -> Tensor {
+        self.positions.greatest(&(inputs + noise))
+    }
+
+    fn mode(&self, _params: &Params, inputs: &Tensor) -> Tensor {
+        self.positions.greatest(inputs)
+    }
+
+    fn encode(&self, actions: &Tensor) -> Tensor {
+        self.positions.one_hot(actions)
+    }
+
+    fn anneal(&mut self, at: GradSteps) {
+        self.softmax_temperature = self.spec.softmax_temperature_at(at);
+    }
+}
+
+/// A one-hot draw with the gradient of its soft neighbour: `[B, n]`, from log-probabilities and Gumbel noise `[B, n]`.
+///
+/// ```text
+/// z = one-hot( argmax (log π + g) )
+/// y = softmax( (log π + g) / τ )
+/// z + (y − sg[y])                      the bracket is exactly 0, so that the value is z to the bit
+/// ```
+///
+/// Source: Jang et al. 2016 (arXiv 1611.01144), equations 1 and 2, and section 2.2.
+fn straight_through(log_probability: &Tensor, noise: &Tensor, softmax_temperature: f64) -> Tensor {
+    let perturbed = log_probability + noise;
+    let index = perturbed.argmax(-1, true); // [B, 1]
+    let hard = perturbed.zeros_like().scatter_value(-1, &index, 1.0);
+    let soft = (perturbed / softmax_temperature).softmax(-1, Kind::Float);
+    hard + (&soft - soft.detach())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sac_envs::Space;
+
+    fn head(n: &[usize]) -> Gumbel {
+        let positions = Positions::of(&Space::MultiDiscrete { n: n.to_vec() }).expect("discrete");
+        Gumbel::new(&GumbelSpec::default(), positions)
+    }
+
+    fn logits(rows: i64, seed: u64, width: i64) -> Tensor {
+        Stream::derive(seed, "logits", 0).normal(&[rows, width], Device::Cpu) * 2.0
+    }
+
+    #[test]
+    fn a_draw_is_one_hot_to_the_bit_and_is_what_would_be_tried_out() {
+        let head = head(&[2, 4]);
+        let inputs = logits(500, 1, 6).set_requires_grad(true);
+        let noise = head.noise(500, &mut Stream::derive(2, "noise", 0), Device::Cpu);
+        let draw = head.draw(&Params::default(), &inputs, &noise);
+        let tried = head.explore(&Params::default(), &inputs, &noise);
+        assert_eq!(draw.sampled().detach(), head.encode(&tried));
+        let numbers: Vec<f32> = draw.sampled().detach().flatten(0, -1).try_into().expect("numbers");
+        assert!(numbers.iter().all(|number| *number == 0.0 || *number == 1.0));
+        assert_eq!(numbers.iter().sum::<f32>(), 1000.0, "one per position");
+    }
+
+    #[test]
+    fn the_gradient_of_a_draw_is_that_of_the_softmax() {
+        let (noise, weight) = (logits(7, 3, 4), logits(7, 4, 4));
+        for temperature in [0.3, 1.0, 5.0] {
+            let gradient = |value: &dyn Fn(&Tensor) -> Tensor| {
+                let log_probability = logits(7, 5, 4).set_requires_grad(true);
+                let loss = (value(&log_probability) * &weight).sum(Kind::Float);
+                Tensor::run_backward(&[loss], &[&log_probability], false, false).remove(0)
+            };
+            let hard = gradient(&|log_probability| straight_through(log_probability, &noise, temperature));
+            let soft = gradient(&|log_probability| ((log_probability + &noise) / temperature).softmax(-1, Kind::Float));
+            assert_eq!(hard, soft, "τ = {temperature}");
+            assert!(soft.abs().max().double_value(&[]) > 1e-2, "there is a gradient");
+        }
+    }
+
+    #[test]
+    fn the_soft_neighbour_becomes_the_draw_as_its_temperature_falls() {
+        let (log_probability, noise) = (logits(200, 6, 3).log_softmax(-1, Kind::Float), logits(200, 7, 3));
+        let hard = straight_through(&log_probability, &noise, 1.0);
+        let distance = |temperature: f64| {
+            let soft = ((&log_probability + &noise) / temperature).softmax(-1, Kind::Float);
+            (soft - &hard).abs().mean(Kind::Float).double_value(&[])
+        };
+        let distances = [10.0, 1.0, 0.1, 0.001].map(distance);
+        assert!(distances.windows(2).all(|pair| pair[0] > pair[1]), "{distances:?}");
+        assert!(distances[0] > 0.3 && distances[3] < 0.005, "{distances:?}");
+    }
+
+    #[test]
+    fn draws_follow_the_probabilities_and_their_log_probability_is_expected() {
+        const ROWS: i64 = 40_000;
+        let head = head(&[3, 2]);
+        let row = [0.2f64.ln(), 0.5f64.ln(), 0.3f64.ln(), 0.9f64.ln(), 0.1f64.ln()];
+        let inputs = Tensor::from_slice(&row).to_kind(Kind::Float).expand([ROWS, 5], false);
+        let noise = head.noise(ROWS, &mut Stream::derive(8, "noise", 0), Device::Cpu);
+        let draw = head.draw(&Params::default(), &inputs, &noise);
+        let frequencies: Vec<f64> = draw
+            .sampled()
+            .mean_dim([0i64].as_slice(), false, Kind::Double)
+            .try_into()
+            .expect("numbers");
+        for (found, expected) in frequencies.iter().zip(row.map(f64::exp)) {
+            let tolerance = 4.5 * (expected * (1.0 - expected) / ROWS as f64).sqrt();
+            assert!((found - expected).abs() < tolerance, "{frequencies:?}");
+        }
+        let exact: f64 = row.iter().map(|log_pi| log_pi.exp() * log_pi).sum();
+        assert!((draw.log_prob.double_value(&[0]) - exact).abs() < 1e-6);
+        // log π of the drawn actions, on average.
+        let drawn = (draw.sampled() * &inputs).sum(Kind::Double).double_value(&[]) / ROWS as f64;
+        assert!((drawn - exact).abs() < 0.02, "{drawn} {exact}");
+    }
+
+    #[test]
+    fn noise_is_finite_where_the_uniform_number_is_zero_or_nearly_one() {
+        let noise = head(&[2]).noise(1, &mut Stream::scripted([0.0, 1.0 - f32::EPSILON / 2.0]), Device::Cpu);
+        let found: Vec<f32> = noise.flatten(0, -1).try_into().expect("numbers");
+        assert!(
+            found[0] > -3.0 && found[0] < -2.0 && found[1] > 16.0 && found[1] < 17.0,
+            "{found:?}"
+        );
+    }
+
+    #[test]
+    fn the_temperature_moves_along_its_curve_and_stays_at_its_end() {
+        let spec = |curve| GumbelSpec {
+            softmax_temperature: 2.0,
+            anneal: Some(SoftmaxAnnealSpec {
+                to: 0.5,
+                over_grad_steps: 100,
+                curve,
+            }),
+            ..GumbelSpec::default()
+        };
+        let at = |curve, steps| spec(curve).softmax_temperature_at(GradSteps(steps));
+        assert_eq!([0, 50, 100, 1000].map(|t| at(Curve::Linear, t)), [2.0, 1.25, 0.5, 0.5]);
+        assert_eq!(
+            [0, 50, 100, 1000].map(|t| at(Curve::Exponential, t)),
+            [2.0, 1.0, 0.5, 0.5]
+        );
+    }
+}

@@ -1,0 +1,65 @@
+//! A whole update of an agent against a derivation made elsewhere.
+//!
+//! After one step Adam has moved every parameter by about its learning rate, whatever the size of the gradient. The
+//! gradient itself is therefore compared too, as Adam's first moment holds it.
+
+use std::collections::BTreeMap;
+
+use sac_agents::{Agent, AgentSpec, nn::BodySpec, noise::Stream};
+use serde::Deserialize;
+
+use crate::support::{Dims, Stored, agent_with, batch, named, read, relative_difference};
+
+#[derive(Deserialize)]
+struct Case {
+    dims: Dims,
+    batch: BTreeMap<String, Vec<f64>>,
+    noise: Vec<f64>,
+    before: BTreeMap<String, Stored>,
+    after: BTreeMap<String, Stored>,
+    moments: BTreeMap<String, Vec<f64>>,
+    metrics: BTreeMap<String, f64>,
+    td_error: Vec<f64>,
+}
+
+/// Largest difference that single precision may make in a few layers of width 5.
+const TOLERANCE: f64 = 1e-5;
+
+/// One update of `spec`, at the widths of the case, gives its losses, gradients and parameters.
+pub fn one_update_equals(spec: AgentSpec, data: &str) {
+    let case: Case = read(data);
+    let spec = AgentSpec {
+        body: BodySpec {
+            hidden: vec![case.dims.hidden; 2],
+            ..BodySpec::default()
+        },
+        ..spec
+    };
+    let mut agent = agent_with(&spec, &case.dims, &case.before);
+    let mut noise = Stream::scripted(case.noise.iter().map(|value| *value as f32));
+    let report = agent.update(&batch(&case.dims, &case.batch), &mut noise);
+    let found: BTreeMap<_, _> = report.read().into_iter().collect();
+    for (name, expected) in &case.metrics {
+        let difference = (found[name.as_str()] - expected).abs() / expected.abs().max(1.0);
+        assert!(difference < TOLERANCE, "{name}: {} {expected}", found[name.as_str()]);
+    }
+    let td_error = report.td_error.expect("the batch has weights");
+    let difference = relative_difference(&td_error, &case.td_error, 1.0);
+    assert!(difference < TOLERANCE, "TD error: {difference}");
+
+    let sections = agent.sections().expect("sections");
+    for (name, expected) in &case.moments {
+        let scale = expected.iter().fold(0.0f64, |most, value| most.max(value.abs()));
+        let difference = relative_difference(&named(&sections, name), expected, scale);
+        assert!(difference < TOLERANCE, "{name}: {difference}");
+    }
+    for (name, expected) in &case.after {
+        let found = named(&sections, name);
+        let moved = relative_difference(&found, &case.before[name].data, 1e-1);
+        let difference = relative_difference(&found, &expected.data, 1e-1);
+        assert!(difference < TOLERANCE, "{name}: {difference}");
+        assert!(moved > TOLERANCE, "{name} did not move, so the comparison sees nothing");
+    }
+    let is_new = |name: &&String| !case.after.contains_key(*name);
+    assert_eq!(case.before.keys().filter(is_new).count(), 0, "all of it was compared");
+}
