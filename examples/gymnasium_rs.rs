@@ -2,54 +2,22 @@
 //!
 //! `cargo run --release --features gymnasium-rs --example gymnasium_rs`
 //!
-//! Its cart-pole is pushed left or right, which is a choice of two; the policy used here chooses a number from -1 to 1,
-//! whose sign is taken.
+//! Its cart-pole is pushed left or right: a choice of two, which the preset `sac-discrete` learns to make.
 
 use std::sync::atomic::AtomicBool;
 
 use sac::agents::{ActMode, evaluate, log::Logger};
 use sac::envs::gymnasium_rs::FromGymnasiumRs;
-use sac::envs::gymnasium_rs::ndarray::{Array1, Array3};
-use sac::envs::gymnasium_rs::theirs::core::{Env as TheirEnv, Info, Options, Reward, Space as TheirSpace};
+use sac::envs::gymnasium_rs::ndarray::Array1;
 use sac::envs::gymnasium_rs::theirs::envs::cartpole::CartPole;
 use sac::envs::{Env, EnvEntry, EnvError, NumpyRng, Registry};
 
 const EPISODE_STEPS: u64 = 200;
 
-/// Their cart-pole with a handle: the sign of one number.
-struct Handled(CartPole);
-
-impl TheirEnv<Array1<f32>, Array1<f32>> for Handled {
-    fn observation_space(&self) -> TheirSpace {
-        self.0.observation_space()
-    }
-
-    fn action_space(&self) -> TheirSpace {
-        TheirSpace::Box {
-            low: -Array1::ones(1),
-            high: Array1::ones(1),
-        }
-    }
-
-    fn reset(&mut self, seed: Option<i32>, options: Options) -> (Array1<f32>, Info) {
-        self.0.reset(seed, options)
-    }
-
-    fn step(&mut self, action: Array1<f32>) -> (Array1<f32>, Reward, bool, bool, Info) {
-        self.0.step(i32::from(action[0] > 0.0))
-    }
-
-    fn render(&self) -> Option<Array3<u8>> {
-        None
-    }
-
-    fn close(&mut self) {}
-}
-
 /// It shows angles beyond the bounds that it states, hence the last call.
 fn cart_pole() -> Box<dyn Env> {
-    let env = FromGymnasiumRs::<_, Array1<f32>, Array1<f32>>::new("TheirCartPole-v0", Handled(CartPole::new()));
-    Box::new(env.expect("its spaces are boxes").with_unbounded_observations())
+    let env = FromGymnasiumRs::<_, Array1<f32>, i32>::new("TheirCartPole-v0", CartPole::new());
+    Box::new(env.expect("a box and two actions").with_unbounded_observations())
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -57,9 +25,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let entry = EnvEntry::from_env("TheirCartPole-v0", "Keep a pole upright", cart_pole);
     registry.register(entry.with_time_limit(EPISODE_STEPS));
 
-    // The published settings, with a small network and fewer steps.
+    // The preset with a small network, fewer steps, and the entropy falling within them.
     let settings = [
-        "train.total_env_steps=4000",
+        "train.total_env_steps=6000",
         "train.warmup_env_steps=500",
         "train.batch_size=128",
         "train.threads=1",
@@ -67,10 +35,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "agent.policy.optimizer.learning_rate=1e-3",
         "agent.critic.optimizer.learning_rate=1e-3",
         "agent.temperature.optimizer.learning_rate=1e-3",
+        "agent.temperature.target_entropy={ of_uniform = 0.7, falling_to = 0.3, over_grad_steps = 4000 }",
+        "agent.targets.tau=0.01",
         "replay.capacity=10_000",
         "eval.every=\"never\"",
     ];
-    let config = sac::configure(&registry, "TheirCartPole-v0", "sac", &settings)?;
+    let config = sac::configure(&registry, "TheirCartPole-v0", "sac-discrete", &settings)?;
     let mut trainer = sac::assemble::trainer(&config, &registry, Logger::default(), None)?;
     trainer.run(&AtomicBool::new(false))?;
     println!(
