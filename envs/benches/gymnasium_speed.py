@@ -6,7 +6,9 @@ Needs gymnasium==1.4.0 (with the extra `mujoco` and mujoco==3.17.0 for its tasks
 """
 
 import json
+import os
 import sys
+import tempfile
 import time
 
 import gymnasium
@@ -29,4 +31,8 @@ def main():
     print(json.dumps({"env": name, "steps_per_s": steps / (time.perf_counter() - began)}))
 
 
-main()
+# MuJoCo's Python bindings write their warnings into a file of the current folder.
+with tempfile.TemporaryDirectory() as folder:
+    os.chdir(folder)
+    main()
+    os.chdir("/")

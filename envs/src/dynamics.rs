@@ -135,6 +135,17 @@ impl<D: Dynamics> Simulated<D> {
         }
     }
 
+    #[cold]
+    fn reset_needed(&self) -> EnvError {
+        EnvError::ResetNeeded {
+            env: self.id.clone(),
+            when: match self.memory.episode {
+                Episode::Ended(_) => "after the episode ended",
+                Episode::NotBegun | Episode::Running(_) => "before the first reset",
+            },
+        }
+    }
+
     /// The observation as bars.
     fn bars(&self, state: &D::State) -> Scene {
         let mut obs = vec![0.0; self.observation_space.len()];
@@ -181,17 +192,12 @@ impl<D: Dynamics> Env for Simulated<D> {
         Ok(())
     }
 
+    #[inline(always)]
     fn step(&mut self, action: &[f32], obs: &mut [f32]) -> Result<Outcome, EnvError> {
         self.action_space.check_len(&self.id, "action", action.len())?;
         self.observation_space.check_len(&self.id, "observation", obs.len())?;
-        let reset_needed = |when| EnvError::ResetNeeded {
-            env: self.id.clone(),
-            when,
-        };
-        let (state, rng) = match (&mut self.memory.episode, &mut self.memory.rng) {
-            (Episode::Running(state), Some(rng)) => (state, rng),
-            (Episode::Ended(_), _) => return Err(reset_needed("after the episode ended")),
-            _ => return Err(reset_needed("before the first reset")),
+        let (Episode::Running(state), Some(rng)) = (&mut self.memory.episode, &mut self.memory.rng) else {
+            return Err(self.reset_needed());
         };
         let Transition { reward, terminated } = self.dynamics.step(state, action, rng);
         self.dynamics.observe(state, obs);

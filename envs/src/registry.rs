@@ -7,12 +7,11 @@ use std::sync::Arc;
 use serde::{Serialize, de::DeserializeOwned};
 use std::num::NonZero;
 
-use crate::{
-    Checked, Dynamics, Env, EnvError, Manual, RescaleAction, Serial, Simulated, Threaded, TimeLimit, VecEnv, classic,
-    entity, probe,
-};
+use self::stack::Stack;
+use crate::{Dynamics, Env, EnvError, Manual, Serial, Simulated, Threaded, VecEnv, classic, entity, probe};
 
-type Make = dyn Fn(&toml::Table) -> Result<Box<dyn Env>, EnvError> + Send + Sync;
+/// From the task's own options and what goes around it.
+type Make = dyn Fn(&toml::Table, &Stack) -> Result<Box<dyn Env>, EnvError> + Send + Sync;
 type Page = dyn Fn(&toml::Table) -> Result<Manual, EnvError> + Send + Sync;
 
 /// Ids of the tasks that the Cargo feature `mujoco` brings.
@@ -83,7 +82,9 @@ impl EnvEntry {
     ) -> Self {
         let id = id.into();
         let name = id.clone();
-        EnvEntry::from_env(id, summary, move || Box::new(Simulated::new(name.clone(), dynamics())))
+        EnvEntry::without_options(id, summary, move |stack| {
+            stack.around(&name, Simulated::new(name.clone(), dynamics()))
+        })
     }
 
     /// A task whose options are the serde fields of its dynamics, with the values of `D::default()` unless given.
@@ -96,8 +97,8 @@ impl EnvEntry {
     {
         let id = id.into();
         let name = id.clone();
-        EnvEntry::from_options(id, summary, move |dynamics: D| {
-            Ok(Box::new(Simulated::new(name.clone(), dynamics)))
+        EnvEntry::stacked_from_options(id, summary, move |dynamics: D, stack| {
+            stack.around(&name, Simulated::new(name.clone(), dynamics))
         })
     }
 
@@ -115,9 +116,23 @@ impl EnvEntry {
         O: Default + Serialize + DeserializeOwned + 'static,
     {
         let id = id.into();
+        let name = id.clone();
+        EnvEntry::stacked_from_options(id, summary, move |options: O, stack| {
+            stack.around(&name, make(options)?)
+        })
+    }
+
+    fn stacked_from_options<O>(
+        id: String,
+        summary: impl Into<String>,
+        make: impl Fn(O, &Stack) -> Result<Box<dyn Env>, EnvError> + Send + Sync + 'static,
+    ) -> Self
+    where
+        O: Default + Serialize + DeserializeOwned + 'static,
+    {
         let defaults = toml::Table::try_from(O::default()).expect("the options of an environment are a table");
         let (name, all) = (id.clone(), defaults.clone());
-        let make = move |options: &toml::Table| make(apply_options(&name, &all, options)?);
+        let make = move |options: &toml::Table, stack: &Stack| make(apply_options(&name, &all, options)?, stack);
         EnvEntry {
             options: defaults,
             make: Arc::new(make),
@@ -133,8 +148,17 @@ impl EnvEntry {
     ) -> Self {
         let id = id.into();
         let name = id.clone();
-        let make = move |options: &toml::Table| match options.keys().next() {
-            None => Ok(make()),
+        EnvEntry::without_options(id, summary, move |stack| stack.around(&name, make()))
+    }
+
+    fn without_options(
+        id: String,
+        summary: impl Into<String>,
+        make: impl Fn(&Stack) -> Result<Box<dyn Env>, EnvError> + Send + Sync + 'static,
+    ) -> Self {
+        let name = id.clone();
+        let make = move |options: &toml::Table, stack: &Stack| match options.keys().next() {
+            None => make(stack),
             Some(key) => Err(unknown_option(&name, key, &toml::Table::new())),
         };
         EnvEntry {
@@ -151,7 +175,7 @@ impl EnvEntry {
             time_limit: None,
             manual: Manual::default(),
             options: toml::Table::new(),
-            make: Arc::new(|_| unreachable!("every constructor replaces this")),
+            make: Arc::new(|_, _| unreachable!("every constructor replaces this")),
             page: None,
         }
     }
@@ -245,13 +269,17 @@ impl EnvEntry {
     /// # Errors
     /// [`EnvError::Option`] for an option that it does not have, or a value that it does not take.
     pub fn make(&self, options: &toml::Table) -> Result<Box<dyn Env>, EnvError> {
-        let (stack, own) = stack::split(&self.id, options)?;
-        let checked = Checked::new((self.make)(&own)?);
-        let env: Box<dyn Env> = match stack.time_limit.or(self.time_limit) {
-            Some(limit) => Box::new(TimeLimit::new(checked, limit)),
-            None => Box::new(checked),
+        self.make_stack(options, false)
+    }
+
+    fn make_stack(&self, options: &toml::Table, normalised: bool) -> Result<Box<dyn Env>, EnvError> {
+        let (given, own) = stack::split(&self.id, options)?;
+        let stack = Stack {
+            time_limit: given.time_limit.or(self.time_limit),
+            normalised,
+            ..given
         };
-        stack::wrap(&self.id, env, &stack.wrappers)
+        (self.make)(&own, &stack)
     }
 }
 
@@ -367,7 +395,7 @@ impl Registry {
     /// # Errors
     /// As [`Registry::make`], and [`EnvError::Unsupported`] for actions without bounds.
     pub fn make_normalised(&self, id: &str, options: &toml::Table) -> Result<Box<dyn Env>, EnvError> {
-        Ok(Box::new(RescaleAction::new(self.make(id, options)?)?))
+        self.get(id)?.make_stack(options, true)
     }
 
     /// `num_envs` normalised environments, on the caller's thread or, from two `threads` on, on that many others.

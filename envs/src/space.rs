@@ -223,21 +223,28 @@ impl Space {
     /// # Errors
     /// [`EnvError::WrongLength`] or [`EnvError::InvalidAction`].
     pub fn check_action(&self, action: &[f32], env: impl Fn() -> String) -> Result<(), EnvError> {
-        if action.len() != self.len() {
-            return self.check_len(&env(), "action", action.len());
-        }
         let valid = match self {
-            Space::Box { .. } => action.iter().all(|x| x.is_finite()),
+            Space::Box { low, .. } => action.len() == low.len() && action.iter().all(|x| x.is_finite()),
             Space::Discrete { .. } | Space::MultiDiscrete { .. } => self.contains(action),
         };
         if valid {
-            return Ok(());
+            Ok(())
+        } else {
+            Err(self.refusal(action, env()))
         }
-        Err(EnvError::InvalidAction {
-            env: env(),
+    }
+
+    /// What is wrong with an action that [`Space::check_action`] does not take.
+    #[cold]
+    fn refusal(&self, action: &[f32], env: String) -> EnvError {
+        if action.len() != self.len() {
+            return self.wrong_length(&env, "action", action.len());
+        }
+        EnvError::InvalidAction {
+            env,
             action: action.to_vec(),
             space: self.to_string(),
-        })
+        }
     }
 
     /// An error when a buffer for this space has the wrong length. `what` names the buffer.
@@ -248,12 +255,17 @@ impl Space {
         if found == self.len() {
             Ok(())
         } else {
-            Err(EnvError::WrongLength {
-                env: env.to_string(),
-                what,
-                expected: self.len(),
-                found,
-            })
+            Err(self.wrong_length(env, what, found))
+        }
+    }
+
+    #[cold]
+    fn wrong_length(&self, env: &str, what: &'static str, found: usize) -> EnvError {
+        EnvError::WrongLength {
+            env: env.to_string(),
+            what,
+            expected: self.len(),
+            found,
         }
     }
 }

@@ -445,6 +445,54 @@ fn missing_model_files_are_answered_with_the_command_that_gets_them() {
     assert!(text.contains(expected), "{text}");
 }
 
+/// Runs in a process of its own, in an empty folder, see below.
+#[test]
+#[ignore = "a part of the next test"]
+fn every_task_where_the_user_stands() {
+    let play = |id: &String| {
+        let mut driver = Driver::new(make(id, ""), 0, 1.0);
+        driver.reset(Some(0));
+        (0..20).for_each(|_| drop(driver.step_on()));
+        driver.env.render(SIZE).expect("drawn");
+    };
+    // At once, so that the first of them to come installs the handler for all.
+    let ids = ids();
+    std::thread::scope(|scope| ids.iter().for_each(|id| drop(scope.spawn(|| play(id)))));
+    let given = cart_pole(&folder("diverging-elsewhere"), "strong.xml", "1e14", "");
+    let mut env = make("InvertedPendulum-v5", &given);
+    let mut obs = vec![0.0; 4];
+    env.reset(Some(0), &mut obs).expect("resets");
+    env.step(&[1.0], &mut obs).expect_err("diverges");
+    eprintln!("answer: {} tasks", ids.len());
+}
+
+#[test]
+fn no_task_leaves_a_file_or_a_warning_where_the_user_stands() {
+    let empty = folder("empty");
+    std::fs::remove_dir_all(&empty).expect("its own");
+    std::fs::create_dir(&empty).expect("writable");
+    let output = Command::new(std::env::current_exe().expect("this test"))
+        .args([
+            "--exact",
+            "every_task_where_the_user_stands",
+            "--ignored",
+            "--nocapture",
+        ])
+        .current_dir(&empty)
+        .output()
+        .expect("runs");
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{text}");
+    assert!(text.contains(&format!("answer: {} tasks", ids().len())), "{text}");
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        !text.contains("WARNING") && !stdout.contains("WARNING"),
+        "{text}{stdout}"
+    );
+    let left: Vec<_> = std::fs::read_dir(&empty).expect("a folder").collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
 const SIZE: FrameSize = FrameSize { width: 90, height: 60 };
 
 #[test]

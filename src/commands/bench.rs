@@ -213,8 +213,8 @@ pub fn env(args: &BenchEnvArgs) -> Result<()> {
     envs.reset(&seeds)?;
     let width = envs.action_space().len();
     let space = envs.action_space().clone();
-    // Actions are drawn beforehand: the benchmark is about the environments.
-    const ROUNDS: usize = 64;
+    // Actions are drawn beforehand, as many as in envs/benches/gymnasium_speed.py: the benchmark is about the environments.
+    const ROUNDS: usize = 1000;
     let mut stream = Stream::derive(0, "bench.env", 0);
     let mut actions = vec![0.0f32; ROUNDS * num_envs * width];
     actions

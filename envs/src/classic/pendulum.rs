@@ -25,11 +25,34 @@ impl Default for Pendulum {
 
 /// Where the rod points and how fast it turns.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(from = "Motion", into = "Motion")]
 pub struct PendulumState {
+    motion: Motion,
+    /// Sine and cosine of the angle, which the observation shows and the next step needs.
+    sin_cos: (f64, f64),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+struct Motion {
     /// In rad from upright, counter-clockwise, not wrapped.
-    pub theta_rad: f64,
+    theta_rad: f64,
     /// In rad/s.
-    pub theta_dot_rad_s: f64,
+    theta_dot_rad_s: f64,
+}
+
+impl From<Motion> for PendulumState {
+    fn from(motion: Motion) -> Self {
+        PendulumState {
+            motion,
+            sin_cos: motion.theta_rad.sin_cos(),
+        }
+    }
+}
+
+impl From<PendulumState> for Motion {
+    fn from(state: PendulumState) -> Self {
+        state.motion
+    }
 }
 
 const MAX_TORQUE_NM: f32 = 2.0;
@@ -51,17 +74,19 @@ impl Dynamics for Pendulum {
     }
 
     fn initial(&self, rng: &mut NumpyRng) -> PendulumState {
-        PendulumState {
+        PendulumState::from(Motion {
             theta_rad: rng.uniform(-PI, PI),
             theta_dot_rad_s: rng.uniform(-1.0, 1.0),
-        }
+        })
     }
 
+    #[inline]
     fn step(&self, state: &mut PendulumState, action: &[f32], _rng: &mut NumpyRng) -> Transition {
-        let PendulumState {
+        let Motion {
             theta_rad,
             theta_dot_rad_s,
-        } = *state;
+        } = state.motion;
+        let (sin, _) = state.sin_cos;
         let torque_nm = action[0].clamp(-MAX_TORQUE_NM, MAX_TORQUE_NM);
 
         // The cost is that of the state before the step. The torque is a float32, so its term is one too.
@@ -69,13 +94,13 @@ impl Dynamics for Pendulum {
         let cost = pow_2(wrap(theta_rad)) + 0.1 * pow_2(theta_dot_rad_s) + torque_cost;
 
         // For a rod turning about its end: θ'' = 3g/(2l) sin θ + 3/(ml²) u; the second product is rounded to float32.
-        let gravity = 3.0 * self.g / (2.0 * LENGTH_M) * theta_rad.sin();
+        let gravity = 3.0 * self.g / (2.0 * LENGTH_M) * sin;
         let drive = f64::from((3.0 / (MASS_KG * LENGTH_M * LENGTH_M)) as f32 * torque_nm);
         let speed = (theta_dot_rad_s + (gravity + drive) * DT_S).clamp(-MAX_SPEED_RAD_S, MAX_SPEED_RAD_S);
-        *state = PendulumState {
+        *state = PendulumState::from(Motion {
             theta_rad: theta_rad + speed * DT_S,
             theta_dot_rad_s: speed,
-        };
+        });
         Transition {
             reward: -cost,
             terminated: false,
@@ -83,13 +108,13 @@ impl Dynamics for Pendulum {
     }
 
     fn observe(&self, state: &PendulumState, obs: &mut [f32]) {
-        let (sin, cos) = state.theta_rad.sin_cos();
-        obs.copy_from_slice(&[cos as f32, sin as f32, state.theta_dot_rad_s as f32]);
+        let (sin, cos) = state.sin_cos;
+        obs.copy_from_slice(&[cos as f32, sin as f32, state.motion.theta_dot_rad_s as f32]);
     }
 
     /// Gymnasium's picture, without the arrow that shows the torque.
     fn scene(&self, state: &PendulumState) -> Option<Scene> {
-        let (sin, cos) = state.theta_rad.sin_cos();
+        let (sin, cos) = state.sin_cos;
         let rod = Shape::Line {
             points: vec![[0.0, 0.0], [-LENGTH_M * sin, LENGTH_M * cos]],
             width: 0.2,
@@ -113,17 +138,13 @@ impl Dynamics for Pendulum {
 fn wrap(angle_rad: f64) -> f64 {
     const TURN: f64 = 2.0 * PI;
     let raised = angle_rad + PI;
-    // Within a turn of its range the remainder is a sum, to the same bit and without a division.
-    let remainder = if (0.0..TURN).contains(&raised) {
-        raised
-    } else if (TURN..2.0 * TURN).contains(&raised) {
-        raised - TURN
-    } else if raised < 0.0 && raised > -TURN {
-        raised + TURN
-    } else {
-        raised.rem_euclid(TURN)
-    };
-    remainder - PI
+    if !(raised > -TURN && raised < 2.0 * TURN) {
+        return raised.rem_euclid(TURN) - PI;
+    }
+    // Within a turn of its range the remainder is a sum, to the same bit and without a division. Which turn it is in
+    // is hard to predict, so this is no branch.
+    let turns = i8::from(raised < 0.0) - i8::from(raised >= TURN);
+    raised + f64::from(turns) * TURN - PI
 }
 
 pub(super) fn entry() -> EnvEntry {
@@ -183,14 +204,14 @@ mod tests {
 
     #[test]
     fn one_step_agrees_with_the_equations_on_paper() {
-        let mut state = PendulumState {
+        let mut state = PendulumState::from(Motion {
             theta_rad: 1.0,
             theta_dot_rad_s: 0.5,
-        };
+        });
         let transition = Pendulum::default().step(&mut state, &[1.5], &mut NumpyRng::new(0));
         // θ' = 0.5 + (15 sin 1 + 3·1.5)·0.05, θ = 1 + 0.05 θ', reward = -(1 + 0.1·0.25 + 0.001·2.25)
-        assert!((state.theta_dot_rad_s - 1.356_103_238_605_922_6).abs() < 1e-15);
-        assert!((state.theta_rad - 1.067_805_161_930_296_2).abs() < 1e-15);
+        assert!((state.motion.theta_dot_rad_s - 1.356_103_238_605_922_6).abs() < 1e-15);
+        assert!((state.motion.theta_rad - 1.067_805_161_930_296_2).abs() < 1e-15);
         assert!(
             (transition.reward + 1.027_25).abs() < 1e-9,
             "float32 in the torque's term costs some digits"

@@ -5,7 +5,7 @@ use std::num::NonZero;
 use serde::Deserialize;
 
 use super::did_you_mean;
-use crate::{Env, EnvError, WrapperSpec};
+use crate::{Checked, Env, EnvError, RescaleAction, TimeLimit, WrapperSpec};
 
 /// Keys of the options that are not the task's own.
 pub(super) const RESERVED: [&str; 2] = ["time_limit", "wrappers"];
@@ -17,6 +17,49 @@ pub(super) struct Stack {
     pub(super) time_limit: Option<NonZero<u64>>,
     /// Innermost first.
     pub(super) wrappers: Vec<WrapperSpec>,
+    /// Whether actions are normalised, outermost.
+    pub(super) normalised: bool,
+}
+
+impl Stack {
+    /// `RescaleAction > wrappers > TimeLimit > Checked > env`, as far as asked for. One type without boxes in between
+    /// where there are no wrappers: a small task takes less time than the calls between them, so their `step`s are
+    /// marked to become parts of one another.
+    ///
+    /// # Errors
+    /// [`EnvError::Option`] for a wrapper that does not suit, [`EnvError::Unsupported`] for actions without bounds.
+    pub(super) fn around<E: Env + 'static>(&self, id: &str, env: E) -> Result<Box<dyn Env>, EnvError> {
+        let checked = Checked::new(env);
+        match self.time_limit {
+            Some(limit) => self.around_limited(id, TimeLimit::new(checked, limit)),
+            None => self.around_limited(id, checked),
+        }
+    }
+
+    fn around_limited<E: Env + 'static>(&self, id: &str, env: E) -> Result<Box<dyn Env>, EnvError> {
+        if self.wrappers.is_empty() {
+            return self.around_wrapped(env);
+        }
+        let wrapped = self
+            .wrappers
+            .iter()
+            .enumerate()
+            .try_fold(Box::new(env) as Box<dyn Env>, |env, (i, spec)| {
+                spec.apply(env, i as u64).map_err(|error| match error {
+                    EnvError::Unsupported { problem, .. } => wrong(id, &place(i), problem),
+                    other => other,
+                })
+            })?;
+        self.around_wrapped(wrapped)
+    }
+
+    fn around_wrapped<E: Env + 'static>(&self, env: E) -> Result<Box<dyn Env>, EnvError> {
+        Ok(if self.normalised {
+            Box::new(RescaleAction::new(env)?)
+        } else {
+            Box::new(env)
+        })
+    }
 }
 
 /// Takes the reserved options out of `options`; the rest is the task's.
@@ -48,16 +91,6 @@ pub(super) fn split(id: &str, options: &toml::Table) -> Result<(Stack, toml::Tab
         }
     }
     Ok((stack, own))
-}
-
-/// Puts the wrappers around `env`, the first of them innermost.
-pub(super) fn wrap(id: &str, env: Box<dyn Env>, wrappers: &[WrapperSpec]) -> Result<Box<dyn Env>, EnvError> {
-    wrappers.iter().enumerate().try_fold(env, |env, (i, spec)| {
-        spec.apply(env, i as u64).map_err(|error| match error {
-            EnvError::Unsupported { problem, .. } => wrong(id, &place(i), problem),
-            other => other,
-        })
-    })
 }
 
 fn place(i: usize) -> String {

@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use super::{EpisodeSummary, VecStep};
-use crate::panics::caught;
+use crate::panics::{caught, caught_step};
 use crate::{Env, EnvError, EpisodeStats, Space, Status, snapshot};
 
 impl VecStep {
@@ -54,15 +54,26 @@ impl Lane {
     }
 
     /// Runs the environment's own code.
-    fn guarded<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T, EnvError>) -> Result<T, EnvError> {
-        caught(|| work(self)).unwrap_or_else(|message| {
-            self.panicked = true;
-            let problem = format!("panicked after step {} of an episode: {message}", self.env.length());
-            Err(EnvError::Failed {
-                env: self.env.inner().describe(),
-                problem,
-            })
-        })
+    fn guarded(&mut self, work: impl FnOnce(&mut Self) -> Result<(), EnvError>) -> Result<(), EnvError> {
+        caught(|| work(self)).unwrap_or_else(|message| Err(self.failure(message)))
+    }
+
+    #[cold]
+    fn failure(&mut self, message: String) -> EnvError {
+        self.panicked = true;
+        let problem = format!("panicked after step {} of an episode: {message}", self.env.length());
+        EnvError::Failed {
+            env: self.env.inner().describe(),
+            problem,
+        }
+    }
+
+    #[cold]
+    fn reset_needed(&self) -> EnvError {
+        EnvError::ResetNeeded {
+            env: self.env.inner().describe(),
+            when: "after a panic",
+        }
     }
 
     /// Writes the first observation to `self.first`.
@@ -72,27 +83,13 @@ impl Lane {
         Ok(())
     }
 
-    /// Writes the successor to `self.successor` and, where an episode ended, what follows it to `self.first`.
-    /// `index` goes into the summary. Returns the reward with it.
-    fn step(&mut self, index: usize, action: &[f32]) -> Result<(f64, Option<EpisodeSummary>), EnvError> {
+    /// Writes the successor to `self.successor` and returns the reward.
+    fn step(&mut self, action: &[f32]) -> Result<f64, Box<EnvError>> {
         if self.panicked {
-            return Err(EnvError::ResetNeeded {
-                env: self.env.inner().describe(),
-                when: "after a panic",
-            });
+            return Err(Box::new(self.reset_needed()));
         }
-        let outcome = self.guarded(|lane| lane.env.step(action, &mut lane.successor))?;
-        if !outcome.status().is_over() {
-            return Ok((outcome.reward, None));
-        }
-        let ended = EpisodeSummary {
-            env: index,
-            episode_return: self.env.episode_return(),
-            length: self.env.length(),
-            status: outcome.status(),
-        };
-        self.reset(None)?;
-        Ok((outcome.reward, Some(ended)))
+        caught_step(|| Ok(self.env.step(action, &mut self.successor)?.reward))
+            .unwrap_or_else(|message| Err(Box::new(self.failure(message))))
     }
 }
 
@@ -136,24 +133,61 @@ impl Chunk {
     }
 
     /// `group` counts within the chunk; `actions` `[group.len(), A]`.
+    #[inline(always)]
     pub(super) fn step(&mut self, group: Range<usize>, actions: &[f32], view: &mut VecStep) -> Result<(), EnvError> {
         view.finished.clear();
         let mut result = Ok(());
-        for (i, action) in group.zip(actions.chunks_exact(self.action_len)) {
-            let (lane, env) = (&mut self.lanes[i], self.offset + i);
-            match lane.step(env, action) {
-                Ok((reward, ended)) => {
-                    let row = i * self.obs_len..(i + 1) * self.obs_len;
-                    view.next_obs[row.clone()].copy_from_slice(&lane.successor);
-                    view.obs[row].copy_from_slice(if ended.is_some() { &lane.first } else { &lane.successor });
-                    view.reward[i] = reward;
-                    view.status[i] = ended.map_or(Status::Running, |summary| summary.status);
-                    view.finished.extend(ended);
-                }
-                Err(error) => result = result.and(Err(numbered(error, env))),
+        let mut rest = actions;
+        for i in group {
+            let action;
+            (action, rest) = rest.split_at(self.action_len);
+            if let Err(error) = self.step_lane(i, action, view) {
+                result = result.and(Err(error));
             }
         }
-        result
+        result.map_err(|error| *error)
+    }
+
+    #[inline(always)]
+    fn step_lane(&mut self, i: usize, action: &[f32], view: &mut VecStep) -> Result<(), Box<EnvError>> {
+        let lane = &mut self.lanes[i];
+        let reward = match lane.step(action) {
+            Ok(reward) if !lane.env.status().is_over() => reward,
+            last => return self.end_episode(i, last, view),
+        };
+        let row = i * self.obs_len..(i + 1) * self.obs_len;
+        view.next_obs[row.clone()].copy_from_slice(&lane.successor);
+        view.obs[row].copy_from_slice(&lane.successor);
+        view.reward[i] = reward;
+        view.status[i] = Status::Running;
+        Ok(())
+    }
+
+    /// What follows a step that was an episode's last, or failed.
+    #[inline(never)]
+    fn end_episode(
+        &mut self,
+        i: usize,
+        last: Result<f64, Box<EnvError>>,
+        view: &mut VecStep,
+    ) -> Result<(), Box<EnvError>> {
+        let (lane, env) = (&mut self.lanes[i], self.offset + i);
+        let name = |error: EnvError| Box::new(numbered(error, env));
+        let reward = last.map_err(|error| name(*error))?;
+        let ended = EpisodeSummary {
+            env,
+            episode_return: lane.env.episode_return(),
+            length: lane.env.length(),
+            status: lane.env.status(),
+        };
+        lane.reset(None).map_err(name)?;
+        let row = i * self.obs_len..(i + 1) * self.obs_len;
+        view.next_obs[row.clone()].copy_from_slice(&lane.successor);
+        view.obs[row].copy_from_slice(&lane.first);
+        view.reward[i] = reward;
+        view.status[i] = ended.status;
+        view.finished.push(ended);
+        Ok(())
     }
 
     pub(super) fn snapshot(&self, view: &VecStep) -> Result<Vec<Vec<u8>>, EnvError> {
@@ -166,10 +200,7 @@ impl Chunk {
                 status: view.status[i],
             };
             if lane.panicked {
-                return Err(EnvError::ResetNeeded {
-                    env: lane.env.inner().describe(),
-                    when: "after a panic",
-                });
+                return Err(lane.reset_needed());
             }
             snapshot::encode(KIND, &(row, lane.env.snapshot()?))
         };
@@ -266,24 +297,34 @@ impl Common {
 
     pub(super) fn check_step(&self, group: &Range<usize>, actions: &[f32]) -> Result<(), EnvError> {
         if group.is_empty() || group.end > self.len {
-            let problem = format!("there is no group {group:?} of {} environments", self.len);
-            return Err(EnvError::Unsupported {
-                env: self.description.clone(),
-                problem,
-            });
+            return Err(self.no_group(group));
         }
         self.check("actions", actions.len(), group.len() * self.action_space.len())
     }
 
+    #[cold]
+    fn no_group(&self, group: &Range<usize>) -> EnvError {
+        EnvError::Unsupported {
+            env: self.description.clone(),
+            problem: format!("there is no group {group:?} of {} environments", self.len),
+        }
+    }
+
     fn check(&self, what: &'static str, found: usize, expected: usize) -> Result<(), EnvError> {
         if found == expected {
-            return Ok(());
+            Ok(())
+        } else {
+            Err(self.wrong_length(what, found, expected))
         }
-        Err(EnvError::WrongLength {
+    }
+
+    #[cold]
+    fn wrong_length(&self, what: &'static str, found: usize, expected: usize) -> EnvError {
+        EnvError::WrongLength {
             env: self.description.clone(),
             what,
             expected,
             found,
-        })
+        }
     }
 }

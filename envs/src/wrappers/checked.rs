@@ -1,6 +1,6 @@
 //! [`Checked`]: a task's mistakes as errors that say where they happened.
 
-use crate::panics::caught;
+use crate::panics::{caught, caught_step};
 use crate::render::{Frame, FrameSize};
 use crate::{Env, EnvError, Outcome, Space, snapshot};
 
@@ -41,6 +41,7 @@ impl<E: Env> Checked<E> {
         }
     }
 
+    #[cold]
     fn panicked(&mut self, message: String) -> EnvError {
         self.poisoned = true;
         let Memory { episode, step } = self.memory;
@@ -53,39 +54,40 @@ impl<E: Env> Checked<E> {
     }
 
     fn check_finite(&self, reward: f64, obs: &[f32]) -> Result<(), EnvError> {
-        let not_finite = |what: String, value: String| {
-            let Memory { episode, step } = self.memory;
-            Err(EnvError::NotFinite {
-                env: self.name.clone(),
-                what,
-                value,
-                step,
-                episode,
-            })
+        if obs.iter().all(|x| x.is_finite()) && reward.is_finite() {
+            Ok(())
+        } else {
+            Err(self.not_finite(reward, obs))
+        }
+    }
+
+    #[cold]
+    fn not_finite(&self, reward: f64, obs: &[f32]) -> EnvError {
+        let (what, value) = match obs.iter().position(|x| !x.is_finite()) {
+            Some(i) if obs[i].to_bits() == NOT_WRITTEN => (format!("observation[{i}]"), "not written".to_string()),
+            Some(i) => (format!("observation[{i}]"), obs[i].to_string()),
+            None => ("reward".to_string(), reward.to_string()),
         };
-        if let Some(i) = obs.iter().position(|x| !x.is_finite()) {
-            let unwritten = obs[i].to_bits() == NOT_WRITTEN;
-            let value = if unwritten {
-                "not written".to_string()
-            } else {
-                obs[i].to_string()
-            };
-            return not_finite(format!("observation[{i}]"), value);
+        let Memory { episode, step } = self.memory;
+        EnvError::NotFinite {
+            env: self.name.clone(),
+            what,
+            value,
+            step,
+            episode,
         }
-        if !reward.is_finite() {
-            return not_finite("reward".to_string(), reward.to_string());
-        }
-        Ok(())
     }
 
     fn check_not_poisoned(&self) -> Result<(), EnvError> {
-        if self.poisoned {
-            return Err(EnvError::ResetNeeded {
-                env: self.name.clone(),
-                when: "after a panic",
-            });
+        if self.poisoned { Err(self.poisoning()) } else { Ok(()) }
+    }
+
+    #[cold]
+    fn poisoning(&self) -> EnvError {
+        EnvError::ResetNeeded {
+            env: self.name.clone(),
+            when: "after a panic",
         }
-        Ok(())
     }
 }
 
@@ -116,6 +118,7 @@ impl<E: Env> Env for Checked<E> {
         self.check_finite(0.0, obs)
     }
 
+    #[inline(always)]
     fn step(&mut self, action: &[f32], obs: &mut [f32]) -> Result<Outcome, EnvError> {
         self.check_not_poisoned()?;
         self.env.action_space().check_action(action, || self.name.clone())?;
@@ -124,11 +127,11 @@ impl<E: Env> Env for Checked<E> {
             .check_len(&self.name, "observation", obs.len())?;
         obs.fill(f32::from_bits(NOT_WRITTEN));
         self.memory.step += 1;
-        let outcome = match caught(|| self.env.step(action, obs)) {
+        let outcome = match caught_step(|| self.env.step(action, obs)) {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(error)) => {
                 self.memory.step -= 1;
-                return Err(error);
+                return Err(*error);
             }
             Err(message) => return Err(self.panicked(message)),
         };

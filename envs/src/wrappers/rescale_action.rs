@@ -16,9 +16,16 @@ pub struct RescaleAction<E> {
 
 /// `[A]` each; `scaled` is scratch.
 struct Scaling {
-    low: Vec<f32>,
-    high: Vec<f32>,
+    intervals: Vec<Interval>,
     scaled: Vec<f32>,
+}
+
+/// Of one coordinate.
+struct Interval {
+    low: f32,
+    high: f32,
+    middle: f64,
+    half: f64,
 }
 
 impl<E: Env> RescaleAction<E> {
@@ -55,8 +62,11 @@ impl<E: Env> RescaleAction<E> {
                     dtype: *dtype,
                 };
                 let scaling = Scaling {
-                    low: low.clone(),
-                    high: high.clone(),
+                    intervals: low
+                        .iter()
+                        .zip(high)
+                        .map(|(low, high)| Interval::new(*low, *high))
+                        .collect(),
                     scaled: vec![0.0; low.len()],
                 };
                 (unit(1.0), Some(scaling))
@@ -73,8 +83,8 @@ impl<E: Env> RescaleAction<E> {
 
 impl Scaling {
     fn apply(&mut self, action: &[f32]) -> &[f32] {
-        for (i, scaled) in self.scaled.iter_mut().enumerate() {
-            *scaled = rescale(action[i], self.low[i], self.high[i]);
+        for (scaled, (interval, x)) in self.scaled.iter_mut().zip(self.intervals.iter().zip(action)) {
+            *scaled = interval.rescale(*x);
         }
         &self.scaled
     }
@@ -86,25 +96,36 @@ pub fn to_task_units(space: &Space, normalised: &[f32], out: &mut [f32]) {
     match space {
         Space::Box { low, high, .. } => {
             for (i, out) in out.iter_mut().enumerate() {
-                *out = rescale(normalised[i], low[i], high[i]);
+                *out = Interval::new(low[i], high[i]).rescale(normalised[i]);
             }
         }
         Space::Discrete { .. } | Space::MultiDiscrete { .. } => out.copy_from_slice(normalised),
     }
 }
 
-/// From [-1, 1] to [low, high].
-fn rescale(normalised: f32, low: f32, high: f32) -> f32 {
-    // The ends are taken from the bounds themselves: with bounds of very different magnitude `middle ± half` misses them.
-    if normalised >= 1.0 {
-        return high;
+impl Interval {
+    fn new(low: f32, high: f32) -> Self {
+        let (wide_low, wide_high) = (f64::from(low), f64::from(high));
+        Interval {
+            low,
+            high,
+            middle: (wide_low + wide_high) / 2.0,
+            half: (wide_high - wide_low) / 2.0,
+        }
     }
-    if normalised <= -1.0 {
-        return low;
+
+    /// From [-1, 1] to [low, high].
+    fn rescale(&self, normalised: f32) -> f32 {
+        // The ends are taken from the bounds themselves: with bounds of very different magnitude `middle ± half` misses
+        // them.
+        if normalised >= 1.0 {
+            return self.high;
+        }
+        if normalised <= -1.0 {
+            return self.low;
+        }
+        ((self.middle + f64::from(normalised) * self.half) as f32).clamp(self.low, self.high)
     }
-    let (wide_low, wide_high) = (f64::from(low), f64::from(high));
-    let (middle, half) = ((wide_low + wide_high) / 2.0, (wide_high - wide_low) / 2.0);
-    ((middle + f64::from(normalised) * half) as f32).clamp(low, high)
 }
 
 impl<E: Env> Env for RescaleAction<E> {
@@ -124,6 +145,7 @@ impl<E: Env> Env for RescaleAction<E> {
         self.env.reset(seed, obs)
     }
 
+    #[inline(always)]
     fn step(&mut self, action: &[f32], obs: &mut [f32]) -> Result<Outcome, EnvError> {
         match &mut self.scaling {
             Some(scaling) if scaling.scaled.len() == action.len() => self.env.step(scaling.apply(action), obs),
@@ -149,6 +171,10 @@ impl<E: Env> Env for RescaleAction<E> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn rescale(normalised: f32, low: f32, high: f32) -> f32 {
+        Interval::new(low, high).rescale(normalised)
+    }
 
     #[test]
     fn the_ends_are_the_bounds_and_the_middle_is_the_middle() {

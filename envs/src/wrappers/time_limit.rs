@@ -29,6 +29,14 @@ impl<E: Env> TimeLimit<E> {
         }
     }
 
+    #[cold]
+    fn over(&self) -> EnvError {
+        EnvError::ResetNeeded {
+            env: self.env.describe(),
+            when: "after the episode ended",
+        }
+    }
+
     fn kind(&self) -> String {
         format!("TimeLimit({})", self.limit)
     }
@@ -53,17 +61,22 @@ impl<E: Env> Env for TimeLimit<E> {
         Ok(())
     }
 
+    #[inline(always)]
     fn step(&mut self, action: &[f32], obs: &mut [f32]) -> Result<Outcome, EnvError> {
         if self.memory.elapsed >= self.limit.get() {
-            return Err(EnvError::ResetNeeded {
-                env: self.env.describe(),
-                when: "after the episode ended",
-            });
+            return Err(self.over());
         }
-        let mut outcome = self.env.step(action, obs)?;
+        let Outcome {
+            reward,
+            terminated,
+            truncated,
+        } = self.env.step(action, obs)?;
         self.memory.elapsed += 1;
-        outcome.truncated |= self.memory.elapsed >= self.limit.get();
-        Ok(outcome)
+        Ok(Outcome {
+            reward,
+            terminated,
+            truncated: truncated || self.memory.elapsed >= self.limit.get(),
+        })
     }
 
     fn snapshot(&self) -> Result<Vec<u8>, EnvError> {

@@ -8,6 +8,8 @@ The controls are a slow cosine that rocks the pole without carrying the cart awa
 
 import json
 import math
+import os
+import tempfile
 
 import mujoco
 import numpy as np
@@ -32,6 +34,8 @@ STEPS, EVERY = 1000, 50
 
 
 def main():
+    # A warning of MuJoCo's would become a file of the current folder.
+    os.chdir(tempfile.mkdtemp())
     model = mujoco.MjModel.from_xml_string(MODEL)
     data = mujoco.MjData(model)
     data.qpos[:] = [-0.5, math.pi - 0.02]
