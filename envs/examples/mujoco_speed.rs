@@ -7,9 +7,7 @@
 //! Each round plays a task with random actions through the whole stack (`TimeLimit > Checked > task`), then repeats the
 //! same trajectory with nothing but MuJoCo's own calls: `mj_step` as often as the task makes it, and at the starts of
 //! episodes what sets the start state. Both are repeated in turn and the fastest of each counts; the figures are medians
-//! over the rounds. So other work on the machine hardly shows in the ratio; it does in what the second thread brings by
-//! the clock. Beside it stands what the second thread would bring if it had a core to itself: twice the processor time
-//! that one thread needs, in parts of what two need together. It leaves out the waiting for the slower of the two.
+//! over the rounds. So other work on the machine hardly shows in the ratio; it does in what the second thread brings.
 
 #![allow(
     clippy::print_stdout,
@@ -43,9 +41,7 @@ struct Plan {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let rounds: usize = std::env::args().nth(1).map_or(Ok(15), |text| text.parse())?;
-    println!(
-        "task             steps/s   bare mj_step/s   ratio of times   {NUM_ENVS} envs: 2 threads to 1   by processor time"
-    );
+    println!("task             steps/s   bare mj_step/s   ratio of times   {NUM_ENVS} envs: 2 threads to 1");
     overhead::<HalfCheetah>(rounds)?;
     overhead::<Humanoid>(rounds)?;
     Ok(())
@@ -70,21 +66,18 @@ fn overhead<T: Task>(rounds: usize) -> Result<(), Box<dyn Error>> {
         bare_s.push(bare_least_s);
         ratio.push(env_s[env_s.len() - 1] / bare_s[bare_s.len() - 1]);
     }
-    let (mut speed_up, mut by_processor) = (Vec::new(), Vec::new());
+    let mut speed_up = Vec::new();
     for _ in 0..rounds {
-        let (one, two) = (vector(T::ID, 1)?, vector(T::ID, 2)?);
-        speed_up.push(one.wall_s / two.wall_s);
-        by_processor.push(2.0 * one.processor_s / two.processor_s);
+        speed_up.push(vector(T::ID, 1)? / vector(T::ID, 2)?);
     }
     let per_second = |seconds: f64| STEPS as f64 / seconds;
     println!(
-        "{:14}  {:8.0}   {:14.0}   {:14.3}   {:22.2}   {:17.2}",
+        "{:14}  {:8.0}   {:14.0}   {:14.3}   {:22.2}",
         T::ID,
         per_second(median(env_s)),
         per_second(median(bare_s)) * f64::from(frame_skip),
         median(ratio),
-        median(speed_up),
-        median(by_processor)
+        median(speed_up)
     );
     Ok(())
 }
@@ -156,48 +149,21 @@ fn bare(data: &mut MjData<std::sync::Arc<MjModel>>, plan: &Plan, frame_skip: u32
     seconds
 }
 
-/// What a piece of work took.
-struct Seconds {
-    wall_s: f64,
-    /// Of all threads of this process.
-    processor_s: f64,
-}
-
-impl Seconds {
-    /// From some moment on, the same one for every call.
-    fn now(began: Instant) -> Result<Self, Box<dyn Error>> {
-        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-        // SAFETY: `time` is a valid place to write to for the length of the call.
-        if unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &mut time) } != 0 {
-            return Err(std::io::Error::last_os_error().into());
-        }
-        Ok(Seconds {
-            wall_s: began.elapsed().as_secs_f64(),
-            processor_s: time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9,
-        })
-    }
-}
-
-/// A number of steps of many environments.
-fn vector(id: &str, threads: usize) -> Result<Seconds, Box<dyn Error>> {
+/// Seconds for a number of steps of many environments.
+fn vector(id: &str, threads: usize) -> Result<f64, Box<dyn Error>> {
     let mut envs = Registry::builtin().make_vec(id, &toml::Table::new(), NUM_ENVS, threads)?;
     let seeds: Vec<u64> = (0..NUM_ENVS as u64).collect();
     envs.reset(&seeds)?;
     let width = envs.action_space().len();
     let mut rng = NumpyRng::new(0);
     let mut actions = vec![0.0; NUM_ENVS * width];
-    let mut run = |steps: usize| -> Result<Seconds, Box<dyn Error>> {
+    let mut run = |steps: usize| -> Result<f64, Box<dyn Error>> {
         let began = Instant::now();
-        let before = Seconds::now(began)?;
         for _ in 0..steps {
             actions.fill_with(|| rng.uniform(-1.0, 1.0) as f32);
             envs.step(0..NUM_ENVS, &actions)?;
         }
-        let after = Seconds::now(began)?;
-        Ok(Seconds {
-            wall_s: after.wall_s - before.wall_s,
-            processor_s: after.processor_s - before.processor_s,
-        })
+        Ok(began.elapsed().as_secs_f64())
     };
     run(20)?;
     run(2 * STEPS / NUM_ENVS)
