@@ -20,14 +20,14 @@ use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
 use crate::{
-    agent::{ActMode, Agent, Reduction, UpdateReport},
+    agent::{ActMode, Agent, Cost, Reduction, UpdateReport},
     batch::Batch,
     checkpoint::{Checkpoint, Section},
     critic::{Critic, CriticContext, CriticSpec},
     encoder::{EncoderSpec, ObservationNormalizer, SharedEncoder, Statistics},
     error::{Error, Result},
     metrics,
-    nn::{BodySpec, ParamLayout},
+    nn::{BodySpec, ParamBlock, ParamLayout},
     noise::Stream,
     policy::{Policy, PolicySpec},
     schedule::GradSteps,
@@ -360,5 +360,26 @@ impl Agent for SoftActorCritic {
     fn parameter_counts(&self) -> Vec<(&'static str, i64)> {
         let policy = self.policy.trainable.params.flat().numel() as i64;
         vec![("policy", policy), ("critic", self.critic.parameter_count())]
+    }
+
+    fn costs(&self) -> Vec<Cost> {
+        let cost = |part, parameters, multiply_adds| Cost {
+            part,
+            parameters,
+            multiply_adds,
+        };
+        let of_encoder = |block: &ParamBlock| block.count_of("encoder.");
+        let policy = &self.policy.trainable.params;
+        let (encoding, acting) = self.policy.multiply_adds();
+        let (own, critics) = (of_encoder(policy), of_encoder(self.critic.encoder_block()));
+        let mut costs = Vec::new();
+        if !self.policy.shares_encoder() {
+            costs.push(cost("policy encoder", own, encoding));
+        }
+        costs.push(cost("policy", policy.flat().numel() as i64 - own, acting));
+        costs.push(cost("critic encoder", critics, encoding)); // both are of one spec
+        let rest = self.critic.multiply_adds() - encoding;
+        costs.push(cost("critic", self.critic.parameter_count() - critics, rest));
+        costs
     }
 }

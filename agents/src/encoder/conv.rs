@@ -119,7 +119,14 @@ struct Conv {
 impl Conv {
     fn forward(&self, params: &Params, x: &Tensor) -> Tensor {
         let (stride, padding) = ([self.stride; 2], [self.padding; 2]);
-        let out = x.conv2d(&params[self.weight], Some(&params[self.bias]), stride, padding, [1, 1], 1);
+        let out = x.conv2d(
+            &params[self.weight],
+            Some(&params[self.bias]),
+            stride,
+            padding,
+            [1, 1],
+            1,
+        );
         match self.norm {
             None => out,
             Some((gain, shift)) => out.group_norm(1, Some(&params[gain]), Some(&params[shift]), LAYER_NORM_EPS, false),
@@ -165,7 +172,9 @@ impl Builder<'_> {
         self.map = output.expect("the image is large enough: checked against the observation");
         self.multiply_adds += self.map.area() * channels * inputs * extent * extent;
         Conv {
-            weight: self.layout.add(name("weight"), &[channels, inputs, extent, extent], init),
+            weight: self
+                .layout
+                .add(name("weight"), &[channels, inputs, extent, extent], init),
             bias: self.layout.add(name("bias"), &[channels], init),
             norm: (has_norm && self.has_norm).then(|| {
                 let gain = self.layout.add(name("gain"), &[channels], Init::Constant(1.0));

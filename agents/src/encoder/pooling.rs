@@ -73,7 +73,12 @@ impl PoolingSpec {
             p.require((1..=1024).contains(&heads), key, heads, "between 1 and 1024");
             if let Query::Index(index) = query {
                 let value = format!("{{ index = {index} }}");
-                p.require(index >= 0, "agent.encoder.pooling.query", value, "an index of at least 0");
+                p.require(
+                    index >= 0,
+                    "agent.encoder.pooling.query",
+                    value,
+                    "an index of at least 0",
+                );
             }
         }
     }
@@ -125,9 +130,7 @@ impl Pooling {
         match self {
             Pooling::Flatten | Pooling::Mean | Pooling::Max | Pooling::First => 0,
             Pooling::Adapool(pool) => pool.attention.multiply_adds(1, tokens),
-            Pooling::Simpool(pool) => {
-                (tokens + 1) * pool.query.multiply_adds() + 2 * tokens * pool.width
-            }
+            Pooling::Simpool(pool) => (tokens + 1) * pool.query.multiply_adds() + 2 * tokens * pool.width,
         }
     }
 }

@@ -67,7 +67,12 @@ impl SoftMoeSpec {
         ];
         for (key, value, most) in limits {
             let key = format!("agent.encoder.mixer.{key}");
-            p.require((1..=most).contains(&value), &key, value, &format!("between 1 and {most}"));
+            p.require(
+                (1..=most).contains(&value),
+                &key,
+                value,
+                &format!("between 1 and {most}"),
+            );
         }
         let noise = self.logit_noise;
         let holds = noise >= 0.0 && noise.is_finite();

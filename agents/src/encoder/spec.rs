@@ -307,7 +307,10 @@ impl EncoderSpec {
             _ => width,
         };
         let holds = features <= 16 * WIDEST;
-        let problem = format!("this gives {features} features, more than the {} of a sane layer", 16 * WIDEST);
+        let problem = format!(
+            "this gives {features} features, more than the {} of a sane layer",
+            16 * WIDEST
+        );
         p.require(holds, "agent.encoder.pooling.kind", "\"flatten\"", &problem);
     }
 }

@@ -46,7 +46,12 @@ impl TransformerSpec {
         let TransformerSpec { layers, heads, hidden } = *self;
         let within = |p: &mut SpecProblems, key: &str, value: i64, most: i64| {
             let key = format!("agent.encoder.mixer.{key}");
-            p.require((1..=most).contains(&value), &key, value, &format!("between 1 and {most}"));
+            p.require(
+                (1..=most).contains(&value),
+                &key,
+                value,
+                &format!("between 1 and {most}"),
+            );
         };
         within(p, "layers", layers, 64);
         within(p, "heads", heads, 1024);

@@ -214,6 +214,15 @@ impl ParamBlock {
         self.data().isfinite().all().int64_value(&[]) == 1
     }
 
+    /// How many numbers the parameters have whose names begin with `prefix`.
+    pub fn count_of(&self, prefix: &str) -> i64 {
+        let entries = self.layout.entries.iter().zip(&self.sizes);
+        entries
+            .filter(|(entry, _)| entry.name.starts_with(prefix))
+            .map(|(_, size)| size)
+            .sum()
+    }
+
     /// A zero tensor shaped like the block, for an optimiser's moments.
     pub fn zeros_like(&self) -> Tensor {
         Tensor::zeros(self.flat.size(), (Kind::Float, self.flat.device()))

@@ -329,6 +329,11 @@ impl Policy {
         self.head.inputs()
     }
 
+    /// Whether a critic trains the encoder that it reads.
+    pub fn shares_encoder(&self) -> bool {
+        matches!(self.encoder, PolicyEncoder::Shared(_))
+    }
+
     /// Multiply-adds for one observation: its encoder's, whoever trains it, and the rest.
     pub fn multiply_adds(&self) -> (i64, i64) {
         (self.encoder.multiply_adds(), self.body.multiply_adds())
