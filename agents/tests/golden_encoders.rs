@@ -234,13 +234,13 @@ fn mixers_move_with_their_tokens() {
 fn poolings_of_sets_do_not_see_the_order() {
     let adapool = |query| PoolingSpec::Adapool(AdapoolSpec { query, heads: 2 });
     let blind = [
-        PoolingSpec::Mean,
-        PoolingSpec::Max,
-        PoolingSpec::Simpool,
+        PoolingSpec::Mean {},
+        PoolingSpec::Max {},
+        PoolingSpec::Simpool {},
         adapool(Query::Mean),
         adapool(Query::Learned),
     ];
-    let seeing = [PoolingSpec::Flatten, PoolingSpec::Cls, adapool(Query::Index(0))];
+    let seeing = [PoolingSpec::Flatten {}, PoolingSpec::Cls {}, adapool(Query::Index(0))];
     for seed in 0..8 {
         let (x, order) = (tokens(seed, TOKENS), order(seed));
         // The first token moves as well, on which some poolings build.

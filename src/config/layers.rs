@@ -238,6 +238,9 @@ fn phrase(message: &str, name: &str) -> String {
             return plain.to_string();
         }
     }
+    if line.contains("expected internally tagged enum") {
+        return "expected a table with a kind, such as { kind = \"…\" }".to_string();
+    }
     line.to_string()
 }
 

@@ -276,7 +276,7 @@ impl ConvTrunk {
                     x = x.max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false);
                     for (first, second) in &section.blocks {
                         let inner = first.forward(params, &x.relu()).relu();
-                        x = x + second.forward(params, &inner);
+                        x = &x + second.forward(params, &inner);
                     }
                 }
                 x.relu()

@@ -18,13 +18,12 @@ use crate::{
 /// Added to the variance of the projection; PyTorch's default.
 const LAYER_NORM_EPS: f64 = 1e-5;
 
-/// What happens between tokens. Default: nothing.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+/// What happens between tokens.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum MixerSpec {
     /// Nothing.
-    #[default]
-    None,
+    None {},
     /// A soft mixture of experts.
     SoftMoe(SoftMoeSpec),
     /// Self-attention.
@@ -59,13 +58,13 @@ impl Pipeline {
         layout: &mut ParamLayout,
     ) -> Self {
         let token_width = tokenizer.width();
-        let cls = matches!(pooling, PoolingSpec::Cls).then(|| {
+        let cls = matches!(pooling, PoolingSpec::Cls {}).then(|| {
             let init = Init::Linear { fan_in: token_width };
             layout.add("encoder.cls", &[token_width], init)
         });
         let tokens = tokenizer.count() + i64::from(cls.is_some());
         let mixer = match mixer {
-            MixerSpec::None => Mixer::None,
+            MixerSpec::None {} => Mixer::None,
             MixerSpec::SoftMoe(spec) => Mixer::SoftMoe(SoftMoe::new(spec, token_width, layout)),
             MixerSpec::Transformer(spec) => Mixer::Transformer(Transformer::new(spec, token_width, layout)),
         };

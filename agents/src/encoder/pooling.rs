@@ -16,23 +16,22 @@ use crate::{
 /// Added to the variance of SimPool's normalised tokens; its code's value.
 const SIMPOOL_EPS: f64 = 1e-6;
 
-/// Which pooling. Default: flatten.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+/// Which pooling. Choices without settings are written with braces, so that a key that they do not have is refused.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum PoolingSpec {
     /// All tokens side by side, m·d numbers: the order counts.
-    #[default]
-    Flatten,
+    Flatten {},
     /// The average of the tokens.
-    Mean,
+    Mean {},
     /// The greatest of each coordinate.
-    Max,
+    Max {},
     /// A learned token that the mixer saw beside the others.
-    Cls,
+    Cls {},
     /// Attention of one query.
     Adapool(AdapoolSpec),
     /// Attention of the average over normalised tokens, without a projection of values.
-    Simpool,
+    Simpool {},
 }
 
 /// Settings of AdaPool.
@@ -104,12 +103,12 @@ impl Pooling {
     /// For tokens of `width` numbers.
     pub fn new(spec: &PoolingSpec, width: i64, layout: &mut ParamLayout) -> Self {
         match spec {
-            PoolingSpec::Flatten => Pooling::Flatten,
-            PoolingSpec::Mean => Pooling::Mean,
-            PoolingSpec::Max => Pooling::Max,
-            PoolingSpec::Cls => Pooling::First,
+            PoolingSpec::Flatten {} => Pooling::Flatten,
+            PoolingSpec::Mean {} => Pooling::Mean,
+            PoolingSpec::Max {} => Pooling::Max,
+            PoolingSpec::Cls {} => Pooling::First,
             PoolingSpec::Adapool(spec) => Pooling::Adapool(Adapool::new(spec, width, layout)),
-            PoolingSpec::Simpool => Pooling::Simpool(Simpool::new(width, layout)),
+            PoolingSpec::Simpool {} => Pooling::Simpool(Simpool::new(width, layout)),
         }
     }
 

@@ -13,16 +13,21 @@ use super::{
 use crate::{nn::ParamLayout, spec_check::SpecProblems};
 
 /// Which encoder. Default: flat.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum EncoderSpec {
     /// The observation itself, flattened to a vector.
-    #[default]
-    Flat,
+    Flat {},
     /// Tokens of a vector `[O]` or of a set `[count, width]`.
     Tokens(TokensSpec),
     /// Convolutions over an image `[channels, height, width]`, and tokens of what they give.
     Conv(ConvSpec),
+}
+
+impl Default for EncoderSpec {
+    fn default() -> Self {
+        EncoderSpec::Flat {}
+    }
 }
 
 /// Settings of tokens of vectors and sets.
@@ -45,9 +50,9 @@ pub struct TokensSpec {
 impl Default for TokensSpec {
     fn default() -> Self {
         TokensSpec {
-            tokenization: TokenizationSpec::PerEntity,
+            tokenization: TokenizationSpec::PerEntity {},
             width: 64,
-            mixer: MixerSpec::None,
+            mixer: MixerSpec::None {},
             pooling: PoolingSpec::Adapool(AdapoolSpec::default()),
             projection: None,
         }
@@ -84,10 +89,10 @@ impl Default for ConvSpec {
             stack: Stack::Nature,
             channel_multiplier: 1.0,
             layer_norm: false,
-            tokenization: TokenizationSpec::PerConv,
+            tokenization: TokenizationSpec::PerConv {},
             width: None,
-            mixer: MixerSpec::None,
-            pooling: PoolingSpec::Flatten,
+            mixer: MixerSpec::None {},
+            pooling: PoolingSpec::Flatten {},
             projection: None,
         }
     }
@@ -111,11 +116,20 @@ fn image(shape: &[i64]) -> Option<Map> {
     }
 }
 
+/// What encoders with tokens have in common.
+struct Stages<'a> {
+    tokenization: TokenizationSpec,
+    width: Option<i64>,
+    mixer: &'a MixerSpec,
+    pooling: &'a PoolingSpec,
+    projection: Option<i64>,
+}
+
 impl EncoderSpec {
     /// What a file calls it.
     pub fn kind(&self) -> &'static str {
         match self {
-            EncoderSpec::Flat => "flat",
+            EncoderSpec::Flat {} => "flat",
             EncoderSpec::Tokens(_) => "tokens",
             EncoderSpec::Conv(_) => "conv",
         }
@@ -128,7 +142,7 @@ impl EncoderSpec {
     pub fn build(&self, observation: &Space, layout: &mut ParamLayout) -> Box<dyn Encoder> {
         let shape = shape_of(observation);
         match self {
-            EncoderSpec::Flat => Box::new(Flat::new(&observation.shape())),
+            EncoderSpec::Flat {} => Box::new(Flat::new(&observation.shape())),
             EncoderSpec::Tokens(spec) => {
                 let tokenizer = Tokenizer::of_shape(spec.tokenization, &shape, spec.width, layout);
                 let (mixer, pooling) = (&spec.mixer, &spec.pooling);
@@ -146,24 +160,23 @@ impl EncoderSpec {
         }
     }
 
-    /// What is behind the tokens: tokenization, width of tokens, mixer, pooling, features after a projection.
-    fn stages(&self) -> Option<(TokenizationSpec, Option<i64>, &MixerSpec, &PoolingSpec, Option<i64>)> {
+    fn stages(&self) -> Option<Stages<'_>> {
         match self {
-            EncoderSpec::Flat => None,
-            EncoderSpec::Tokens(spec) => Some((
-                spec.tokenization,
-                Some(spec.width),
-                &spec.mixer,
-                &spec.pooling,
-                spec.projection,
-            )),
-            EncoderSpec::Conv(spec) => Some((
-                spec.tokenization,
-                spec.width,
-                &spec.mixer,
-                &spec.pooling,
-                spec.projection,
-            )),
+            EncoderSpec::Flat {} => None,
+            EncoderSpec::Tokens(spec) => Some(Stages {
+                tokenization: spec.tokenization,
+                width: Some(spec.width),
+                mixer: &spec.mixer,
+                pooling: &spec.pooling,
+                projection: spec.projection,
+            }),
+            EncoderSpec::Conv(spec) => Some(Stages {
+                tokenization: spec.tokenization,
+                width: spec.width,
+                mixer: &spec.mixer,
+                pooling: &spec.pooling,
+                projection: spec.projection,
+            }),
         }
     }
 
@@ -179,7 +192,14 @@ impl EncoderSpec {
                 "above 0 and at most 64",
             );
         }
-        let Some((tokenization, width, mixer, pooling, projection)) = self.stages() else {
+        let Some(Stages {
+            tokenization,
+            width,
+            mixer,
+            pooling,
+            projection,
+        }) = self.stages()
+        else {
             return;
         };
         for (key, value) in [("width", width), ("projection", projection)] {
@@ -205,10 +225,10 @@ impl EncoderSpec {
             _ => {}
         }
         match mixer {
-            MixerSpec::None => {
+            MixerSpec::None {} => {
                 let problem = "this token hears of the others from a mixer, and there is none; use mixer.kind = \
                                \"transformer\" or \"soft_moe\", or another pooling";
-                let holds = *pooling != PoolingSpec::Cls;
+                let holds = *pooling != PoolingSpec::Cls {};
                 p.require(holds, "agent.encoder.pooling.kind", "\"cls\"", problem);
             }
             MixerSpec::SoftMoe(spec) => spec.check(p),
@@ -221,7 +241,14 @@ impl EncoderSpec {
     pub(crate) fn check_observation(&self, p: &mut SpecProblems, observation: &Space) {
         let mut own = SpecProblems::default();
         self.check(&mut own);
-        let Some((tokenization, width, mixer, pooling, _)) = self.stages() else {
+        let Some(Stages {
+            tokenization,
+            width,
+            mixer,
+            pooling,
+            ..
+        }) = self.stages()
+        else {
             return;
         };
         if !own.into_vec().is_empty() {
@@ -238,10 +265,9 @@ impl EncoderSpec {
         let tokens = match self {
             EncoderSpec::Conv(spec) => {
                 let Some(image) = image(&shape) else {
-                    let instead = if matches!(shape.len(), 1 | 2) {
-                        "use kind = \"flat\" or \"tokens\", or a task that shows pixels"
-                    } else {
-                        "use kind = \"flat\""
+                    let instead = match shape.len() {
+                        1 | 2 => "use kind = \"flat\" or \"tokens\", or a task that shows pixels",
+                        _ => "use kind = \"flat\"",
                     };
                     let problem = format!("this is for images, and the observation is {what}; {instead}");
                     p.require(false, "agent.encoder.kind", "\"conv\"", &problem);
@@ -303,7 +329,7 @@ impl EncoderSpec {
             }
         }
         let features = match pooling {
-            PoolingSpec::Flatten => count.saturating_mul(width),
+            PoolingSpec::Flatten {} => count.saturating_mul(width),
             _ => width,
         };
         let holds = features <= 16 * WIDEST;

@@ -23,11 +23,11 @@ use crate::nn::{Init, Linear, ParamIndex, ParamLayout, Params};
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum TokenizationSpec {
     /// A row of a set.
-    PerEntity,
+    PerEntity {},
     /// Everything: one token.
-    PerSample,
+    PerSample {},
     /// A coordinate of a vector, with a learned embedding of its own.
-    PerDimension,
+    PerDimension {},
     /// Neighbouring units of a hidden layer over a vector.
     Chunks {
         /// How many.
@@ -36,9 +36,9 @@ pub enum TokenizationSpec {
         hidden: i64,
     },
     /// A place of a feature map.
-    PerConv,
+    PerConv {},
     /// A channel of a feature map.
-    PerFeature,
+    PerFeature {},
     /// The average over a square of a feature map; at the far edges, over what is there.
     PerPatch {
         /// Its side.
@@ -50,12 +50,12 @@ impl TokenizationSpec {
     /// What a file calls it.
     pub fn kind(self) -> &'static str {
         match self {
-            TokenizationSpec::PerEntity => "per_entity",
-            TokenizationSpec::PerSample => "per_sample",
-            TokenizationSpec::PerDimension => "per_dimension",
+            TokenizationSpec::PerEntity {} => "per_entity",
+            TokenizationSpec::PerSample {} => "per_sample",
+            TokenizationSpec::PerDimension {} => "per_dimension",
             TokenizationSpec::Chunks { .. } => "chunks",
-            TokenizationSpec::PerConv => "per_conv",
-            TokenizationSpec::PerFeature => "per_feature",
+            TokenizationSpec::PerConv {} => "per_conv",
+            TokenizationSpec::PerFeature {} => "per_feature",
             TokenizationSpec::PerPatch { .. } => "per_patch",
         }
     }
@@ -68,23 +68,25 @@ impl TokenizationSpec {
             width,
         } = map;
         match self {
-            TokenizationSpec::PerConv => Some((map.area(), channels)),
-            TokenizationSpec::PerFeature => Some((channels, map.area())),
-            TokenizationSpec::PerSample => Some((1, channels * map.area())),
+            TokenizationSpec::PerConv {} => Some((map.area(), channels)),
+            TokenizationSpec::PerFeature {} => Some((channels, map.area())),
+            TokenizationSpec::PerSample {} => Some((1, channels * map.area())),
             TokenizationSpec::PerPatch { size } => {
                 let patches = |length: i64| (length + size - 1) / size;
                 Some((patches(height) * patches(width), channels))
             }
-            TokenizationSpec::PerEntity | TokenizationSpec::PerDimension | TokenizationSpec::Chunks { .. } => None,
+            TokenizationSpec::PerEntity {} | TokenizationSpec::PerDimension {} | TokenizationSpec::Chunks { .. } => {
+                None
+            }
         }
     }
 
     /// Tokens and numbers of each that become of a vector or a set, before they are embedded, if it is for those.
     pub fn of_shape(self, shape: &[i64]) -> Option<(i64, i64)> {
         match (self, shape) {
-            (TokenizationSpec::PerEntity, [count, width]) => Some((*count, *width)),
-            (TokenizationSpec::PerSample, [_] | [_, _]) => Some((1, shape.iter().product())),
-            (TokenizationSpec::PerDimension, [width]) => Some((*width, 1)),
+            (TokenizationSpec::PerEntity {}, [count, width]) => Some((*count, *width)),
+            (TokenizationSpec::PerSample {}, [_] | [_, _]) => Some((1, shape.iter().product())),
+            (TokenizationSpec::PerDimension {}, [width]) => Some((*width, 1)),
             (TokenizationSpec::Chunks { count, hidden }, [_]) => Some((count, hidden / count)),
             _ => None,
         }
@@ -120,7 +122,7 @@ impl Tokenizer {
             .of_shape(shape)
             .expect("the tokenization suits the shape: checked against the observation");
         let source = match spec {
-            TokenizationSpec::PerDimension => {
+            TokenizationSpec::PerDimension {} => {
                 let mut add = |part: &str| {
                     let init = Init::Linear { fan_in: 1 };
                     layout.add(format!("encoder.tokens.{part}"), &[count, width], init)
@@ -183,12 +185,12 @@ impl Tokenizer {
             Source::Map { trunk, rule } => {
                 let map = trunk.forward(params, obs); // [B, C, H, W]
                 match rule {
-                    TokenizationSpec::PerConv => map.flatten(2, 3).transpose(1, 2),
+                    TokenizationSpec::PerConv {} => map.flatten(2, 3).transpose(1, 2),
                     TokenizationSpec::PerPatch { size } => map
                         .avg_pool2d([*size; 2], [*size; 2], [0, 0], true, false, None)
                         .flatten(2, 3)
                         .transpose(1, 2),
-                    TokenizationSpec::PerFeature => map.flatten(2, 3),
+                    TokenizationSpec::PerFeature {} => map.flatten(2, 3),
                     _ => map.flatten(1, 3).unsqueeze(1),
                 }
             }

@@ -90,12 +90,13 @@ impl Transformer {
     /// `tokens [B, m, d]` to `[B, m, d]`.
     pub fn forward(&self, params: &Params, tokens: &Tensor) -> Tensor {
         let mut x = tokens.shallow_clone();
+        // Sums are new tensors: the normalisations keep their input for the backward pass.
         for layer in &self.0 {
             let normed = layer.attention_norm.forward(params, &x);
-            x = x + layer.attention.forward(params, &normed, &normed);
+            x = &x + layer.attention.forward(params, &normed, &normed);
             let normed = layer.hidden_norm.forward(params, &x);
             let hidden = layer.hidden.forward(params, &normed).gelu("none");
-            x = x + layer.output.forward(params, &hidden);
+            x = &x + layer.output.forward(params, &hidden);
         }
         x
     }
