@@ -110,7 +110,7 @@ fn a_problem_within_a_part_of_the_agent_is_laid_to_the_key_that_has_it() {
         ),
         (
             "agent.temperature.alpha=2",
-            "agent.temperature.alpha = 2: unknown key; known here: initial_alpha, target_entropy, objective, optimizer (--set)",
+            "agent.temperature.alpha = 2: a learned temperature has no fixed value; use initial_alpha, or kind = \"fixed\" (--set)",
         ),
         (
             "agent.encoder.kind=cnn",

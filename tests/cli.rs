@@ -293,6 +293,13 @@ fn config_prints_what_the_parts_of_an_agent_cost() {
     );
     let expected = row("critic encoder", (tokens.0 + mixer.0, tokens.1 + mixer.1));
     assert_eq!(costs(&[encoder])[2], expected);
+    let json = sac(here.path(), &["config", "--env", "Pendulum-v1", "--json"])
+        .ok()
+        .json();
+    assert_eq!(
+        (&json["costs"][1]["parameters"], &json["env"]["id"]),
+        (&policy.1.into(), &"Pendulum-v1".into())
+    );
     let shared = costs(&[encoder, "agent.encoder_sharing=critic"]);
     let parts: Vec<&str> = shared.iter().map(|(part, ..)| part.as_str()).collect();
     assert_eq!(

@@ -1,5 +1,6 @@
 //! What the trainer sees of an agent: [`Agent`], [`ActMode`], [`UpdateReport`].
 
+use serde::Serialize;
 use tch::{Kind, Tensor};
 
 use crate::{
@@ -65,7 +66,7 @@ pub trait Agent: Send {
 }
 
 /// What a part of an agent costs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Cost {
     /// Which.
     pub part: &'static str,

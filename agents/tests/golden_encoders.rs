@@ -45,6 +45,7 @@ fn space(shape: &[usize]) -> Space {
 }
 
 fn build(spec: &EncoderSpec, shape: &[usize]) -> (Box<dyn Encoder>, ParamBlock) {
+    tch::set_num_threads(1);
     let mut layout = ParamLayout::default();
     let encoder = spec.build(&space(shape), &mut layout);
     (

@@ -8,17 +8,30 @@ use sac::{
     envs::Registry,
 };
 
+use serde::Serialize;
+
 use super::{overrides, print, print_json};
 use crate::cli::ConfigArgs;
 
 pub fn run(args: &ConfigArgs) -> Result<()> {
     let registry = Registry::builtin();
     let chosen = overrides::choose(&args.overrides, &registry)?;
-    if args.json {
-        return print_json(&chosen.config);
-    }
     let costs = costs(&chosen.config, &registry)?;
+    if args.json {
+        return print_json(&WithCosts {
+            config: &chosen.config,
+            costs: &costs,
+        });
+    }
     print(&(annotated(&chosen.config.to_toml(), &chosen.layers) + &as_comments(&costs)))
+}
+
+/// The configuration, and beside its tables what it costs.
+#[derive(Serialize)]
+struct WithCosts<'a> {
+    #[serde(flatten)]
+    config: &'a Config,
+    costs: &'a [Cost],
 }
 
 /// What the parts of the agent cost, found by building it.
