@@ -206,6 +206,11 @@ fn an_encoder_that_does_not_fit_is_refused_with_what_would() {
         ),
         (
             "EntityReach-v0",
+            "{kind='tokens', width=60000, mixer={kind='soft_moe', experts=1000, expert_width=60000}}",
+            &["agent.encoder.kind = \"tokens\"", "parameters, more than 500000000"],
+        ),
+        (
+            "EntityReach-v0",
             "{kind='flat', width=3}",
             &["agent.encoder.width = 3: unknown key"],
         ),

@@ -39,6 +39,11 @@ impl SpecProblems {
         }
     }
 
+    /// Whether none was found.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// All that were found.
     pub fn into_vec(self) -> Vec<SpecProblem> {
         self.0

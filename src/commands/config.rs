@@ -7,7 +7,6 @@ use sac::{
     config::{Config, Layers},
     envs::Registry,
 };
-
 use serde::Serialize;
 
 use super::{overrides, print, print_json};

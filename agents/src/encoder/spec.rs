@@ -100,6 +100,8 @@ impl Default for ConvSpec {
 
 /// Far beyond use; a slip of the finger is told here and not by the allocator.
 const WIDEST: i64 = 65_536;
+/// Two gigabytes, several times over with moments and targets.
+const MOST_PARAMETERS: i64 = 500_000_000;
 
 fn shape_of(observation: &Space) -> Vec<i64> {
     observation.shape().iter().map(|extent| *extent as i64).collect()
@@ -251,7 +253,7 @@ impl EncoderSpec {
         else {
             return;
         };
-        if !own.into_vec().is_empty() {
+        if !own.is_empty() {
             return; // Nothing can be computed from values that cannot be.
         }
         let shape = shape_of(observation);
@@ -338,5 +340,16 @@ impl EncoderSpec {
             16 * WIDEST
         );
         p.require(holds, "agent.encoder.pooling.kind", "\"flatten\"", &problem);
+        if !p.is_empty() {
+            return;
+        }
+        let mut layout = ParamLayout::default();
+        self.build(observation, &mut layout);
+        let problem = format!(
+            "this encoder would have {} parameters, more than {MOST_PARAMETERS}; make it narrower",
+            layout.count()
+        );
+        let kind = format!("\"{}\"", self.kind());
+        p.require(layout.count() <= MOST_PARAMETERS, "agent.encoder.kind", kind, &problem);
     }
 }
