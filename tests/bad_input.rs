@@ -114,13 +114,127 @@ fn a_problem_within_a_part_of_the_agent_is_laid_to_the_key_that_has_it() {
         ),
         (
             "agent.encoder.kind=cnn",
-            "agent.encoder.kind = \"cnn\": unknown choice; known: flat (--set)",
+            "agent.encoder.kind = \"cnn\": unknown choice; known: flat, tokens, conv (--set)",
         ),
     ] {
         sac(here.path(), &["config", "--env", "Pendulum-v1", "--set", setting])
             .code(2)
             .says(&["1 problem in the configuration", answer]);
     }
+}
+
+#[test]
+fn an_encoder_that_does_not_fit_is_refused_with_what_would() {
+    let here = folder();
+    // EntityReach-v0 shows a set [9, 6], Pendulum-v1 a vector [3]; tokens have 64 numbers unless told otherwise.
+    for (env, encoder, answers) in [
+        (
+            "EntityReach-v0",
+            "{kind='tokens', tokenization={kind='per_dimension'}}",
+            &[
+                "agent.encoder.tokenization.kind = \"per_dimension\"",
+                "a set of tokens, [9, 6]; use \"per_entity\"",
+            ][..],
+        ),
+        (
+            "Pendulum-v1",
+            "{kind='tokens'}",
+            &[
+                "agent.encoder.tokenization.kind = \"per_entity\"",
+                "use \"per_dimension\", \"chunks\"",
+            ],
+        ),
+        (
+            "EntityReach-v0",
+            "{kind='conv'}",
+            &[
+                "agent.encoder.kind = \"conv\"",
+                "for images",
+                "use kind = \"flat\" or \"tokens\"",
+            ],
+        ),
+        (
+            "EntityReach-v0",
+            "{kind='tokens', mixer={kind='transformer', heads=3}}",
+            &["agent.encoder.mixer.heads = 3", "the 64 numbers of a token; use 2 or 1"],
+        ),
+        (
+            "EntityReach-v0",
+            "{kind='tokens', width=6, pooling={kind='adapool', heads=4}}",
+            &["agent.encoder.pooling.heads = 4", "use 3 or 2 or 1"],
+        ),
+        (
+            "EntityReach-v0",
+            "{kind='tokens', pooling={kind='adapool', query={index=9}}}",
+            &["agent.encoder.pooling.query = { index = 9 }", "there are 9, 0 to 8"],
+        ),
+        (
+            "EntityReach-v0",
+            "{kind='tokens', pooling={kind='cls'}}",
+            &[
+                "agent.encoder.pooling.kind = \"cls\"",
+                "\"transformer\" or \"soft_moe\"",
+            ],
+        ),
+        (
+            "Pendulum-v1",
+            "{kind='tokens', tokenization={kind='chunks', count=8, hidden=30}}",
+            &[
+                "agent.encoder.tokenization.hidden = 30",
+                "a multiple of count = 8, such as 32",
+            ],
+        ),
+        (
+            "EntityReach-v0",
+            "{kind='tokens', width=0}",
+            &["agent.encoder.width = 0", "between 1 and"],
+        ),
+        (
+            "EntityReach-v0",
+            "{kind='tokens', mixer={kind='soft_moe', expert_width=0}}",
+            &["agent.encoder.mixer.expert_width = 0", "between 1 and"],
+        ),
+        (
+            "EntityReach-v0",
+            "{kind='tokens', mixer={kind='soft_moe', slots_per_expert=0}}",
+            &["agent.encoder.mixer.slots_per_expert = 0"],
+        ),
+        (
+            "EntityReach-v0",
+            "{kind='tokens', mixer={kind='soft_moe', logit_noise=-1}}",
+            &["agent.encoder.mixer.logit_noise = -1"],
+        ),
+        (
+            "EntityReach-v0",
+            "{kind='tokens', width=60000, mixer={kind='soft_moe', experts=1000, expert_width=60000}}",
+            &["agent.encoder.kind = \"tokens\"", "parameters, more than 500000000"],
+        ),
+        (
+            "EntityReach-v0",
+            "{kind='flat', width=3}",
+            &["agent.encoder.width = 3: unknown key"],
+        ),
+        (
+            "EntityReach-v0",
+            "{kind='tokens', pooling='mean'}",
+            &["agent.encoder.pooling = \"mean\": expected a table with a kind"],
+        ),
+    ] {
+        let setting = format!("agent.encoder={encoder}");
+        let said = sac(here.path(), &["config", "--env", env, "--set", &setting]).code(2);
+        said.says(&["1 problem in the configuration"]).says(answers);
+    }
+    let pixels = "env.wrappers=[{kind='pixels', width=20, height=30, grey=true}]";
+    let conv = "agent.encoder={kind='conv'}";
+    sac(
+        here.path(),
+        &["config", "--env", "Pendulum-v1", "--set", pixels, "--set", conv],
+    )
+    .code(2)
+    .says(&[
+        "agent.encoder.stack = \"nature\"",
+        "at least 36 x 36, and they are 30 x 20",
+    ]);
 }
 
 #[test]

@@ -245,6 +245,70 @@ fn config_says_where_each_value_comes_from_and_reads_back_to_itself() {
 }
 
 #[test]
+fn config_prints_what_the_parts_of_an_agent_cost() {
+    let here = folder();
+    let costs = |settings: &[&str]| -> Vec<(String, u64, u64)> {
+        let mut arguments = vec!["config", "--env", "Pendulum-v1"];
+        settings.iter().for_each(|setting| arguments.extend(["--set", setting]));
+        let printed = sac(here.path(), &arguments).ok().stdout;
+        let table = printed
+            .split("multiply-adds\n")
+            .nth(1)
+            .expect("a table at the end")
+            .to_string();
+        let row = |line: &str| {
+            let mut words: Vec<&str> = line.trim_start_matches("# ").split_whitespace().collect();
+            let multiply_adds = words.pop()?.parse().ok()?;
+            let parameters = words.pop()?.parse().ok()?;
+            Some((words.join(" "), parameters, multiply_adds))
+        };
+        table.lines().filter_map(row).collect()
+    };
+    // By hand: 3 numbers observed, 1 of an action, layers of 256, σ beside μ, two critics.
+    let policy = (
+        3 * 256 + 256 * 256 + 256 * 2,
+        3 * 256 + 256 + 256 * 256 + 256 + 256 * 2 + 2,
+    );
+    let critic = (
+        2 * (4 * 256 + 256 * 256 + 256),
+        2 * (4 * 256 + 256 + 256 * 256 + 256 + 256 + 1),
+    );
+    let row = |part: &str, (multiply_adds, parameters): (u64, u64)| (part.to_string(), parameters, multiply_adds);
+    assert_eq!(
+        costs(&[]),
+        [
+            row("policy encoder", (0, 0)),
+            row("policy", policy),
+            row("critic encoder", (0, 0)),
+            row("critic", critic)
+        ]
+    );
+    // Three tokens of 8 numbers; logits, dispatch and combine with two slots; two experts of 8 → 5 → 8; the mean.
+    let encoder = "agent.encoder={kind='tokens', width=8, tokenization={kind='per_dimension'}, pooling={kind='mean'}, \
+                   mixer={kind='soft_moe', experts=2, expert_width=5}}";
+    let tokens = (3 * 8, 2 * 3 * 8);
+    let mixer = (
+        3 * (3 * 2 * 8) + 2 * (8 * 5 + 5 * 8),
+        8 * 2 + 1 + 2 * (8 * 5 + 5 + 5 * 8 + 8),
+    );
+    let expected = row("critic encoder", (tokens.0 + mixer.0, tokens.1 + mixer.1));
+    assert_eq!(costs(&[encoder])[2], expected);
+    let json = sac(here.path(), &["config", "--env", "Pendulum-v1", "--json"])
+        .ok()
+        .json();
+    assert_eq!(
+        (&json["costs"][1]["parameters"], &json["env"]["id"]),
+        (&policy.1.into(), &"Pendulum-v1".into())
+    );
+    let shared = costs(&[encoder, "agent.encoder_sharing=critic"]);
+    let parts: Vec<&str> = shared.iter().map(|(part, ..)| part.as_str()).collect();
+    assert_eq!(
+        (parts, &shared[1]),
+        (vec!["policy", "critic encoder", "critic"], &expected)
+    );
+}
+
+#[test]
 fn set_can_name_the_environment_and_the_algorithm() {
     let here = folder();
     let by_set = sac(here.path(), &["config", "--set", "env.id=Pendulum-v1", "--json"])

@@ -376,3 +376,48 @@ fn a_mujoco_run_with_normalised_observations_resumes_to_the_bit() {
     let [whole, cut] = ["whole", "cut"].map(|run| here.path().join(run).join("checkpoints/400"));
     support::assert_same_checkpoint(&whole, &cut, "stopped at 230 and resumed");
 }
+
+/// Sets through attention with an encoder each, images through convolutions with a shared one.
+#[test]
+fn runs_with_encoders_resume_to_the_bit_and_can_be_scored() {
+    let here = folder();
+    let set = [
+        "env.id=EntityReach-v0",
+        "agent.encoder={kind='tokens', width=16, mixer={kind='soft_moe', expert_width=8, logit_noise=0.1}}",
+    ];
+    let images = [
+        "env.id=Pendulum-v1",
+        "env.wrappers=[{kind='pixels', width=16, height=16, grey=true}, {kind='frame_stack'}]",
+        "agent.encoder={kind='conv', stack='impala', channel_multiplier=0.25, projection=20}",
+        "agent.encoder_sharing=critic",
+    ];
+    for (name, settings) in [("set", &set[..]), ("images", &images)] {
+        let begin = |folder: &str, steps: &str| {
+            let mut all = vec!["train", "--steps", steps, "--run-dir", folder];
+            all.extend(support::SMALL);
+            settings.iter().for_each(|setting| all.extend(["--set", setting]));
+            sac(here.path(), &all).ok();
+        };
+        let (whole, cut) = (format!("{name}-whole"), format!("{name}-cut"));
+        begin(&whole, "160");
+        begin(&cut, "110");
+        sac(here.path(), &["train", "--resume", &cut, "--steps", "160"]).ok();
+        let [one, other] = [&whole, &cut].map(|run| here.path().join(run).join("checkpoints/160"));
+        // The cut run was scored at its end, so what it remembers of scores differs; what it learned does not.
+        for file in ["policy.safetensors", "critic.safetensors", "replay.safetensors"] {
+            let [one, other] = [&one, &other].map(|folder| fs::read(folder.join(file)).expect("written"));
+            assert!(one == other, "{name}: {file} differs after a stop at 110");
+        }
+        let scores = ["best", "last"].map(|which| {
+            let said = sac(
+                here.path(),
+                &["eval", &whole, "--checkpoint", which, "--episodes", "1", "--json"],
+            );
+            said.ok().json()["mean_return"].clone()
+        });
+        assert_eq!(
+            scores[0], scores[1],
+            "{name}: scored once, so the best policy is the last"
+        );
+    }
+}

@@ -1,5 +1,6 @@
 //! What the trainer sees of an agent: [`Agent`], [`ActMode`], [`UpdateReport`].
 
+use serde::Serialize;
 use tch::{Kind, Tensor};
 
 use crate::{
@@ -59,6 +60,20 @@ pub trait Agent: Send {
 
     /// Number of learned parameters, targets not counted, by part.
     fn parameter_counts(&self) -> Vec<(&'static str, i64)>;
+
+    /// What every part costs, encoders apart from what reads them.
+    fn costs(&self) -> Vec<Cost>;
+}
+
+/// What a part of an agent costs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Cost {
+    /// Which.
+    pub part: &'static str,
+    /// Learned numbers, targets not counted.
+    pub parameters: i64,
+    /// Products that are summed for one observation and action, forward. Normalisations and activations do not count.
+    pub multiply_adds: i64,
 }
 
 /// How a reported tensor becomes one number.

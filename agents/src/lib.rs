@@ -39,7 +39,7 @@ pub mod target;
 pub mod temperature;
 pub mod trainer;
 
-pub use agent::{ActMode, Agent, UpdateReport};
+pub use agent::{ActMode, Agent, Cost, UpdateReport};
 pub use batch::Batch;
 pub use error::{Error, Result};
 pub use evaluate::{Evaluation, evaluate};

@@ -20,14 +20,14 @@ use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
 use crate::{
-    agent::{ActMode, Agent, Reduction, UpdateReport},
+    agent::{ActMode, Agent, Cost, Reduction, UpdateReport},
     batch::Batch,
     checkpoint::{Checkpoint, Section},
     critic::{Critic, CriticContext, CriticSpec},
-    encoder::{EncoderSpec, ObservationNormalizer, Statistics},
+    encoder::{EncoderSpec, ObservationNormalizer, SharedEncoder, Statistics},
     error::{Error, Result},
     metrics,
-    nn::BodySpec,
+    nn::{BodySpec, ParamBlock, ParamLayout},
     noise::Stream,
     policy::{Policy, PolicySpec},
     schedule::GradSteps,
@@ -43,8 +43,10 @@ pub struct AgentSpec {
     pub gamma: f64,
     /// Whether observations are brought to mean 0 and spread 1 first, by their running statistics.
     pub normalize_observations: bool,
-    /// From observations to features; policy and critic have one each.
+    /// From observations to features.
     pub encoder: EncoderSpec,
+    /// Whether policy and critic have an encoder each.
+    pub encoder_sharing: EncoderSharing,
     /// Hidden layers of policy and critic.
     pub body: BodySpec,
     /// Hidden layers of the critic, where they differ from the policy's.
@@ -70,6 +72,7 @@ impl Default for AgentSpec {
             gamma: 0.99,
             normalize_observations: false,
             encoder: EncoderSpec::default(),
+            encoder_sharing: EncoderSharing::Separate,
             body: BodySpec::default(),
             critic_body: None,
             policy: PolicySpec::default(),
@@ -80,6 +83,18 @@ impl Default for AgentSpec {
             next_action: NextAction::Online,
         }
     }
+}
+
+/// Who has an encoder, and whose loss trains it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EncoderSharing {
+    /// Policy and critic have one each, trained by their own losses.
+    Separate,
+    /// The critic has one, trained by the critic's loss; the policy reads its features as constants, as in SAC-AE (Yarats
+    /// et al. 2019, arXiv 1910.01741) and DrQ-v2 (2021, arXiv 2107.09645). It reads the encoder as it stands wherever it
+    /// acts, next actions included; the critic's target has a target encoder of its own, as in SAC-AE.
+    Critic,
 }
 
 /// Which policy draws the next actions of the critic's target.
@@ -131,7 +146,7 @@ impl SoftActorCritic {
     /// [`Error::UnsupportedSpace`], [`Error::Spec`].
     pub fn new(spec: &AgentSpec, env: &str, spaces: (&Space, &Space), seed: u64, device: Device) -> Result<Self> {
         let (observation, action) = spaces;
-        spec.check(action)?;
+        spec.check(observation, action)?;
         let unsupported = |by, reason| Error::UnsupportedSpace {
             what: "observation",
             space: observation.to_string(),
@@ -149,21 +164,30 @@ impl SoftActorCritic {
             Space::Box { .. } => {}
             _ => return Err(unsupported("the flat encoder", "it needs a box")),
         }
-        let mut init = Stream::derive(seed, "init.policy", 0);
-        let mut policy = Policy::build(&spec.policy, &spec.encoder, &spec.body, env, spaces, &mut init, device)?;
-        if spec.next_action == NextAction::Target {
-            policy = policy.with_target();
-        }
+        let head = spec.policy.build(env, action, &mut ParamLayout::default())?;
         let context = CriticContext {
             encoder: &spec.encoder,
             body: spec.critic_body.as_ref().unwrap_or(&spec.body),
             observation,
-            actions: policy.actions(),
+            actions: head.actions(),
             gamma: spec.gamma,
             targets: spec.targets,
             device,
         };
         let critic = spec.critic.build(&context, &mut Stream::derive(seed, "init.critic", 0));
+        let mut init = Stream::derive(seed, "init.policy", 0);
+        let mut policy = match spec.encoder_sharing {
+            EncoderSharing::Separate => {
+                Policy::build(&spec.policy, &spec.encoder, &spec.body, env, spaces, &mut init, device)?
+            }
+            EncoderSharing::Critic => {
+                let encoder = SharedEncoder::new(&spec.encoder, observation, critic.encoder_block());
+                Policy::build_on(&spec.policy, encoder, &spec.body, env, action, &mut init, device)?
+            }
+        };
+        if spec.next_action == NextAction::Target {
+            policy = policy.with_target();
+        }
         let temperature = Temperature::build(&spec.temperature, action, device);
         let observation_shape: Vec<i64> = observation.shape().iter().map(|extent| *extent as i64).collect();
         let normalizer = spec
@@ -336,5 +360,26 @@ impl Agent for SoftActorCritic {
     fn parameter_counts(&self) -> Vec<(&'static str, i64)> {
         let policy = self.policy.trainable.params.flat().numel() as i64;
         vec![("policy", policy), ("critic", self.critic.parameter_count())]
+    }
+
+    fn costs(&self) -> Vec<Cost> {
+        let cost = |part, parameters, multiply_adds| Cost {
+            part,
+            parameters,
+            multiply_adds,
+        };
+        let of_encoder = |block: &ParamBlock| block.count_of("encoder.");
+        let policy = &self.policy.trainable.params;
+        let (encoding, acting) = self.policy.multiply_adds();
+        let (own, critics) = (of_encoder(policy), of_encoder(self.critic.encoder_block()));
+        let mut costs = Vec::new();
+        if !self.policy.shares_encoder() {
+            costs.push(cost("policy encoder", own, encoding));
+        }
+        costs.push(cost("policy", policy.flat().numel() as i64 - own, acting));
+        costs.push(cost("critic encoder", critics, encoding)); // both are of one spec
+        let rest = self.critic.multiply_adds() - encoding;
+        costs.push(cost("critic", self.critic.parameter_count() - critics, rest));
+        costs
     }
 }

@@ -39,6 +39,11 @@ impl SpecProblems {
         }
     }
 
+    /// Whether none was found.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// All that were found.
     pub fn into_vec(self) -> Vec<SpecProblem> {
         self.0
@@ -56,6 +61,7 @@ impl AgentSpec {
             self.gamma,
             "between 0 and 1",
         );
+        self.encoder.check(p);
         body(p, "agent.body", &self.body);
         if let Some(spec) = &self.critic_body {
             body(p, "agent.critic_body", spec);
@@ -169,9 +175,20 @@ impl AgentSpec {
         problems.into_vec()
     }
 
+    /// Every choice that does not fit what is observed.
+    pub fn observation_problems(&self, observation: &Space) -> Vec<SpecProblem> {
+        let mut problems = SpecProblems::default();
+        self.encoder.check_observation(&mut problems, observation);
+        problems.into_vec()
+    }
+
     /// The first value out of its range, as an error.
-    pub(crate) fn check(&self, action: &Space) -> Result<()> {
-        match self.problems().into_iter().chain(self.space_problems(action)).next() {
+    pub(crate) fn check(&self, observation: &Space, action: &Space) -> Result<()> {
+        let of_spaces = self
+            .space_problems(action)
+            .into_iter()
+            .chain(self.observation_problems(observation));
+        match self.problems().into_iter().chain(of_spaces).next() {
             None => Ok(()),
             Some(SpecProblem { key, value, problem }) => Err(Error::Spec {
                 key,

@@ -109,14 +109,16 @@ const REST: Axis = &[
 ];
 
 /// A batch as a replay would make it; with weights if rows count differently.
-fn batch(action: &Space, weighted: bool, stream: &mut Stream) -> Batch {
+fn batch((observation, action): (&Space, &Space), weighted: bool, stream: &mut Stream) -> Batch {
     let width = action.len();
     let mut actions = vec![0.0f32; BATCH as usize * width];
     actions
         .chunks_exact_mut(width)
         .for_each(|row| action.sample(stream.rng(), row));
     let mut normal = |shape: &[i64]| stream.normal(shape, Device::Cpu);
-    let (obs, next_obs, reward) = (normal(&[BATCH, OBS]), normal(&[BATCH, OBS]), normal(&[BATCH]));
+    let extents = observation.shape().into_iter().map(|extent| extent as i64);
+    let rows: Vec<i64> = [BATCH].into_iter().chain(extents).collect();
+    let (obs, next_obs, reward) = (normal(&rows), normal(&rows), normal(&[BATCH]));
     // Rows of three steps, one of which ended.
     let discount = Tensor::full([BATCH], 0.97f64.powi(3), (Kind::Float, Device::Cpu));
     let _ = discount.get(0).fill_(0.0);
@@ -126,11 +128,11 @@ fn batch(action: &Space, weighted: bool, stream: &mut Stream) -> Batch {
     batch
 }
 
-fn learn(agent: &mut SoftActorCritic, action: &Space, weighted: bool, updates: std::ops::Range<u64>) {
+fn learn(agent: &mut SoftActorCritic, spaces: (&Space, &Space), weighted: bool, updates: std::ops::Range<u64>) {
     for update in updates {
         let mut stream = Stream::derive(update, "composition", 0);
-        let batch = batch(action, weighted, &mut stream);
-        agent.observe(&vec![0.5 + update as f32; OBS as usize]);
+        let batch = batch(spaces, weighted, &mut stream);
+        agent.observe(&vec![0.5 + update as f32; spaces.0.len()]);
         let report = agent.update(&batch, &mut stream);
         assert_eq!(
             report.td_error.is_some(),
@@ -144,6 +146,34 @@ fn saved(agent: &SoftActorCritic, path: &std::path::Path) -> Checkpoint {
     let sections = agent.sections().expect("written down");
     checkpoint::write(path, EnvSteps(0), GradSteps(0), &sections).expect("written");
     Checkpoint::read(path, &[]).expect("whole")
+}
+
+/// `files` is a place for checkpoints.
+fn learns_and_resumes_exactly(
+    name: &str,
+    mut agent: SoftActorCritic,
+    build: impl Fn() -> Result<SoftActorCritic, Error>,
+    spaces: (&Space, &Space),
+    weighted: bool,
+    files: &std::path::Path,
+) {
+    learn(&mut agent, spaces, weighted, 0..SAVED_AT);
+    let halfway = saved(&agent, &files.join("halfway"));
+    learn(&mut agent, spaces, weighted, SAVED_AT..UPDATES);
+    assert!(agent.is_finite(), "{name}");
+    let straight = saved(&agent, &files.join("straight"));
+    let mut other = build().expect("built before");
+    other.load(&halfway).unwrap_or_else(|e| panic!("{name}: {e}"));
+    learn(&mut other, spaces, weighted, SAVED_AT..UPDATES);
+    let resumed = saved(&other, &files.join("resumed"));
+    assert_eq!(
+        straight.manifest.files, resumed.manifest.files,
+        "{name}: resumed elsewhere"
+    );
+    assert_ne!(
+        straight.manifest.files, halfway.manifest.files,
+        "{name}: nothing was learned"
+    );
 }
 
 /// One space, because tests of a file run beside each other.
@@ -187,7 +217,7 @@ fn every_combination_learns_and_resumes_exactly_or_is_refused_with_a_reason(spac
             refused += 1;
             continue;
         }
-        let mut agent = match build() {
+        let agent = match build() {
             Ok(agent) => agent,
             Err(Error::UnsupportedSpace { .. }) => {
                 refused += 1;
@@ -195,24 +225,8 @@ fn every_combination_learns_and_resumes_exactly_or_is_refused_with_a_reason(spac
             }
             Err(other) => panic!("{name}: {other}"),
         };
-        let weighted = legal % 2 == 0;
-        learn(&mut agent, action, weighted, 0..SAVED_AT);
-        let halfway = saved(&agent, &folder.path().join(format!("{legal}-halfway")));
-        learn(&mut agent, action, weighted, SAVED_AT..UPDATES);
-        assert!(agent.is_finite(), "{name}");
-        let straight = saved(&agent, &folder.path().join(format!("{legal}-straight")));
-        let mut other = build().expect("built before");
-        other.load(&halfway).unwrap_or_else(|e| panic!("{name}: {e}"));
-        learn(&mut other, action, weighted, SAVED_AT..UPDATES);
-        let resumed = saved(&other, &folder.path().join(format!("{legal}-resumed")));
-        assert_eq!(
-            straight.manifest.files, resumed.manifest.files,
-            "{name}: resumed elsewhere"
-        );
-        assert_ne!(
-            straight.manifest.files, halfway.manifest.files,
-            "{name}: nothing was learned"
-        );
+        let rest = folder.path().join(legal.to_string());
+        learns_and_resumes_exactly(&name, agent, build, (&observation, action), legal % 2 == 0, &rest);
         done.insert((critic.0, policy.0));
         legal += 1;
     }
@@ -277,4 +291,68 @@ fn all() -> Vec<(Choice, Choice, Choice, Choice, Choice)> {
         }
     }
     all
+}
+
+/// Encoders, each with what else it meets: shape of the observation, and what stands in `[agent]`.
+const ENCODERS: &[(&str, &[usize], &str)] = &[
+    (
+        "adapool",
+        &[5, 3],
+        "encoder = { kind = 'tokens', width = 8 }\nnormalize_observations = true",
+    ),
+    (
+        "noisy experts, shared",
+        &[5, 3],
+        "encoder = { kind = 'tokens', width = 8, mixer = { kind = 'soft_moe', expert_width = 6, logit_noise = 0.5 }, \
+         pooling = { kind = 'simpool' } }\nencoder_sharing = 'critic'\ncritic.kind = 'dsac_t'\nnext_action = 'target'",
+    ),
+    (
+        "transformer over coordinates",
+        &[3],
+        "encoder = { kind = 'tokens', width = 8, tokenization = { kind = 'per_dimension' }, mixer = { kind = 'transformer', \
+         heads = 2, hidden = 6 }, pooling = { kind = 'cls' } }\ncritic.kind = 'scalar'\ncritic.members = 5\n\
+         critic.target_members = { random = 2 }\ndelay = { policy = 2, targets = 3 }",
+    ),
+    (
+        "chunks, state value, shared",
+        &[3],
+        "encoder = { kind = 'tokens', width = 6, tokenization = { kind = 'chunks', count = 3, hidden = 12 }, \
+         pooling = { kind = 'flatten' } }\nencoder_sharing = 'critic'\ncritic.kind = 'state_value'",
+    ),
+    (
+        "residual convolutions, experts, filter, shared",
+        &[2, 9, 9],
+        "encoder = { kind = 'conv', stack = 'impala', channel_multiplier = 0.2, mixer = { kind = 'soft_moe', experts = 2, \
+         expert_width = 6 }, pooling = { kind = 'mean' } }\nencoder_sharing = 'critic'\n\
+         critic = { kind = 'scalar', target_filter = { bandwidth = 0.1 } }\ntargets = { kind = 'hard', every_grad_steps = 7 }",
+    ),
+    (
+        "plain convolutions",
+        &[1, 17, 17],
+        "encoder = { kind = 'conv', stack = 'drq', channel_multiplier = 0.2, layer_norm = true, projection = 6 }\n\
+         critic.kind = 'quantile'",
+    ),
+];
+
+#[test]
+fn encoders_learn_and_resume_exactly_whoever_trains_them() {
+    tch::set_num_threads(1);
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let action = Space::boxed(2, -1.0, 1.0);
+    for (place, (name, shape, text)) in ENCODERS.iter().enumerate() {
+        let spec: AgentSpec =
+            toml::from_str(&format!("{text}\nbody.hidden = [8, 8]")).unwrap_or_else(|e| panic!("{name}: {e}"));
+        let observation = Space::unbounded(shape.iter().product()).reshaped(shape.to_vec());
+        let spaces = (&observation, &action);
+        let build = || SoftActorCritic::new(&spec, "composition", spaces, 3, Device::Cpu);
+        let agent = build().unwrap_or_else(|e| panic!("{name}: {e}"));
+        learns_and_resumes_exactly(
+            name,
+            agent,
+            build,
+            spaces,
+            place % 2 == 0,
+            &folder.path().join(place.to_string()),
+        );
+    }
 }

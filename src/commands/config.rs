@@ -1,16 +1,51 @@
 //! `sac config`.
 
-use sac::{Result, config::Layers, envs::Registry};
+use sac::{
+    Result,
+    agents::Cost,
+    assemble,
+    config::{Config, Layers},
+    envs::Registry,
+};
+use serde::Serialize;
 
 use super::{overrides, print, print_json};
 use crate::cli::ConfigArgs;
 
 pub fn run(args: &ConfigArgs) -> Result<()> {
-    let chosen = overrides::choose(&args.overrides, &Registry::builtin())?;
+    let registry = Registry::builtin();
+    let chosen = overrides::choose(&args.overrides, &registry)?;
+    let costs = costs(&chosen.config, &registry)?;
     if args.json {
-        return print_json(&chosen.config);
+        return print_json(&WithCosts {
+            config: &chosen.config,
+            costs: &costs,
+        });
     }
-    print(&annotated(&chosen.config.to_toml(), &chosen.layers))
+    print(&(annotated(&chosen.config.to_toml(), &chosen.layers) + &as_comments(&costs)))
+}
+
+/// The configuration, and beside its tables what it costs.
+#[derive(Serialize)]
+struct WithCosts<'a> {
+    #[serde(flatten)]
+    config: &'a Config,
+    costs: &'a [Cost],
+}
+
+/// What the parts of the agent cost, found by building it.
+fn costs(config: &Config, registry: &Registry) -> Result<Vec<Cost>> {
+    let envs = assemble::envs(config, registry, 1, 1)?;
+    Ok(assemble::agent(config, envs.as_ref())?.costs())
+}
+
+/// A table that TOML skips.
+fn as_comments(costs: &[Cost]) -> String {
+    let mut out = format!("\n# {:<16}{:>12}{:>20}\n", "part", "parameters", "multiply-adds");
+    for cost in costs {
+        out += &format!("# {:<16}{:>12}{:>20}\n", cost.part, cost.parameters, cost.multiply_adds);
+    }
+    out + "# for one observation and action, forward; a critic's members together, targets not counted\n"
 }
 
 /// The resolved configuration, each value with where it comes from.

@@ -215,6 +215,7 @@ fn phrase(message: &str, name: &str) -> String {
         let known = &quoted[1..];
         return match nearest(name, known.iter().copied()) {
             Some(near) => format!("unknown key; did you mean `{near}`?"),
+            None if known.is_empty() => "unknown key; this kind has no settings".to_string(),
             None => format!("unknown key; known here: {}", known.join(", ")),
         };
     }
@@ -237,6 +238,9 @@ fn phrase(message: &str, name: &str) -> String {
         if line.ends_with(rust) {
             return plain.to_string();
         }
+    }
+    if line.contains("expected internally tagged enum") {
+        return "expected a table with a kind, such as { kind = \"…\" }".to_string();
     }
     line.to_string()
 }

@@ -219,6 +219,7 @@ impl Config {
                 raw.agent
                     .space_problems(env.action_space())
                     .into_iter()
+                    .chain(raw.agent.observation_problems(env.observation_space()))
                     .map(|found| Issue {
                         origin: layers.origin(&found.key).cloned(),
                         key: found.key,

@@ -31,7 +31,7 @@ use crate::{
     checkpoint::Section,
     encoder::EncoderSpec,
     error::Result,
-    nn::BodySpec,
+    nn::{BodySpec, ParamBlock},
     noise::Stream,
     policy::{ActionDraw, ActionKind, Policy},
     schedule::GradSteps,
@@ -82,6 +82,12 @@ pub trait Critic: Send {
 
     /// Number of learned parameters, targets not counted.
     fn parameter_count(&self) -> i64;
+
+    /// Multiply-adds for one observation and action, of all that learns.
+    fn multiply_adds(&self) -> i64;
+
+    /// The block that begins with the encoder which a policy may share.
+    fn encoder_block(&self) -> &ParamBlock;
 
     /// The section `critic`.
     ///

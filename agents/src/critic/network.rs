@@ -10,7 +10,7 @@ use crate::{
     policy::{ActionDraw, ActionKind, Actions, expectation},
 };
 
-/// `E` members `f(s, a)` with `K` numbers each; encoder and members live in one parameter block.
+/// `E` members `f(s, a)` with `K` numbers each; encoder and members live in one parameter block, the encoder first.
 pub struct Network {
     encoder: Box<dyn Encoder>,
     body: Mlp,
@@ -42,7 +42,7 @@ impl Network {
         members: i64,
         layout: &mut ParamLayout,
     ) -> Self {
-        let encoder = context.encoder.build(&context.observation.shape(), layout);
+        let encoder = context.encoder.build(context.observation, layout);
         let inputs = encoder.width() + extra;
         Network {
             body: Mlp::ensemble(context.body, inputs, columns, members, layout),
@@ -51,6 +51,11 @@ impl Network {
             outputs,
             members,
         }
+    }
+
+    /// Multiply-adds for one observation and action, of all members together.
+    pub fn multiply_adds(&self) -> i64 {
+        self.encoder.multiply_adds() + self.body.multiply_adds()
     }
 
     /// E.
@@ -69,7 +74,7 @@ impl Network {
     pub fn at(&self, params: &Params, obs: &Tensor, action: &Tensor, noise: &mut Stream) -> Tensor {
         match self.actions {
             ActionKind::Vector { .. } => {
-                let mut features = self.encoder.encode(params, obs); // [B, F]
+                let mut features = self.encoder.encode(params, obs, Some(&mut *noise)); // [B, F]
                 let copies = action.size()[0] / obs.size()[0];
                 if copies > 1 {
                     features = features.repeat([copies, 1]);
@@ -88,14 +93,14 @@ impl Network {
 
     /// Numbers `[E, B, n, K]` of every action at `obs` `[B, …]`; only where actions are enumerated.
     pub fn of_all_actions(&self, params: &Params, obs: &Tensor, noise: &mut Stream) -> Tensor {
-        let features = self.encoder.encode(params, obs); // [B, F]
+        let features = self.encoder.encode(params, obs, Some(&mut *noise)); // [B, F]
         let out = self.body.forward_learning(params, &features, noise); // [E, B, n·K]
         out.view([out.size()[0], obs.size()[0], -1, self.outputs])
     }
 
     /// Numbers `[E, B, K]` of the states `obs` `[B, …]` alone; only for networks of states.
     pub fn of_state(&self, params: &Params, obs: &Tensor, noise: &mut Stream) -> Tensor {
-        let features = self.encoder.encode(params, obs); // [B, F]
+        let features = self.encoder.encode(params, obs, Some(&mut *noise)); // [B, F]
         self.body.forward_learning(params, &features, noise)
     }
 

@@ -222,6 +222,14 @@ impl Critic for ScalarCritic {
         self.online.params.flat().numel() as i64
     }
 
+    fn multiply_adds(&self) -> i64 {
+        self.network.multiply_adds()
+    }
+
+    fn encoder_block(&self) -> &ParamBlock {
+        &self.online.params
+    }
+
     fn section(&self) -> Result<Section<'static>> {
         let mut section = Section::new("critic");
         self.online.save("critic", &mut section);

@@ -180,6 +180,15 @@ impl Critic for StateValueCritic {
         (self.q.params.flat().numel() + self.v.params.flat().numel()) as i64
     }
 
+    fn multiply_adds(&self) -> i64 {
+        self.q_network.multiply_adds() + self.v_network.multiply_adds()
+    }
+
+    /// That of the action values.
+    fn encoder_block(&self) -> &ParamBlock {
+        &self.q.params
+    }
+
     fn section(&self) -> Result<Section<'static>> {
         let mut section = Section::new("critic");
         self.q.save("critic", &mut section);

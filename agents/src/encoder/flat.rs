@@ -3,7 +3,7 @@
 use tch::Tensor;
 
 use super::Encoder;
-use crate::nn::Params;
+use crate::{nn::Params, noise::Stream};
 
 /// Flattens an observation to a vector.
 pub struct Flat {
@@ -24,10 +24,14 @@ impl Encoder for Flat {
         self.width
     }
 
-    fn encode(&self, _params: &Params, obs: &Tensor) -> Tensor {
+    fn encode(&self, _params: &Params, obs: &Tensor, _noise: Option<&mut Stream>) -> Tensor {
         match obs.dim() {
             2 => obs.shallow_clone(),
             _ => obs.flatten(1, -1), // [B, F]
         }
+    }
+
+    fn multiply_adds(&self) -> i64 {
+        0
     }
 }

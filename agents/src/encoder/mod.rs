@@ -1,39 +1,46 @@
 //! From observations to features: [`EncoderSpec`], [`Encoder`].
+//!
+//! ```text
+//! obs [B, …] → (convolutions) → tokens [B, m, d] → mixer [B, m, d] → pooling [B, F] → (projection [B, F])
+//! ```
 
+mod attention;
+pub mod conv;
 mod flat;
 mod normalizer;
+mod pipeline;
+pub mod pooling;
+mod shared;
+pub mod soft_moe;
+mod spec;
+pub mod tokens;
+pub mod transformer;
 
-use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
+pub use attention::{Attention, Scale};
+pub use conv::{ConvTrunk, Map, Stack};
 pub use flat::Flat;
 pub use normalizer::{ObservationNormalizer, Statistics};
+pub use pipeline::{MixerSpec, Pipeline};
+pub use pooling::{Adapool, AdapoolSpec, Pooling, PoolingSpec, Query, Simpool};
+pub use shared::SharedEncoder;
+pub use soft_moe::{SoftMoe, SoftMoeSpec};
+pub use spec::{ConvSpec, EncoderSpec, TokensSpec};
+pub use tokens::{TokenizationSpec, Tokenizer};
+pub use transformer::{Transformer, TransformerSpec};
 
-use crate::nn::{ParamLayout, Params};
-
-/// Which encoder. Default: flat.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
-pub enum EncoderSpec {
-    /// The observation itself, flattened to a vector.
-    #[default]
-    Flat,
-}
+use crate::{nn::Params, noise::Stream};
 
 /// A map from observations `[B, …]` to features `[B, F]`.
 pub trait Encoder: Send {
     /// F.
     fn width(&self) -> i64;
 
-    /// Features `[B, F]` of `obs` `[B, …]`. `params` are the views of the block that the encoder was built into.
-    fn encode(&self, params: &Params, obs: &Tensor) -> Tensor;
-}
+    /// Features `[B, F]` of `obs` `[B, …]`. `params` are the views of the block that the encoder was built into. Critics
+    /// hand in `noise`; an encoder draws from it what its spec asks for, and nothing without it.
+    fn encode(&self, params: &Params, obs: &Tensor, noise: Option<&mut Stream>) -> Tensor;
 
-impl EncoderSpec {
-    /// Builds the encoder for observations of `shape` and adds its parameters to `layout`.
-    pub fn build(&self, shape: &[usize], _layout: &mut ParamLayout) -> Box<dyn Encoder> {
-        match self {
-            EncoderSpec::Flat => Box::new(Flat::new(shape)),
-        }
-    }
+    /// Multiply-adds for one sample.
+    fn multiply_adds(&self) -> i64;
 }

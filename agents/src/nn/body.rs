@@ -72,6 +72,7 @@ struct Layer {
     bias: ParamIndex,
     /// Gain and shift.
     norm: Option<(ParamIndex, ParamIndex)>,
+    inputs: i64,
     outputs: i64,
 }
 
@@ -112,6 +113,7 @@ impl Mlp {
                     let gain = add("gain", &bias_shape, Init::Constant(1.0));
                     (gain, add("shift", &bias_shape, Init::Constant(0.0)))
                 }),
+                inputs: fan_in,
                 outputs: *width,
             });
             fan_in = *width;
@@ -122,6 +124,12 @@ impl Mlp {
             dropout: spec.dropout,
             members,
         }
+    }
+
+    /// Multiply-adds for one sample, of all members together.
+    pub fn multiply_adds(&self) -> i64 {
+        let of_one: i64 = self.layers.iter().map(|layer| layer.inputs * layer.outputs).sum();
+        of_one * self.members.unwrap_or(1)
     }
 
     /// `x [B, in]` to `[B, out]`, or to `[E, B, out]` for an ensemble. Nothing is left out.

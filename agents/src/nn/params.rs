@@ -61,6 +61,13 @@ impl ParamLayout {
         self.entries.iter().map(|entry| entry.shape.iter().product()).collect()
     }
 
+    /// Names and shapes, in the order of the block.
+    pub fn entries(&self) -> impl Iterator<Item = (&str, &[i64])> {
+        self.entries
+            .iter()
+            .map(|entry| (entry.name.as_str(), entry.shape.as_slice()))
+    }
+
     /// How many numbers.
     pub fn count(&self) -> i64 {
         self.sizes().iter().sum()
@@ -72,6 +79,11 @@ impl ParamLayout {
 pub struct Params(Vec<Tensor>);
 
 impl Params {
+    /// In the order of the layout.
+    pub fn iter(&self) -> impl Iterator<Item = &Tensor> {
+        self.0.iter()
+    }
+
     /// Others of the same names.
     pub fn map(&self, change: impl Fn(ParamIndex, &Tensor) -> Tensor) -> Params {
         let changed = self
@@ -147,6 +159,21 @@ impl ParamBlock {
         &self.frozen
     }
 
+    /// Names and views without history of the parameters that the block begins with; changes show through both ways.
+    ///
+    /// # Panics
+    /// When it does not begin with `start`.
+    pub fn frozen_start(&self, start: &ParamLayout) -> (Vec<String>, Params) {
+        let count = start.entries.len();
+        assert!(
+            start.entries().eq(self.layout.entries().take(count)),
+            "the block begins with these parameters"
+        );
+        let names = start.entries().map(|(name, _)| name.to_string()).collect();
+        let views = self.frozen.0[..count].iter().map(Tensor::shallow_clone).collect();
+        (names, Params(views))
+    }
+
     /// A copy that no gradient reaches, for targets.
     pub fn detached_copy(&self) -> ParamBlock {
         ParamBlock::of(self.data().copy(), self.layout.clone(), self.sizes.clone())
@@ -185,6 +212,15 @@ impl ParamBlock {
     /// Whether every parameter is a finite number. Waits for the device.
     pub fn is_finite(&self) -> bool {
         self.data().isfinite().all().int64_value(&[]) == 1
+    }
+
+    /// How many numbers the parameters have whose names begin with `prefix`.
+    pub fn count_of(&self, prefix: &str) -> i64 {
+        let entries = self.layout.entries.iter().zip(&self.sizes);
+        entries
+            .filter(|(entry, _)| entry.name.starts_with(prefix))
+            .map(|(_, size)| size)
+            .sum()
     }
 
     /// A zero tensor shaped like the block, for an optimiser's moments.

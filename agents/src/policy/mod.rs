@@ -18,7 +18,7 @@ pub use squashed_gaussian::{LogStdBounds, SquashedGaussian, SquashedGaussianSpec
 use crate::{
     batch::Batch,
     checkpoint::Section,
-    encoder::{Encoder, EncoderSpec},
+    encoder::{Encoder, EncoderSpec, SharedEncoder},
     error::{Error, Result},
     nn::{AdamSpec, BodySpec, Mlp, ParamBlock, ParamLayout, Params, Trainable},
     noise::Stream,
@@ -218,12 +218,36 @@ pub trait PolicyHead: Send {
     fn anneal(&mut self, _at: GradSteps) {}
 }
 
+/// Whose encoder a policy reads.
+enum PolicyEncoder {
+    /// Its own, in its block.
+    Own(Box<dyn Encoder>),
+    /// The critic's.
+    Shared(SharedEncoder),
+}
+
+impl PolicyEncoder {
+    fn width(&self) -> i64 {
+        match self {
+            PolicyEncoder::Own(encoder) => encoder.width(),
+            PolicyEncoder::Shared(encoder) => encoder.width(),
+        }
+    }
+
+    fn multiply_adds(&self) -> i64 {
+        match self {
+            PolicyEncoder::Own(encoder) => encoder.multiply_adds(),
+            PolicyEncoder::Shared(encoder) => encoder.multiply_adds(),
+        }
+    }
+}
+
 /// A policy network with its optimiser.
 pub struct Policy {
-    encoder: Box<dyn Encoder>,
+    encoder: PolicyEncoder,
     body: Mlp,
     head: Box<dyn PolicyHead>,
-    /// Encoder, head and body in one block.
+    /// Encoder (if it is its own), head and body in one block.
     pub trainable: Trainable,
     /// What trails behind, where next actions are drawn from a target.
     target: Option<ParamBlock>,
@@ -246,7 +270,36 @@ impl Policy {
     ) -> Result<Self> {
         let (observation, action) = spaces;
         let mut layout = ParamLayout::default();
-        let encoder = encoder.build(&observation.shape(), &mut layout);
+        let encoder = PolicyEncoder::Own(encoder.build(observation, &mut layout));
+        Policy::assemble(spec, encoder, body, (env, action), layout, init, device)
+    }
+
+    /// The same, on an encoder that a critic trains.
+    ///
+    /// # Errors
+    /// When the head cannot serve the action space.
+    pub fn build_on(
+        spec: &PolicySpec,
+        encoder: SharedEncoder,
+        body: &BodySpec,
+        env: &str,
+        action: &Space,
+        init: &mut Stream,
+        device: Device,
+    ) -> Result<Self> {
+        let (encoder, layout) = (PolicyEncoder::Shared(encoder), ParamLayout::default());
+        Policy::assemble(spec, encoder, body, (env, action), layout, init, device)
+    }
+
+    fn assemble(
+        spec: &PolicySpec,
+        encoder: PolicyEncoder,
+        body: &BodySpec,
+        (env, action): (&str, &Space),
+        mut layout: ParamLayout,
+        init: &mut Stream,
+        device: Device,
+    ) -> Result<Self> {
         let head = spec.build(env, action, &mut layout)?;
         let body = Mlp::single(body, encoder.width(), head.inputs(), &mut layout);
         let trainable = Trainable::new(layout, spec.optimizer(), init, device);
@@ -276,6 +329,16 @@ impl Policy {
         self.head.inputs()
     }
 
+    /// Whether a critic trains the encoder that it reads.
+    pub fn shares_encoder(&self) -> bool {
+        matches!(self.encoder, PolicyEncoder::Shared(_))
+    }
+
+    /// Multiply-adds for one observation: its encoder's, whoever trains it, and the rest.
+    pub fn multiply_adds(&self) -> (i64, i64) {
+        (self.encoder.multiply_adds(), self.body.multiply_adds())
+    }
+
     /// Actions `[B, A]` as the environment takes them, as critics take them.
     pub fn encode(&self, actions: &Tensor) -> Tensor {
         self.head.encode(actions)
@@ -287,7 +350,11 @@ impl Policy {
     }
 
     fn inputs(&self, params: &Params, obs: &Tensor) -> Tensor {
-        self.body.forward(params, &self.encoder.encode(params, obs)) // [B, inputs]
+        let features = match &self.encoder {
+            PolicyEncoder::Own(encoder) => encoder.encode(params, obs, None),
+            PolicyEncoder::Shared(encoder) => encoder.encode(obs),
+        }; // [B, F]
+        self.body.forward(params, &features) // [B, inputs]
     }
 
     /// The random numbers `[rows, …]` that so many draws take.
@@ -351,6 +418,9 @@ impl Policy {
         if let Some(target) = &self.target {
             target.save("target", &mut section);
         }
+        if let PolicyEncoder::Shared(encoder) = &self.encoder {
+            encoder.save(&mut section);
+        }
         section
     }
 
@@ -360,6 +430,9 @@ impl Policy {
     /// When it does not fit.
     pub fn load(&mut self, section: &Section) -> Result<()> {
         self.trainable.load("policy", section)?;
+        if let PolicyEncoder::Shared(encoder) = &mut self.encoder {
+            encoder.load(section)?;
+        }
         match &mut self.target {
             Some(target) => target.load("target", section),
             None => Ok(()),

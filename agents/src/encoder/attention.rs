@@ -1,0 +1,72 @@
+//! Multi-head attention without biases: [`Attention`].
+
+use tch::{Kind, Tensor};
+
+use crate::nn::{Linear, ParamLayout, Params};
+
+/// What one head's products are divided by before the softmax.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scale {
+    /// √(d / heads), as in Vaswani et al. 2017.
+    PerHead,
+    /// √d whatever the number of heads, as in AdaPool's code.
+    WholeWidth,
+}
+
+/// `d` units in `heads` groups; every query looks at every token.
+pub struct Attention {
+    query: Linear,
+    key: Linear,
+    value: Linear,
+    output: Linear,
+    width: i64,
+    heads: i64,
+    scale: f64,
+}
+
+impl Attention {
+    /// Adds `name.{query, key, value, output}.weight [d, d]` to `layout`. `heads` divides `width`.
+    pub fn new(name: &str, width: i64, heads: i64, scale: Scale, layout: &mut ParamLayout) -> Self {
+        let mut linear = |part: &str| Linear::without_bias(&format!("{name}.{part}"), width, width, layout);
+        let divisor = match scale {
+            Scale::PerHead => width / heads,
+            Scale::WholeWidth => width,
+        };
+        Attention {
+            query: linear("query"),
+            key: linear("key"),
+            value: linear("value"),
+            output: linear("output"),
+            width,
+            heads,
+            scale: 1.0 / (divisor as f64).sqrt(),
+        }
+    }
+
+    /// Weights `[B, heads, q, m]` that `queries [B, q, d]` give to `tokens [B, m, d]`; those of a query sum to one.
+    pub fn weights(&self, params: &Params, queries: &Tensor, tokens: &Tensor) -> Tensor {
+        let query = self.by_head(&self.query.forward(params, queries)); // [B, heads, q, d/heads]
+        let key = self.by_head(&self.key.forward(params, tokens)); // [B, heads, m, d/heads]
+        (query.matmul(&key.transpose(-2, -1)) * self.scale).softmax(-1, Kind::Float)
+    }
+
+    /// What `queries [B, q, d]` find in `tokens [B, m, d]`: `[B, q, d]`.
+    pub fn forward(&self, params: &Params, queries: &Tensor, tokens: &Tensor) -> Tensor {
+        let weights = self.weights(params, queries, tokens);
+        let value = self.by_head(&self.value.forward(params, tokens)); // [B, heads, m, d/heads]
+        let found = weights.matmul(&value).transpose(1, 2).flatten(2, 3); // [B, q, d]
+        self.output.forward(params, &found)
+    }
+
+    /// `[B, n, d]` to `[B, heads, n, d/heads]`.
+    fn by_head(&self, x: &Tensor) -> Tensor {
+        x.unflatten(2, [self.heads, self.width / self.heads]).transpose(1, 2)
+    }
+
+    /// Multiply-adds for one sample of so many queries and tokens.
+    pub fn multiply_adds(&self, queries: i64, tokens: i64) -> i64 {
+        let projections = queries * (self.query.multiply_adds() + self.output.multiply_adds())
+            + tokens * (self.key.multiply_adds() + self.value.multiply_adds());
+        projections + 2 * queries * tokens * self.width
+    }
+}

@@ -1,0 +1,286 @@
+//! Convolutions over images `[C, H, W]`: [`Stack`], [`ConvTrunk`].
+//!
+//! | Stack | Layers | Source |
+//! |---|---|---|
+//! | `nature` | 32 of 8×8 by 4, 64 of 4×4 by 2, 64 of 3×3 by 1 | Mnih et al. 2015, "Human-level control through deep reinforcement learning" |
+//! | `drq` | 32 of 3×3 by 2, then three times 32 of 3×3 by 1 | Yarats et al. 2019 (SAC-AE, arXiv 1910.01741) and 2021 (DrQ-v2, arXiv 2107.09645) |
+//! | `impala` | sections of 16, 32, 32: a convolution, max-pooling by 2, two residual blocks | Espeholt et al. 2018 (IMPALA, arXiv 1802.01561), figure 3 |
+//!
+//! ReLU after every convolution of the first two; before every convolution of a residual block and at the end of the
+//! third. With `layer_norm` each convolution of the first two, and the one that opens a section of the third, is
+//! normalised over all of its numbers, before what follows, with a gain and a shift per channel.
+
+use serde::{Deserialize, Serialize};
+use tch::Tensor;
+
+use crate::nn::{Init, ParamIndex, ParamLayout, Params};
+
+/// Added to the variance of a normalised layer; PyTorch's default.
+const LAYER_NORM_EPS: f64 = 1e-5;
+/// Of a pixel.
+const LARGEST_BYTE: f64 = 255.0;
+
+/// Which convolutions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stack {
+    /// Three plain convolutions, strides 4, 2, 1.
+    Nature,
+    /// Four plain convolutions, strides 2, 1, 1, 1.
+    Drq,
+    /// Three residual sections, each halving the extents.
+    Impala,
+}
+
+/// Channels, extent of the kernel, stride.
+type Plain = (i64, i64, i64);
+const NATURE: &[Plain] = &[(32, 8, 4), (64, 4, 2), (64, 3, 1)];
+const DRQ: &[Plain] = &[(32, 3, 2), (32, 3, 1), (32, 3, 1), (32, 3, 1)];
+/// Channels of each section.
+const IMPALA: &[i64] = &[16, 32, 32];
+const BLOCKS_PER_SECTION: i64 = 2;
+
+/// Extents of a feature map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Map {
+    /// C.
+    pub channels: i64,
+    /// H.
+    pub height: i64,
+    /// W.
+    pub width: i64,
+}
+
+impl Map {
+    /// After a window of `extent` that moves by `stride` over the map with a border of `padding`.
+    fn windowed(self, channels: i64, extent: i64, stride: i64, padding: i64) -> Option<Map> {
+        let places = |length: i64| {
+            let room = length + 2 * padding - extent;
+            (room >= 0).then_some(room / stride + 1)
+        };
+        Some(Map {
+            channels,
+            height: places(self.height)?,
+            width: places(self.width)?,
+        })
+    }
+
+    /// Numbers per channel.
+    pub fn area(self) -> i64 {
+        self.height * self.width
+    }
+}
+
+impl Stack {
+    /// Channels of a layer when so much wider.
+    fn widened(channels: i64, multiplier: f64) -> i64 {
+        ((channels as f64 * multiplier).round() as i64).max(1)
+    }
+
+    /// What becomes of an image, if it is large enough.
+    pub fn output(self, multiplier: f64, image: Map) -> Option<Map> {
+        let plain = |layers: &[Plain]| {
+            layers.iter().try_fold(image, |map, (channels, extent, stride)| {
+                map.windowed(Stack::widened(*channels, multiplier), *extent, *stride, 0)
+            })
+        };
+        match self {
+            Stack::Nature => plain(NATURE),
+            Stack::Drq => plain(DRQ),
+            Stack::Impala => IMPALA.iter().try_fold(image, |map, channels| {
+                map.windowed(Stack::widened(*channels, multiplier), 3, 2, 1)
+            }),
+        }
+    }
+
+    /// The side of the smallest square image that it can take.
+    pub fn smallest_side(self) -> i64 {
+        let fits = |side: &i64| {
+            let image = Map {
+                channels: 1,
+                height: *side,
+                width: *side,
+            };
+            self.output(1.0, image).is_some()
+        };
+        (1..).find(fits).unwrap_or(1)
+    }
+}
+
+/// One convolution.
+struct Conv {
+    weight: ParamIndex,
+    bias: ParamIndex,
+    norm: Option<(ParamIndex, ParamIndex)>,
+    stride: i64,
+    padding: i64,
+}
+
+impl Conv {
+    fn forward(&self, params: &Params, x: &Tensor) -> Tensor {
+        let (stride, padding) = ([self.stride; 2], [self.padding; 2]);
+        let out = x.conv2d(
+            &params[self.weight],
+            Some(&params[self.bias]),
+            stride,
+            padding,
+            [1, 1],
+            1,
+        );
+        match self.norm {
+            None => out,
+            Some((gain, shift)) => out.group_norm(1, Some(&params[gain]), Some(&params[shift]), LAYER_NORM_EPS, false),
+        }
+    }
+}
+
+/// Convolutions in the order of their parameters.
+enum Layers {
+    Plain(Vec<Conv>),
+    Residual(Vec<Section>),
+}
+
+struct Section {
+    opening: Conv,
+    blocks: Vec<(Conv, Conv)>,
+}
+
+/// A stack with its parameters.
+pub struct ConvTrunk {
+    layers: Layers,
+    has_bytes: bool,
+    output: Map,
+    multiply_adds: i64,
+}
+
+/// Adds convolutions to a layout, keeping track of the map between them.
+struct Builder<'a> {
+    layout: &'a mut ParamLayout,
+    has_norm: bool,
+    map: Map,
+    multiply_adds: i64,
+}
+
+impl Builder<'_> {
+    fn conv(&mut self, name: &str, channels: i64, (extent, stride, padding): (i64, i64, i64), has_norm: bool) -> Conv {
+        let name = |part: &str| format!("encoder.conv.{name}.{part}");
+        let inputs = self.map.channels;
+        let init = Init::Linear {
+            fan_in: inputs * extent * extent,
+        };
+        let output = self.map.windowed(channels, extent, stride, padding);
+        self.map = output.expect("the image is large enough: checked against the observation");
+        self.multiply_adds += self.map.area() * channels * inputs * extent * extent;
+        Conv {
+            weight: self
+                .layout
+                .add(name("weight"), &[channels, inputs, extent, extent], init),
+            bias: self.layout.add(name("bias"), &[channels], init),
+            norm: (has_norm && self.has_norm).then(|| {
+                let gain = self.layout.add(name("gain"), &[channels], Init::Constant(1.0));
+                (gain, self.layout.add(name("shift"), &[channels], Init::Constant(0.0)))
+            }),
+            stride,
+            padding,
+        }
+    }
+
+    fn section(&mut self, index: usize, channels: i64) -> Section {
+        let same = (3, 1, 1); // what comes out has the extents of what went in
+        let opening = self.conv(&format!("{index}"), channels, same, true);
+        let halved = self.map.windowed(channels, 3, 2, 1);
+        self.map = halved.expect("a border of 1 leaves room for a window of 3");
+        let block = |place: i64| {
+            let first = self.conv(&format!("{index}.{place}.first"), channels, same, false);
+            let second = self.conv(&format!("{index}.{place}.second"), channels, same, false);
+            (first, second)
+        };
+        Section {
+            opening,
+            blocks: (0..BLOCKS_PER_SECTION).map(block).collect(),
+        }
+    }
+}
+
+impl ConvTrunk {
+    /// For images `image`, whole numbers up to 255 if `has_bytes`. Adds `encoder.conv.…` to `layout`: weights
+    /// `[out, in, k, k]`, biases, gains and shifts `[out]`.
+    ///
+    /// # Panics
+    /// When the image is too small: [`Stack::output`] is asked before.
+    pub fn new(
+        (stack, multiplier, has_norm): (Stack, f64, bool),
+        image: Map,
+        has_bytes: bool,
+        layout: &mut ParamLayout,
+    ) -> Self {
+        let mut builder = Builder {
+            layout,
+            has_norm,
+            map: image,
+            multiply_adds: 0,
+        };
+        let widened = |channels: i64| Stack::widened(channels, multiplier);
+        let plain = |builder: &mut Builder, layers: &[Plain]| {
+            let conv = |(index, (channels, extent, stride)): (usize, &Plain)| {
+                builder.conv(&format!("{index}"), widened(*channels), (*extent, *stride, 0), true)
+            };
+            Layers::Plain(layers.iter().enumerate().map(conv).collect())
+        };
+        let layers = match stack {
+            Stack::Nature => plain(&mut builder, NATURE),
+            Stack::Drq => plain(&mut builder, DRQ),
+            Stack::Impala => {
+                let sections = IMPALA.iter().enumerate();
+                Layers::Residual(
+                    sections
+                        .map(|(index, channels)| builder.section(index, widened(*channels)))
+                        .collect(),
+                )
+            }
+        };
+        ConvTrunk {
+            layers,
+            has_bytes,
+            output: builder.map,
+            multiply_adds: builder.multiply_adds,
+        }
+    }
+
+    /// Extents of what comes out.
+    pub fn output(&self) -> Map {
+        self.output
+    }
+
+    /// Multiply-adds for one image.
+    pub fn multiply_adds(&self) -> i64 {
+        self.multiply_adds
+    }
+
+    /// `images [B, C, H, W]` to `[B, C', H', W']`.
+    pub fn forward(&self, params: &Params, images: &Tensor) -> Tensor {
+        let mut x = match self.has_bytes {
+            true => images / LARGEST_BYTE,
+            false => images.shallow_clone(),
+        };
+        match &self.layers {
+            Layers::Plain(layers) => {
+                for conv in layers {
+                    x = conv.forward(params, &x).relu();
+                }
+                x
+            }
+            Layers::Residual(sections) => {
+                for section in sections {
+                    x = section.opening.forward(params, &x);
+                    x = x.max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false);
+                    for (first, second) in &section.blocks {
+                        let inner = first.forward(params, &x.relu()).relu();
+                        x = &x + second.forward(params, &inner);
+                    }
+                }
+                x.relu()
+            }
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! From tokens to one vector: [`PoolingSpec`], [`Pooling`].
+//!
+//! Sources: Brothers 2025, "Robust Noise Attenuation via Adaptive Pooling of Transformer Outputs" (ICML, arXiv 2506.09215)
+//! for AdaPool; Psomas et al. 2023, "Keep It SimPool" (ICCV, arXiv 2309.06891) for SimPool. `docs/algorithms/encoders.md`
+//! has the equations.
+
+use serde::{Deserialize, Serialize};
+use tch::{Kind, Tensor};
+
+use super::attention::{Attention, Scale};
+use crate::{
+    nn::{Init, LayerNorm, Linear, ParamIndex, ParamLayout, Params},
+    spec_check::SpecProblems,
+};
+
+/// Added to the variance of SimPool's normalised tokens; its code's value.
+const SIMPOOL_EPS: f64 = 1e-6;
+
+/// Which pooling. Choices without settings are written with braces, so that a key that they do not have is refused.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum PoolingSpec {
+    /// All tokens side by side, m·d numbers: the order counts.
+    Flatten {},
+    /// The average of the tokens.
+    Mean {},
+    /// The greatest of each coordinate.
+    Max {},
+    /// A learned token that the mixer saw beside the others.
+    Cls {},
+    /// Attention of one query.
+    Adapool(AdapoolSpec),
+    /// Attention of the average over normalised tokens, without a projection of values.
+    Simpool {},
+}
+
+/// Settings of AdaPool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AdapoolSpec {
+    /// Who asks. Paper: a token known to carry signal, else the average.
+    pub query: Query,
+    /// Heads; they divide the tokens' width.
+    pub heads: i64,
+}
+
+impl Default for AdapoolSpec {
+    fn default() -> Self {
+        AdapoolSpec {
+            query: Query::Mean,
+            heads: 1,
+        }
+    }
+}
+
+/// Who asks: `"mean"`, `{ index = 0 }` or `"learned"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Query {
+    /// The average of the tokens.
+    Mean,
+    /// One of the tokens; it is added to what it finds.
+    Index(i64),
+    /// A learned vector.
+    Learned,
+}
+
+impl PoolingSpec {
+    pub(super) fn check(&self, p: &mut SpecProblems) {
+        if let PoolingSpec::Adapool(AdapoolSpec { query, heads }) = *self {
+            let key = "agent.encoder.pooling.heads";
+            p.require((1..=1024).contains(&heads), key, heads, "between 1 and 1024");
+            if let Query::Index(index) = query {
+                let value = format!("{{ index = {index} }}");
+                p.require(
+                    index >= 0,
+                    "agent.encoder.pooling.query",
+                    value,
+                    "an index of at least 0",
+                );
+            }
+        }
+    }
+}
+
+/// A pooling with its parameters.
+pub enum Pooling {
+    /// All tokens side by side.
+    Flatten,
+    /// The average.
+    Mean,
+    /// The greatest of each coordinate.
+    Max,
+    /// Token 0.
+    First,
+    /// Attention of one query.
+    Adapool(Adapool),
+    /// See [`Simpool`].
+    Simpool(Simpool),
+}
+
+impl Pooling {
+    /// For tokens of `width` numbers.
+    pub fn new(spec: &PoolingSpec, width: i64, layout: &mut ParamLayout) -> Self {
+        match spec {
+            PoolingSpec::Flatten {} => Pooling::Flatten,
+            PoolingSpec::Mean {} => Pooling::Mean,
+            PoolingSpec::Max {} => Pooling::Max,
+            PoolingSpec::Cls {} => Pooling::First,
+            PoolingSpec::Adapool(spec) => Pooling::Adapool(Adapool::new(spec, width, layout)),
+            PoolingSpec::Simpool {} => Pooling::Simpool(Simpool::new(width, layout)),
+        }
+    }
+
+    /// `tokens [B, m, d]` to `[B, d]`, or to `[B, m·d]` when flattened.
+    pub fn forward(&self, params: &Params, tokens: &Tensor) -> Tensor {
+        match self {
+            Pooling::Flatten => tokens.flatten(1, 2),
+            Pooling::Mean => mean(tokens),
+            Pooling::Max => tokens.amax([1i64].as_slice(), false),
+            Pooling::First => tokens.select(1, 0),
+            Pooling::Adapool(pool) => pool.forward(params, tokens),
+            Pooling::Simpool(pool) => pool.forward(params, tokens),
+        }
+    }
+
+    /// Multiply-adds for one sample of so many tokens.
+    pub fn multiply_adds(&self, tokens: i64) -> i64 {
+        match self {
+            Pooling::Flatten | Pooling::Mean | Pooling::Max | Pooling::First => 0,
+            Pooling::Adapool(pool) => pool.attention.multiply_adds(1, tokens),
+            Pooling::Simpool(pool) => (tokens + 1) * pool.query.multiply_adds() + 2 * tokens * pool.width,
+        }
+    }
+}
+
+fn mean(tokens: &Tensor) -> Tensor {
+    tokens.mean_dim([1i64].as_slice(), false, Kind::Float)
+}
+
+/// One query looks at all tokens.
+///
+/// Source: Brothers 2025, definition of AdaPool; several heads, the scale over the whole width, the output projection
+/// and the residual of an indexed query as in its code.
+pub struct Adapool {
+    attention: Attention,
+    asks: Asks,
+}
+
+enum Asks {
+    Mean,
+    Index(i64),
+    /// `[d]`.
+    Learned(ParamIndex),
+}
+
+impl Adapool {
+    /// Adds `encoder.pooling.{query, key, value, output}.weight`, and `encoder.pooling.asks [d]` where it is learned.
+    pub fn new(spec: &AdapoolSpec, width: i64, layout: &mut ParamLayout) -> Self {
+        Adapool {
+            attention: Attention::new("encoder.pooling", width, spec.heads, Scale::WholeWidth, layout),
+            asks: match spec.query {
+                Query::Mean => Asks::Mean,
+                Query::Index(index) => Asks::Index(index),
+                Query::Learned => {
+                    let init = Init::Linear { fan_in: width };
+                    Asks::Learned(layout.add("encoder.pooling.asks", &[width], init))
+                }
+            },
+        }
+    }
+
+    /// Who asks, `[B, 1, d]`.
+    fn query(&self, params: &Params, tokens: &Tensor) -> Tensor {
+        match self.asks {
+            Asks::Mean => mean(tokens).unsqueeze(1),
+            Asks::Index(index) => tokens.narrow(1, index, 1),
+            Asks::Learned(index) => params[index].expand([tokens.size()[0], 1, -1], false),
+        }
+    }
+
+    /// Weights `[B, heads, m]` of the tokens `[B, m, d]`.
+    pub fn weights(&self, params: &Params, tokens: &Tensor) -> Tensor {
+        let query = self.query(params, tokens);
+        self.attention.weights(params, &query, tokens).squeeze_dim(2)
+    }
+
+    /// `tokens [B, m, d]` to `[B, d]`.
+    pub fn forward(&self, params: &Params, tokens: &Tensor) -> Tensor {
+        let query = self.query(params, tokens);
+        let found = self.attention.forward(params, &query, tokens).squeeze_dim(1);
+        match self.asks {
+            Asks::Index(_) => found + query.squeeze_dim(1),
+            Asks::Mean | Asks::Learned(_) => found,
+        }
+    }
+}
+
+/// The average asks, normalised tokens answer.
+///
+/// Source: Psomas et al. 2023, equations 8 to 17 with γ = 1: `u = Σ_i a_i LN(x_i)`, `a = softmax(W_K LN(X) · W_Q x̄ / √d)`.
+pub struct Simpool {
+    norm: LayerNorm,
+    query: Linear,
+    key: Linear,
+    width: i64,
+}
+
+impl Simpool {
+    /// Adds `encoder.pooling.norm.{gain, shift} [d]` and `encoder.pooling.{query, key}.weight [d, d]`.
+    pub fn new(width: i64, layout: &mut ParamLayout) -> Self {
+        Simpool {
+            norm: LayerNorm::new("encoder.pooling.norm", width, SIMPOOL_EPS, layout),
+            query: Linear::without_bias("encoder.pooling.query", width, width, layout),
+            key: Linear::without_bias("encoder.pooling.key", width, width, layout),
+            width,
+        }
+    }
+
+    /// Weights `[B, m]` of the tokens `[B, m, d]`.
+    pub fn weights(&self, params: &Params, tokens: &Tensor) -> Tensor {
+        self.weigh(params, tokens, &self.norm.forward(params, tokens))
+    }
+
+    fn weigh(&self, params: &Params, tokens: &Tensor, normed: &Tensor) -> Tensor {
+        let query = self.query.forward(params, &mean(tokens)).unsqueeze(-1); // [B, d, 1]
+        let products = self.key.forward(params, normed).matmul(&query).squeeze_dim(-1); // [B, m]
+        (products / (self.width as f64).sqrt()).softmax(-1, Kind::Float)
+    }
+
+    /// `tokens [B, m, d]` to `[B, d]`.
+    pub fn forward(&self, params: &Params, tokens: &Tensor) -> Tensor {
+        let normed = self.norm.forward(params, tokens);
+        let weights = self.weigh(params, tokens, &normed).unsqueeze(1); // [B, 1, m]
+        weights.matmul(&normed).squeeze_dim(1)
+    }
+}

@@ -1,0 +1,186 @@
+//! Soft mixtures of experts between tokens: [`SoftMoe`].
+//!
+//! Sources: Puigcerver et al. 2023, "From Sparse to Soft Mixtures of Experts" (arXiv 2308.00951), for the layer; Obando-Ceron
+//! et al. 2024 (arXiv 2402.08609) for its place in a network that learns by reinforcement.
+//!
+//! | Paper | Code | Shape |
+//! |---|---|---|
+//! | X | `tokens` | `[B, m, d]` |
+//! | Φ | `phi` | `[d, S]`, S = n·p |
+//! | s | `scale` | `[1]` |
+//! | D | `dispatch` | `[B, m, S]`, columns sum to one |
+//! | C | `combine` | `[B, m, S]`, rows sum to one |
+//! | X̃ = Dᵀ X | `slots` | `[B, S, d]` |
+//! | f_e | `layers` | weights `[n, in, out]` |
+//! | Y = C Ỹ | | `[B, m, d]` |
+//!
+//! All experts are one batched product per layer; dispatch and combine are one product each.
+
+use serde::{Deserialize, Serialize};
+use tch::{Kind, Tensor};
+
+use crate::{
+    nn::{Init, ParamIndex, ParamLayout, Params},
+    noise::Stream,
+    spec_check::SpecProblems,
+};
+
+/// Added to squared lengths before the root. Reference: 1e-6.
+const LENGTH_EPS: f64 = 1e-6;
+
+/// Settings of the layer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SoftMoeSpec {
+    /// n, at least 1. Obando-Ceron et al.: 4 in Rainbow, 8 in DQN. Sokar et al. 2025: one wide expert does as well.
+    pub experts: i64,
+    /// p, at least 1: how many mixtures of tokens each expert works on. Sokar et al.: one costs little.
+    pub slots_per_expert: i64,
+    /// Hidden units of each expert, per layer. Obando-Ceron et al.: 512.
+    pub expert_width: i64,
+    /// Hidden layers of each expert, with ReLU; the output is linear. Obando-Ceron et al.: 1.
+    pub expert_depth: i64,
+    /// Standard deviation of what is added to the logits. Critics only: it is at work wherever they learn or teach, as
+    /// dropout is. Reference: 0.
+    pub logit_noise: f64,
+}
+
+impl Default for SoftMoeSpec {
+    fn default() -> Self {
+        SoftMoeSpec {
+            experts: 4,
+            slots_per_expert: 1,
+            expert_width: 128,
+            expert_depth: 1,
+            logit_noise: 0.0,
+        }
+    }
+}
+
+impl SoftMoeSpec {
+    pub(super) fn check(&self, p: &mut SpecProblems) {
+        let limits = [
+            ("experts", self.experts, 1024),
+            ("slots_per_expert", self.slots_per_expert, 4096),
+            ("expert_width", self.expert_width, 65_536),
+            ("expert_depth", self.expert_depth, 64),
+        ];
+        for (key, value, most) in limits {
+            let key = format!("agent.encoder.mixer.{key}");
+            p.require(
+                (1..=most).contains(&value),
+                &key,
+                value,
+                &format!("between 1 and {most}"),
+            );
+        }
+        let noise = self.logit_noise;
+        let holds = noise >= 0.0 && noise.is_finite();
+        p.require(holds, "agent.encoder.mixer.logit_noise", noise, "finite and at least 0");
+    }
+}
+
+struct Layer {
+    weight: ParamIndex,
+    bias: ParamIndex,
+}
+
+/// See the module.
+pub struct SoftMoe {
+    phi: ParamIndex,
+    scale: ParamIndex,
+    layers: Vec<Layer>,
+    spec: SoftMoeSpec,
+    width: i64,
+}
+
+impl SoftMoe {
+    /// For tokens of `width` numbers. Adds `encoder.mixer.phi [d, S]`, `.scale [1]` and per layer of the experts
+    /// `.{i}.weight [n, in, out]` and `.{i}.bias [n, 1, out]` to `layout`.
+    pub fn new(spec: &SoftMoeSpec, width: i64, layout: &mut ParamLayout) -> Self {
+        let experts = spec.experts;
+        let slots = experts * spec.slots_per_expert;
+        // Its length is divided away, so only the direction of what is drawn matters.
+        let phi = layout.add("encoder.mixer.phi", &[width, slots], Init::Linear { fan_in: width });
+        let scale = layout.add("encoder.mixer.scale", &[1], Init::Constant(1.0));
+        let mut fan_in = width;
+        let mut layer = |index: i64| {
+            let out = match index == spec.expert_depth {
+                true => width,
+                false => spec.expert_width,
+            };
+            let init = Init::Linear { fan_in };
+            let name = |part: &str| format!("encoder.mixer.{index}.{part}");
+            let layer = Layer {
+                weight: layout.add(name("weight"), &[experts, fan_in, out], init),
+                bias: layout.add(name("bias"), &[experts, 1, out], init),
+            };
+            fan_in = out;
+            layer
+        };
+        SoftMoe {
+            phi,
+            scale,
+            layers: (0..=spec.expert_depth).map(&mut layer).collect(),
+            spec: spec.clone(),
+            width,
+        }
+    }
+
+    /// Weights `[B, m, S]` of dispatch and of combine for `tokens [B, m, d]`.
+    ///
+    /// Source: Puigcerver et al., equations 1 and 3, with the normalisation of section 2.3.
+    pub fn weights(&self, params: &Params, tokens: &Tensor, noise: Option<&mut Stream>) -> (Tensor, Tensor) {
+        let phi = unit_length(&params[self.phi], 0) * &params[self.scale]; // [d, S]
+        let mut logits = unit_length(tokens, -1).matmul(&phi); // [B, m, S]
+        if let Some(noise) = noise
+            && self.spec.logit_noise > 0.0
+        {
+            logits += noise.normal(&logits.size(), logits.device()) * self.spec.logit_noise;
+        }
+        (logits.softmax(1, Kind::Float), logits.softmax(2, Kind::Float))
+    }
+
+    /// `tokens [B, m, d]` to `[B, m, d]`.
+    pub fn forward(&self, params: &Params, tokens: &Tensor, noise: Option<&mut Stream>) -> Tensor {
+        let (dispatch, combine) = self.weights(params, tokens, noise);
+        let slots = dispatch.transpose(1, 2).matmul(tokens); // [B, S, d], of tokens as they are
+        combine.matmul(&self.experts(params, &slots))
+    }
+
+    /// Each expert on its slots: `[B, S, d]` to `[B, S, d]`.
+    fn experts(&self, params: &Params, slots: &Tensor) -> Tensor {
+        let (experts, per_expert) = (self.spec.experts, self.spec.slots_per_expert);
+        let by_expert = slots.view([-1, experts, per_expert, self.width]).transpose(0, 1); // [n, B, p, d]
+        let mut x = by_expert.reshape([experts, -1, self.width]); // [n, B·p, d]
+        for (index, layer) in self.layers.iter().enumerate() {
+            x = x.bmm(&params[layer.weight]) + &params[layer.bias];
+            if index + 1 < self.layers.len() {
+                x = x.relu();
+            }
+        }
+        x.view([experts, -1, per_expert, self.width])
+            .transpose(0, 1)
+            .flatten(1, 2)
+    }
+
+    /// Multiply-adds for one sample of so many tokens.
+    pub fn multiply_adds(&self, tokens: i64) -> i64 {
+        let SoftMoeSpec {
+            experts,
+            slots_per_expert,
+            expert_width: hidden,
+            expert_depth: depth,
+            ..
+        } = self.spec;
+        let slots = experts * slots_per_expert;
+        let routing = 3 * tokens * slots * self.width; // logits, dispatch, combine
+        routing + slots * (2 * self.width * hidden + (depth - 1) * hidden * hidden)
+    }
+}
+
+/// `x` divided by its length along `dim`.
+fn unit_length(x: &Tensor, dim: i64) -> Tensor {
+    let squared = x.square().sum_dim_intlist([dim].as_slice(), true, Kind::Float);
+    x / (squared + LENGTH_EPS).sqrt()
+}

@@ -1,0 +1,355 @@
+//! What a file can say about encoders, and what it must not: [`EncoderSpec`].
+
+use sac_envs::{Dtype, Space};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Encoder, Flat,
+    conv::{ConvTrunk, Map, Stack},
+    pipeline::{MixerSpec, Pipeline},
+    pooling::{AdapoolSpec, PoolingSpec, Query},
+    tokens::{TokenizationSpec, Tokenizer},
+};
+use crate::{nn::ParamLayout, spec_check::SpecProblems};
+
+/// Which encoder. Default: flat.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum EncoderSpec {
+    /// The observation itself, flattened to a vector.
+    Flat {},
+    /// Tokens of a vector `[O]` or of a set `[count, width]`.
+    Tokens(TokensSpec),
+    /// Convolutions over an image `[channels, height, width]`, and tokens of what they give.
+    Conv(ConvSpec),
+}
+
+impl Default for EncoderSpec {
+    fn default() -> Self {
+        EncoderSpec::Flat {}
+    }
+}
+
+/// Settings of tokens of vectors and sets.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TokensSpec {
+    /// What one token is of.
+    pub tokenization: TokenizationSpec,
+    /// d: numbers that each token is embedded in, at least 1.
+    pub width: i64,
+    /// Between tokens.
+    pub mixer: MixerSpec,
+    /// From tokens to features.
+    pub pooling: PoolingSpec,
+    /// A linear layer to so many features, normalised, and tanh of them. SAC-AE and DrQ-v2: 50.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub projection: Option<i64>,
+}
+
+impl Default for TokensSpec {
+    fn default() -> Self {
+        TokensSpec {
+            tokenization: TokenizationSpec::PerEntity {},
+            width: 64,
+            mixer: MixerSpec::None {},
+            pooling: PoolingSpec::Adapool(AdapoolSpec::default()),
+            projection: None,
+        }
+    }
+}
+
+/// Settings of convolutions.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ConvSpec {
+    /// Which.
+    pub stack: Stack,
+    /// How many times the channels of the source, above 0.
+    pub channel_multiplier: f64,
+    /// Whether convolutions are normalised.
+    pub layer_norm: bool,
+    /// What one token is of. With no mixer and the pooling `flatten`, `per_conv` is the usual flat feature map.
+    pub tokenization: TokenizationSpec,
+    /// d: numbers that each token is embedded in, at least 1; without it tokens are what the map gives.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub width: Option<i64>,
+    /// Between tokens.
+    pub mixer: MixerSpec,
+    /// From tokens to features.
+    pub pooling: PoolingSpec,
+    /// A linear layer to so many features, normalised, and tanh of them. SAC-AE and DrQ-v2: 50.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub projection: Option<i64>,
+}
+
+impl Default for ConvSpec {
+    fn default() -> Self {
+        ConvSpec {
+            stack: Stack::Nature,
+            channel_multiplier: 1.0,
+            layer_norm: false,
+            tokenization: TokenizationSpec::PerConv {},
+            width: None,
+            mixer: MixerSpec::None {},
+            pooling: PoolingSpec::Flatten {},
+            projection: None,
+        }
+    }
+}
+
+/// Far beyond use; a slip of the finger is told here and not by the allocator.
+const WIDEST: i64 = 65_536;
+/// Two gigabytes, several times over with moments and targets.
+const MOST_PARAMETERS: i64 = 500_000_000;
+
+fn shape_of(observation: &Space) -> Vec<i64> {
+    observation.shape().iter().map(|extent| *extent as i64).collect()
+}
+
+fn image(shape: &[i64]) -> Option<Map> {
+    match *shape {
+        [channels, height, width] => Some(Map {
+            channels,
+            height,
+            width,
+        }),
+        _ => None,
+    }
+}
+
+/// What encoders with tokens have in common.
+struct Stages<'a> {
+    tokenization: TokenizationSpec,
+    width: Option<i64>,
+    mixer: &'a MixerSpec,
+    pooling: &'a PoolingSpec,
+    projection: Option<i64>,
+}
+
+impl EncoderSpec {
+    /// What a file calls it.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            EncoderSpec::Flat {} => "flat",
+            EncoderSpec::Tokens(_) => "tokens",
+            EncoderSpec::Conv(_) => "conv",
+        }
+    }
+
+    /// Builds the encoder for observations of a space and adds its parameters to `layout`, all called `encoder.…`.
+    ///
+    /// # Panics
+    /// When it is not for such observations: [`crate::AgentSpec::observation_problems`] is asked before.
+    pub fn build(&self, observation: &Space, layout: &mut ParamLayout) -> Box<dyn Encoder> {
+        let shape = shape_of(observation);
+        match self {
+            EncoderSpec::Flat {} => Box::new(Flat::new(&observation.shape())),
+            EncoderSpec::Tokens(spec) => {
+                let tokenizer = Tokenizer::of_shape(spec.tokenization, &shape, spec.width, layout);
+                let (mixer, pooling) = (&spec.mixer, &spec.pooling);
+                Box::new(Pipeline::new(tokenizer, mixer, pooling, spec.projection, layout))
+            }
+            EncoderSpec::Conv(spec) => {
+                let image = image(&shape).expect("the observation is an image: checked against it");
+                let has_bytes = matches!(observation, Space::Box { dtype: Dtype::U8, .. });
+                let stack = (spec.stack, spec.channel_multiplier, spec.layer_norm);
+                let trunk = ConvTrunk::new(stack, image, has_bytes, layout);
+                let tokenizer = Tokenizer::of_map(spec.tokenization, trunk, spec.width, layout);
+                let (mixer, pooling) = (&spec.mixer, &spec.pooling);
+                Box::new(Pipeline::new(tokenizer, mixer, pooling, spec.projection, layout))
+            }
+        }
+    }
+
+    fn stages(&self) -> Option<Stages<'_>> {
+        match self {
+            EncoderSpec::Flat {} => None,
+            EncoderSpec::Tokens(spec) => Some(Stages {
+                tokenization: spec.tokenization,
+                width: Some(spec.width),
+                mixer: &spec.mixer,
+                pooling: &spec.pooling,
+                projection: spec.projection,
+            }),
+            EncoderSpec::Conv(spec) => Some(Stages {
+                tokenization: spec.tokenization,
+                width: spec.width,
+                mixer: &spec.mixer,
+                pooling: &spec.pooling,
+                projection: spec.projection,
+            }),
+        }
+    }
+
+    /// Values that are out of their range, whatever is observed.
+    pub(crate) fn check(&self, p: &mut SpecProblems) {
+        if let EncoderSpec::Conv(spec) = self {
+            let multiplier = spec.channel_multiplier;
+            let holds = multiplier > 0.0 && multiplier <= 64.0;
+            p.require(
+                holds,
+                "agent.encoder.channel_multiplier",
+                multiplier,
+                "above 0 and at most 64",
+            );
+        }
+        let Some(Stages {
+            tokenization,
+            width,
+            mixer,
+            pooling,
+            projection,
+        }) = self.stages()
+        else {
+            return;
+        };
+        for (key, value) in [("width", width), ("projection", projection)] {
+            if let Some(value) = value {
+                let key = format!("agent.encoder.{key}");
+                p.require((1..=WIDEST).contains(&value), &key, value, "between 1 and 65536");
+            }
+        }
+        match tokenization {
+            TokenizationSpec::Chunks { count, hidden } => {
+                let key = "agent.encoder.tokenization.count";
+                p.require((1..=4096).contains(&count), key, count, "between 1 and 4096");
+                let key = "agent.encoder.tokenization.hidden";
+                let holds = (1..=WIDEST).contains(&hidden) && (count < 1 || hidden % count == 0);
+                let near = (hidden.max(1) + count.max(1) - 1) / count.max(1) * count.max(1);
+                let expected = format!("a multiple of count = {count}, such as {near}");
+                p.require(holds, key, hidden, &expected);
+            }
+            TokenizationSpec::PerPatch { size } => {
+                let key = "agent.encoder.tokenization.size";
+                p.require((1..=4096).contains(&size), key, size, "between 1 and 4096");
+            }
+            _ => {}
+        }
+        match mixer {
+            MixerSpec::None {} => {
+                let problem = "this token hears of the others from a mixer, and there is none; use mixer.kind = \
+                               \"transformer\" or \"soft_moe\", or another pooling";
+                let holds = *pooling != PoolingSpec::Cls {};
+                p.require(holds, "agent.encoder.pooling.kind", "\"cls\"", problem);
+            }
+            MixerSpec::SoftMoe(spec) => spec.check(p),
+            MixerSpec::Transformer(spec) => spec.check(p),
+        }
+        pooling.check(p);
+    }
+
+    /// Why it does not fit what is observed, if it does not.
+    pub(crate) fn check_observation(&self, p: &mut SpecProblems, observation: &Space) {
+        let mut own = SpecProblems::default();
+        self.check(&mut own);
+        let Some(Stages {
+            tokenization,
+            width,
+            mixer,
+            pooling,
+            ..
+        }) = self.stages()
+        else {
+            return;
+        };
+        if !own.is_empty() {
+            return; // Nothing can be computed from values that cannot be.
+        }
+        let shape = shape_of(observation);
+        let what = match shape.as_slice() {
+            [] => "a single number".to_string(),
+            [_] => format!("a vector, {shape:?}"),
+            [_, _] => format!("a set of tokens, {shape:?}"),
+            [_, _, _] => format!("an image, {shape:?}"),
+            _ => format!("of shape {shape:?}"),
+        };
+        let tokens = match self {
+            EncoderSpec::Conv(spec) => {
+                let Some(image) = image(&shape) else {
+                    let instead = match shape.len() {
+                        1 | 2 => "use kind = \"flat\" or \"tokens\", or a task that shows pixels",
+                        _ => "use kind = \"flat\"",
+                    };
+                    let problem = format!("this is for images, and the observation is {what}; {instead}");
+                    p.require(false, "agent.encoder.kind", "\"conv\"", &problem);
+                    return;
+                };
+                let Some(map) = spec.stack.output(spec.channel_multiplier, image) else {
+                    let problem = format!(
+                        "this stack needs images of at least {side} x {side}, and they are {} x {}; use larger ones, or \
+                         stack = \"impala\", which takes any size",
+                        image.height,
+                        image.width,
+                        side = spec.stack.smallest_side(),
+                    );
+                    let value = format!("\"{}\"", if spec.stack == Stack::Nature { "nature" } else { "drq" });
+                    p.require(false, "agent.encoder.stack", value, &problem);
+                    return;
+                };
+                tokenization.of_map(map)
+            }
+            _ => tokenization.of_shape(&shape),
+        };
+        let Some((count, numbers)) = tokens else {
+            let able = match (self, shape.len()) {
+                (EncoderSpec::Conv(_), _) => "\"per_conv\", \"per_feature\", \"per_patch\" or \"per_sample\"",
+                (_, 1) => "\"per_dimension\", \"chunks\" or \"per_sample\"",
+                (_, 2) => "\"per_entity\" or \"per_sample\"",
+                (_, 3) => "agent.encoder.kind = \"conv\"",
+                _ => "agent.encoder.kind = \"flat\"",
+            };
+            let problem = format!("this makes no tokens where the observation is {what}; use {able}");
+            let value = format!("\"{}\"", tokenization.kind());
+            p.require(false, "agent.encoder.tokenization.kind", value, &problem);
+            return;
+        };
+        let width = width.unwrap_or(numbers);
+        let divides = |p: &mut SpecProblems, key: &str, heads: i64| {
+            let able: Vec<String> = (1..=heads.min(width))
+                .rev()
+                .filter(|heads| width % heads == 0)
+                .take(3)
+                .map(|heads| heads.to_string())
+                .collect();
+            let problem = format!(
+                "this does not divide the {width} numbers of a token; use {}, or set agent.encoder.width to a multiple \
+                 of {heads}",
+                able.join(" or ")
+            );
+            p.require(width % heads == 0, key, heads, &problem);
+        };
+        if let MixerSpec::Transformer(spec) = mixer {
+            divides(p, "agent.encoder.mixer.heads", spec.heads);
+        }
+        if let PoolingSpec::Adapool(AdapoolSpec { query, heads }) = *pooling {
+            divides(p, "agent.encoder.pooling.heads", heads);
+            if let Query::Index(index) = query {
+                let problem = format!("this token does not exist; there are {count}, 0 to {}", count - 1);
+                let value = format!("{{ index = {index} }}");
+                p.require(index < count, "agent.encoder.pooling.query", value, &problem);
+            }
+        }
+        let features = match pooling {
+            PoolingSpec::Flatten {} => count.saturating_mul(width),
+            _ => width,
+        };
+        let holds = features <= 16 * WIDEST;
+        let problem = format!(
+            "this gives {features} features, more than the {} of a sane layer",
+            16 * WIDEST
+        );
+        p.require(holds, "agent.encoder.pooling.kind", "\"flatten\"", &problem);
+        if !p.is_empty() {
+            return;
+        }
+        let mut layout = ParamLayout::default();
+        self.build(observation, &mut layout);
+        let problem = format!(
+            "this encoder would have {} parameters, more than {MOST_PARAMETERS}; make it narrower",
+            layout.count()
+        );
+        let kind = format!("\"{}\"", self.kind());
+        p.require(layout.count() <= MOST_PARAMETERS, "agent.encoder.kind", kind, &problem);
+    }
+}

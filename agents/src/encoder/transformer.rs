@@ -1,0 +1,112 @@
+//! Pre-LN transformer layers between tokens.
+//!
+//! Source: Vaswani et al. 2017 (arXiv 1706.03762) with the normalisation before each part (Xiong et al. 2020, arXiv
+//! 2002.04745), without biases in the attention and without a normalisation at the end, as AdaPool's body has it.
+//!
+//! ```text
+//! X ← X + Attention(LN(X), LN(X))        X ← X + W₂ gelu(W₁ LN(X))
+//! ```
+
+use serde::{Deserialize, Serialize};
+use tch::Tensor;
+
+use super::attention::{Attention, Scale};
+use crate::{
+    nn::{LayerNorm, Linear, ParamLayout, Params},
+    spec_check::SpecProblems,
+};
+
+/// Added to the variance; PyTorch's default.
+const LAYER_NORM_EPS: f64 = 1e-5;
+
+/// Settings of the layers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TransformerSpec {
+    /// How many, at least 1. AdaPool's code has 3 or 6; two are what a state's few tokens can pay for.
+    pub layers: i64,
+    /// Heads of each attention; they divide the tokens' width.
+    pub heads: i64,
+    /// Hidden units of the feed-forward part, at least 1.
+    pub hidden: i64,
+}
+
+impl Default for TransformerSpec {
+    fn default() -> Self {
+        TransformerSpec {
+            layers: 2,
+            heads: 4,
+            hidden: 128,
+        }
+    }
+}
+
+impl TransformerSpec {
+    pub(super) fn check(&self, p: &mut SpecProblems) {
+        let TransformerSpec { layers, heads, hidden } = *self;
+        let within = |p: &mut SpecProblems, key: &str, value: i64, most: i64| {
+            let key = format!("agent.encoder.mixer.{key}");
+            p.require(
+                (1..=most).contains(&value),
+                &key,
+                value,
+                &format!("between 1 and {most}"),
+            );
+        };
+        within(p, "layers", layers, 64);
+        within(p, "heads", heads, 1024);
+        within(p, "hidden", hidden, 65_536);
+    }
+}
+
+/// One layer.
+struct Layer {
+    attention_norm: LayerNorm,
+    attention: Attention,
+    hidden_norm: LayerNorm,
+    hidden: Linear,
+    output: Linear,
+}
+
+/// The layers, one after the other.
+pub struct Transformer(Vec<Layer>);
+
+impl Transformer {
+    /// For tokens of `width` numbers. Adds `encoder.mixer.{i}.…` to `layout`.
+    pub fn new(spec: &TransformerSpec, width: i64, layout: &mut ParamLayout) -> Self {
+        let layer = |index: i64| {
+            let name = |part: &str| format!("encoder.mixer.{index}.{part}");
+            Layer {
+                attention_norm: LayerNorm::new(&name("attention_norm"), width, LAYER_NORM_EPS, layout),
+                attention: Attention::new(&name("attention"), width, spec.heads, Scale::PerHead, layout),
+                hidden_norm: LayerNorm::new(&name("hidden_norm"), width, LAYER_NORM_EPS, layout),
+                hidden: Linear::new(&name("hidden"), width, spec.hidden, layout),
+                output: Linear::new(&name("output"), spec.hidden, width, layout),
+            }
+        };
+        Transformer((0..spec.layers).map(layer).collect())
+    }
+
+    /// `tokens [B, m, d]` to `[B, m, d]`.
+    pub fn forward(&self, params: &Params, tokens: &Tensor) -> Tensor {
+        let mut x = tokens.shallow_clone();
+        // Sums are new tensors: the normalisations keep their input for the backward pass.
+        for layer in &self.0 {
+            let normed = layer.attention_norm.forward(params, &x);
+            x = &x + layer.attention.forward(params, &normed, &normed);
+            let normed = layer.hidden_norm.forward(params, &x);
+            let hidden = layer.hidden.forward(params, &normed).gelu("none");
+            x = &x + layer.output.forward(params, &hidden);
+        }
+        x
+    }
+
+    /// Multiply-adds for one sample of so many tokens.
+    pub fn multiply_adds(&self, tokens: i64) -> i64 {
+        let of_layer = |layer: &Layer| {
+            let feed_forward = layer.hidden.multiply_adds() + layer.output.multiply_adds();
+            layer.attention.multiply_adds(tokens, tokens) + tokens * feed_forward
+        };
+        self.0.iter().map(of_layer).sum()
+    }
+}

@@ -1,0 +1,186 @@
+//! Whose loss trains the encoder, and what the policy sees of it.
+
+use std::collections::BTreeMap;
+
+use sac_agents::{
+    ActMode, Agent, AgentSpec, Batch, SoftActorCritic,
+    checkpoint::{self, Checkpoint, Section},
+    noise::Stream,
+    schedule::{EnvSteps, GradSteps},
+};
+use sac_envs::Space;
+use tch::{Device, Kind, Tensor};
+
+const SHAPE: [usize; 2] = [5, 3];
+const BATCH: i64 = 16;
+/// Of Polyak averaging; the default.
+const TAU: f64 = 0.005;
+/// A policy that learns with this does not move.
+const STILL: f64 = 1e-60;
+
+const CRITICS: [&str; 5] = ["scalar", "dsac", "dsac_t", "quantile", "state_value"];
+
+fn agent(sharing: &str, critic: &str, policy_rate: f64) -> SoftActorCritic {
+    tch::set_num_threads(1);
+    let text = format!(
+        "encoder = {{ kind = 'tokens', width = 8, mixer = {{ kind = 'transformer', heads = 2 }} }}\n\
+         encoder_sharing = '{sharing}'\nbody.hidden = [8, 8]\ncritic.kind = '{critic}'\n\
+         policy.kind = 'squashed_gaussian'\npolicy.optimizer.learning_rate = {policy_rate:?}\n"
+    );
+    let spec: AgentSpec = toml::from_str(&text).unwrap_or_else(|e| panic!("{e}\n{text}"));
+    let (observation, action) = (
+        Space::unbounded(15).reshaped(SHAPE.to_vec()),
+        Space::boxed(2, -1.0, 1.0),
+    );
+    SoftActorCritic::new(&spec, "sharing", (&observation, &action), 1, Device::Cpu).expect("valid")
+}
+
+fn obs(seed: u64) -> Tensor {
+    Stream::derive(seed, "sharing", 0).normal(&[BATCH, 5, 3], Device::Cpu)
+}
+
+fn update(agent: &mut SoftActorCritic, seed: u64) {
+    let mut stream = Stream::derive(seed, "sharing", 1);
+    let action = stream.normal(&[BATCH, 2], Device::Cpu).tanh();
+    let reward = stream.normal(&[BATCH], Device::Cpu);
+    let discount = Tensor::full([BATCH], 0.99, (Kind::Float, Device::Cpu));
+    let batch = Batch::new(obs(seed), action, reward, discount, obs(seed + 100));
+    agent.update(&batch, &mut stream);
+}
+
+/// Parameters whose names begin so, by what follows.
+fn parameters(agent: &SoftActorCritic, prefix: &str) -> BTreeMap<String, Tensor> {
+    let sections = agent.sections().expect("written down");
+    let of = |section: &Section| {
+        let names: Vec<String> = section.tensor_names().map(str::to_string).collect();
+        let mine = names
+            .into_iter()
+            .filter_map(|name| Some((name.strip_prefix(prefix)?.to_string(), name)));
+        mine.map(|(rest, name)| (rest, section.any_tensor(&name).expect("listed")))
+            .collect::<Vec<_>>()
+    };
+    sections.iter().flat_map(of).collect()
+}
+
+/// What the actor loses, with its history.
+fn actor_loss(agent: &SoftActorCritic) -> Tensor {
+    let mut stream = Stream::derive(5, "sharing", 2);
+    let (obs, policy) = (obs(5), agent.policy());
+    let draw = policy.draw(&obs, &policy.noise(BATCH, &mut stream));
+    (&draw.log_prob * 0.2 - agent.critic().actor_value(&obs, &draw, &mut stream)).mean(Kind::Float)
+}
+
+#[test]
+fn the_actors_loss_leaves_a_shared_encoder_untouched_and_the_critics_moves_it() {
+    for critic in CRITICS {
+        let block = |agent: &SoftActorCritic| agent.critic().encoder_block().flat().shallow_clone();
+        let shared = agent("critic", critic, 3e-4);
+        let loss = actor_loss(&shared);
+        let gradients = Tensor::run_backward(&[&loss], &[&block(&shared)], true, false);
+        assert!(
+            !gradients[0].defined(),
+            "{critic}: the actor's loss depends on parameters of the critic"
+        );
+        assert!(
+            parameters(&shared, "policy/encoder.").is_empty(),
+            "the policy has no encoder of its own"
+        );
+
+        // Whatever the actor's step, the encoder is where the critic's step takes it.
+        let (mut moving, mut still) = (agent("critic", critic, 1e-2), agent("critic", critic, STILL));
+        let before = moving.critic().encoder_block().named();
+        update(&mut moving, 0);
+        update(&mut still, 0);
+        let after: BTreeMap<_, _> = moving.critic().encoder_block().named().into_iter().collect();
+        let same: BTreeMap<_, _> = still.critic().encoder_block().named().into_iter().collect();
+        assert_ne!(
+            parameters(&moving, "policy/body."),
+            parameters(&still, "policy/body."),
+            "{critic}"
+        );
+        for (name, values) in before.iter().filter(|(name, _)| name.starts_with("encoder.")) {
+            assert_eq!(after[name], same[name], "{critic}: {name} depends on the actor's step");
+            // Attention does not see what moves all keys alike, so not every number has to move.
+            assert!(
+                after[name] != *values || name.ends_with(".shift"),
+                "{critic}: {name} did not move"
+            );
+        }
+    }
+}
+
+#[test]
+fn an_encoder_of_the_policys_own_is_trained_by_the_actors_loss_alone() {
+    let mut separate = agent("separate", "scalar", 3e-4);
+    let gradient = Tensor::run_backward(
+        &[actor_loss(&separate)],
+        &[separate.policy().trainable.params.flat()],
+        false,
+        false,
+    );
+    let own = separate.policy().trainable.params.count_of("encoder.");
+    assert!(own > 0 && gradient[0].narrow(0, 0, own).abs().max().double_value(&[]) > 1e-6);
+    let before = parameters(&separate, "policy/encoder.");
+    update(&mut separate, 0);
+    assert_ne!(before, parameters(&separate, "policy/encoder."));
+    let mut still = agent("separate", "scalar", STILL);
+    let before = parameters(&still, "policy/encoder.");
+    update(&mut still, 0);
+    assert_eq!(
+        before,
+        parameters(&still, "policy/encoder."),
+        "the critic's loss does not reach it"
+    );
+}
+
+#[test]
+fn the_policy_sees_what_the_critic_learned_at_once() {
+    let mut still = agent("critic", "scalar", STILL);
+    let before = (still.policy().mode(&obs(1)), parameters(&still, "policy/body."));
+    update(&mut still, 0);
+    assert_eq!(
+        parameters(&still, "policy/body."),
+        before.1,
+        "the policy itself did not move"
+    );
+    assert_ne!(still.policy().mode(&obs(1)), before.0);
+}
+
+#[test]
+fn the_target_encoder_follows_with_the_targets() {
+    let mut shared = agent("critic", "scalar", 3e-4);
+    let before = parameters(&shared, "target/encoder.");
+    update(&mut shared, 0);
+    let (after, online) = (
+        parameters(&shared, "target/encoder."),
+        parameters(&shared, "critic/encoder."),
+    );
+    assert!(!after.is_empty() && after.len() == online.len());
+    for (name, old) in &before {
+        let expected = old + (&online[name] - old) * TAU;
+        let difference = (&after[name] - expected).abs().max().double_value(&[]);
+        assert!(difference < 1e-7, "{name}: {difference}");
+    }
+}
+
+#[test]
+fn a_saved_policy_acts_with_the_encoder_that_it_was_saved_with() {
+    let mut shared = agent("critic", "scalar", 1e-3);
+    (0..20).for_each(|seed| update(&mut shared, seed));
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("policy");
+    let section = shared.policy_section().expect("written down");
+    checkpoint::write(&path, EnvSteps(0), GradSteps(0), &[section]).expect("written");
+    let mut fresh = agent("critic", "scalar", 1e-3);
+    let act = |agent: &mut SoftActorCritic| {
+        let obs: Vec<f32> = obs(7).flatten(0, -1).try_into().expect("numbers");
+        let mut actions = vec![0.0f32; 2 * BATCH as usize];
+        agent.act(&obs, ActMode::Evaluate, &mut Stream::derive(0, "none", 0), &mut actions);
+        actions
+    };
+    assert_ne!(act(&mut fresh), act(&mut shared));
+    fresh
+        .load_policy(&Checkpoint::read(&path, &[]).expect("whole"))
+        .expect("fits");
+    assert_eq!(act(&mut fresh), act(&mut shared));
+}
