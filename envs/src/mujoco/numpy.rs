@@ -54,8 +54,9 @@ pub(super) fn control_cost(weight: f64, action: &[f32]) -> f64 {
     f64::from(weight as f32 * sum_of_squares(action))
 }
 
-/// `np.linalg.norm` of a short vector: the root of a dot product, which OpenBLAS accumulates with fused multiplications
-/// on every x86-64 processor that has them.
+/// `np.linalg.norm` of a short vector: the root of a dot product, which OpenBLAS accumulates with fused multiplications in
+/// its kernels for AVX-512. Those for other processors do not fuse; here it is always done, so that a seed gives the same
+/// rewards everywhere.
 pub(super) fn norm(x: &[f64]) -> f64 {
     x.iter().fold(0.0, |sum: f64, x| x.mul_add(*x, sum)).sqrt()
 }
