@@ -34,6 +34,9 @@ struct Arguments {
     /// Dashed line at this return, such as the one a task counts as solved
     #[arg(long, value_name = "RETURN", allow_negative_numbers = true)]
     threshold: Option<f64>,
+    /// Divides the returns of one group, such as those of rewards that were scaled
+    #[arg(long, value_name = "LABEL=FACTOR", value_parser = divide_argument)]
+    divide: Vec<(String, f64)>,
     /// Runs that differ in their seed only, under one label
     #[arg(required = true, value_name = "LABEL=RUN,RUN,…", value_parser = group_argument)]
     groups: Vec<GroupArgument>,
@@ -43,6 +46,18 @@ struct Arguments {
 struct GroupArgument {
     label: String,
     runs: Vec<PathBuf>,
+}
+
+fn divide_argument(text: &str) -> Result<(String, f64), String> {
+    let factor = |text: &str| {
+        text.parse()
+            .ok()
+            .filter(|factor: &f64| factor.is_finite() && *factor != 0.0)
+    };
+    match text.rsplit_once('=').map(|(label, text)| (label, factor(text))) {
+        Some((label, Some(factor))) => Ok((label.to_string(), factor)),
+        _ => Err("expected LABEL=FACTOR, the factor a number other than 0".to_string()),
+    }
 }
 
 fn group_argument(text: &str) -> Result<GroupArgument, String> {
@@ -75,7 +90,12 @@ struct Group {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments = Arguments::parse();
-    let groups = arguments.groups.iter().map(read_group).collect::<Result<Vec<_>, _>>()?;
+    let divisor = |label: &str| {
+        let of_label = arguments.divide.iter().find(|(other, _)| other == label);
+        of_label.map_or(1.0, |(_, factor)| *factor)
+    };
+    let read = |group: &GroupArgument| read_group(group, divisor(&group.label));
+    let groups = arguments.groups.iter().map(read).collect::<Result<Vec<_>, _>>()?;
     if let Some(folder) = arguments.out.parent() {
         fs::create_dir_all(folder)?;
     }
@@ -97,12 +117,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn read_group(argument: &GroupArgument) -> Result<Group, Box<dyn Error>> {
-    let curves = argument
+fn read_group(argument: &GroupArgument, divisor: f64) -> Result<Group, Box<dyn Error>> {
+    let mut curves = argument
         .runs
         .iter()
         .map(|run| read_curve(run))
         .collect::<Result<Vec<_>, _>>()?;
+    let returns = curves.iter_mut().flat_map(BTreeMap::values_mut);
+    returns.for_each(|value| *value /= divisor);
     let points = summarise(&curves);
     let longest = curves.iter().map(BTreeMap::len).max().unwrap_or(0);
     if points.len() < longest {

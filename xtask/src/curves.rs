@@ -55,6 +55,9 @@ struct Group {
     /// `--set`, as many as there are.
     #[serde(default)]
     set: Vec<String>,
+    /// What the returns in the picture and its table are divided by, where rewards are scaled.
+    #[serde(default)]
+    returns_divided_by: Option<f64>,
     /// Runs of another experiment with the same settings, by that experiment's name and the group's label there.
     #[serde(default)]
     same_as: Option<(String, String)>,
@@ -390,6 +393,9 @@ fn draw(places: &Places, experiment: &Experiment) -> Result<()> {
             );
         }
         if !folders.is_empty() {
+            if let Some(factor) = group.returns_divided_by {
+                command.arg("--divide").arg(format!("{}={factor}", group.label));
+            }
             command.arg(format!("{}={}", group.label, folders.join(",")));
             groups += 1;
         }
