@@ -3,6 +3,7 @@
 use sac_envs::Space;
 
 use crate::{
+    critic::CriticSpec,
     error::{Error, Result},
     nn::{AdamSpec, BodySpec},
     policy::PolicySpec,
@@ -154,9 +155,9 @@ impl AgentSpec {
             let problem = format!("{misfit}, and the actions are {action}; {instead}");
             problems.require(false, "agent.policy.kind", kind, &problem);
         } else if matches!(self.policy, PolicySpec::Categorical(_)) && !self.critic.enumerates() {
-            // A filter over actions has a complaint of its own.
+            // What keeps this critic from it is a filter over actions, which has a complaint of its own.
             problems.require(
-                self.critic.target_filter().is_some(),
+                matches!(self.critic, CriticSpec::Scalar(_)),
                 "agent.critic.kind",
                 format!("\"{}\"", self.critic.kind()),
                 "this critic needs drawn actions, and the policy \"categorical\" enumerates them; use the policy \

@@ -1,71 +1,31 @@
 //! Policy heads beside the default one against derivations made elsewhere: the head alone, and one full update with it.
 //! See `golden/README.md`.
 
+#[path = "support/full_update.rs"]
+mod full_update;
 mod support;
 
-use std::collections::BTreeMap;
-
+use full_update::{Case, update_equals};
 use sac_agents::{
-    Agent, AgentSpec,
-    nn::{BodySpec, ParamBlock, ParamLayout, Params},
+    AgentSpec,
+    nn::{ParamBlock, ParamLayout, Params},
     noise::Stream,
     policy::{FourierHead, FourierSpec, LogStdBounds, PolicyHead, PolicySpec, SquashedGaussianSpec, StdSource},
 };
 use serde::Deserialize;
-use support::{Dims, Stored, agent_with, batch, named, read, relative_difference, tensor};
+use support::{read, relative_difference, tensor};
 use tch::{Device, Kind, Tensor};
-
-#[derive(Deserialize)]
-struct UpdateCase {
-    dims: Dims,
-    batch: BTreeMap<String, Vec<f64>>,
-    noise: Vec<f64>,
-    before: BTreeMap<String, Stored>,
-    after: BTreeMap<String, Stored>,
-    moments: BTreeMap<String, Vec<f64>>,
-    metrics: BTreeMap<String, f64>,
-    td_error: Vec<f64>,
-}
 
 /// Largest difference that single precision may make in a few layers of width 5.
 const TOLERANCE: f64 = 1e-5;
 
-fn one_update_equals(policy: PolicySpec, case: &UpdateCase) {
+fn one_update_equals(policy: PolicySpec, case: &Case) {
     let spec = AgentSpec {
-        body: BodySpec {
-            hidden: vec![case.dims.hidden; 2],
-            ..BodySpec::default()
-        },
         policy,
         ..AgentSpec::default()
     };
-    let mut agent = agent_with(&spec, &case.dims, &case.before);
-    let mut noise = Stream::scripted(case.noise.iter().map(|value| *value as f32));
-    let report = agent.update(&batch(&case.dims, &case.batch), &mut noise);
-    let found: BTreeMap<_, _> = report.read().into_iter().collect();
-    for (name, expected) in &case.metrics {
-        let difference = (found[name.as_str()] - expected).abs() / expected.abs().max(1.0);
-        assert!(difference < TOLERANCE, "{name}: {} {expected}", found[name.as_str()]);
-    }
-    let td_error = report.td_error.expect("the batch has weights");
-    let difference = relative_difference(&td_error, &case.td_error, 1.0);
-    assert!(difference < TOLERANCE, "TD error: {difference}");
-
-    // One step of Adam hides the size of a gradient; the first moment shows it.
-    let sections = agent.sections().expect("sections");
+    let sections = update_equals(spec, case);
     assert!(case.moments.contains_key("policy/adam.first"));
-    for (name, expected) in &case.moments {
-        let scale = expected.iter().fold(0.0f64, |most, value| most.max(value.abs()));
-        let difference = relative_difference(&named(&sections, name), expected, scale);
-        assert!(difference < TOLERANCE, "{name}: {difference}");
-    }
-    for (name, expected) in &case.after {
-        let found = named(&sections, name);
-        let moved = relative_difference(&found, &case.before[name].data, 1e-1);
-        let difference = relative_difference(&found, &expected.data, 1e-1);
-        assert!(difference < TOLERANCE, "{name}: {difference}");
-        assert!(moved > TOLERANCE, "{name} did not move, so the comparison sees nothing");
-    }
     let in_policy = |name: &&str| name.starts_with("policy/") && !name.contains("/adam.");
     let of_agent = sections
         .iter()
@@ -91,7 +51,7 @@ struct GaussianHeadCase {
 #[derive(Deserialize)]
 struct GaussianCase {
     head: Vec<GaussianHeadCase>,
-    update: UpdateCase,
+    update: Case,
 }
 
 const ACTION_DIM: i64 = 2;
@@ -202,6 +162,6 @@ fn the_fourier_head_equals_the_derivation() {
 
 #[test]
 fn an_update_with_the_fourier_head_equals_the_derivation() {
-    let case: UpdateCase = read(include_str!("golden/fourier/update.json"));
+    let case: Case = read(include_str!("golden/fourier/update.json"));
     one_update_equals(PolicySpec::Fourier(fourier()), &case);
 }

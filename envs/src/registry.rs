@@ -398,7 +398,7 @@ impl Registry {
         self.get(id)?.make_stack(options, true)
     }
 
-    /// `num_envs` normalised environments, on the caller's thread or, from two `threads` on, on that many others.
+    /// `num_envs` normalised environments, on `threads` threads, the caller's among them.
     ///
     /// # Errors
     /// As [`Registry::make_normalised`], and [`EnvError::Unsupported`] for no environments at all.

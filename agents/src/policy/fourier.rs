@@ -36,7 +36,7 @@ use super::{ActionDraw, ActionKind, Actions, PolicyHead};
 use crate::{
     nn::{AdamSpec, Params},
     noise::Stream,
-    spec_check::{SpecProblems, check_adam},
+    spec_check::SpecProblems,
 };
 
 /// δ: added to the power c_0, so that a network whose outputs cancel the base amplitude gives the uniform density
@@ -105,7 +105,6 @@ impl FourierSpec {
             amplitude,
             "finite and above 0",
         );
-        check_adam(p, "agent.policy.optimizer", &self.optimizer);
     }
 }
 

@@ -5,19 +5,19 @@
 
 use std::collections::BTreeMap;
 
-use sac_agents::{Agent, AgentSpec, nn::BodySpec, noise::Stream};
+use sac_agents::{Agent, AgentSpec, checkpoint::Section, nn::BodySpec, noise::Stream};
 use serde::Deserialize;
 
 use crate::support::{Dims, Stored, agent_with, batch, named, read, relative_difference};
 
 #[derive(Deserialize)]
-struct Case {
+pub struct Case {
     dims: Dims,
     batch: BTreeMap<String, Vec<f64>>,
     noise: Vec<f64>,
     before: BTreeMap<String, Stored>,
-    after: BTreeMap<String, Stored>,
-    moments: BTreeMap<String, Vec<f64>>,
+    pub after: BTreeMap<String, Stored>,
+    pub moments: BTreeMap<String, Vec<f64>>,
     metrics: BTreeMap<String, f64>,
     td_error: Vec<f64>,
 }
@@ -25,9 +25,14 @@ struct Case {
 /// Largest difference that single precision may make in a few layers of width 5.
 const TOLERANCE: f64 = 1e-5;
 
-/// One update of `spec`, at the widths of the case, gives its losses, gradients and parameters.
+/// [`update_equals`] for a file that holds one case.
+#[allow(dead_code, reason = "not every test that includes this file has such a file")]
 pub fn one_update_equals(spec: AgentSpec, data: &str) {
-    let case: Case = read(data);
+    update_equals(spec, &read(data));
+}
+
+/// One update of `spec`, at the widths of the case, gives its losses, gradients and parameters. Returns the state after it.
+pub fn update_equals(spec: AgentSpec, case: &Case) -> Vec<Section<'static>> {
     let spec = AgentSpec {
         body: BodySpec {
             hidden: vec![case.dims.hidden; 2],
@@ -62,4 +67,5 @@ pub fn one_update_equals(spec: AgentSpec, data: &str) {
     }
     let is_new = |name: &&String| !case.after.contains_key(*name);
     assert_eq!(case.before.keys().filter(is_new).count(), 0, "all of it was compared");
+    sections
 }
