@@ -362,3 +362,15 @@ fn two_equally_good_actions_are_both_learned_where_a_gaussian_has_one() {
         "{gaussian_left} {gaussian_middle} {gaussian_right}"
     );
 }
+
+#[test]
+fn a_setting_out_of_range_is_told_once() {
+    let mut fourier = FourierSpec::default();
+    fourier.optimizer.learning_rate = -1.0;
+    let spec = AgentSpec {
+        policy: PolicySpec::Fourier(fourier),
+        ..AgentSpec::default()
+    };
+    let keys: Vec<String> = spec.problems().into_iter().map(|problem| problem.key).collect();
+    assert_eq!(keys, ["agent.policy.optimizer.learning_rate"]);
+}
