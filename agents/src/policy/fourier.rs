@@ -411,20 +411,12 @@ mod tests {
             frequencies: 0,
             uniform_share: 0.0,
             base_amplitude: -1.0,
-            optimizer: AdamSpec {
-                learning_rate: 0.0,
-                ..AdamSpec::default()
-            },
+            ..FourierSpec::default()
         };
         let mut problems = SpecProblems::default();
         spec.check(&mut problems);
         let keys: Vec<String> = problems.into_vec().into_iter().map(|problem| problem.key).collect();
-        let expected = [
-            "frequencies",
-            "uniform_share",
-            "base_amplitude",
-            "optimizer.learning_rate",
-        ];
+        let expected = ["frequencies", "uniform_share", "base_amplitude"];
         assert_eq!(keys, expected.map(|key| format!("agent.policy.{key}")));
         let mut problems = SpecProblems::default();
         FourierSpec::default().check(&mut problems);
