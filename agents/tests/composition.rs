@@ -13,7 +13,8 @@ use sac_envs::Space;
 use tch::{Device, Kind, Tensor};
 
 const OBS: i64 = 3;
-const BATCH: i64 = 8;
+/// Enough for passes by hand.
+const BATCH: i64 = 16;
 
 /// Updates before what is resumed was saved, and in all; what is annealed ends in between.
 const SAVED_AT: u64 = 25;

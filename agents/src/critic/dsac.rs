@@ -156,7 +156,7 @@ impl Critic for DsacCritic {
     fn learn(&mut self, batch: &Batch, policy: &Policy, alpha: &Tensor, noise: &mut Stream) -> UpdateReport {
         let next = policy.draw_next(batch, noise);
         let target = self.sampled_target(batch, &next, alpha, noise); // [B]
-        let params = self.online.params.views();
+        let params = self.online.views();
         let now = Gaussians::at(&self.network, &params, &batch.obs, &batch.action, noise);
         // Summed over members: each is an optimisation of its own and only shares a block.
         let loss = batch.mean(&member_losses(&self.spec, &now, &target)) * self.spec.members as f64;

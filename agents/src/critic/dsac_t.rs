@@ -291,7 +291,7 @@ impl Critic for DsacTCritic {
     fn learn(&mut self, batch: &Batch, policy: &Policy, alpha: &Tensor, noise: &mut Stream) -> UpdateReport {
         let next = policy.draw_next(batch, noise);
         let (target_mean, target_sample) = self.targets(batch, &next, alpha, noise); // [B], [B]
-        let params = self.online.params.views();
+        let params = self.online.views();
         let now = Gaussians::at(&self.network, &params, &batch.obs, &batch.action, noise);
         let (mean, std) = (now.mean.detach(), now.std.detach()); // [E, B]
         let running_std = follow_spread(self.running_std.as_ref(), &std, self.running_std_rate); // [E, 1]

@@ -104,6 +104,25 @@ impl Network {
         self.body.forward_learning(params, &features, noise)
     }
 
+    /// What `value_of` makes of the numbers `[E, B, K]` of `action` `[B, A]` at `obs` `[B, …]`: one number per row `[B]`,
+    /// made of that row alone. Gradients reach `action`.
+    pub fn value(
+        &self,
+        params: &Params,
+        obs: &Tensor,
+        action: &Tensor,
+        noise: &mut Stream,
+        value_of: impl Fn(&Tensor) -> Tensor,
+    ) -> Tensor {
+        if matches!(self.actions, ActionKind::Vector { .. }) && action.requires_grad() {
+            let features = self.encoder.encode(params, obs, Some(&mut *noise)); // [B, F]
+            let x = Tensor::cat(&[&features, action], 1); // [B, F + A]
+            let by_hand = self.body.value_at(params, &x, &value_of);
+            return by_hand.unwrap_or_else(|| value_of(&self.body.forward_learning(params, &x, noise)));
+        }
+        value_of(&self.at(params, obs, action, noise))
+    }
+
     /// The smallest or mean first number over members, in expectation over a draw's actions: `[B]`. `combine` takes
     /// `[E, …]` to `[…]`.
     pub fn expected(
@@ -115,7 +134,7 @@ impl Network {
         combine: impl Fn(&Tensor) -> Tensor,
     ) -> Tensor {
         match &draw.actions {
-            Actions::Sampled(action) => combine(&self.at(params, obs, action, noise).select(-1, 0)),
+            Actions::Sampled(action) => self.value(params, obs, action, noise, |all| combine(&all.select(-1, 0))),
             Actions::Weighted(probability) => {
                 let values = combine(&self.of_all_actions(params, obs, noise).select(-1, 0)); // [B, n]
                 expectation(probability, &values)

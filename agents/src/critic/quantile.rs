@@ -253,7 +253,7 @@ impl Critic for QuantileCritic {
     fn learn(&mut self, batch: &Batch, policy: &Policy, alpha: &Tensor, noise: &mut Stream) -> UpdateReport {
         let next = policy.draw_next(batch, noise);
         let target = self.targets(batch, &next, alpha, noise); // [J, B]
-        let params = self.online.params.views();
+        let params = self.online.views();
         let atoms = self.network.at(&params, &batch.obs, &batch.action, noise); // [E, B, K]
         let losses = member_losses(&atoms, &target, &self.fractions, self.spec.huber_kappa); // [E, B]
         let loss = batch.mean(&losses);
@@ -277,8 +277,9 @@ impl Critic for QuantileCritic {
 
     /// The mean of all atoms, none left out (equation 13).
     fn actor_value(&self, obs: &Tensor, draw: &ActionDraw, noise: &mut Stream) -> Tensor {
-        self.atoms(obs, draw.sampled(), noise)
-            .mean_dim([0i64, 2].as_slice(), false, Kind::Float)
+        let mean = |atoms: &Tensor| atoms.mean_dim([0i64, 2].as_slice(), false, Kind::Float);
+        self.network
+            .value(self.online.params.frozen(), obs, draw.sampled(), noise, mean)
     }
 
     fn follow(&mut self, rule: TargetSpec, at: GradSteps) {

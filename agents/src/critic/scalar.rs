@@ -179,7 +179,7 @@ impl Critic for ScalarCritic {
         let target = self.target_value(batch, &next, alpha, noise); // [B]
         let q = self
             .network
-            .at(&self.online.params.views(), &batch.obs, &batch.action, noise)
+            .at(&self.online.views(), &batch.obs, &batch.action, noise)
             .squeeze_dim(-1); // [E, B]
         // Equation 5, summed over members: each is an optimisation of its own and only shares a block.
         let error = &q - &target; // [E, B]

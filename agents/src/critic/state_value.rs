@@ -118,7 +118,7 @@ impl StateValueCritic {
             let value = self.q_network.expected(q, &batch.obs, fresh, noise, lowest); // [B]
             value - alpha * &fresh.log_prob
         };
-        let params = self.v.params.views();
+        let params = self.v.views();
         let v = self.v_network.of_state(&params, &batch.obs, noise).view([-1]); // [B]
         let loss = batch.mean(&(&v - target).square()) * 0.5;
         self.v.descend(&loss);
@@ -141,7 +141,7 @@ impl Critic for StateValueCritic {
             let next_v = self.target_state_value(&batch.next_obs, noise); // [B]
             backup(&batch.reward, &batch.discount, &next_v) // equation 8: V holds the entropy already
         };
-        let params = self.q.params.views();
+        let params = self.q.views();
         let q = self
             .q_network
             .at(&params, &batch.obs, &batch.action, noise)

@@ -3,12 +3,16 @@
 //! Our own because tch's optimisers have no way to save their moments, without which no run resumes exactly.
 
 use serde::{Deserialize, Serialize};
-use tch::Tensor;
+use tch::{Device, Kind, Tensor};
 
 use crate::{
     checkpoint::Section,
     error::Result,
-    nn::params::{ParamBlock, ParamLayout},
+    nn::{
+        crew,
+        explicit::{self, Passes},
+        params::{ParamBlock, ParamLayout, Params},
+    },
     noise::Stream,
 };
 
@@ -50,6 +54,8 @@ pub struct Trainable {
     pub params: ParamBlock,
     spec: AdamSpec,
     moments: Moments,
+    /// Made by hand since the last views were taken.
+    passes: Passes,
 }
 
 impl Trainable {
@@ -61,13 +67,42 @@ impl Trainable {
             second: params.zeros_like(),
             steps: 0,
         };
-        Trainable { params, spec, moments }
+        Trainable {
+            params,
+            spec,
+            moments,
+            passes: Passes::default(),
+        }
+    }
+
+    /// Views for a pass of which [`Trainable::descend`] will take the gradient.
+    pub fn views(&self) -> Params {
+        explicit::taken(&self.passes);
+        self.params.views().noting(&self.passes)
     }
 
     /// One step down the gradient of `loss` (a scalar) with respect to this block and nothing else.
     pub fn descend(&mut self, loss: &Tensor) {
-        let gradients = Tensor::run_backward(&[loss], &[self.params.flat()], false, false);
-        self.step(&gradients[0]);
+        self.step(&self.gradient(loss));
+    }
+
+    /// The gradient `[P]` of `loss`, through autograd or through the passes made by hand since views were taken.
+    fn gradient(&self, loss: &Tensor) -> Tensor {
+        let passes = explicit::taken(&self.passes);
+        if passes.is_empty() {
+            return Tensor::run_backward(&[loss], &[self.params.flat()], false, false).remove(0);
+        }
+        let leaves: Vec<&Tensor> = passes.iter().map(|pass| &pass.out).collect();
+        let of_leaves = Tensor::run_backward(&[loss], &leaves, false, false);
+        let gradients = passes.iter().zip(&of_leaves).map(|(pass, of_out)| {
+            let mut gradient = Tensor::empty(self.params.flat().size(), (Kind::Float, Device::Cpu));
+            let numbers = Some(explicit::numbers_mut(&mut gradient));
+            pass.tape.backward(self.params.frozen(), of_out, numbers, false);
+            gradient
+        });
+        gradients
+            .reduce(|sum, gradient| sum + gradient)
+            .expect("there is a pass")
     }
 
     /// One step along a given gradient `[P]`.
@@ -83,17 +118,45 @@ impl Trainable {
         let Moments { first, second, steps } = &mut self.moments;
         let _guard = tch::no_grad_guard();
         *steps += 1;
+        let first_correction = 1.0 - beta1.powf(*steps as f64);
+        let second_correction = 1.0 - beta2.powf(*steps as f64);
+        let mut data = self.params.data();
+        if explicit::readable(&data) {
+            let change = Change {
+                first_rate: (1.0 - beta1) as f32,
+                second_decay: beta2 as f32,
+                second_rate: (1.0 - beta2) as f32,
+                root_scale: second_correction.sqrt() as f32,
+                eps: eps as f32,
+                step_size: (learning_rate / first_correction) as f32,
+            };
+            let gradient = gradient.contiguous();
+            let [data, first, second] = [&mut data, first, second].map(explicit::numbers_mut);
+            let gradient = explicit::numbers(&gradient);
+            let share = data
+                .len()
+                .div_ceil(tch::get_num_threads().max(1) as usize)
+                .max(LEAST_SHARE);
+            let parts = data
+                .chunks_mut(share)
+                .zip(first.chunks_mut(share))
+                .zip(second.chunks_mut(share));
+            crew::each(
+                parts.zip(gradient.chunks(share)).collect(),
+                |(((data, first), second), gradient)| {
+                    change.apply(data, first, second, gradient);
+                },
+            );
+            return;
+        }
         let _ = first.lerp_(gradient, 1.0 - beta1);
         *second *= beta2;
         *second += gradient.square() * (1.0 - beta2);
-        let first_correction = 1.0 - beta1.powf(*steps as f64);
-        let second_correction = 1.0 - beta2.powf(*steps as f64);
         let mut scale = second.sqrt();
         scale /= second_correction.sqrt();
         scale += eps;
         let mut change = &*first / scale;
         change *= learning_rate / first_correction;
-        let mut data = self.params.data();
         data -= change;
     }
 
@@ -124,6 +187,47 @@ impl Trainable {
         let steps = section.tensor(&format!("{prefix}/adam.steps"), &[1])?.int64_value(&[0]);
         self.params.load(prefix, section)?;
         self.moments = Moments { first, second, steps };
+        explicit::taken(&self.passes);
         Ok(())
+    }
+}
+
+/// So few numbers are not worth a thread.
+const LEAST_SHARE: usize = 8192;
+
+/// One step of Adam, in one pass over the numbers.
+struct Change {
+    first_rate: f32,
+    second_decay: f32,
+    second_rate: f32,
+    root_scale: f32,
+    eps: f32,
+    step_size: f32,
+}
+
+impl Change {
+    fn apply(&self, data: &mut [f32], first: &mut [f32], second: &mut [f32], gradient: &[f32]) {
+        #[cfg(target_arch = "x86_64")]
+        if std::arch::is_x86_feature_detected!("avx512f") {
+            // SAFETY: the processor has AVX-512F.
+            return unsafe { self.apply_avx512(data, first, second, gradient) };
+        }
+        self.apply_plain(data, first, second, gradient);
+    }
+
+    /// The same code, for which the compiler may use wider vectors; no operation is fused, so the result is the same.
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx512f")]
+    fn apply_avx512(&self, data: &mut [f32], first: &mut [f32], second: &mut [f32], gradient: &[f32]) {
+        self.apply_plain(data, first, second, gradient);
+    }
+
+    #[inline(always)]
+    fn apply_plain(&self, data: &mut [f32], first: &mut [f32], second: &mut [f32], gradient: &[f32]) {
+        for (((x, m), v), g) in data.iter_mut().zip(first).zip(second).zip(gradient) {
+            *m += self.first_rate * (g - *m);
+            *v = *v * self.second_decay + g * g * self.second_rate;
+            *x -= *m / (v.sqrt() / self.root_scale + self.eps) * self.step_size;
+        }
     }
 }

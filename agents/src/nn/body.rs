@@ -4,7 +4,10 @@ use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
 use crate::{
-    nn::params::{Init, ParamIndex, ParamLayout, Params},
+    nn::{
+        explicit::{self, Dense, DenseLayer, Pass},
+        params::{Init, ParamIndex, ParamLayout, Params},
+    },
     noise::Stream,
 };
 
@@ -33,6 +36,28 @@ impl Activation {
             Activation::Silu => x.silu(),
             Activation::Tanh => x.tanh_(),
             Activation::Elu => x.elu(),
+        }
+    }
+
+    /// φ(z), leaving z as it is.
+    pub(super) fn of(self, z: &Tensor) -> Tensor {
+        match self {
+            Activation::Relu => z.relu(),
+            Activation::Gelu => z.gelu("none"),
+            Activation::Silu => z.silu(),
+            Activation::Tanh => z.tanh(),
+            Activation::Elu => z.elu(),
+        }
+    }
+
+    /// `gradient · φ'(z)`, where h = φ(z).
+    pub(super) fn derivative(self, gradient: &Tensor, z: &Tensor, h: &Tensor) -> Tensor {
+        match self {
+            Activation::Relu => h.threshold_backward(gradient, 0.0),
+            Activation::Gelu => z.gelu_backward(gradient, "none"),
+            Activation::Silu => z.silu_backward(gradient),
+            Activation::Tanh => Tensor::tanh_backward(gradient, h),
+            Activation::Elu => Tensor::elu_backward(gradient, 1.0, 1.0, 1.0, true, h),
         }
     }
 }
@@ -82,7 +107,12 @@ pub struct Mlp {
     activation: Activation,
     dropout: f64,
     members: Option<i64>,
+    /// The same layers for passes by hand, where there are only such as those can take.
+    dense: Option<Dense>,
 }
+
+/// Fewer rows are cheaper without copying weights into panels.
+const LEAST_ROWS: i64 = 16;
 
 impl Mlp {
     /// One network. Adds `weight [in, out]` and `bias [out]` per layer to `layout`, with `layer_norm` also `gain [out]`
@@ -118,7 +148,17 @@ impl Mlp {
             });
             fan_in = *width;
         }
+        let dense = |layer: &Layer| DenseLayer {
+            weight: layer.weight,
+            bias: layer.bias,
+            inputs: layer.inputs as usize,
+            outputs: layer.outputs as usize,
+        };
         Mlp {
+            dense: (!spec.layer_norm && spec.dropout == 0.0).then(|| Dense {
+                layers: layers.iter().map(dense).collect(),
+                activation: spec.activation,
+            }),
             layers,
             activation: spec.activation,
             dropout: spec.dropout,
@@ -156,7 +196,58 @@ impl Mlp {
         })
     }
 
+    /// The pass by hand, where it can be made: without a history; or as a leaf of the graph, noted for the one who will
+    /// descend.
+    fn by_hand(&self, params: &Params, x: &Tensor) -> Option<Tensor> {
+        let dense = self.dense.as_ref()?;
+        if explicit::rows(x) < LEAST_ROWS || !dense.serves(params, x) {
+            return None;
+        }
+        if !dense.learns(params) {
+            return Some(self.shaped(dense.forward(params, x, false).0));
+        }
+        let passes = params.passes().filter(|_| dense.is_all_of(params))?;
+        let (out, tape) = dense.forward(params, x, true);
+        let out = self.shaped(out).set_requires_grad(true);
+        let pass = Pass {
+            out: out.shallow_clone(),
+            tape: tape?,
+        };
+        explicit::note(passes, pass);
+        Some(out)
+    }
+
+    /// What `value_of` makes of the result at `x [B, in]`, a number per row `[B]`, each made of its own row; with the
+    /// gradient that it has by x, and none by the parameters. `None` where that cannot be done by hand.
+    ///
+    /// The result is `value + (x − sg[x]) · sg[∂value/∂x]`: the same number with the same gradient.
+    pub fn value_at(&self, params: &Params, x: &Tensor, value_of: &dyn Fn(&Tensor) -> Tensor) -> Option<Tensor> {
+        let dense = self.dense.as_ref()?;
+        let at = x.detach();
+        if !x.requires_grad() || !dense.serves(params, &at) || dense.learns(params) {
+            return None;
+        }
+        let (out, tape) = dense.forward(params, &at, true);
+        let out = self.shaped(out).set_requires_grad(true);
+        let value = value_of(&out); // [B]
+        let of_out = Tensor::run_backward(&[value.sum(Kind::Float)], &[&out], false, false);
+        let slope = tape?.backward(params, &of_out[0], None, true)?; // [B, in]
+        let change = ((x - at) * slope).sum_dim_intlist([-1i64].as_slice(), false, Kind::Float);
+        Some(value.detach() + change)
+    }
+
+    /// `[E, B, out]`, or `[B, out]` of a single network.
+    fn shaped(&self, out: Tensor) -> Tensor {
+        match self.members {
+            None => out.squeeze_dim(0),
+            Some(_) => out,
+        }
+    }
+
     fn pass(&self, params: &Params, x: &Tensor, mut noise: Option<&mut Stream>) -> Tensor {
+        if let Some(out) = self.by_hand(params, x) {
+            return out;
+        }
         let last = self.layers.len() - 1;
         let mut x = match self.members {
             None => x.shallow_clone(),

@@ -2,11 +2,15 @@
 
 pub mod adam;
 pub mod body;
+mod crew;
+pub mod explicit;
 pub mod init;
 pub mod linear;
 pub mod params;
+mod product;
 
 pub use adam::{AdamSpec, Trainable};
 pub use body::{Activation, BodySpec, Mlp};
+pub use explicit::AutogradOnly;
 pub use linear::{LayerNorm, Linear};
 pub use params::{Init, ParamBlock, ParamIndex, ParamLayout, Params};

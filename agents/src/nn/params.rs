@@ -8,7 +8,10 @@ use tch::{Device, Kind, Tensor};
 use crate::{
     checkpoint::Section,
     error::{Error, Result},
-    nn::init,
+    nn::{
+        explicit::{self, Passes},
+        init,
+    },
     noise::Stream,
 };
 
@@ -76,29 +79,48 @@ impl ParamLayout {
 
 /// Views of a block's parameters, valid for one forward pass.
 #[derive(Default)]
-pub struct Params(Vec<Tensor>);
+pub struct Params {
+    views: Vec<Tensor>,
+    /// Where passes by hand are noted, if the one who will descend reads them.
+    passes: Option<Passes>,
+}
 
 impl Params {
+    fn of(views: Vec<Tensor>) -> Self {
+        Params { views, passes: None }
+    }
+
+    /// The same, with a place to note passes by hand.
+    pub(super) fn noting(self, passes: &Passes) -> Self {
+        let passes = Some(passes.clone());
+        Params { passes, ..self }
+    }
+
+    /// Where passes by hand are noted.
+    pub(super) fn passes(&self) -> Option<&Passes> {
+        self.passes.as_ref()
+    }
+
     /// In the order of the layout.
     pub fn iter(&self) -> impl Iterator<Item = &Tensor> {
-        self.0.iter()
+        self.views.iter()
     }
 
     /// Others of the same names.
     pub fn map(&self, change: impl Fn(ParamIndex, &Tensor) -> Tensor) -> Params {
         let changed = self
-            .0
+            .views
             .iter()
             .enumerate()
             .map(|(index, param)| change(ParamIndex(index), param));
-        Params(changed.collect())
+        Params::of(changed.collect())
     }
 }
 
 impl std::ops::Index<ParamIndex> for Params {
     type Output = Tensor;
     fn index(&self, index: ParamIndex) -> &Tensor {
-        &self.0[index.0]
+        &self.views[index.0]
     }
 }
 
@@ -170,8 +192,8 @@ impl ParamBlock {
             "the block begins with these parameters"
         );
         let names = start.entries().map(|(name, _)| name.to_string()).collect();
-        let views = self.frozen.0[..count].iter().map(Tensor::shallow_clone).collect();
-        (names, Params(views))
+        let views = self.frozen.views[..count].iter().map(Tensor::shallow_clone).collect();
+        (names, Params::of(views))
     }
 
     /// A copy that no gradient reaches, for targets.
@@ -182,12 +204,27 @@ impl ParamBlock {
     /// θ ← θ + rate · (other − θ), in place. Both blocks have one layout.
     pub fn move_towards(&mut self, other: &ParamBlock, rate: f64) {
         assert_eq!(self.sizes, other.sizes, "a target has the layout of what it follows");
-        let _ = self.data().lerp_(&other.data(), rate);
+        let mut data = self.data();
+        if explicit::readable(&data) {
+            // From the nearer end, so that a rate of 1 gives the other's very numbers.
+            let (rate, rest) = (rate as f32, (1.0 - rate) as f32);
+            let step = |(x, other): (&mut f32, &f32)| match rate < 0.5 {
+                true => *x += rate * (other - *x),
+                false => *x = other - rest * (other - *x),
+            };
+            let other = other.data();
+            explicit::numbers_mut(&mut data)
+                .iter_mut()
+                .zip(explicit::numbers(&other))
+                .for_each(step);
+            return;
+        }
+        let _ = data.lerp_(&other.data(), rate);
     }
 
     /// Writes every parameter under `prefix/name`.
     pub fn save(&self, prefix: &str, section: &mut Section) {
-        for (part, entry) in self.frozen.0.iter().zip(&self.layout.entries) {
+        for (part, entry) in self.frozen.views.iter().zip(&self.layout.entries) {
             section.put_tensor(format!("{prefix}/{}", entry.name), part);
         }
     }
@@ -234,7 +271,7 @@ impl ParamBlock {
             .entries
             .iter()
             .map(|entry| entry.name.clone())
-            .zip(self.frozen.0.iter().map(Tensor::copy))
+            .zip(self.frozen.views.iter().map(Tensor::copy))
             .collect()
     }
 
@@ -246,7 +283,7 @@ impl ParamBlock {
         let index = self.layout.entries.iter().position(|entry| entry.name == name);
         match index {
             Some(index) if values.size() == self.layout.entries[index].shape => {
-                self.frozen.0[index].copy_(values);
+                self.frozen.views[index].copy_(values);
                 Ok(())
             }
             _ => Err(Error::section(
@@ -259,11 +296,6 @@ impl ParamBlock {
 
 fn split(flat: &Tensor, layout: &ParamLayout, sizes: &[i64]) -> Params {
     let parts = flat.split_with_sizes(sizes, 0);
-    Params(
-        parts
-            .iter()
-            .zip(&layout.entries)
-            .map(|(part, entry)| part.view(&entry.shape[..]))
-            .collect(),
-    )
+    let shaped = |(part, entry): (&Tensor, &Entry)| part.view(&entry.shape[..]);
+    Params::of(parts.iter().zip(&layout.entries).map(shaped).collect())
 }

@@ -364,7 +364,7 @@ impl Policy {
 
     /// Draws actions for `obs [B, …]` through which gradients reach the policy's parameters.
     pub fn draw(&self, obs: &Tensor, noise: &Tensor) -> ActionDraw {
-        let params = self.trainable.params.views();
+        let params = self.trainable.views();
         self.head.draw(&params, &self.inputs(&params, obs), noise)
     }
 

@@ -1,0 +1,194 @@
+//! Threads that share the parts of one product: [`each`].
+//!
+//! The parts take tens of microseconds, and waking a thread that sleeps takes as long. So the caller does its share, and
+//! the others look for the next task for a while before they sleep. libtorch's own threads spin against whatever else
+//! runs on their core (docs/performance.md); these sleep after [`PATIENCE`].
+
+use std::{
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+/// How long a thread looks for work before it sleeps: longer than what lies between two products of an update.
+const PATIENCE: Duration = Duration::from_micros(1000);
+
+/// Calls `work` on every item, on as many threads as libtorch is allowed, this one included.
+///
+/// # Panics
+/// When `work` does, here or elsewhere.
+pub(super) fn each<T: Send>(items: Vec<T>, work: impl Fn(T) + Sync) {
+    static CREW: OnceLock<Mutex<Crew>> = OnceLock::new();
+    let threads = tch::get_num_threads().max(1) as usize;
+    if threads > 1 && items.len() > 1 {
+        match CREW.get_or_init(Mutex::default).try_lock() {
+            Ok(mut crew) => return crew.each(threads - 1, items, &work),
+            Err(TryLockError::Poisoned(crew)) => return crew.into_inner().each(threads - 1, items, &work),
+            // Somebody else's products are under way: there is no thread to spare.
+            Err(TryLockError::WouldBlock) => {}
+        }
+    }
+    items.into_iter().for_each(work);
+}
+
+/// What has to be done, as far as threads see it.
+#[derive(Default)]
+struct Shared {
+    /// Grows by one with every task; even while there is none.
+    turn: AtomicUsize,
+    /// Only read while `turn` is odd.
+    task: Mutex<Option<Task>>,
+    sleepers: Mutex<usize>,
+    wake: Condvar,
+}
+
+#[derive(Clone)]
+struct Task {
+    /// `work` on the item of that index.
+    work: &'static (dyn Fn(usize) + Sync),
+    count: usize,
+    progress: Arc<Progress>,
+}
+
+#[derive(Default)]
+struct Progress {
+    taken: AtomicUsize,
+    done: AtomicUsize,
+    failed: AtomicBool,
+}
+
+impl Task {
+    /// Takes what nobody has taken.
+    fn help(&self) {
+        loop {
+            let index = self.progress.taken.fetch_add(1, Ordering::Relaxed);
+            if index >= self.count {
+                return;
+            }
+            let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| (self.work)(index)));
+            if outcome.is_err() {
+                self.progress.failed.store(true, Ordering::Relaxed);
+            }
+            self.progress.done.fetch_add(1, Ordering::Release);
+        }
+    }
+}
+
+#[derive(Default)]
+struct Crew {
+    shared: Arc<Shared>,
+    threads: usize,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Crew {
+    fn each<T: Send>(&mut self, helpers: usize, items: Vec<T>, work: &(impl Fn(T) + Sync)) {
+        while self.threads < helpers {
+            let shared = self.shared.clone();
+            let builder = std::thread::Builder::new().name("products".to_string());
+            if builder.spawn(move || attend(&shared)).is_err() {
+                break; // the caller does it all
+            }
+            self.threads += 1;
+        }
+        let items: Vec<Mutex<Option<T>>> = items.into_iter().map(|item| Mutex::new(Some(item))).collect();
+        let of_index = |index: usize| {
+            if let Some(item) = locked(&items[index]).take() {
+                work(item);
+            }
+        };
+        let borrowed: &(dyn Fn(usize) + Sync) = &of_index;
+        let task = Task {
+            // SAFETY: the borrow outlives the task: nobody calls `work` for an index that is not below `count`, and this
+            // function returns when all those calls have returned.
+            work: unsafe { std::mem::transmute::<&(dyn Fn(usize) + Sync), &'static (dyn Fn(usize) + Sync)>(borrowed) },
+            count: items.len(),
+            progress: Arc::default(),
+        };
+        *locked(&self.shared.task) = Some(task.clone());
+        self.shared.turn.fetch_add(1, Ordering::Release);
+        if *locked(&self.shared.sleepers) > 0 {
+            self.shared.wake.notify_all();
+        }
+        task.help();
+        let since = Instant::now();
+        while task.progress.done.load(Ordering::Acquire) < task.count {
+            // Whoever has the last part may have lost its core to another program: it may have this one.
+            match since.elapsed() > PATIENCE {
+                true => std::thread::yield_now(),
+                false => std::hint::spin_loop(),
+            }
+        }
+        self.shared.turn.fetch_add(1, Ordering::Release);
+        *locked(&self.shared.task) = None;
+        assert!(
+            !task.progress.failed.load(Ordering::Relaxed),
+            "a part of a product failed"
+        );
+    }
+}
+
+/// The life of a thread: looks for a task, helps, looks for the next.
+fn attend(shared: &Shared) {
+    let mut seen = 0;
+    loop {
+        let since = Instant::now();
+        let turn = loop {
+            let turn = shared.turn.load(Ordering::Acquire);
+            if turn != seen && turn % 2 == 1 {
+                break turn;
+            }
+            if since.elapsed() > PATIENCE {
+                let mut sleepers = locked(&shared.sleepers);
+                *sleepers += 1;
+                while shared.turn.load(Ordering::Acquire) == turn {
+                    sleepers = shared.wake.wait(sleepers).unwrap_or_else(PoisonError::into_inner);
+                }
+                *sleepers -= 1;
+            }
+            std::hint::spin_loop();
+        };
+        seen = turn;
+        let task = locked(&shared.task).clone();
+        if let Some(task) = task {
+            task.help();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_item_is_worked_on_once_whoever_helps() {
+        let mut crew = Crew::default();
+        for round in 0..2_000 {
+            let mut numbers = vec![0usize; 1 + round % 7];
+            let items: Vec<(usize, &mut usize)> = numbers.iter_mut().enumerate().collect();
+            crew.each(2, items, &|(index, number): (usize, &mut usize)| {
+                *number += index + round
+            });
+            assert!(
+                numbers
+                    .iter()
+                    .enumerate()
+                    .all(|(index, number)| *number == index + round)
+            );
+            if round % 500 == 0 {
+                std::thread::sleep(PATIENCE * 3); // so that they sleep and have to be woken
+            }
+        }
+    }
+
+    #[test]
+    fn a_failure_elsewhere_is_a_failure_here() {
+        let fails = || Crew::default().each(1, vec![0, 1, 2], &|item| assert!(item != 2, "on purpose"));
+        assert!(std::panic::catch_unwind(fails).is_err());
+    }
+}

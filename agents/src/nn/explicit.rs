@@ -1,0 +1,318 @@
+//! Passes of a perceptron without autograd: [`Dense`] goes forward and backward by hand.
+//!
+//! For what most networks are: fully connected layers in `f32` on the CPU, without normalisation and dropout. Autograd
+//! takes every other, and is what the tests hold this to (`agents/tests/explicit.rs`).
+//!
+//! ```text
+//! forward     h_0 = x;   z_l = h_{l−1} W_l + b_l;   h_l = φ(z_l);   out = z_L
+//! backward    g_L = ∂loss/∂out;   ∂W_l = h_{l−1}ᵀ g_l;   ∂b_l = Σ_B g_l;   g_{l−1} = (g_l W_lᵀ) ⊙ φ'(z_{l−1})
+//! ```
+//!
+//! Shapes: x `[B, in]`, shared by the members; z, h, g `[E, B, width]`; W `[E, in, out]`; b `[E, 1, out]`.
+
+use std::{
+    cell::Cell,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use tch::{Device, Kind, Tensor};
+
+use super::{
+    body::Activation,
+    crew,
+    params::{ParamIndex, Params},
+    product::{Finish, Matrix, product},
+};
+
+thread_local! {
+    static OFF: Cell<bool> = const { Cell::new(false) };
+}
+
+/// While it lives, everything on this thread goes through autograd. For tests and comparisons.
+pub struct AutogradOnly {
+    before: bool,
+}
+
+impl AutogradOnly {
+    /// From now on.
+    #[allow(clippy::new_without_default)]
+    pub fn new() -> Self {
+        AutogradOnly {
+            before: OFF.replace(true),
+        }
+    }
+}
+
+impl Drop for AutogradOnly {
+    fn drop(&mut self) {
+        OFF.set(self.before);
+    }
+}
+
+/// Whether a tensor is what passes by hand can read.
+pub(super) fn readable(tensor: &Tensor) -> bool {
+    !OFF.get() && tensor.device() == Device::Cpu && tensor.kind() == Kind::Float
+}
+
+/// One layer.
+#[derive(Clone, Copy)]
+pub(super) struct DenseLayer {
+    pub(super) weight: ParamIndex,
+    pub(super) bias: ParamIndex,
+    pub(super) inputs: usize,
+    pub(super) outputs: usize,
+}
+
+/// The layers of a perceptron.
+#[derive(Clone)]
+pub(super) struct Dense {
+    pub(super) layers: Vec<DenseLayer>,
+    pub(super) activation: Activation,
+}
+
+/// What a forward pass leaves for the backward pass.
+pub struct Tape {
+    dense: Dense,
+    /// `[B, in]`.
+    input: Tensor,
+    /// Of each hidden layer: z `[E, B, width]` where φ' needs it, and h.
+    hidden: Vec<(Option<Tensor>, Tensor)>,
+}
+
+/// A pass whose result is a leaf of the graph, so that its gradient can be taken further by hand.
+pub(super) struct Pass {
+    /// `[B, out]` or `[E, B, out]`.
+    pub(super) out: Tensor,
+    pub(super) tape: Tape,
+}
+
+/// Passes that await the gradient of their results.
+pub(super) type Passes = Arc<Mutex<Vec<Pass>>>;
+
+/// Rows of a matrix; 0 for every other tensor. Where environments are stepped nothing may be allocated, and tch's `size`
+/// does.
+pub(super) fn rows(tensor: &Tensor) -> i64 {
+    let mut shape = [0i64; 2];
+    if tensor.dim() == shape.len() {
+        // SAFETY: the tensor lives, and has as many extents as there is room for.
+        unsafe { torch_sys::at_shape(tensor.as_ptr().cast_mut(), shape.as_mut_ptr()) };
+    }
+    shape[0]
+}
+
+/// The numbers of a contiguous `f32` tensor on the CPU.
+pub(super) fn numbers(tensor: &Tensor) -> &[f32] {
+    assert!(tensor.is_contiguous() && tensor.kind() == Kind::Float && tensor.device() == Device::Cpu);
+    // SAFETY: checked above; the tensor lives as long as the borrow, and nobody writes to it meanwhile: an update is one
+    // thread's, and results are fresh tensors.
+    unsafe { std::slice::from_raw_parts(tensor.data_ptr().cast::<f32>(), tensor.numel()) }
+}
+
+/// The same for a tensor that is being filled.
+pub(super) fn numbers_mut(tensor: &mut Tensor) -> &mut [f32] {
+    assert!(tensor.is_contiguous() && tensor.kind() == Kind::Float && tensor.device() == Device::Cpu);
+    // SAFETY: as above; the tensor is the caller's alone while it is being filled: a fresh one, or moments and parameters
+    // between two passes.
+    unsafe { std::slice::from_raw_parts_mut(tensor.data_ptr().cast::<f32>(), tensor.numel()) }
+}
+
+impl Dense {
+    /// Whether a pass with these parameters at `x` can be made by hand.
+    pub(super) fn serves(&self, params: &Params, x: &Tensor) -> bool {
+        let weight = &params[self.layers[0].weight];
+        readable(x) && readable(weight) && x.dim() == 2 && !x.requires_grad()
+    }
+
+    /// Whether the parameters are to learn.
+    pub(super) fn learns(&self, params: &Params) -> bool {
+        params[self.layers[0].weight].requires_grad()
+    }
+
+    /// Whether there are no parameters but those of the layers.
+    pub(super) fn is_all_of(&self, params: &Params) -> bool {
+        params.iter().count() == 2 * self.layers.len()
+    }
+
+    /// `x [B, in]` to `[E, B, out]`, and what a backward pass needs if it is to be kept.
+    pub(super) fn forward(&self, params: &Params, x: &Tensor, keep: bool) -> (Tensor, Option<Tape>) {
+        let _guard = tch::no_grad_guard();
+        let input = x.contiguous();
+        let rows = input.size()[0] as usize;
+        let mut hidden: Vec<(Option<Tensor>, Tensor)> = Vec::with_capacity(self.layers.len());
+        let last = self.layers.len() - 1;
+        for (index, layer) in self.layers.iter().enumerate() {
+            let (weight, bias) = (numbers(&params[layer.weight]), numbers(&params[layer.bias]));
+            let members = bias.len() / layer.outputs;
+            let shape = [members as i64, rows as i64, layer.outputs as i64];
+            let mut z = Tensor::empty(shape, (Kind::Float, Device::Cpu));
+            let from = numbers(hidden.last().map_or(&input, |(_, h)| h));
+            let relu = index < last && self.activation == Activation::Relu;
+            let weights = layer.inputs * layer.outputs;
+            let parts = parts(numbers_mut(&mut z), members, rows, layer.outputs);
+            crew::each(parts, |part| {
+                let h = Matrix::new(
+                    of_member(from, index, part.member, rows * layer.inputs),
+                    rows,
+                    layer.inputs,
+                );
+                let h = h.rows(part.first, part.out.len() / layer.outputs);
+                let weight = &weight[part.member * weights..(part.member + 1) * weights];
+                let bias = &bias[part.member * layer.outputs..(part.member + 1) * layer.outputs];
+                if layer.outputs == 1 {
+                    h.times_column(weight, bias[0], part.out);
+                } else {
+                    let weight = Matrix::new(weight, layer.inputs, layer.outputs);
+                    product(h, weight, part.out, Finish::Bias { bias, relu });
+                }
+            });
+            if index == last {
+                let tape = keep.then(|| Tape {
+                    dense: self.clone(),
+                    input,
+                    hidden,
+                });
+                return (z, tape);
+            }
+            hidden.push(match (self.activation, keep) {
+                (Activation::Relu, _) if relu => {
+                    if layer.outputs == 1 {
+                        let _result = z.relu_();
+                    }
+                    (None, z)
+                }
+                (activation, _) => {
+                    let h = activation.of(&z);
+                    (keep.then_some(z), h)
+                }
+            });
+            if !keep && hidden.len() > 1 {
+                drop(hidden.remove(0));
+            }
+        }
+        unreachable!("the last layer returns")
+    }
+}
+
+/// A layer's numbers of one member: its own, or those that all share before the first layer.
+fn of_member(numbers: &[f32], layer: usize, member: usize, len: usize) -> &[f32] {
+    match layer {
+        0 => numbers,
+        _ => &numbers[member * len..(member + 1) * len],
+    }
+}
+
+/// Some rows of one member's matrix.
+struct Part<'a> {
+    member: usize,
+    first: usize,
+    out: &'a mut [f32],
+}
+
+/// Cuts matrices `[members, rows, columns]` up for the threads at hand, by members, then by rows. No row of a product
+/// depends on another, so how they are cut changes nothing.
+fn parts(out: &mut [f32], members: usize, rows: usize, columns: usize) -> Vec<Part<'_>> {
+    let threads = tch::get_num_threads().max(1) as usize;
+    let cuts = threads.div_ceil(members).min(rows.div_ceil(LEAST_ROWS));
+    let rows_each = rows.div_ceil(cuts);
+    let mut parts = Vec::with_capacity(members * cuts);
+    for (member, out) in out.chunks_exact_mut(rows * columns).enumerate() {
+        for (cut, out) in out.chunks_mut(rows_each * columns).enumerate() {
+            let first = cut * rows_each;
+            parts.push(Part { member, first, out });
+        }
+    }
+    parts
+}
+
+/// So few rows are not worth a thread.
+const LEAST_ROWS: usize = 24;
+
+impl Tape {
+    /// From the gradient of the result, `[E, B, out]` or `[B, out]`, to that of the parameters, written to `of_params` in
+    /// the order weight, bias of every layer, and to that of the input `[B, in]`, summed over members.
+    pub(super) fn backward(
+        &self,
+        params: &Params,
+        of_out: &Tensor,
+        mut of_params: Option<&mut [f32]>,
+        of_input: bool,
+    ) -> Option<Tensor> {
+        let _guard = tch::no_grad_guard();
+        let rows = self.input.size()[0] as usize;
+        let mut g = of_out.contiguous();
+        for (index, layer) in self.dense.layers.iter().enumerate().rev() {
+            let weight = numbers(&params[layer.weight]);
+            let weights = layer.inputs * layer.outputs;
+            let members = weight.len() / weights;
+            let from = match index {
+                0 => &self.input,
+                _ => &self.hidden[index - 1].1,
+            };
+            let (ins, outs) = (rows * layer.inputs, rows * layer.outputs);
+            if let Some(gradient) = of_params.take() {
+                // This layer's are the last of those that remain.
+                let (earlier, own) = gradient.split_at_mut(gradient.len() - members * (weights + layer.outputs));
+                of_params = Some(earlier);
+                let (of_weight, of_bias) = own.split_at_mut(members * weights);
+                let (inputs, outputs) = (layer.inputs, layer.outputs);
+                let (numbers_of_g, numbers_of_h) = (numbers(&g), numbers(from));
+                crew::each(parts(of_weight, members, inputs, outputs), |part| {
+                    let h = Matrix::new(of_member(numbers_of_h, index, part.member, ins), rows, inputs);
+                    let h = h.transposed().rows(part.first, part.out.len() / outputs);
+                    let g = &numbers_of_g[part.member * outs..(part.member + 1) * outs];
+                    if outputs == 1 {
+                        h.times_vector(g, part.out);
+                    } else {
+                        product(h, Matrix::new(g, rows, outputs), part.out, Finish::Plain);
+                    }
+                });
+                of_bias.fill(0.0);
+                for (sums, g) in of_bias.chunks_exact_mut(outputs).zip(numbers_of_g.chunks_exact(outs)) {
+                    for row in g.chunks_exact(outputs) {
+                        sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += x);
+                    }
+                }
+            }
+            if index == 0 && !of_input {
+                return None;
+            }
+            let shape = [members as i64, rows as i64, layer.inputs as i64];
+            let mut down = Tensor::empty(shape, (Kind::Float, Device::Cpu));
+            let relu = index > 0 && self.dense.activation == Activation::Relu;
+            let (numbers_of_g, h) = (numbers(&g), numbers(from));
+            crew::each(parts(numbers_mut(&mut down), members, rows, layer.inputs), |part| {
+                let start = part.member * ins + part.first * layer.inputs;
+                let finish = match relu {
+                    true => Finish::WherePositive(&h[start..start + part.out.len()]),
+                    false => Finish::Plain,
+                };
+                let weight = &weight[part.member * weights..(part.member + 1) * weights];
+                let weight = Matrix::new(weight, layer.inputs, layer.outputs).transposed();
+                let g = &numbers_of_g[part.member * outs..(part.member + 1) * outs];
+                let g = Matrix::new(g, rows, layer.outputs).rows(part.first, part.out.len() / layer.inputs);
+                product(g, weight, part.out, finish);
+            });
+            if index == 0 {
+                return Some(match members {
+                    1 => down.squeeze_dim(0),
+                    _ => down.sum_dim_intlist([0i64].as_slice(), false, Kind::Float),
+                });
+            }
+            g = match &self.hidden[index - 1] {
+                (None, _) => down,
+                (Some(z), h) => self.dense.activation.derivative(&down, z, h),
+            };
+        }
+        unreachable!("the first layer returns")
+    }
+}
+
+/// Takes what is there.
+pub(super) fn taken(passes: &Passes) -> Vec<Pass> {
+    std::mem::take(&mut *passes.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// Adds a pass.
+pub(super) fn note(passes: &Passes, pass: Pass) {
+    passes.lock().unwrap_or_else(PoisonError::into_inner).push(pass);
+}

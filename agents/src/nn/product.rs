@@ -1,0 +1,411 @@
+//! Matrix products in `f32` for the explicit passes of [`super::Mlp`]: [`product`].
+//!
+//! Where the processor has AVX-512 a kernel of our own, since libtorch's library and the crates at hand keep to 256 bits on
+//! some of these processors and are half as fast there (docs/performance.md); elsewhere the crate matrixmultiply.
+
+use std::cell::RefCell;
+
+/// A matrix within a slice.
+#[derive(Clone, Copy)]
+pub(super) struct Matrix<'a> {
+    data: &'a [f32],
+    rows: usize,
+    cols: usize,
+    row_stride: usize,
+    col_stride: usize,
+}
+
+impl<'a> Matrix<'a> {
+    /// Row after row, `rows · cols` numbers.
+    pub(super) fn new(data: &'a [f32], rows: usize, cols: usize) -> Self {
+        assert_eq!(data.len(), rows * cols, "a matrix has its numbers");
+        Matrix {
+            data,
+            rows,
+            cols,
+            row_stride: cols,
+            col_stride: 1,
+        }
+    }
+
+    /// Some of its rows.
+    pub(super) fn rows(self, first: usize, count: usize) -> Self {
+        assert!(first + count <= self.rows, "there are so many rows");
+        Matrix {
+            data: self.data.get(first * self.row_stride..).unwrap_or_default(),
+            rows: count,
+            ..self
+        }
+    }
+
+    /// `out [rows] = self · column + bias`, for rows that lie together.
+    pub(super) fn times_column(self, column: &[f32], bias: f32, out: &mut [f32]) {
+        assert_eq!((self.col_stride, self.cols, self.rows), (1, column.len(), out.len()));
+        for (row, out) in self.data.chunks(self.row_stride).zip(out) {
+            *out = bias + dot(&row[..column.len()], column);
+        }
+    }
+
+    /// `out [rows] = self · vector`, for columns that lie together.
+    pub(super) fn times_vector(self, vector: &[f32], out: &mut [f32]) {
+        assert_eq!((self.row_stride, self.cols, self.rows), (1, vector.len(), out.len()));
+        out.fill(0.0);
+        for (column, factor) in self.data.chunks(self.col_stride).zip(vector) {
+            out.iter_mut().zip(column).for_each(|(sum, x)| *sum += factor * x);
+        }
+    }
+
+    /// The same numbers, rows and columns exchanged.
+    pub(super) fn transposed(self) -> Self {
+        Matrix {
+            data: self.data,
+            rows: self.cols,
+            cols: self.rows,
+            row_stride: self.col_stride,
+            col_stride: self.row_stride,
+        }
+    }
+}
+
+thread_local! {
+    /// Room for some columns of a product's right side, kept between products.
+    static PANEL: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+}
+
+/// What happens to a product's numbers before they are written.
+#[derive(Clone, Copy)]
+pub(super) enum Finish<'a> {
+    /// Nothing.
+    Plain,
+    /// A bias per column is added; then, perhaps, what is below 0 becomes 0.
+    Bias { bias: &'a [f32], relu: bool },
+    /// Becomes 0 where this matrix, laid out like the result, is not above 0: the derivative of ReLU at its own result.
+    WherePositive(&'a [f32]),
+}
+
+/// Sums sixteen by sixteen, so that the compiler can use vectors.
+fn dot(a: &[f32], b: &[f32]) -> f32 {
+    const LANES: usize = 16;
+    let mut sums = [0.0f32; LANES];
+    let (a_chunks, b_chunks) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
+    let rest = a_chunks.remainder().iter().zip(b_chunks.remainder());
+    let rest: f32 = rest.map(|(a, b)| a * b).sum();
+    for (a, b) in a_chunks.zip(b_chunks) {
+        for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
+            *sum += a * b;
+        }
+    }
+    sums.iter().sum::<f32>() + rest
+}
+
+/// `out [m, n] = a [m, k] · b [k, n]`, finished.
+///
+/// Sums over k are taken in one order, whatever m and n: a row of the result does not depend on the others.
+pub(super) fn product(a: Matrix, b: Matrix, out: &mut [f32], finish: Finish) {
+    assert_eq!(
+        (a.cols, out.len()),
+        (b.rows, a.rows * b.cols),
+        "shapes of a product agree"
+    );
+    match finish {
+        Finish::Bias { bias, .. } => assert_eq!(bias.len(), b.cols, "one bias per column"),
+        Finish::WherePositive(mask) => assert_eq!(mask.len(), out.len(), "one decision per number"),
+        Finish::Plain => {}
+    }
+    if out.is_empty() {
+        return;
+    }
+    #[cfg(target_arch = "x86_64")]
+    if std::arch::is_x86_feature_detected!("avx512f") {
+        // SAFETY: the processor has AVX-512F; shapes, strides and lengths were checked above and in `Matrix::new`.
+        PANEL.with_borrow_mut(|panel| unsafe { avx512::product(a, b, out, finish, panel) });
+        return;
+    }
+    portable(a, b, out, finish);
+}
+
+/// The same through the crate matrixmultiply.
+fn portable(a: Matrix, b: Matrix, out: &mut [f32], finish: Finish) {
+    let n = b.cols;
+    let stride = |stride: usize| stride as isize;
+    // SAFETY: `Matrix::new` made sure that all `rows · cols` elements lie within `data`, and `out` has m · n.
+    unsafe {
+        matrixmultiply::sgemm(
+            a.rows,
+            a.cols,
+            n,
+            1.0,
+            a.data.as_ptr(),
+            stride(a.row_stride),
+            stride(a.col_stride),
+            b.data.as_ptr(),
+            stride(b.row_stride),
+            stride(b.col_stride),
+            0.0,
+            out.as_mut_ptr(),
+            stride(n),
+            1,
+        );
+    }
+    match finish {
+        Finish::Plain => {}
+        Finish::Bias { bias, relu } => {
+            let floor = if relu { 0.0 } else { f32::NEG_INFINITY };
+            for row in out.chunks_exact_mut(n) {
+                for (x, bias) in row.iter_mut().zip(bias) {
+                    let sum = *x + bias;
+                    *x = if sum < floor { floor } else { sum }; // what is not a number stays none
+                }
+            }
+        }
+        Finish::WherePositive(mask) => {
+            for (x, mask) in out.iter_mut().zip(mask) {
+                *x = if *mask > 0.0 { *x } else { 0.0 };
+            }
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod avx512 {
+    //! Columns are taken in panels of 32 (or 16), copied so that they lie together; rows twelve at a time, whose 24 sums
+    //! stay in registers.
+
+    use std::arch::x86_64::{
+        __mmask16, _CMP_GT_OQ, _mm512_cmp_ps_mask, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_mask_storeu_ps,
+        _mm512_maskz_loadu_ps, _mm512_maskz_mov_ps, _mm512_max_ps, _mm512_set1_ps, _mm512_setzero_ps,
+    };
+
+    use super::{Finish, Matrix};
+
+    const LANES: usize = 16;
+    const ROWS: usize = 12;
+
+    /// Which of the `columns` from `first` on a vector holds.
+    fn mask(columns: usize, first: usize) -> __mmask16 {
+        match columns.saturating_sub(first) {
+            0 => 0,
+            left if left >= LANES => __mmask16::MAX,
+            left => (1 << left) - 1,
+        }
+    }
+
+    /// # Safety
+    /// AVX-512F is there; `a` is `[m, k]`, `b` `[k, n]`, `out` and a mask `[m, n]`, a bias `[n]`.
+    #[target_feature(enable = "avx512f")]
+    pub(super) unsafe fn product(a: Matrix, b: Matrix, out: &mut [f32], finish: Finish, panel: &mut Vec<f32>) {
+        let (m, k, n) = (a.rows, a.cols, b.cols);
+        let mut first = 0;
+        while first < n {
+            let left = n - first;
+            let width = if left > LANES { 2 * LANES } else { LANES };
+            pack(b, first, left.min(width), width, panel);
+            let place = Place {
+                a: a.data.as_ptr(),
+                row_stride: a.row_stride,
+                col_stride: a.col_stride,
+                panel: panel.as_ptr(),
+                depth: k,
+                first,
+                columns: n,
+                finish,
+            };
+            let mut row = 0;
+            // SAFETY: rows stay below m and columns below n, where a mask leaves out what is beyond.
+            unsafe {
+                while row < m {
+                    let out = out.as_mut_ptr();
+                    row += match (m - row, width) {
+                        (ROWS.., LANES) => place.block::<ROWS, 1>(row, out),
+                        (ROWS.., _) => place.block::<ROWS, 2>(row, out),
+                        (4.., LANES) => place.block::<4, 1>(row, out),
+                        (4.., _) => place.block::<4, 2>(row, out),
+                        (_, LANES) => place.block::<1, 1>(row, out),
+                        _ => place.block::<1, 2>(row, out),
+                    };
+                }
+            }
+            first += width;
+        }
+    }
+
+    /// Copies `used` columns of `b` to `panel` `[k, width]`, zeros beyond.
+    fn pack(b: Matrix, first: usize, used: usize, width: usize, panel: &mut Vec<f32>) {
+        panel.resize(b.rows * width, 0.0);
+        if b.col_stride == 1 {
+            for (index, row) in panel.chunks_exact_mut(width).enumerate() {
+                let start = index * b.row_stride + first;
+                row[..used].copy_from_slice(&b.data[start..start + used]);
+                row[used..].fill(0.0);
+            }
+            return;
+        }
+        for column in 0..width {
+            let numbers = panel[column..].iter_mut().step_by(width);
+            if column >= used {
+                numbers.for_each(|number| *number = 0.0);
+                continue;
+            }
+            let start = (first + column) * b.col_stride;
+            numbers
+                .zip(b.data[start..].iter().step_by(b.row_stride))
+                .for_each(|(number, from)| *number = *from);
+        }
+    }
+
+    /// A panel of columns and what belongs to it.
+    struct Place<'a> {
+        a: *const f32,
+        row_stride: usize,
+        col_stride: usize,
+        panel: *const f32,
+        depth: usize,
+        first: usize,
+        columns: usize,
+        finish: Finish<'a>,
+    }
+
+    impl Place<'_> {
+        /// `M` rows from `row` on, `V` vectors wide. Returns M.
+        ///
+        /// # Safety
+        /// AVX-512F is there, and `row + M` is within both matrices.
+        #[target_feature(enable = "avx512f")]
+        unsafe fn block<const M: usize, const V: usize>(&self, row: usize, out: *mut f32) -> usize {
+            let masks: [__mmask16; V] = std::array::from_fn(|v| mask(self.columns, self.first + v * LANES));
+            // SAFETY: the caller keeps `row + M` within `a` and `out`; loads of `panel` stay within `depth · V · 16`;
+            // loads and stores of columns beyond the last are masked.
+            unsafe {
+                let start = match self.finish {
+                    Finish::Bias { bias, .. } => std::array::from_fn(|v| {
+                        let at = bias.as_ptr().wrapping_add(self.first + v * LANES);
+                        _mm512_maskz_loadu_ps(masks[v], at)
+                    }),
+                    _ => [_mm512_setzero_ps(); V],
+                };
+                let mut sums = [start; M];
+                let mut a = self.a.add(row * self.row_stride);
+                let mut panel = self.panel;
+                for _ in 0..self.depth {
+                    let b: [_; V] = std::array::from_fn(|v| _mm512_loadu_ps(panel.add(v * LANES)));
+                    for (i, sums) in sums.iter_mut().enumerate() {
+                        let x = _mm512_set1_ps(*a.add(i * self.row_stride));
+                        for (sum, b) in sums.iter_mut().zip(b) {
+                            *sum = _mm512_fmadd_ps(x, b, *sum);
+                        }
+                    }
+                    panel = panel.add(V * LANES);
+                    a = a.wrapping_add(self.col_stride);
+                }
+                for (i, sums) in sums.iter().enumerate() {
+                    for (v, sum) in sums.iter().enumerate() {
+                        let at = (row + i) * self.columns + self.first + v * LANES;
+                        let finished = match self.finish {
+                            // In this order what is not a number stays none.
+                            Finish::Bias { relu: true, .. } => _mm512_max_ps(_mm512_setzero_ps(), *sum),
+                            Finish::Plain | Finish::Bias { .. } => *sum,
+                            Finish::WherePositive(positive) => {
+                                let there = _mm512_maskz_loadu_ps(masks[v], positive.as_ptr().wrapping_add(at));
+                                let keep = _mm512_cmp_ps_mask::<_CMP_GT_OQ>(there, _mm512_setzero_ps());
+                                _mm512_maskz_mov_ps(keep, *sum)
+                            }
+                        };
+                        _mm512_mask_storeu_ps(out.wrapping_add(at), masks[v], finished);
+                    }
+                }
+            }
+            M
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::noise::Stream;
+
+    fn numbers(count: usize, stream: &mut Stream) -> Vec<f32> {
+        let mut numbers = vec![0.0; count];
+        stream.uniform_into(-1.0, 1.0, &mut numbers);
+        numbers
+    }
+
+    /// The definition, in double precision.
+    fn plain(a: Matrix, b: Matrix, finish: Finish) -> Vec<f32> {
+        let mut out = Vec::new();
+        for i in 0..a.rows {
+            for j in 0..b.cols {
+                let at = |k: usize| {
+                    let x = f64::from(a.data[i * a.row_stride + k * a.col_stride]);
+                    x * f64::from(b.data[k * b.row_stride + j * b.col_stride])
+                };
+                let sum: f64 = (0..a.cols).map(at).sum();
+                let finished = match finish {
+                    Finish::Plain => sum,
+                    Finish::Bias { bias, relu } => {
+                        let sum = sum + f64::from(bias[j]);
+                        if relu { sum.max(0.0) } else { sum }
+                    }
+                    Finish::WherePositive(mask) if mask[out.len()] > 0.0 => sum,
+                    Finish::WherePositive(_) => 0.0,
+                };
+                out.push(finished as f32);
+            }
+        }
+        out
+    }
+
+    #[test]
+    fn every_form_equals_the_definition_at_every_remainder() {
+        let mut stream = Stream::derive(1, "product", 0);
+        let mut nan = [0.0];
+        let relu = Finish::Bias {
+            bias: &[0.0],
+            relu: true,
+        };
+        product(
+            Matrix::new(&[f32::NAN], 1, 1),
+            Matrix::new(&[1.0], 1, 1),
+            &mut nan,
+            relu,
+        );
+        assert!(nan[0].is_nan(), "what diverged is not hidden");
+        for m in [1, 3, 4, 11, 12, 13, 29] {
+            for k in [1, 2, 17] {
+                for n in [1, 5, 15, 16, 17, 31, 32, 33, 50] {
+                    let (a, b) = (numbers(m * k, &mut stream), numbers(k * n, &mut stream));
+                    let (bias, mask) = (numbers(n, &mut stream), numbers(m * n, &mut stream));
+                    let finishes = [
+                        Finish::Plain,
+                        Finish::Bias {
+                            bias: &bias,
+                            relu: false,
+                        },
+                        Finish::Bias {
+                            bias: &bias,
+                            relu: true,
+                        },
+                        Finish::WherePositive(&mask),
+                    ];
+                    for finish in finishes {
+                        for (a_turned, b_turned) in [(false, false), (true, false), (false, true), (true, true)] {
+                            let matrix = |data, rows, cols, turned| match turned {
+                                false => Matrix::new(data, rows, cols),
+                                true => Matrix::new(data, cols, rows).transposed(),
+                            };
+                            let (a, b) = (matrix(&a, m, k, a_turned), matrix(&b, k, n, b_turned));
+                            let expected = plain(a, b, finish);
+                            let (mut out, mut other) = (vec![f32::NAN; m * n], vec![f32::NAN; m * n]);
+                            product(a, b, &mut out, finish);
+                            portable(a, b, &mut other, finish);
+                            for ((out, other), expected) in out.iter().zip(&other).zip(&expected) {
+                                assert!((out - expected).abs() < 1e-5, "{m} {k} {n}: {out} {expected}");
+                                assert!((other - expected).abs() < 1e-5, "{m} {k} {n}: {other} {expected}");
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

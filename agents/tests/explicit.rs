@@ -1,0 +1,105 @@
+//! Passes by hand against autograd: the same agents learn the same from the same noise.
+
+use sac_agents::{
+    Agent, AgentSpec, Batch, SoftActorCritic,
+    nn::{Activation, AutogradOnly},
+    noise::Stream,
+    presets,
+};
+use sac_envs::Space;
+use tch::{Device, Kind, Tensor};
+
+const UPDATES: usize = 100;
+const OBS: i64 = 5;
+const ROWS: i64 = 48;
+
+/// A batch like those that a replay gives, another at every call.
+fn batch(action: &Space, stream: &mut Stream) -> Batch {
+    let mut actions = vec![0.0f32; ROWS as usize * action.len()];
+    actions
+        .chunks_exact_mut(action.len())
+        .for_each(|row| action.sample(stream.rng(), row));
+    let obs = stream.normal(&[ROWS, OBS], Device::Cpu);
+    let next_obs = &obs + stream.normal(&[ROWS, OBS], Device::Cpu) * 0.1;
+    let reward = obs.square().mean_dim([-1i64].as_slice(), false, Kind::Float).neg();
+    let discount = Tensor::full([ROWS], 0.97, (Kind::Float, Device::Cpu));
+    let actions = Tensor::from_slice(&actions).view([ROWS, action.len() as i64]);
+    Batch::new(obs, actions, reward, discount, next_obs)
+}
+
+/// Every learned number after so many updates.
+fn learned(spec: &AgentSpec, action: &Space) -> Vec<(String, Tensor)> {
+    let mut agent = SoftActorCritic::new(spec, "test", (&Space::unbounded(OBS as usize), action), 3, Device::Cpu)
+        .expect("the agent can be built");
+    let (mut data, mut noise) = (Stream::derive(1, "data", 0), Stream::derive(2, "update", 0));
+    for _ in 0..UPDATES {
+        agent.update(&batch(action, &mut data), &mut noise);
+    }
+    let of_policy = agent.policy().trainable.params.named();
+    let of_critic = agent.critic().encoder_block().named();
+    let critic = of_critic
+        .iter()
+        .map(|(name, values)| (format!("critic {name}"), values.copy()));
+    let alpha = ("alpha".to_string(), agent.temperature().alpha());
+    of_policy.into_iter().chain(critic).chain([alpha]).collect()
+}
+
+/// The largest difference between the two ways, and whether there is any.
+fn difference(spec: &AgentSpec, action: &Space) -> f64 {
+    let by_hand = learned(spec, action);
+    let by_autograd = {
+        let _only = AutogradOnly::new();
+        learned(spec, action)
+    };
+    by_hand
+        .iter()
+        .zip(&by_autograd)
+        .map(|((_, a), (_, b))| (a - b).abs().max().double_value(&[]))
+        .fold(0.0, f64::max)
+}
+
+fn preset(name: &str) -> AgentSpec {
+    let preset = presets::by_name(name).expect("a preset");
+    let table: toml::Table = preset.toml.parse().expect("a preset is a table");
+    let mut spec: AgentSpec = table["agent"].clone().try_into().expect("a preset has an agent");
+    for body in [Some(&mut spec.body), spec.critic_body.as_mut()].into_iter().flatten() {
+        body.hidden.iter_mut().for_each(|width| *width = 24);
+    }
+    spec
+}
+
+#[test]
+fn every_preset_learns_by_hand_what_it_learns_by_autograd() {
+    let in_box = Space::boxed(3, -1.0, 1.0);
+    let discrete = Space::Discrete { n: 4 };
+    let mut differs = 0;
+    for preset_name in presets::ALL.iter().map(|preset| preset.name) {
+        let serves_box = presets::serving(&in_box).any(|name| name == preset_name);
+        let action = if serves_box { &in_box } else { &discrete };
+        let difference = difference(&preset(preset_name), action);
+        eprintln!("{preset_name}: {difference:.1e}");
+        assert!(difference < 1e-5, "{preset_name}: {difference}");
+        differs += usize::from(difference > 0.0);
+    }
+    assert!(
+        differs > 5,
+        "if nothing differs by a bit, the passes by hand were not taken"
+    );
+}
+
+#[test]
+fn every_activation_has_the_derivative_of_autograd() {
+    for activation in [
+        Activation::Gelu,
+        Activation::Silu,
+        Activation::Tanh,
+        Activation::Elu,
+        Activation::Relu,
+    ] {
+        let mut spec = preset("sac");
+        spec.body.activation = activation;
+        spec.body.hidden = vec![17, 33, 1, 20];
+        let difference = difference(&spec, &Space::boxed(2, -1.0, 1.0));
+        assert!(difference > 0.0 && difference < 1e-5, "{activation:?}: {difference}");
+    }
+}
