@@ -4,12 +4,14 @@
 
 mod append;
 mod csv;
+mod image;
 mod jsonl;
 mod tensorboard;
 
 use std::io;
 
 pub use csv::EvalCsv;
+pub use image::Image;
 pub use jsonl::MetricsJsonl;
 pub use tensorboard::{Hparam, TensorBoard};
 
@@ -49,6 +51,14 @@ pub trait Sink: Send {
     /// When it could not be written; what was written before stays intact.
     fn row(&mut self, row: &Row) -> io::Result<()>;
 
+    /// Takes an image of that moment. Most sinks do not care.
+    ///
+    /// # Errors
+    /// When it could not be written; what was written before stays intact.
+    fn image(&mut self, _env_steps: EnvSteps, _name: &str, _image: &Image) -> io::Result<()> {
+        Ok(())
+    }
+
     /// Learns that the run has reached its end. Most sinks do not care.
     ///
     /// # Errors
@@ -81,6 +91,11 @@ impl Logger {
     /// Hands a row to every sink.
     pub fn row(&mut self, row: &Row) {
         self.each(|sink| sink.row(row));
+    }
+
+    /// Hands an image to every sink.
+    pub fn image(&mut self, env_steps: EnvSteps, name: &str, image: &Image) {
+        self.each(|sink| sink.image(env_steps, name, image));
     }
 
     /// Tells every sink that the run has reached its end.
