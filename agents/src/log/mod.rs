@@ -8,7 +8,7 @@ mod image;
 mod jsonl;
 mod tensorboard;
 
-use std::io;
+use std::{borrow::Cow, io};
 
 pub use csv::EvalCsv;
 pub use image::Image;
@@ -27,7 +27,7 @@ pub struct Row {
     /// Wall time in training since the run began, resumed parts added up.
     pub seconds: f64,
     /// Metric names (see [`crate::metrics`]) and values.
-    pub values: Vec<(&'static str, f64)>,
+    pub values: Vec<(Cow<'static, str>, f64)>,
 }
 
 impl Row {
