@@ -167,13 +167,21 @@ fn every_metric_is_explained_and_nothing_else_is() {
         .lines()
         .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
         .filter(|tag| {
-            ["rollout/", "time/", "train/", "replay/", "eval/"]
-                .iter()
-                .any(|group| tag.starts_with(group))
+            [
+                "rollout/",
+                "time/",
+                "train/",
+                "replay/",
+                "eval/",
+                "{part}/",
+                "{encoder}/",
+            ]
+            .iter()
+            .any(|group| tag.starts_with(group))
         })
         .collect();
-    let known: BTreeSet<&str> = metrics::ALL.iter().copied().collect();
-    assert_eq!(explained, known, "docs/metrics.md against sac_agents::metrics::ALL");
+    let known: BTreeSet<&str> = metrics::ALL.iter().chain(metrics::IMAGES).copied().collect();
+    assert_eq!(explained, known, "docs/metrics.md against sac_agents::metrics");
 }
 
 #[test]

@@ -99,8 +99,10 @@ fn tensorboard_reads_every_metric_at_its_env_step_with_the_value_of_metrics_json
         let report = read(&python, &here.path().join(name));
         tags.extend(self::found(&report).into_keys());
     }
-    for tag in sac::agents::metrics::ALL {
-        assert!(tags.iter().any(|found| found == tag), "{tag} is missing among {tags:?}");
+    train(here.path(), "encoder", "100", ENCODER);
+    tags.extend(self::found(&read(&python, &here.path().join("encoder"))).into_keys());
+    for tag in all_metrics() {
+        assert!(tags.contains(&tag), "{tag} is missing among {tags:?}");
     }
     let expected = expected(&run);
     assert_eq!(expected.keys().collect::<Vec<_>>(), found.keys().collect::<Vec<_>>());
@@ -110,6 +112,70 @@ fn tensorboard_reads_every_metric_at_its_env_step_with_the_value_of_metrics_json
     let steps = |tag: &str| found[tag].iter().map(|(step, _)| *step).collect::<Vec<_>>();
     assert_eq!(steps("time/fps"), [50, 100, 150, 200, 250, 300, 350, 400, 450]);
     assert_eq!(steps("eval/mean_reward"), [100, 200, 300, 400, 450]);
+}
+
+/// A soft mixture and attention, with layers that have units.
+const ENCODER: &[&str] = &[
+    "--set",
+    "agent.encoder={kind=\"tokens\", tokenization={kind=\"chunks\", count=4, hidden=16}, width=8, \
+     mixer={kind=\"soft_moe\", experts=2, slots_per_expert=2, expert_width=8}}",
+    "--set",
+    "eval.every={env_steps=50}",
+];
+
+/// Names of all metrics, their places filled with everything that they stand for.
+fn all_metrics() -> Vec<String> {
+    use sac::agents::metrics::{ALL, ENCODERS, PARTS, filled};
+    let of = |tag: &str| -> Vec<String> {
+        let (place, values) = match tag {
+            tag if tag.contains("{part}") => ("part", PARTS),
+            tag if tag.contains("{encoder}") => ("encoder", ENCODERS),
+            tag => return vec![tag.to_string()],
+        };
+        let fill = |value: &&str| filled(tag, &[(place, value), ("i", "1")]);
+        values.iter().map(fill).collect()
+    };
+    ALL.iter().flat_map(|tag| of(tag)).collect()
+}
+
+#[test]
+fn tensorboard_shows_the_weights_of_tokens_and_slots_as_images() {
+    use sac::agents::metrics::{ENCODERS, IMAGES, filled};
+    let Some(python) = python() else { return };
+    let here = folder();
+    train(here.path(), "run", "120", ENCODER);
+    let run = here.path().join("run");
+    let report = read(&python, &run);
+    let images = report["images"].as_object().expect("images");
+    let fill = |tag: &&str| {
+        ENCODERS
+            .iter()
+            .map(|encoder| filled(tag, &[("encoder", encoder)]))
+            .collect::<Vec<_>>()
+    };
+    let mut expected: Vec<String> = IMAGES.iter().flat_map(fill).collect();
+    expected.sort();
+    let mut found: Vec<String> = images.keys().cloned().collect();
+    found.sort();
+    assert_eq!(found, expected);
+    assert_eq!(report["images_tab"], Value::from(expected), "the IMAGES tab lists them");
+    for (tag, events) in images {
+        let events = events.as_array().expect("events");
+        let steps: Vec<u64> = events.iter().filter_map(|event| event[0].as_u64()).collect();
+        assert_eq!(steps, [50, 100, 120], "{tag}: one per evaluation");
+        for event in events {
+            assert_eq!(event[1], 4 * 16, "{tag}: four tokens of 16 pixels");
+            assert_eq!([&event[1], &event[2]], [&event[3][0], &event[3][1]], "{tag}");
+        }
+    }
+    let numbers = fs::read_to_string(run.join("metrics.jsonl")).expect("there");
+    assert!(
+        !numbers.contains("critic_encoder/attention\""),
+        "images are for TensorBoard only"
+    );
+    let plain = here.path().join("plain");
+    train(here.path(), "plain", "120", RUN);
+    assert_eq!(read(&python, &plain)["images"], serde_json::json!({}));
 }
 
 #[test]

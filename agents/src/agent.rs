@@ -7,6 +7,7 @@ use crate::{
     batch::Batch,
     checkpoint::{Checkpoint, Section},
     error::Result,
+    inspect::Inspection,
     noise::Stream,
 };
 
@@ -27,6 +28,11 @@ pub trait Agent: Send {
 
     /// Is shown `obs` `[N, O]` (flattened rows) once, as training meets them; for statistics of observations.
     fn observe(&mut self, _obs: &[f32]) {}
+
+    /// Looks at its own networks at `obs` `[N, O]` (flattened rows), which an evaluation visited. Changes nothing.
+    fn inspect(&mut self, _obs: &[f32]) -> Inspection {
+        Inspection::default()
+    }
 
     /// Learns from one batch. Reads no clock, extracts no number, touches no file.
     fn update(&mut self, batch: &Batch, noise: &mut Stream) -> UpdateReport;

@@ -47,6 +47,78 @@ impl Evaluation {
     }
 }
 
+/// At most so many observations of an evaluation are kept. A rank cannot be above their number.
+const MOST_OBSERVATIONS: usize = 256;
+/// At most so many numbers of observations are kept, which is 16 MiB; of 84 × 84 pixels in 9 channels 66 observations.
+const MOST_NUMBERS: usize = 1 << 22;
+
+/// Some of the observations that an evaluation's scored episodes visited, evenly spread over its steps: all that were
+/// visited side by side at every k-th step, with the least k, a power of two, for which they are few enough. The same
+/// episodes give the same sample.
+pub struct ObservationSample {
+    /// O.
+    width: usize,
+    most_rows: usize,
+    /// Steps of environments side by side.
+    step: u64,
+    every_steps: u64,
+    /// Step that each row is of.
+    steps: Vec<u64>,
+    rows: Vec<f32>,
+}
+
+impl ObservationSample {
+    /// Of observations with `width` numbers each.
+    pub fn new(width: usize) -> Self {
+        ObservationSample {
+            width,
+            most_rows: (MOST_NUMBERS / width.max(1)).clamp(1, MOST_OBSERVATIONS),
+            step: 0,
+            every_steps: 1,
+            steps: Vec::new(),
+            rows: Vec::new(),
+        }
+    }
+
+    /// The observations `[N, O]`, flattened, in the order of their visits.
+    pub fn rows(&self) -> &[f32] {
+        &self.rows
+    }
+
+    /// Sees `obs` `[N, O]` of environments side by side, of which those that are `scored` count.
+    fn see(&mut self, obs: &[f32], scored: impl Iterator<Item = usize>) {
+        let step = self.step;
+        self.step += 1;
+        if !step.is_multiple_of(self.every_steps) {
+            return;
+        }
+        for env in scored.take(self.most_rows) {
+            self.rows
+                .extend_from_slice(&obs[env * self.width..(env + 1) * self.width]);
+            self.steps.push(step);
+        }
+        // Step 0 stays for ever, and alone is few enough.
+        while self.steps.len() > self.most_rows {
+            self.every_steps *= 2;
+            self.thin_out();
+        }
+    }
+
+    fn thin_out(&mut self) {
+        let mut kept = 0;
+        for index in 0..self.steps.len() {
+            if self.steps[index].is_multiple_of(self.every_steps) {
+                self.steps[kept] = self.steps[index];
+                let from = index * self.width;
+                self.rows.copy_within(from..from + self.width, kept * self.width);
+                kept += 1;
+            }
+        }
+        self.steps.truncate(kept);
+        self.rows.truncate(kept * self.width);
+    }
+}
+
 /// Runs `episodes` (at least 1) whole episodes, episode i from a seed derived from `(seed, i)`: the same episodes at
 /// every call. Several run side by side, as many as `envs` holds.
 ///
@@ -58,6 +130,21 @@ pub fn evaluate(
     episodes: usize,
     seed: u64,
     mode: ActMode,
+) -> Result<Evaluation> {
+    evaluate_sampling(agent, envs, episodes, seed, mode, None)
+}
+
+/// The same, which also fills a sample of the observations.
+///
+/// # Errors
+/// When an environment fails.
+pub fn evaluate_sampling(
+    agent: &mut dyn Agent,
+    envs: &mut dyn VecEnv,
+    episodes: usize,
+    seed: u64,
+    mode: ActMode,
+    mut sample: Option<&mut ObservationSample>,
 ) -> Result<Evaluation> {
     let mut evaluation = Evaluation {
         returns: Vec::with_capacity(episodes),
@@ -74,7 +161,12 @@ pub fn evaluate(
         envs.reset(&seeds)?;
         let mut finished = vec![None; envs.len().min(episodes - first)];
         while finished.iter().any(Option::is_none) {
-            agent.act(&envs.current().obs, mode, &mut noise, &mut actions);
+            let obs = &envs.current().obs;
+            if let Some(sample) = sample.as_deref_mut() {
+                let scored = finished.iter().enumerate();
+                sample.see(obs, scored.filter(|(_, end)| end.is_none()).map(|(env, _)| env));
+            }
+            agent.act(obs, mode, &mut noise, &mut actions);
             let step = envs.step(0..envs.len(), &actions)?;
             for episode in &step.finished {
                 if let Some(slot) = finished.get_mut(episode.env) {
@@ -88,4 +180,47 @@ pub fn evaluate(
         }
     }
     Ok(evaluation)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Observations of one number that tells environment and step.
+    fn after(steps: u64, envs: usize, most_rows: usize) -> ObservationSample {
+        let mut sample = ObservationSample::new(1);
+        sample.most_rows = most_rows;
+        for step in 0..steps {
+            let obs: Vec<f32> = (0..envs).map(|env| 1000.0 * env as f32 + step as f32).collect();
+            sample.see(&obs, 0..envs);
+        }
+        sample
+    }
+
+    #[test]
+    fn a_sample_holds_every_kth_step_of_all_that_run_side_by_side() {
+        assert_eq!(after(3, 2, 6).rows(), [0.0, 1000.0, 1.0, 1001.0, 2.0, 1002.0]);
+        assert_eq!(after(5, 2, 6).rows(), [0.0, 1000.0, 2.0, 1002.0, 4.0, 1004.0]);
+        assert_eq!(after(200, 1, 4).rows(), [0.0, 64.0, 128.0, 192.0]);
+    }
+
+    #[test]
+    fn a_sample_never_holds_more_than_it_may() {
+        for (steps, envs, most_rows) in [(1, 5, 3), (100, 5, 3), (1000, 3, 256), (7, 1, 1)] {
+            let sample = after(steps, envs, most_rows);
+            assert!(
+                (1..=most_rows).contains(&sample.rows().len()),
+                "{steps} {envs} {most_rows}"
+            );
+        }
+        assert_eq!(ObservationSample::new(9 * 84 * 84).most_rows, 66);
+        assert_eq!(ObservationSample::new(3).most_rows, 256);
+    }
+
+    #[test]
+    fn a_sample_leaves_out_episodes_that_are_over() {
+        let mut sample = ObservationSample::new(2);
+        sample.see(&[0.0, 1.0, 2.0, 3.0, 4.0, 5.0], [0, 2].into_iter());
+        assert_eq!(sample.rows(), [0.0, 1.0, 4.0, 5.0]);
+    }
 }

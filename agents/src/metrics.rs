@@ -1,6 +1,9 @@
 //! Names of everything that is logged. `docs/metrics.md` explains each; a test holds the two together.
 //!
 //! The names are those that users of Stable-Baselines3 know, and more for what that library hides.
+//!
+//! What an agent shows of its networks has places in its name, which [`filled`] fills: `{part}` is a network, `{encoder}`
+//! an encoder, `{i}` a count from 0.
 
 macro_rules! metrics {
     ($($(#[$doc:meta])* $name:ident = $tag:literal;)*) => {
@@ -59,4 +62,56 @@ metrics! {
     EVAL_REWARD_STD = "eval/std_reward";
     /// Mean length of the evaluation episodes, env steps.
     EVAL_LENGTH_MEAN = "eval/mean_ep_length";
+    /// Part of the hidden units that are dormant.
+    DORMANT_SHARE = "{part}/dormant_share";
+    /// Directions that hold all but a hundredth of the features' singular values.
+    SRANK = "{part}/srank";
+    /// exp of the entropy of the features' singular values.
+    EFFECTIVE_RANK = "{part}/effective_rank";
+    /// Entropy of a pooling's attention over tokens, nats.
+    ATTENTION_ENTROPY = "{encoder}/attention_entropy";
+    /// Soft mixture of experts: entropy over tokens of what a slot is mixed of, nats.
+    DISPATCH_ENTROPY = "{encoder}/dispatch_entropy";
+    /// Entropy over slots of what a token takes, nats.
+    COMBINE_ENTROPY = "{encoder}/combine_entropy";
+    /// Part of what tokens take that comes from an expert.
+    EXPERT_COMBINE_SHARE = "{encoder}/expert_{i}_combine_share";
+    /// Entropy over tokens of what an expert's slots are mixed of, nats.
+    EXPERT_DISPATCH_ENTROPY = "{encoder}/expert_{i}_dispatch_entropy";
+    /// Part of what tokens take that comes from a slot; several slots per expert only.
+    SLOT_COMBINE_SHARE = "{encoder}/slot_{i}_combine_share";
+    /// Entropy over tokens of what a slot is mixed of, nats; several slots per expert only.
+    SLOT_DISPATCH_ENTROPY = "{encoder}/slot_{i}_dispatch_entropy";
+}
+
+/// Image: weights of the tokens in a pooling with attention.
+pub const ATTENTION_IMAGE: &str = "{encoder}/attention";
+/// Image: weights of the tokens in the slots of a soft mixture of experts.
+pub const DISPATCH_IMAGE: &str = "{encoder}/dispatch";
+/// Every image.
+pub const IMAGES: &[&str] = &[ATTENTION_IMAGE, DISPATCH_IMAGE];
+
+/// What `{part}` stands for.
+pub const PARTS: &[&str] = &["policy", "critic", "policy_encoder", "critic_encoder"];
+/// What `{encoder}` stands for.
+pub const ENCODERS: &[&str] = &["policy_encoder", "critic_encoder"];
+
+/// A name with its places filled, each `{key}` by its value.
+pub fn filled(name: &str, places: &[(&str, &str)]) -> String {
+    let fill = |name: String, (key, value): &(&str, &str)| name.replace(&format!("{{{key}}}"), value);
+    places.iter().fold(name.to_string(), fill)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_filled_place_by_place() {
+        let places = &[("encoder", "critic_encoder"), ("i", "3")];
+        assert_eq!(
+            filled(EXPERT_COMBINE_SHARE, places),
+            "critic_encoder/expert_3_combine_share"
+        );
+    }
 }

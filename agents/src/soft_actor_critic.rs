@@ -26,6 +26,7 @@ use crate::{
     critic::{Critic, CriticContext, CriticSpec},
     encoder::{EncoderSpec, ObservationNormalizer, SharedEncoder, Statistics},
     error::{Error, Result},
+    inspect::Inspection,
     metrics,
     nn::{BodySpec, ParamBlock, ParamLayout},
     noise::Stream,
@@ -315,6 +316,30 @@ impl Agent for SoftActorCritic {
 
         report.put(metrics::ALPHA, Reduction::Mean, &alpha);
         report
+    }
+
+    fn inspect(&mut self, obs: &[f32]) -> Inspection {
+        let _guard = tch::no_grad_guard();
+        let numbers: i64 = self.observation_shape.iter().product();
+        let rows = obs.len() as i64 / numbers.max(1);
+        let mut inspection = Inspection::default();
+        if rows == 0 {
+            return inspection;
+        }
+        let raw = Tensor::from_slice(obs).reshape([&[rows], self.observation_shape.as_slice()].concat());
+        let obs = self.rows(obs, rows);
+        let (encoder, body) = self.policy.inspect(&obs);
+        inspection.add("policy", &body);
+        if let Some(encoder) = encoder {
+            inspection.add_encoder("policy_encoder", &encoder, &raw);
+        }
+        if let Some(network) = self.critic.network() {
+            let action = self.policy.encode(&self.policy.mode(&obs));
+            let (encoder, body) = network.inspect(self.critic.encoder_block().frozen(), &obs, &action);
+            inspection.add("critic", &body);
+            inspection.add_encoder("critic_encoder", &encoder, &raw);
+        }
+        inspection
     }
 
     fn sections(&self) -> Result<Vec<Section<'static>>> {

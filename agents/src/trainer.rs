@@ -6,6 +6,7 @@
 mod state;
 
 use std::{
+    borrow::Cow,
     path::PathBuf,
     sync::atomic::{AtomicBool, Ordering},
     time::Instant,
@@ -17,7 +18,7 @@ use crate::{
     agent::{ActMode, Agent, UpdateReport},
     checkpoint::{self, CheckpointStore},
     error::{Error, Result},
-    evaluate::evaluate,
+    evaluate::{ObservationSample, evaluate_sampling},
     log::{Logger, Row},
     metrics,
     noise::{Streams, derived_seed},
@@ -45,6 +46,8 @@ pub struct Plan {
     pub eval_episodes: usize,
     /// The episodes are the same at every evaluation.
     pub eval_seed: u64,
+    /// Whether the agent looks at its networks at every evaluation.
+    pub inspect: bool,
     /// When to save, besides at the end.
     pub checkpoint_every: Every,
     /// When to write a row.
@@ -340,7 +343,10 @@ impl Trainer {
             env_steps: self.env_steps,
             grad_steps: self.grad_steps,
             seconds: self.seconds(),
-            values,
+            values: values
+                .into_iter()
+                .map(|(name, value)| (Cow::Borrowed(name), value))
+                .collect(),
         }
     }
 
@@ -369,7 +375,7 @@ impl Trainer {
         match row.values.iter().find(|(_, value)| !value.is_finite()) {
             None => Ok(()),
             Some((what, _)) => Err(Error::Diverged {
-                what: (*what).to_string(),
+                what: what.to_string(),
                 grad_steps: self.grad_steps.0,
                 checkpoint: self.last_checkpoint_path(),
             }),
@@ -380,24 +386,35 @@ impl Trainer {
     fn evaluate(&mut self) -> Result<()> {
         let plan = &self.plan;
         let envs = self.eval_envs.as_mut();
-        let evaluation = evaluate(
+        let mut sample = plan
+            .inspect
+            .then(|| ObservationSample::new(envs.observation_space().len()));
+        let evaluation = evaluate_sampling(
             self.agent.as_mut(),
             envs,
             plan.eval_episodes,
             plan.eval_seed,
             ActMode::Evaluate,
+            sample.as_mut(),
         );
         let evaluation = match evaluation {
             Err(Error::Env(source)) => return Err(self.failed(source)),
             other => other?,
         };
         let mean_return = evaluation.mean_return();
-        let row = self.row(vec![
+        let inspection = sample.map(|sample| self.agent.inspect(sample.rows()));
+        let inspection = inspection.unwrap_or_default();
+        let mut row = self.row(vec![
             (metrics::EVAL_REWARD_MEAN, mean_return),
             (metrics::EVAL_REWARD_STD, evaluation.std_return()),
             (metrics::EVAL_LENGTH_MEAN, evaluation.mean_length()),
         ]);
+        let shown = inspection.values.into_iter();
+        row.values.extend(shown.map(|(name, value)| (Cow::Owned(name), value)));
         self.logger.row(&row);
+        for (name, image) in &inspection.images {
+            self.logger.image(self.env_steps, name, image);
+        }
         self.last_evaluation = Some((self.env_steps, mean_return));
         if self.best_mean_return.is_none_or(|best| mean_return > best) {
             self.best_mean_return = Some(mean_return);

@@ -71,6 +71,7 @@ fn allocates_nothing(sampler: SamplerSpec) {
         eval_every: Every::Never,
         eval_episodes: 1,
         eval_seed: 0,
+        inspect: true,
         checkpoint_every: Every::Never,
         log_every: Every::Never,
     };

@@ -420,6 +420,7 @@ fn trainer(id: &str, env_steps: u64, n_step: u64, folder: Option<&Path>) -> (Tra
         eval_every: Every::Never,
         eval_episodes: 1,
         eval_seed: 0,
+        inspect: true,
         checkpoint_every: Every::Never,
         log_every: Every::Never,
     };

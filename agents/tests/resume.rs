@@ -66,6 +66,7 @@ fn trainer_of(folder: &Path, seed: u64, env: &str, spec: AgentSpec) -> Trainer {
         eval_every: Every::EnvSteps(90),
         eval_episodes: 2,
         eval_seed: 5,
+        inspect: true,
         checkpoint_every: Every::Never,
         log_every: Every::EnvSteps(50),
     };

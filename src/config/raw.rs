@@ -98,6 +98,8 @@ pub struct RawEval {
     pub episodes: u64,
     /// The same episodes at every evaluation.
     pub seed: u64,
+    /// Whether the agent looks at its networks, at observations of the episodes.
+    pub inspect: bool,
 }
 
 impl Default for RawEval {
@@ -106,6 +108,7 @@ impl Default for RawEval {
             every: Every::EnvSteps(5000),
             episodes: 10,
             seed: 10_000,
+            inspect: true,
         }
     }
 }

@@ -74,6 +74,8 @@ pub struct EvalConfig {
     pub episodes: u64,
     /// Of the episodes.
     pub seed: u64,
+    /// Whether the agent looks at its networks.
+    pub inspect: bool,
 }
 
 /// `[checkpoint]`.
@@ -262,6 +264,7 @@ impl Config {
                 every: raw.eval.every,
                 episodes: raw.eval.episodes,
                 seed: raw.eval.seed,
+                inspect: raw.eval.inspect,
             },
             checkpoint: CheckpointConfig {
                 every: raw.checkpoint.every,
@@ -282,6 +285,7 @@ impl Config {
             eval_every: self.eval.every,
             eval_episodes: self.eval.episodes as usize,
             eval_seed: self.eval.seed,
+            inspect: self.eval.inspect,
             checkpoint_every: self.checkpoint.every,
             log_every: self.log.every,
         }

@@ -6,11 +6,14 @@ scalars           tag -> [[step, value], ...], purged as TensorBoard does after 
 hparams           the configuration in the run's session_start_info
 ended             whether a session_end_info says that the run succeeded
 text              tag -> texts
+images            tag -> [[step, width, height, width and height within the PNG], ...]
+images_tab        tags that the IMAGES tab lists
 hparams_tab       what the HPARAMS tab lists: one group per run, each with its hparams
 """
 
 import json
 import os
+import struct
 import sys
 
 from tensorboard import context as tb_context
@@ -30,6 +33,19 @@ from tensorboard.plugins.hparams import (
 
 def number_or_text(value):
     return getattr(value, value.WhichOneof("kind"))
+
+
+def png_extents(png):
+    """Width and height from the header of a PNG file."""
+    assert png[:8] == b"\x89PNG\r\n\x1a\n" and png[12:16] == b"IHDR" and png[-8:-4] == b"IEND"
+    return list(struct.unpack(">II", png[16:24]))
+
+
+def images_tab(run):
+    multiplexer = plugin_event_multiplexer.EventMultiplexer()
+    multiplexer.AddRun(run, name="run")
+    multiplexer.Reload()
+    return sorted(multiplexer.PluginRunToTagToContent("images").get("run", {}))
 
 
 def hparams_tab(run):
@@ -55,7 +71,12 @@ def hparams_tab(run):
 
 def main(run):
     events = event_accumulator.EventAccumulator(
-        run, size_guidance={event_accumulator.SCALARS: 0, event_accumulator.TENSORS: 0}
+        run,
+        size_guidance={
+            event_accumulator.SCALARS: 0,
+            event_accumulator.TENSORS: 0,
+            event_accumulator.IMAGES: 0,
+        },
     )
     events.Reload()
     tags = events.Tags()
@@ -73,6 +94,14 @@ def main(run):
         found["text"][tag] = [
             text.decode() for event in events.Tensors(tag) for text in event.tensor_proto.string_val
         ]
+    found["images"] = {
+        tag: [
+            [event.step, event.width, event.height, png_extents(event.encoded_image_string)]
+            for event in events.Images(tag)
+        ]
+        for tag in tags["images"]
+    }
+    found["images_tab"] = images_tab(run)
     found["hparams_tab"] = hparams_tab(run)
     print(json.dumps(found))
 

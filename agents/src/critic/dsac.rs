@@ -208,6 +208,10 @@ impl Critic for DsacCritic {
         &self.online.params
     }
 
+    fn network(&self) -> Option<&Network> {
+        Some(&self.network)
+    }
+
     fn section(&self) -> Result<Section<'static>> {
         let mut section = Section::new("critic");
         self.online.save("critic", &mut section);

@@ -351,6 +351,10 @@ impl Critic for DsacTCritic {
         &self.online.params
     }
 
+    fn network(&self) -> Option<&Network> {
+        Some(&self.network)
+    }
+
     fn section(&self) -> Result<Section<'static>> {
         let mut section = Section::new("critic");
         self.online.save("critic", &mut section);

@@ -89,6 +89,11 @@ pub trait Critic: Send {
     /// The block that begins with the encoder which a policy may share.
     fn encoder_block(&self) -> &ParamBlock;
 
+    /// The network of action values in that block, for those who look inside; none where a critic is made otherwise.
+    fn network(&self) -> Option<&Network> {
+        None
+    }
+
     /// The section `critic`.
     ///
     /// # Errors

@@ -5,6 +5,7 @@ use tch::Tensor;
 use super::CriticContext;
 use crate::{
     encoder::Encoder,
+    inspect::Look,
     nn::{Mlp, ParamLayout, Params},
     noise::Stream,
     policy::{ActionDraw, ActionKind, Actions, expectation},
@@ -89,6 +90,18 @@ impl Network {
                     .squeeze_dim(2)
             }
         }
+    }
+
+    /// What encoder and members show of themselves for `action` `[B, A]` at `obs` `[B, …]`, without noise.
+    pub fn inspect(&self, params: &Params, obs: &Tensor, action: &Tensor) -> (Look, Look) {
+        let (mut encoder, mut body) = (Look::default(), Look::default());
+        let features = self.encoder.inspect(params, obs, &mut encoder); // [B, F]
+        let x = match self.actions {
+            ActionKind::Vector { .. } => Tensor::cat(&[&features, action], 1), // [B, F + A]
+            ActionKind::Enumerated { .. } => features,
+        };
+        self.body.inspect(params, &x, &mut body);
+        (encoder, body)
     }
 
     /// Numbers `[E, B, n, K]` of every action at `obs` `[B, …]`; only where actions are enumerated.

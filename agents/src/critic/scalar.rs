@@ -230,6 +230,10 @@ impl Critic for ScalarCritic {
         &self.online.params
     }
 
+    fn network(&self) -> Option<&Network> {
+        Some(&self.network)
+    }
+
     fn section(&self) -> Result<Section<'static>> {
         let mut section = Section::new("critic");
         self.online.save("critic", &mut section);

@@ -189,6 +189,10 @@ impl Critic for StateValueCritic {
         &self.q.params
     }
 
+    fn network(&self) -> Option<&Network> {
+        Some(&self.q_network)
+    }
+
     fn section(&self) -> Result<Section<'static>> {
         let mut section = Section::new("critic");
         self.q.save("critic", &mut section);

@@ -70,3 +70,8 @@ impl Attention {
         projections + 2 * queries * tokens * self.width
     }
 }
+
+/// Weights `[B, heads, m]` of one query, their mean over heads `[B, m]`.
+pub(super) fn over_heads(weights: &Tensor) -> Tensor {
+    weights.mean_dim([1i64].as_slice(), false, Kind::Float)
+}

@@ -13,7 +13,10 @@
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
-use crate::nn::{Init, ParamIndex, ParamLayout, Params};
+use crate::{
+    inspect::Look,
+    nn::{Init, ParamIndex, ParamLayout, Params},
+};
 
 /// Added to the variance of a normalised layer; PyTorch's default.
 const LAYER_NORM_EPS: f64 = 1e-5;
@@ -259,6 +262,18 @@ impl ConvTrunk {
 
     /// `images [B, C, H, W]` to `[B, C', H', W']`.
     pub fn forward(&self, params: &Params, images: &Tensor) -> Tensor {
+        self.pass(params, images, None)
+    }
+
+    /// The same; what comes out of every ReLU is noted in `look`.
+    pub(super) fn pass(&self, params: &Params, images: &Tensor, mut look: Option<&mut Look>) -> Tensor {
+        let mut relu = |x: &Tensor| {
+            let x = x.relu();
+            if let Some(look) = &mut look {
+                look.channels(&x);
+            }
+            x
+        };
         let mut x = match self.has_bytes {
             true => images / LARGEST_BYTE,
             false => images.shallow_clone(),
@@ -266,7 +281,7 @@ impl ConvTrunk {
         match &self.layers {
             Layers::Plain(layers) => {
                 for conv in layers {
-                    x = conv.forward(params, &x).relu();
+                    x = relu(&conv.forward(params, &x));
                 }
                 x
             }
@@ -275,11 +290,12 @@ impl ConvTrunk {
                     x = section.opening.forward(params, &x);
                     x = x.max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false);
                     for (first, second) in &section.blocks {
-                        let inner = first.forward(params, &x.relu()).relu();
+                        let open = relu(&x);
+                        let inner = relu(&first.forward(params, &open));
                         x = &x + second.forward(params, &inner);
                     }
                 }
-                x.relu()
+                relu(&x)
             }
         }
     }

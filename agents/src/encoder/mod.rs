@@ -30,7 +30,7 @@ pub use spec::{ConvSpec, EncoderSpec, TokensSpec};
 pub use tokens::{TokenizationSpec, Tokenizer};
 pub use transformer::{Transformer, TransformerSpec};
 
-use crate::{nn::Params, noise::Stream};
+use crate::{inspect::Look, nn::Params, noise::Stream};
 
 /// A map from observations `[B, …]` to features `[B, F]`.
 pub trait Encoder: Send {
@@ -40,6 +40,12 @@ pub trait Encoder: Send {
     /// Features `[B, F]` of `obs` `[B, …]`. `params` are the views of the block that the encoder was built into. Critics
     /// hand in `noise`; an encoder draws from it what its spec asks for, and nothing without it.
     fn encode(&self, params: &Params, obs: &Tensor, noise: Option<&mut Stream>) -> Tensor;
+
+    /// Features `[B, F]` without noise, noting in `look` what can be seen on the way. An encoder that learns nothing notes
+    /// nothing.
+    fn inspect(&self, params: &Params, obs: &Tensor, _look: &mut Look) -> Tensor {
+        self.encode(params, obs, None)
+    }
 
     /// Multiply-adds for one sample.
     fn multiply_adds(&self) -> i64;

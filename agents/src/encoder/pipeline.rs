@@ -11,6 +11,7 @@ use super::{
     transformer::{Transformer, TransformerSpec},
 };
 use crate::{
+    inspect::Look,
     nn::{Init, LayerNorm, Linear, ParamIndex, ParamLayout, Params},
     noise::Stream,
 };
@@ -91,15 +92,27 @@ impl Pipeline {
 
     /// The tokens `[B, m, d]` that the pooling sees.
     pub fn mixed(&self, params: &Params, obs: &Tensor, noise: Option<&mut Stream>) -> Tensor {
-        let mut tokens = self.tokenizer.forward(params, obs); // [B, m, d]
+        self.mix(params, obs, noise, None)
+    }
+
+    fn mix(&self, params: &Params, obs: &Tensor, noise: Option<&mut Stream>, mut look: Option<&mut Look>) -> Tensor {
+        let mut tokens = self.tokenizer.pass(params, obs, look.as_deref_mut()); // [B, m, d]
         if let Some(cls) = self.cls {
             let first = params[cls].expand([tokens.size()[0], 1, -1], false);
             tokens = Tensor::cat(&[first, tokens], 1);
         }
         match &self.mixer {
             Mixer::None => tokens,
-            Mixer::SoftMoe(mixer) => mixer.forward(params, &tokens, noise),
-            Mixer::Transformer(mixer) => mixer.forward(params, &tokens),
+            Mixer::SoftMoe(mixer) => mixer.pass(params, &tokens, noise, look),
+            Mixer::Transformer(mixer) => mixer.pass(params, &tokens, look),
+        }
+    }
+
+    /// What was pooled, `[B, d]` or `[B, m·d]`, to features `[B, F]`.
+    fn project(&self, params: &Params, pooled: Tensor) -> Tensor {
+        match &self.projection {
+            None => pooled,
+            Some((linear, norm)) => norm.forward(params, &linear.forward(params, &pooled)).tanh(),
         }
     }
 }
@@ -110,11 +123,24 @@ impl Encoder for Pipeline {
     }
 
     fn encode(&self, params: &Params, obs: &Tensor, noise: Option<&mut Stream>) -> Tensor {
-        let features = self.pooling.forward(params, &self.mixed(params, obs, noise)); // [B, F]
-        match &self.projection {
-            None => features,
-            Some((linear, norm)) => norm.forward(params, &linear.forward(params, &features)).tanh(),
+        let pooled = self.pooling.forward(params, &self.mixed(params, obs, noise));
+        self.project(params, pooled)
+    }
+
+    fn inspect(&self, params: &Params, obs: &Tensor, look: &mut Look) -> Tensor {
+        look.grid = self.tokenizer.grid();
+        look.has_cls = self.cls.is_some();
+        let tokens = self.mix(params, obs, None, Some(look)); // [B, m, d]
+        // A CLS token is pooled by the mixer's attention, which is noted by then.
+        if !look.has_cls {
+            look.attention = self.pooling.attention(params, &tokens);
         }
+        let features = self.project(params, self.pooling.forward(params, &tokens)); // [B, F]
+        if self.projection.is_some() {
+            look.units(&features);
+        }
+        look.features = Some(features.shallow_clone());
+        features
     }
 
     fn multiply_adds(&self) -> i64 {

@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
-use super::attention::{Attention, Scale};
+use super::attention::{Attention, Scale, over_heads};
 use crate::{
     nn::{Init, LayerNorm, Linear, ParamIndex, ParamLayout, Params},
     spec_check::SpecProblems,
@@ -121,6 +121,15 @@ impl Pooling {
             Pooling::First => tokens.select(1, 0),
             Pooling::Adapool(pool) => pool.forward(params, tokens),
             Pooling::Simpool(pool) => pool.forward(params, tokens),
+        }
+    }
+
+    /// Weights `[B, m]` that an attention of its own gives to `tokens [B, m, d]`, their mean over heads.
+    pub fn attention(&self, params: &Params, tokens: &Tensor) -> Option<Tensor> {
+        match self {
+            Pooling::Flatten | Pooling::Mean | Pooling::Max | Pooling::First => None,
+            Pooling::Adapool(pool) => Some(over_heads(&pool.weights(params, tokens))),
+            Pooling::Simpool(pool) => Some(pool.weights(params, tokens)),
         }
     }
 

@@ -16,7 +16,10 @@ use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
 use super::conv::{ConvTrunk, Map};
-use crate::nn::{Init, Linear, ParamIndex, ParamLayout, Params};
+use crate::{
+    inspect::Look,
+    nn::{Init, Linear, ParamIndex, ParamLayout, Params},
+};
 
 /// What one token is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -176,14 +179,38 @@ impl Tokenizer {
         self.width
     }
 
+    /// Rows and columns of the feature map, where every token is a place of it.
+    pub fn grid(&self) -> Option<[i64; 2]> {
+        let Source::Map { trunk, rule } = &self.source else {
+            return None;
+        };
+        let Map { height, width, .. } = trunk.output();
+        match *rule {
+            TokenizationSpec::PerConv {} => Some([height, width]),
+            TokenizationSpec::PerPatch { size } => Some([(height + size - 1) / size, (width + size - 1) / size]),
+            _ => None,
+        }
+    }
+
     /// `obs [B, …]` to `[B, m, d]`.
     pub fn forward(&self, params: &Params, obs: &Tensor) -> Tensor {
+        self.pass(params, obs, None)
+    }
+
+    /// The same; hidden activations are noted in `look`.
+    pub(super) fn pass(&self, params: &Params, obs: &Tensor, look: Option<&mut Look>) -> Tensor {
         let tokens = match &self.source {
             Source::Rows { count } => obs.reshape([obs.size()[0], *count, -1]),
             Source::Coordinates { weight, bias } => obs.unsqueeze(-1) * &params[*weight] + &params[*bias],
-            Source::Chunks { hidden, count } => hidden.forward(params, obs).relu().unflatten(1, [*count, -1]),
+            Source::Chunks { hidden, count } => {
+                let units = hidden.forward(params, obs).relu(); // [B, hidden]
+                if let Some(look) = look {
+                    look.units(&units);
+                }
+                units.unflatten(1, [*count, -1])
+            }
             Source::Map { trunk, rule } => {
-                let map = trunk.forward(params, obs); // [B, C, H, W]
+                let map = trunk.pass(params, obs, look); // [B, C, H, W]
                 match rule {
                     TokenizationSpec::PerConv {} => map.flatten(2, 3).transpose(1, 2),
                     TokenizationSpec::PerPatch { size } => map

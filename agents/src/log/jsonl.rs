@@ -56,7 +56,7 @@ impl Sink for MetricsJsonl {
         object.insert("grad_steps".into(), row.grad_steps.0.into());
         object.insert("seconds".into(), row.seconds.into());
         for (name, value) in &row.values {
-            object.insert((*name).into(), (*value).into());
+            object.insert(name.to_string(), (*value).into());
         }
         let mut line = serde_json::to_vec(&object)?;
         line.push(b'\n');

@@ -4,12 +4,14 @@
 
 mod append;
 mod csv;
+mod image;
 mod jsonl;
 mod tensorboard;
 
-use std::io;
+use std::{borrow::Cow, io};
 
 pub use csv::EvalCsv;
+pub use image::Image;
 pub use jsonl::MetricsJsonl;
 pub use tensorboard::{Hparam, TensorBoard};
 
@@ -25,7 +27,7 @@ pub struct Row {
     /// Wall time in training since the run began, resumed parts added up.
     pub seconds: f64,
     /// Metric names (see [`crate::metrics`]) and values.
-    pub values: Vec<(&'static str, f64)>,
+    pub values: Vec<(Cow<'static, str>, f64)>,
 }
 
 impl Row {
@@ -48,6 +50,14 @@ pub trait Sink: Send {
     /// # Errors
     /// When it could not be written; what was written before stays intact.
     fn row(&mut self, row: &Row) -> io::Result<()>;
+
+    /// Takes an image of that moment. Most sinks do not care.
+    ///
+    /// # Errors
+    /// When it could not be written; what was written before stays intact.
+    fn image(&mut self, _env_steps: EnvSteps, _name: &str, _image: &Image) -> io::Result<()> {
+        Ok(())
+    }
 
     /// Learns that the run has reached its end. Most sinks do not care.
     ///
@@ -81,6 +91,11 @@ impl Logger {
     /// Hands a row to every sink.
     pub fn row(&mut self, row: &Row) {
         self.each(|sink| sink.row(row));
+    }
+
+    /// Hands an image to every sink.
+    pub fn image(&mut self, env_steps: EnvSteps, name: &str, image: &Image) {
+        self.each(|sink| sink.image(env_steps, name, image));
     }
 
     /// Tells every sink that the run has reached its end.

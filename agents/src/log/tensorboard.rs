@@ -15,23 +15,26 @@ use tensorboard_proto::{
     api::Status,
     event::{Event, SessionLog, SessionLog_SessionStatus},
     plugin_hparams::{HParamsPluginData, SessionEndInfo, SessionStartInfo},
-    summary::{Summary, Summary_Value, SummaryMetadata, SummaryMetadata_PluginData},
+    summary::{Summary, Summary_Image, Summary_Value, SummaryMetadata, SummaryMetadata_PluginData},
     tensor::TensorProto,
     tensor_shape::{TensorShapeProto, TensorShapeProto_Dim},
     types::DataType,
 };
 use tensorboard_rs::{record_writer::RecordWriter, summary::scalar};
 
-use super::{Row, Sink, append::AppendFile};
+use super::{Image, Row, Sink, append::AppendFile};
 use crate::schedule::EnvSteps;
 
-/// Writes scalars at env steps, the configuration as text, and hyper-parameters for the HPARAMS tab.
+/// Writes scalars and images at env steps, the configuration as text, and hyper-parameters for the HPARAMS tab.
 pub struct TensorBoard {
     file: AppendFile,
 }
 
 /// How TensorBoard knows its files; seconds since 1970 follow.
 const EVENTS: &str = "events.out.tfevents.";
+
+/// What an image summary calls red, green and blue.
+const RGB: i32 = 3;
 
 fn now_s() -> f64 {
     SystemTime::now()
@@ -170,6 +173,20 @@ impl Sink for TensorBoard {
         row.values
             .iter()
             .try_for_each(|(name, value)| self.summary(scalar(name, *value as f32), row.env_steps))
+    }
+
+    /// A PNG within the event.
+    fn image(&mut self, env_steps: EnvSteps, name: &str, image: &Image) -> io::Result<()> {
+        let extent = |pixels: usize| i32::try_from(pixels).map_err(io::Error::other);
+        let mut picture = Summary_Image::new();
+        picture.set_width(extent(image.width())?);
+        picture.set_height(extent(image.height())?);
+        picture.set_colorspace(RGB);
+        picture.set_encoded_image_string(image.to_png()?);
+        let mut value = Summary_Value::new();
+        value.set_tag(name.to_string());
+        value.set_image(picture);
+        self.summary(one(value), env_steps)
     }
 
     /// Marks the run as finished in the HPARAMS tab.

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
 use crate::{
+    inspect::Look,
     nn::{
         explicit::{self, Dense, DenseLayer, Pass},
         params::{Init, ParamIndex, ParamLayout, Params},
@@ -174,12 +175,17 @@ impl Mlp {
 
     /// `x [B, in]` to `[B, out]`, or to `[E, B, out]` for an ensemble. Nothing is left out.
     pub fn forward(&self, params: &Params, x: &Tensor) -> Tensor {
-        self.pass(params, x, None)
+        self.pass(params, x, None, None)
+    }
+
+    /// Notes in `look` what hidden units do with `x [B, in]`, and what the last layer reads. Nothing is left out.
+    pub fn inspect(&self, params: &Params, x: &Tensor, look: &mut Look) {
+        drop(self.pass(params, x, None, Some(look)));
     }
 
     /// The same while learning: units are left out if the body says so, which draws from `noise` layer by layer.
     pub fn forward_learning(&self, params: &Params, x: &Tensor, noise: &mut Stream) -> Tensor {
-        self.pass(params, x, (self.dropout > 0.0).then_some(noise))
+        self.pass(params, x, (self.dropout > 0.0).then_some(noise), None)
     }
 
     /// The same parameters with the members `chosen` `[M]` only, in that order.
@@ -244,8 +250,10 @@ impl Mlp {
         }
     }
 
-    fn pass(&self, params: &Params, x: &Tensor, mut noise: Option<&mut Stream>) -> Tensor {
-        if let Some(out) = self.by_hand(params, x) {
+    fn pass(&self, params: &Params, x: &Tensor, mut noise: Option<&mut Stream>, mut look: Option<&mut Look>) -> Tensor {
+        if look.is_none()
+            && let Some(out) = self.by_hand(params, x)
+        {
             return out;
         }
         let last = self.layers.len() - 1;
@@ -259,6 +267,9 @@ impl Mlp {
         };
         for (index, layer) in self.layers.iter().enumerate() {
             let (weight, bias) = (&params[layer.weight], &params[layer.bias]);
+            if let (Some(look), true) = (&mut look, index == last) {
+                look.features = Some(x.shallow_clone());
+            }
             // Product first, bias after: a product that adds to its output is slower (docs/performance.md).
             x = match self.members {
                 None => x.mm(weight),
@@ -281,6 +292,11 @@ impl Mlp {
                 x += &params[shift];
             }
             x = self.activation.apply(x);
+            match (&mut look, self.members) {
+                (None, _) => {}
+                (Some(look), None) => look.units(&x),
+                (Some(look), Some(_)) => look.members(&x),
+            }
         }
         x
     }

@@ -20,6 +20,7 @@ use crate::{
     checkpoint::Section,
     encoder::{Encoder, EncoderSpec, SharedEncoder},
     error::{Error, Result},
+    inspect::Look,
     nn::{AdamSpec, BodySpec, Mlp, ParamBlock, ParamLayout, Params, Trainable},
     noise::Stream,
     schedule::GradSteps,
@@ -402,6 +403,19 @@ impl Policy {
         let _guard = tch::no_grad_guard();
         let params = self.trainable.params.frozen();
         self.head.mode(params, &self.inputs(params, obs))
+    }
+
+    /// What its encoder, if that is its own, and its body show of themselves at `obs [B, …]`.
+    pub fn inspect(&self, obs: &Tensor) -> (Option<Look>, Look) {
+        let _guard = tch::no_grad_guard();
+        let params = self.trainable.params.frozen();
+        let (mut seen, mut body) = (Look::default(), Look::default());
+        let (features, own) = match &self.encoder {
+            PolicyEncoder::Own(encoder) => (encoder.inspect(params, obs, &mut seen), Some(seen)),
+            PolicyEncoder::Shared(encoder) => (encoder.encode(obs), None),
+        };
+        self.body.inspect(params, &features, &mut body);
+        (own, body)
     }
 
     /// Moves the target, if there is one. `at` counts gradient steps, this one included.

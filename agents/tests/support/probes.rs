@@ -70,6 +70,7 @@ pub fn trained_in(registry: &Registry, id: &str, spec: &AgentSpec, updates: u64)
         eval_every: Every::Never,
         eval_episodes: 1,
         eval_seed: 0,
+        inspect: true,
         checkpoint_every: Every::Never,
         log_every: Every::Never,
     };

@@ -1,0 +1,244 @@
+//! Formulas of what is measured in networks. `docs/metrics.md` has them in words.
+
+use tch::{Device, Kind, Tensor};
+
+/// τ: a unit is dormant whose mean absolute activation is at most this part of its layer's.
+///
+/// Source: Sokar et al. 2023 (arXiv 2302.12902); 0.025 is what its experiments with ReDo use.
+pub const DORMANT_THRESHOLD: f64 = 0.025;
+
+/// δ: which part of the singular values' sum the smallest directions may hold together and not count.
+///
+/// Source: Kumar et al. 2021 (arXiv 2010.14498), section 3.
+pub const SRANK_DELTA: f64 = 0.01;
+
+/// All elements, in order.
+pub(super) fn numbers(x: &Tensor) -> Vec<f64> {
+    let x = x.detach().to_device(Device::Cpu).to_kind(Kind::Double).contiguous();
+    let mut values = vec![0.0; x.numel()];
+    x.copy_data(&mut values, x.numel());
+    values
+}
+
+pub(super) fn mean_number(x: &Tensor) -> f64 {
+    x.mean(Kind::Double).double_value(&[])
+}
+
+fn is_finite(x: &Tensor) -> bool {
+    x.isfinite().all().int64_value(&[]) != 0
+}
+
+/// Which part of all units is dormant. `layers`: `[G, U]` each, the mean absolute activation of U units in G networks,
+/// each of which is compared with its own layer. None without layers.
+///
+/// A layer that is silent altogether is dormant: 0 is at most τ · 0. NaN when a mean is not finite.
+///
+/// Source: Sokar et al. 2023, definition 3.1.
+pub fn dormant_share(layers: &[Tensor]) -> Option<f64> {
+    let (mut dormant, mut units) = (0, 0);
+    for layer in layers {
+        if !is_finite(layer) {
+            return Some(f64::NAN);
+        }
+        let bounds = layer.mean_dim([-1i64].as_slice(), true, Kind::Float) * DORMANT_THRESHOLD; // [G, 1]
+        dormant += layer.le_tensor(&bounds).sum(Kind::Int64).int64_value(&[]);
+        units += layer.numel() as i64;
+    }
+    (units > 0).then(|| dormant as f64 / units as f64)
+}
+
+/// Singular values of `features [B, F]`, largest first; none when a feature is not finite.
+///
+/// From the eigenvalues of the smaller of XᵀX and XXᵀ, in double precision: those of 256 × 256 features take a tenth of
+/// the time of a decomposition of X, and what is lost lies below 10⁻⁸ of the largest.
+pub fn singular_values(features: &Tensor) -> Option<Vec<f64>> {
+    let x = features.detach().to_device(Device::Cpu).to_kind(Kind::Double);
+    let [rows, columns] = x.size()[..] else { return None };
+    if rows == 0 || columns == 0 || !is_finite(&x) {
+        return None;
+    }
+    let gram = match rows < columns {
+        true => x.matmul(&x.transpose(0, 1)),
+        false => x.transpose(0, 1).matmul(&x),
+    };
+    let squared = gram.f_linalg_eigvalsh("L").ok()?;
+    let mut values: Vec<f64> = numbers(&squared).iter().map(|value| value.max(0.0).sqrt()).collect();
+    values.sort_by(|a, b| b.total_cmp(a));
+    Some(values)
+}
+
+/// srank: the least k whose k largest singular values hold 1 − δ of the sum of all; 0 when all are 0.
+///
+/// Source: Kumar et al. 2021, section 3.
+pub fn srank(singular_values: &[f64]) -> f64 {
+    let needed = (1.0 - SRANK_DELTA) * singular_values.iter().sum::<f64>();
+    let mut held = 0.0;
+    let short = singular_values.iter().take_while(|value| {
+        let is_short = held < needed;
+        held += *value;
+        is_short
+    });
+    short.count() as f64
+}
+
+/// Effective rank: exp of the entropy of the singular values, divided by their sum; 0 when all are 0.
+///
+/// Source: Roy & Vetterli 2007, "The effective rank: a measure of effective dimensionality", definition 1.
+pub fn effective_rank(singular_values: &[f64]) -> f64 {
+    let sum: f64 = singular_values.iter().sum();
+    let entropy = |value: &f64| match value / sum {
+        share if share > 0.0 => -share * share.ln(),
+        _ => 0.0,
+    };
+    match sum > 0.0 {
+        true => singular_values.iter().map(entropy).sum::<f64>().exp(),
+        false => 0.0,
+    }
+}
+
+/// [`srank`] and [`effective_rank`] of features `[B, F]`, or their means over members `[E, B, F]`. NaN when a feature is
+/// not finite.
+pub fn ranks(features: &Tensor) -> (f64, f64) {
+    let members = match features.dim() {
+        2 => vec![features.shallow_clone()],
+        _ => features.unbind(0),
+    };
+    let count = members.len() as f64;
+    let of_member = |features: &Tensor| match singular_values(features) {
+        Some(values) => (srank(&values), effective_rank(&values)),
+        None => (f64::NAN, f64::NAN),
+    };
+    let sums = members.iter().map(of_member).fold((0.0, 0.0), |sum, ranks| {
+        (sum.0 + ranks.0, sum.1 + ranks.1) // over members
+    });
+    (sums.0 / count, sums.1 / count)
+}
+
+/// −Σ w ln w over the last dimension of `weights […, n]`, nats: from 0 to ln n.
+pub fn entropy(weights: &Tensor) -> Tensor {
+    -weights
+        .xlogy(weights)
+        .sum_dim_intlist([-1i64].as_slice(), false, Kind::Float)
+}
+
+/// How the slots of a soft mixture of experts are used.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Usage {
+    /// Per slot: which part of what tokens take comes from it; the parts sum to one.
+    pub combine_share: Vec<f64>,
+    /// Per slot: entropy over tokens of what it is mixed of, nats, mean over observations. (That every slot has the same
+    /// part of all dispatch weight is by construction: what goes into a slot sums to one.)
+    pub dispatch_entropy: Vec<f64>,
+    /// Entropy over slots of what a token takes, nats, mean over tokens and observations.
+    pub combine_entropy: f64,
+}
+
+impl Usage {
+    /// From weights `[B, m, S]`.
+    pub fn of(dispatch: &Tensor, combine: &Tensor) -> Self {
+        let over_slots = entropy(combine); // [B, m]
+        let over_tokens = entropy(&dispatch.transpose(1, 2)); // [B, S]
+        Usage {
+            combine_share: numbers(&combine.mean_dim([0i64, 1].as_slice(), false, Kind::Float)),
+            dispatch_entropy: numbers(&over_tokens.mean_dim([0i64].as_slice(), false, Kind::Float)),
+            combine_entropy: mean_number(&over_slots),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn close(found: f64, expected: f64) {
+        assert!((found - expected).abs() < 1e-6, "{found} instead of {expected}");
+    }
+
+    #[test]
+    fn a_unit_is_dormant_at_a_fortieth_of_its_layers_mean() {
+        // Means 1 and 10: the bounds are 0.025 and 0.25.
+        let first = Tensor::from_slice(&[0.024f32, 0.026, 1.0, 2.95]).reshape([1, 4]);
+        let second = Tensor::from_slice(&[0.2f32, 19.8]).reshape([1, 2]);
+        assert_eq!(dormant_share(&[first, second]), Some(2.0 / 6.0));
+        assert_eq!(dormant_share(&[]), None);
+    }
+
+    #[test]
+    fn members_are_compared_with_their_own_layer_and_a_silent_one_is_dormant() {
+        let layer = Tensor::from_slice(&[0.001f32, 0.001, 100.0, 100.0, 0.0, 0.0]).reshape([3, 2]);
+        assert_eq!(dormant_share(&[layer]), Some(2.0 / 6.0));
+    }
+
+    #[test]
+    fn singular_values_are_those_of_a_matrix_made_of_them() {
+        // Rows and columns are orthogonal: lengths 3, 2, 0.
+        let x = Tensor::from_slice(&[0.0f32, 3.0, 0.0, 2.0, 0.0, 0.0]).reshape([2, 3]);
+        for x in [x.shallow_clone(), x.transpose(0, 1)] {
+            let values = singular_values(&x).expect("finite");
+            assert_eq!(values.len(), 2);
+            close(values[0], 3.0);
+            close(values[1], 2.0);
+        }
+        let broken = Tensor::from_slice(&[f32::NAN, 1.0]).reshape([1, 2]);
+        assert_eq!(singular_values(&broken), None);
+        assert!(ranks(&broken).0.is_nan() && ranks(&broken).1.is_nan());
+    }
+
+    #[test]
+    fn srank_leaves_out_what_holds_a_hundredth() {
+        close(srank(&[1.0, 1.0, 1.0]), 3.0);
+        close(srank(&[98.0, 1.5, 0.5]), 2.0);
+        close(srank(&[99.5, 0.5]), 1.0);
+        close(srank(&[0.0, 0.0]), 0.0);
+    }
+
+    #[test]
+    fn effective_rank_of_equal_values_is_their_number() {
+        close(effective_rank(&[2.0; 5]), 5.0);
+        close(effective_rank(&[7.0, 0.0]), 1.0);
+        close(effective_rank(&[3.0, 1.0]), (0.75f64.powf(-0.75)) * 0.25f64.powf(-0.25));
+        close(effective_rank(&[0.0]), 0.0);
+    }
+
+    #[test]
+    fn features_of_known_rank_have_it_and_members_are_averaged() {
+        // x yᵀ + u vᵀ with orthogonal parts of equal length: two equal directions.
+        let x = Tensor::from_slice(&[1.0f32, 0.0, 1.0, 0.0]);
+        let u = Tensor::from_slice(&[0.0f32, 1.0, 0.0, 1.0]);
+        let y = Tensor::from_slice(&[1.0f32, 1.0, 0.0]);
+        let v = Tensor::from_slice(&[1.0f32, -1.0, 0.0]);
+        let two = x.outer(&y) + u.outer(&v); // [4, 3]
+        let one = x.outer(&y);
+        let (of_two, effective) = ranks(&two);
+        close(of_two, 2.0);
+        close(effective, 2.0);
+        let (mean, effective) = ranks(&Tensor::stack(&[two, one], 0));
+        close(mean, 1.5);
+        close(effective, 1.5);
+    }
+
+    #[test]
+    fn the_entropy_of_uniform_weights_is_the_logarithm_of_their_number() {
+        let weights = Tensor::from_slice(&[0.25f32, 0.25, 0.25, 0.25, 0.0, 1.0, 0.0, 0.0]).reshape([2, 4]);
+        let found = numbers(&entropy(&weights));
+        close(found[0], 4f64.ln());
+        close(found[1], 0.0);
+    }
+
+    #[test]
+    fn usage_is_what_two_tokens_and_three_slots_make_by_hand() {
+        // One observation: rows are tokens, columns are slots.
+        let dispatch = Tensor::from_slice(&[1.0f32, 0.5, 0.25, 0.0, 0.5, 0.75]).reshape([1, 2, 3]);
+        let combine = Tensor::from_slice(&[0.5f32, 0.5, 0.0, 1.0, 0.0, 0.0]).reshape([1, 2, 3]);
+        let usage = Usage::of(&dispatch, &combine);
+        for (found, expected) in usage.combine_share.iter().zip([0.75, 0.25, 0.0]) {
+            close(*found, expected);
+        }
+        close(usage.combine_share.iter().sum(), 1.0);
+        let quarter = -(0.25 * 0.25f64.ln() + 0.75 * 0.75f64.ln());
+        for (found, expected) in usage.dispatch_entropy.iter().zip([0.0, 2f64.ln(), quarter]) {
+            close(*found, expected);
+        }
+        close(usage.combine_entropy, 2f64.ln() / 2.0);
+    }
+}

@@ -1,0 +1,398 @@
+//! What networks show of themselves: against networks made for it, and for every part that an agent can have.
+
+use sac_agents::{
+    Agent, AgentSpec, Inspection, SoftActorCritic,
+    critic::{CriticSpec, DsacSpec, DsacTSpec, QuantileSpec, ScalarSpec, StateValueSpec},
+    encoder::EncoderSpec,
+    inspect::{Look, measures},
+    nn::{BodySpec, Mlp, ParamBlock, ParamLayout},
+    noise::Stream,
+    policy::{CategoricalSpec, FourierSpec, GumbelSpec, PolicySpec},
+    soft_actor_critic::EncoderSharing,
+    temperature::{FixedTemperatureSpec, TemperatureSpec},
+};
+use sac_envs::{Dtype, Space};
+use serde::Deserialize;
+use tch::{Device, Kind, Tensor};
+
+fn block(layout: ParamLayout) -> ParamBlock {
+    tch::set_num_threads(1);
+    ParamBlock::new(layout, &mut Stream::derive(5, "test", 0), Device::Cpu)
+}
+
+fn uniform(shape: &[i64]) -> Tensor {
+    let count = shape.iter().product::<i64>();
+    let values: Vec<f32> = (0..count).map(|i| ((i * 7919) % 1009) as f32 / 1009.0).collect();
+    Tensor::from_slice(&values).reshape(shape)
+}
+
+#[test]
+fn units_that_never_fire_are_dormant_and_take_their_part_of_the_rank() {
+    let spec = BodySpec {
+        hidden: vec![8, 4],
+        ..BodySpec::default()
+    };
+    let mut layout = ParamLayout::default();
+    let body = Mlp::single(&spec, 3, 1, &mut layout);
+    let mut block = block(layout);
+    let set = |block: &mut ParamBlock, name: &str, values: &Tensor| block.set(name, values).expect("fits");
+    // First layer: everything fires but two units.
+    let mut bias = [10.0f32; 8];
+    bias[1] = -1000.0;
+    bias[6] = -1000.0;
+    set(&mut block, "body.0.bias", &Tensor::from_slice(&bias));
+    // Second: units 0 and 1 read one number each, unit 2 is silent, unit 3 is a thousandth of unit 0.
+    let mut weight = [[0.0f32; 4]; 8];
+    (weight[0][0], weight[2][1], weight[0][3]) = (1.0, 1.0, 0.001);
+    set(
+        &mut block,
+        "body.1.weight",
+        &Tensor::from_slice(&weight.concat()).reshape([8, 4]),
+    );
+    set(
+        &mut block,
+        "body.1.bias",
+        &Tensor::from_slice(&[0.0f32, 0.0, -1.0, 0.0]),
+    );
+    let mut look = Look::default();
+    body.inspect(block.frozen(), &uniform(&[32, 3]), &mut look);
+    assert_eq!(measures::dormant_share(look.layers()), Some(4.0 / 12.0));
+    let features = look.features.expect("what the last layer reads");
+    assert_eq!(features.size(), [32, 4]);
+    let (srank, effective_rank) = measures::ranks(&features);
+    assert!(
+        srank <= 2.0 && effective_rank <= 2.0,
+        "two directions: {srank}, {effective_rank}"
+    );
+}
+
+#[test]
+fn members_of_an_ensemble_are_looked_at_one_by_one() {
+    let spec = BodySpec {
+        hidden: vec![4],
+        ..BodySpec::default()
+    };
+    let mut layout = ParamLayout::default();
+    let body = Mlp::ensemble(&spec, 3, 1, 2, &mut layout);
+    let mut block = block(layout);
+    // One member dead, the other alive: next to a live member's activations, a small member's are not dormant.
+    let bias = Tensor::from_slice(&[-1000.0f32, -1000.0, -1000.0, -1000.0, 10.0, 10.0, 10.0, 10.0]);
+    block.set("body.0.bias", &bias.reshape([2, 1, 4])).expect("fits");
+    let mut look = Look::default();
+    body.inspect(block.frozen(), &uniform(&[32, 3]), &mut look);
+    assert_eq!(measures::dormant_share(look.layers()), Some(0.5));
+    let features = look.features.expect("what the last layer reads");
+    assert_eq!(features.size(), [2, 32, 4]);
+    let (mean, _) = measures::ranks(&features);
+    let (of_live, _) = measures::ranks(&features.select(0, 1));
+    assert_eq!(mean, of_live / 2.0, "a dead member has rank 0");
+}
+
+/// An encoder's file, its observation, and what it shows: whether it has hidden units, experts, attention, a grid.
+struct Case {
+    toml: &'static str,
+    shape: &'static [usize],
+    units: bool,
+    slots: Option<i64>,
+    attention: Option<i64>,
+    grid: Option<[i64; 2]>,
+}
+
+const SET: &[usize] = &[5, 6];
+const IMAGE: &[usize] = &[3, 40, 44];
+const CASES: &[Case] = &[
+    Case {
+        toml: "kind='tokens'\nwidth=8\nprojection=6",
+        shape: SET,
+        units: true,
+        slots: None,
+        attention: Some(5),
+        grid: None,
+    },
+    Case {
+        toml: "kind='tokens'\nwidth=8\npooling={kind='simpool'}",
+        shape: SET,
+        units: false,
+        slots: None,
+        attention: Some(5),
+        grid: None,
+    },
+    Case {
+        toml: "kind='tokens'\nwidth=8\npooling={kind='mean'}\nmixer={kind='transformer', heads=2, hidden=8}",
+        shape: SET,
+        units: true,
+        slots: None,
+        attention: None,
+        grid: None,
+    },
+    Case {
+        toml: "kind='tokens'\nwidth=8\npooling={kind='cls'}\nmixer={kind='transformer', heads=2, hidden=8}",
+        shape: SET,
+        units: true,
+        slots: None,
+        attention: Some(6),
+        grid: None,
+    },
+    Case {
+        toml: "kind='tokens'\nwidth=8\npooling={kind='cls'}\nmixer={kind='soft_moe', experts=3, expert_width=8}",
+        shape: SET,
+        units: true,
+        slots: Some(3),
+        attention: None,
+        grid: None,
+    },
+    Case {
+        toml: "kind='tokens'\nwidth=8\ntokenization={kind='chunks', count=2, hidden=8}\npooling={kind='max'}",
+        shape: &[4],
+        units: true,
+        slots: None,
+        attention: None,
+        grid: None,
+    },
+    Case {
+        toml: "kind='conv'\nwidth=8\npooling={kind='adapool', heads=2}",
+        shape: IMAGE,
+        units: true,
+        slots: None,
+        attention: Some(2),
+        grid: Some([1, 2]),
+    },
+    Case {
+        toml: "kind='conv'\nstack='impala'\ntokenization={kind='per_patch', size=2}\npooling={kind='simpool'}\n\
+               mixer={kind='soft_moe', experts=2, slots_per_expert=2, expert_width=8}",
+        shape: IMAGE,
+        units: true,
+        slots: Some(4),
+        attention: Some(9),
+        grid: Some([3, 3]),
+    },
+    Case {
+        toml: "kind='conv'\nstack='drq'\ntokenization={kind='per_feature'}",
+        shape: IMAGE,
+        units: true,
+        slots: None,
+        attention: None,
+        grid: None,
+    },
+];
+
+#[derive(Deserialize)]
+struct File {
+    encoder: EncoderSpec,
+}
+
+fn spec(toml: &str) -> EncoderSpec {
+    let text = format!("[encoder]\n{toml}\n");
+    let file: File = toml::from_str(&text).unwrap_or_else(|error| panic!("{text}: {error}"));
+    file.encoder
+}
+
+fn space(shape: &[usize]) -> Space {
+    let mut space = Space::boxed(shape.iter().product(), 0.0, 255.0).reshaped(shape.to_vec());
+    if let (Space::Box { dtype, .. }, 3) = (&mut space, shape.len()) {
+        *dtype = Dtype::U8;
+    }
+    space
+}
+
+fn obs(rows: i64, shape: &[usize]) -> Tensor {
+    let extents: Vec<i64> = shape.iter().map(|extent| *extent as i64).collect();
+    uniform(&[&[rows], extents.as_slice()].concat()) * 200.0
+}
+
+#[test]
+fn looking_at_an_encoder_changes_nothing_and_shows_what_it_has() {
+    for case in CASES {
+        let (name, mut layout) = (case.toml, ParamLayout::default());
+        let encoder = spec(case.toml).build(&space(case.shape), &mut layout);
+        let block = block(layout);
+        let obs = obs(7, case.shape);
+        let mut look = Look::default();
+        let seen = encoder.inspect(block.frozen(), &obs, &mut look);
+        assert_eq!(
+            seen,
+            encoder.encode(block.frozen(), &obs, None),
+            "{name}: the same features"
+        );
+        assert_eq!(look.features.as_ref(), Some(&seen), "{name}");
+        assert_eq!(!look.layers().is_empty(), case.units, "{name}: hidden units");
+        assert_eq!(look.grid, case.grid, "{name}: grid");
+        let sums_to_one = |weights: &Tensor, dim: i64| {
+            let sums = weights.sum_dim_intlist([dim].as_slice(), false, Kind::Float);
+            assert!(
+                (sums - 1.0).abs().max().double_value(&[]) < 1e-5,
+                "{name}: weights sum to one"
+            );
+        };
+        let attention = look.attention.as_ref();
+        assert_eq!(
+            attention.map(Tensor::size),
+            case.attention.map(|m| vec![7, m]),
+            "{name}: attention"
+        );
+        attention.inspect(|weights| sums_to_one(weights, 1));
+        let slots = look.routing.as_ref().map(|(dispatch, combine, _)| {
+            sums_to_one(dispatch, 1);
+            sums_to_one(combine, 2);
+            dispatch.size()[2]
+        });
+        assert_eq!(slots, case.slots, "{name}: slots");
+    }
+}
+
+fn inspect(spec: &AgentSpec, shape: &[usize], action: &Space) -> Inspection {
+    tch::set_num_threads(1);
+    let small = AgentSpec {
+        body: BodySpec {
+            hidden: vec![16, 16],
+            ..BodySpec::default()
+        },
+        ..spec.clone()
+    };
+    let mut agent = SoftActorCritic::new(&small, "test", (&space(shape), action), 3, Device::Cpu).expect("valid");
+    let obs = obs(20, shape).flatten(0, -1);
+    let mut rows = vec![0.0f32; obs.numel()];
+    obs.copy_data(&mut rows, obs.numel());
+    assert!(agent.inspect(&[]).values.is_empty(), "nothing to look at");
+    agent.inspect(&rows)
+}
+
+fn names(inspection: &Inspection) -> Vec<&str> {
+    inspection.values.iter().map(|(name, _)| name.as_str()).collect()
+}
+
+const BODIES: [&str; 6] = [
+    "policy/dormant_share",
+    "policy/srank",
+    "policy/effective_rank",
+    "critic/dormant_share",
+    "critic/srank",
+    "critic/effective_rank",
+];
+
+#[test]
+fn every_critic_and_every_policy_shows_its_body_behind_a_flat_encoder() {
+    let hand = Space::boxed(2, -1.0, 1.0);
+    let critics = [
+        CriticSpec::Scalar(ScalarSpec::default()),
+        CriticSpec::Dsac(DsacSpec::default()),
+        CriticSpec::DsacT(DsacTSpec::default()),
+        CriticSpec::Quantile(QuantileSpec::default()),
+        CriticSpec::StateValue(StateValueSpec::default()),
+    ];
+    let mut specs: Vec<(AgentSpec, &Space)> = Vec::new();
+    for critic in critics {
+        let spec = AgentSpec {
+            critic,
+            ..AgentSpec::default()
+        };
+        specs.push((spec, &hand));
+    }
+    let choice = Space::Discrete { n: 4 };
+    for (policy, action) in [
+        (PolicySpec::Fourier(FourierSpec::default()), &hand),
+        (PolicySpec::Categorical(CategoricalSpec::default()), &choice),
+        (PolicySpec::Gumbel(GumbelSpec::default()), &choice),
+    ] {
+        let spec = AgentSpec {
+            policy,
+            temperature: TemperatureSpec::Fixed(FixedTemperatureSpec { alpha: 0.1 }),
+            ..AgentSpec::default()
+        };
+        specs.push((spec, action));
+    }
+    for (spec, action) in specs {
+        let inspection = inspect(&spec, &[6], action);
+        assert_eq!(names(&inspection), BODIES, "{spec:?}");
+        assert!(inspection.images.is_empty());
+        for (name, value) in &inspection.values {
+            let range = match name.ends_with("dormant_share") {
+                true => 0.0..=1.0,
+                false => 1.0..=16.0,
+            };
+            assert!(range.contains(value), "{name} = {value} with {spec:?}");
+        }
+    }
+}
+
+#[test]
+fn a_mixture_shows_its_experts_and_a_shared_encoder_is_shown_once() {
+    let file = "kind='tokens'\nwidth=8\nmixer={kind='soft_moe', experts=3, slots_per_expert=2, expert_width=8}";
+    let hand = Space::boxed(2, -1.0, 1.0);
+    let mut agent = AgentSpec {
+        encoder: spec(file),
+        ..AgentSpec::default()
+    };
+    let separate = inspect(&agent, SET, &hand);
+    agent.encoder_sharing = EncoderSharing::Critic;
+    let shared = inspect(&agent, SET, &hand);
+    for (inspection, encoders) in [(&separate, 2), (&shared, 1)] {
+        assert_eq!(inspection.images.len(), 2 * encoders, "attention and dispatch");
+        let of_policy = names(inspection).iter().any(|name| name.starts_with("policy_encoder/"));
+        assert_eq!(of_policy, encoders == 2);
+        let get = |name: &str| {
+            let found = inspection.values.iter().find(|(other, _)| other == name);
+            found
+                .unwrap_or_else(|| panic!("{name} is missing: {:?}", names(inspection)))
+                .1
+        };
+        let sum = |kind: &str, count: usize| -> f64 {
+            (0..count)
+                .map(|i| get(&format!("critic_encoder/{kind}_{i}_combine_share")))
+                .sum()
+        };
+        assert!((sum("expert", 3) - 1.0).abs() < 1e-5 && (sum("slot", 6) - 1.0).abs() < 1e-5);
+        // At the start weights are nearly uniform: five tokens, six slots.
+        for (name, most) in [
+            ("critic_encoder/dispatch_entropy", 5f64.ln()),
+            ("critic_encoder/expert_2_dispatch_entropy", 5f64.ln()),
+            ("critic_encoder/slot_5_dispatch_entropy", 5f64.ln()),
+            ("critic_encoder/combine_entropy", 6f64.ln()),
+            ("critic_encoder/attention_entropy", 5f64.ln()),
+        ] {
+            let value = get(name);
+            assert!(
+                (0.5 * most..=most + 1e-5).contains(&value),
+                "{name} = {value}, at most {most}"
+            );
+        }
+    }
+}
+
+#[test]
+fn an_image_shows_its_frame_beside_the_attention() {
+    let agent = AgentSpec {
+        encoder: spec("kind='conv'\nwidth=8\npooling={kind='adapool'}"),
+        ..AgentSpec::default()
+    };
+    let inspection = inspect(&agent, IMAGE, &Space::boxed(2, -1.0, 1.0));
+    let tags: Vec<&str> = inspection.images.iter().map(|(tag, _)| tag.as_str()).collect();
+    assert_eq!(tags, ["policy_encoder/attention", "critic_encoder/attention"]);
+    for (tag, image) in &inspection.images {
+        // 44 × 40 twice as large, frame and map, four observations.
+        assert_eq!((image.width(), image.height()), (2 * 88 + 4, 4 * 80 + 3 * 4), "{tag}");
+    }
+}
+
+#[test]
+fn a_diverged_network_shows_nan_and_does_not_panic() {
+    let mut layout = ParamLayout::default();
+    let body = Mlp::single(&BodySpec::default(), 3, 1, &mut layout);
+    let mut block = block(layout);
+    block
+        .set(
+            "body.0.bias",
+            &Tensor::full([256], f64::NAN, (Kind::Float, Device::Cpu)),
+        )
+        .expect("fits");
+    let mut look = Look::default();
+    body.inspect(block.frozen(), &uniform(&[8, 3]), &mut look);
+    let mut inspection = Inspection::default();
+    inspection.add("policy", &look);
+    assert_eq!(inspection.values.len(), 3);
+    assert!(
+        inspection.values.iter().all(|(_, value)| value.is_nan()),
+        "{:?}",
+        inspection.values
+    );
+}
