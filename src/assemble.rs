@@ -46,20 +46,16 @@ pub fn eval_envs(config: &Config, registry: &Registry, episodes: usize) -> Resul
     envs(config, registry, episodes.clamp(1, MOST_EVAL_ENVS), 1)
 }
 
-/// A new agent for an environment's spaces.
+/// A new agent for an environment's spaces. The threads of the process go to what it needs them for.
 ///
 /// # Errors
 /// When the agent cannot serve them.
 pub fn agent(config: &Config, envs: &dyn VecEnv) -> Result<Box<dyn Agent>> {
     let spaces = (envs.observation_space(), envs.action_space());
     let seed = config.train.seed;
-    Ok(Box::new(SoftActorCritic::new(
-        &config.agent,
-        &config.env.id,
-        spaces,
-        seed,
-        device(config),
-    )?))
+    let agent = SoftActorCritic::new(&config.agent, &config.env.id, spaces, seed, device(config))?;
+    process::share_threads(config.train.threads, agent.goes_by_hand());
+    Ok(Box::new(agent))
 }
 
 /// A run at its beginning.

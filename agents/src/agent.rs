@@ -34,6 +34,11 @@ pub trait Agent: Send {
         Inspection::default()
     }
 
+    /// Whether nothing that it does takes long in libtorch, so that threads are of no use there.
+    fn goes_by_hand(&self) -> bool {
+        false
+    }
+
     /// Learns from one batch. Reads no clock, extracts no number, touches no file.
     fn update(&mut self, batch: &Batch, noise: &mut Stream) -> UpdateReport;
 

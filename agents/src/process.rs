@@ -1,5 +1,7 @@
 //! What training asks of the process as a whole.
 
+use crate::nn::crew;
+
 /// Sets libtorch's threads, and tells the C allocator to keep what libtorch gives back.
 ///
 /// An update allocates and frees dozens of tensors of a quarter of a megabyte. glibc by default maps each from the
@@ -17,5 +19,12 @@ pub fn prepare(threads: u64) {
             libc::mallopt(libc::M_TRIM_THRESHOLD, KEEP_BYTES);
         }
     }
-    tch::set_num_threads(threads as i32);
+    share_threads(threads, false);
+}
+
+/// Who gets the threads: libtorch, or, where an agent goes by hand, the products of our own. Not both: libtorch's threads
+/// spin while they wait, and would hold the cores that the others want.
+pub fn share_threads(threads: u64, goes_by_hand: bool) {
+    crew::set_threads(threads as usize);
+    tch::set_num_threads(if goes_by_hand { 1 } else { threads as i32 });
 }

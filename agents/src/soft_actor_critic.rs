@@ -23,7 +23,7 @@ use crate::{
     agent::{ActMode, Agent, Cost, Reduction, UpdateReport},
     batch::Batch,
     checkpoint::{Checkpoint, Section},
-    critic::{Critic, CriticContext, CriticSpec},
+    critic::{Critic, CriticContext, CriticSpec, Network},
     encoder::{EncoderSpec, ObservationNormalizer, SharedEncoder, Statistics},
     error::{Error, Result},
     inspect::Inspection,
@@ -279,6 +279,11 @@ impl Agent for SoftActorCritic {
         if let Some(normalizer) = &mut self.normalizer {
             normalizer.observe(obs);
         }
+    }
+
+    fn goes_by_hand(&self) -> bool {
+        let critic = |network: &Network| network.goes_by_hand(self.critic.encoder_block().frozen());
+        self.device == Device::Cpu && self.policy.goes_by_hand() && self.critic.network().is_some_and(critic)
     }
 
     fn update(&mut self, batch: &Batch, noise: &mut Stream) -> UpdateReport {

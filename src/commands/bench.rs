@@ -85,7 +85,9 @@ pub fn update(args: &BenchUpdateArgs) -> Result<()> {
     let mut products = Products::new(&args.hidden, (b, o), agent.policy(), &mut noise);
     let (mut updates, mut floors) = (Vec::new(), Vec::new());
     for _ in 0..2 {
+        process::share_threads(threads, agent.goes_by_hand());
         updates.push(rate(args.seconds / 2.0, || drop(agent.update(&batch, &mut noise))));
+        process::share_threads(threads, false);
         floors.push(rate(args.seconds / 2.0, || products.update()));
     }
     let mean = |rates: &[f64]| rates.iter().sum::<f64>() / rates.len() as f64;

@@ -92,6 +92,11 @@ impl Network {
         }
     }
 
+    /// Whether passes with these parameters on the CPU are made by hand.
+    pub fn goes_by_hand(&self, params: &Params) -> bool {
+        self.body.goes_by_hand(params)
+    }
+
     /// What encoder and members show of themselves for `action` `[B, A]` at `obs` `[B, …]`, without noise.
     pub fn inspect(&self, params: &Params, obs: &Tensor, action: &Tensor) -> (Look, Look) {
         let (mut encoder, mut body) = (Look::default(), Look::default());

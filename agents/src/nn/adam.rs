@@ -133,10 +133,7 @@ impl Trainable {
             let gradient = gradient.contiguous();
             let [data, first, second] = [&mut data, first, second].map(explicit::numbers_mut);
             let gradient = explicit::numbers(&gradient);
-            let share = data
-                .len()
-                .div_ceil(tch::get_num_threads().max(1) as usize)
-                .max(LEAST_SHARE);
+            let share = data.len().div_ceil(crew::threads()).max(LEAST_SHARE);
             let parts = data
                 .chunks_mut(share)
                 .zip(first.chunks_mut(share))

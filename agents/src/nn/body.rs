@@ -202,6 +202,11 @@ impl Mlp {
         })
     }
 
+    /// Whether passes with these parameters on the CPU are made by hand.
+    pub fn goes_by_hand(&self, params: &Params) -> bool {
+        self.dense.as_ref().is_some_and(|dense| dense.is_all_of(params))
+    }
+
     /// The pass by hand, where it can be made: without a history; or as a leaf of the graph, noted for the one who will
     /// descend.
     fn by_hand(&self, params: &Params, x: &Tensor) -> Option<Tensor> {

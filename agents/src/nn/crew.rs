@@ -13,15 +13,31 @@ use std::{
 };
 
 /// How long a thread looks for work before it sleeps: longer than what lies between two products of an update.
-const PATIENCE: Duration = Duration::from_micros(1000);
+const PATIENCE: Duration = Duration::from_micros(200);
 
-/// Calls `work` on every item, on as many threads as libtorch is allowed, this one included.
+/// How many threads share a product, if that was said.
+static THREADS: AtomicUsize = AtomicUsize::new(0);
+
+/// From now on so many threads share a product, whatever libtorch is allowed.
+pub(crate) fn set_threads(threads: usize) {
+    THREADS.store(threads, Ordering::Relaxed);
+}
+
+/// How many threads share a product: as many as libtorch is allowed, unless something else was said.
+pub(super) fn threads() -> usize {
+    match THREADS.load(Ordering::Relaxed) {
+        0 => tch::get_num_threads().max(1) as usize,
+        threads => threads,
+    }
+}
+
+/// Calls `work` on every item, on several [`threads`], this one included.
 ///
 /// # Panics
 /// When `work` does, here or elsewhere.
 pub(super) fn each<T: Send>(items: Vec<T>, work: impl Fn(T) + Sync) {
     static CREW: OnceLock<Mutex<Crew>> = OnceLock::new();
-    let threads = tch::get_num_threads().max(1) as usize;
+    let threads = threads();
     if threads > 1 && items.len() > 1 {
         match CREW.get_or_init(Mutex::default).try_lock() {
             Ok(mut crew) => return crew.each(threads - 1, items, &work),

@@ -211,8 +211,7 @@ struct Part<'a> {
 /// Cuts matrices `[members, rows, columns]` up for the threads at hand, by members, then by rows. No row of a product
 /// depends on another, so how they are cut changes nothing.
 fn parts(out: &mut [f32], members: usize, rows: usize, columns: usize) -> Vec<Part<'_>> {
-    let threads = tch::get_num_threads().max(1) as usize;
-    let cuts = threads.div_ceil(members).min(rows.div_ceil(LEAST_ROWS));
+    let cuts = crew::threads().div_ceil(members).min(rows.div_ceil(LEAST_ROWS));
     let rows_each = rows.div_ceil(cuts);
     let mut parts = Vec::with_capacity(members * cuts);
     for (member, out) in out.chunks_exact_mut(rows * columns).enumerate() {

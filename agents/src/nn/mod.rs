@@ -2,7 +2,7 @@
 
 pub mod adam;
 pub mod body;
-mod crew;
+pub(crate) mod crew;
 pub mod explicit;
 pub mod init;
 pub mod linear;

@@ -325,6 +325,11 @@ impl Policy {
         self.head.actions()
     }
 
+    /// Whether its passes on the CPU are made by hand.
+    pub fn goes_by_hand(&self) -> bool {
+        self.body.goes_by_hand(self.trainable.params.frozen())
+    }
+
     /// How many numbers per observation its network gives to the head.
     pub fn numbers(&self) -> i64 {
         self.head.inputs()
