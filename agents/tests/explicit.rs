@@ -4,7 +4,7 @@ use sac_agents::{
     Agent, AgentSpec, Batch, SoftActorCritic,
     nn::{Activation, AutogradOnly},
     noise::Stream,
-    presets,
+    presets, process,
 };
 use sac_envs::Space;
 use tch::{Device, Kind, Tensor};
@@ -85,6 +85,17 @@ fn every_preset_learns_by_hand_what_it_learns_by_autograd() {
         differs > 5,
         "if nothing differs by a bit, the passes by hand were not taken"
     );
+}
+
+#[test]
+fn threads_change_no_bit() {
+    let (spec, action) = (preset("redq"), Space::boxed(3, -1.0, 1.0));
+    let with_threads = |threads| {
+        process::share_threads(threads, true);
+        learned(&spec, &action)
+    };
+    let (one, three) = (with_threads(1), with_threads(3));
+    assert_eq!(one, three);
 }
 
 #[test]
