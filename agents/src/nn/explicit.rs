@@ -1,4 +1,4 @@
-//! Passes of a perceptron without autograd: [`Dense`] goes forward and backward by hand.
+//! Passes of a perceptron without autograd: `Dense` goes forward and backward by hand.
 //!
 //! For what most networks are: fully connected layers in `f32` on the CPU, without normalisation and dropout. Autograd
 //! takes every other, and is what the tests hold this to (`agents/tests/explicit.rs`).
