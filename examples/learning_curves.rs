@@ -227,7 +227,10 @@ const COLOURS: [RGBColor; 6] = [
 ];
 const INK: RGBColor = RGBColor(40, 40, 40);
 const GRID: RGBColor = RGBColor(225, 225, 225);
+/// Of the chart; the legend comes below.
 const SIZE_PX: (u32, u32) = (720, 440);
+
+const LEGEND_LINE_PX: u32 = 22;
 
 fn draw(groups: &[Group], title: &str, threshold: Option<f64>, out: &Path) -> Result<(), Box<dyn Error>> {
     let all = || groups.iter().flat_map(|group| &group.points);
@@ -242,9 +245,11 @@ fn draw(groups: &[Group], title: &str, threshold: Option<f64>, out: &Path) -> Re
         .fold(f64::NEG_INFINITY, f64::max);
     let margin = ((high - low) * 0.05).max(1e-6);
 
-    let root = SVGBackend::new(out, SIZE_PX).into_drawing_area();
+    let size = (SIZE_PX.0, SIZE_PX.1 + groups.len() as u32 * LEGEND_LINE_PX + 8);
+    let root = SVGBackend::new(out, size).into_drawing_area();
     root.fill(&WHITE)?;
-    let mut chart = ChartBuilder::on(&root)
+    let (above, _) = root.split_vertically(SIZE_PX.1);
+    let mut chart = ChartBuilder::on(&above)
         .caption(title, ("sans-serif", 24).into_font().color(&INK))
         .margin(14)
         .margin_right(30)
@@ -282,32 +287,27 @@ fn draw(groups: &[Group], title: &str, threshold: Option<f64>, out: &Path) -> Re
     Ok(())
 }
 
-/// In the lower right, where learning curves leave room.
+/// Below the curves, so that it covers none.
 fn legend<B: DrawingBackend>(root: &DrawingArea<B, Shift>, groups: &[Group]) -> Result<(), Box<dyn Error>>
 where
     B::ErrorType: 'static,
 {
-    const LINE_PX: i32 = 22;
     const KEY_PX: i32 = 28;
-    let (right, bottom) = (SIZE_PX.0 as i32 - 46, SIZE_PX.1 as i32 - 84);
+    const LEFT_PX: i32 = 86;
     let style = ("sans-serif", 17)
         .into_font()
         .color(&INK)
-        .pos(Pos::new(HPos::Right, VPos::Center));
+        .pos(Pos::new(HPos::Left, VPos::Center));
     for (index, (group, colour)) in groups.iter().zip(COLOURS.iter().cycle()).enumerate() {
-        let y = bottom - LINE_PX * (groups.len() - 1 - index) as i32;
+        let y = (SIZE_PX.1 + LEGEND_LINE_PX * index as u32 + LEGEND_LINE_PX / 2) as i32;
         let text = match group.runs {
             1 => format!("{} (1 run)", group.label),
             runs => format!("{} (median and range of {runs} runs)", group.label),
         };
-        let (text_width, _) = root.estimate_text_size(&text, &style)?;
-        let left = right - KEY_PX - 16 - text_width as i32;
-        let paper = [(left, y - LINE_PX / 2), (right + 6, y + LINE_PX / 2)];
-        root.draw(&Rectangle::new(paper, WHITE.filled()))?;
-        root.draw_text(&text, &style, (right - KEY_PX - 8, y))?;
-        let key = [(right - KEY_PX, y - 6), (right, y + 6)];
+        root.draw_text(&text, &style, (LEFT_PX + KEY_PX + 8, y))?;
+        let key = [(LEFT_PX, y - 6), (LEFT_PX + KEY_PX, y + 6)];
         root.draw(&Rectangle::new(key, colour.mix(0.18).filled()))?;
-        let line = [(right - KEY_PX, y), (right, y)];
+        let line = [(LEFT_PX, y), (LEFT_PX + KEY_PX, y)];
         root.draw(&PathElement::new(line, colour.stroke_width(2)))?;
     }
     Ok(())

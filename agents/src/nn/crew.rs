@@ -71,7 +71,7 @@ struct Task {
 #[derive(Default)]
 struct Progress {
     taken: AtomicUsize,
-    done: AtomicUsize,
+    finished: AtomicUsize,
     failed: AtomicBool,
 }
 
@@ -87,7 +87,7 @@ impl Task {
             if outcome.is_err() {
                 self.progress.failed.store(true, Ordering::Relaxed);
             }
-            self.progress.done.fetch_add(1, Ordering::Release);
+            self.progress.finished.fetch_add(1, Ordering::Release);
         }
     }
 }
@@ -133,7 +133,7 @@ impl Crew {
         }
         task.help();
         let since = Instant::now();
-        while task.progress.done.load(Ordering::Acquire) < task.count {
+        while task.progress.finished.load(Ordering::Acquire) < task.count {
             // Whoever has the last part may have lost its core to another program: it may have this one.
             match since.elapsed() > PATIENCE {
                 true => std::thread::yield_now(),
