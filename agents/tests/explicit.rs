@@ -1,5 +1,7 @@
 //! Passes by hand against autograd: the same agents learn the same from the same noise.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use sac_agents::{
     Agent, AgentSpec, Batch, SoftActorCritic,
     nn::{Activation, AutogradOnly},
@@ -12,6 +14,14 @@ use tch::{Device, Kind, Tensor};
 const UPDATES: usize = 100;
 const OBS: i64 = 5;
 const ROWS: i64 = 48;
+
+/// The threads are the process's, so one test has them at a time; one thread, since libgomp's spin on busy machines.
+fn one_thread() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    process::share_threads(1, true);
+    turn
+}
 
 /// A batch like those that a replay gives, another at every call.
 fn batch(action: &Space, stream: &mut Stream) -> Batch {
@@ -70,6 +80,7 @@ fn preset(name: &str) -> AgentSpec {
 
 #[test]
 fn every_preset_learns_by_hand_what_it_learns_by_autograd() {
+    let _turn = one_thread();
     let in_box = Space::boxed(3, -1.0, 1.0);
     let discrete = Space::Discrete { n: 4 };
     let mut differs = 0;
@@ -89,6 +100,7 @@ fn every_preset_learns_by_hand_what_it_learns_by_autograd() {
 
 #[test]
 fn threads_change_no_bit() {
+    let _turn = one_thread();
     let (spec, action) = (preset("redq"), Space::boxed(3, -1.0, 1.0));
     let with_threads = |threads| {
         process::share_threads(threads, true);
@@ -100,6 +112,7 @@ fn threads_change_no_bit() {
 
 #[test]
 fn every_activation_has_the_derivative_of_autograd() {
+    let _turn = one_thread();
     for activation in [
         Activation::Gelu,
         Activation::Silu,
