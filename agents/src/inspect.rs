@@ -7,9 +7,10 @@
 pub mod measures;
 mod pictures;
 
+use sac_envs::render::Frame;
 use tch::{Kind, Tensor};
 
-use crate::{log::Image, metrics};
+use crate::metrics;
 
 /// Experts and slots with numbers of their own in the log; a thousand curves help nobody.
 const MOST_LISTED: i64 = 32;
@@ -72,7 +73,7 @@ pub struct Inspection {
     /// Numbers; what could not be computed because features are not finite is NaN.
     pub values: Vec<(String, f64)>,
     /// At most a few, and small.
-    pub images: Vec<(String, Image)>,
+    pub images: Vec<(String, Frame)>,
 }
 
 impl Inspection {

@@ -370,7 +370,11 @@ fn an_image_shows_its_frame_beside_the_attention() {
     assert_eq!(tags, ["policy_encoder/attention", "critic_encoder/attention"]);
     for (tag, image) in &inspection.images {
         // 44 × 40 twice as large, frame and map, four observations.
-        assert_eq!((image.width(), image.height()), (2 * 88 + 4, 4 * 80 + 3 * 4), "{tag}");
+        assert_eq!(
+            (image.size.width, image.size.height),
+            (2 * 88 + 4, 4 * 80 + 3 * 4),
+            "{tag}"
+        );
     }
 }
 

@@ -108,7 +108,7 @@ pub fn update(args: &BenchUpdateArgs) -> Result<()> {
         }));
     }
     print(&format!(
-        "{updates:.1} updates/s, {:.0} % of the {floor:.1} that the matrix products of a SAC update alone would reach ({threads} thread(s))\n",
+        "{updates:.1} updates/s, {:.0} % of the {floor:.1} that libtorch reaches with the matrix products of a SAC update alone ({threads} thread(s))\n",
         100.0 * updates / floor
     ))
 }

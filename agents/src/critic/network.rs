@@ -75,12 +75,7 @@ impl Network {
     pub fn at(&self, params: &Params, obs: &Tensor, action: &Tensor, noise: &mut Stream) -> Tensor {
         match self.actions {
             ActionKind::Vector { .. } => {
-                let mut features = self.encoder.encode(params, obs, Some(&mut *noise)); // [B, F]
-                let copies = action.size()[0] / obs.size()[0];
-                if copies > 1 {
-                    features = features.repeat([copies, 1]);
-                }
-                let x = Tensor::cat(&[&features, action], 1); // [B, F + A]
+                let x = self.input(params, obs, action, noise);
                 self.body.forward_learning(params, &x, noise)
             }
             ActionKind::Enumerated { .. } => {
@@ -90,6 +85,16 @@ impl Network {
                     .squeeze_dim(2)
             }
         }
+    }
+
+    /// What the members read, `[n·B, F + A]`, where actions are vectors.
+    fn input(&self, params: &Params, obs: &Tensor, action: &Tensor, noise: &mut Stream) -> Tensor {
+        let mut features = self.encoder.encode(params, obs, Some(noise)); // [B, F]
+        let copies = action.size()[0] / obs.size()[0];
+        if copies > 1 {
+            features = features.repeat([copies, 1]);
+        }
+        Tensor::cat(&[&features, action], 1)
     }
 
     /// Whether passes with these parameters on the CPU are made by hand.
@@ -132,9 +137,8 @@ impl Network {
         noise: &mut Stream,
         value_of: impl Fn(&Tensor) -> Tensor,
     ) -> Tensor {
-        if matches!(self.actions, ActionKind::Vector { .. }) && action.requires_grad() {
-            let features = self.encoder.encode(params, obs, Some(&mut *noise)); // [B, F]
-            let x = Tensor::cat(&[&features, action], 1); // [B, F + A]
+        if matches!(self.actions, ActionKind::Vector { .. }) {
+            let x = self.input(params, obs, action, noise);
             let by_hand = self.body.value_at(params, &x, &value_of);
             return by_hand.unwrap_or_else(|| value_of(&self.body.forward_learning(params, &x, noise)));
         }

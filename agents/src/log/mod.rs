@@ -4,16 +4,16 @@
 
 mod append;
 mod csv;
-mod image;
 mod jsonl;
 mod tensorboard;
 
 use std::{borrow::Cow, io};
 
 pub use csv::EvalCsv;
-pub use image::Image;
 pub use jsonl::MetricsJsonl;
 pub use tensorboard::{Hparam, TensorBoard};
+
+use sac_envs::render::Frame;
 
 use crate::schedule::{EnvSteps, GradSteps};
 
@@ -55,7 +55,7 @@ pub trait Sink: Send {
     ///
     /// # Errors
     /// When it could not be written; what was written before stays intact.
-    fn image(&mut self, _env_steps: EnvSteps, _name: &str, _image: &Image) -> io::Result<()> {
+    fn image(&mut self, _env_steps: EnvSteps, _name: &str, _image: &Frame) -> io::Result<()> {
         Ok(())
     }
 
@@ -94,7 +94,7 @@ impl Logger {
     }
 
     /// Hands an image to every sink.
-    pub fn image(&mut self, env_steps: EnvSteps, name: &str, image: &Image) {
+    pub fn image(&mut self, env_steps: EnvSteps, name: &str, image: &Frame) {
         self.each(|sink| sink.image(env_steps, name, image));
     }
 

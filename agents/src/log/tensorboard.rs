@@ -11,6 +11,7 @@ use std::{
 };
 
 use protobuf::{Message, RepeatedField, well_known_types::Value};
+use sac_envs::render::Frame;
 use tensorboard_proto::{
     api::Status,
     event::{Event, SessionLog, SessionLog_SessionStatus},
@@ -22,7 +23,7 @@ use tensorboard_proto::{
 };
 use tensorboard_rs::{record_writer::RecordWriter, summary::scalar};
 
-use super::{Image, Row, Sink, append::AppendFile};
+use super::{Row, Sink, append::AppendFile};
 use crate::schedule::EnvSteps;
 
 /// Writes scalars and images at env steps, the configuration as text, and hyper-parameters for the HPARAMS tab.
@@ -176,13 +177,15 @@ impl Sink for TensorBoard {
     }
 
     /// A PNG within the event.
-    fn image(&mut self, env_steps: EnvSteps, name: &str, image: &Image) -> io::Result<()> {
-        let extent = |pixels: usize| i32::try_from(pixels).map_err(io::Error::other);
+    fn image(&mut self, env_steps: EnvSteps, name: &str, image: &Frame) -> io::Result<()> {
+        let mut png = Vec::new();
+        image.write_png(&mut png)?;
+        let extent = |pixels: u32| i32::try_from(pixels).map_err(io::Error::other);
         let mut picture = Summary_Image::new();
-        picture.set_width(extent(image.width())?);
-        picture.set_height(extent(image.height())?);
+        picture.set_width(extent(image.size.width)?);
+        picture.set_height(extent(image.size.height)?);
         picture.set_colorspace(RGB);
-        picture.set_encoded_image_string(image.to_png()?);
+        picture.set_encoded_image_string(png);
         let mut value = Summary_Value::new();
         value.set_tag(name.to_string());
         value.set_image(picture);

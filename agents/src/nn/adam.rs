@@ -11,6 +11,7 @@ use crate::{
     nn::{
         crew,
         explicit::{self, Passes},
+        numbers::{numbers, numbers_mut},
         params::{ParamBlock, ParamLayout, Params},
     },
     noise::Stream,
@@ -96,7 +97,7 @@ impl Trainable {
         let of_leaves = Tensor::run_backward(&[loss], &leaves, false, false);
         let gradients = passes.iter().zip(&of_leaves).map(|(pass, of_out)| {
             let mut gradient = Tensor::empty(self.params.flat().size(), (Kind::Float, Device::Cpu));
-            let numbers = Some(explicit::numbers_mut(&mut gradient));
+            let numbers = Some(numbers_mut(&mut gradient));
             pass.tape.backward(self.params.frozen(), of_out, numbers, false);
             gradient
         });
@@ -131,8 +132,8 @@ impl Trainable {
                 step_size: (learning_rate / first_correction) as f32,
             };
             let gradient = gradient.contiguous();
-            let [data, first, second] = [&mut data, first, second].map(explicit::numbers_mut);
-            let gradient = explicit::numbers(&gradient);
+            let [data, first, second] = [&mut data, first, second].map(numbers_mut);
+            let gradient = numbers(&gradient);
             let share = data.len().div_ceil(crew::threads()).max(LEAST_SHARE);
             let parts = data
                 .chunks_mut(share)
@@ -184,7 +185,6 @@ impl Trainable {
         let steps = section.tensor(&format!("{prefix}/adam.steps"), &[1])?.int64_value(&[0]);
         self.params.load(prefix, section)?;
         self.moments = Moments { first, second, steps };
-        explicit::taken(&self.passes);
         Ok(())
     }
 }

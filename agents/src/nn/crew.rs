@@ -2,7 +2,8 @@
 //!
 //! The parts take tens of microseconds, and waking a thread that sleeps takes as long. So the caller does its share, and
 //! the others look for the next task for a while before they sleep. libtorch's own threads spin against whatever else
-//! runs on their core (docs/performance.md); these sleep after [`PATIENCE`].
+//! runs on their core (docs/performance.md); these sleep after [`PATIENCE`]. The clock decides who waits how, and nothing
+//! that is computed.
 
 use std::{
     sync::{
@@ -52,7 +53,7 @@ pub(super) fn each<T: Send>(items: Vec<T>, work: impl Fn(T) + Sync) {
 /// What has to be done, as far as threads see it.
 #[derive(Default)]
 struct Shared {
-    /// Grows by one with every task; even while there is none.
+    /// Grows by one when a task begins and when it ends: odd while there is one.
     turn: AtomicUsize,
     /// Only read while `turn` is odd.
     task: Mutex<Option<Task>>,

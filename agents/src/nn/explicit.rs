@@ -20,6 +20,7 @@ use tch::{Device, Kind, Tensor};
 use super::{
     body::Activation,
     crew,
+    numbers::{numbers, numbers_mut},
     params::{ParamIndex, Params},
     product::{Finish, Matrix, product},
 };
@@ -100,22 +101,6 @@ pub(super) fn rows(tensor: &Tensor) -> i64 {
     shape[0]
 }
 
-/// The numbers of a contiguous `f32` tensor on the CPU.
-pub(super) fn numbers(tensor: &Tensor) -> &[f32] {
-    assert!(tensor.is_contiguous() && tensor.kind() == Kind::Float && tensor.device() == Device::Cpu);
-    // SAFETY: checked above; the tensor lives as long as the borrow, and nobody writes to it meanwhile: an update is one
-    // thread's, and results are fresh tensors.
-    unsafe { std::slice::from_raw_parts(tensor.data_ptr().cast::<f32>(), tensor.numel()) }
-}
-
-/// The same for a tensor that is being filled.
-pub(super) fn numbers_mut(tensor: &mut Tensor) -> &mut [f32] {
-    assert!(tensor.is_contiguous() && tensor.kind() == Kind::Float && tensor.device() == Device::Cpu);
-    // SAFETY: as above; the tensor is the caller's alone while it is being filled: a fresh one, or moments and parameters
-    // between two passes.
-    unsafe { std::slice::from_raw_parts_mut(tensor.data_ptr().cast::<f32>(), tensor.numel()) }
-}
-
 impl Dense {
     /// Whether a pass with these parameters at `x` can be made by hand.
     pub(super) fn serves(&self, params: &Params, x: &Tensor) -> bool {
@@ -156,14 +141,10 @@ impl Dense {
                     layer.inputs,
                 );
                 let h = h.rows(part.first, part.out.len() / layer.outputs);
-                let weight = &weight[part.member * weights..(part.member + 1) * weights];
-                let bias = &bias[part.member * layer.outputs..(part.member + 1) * layer.outputs];
-                if layer.outputs == 1 {
-                    h.times_column(weight, bias[0], part.out);
-                } else {
-                    let weight = Matrix::new(weight, layer.inputs, layer.outputs);
-                    product(h, weight, part.out, Finish::Bias { bias, relu });
-                }
+                let weight = own(weight, part.member, weights);
+                let bias = own(bias, part.member, layer.outputs);
+                let weight = Matrix::new(weight, layer.inputs, layer.outputs);
+                product(h, weight, part.out, Finish::Bias { bias, relu });
             });
             if index == last {
                 let tape = keep.then(|| Tape {
@@ -173,14 +154,9 @@ impl Dense {
                 });
                 return (z, tape);
             }
-            hidden.push(match (self.activation, keep) {
-                (Activation::Relu, _) if relu => {
-                    if layer.outputs == 1 {
-                        let _result = z.relu_();
-                    }
-                    (None, z)
-                }
-                (activation, _) => {
+            hidden.push(match self.activation {
+                Activation::Relu => (None, z),
+                activation => {
                     let h = activation.of(&z);
                     (keep.then_some(z), h)
                 }
@@ -197,8 +173,13 @@ impl Dense {
 fn of_member(numbers: &[f32], layer: usize, member: usize, len: usize) -> &[f32] {
     match layer {
         0 => numbers,
-        _ => &numbers[member * len..(member + 1) * len],
+        _ => own(numbers, member, len),
     }
+}
+
+/// The numbers of one member, of which each has `len`.
+fn own(numbers: &[f32], member: usize, len: usize) -> &[f32] {
+    &numbers[member * len..(member + 1) * len]
 }
 
 /// Some rows of one member's matrix.
@@ -250,20 +231,16 @@ impl Tape {
             let (ins, outs) = (rows * layer.inputs, rows * layer.outputs);
             if let Some(gradient) = of_params.take() {
                 // This layer's are the last of those that remain.
-                let (earlier, own) = gradient.split_at_mut(gradient.len() - members * (weights + layer.outputs));
+                let (earlier, last) = gradient.split_at_mut(gradient.len() - members * (weights + layer.outputs));
                 of_params = Some(earlier);
-                let (of_weight, of_bias) = own.split_at_mut(members * weights);
+                let (of_weight, of_bias) = last.split_at_mut(members * weights);
                 let (inputs, outputs) = (layer.inputs, layer.outputs);
                 let (numbers_of_g, numbers_of_h) = (numbers(&g), numbers(from));
                 crew::each(parts(of_weight, members, inputs, outputs), |part| {
                     let h = Matrix::new(of_member(numbers_of_h, index, part.member, ins), rows, inputs);
                     let h = h.transposed().rows(part.first, part.out.len() / outputs);
-                    let g = &numbers_of_g[part.member * outs..(part.member + 1) * outs];
-                    if outputs == 1 {
-                        h.times_vector(g, part.out);
-                    } else {
-                        product(h, Matrix::new(g, rows, outputs), part.out, Finish::Plain);
-                    }
+                    let g = own(numbers_of_g, part.member, outs);
+                    product(h, Matrix::new(g, rows, outputs), part.out, Finish::Plain);
                 });
                 of_bias.fill(0.0);
                 for (sums, g) in of_bias.chunks_exact_mut(outputs).zip(numbers_of_g.chunks_exact(outs)) {
@@ -285,9 +262,9 @@ impl Tape {
                     true => Finish::WherePositive(&h[start..start + part.out.len()]),
                     false => Finish::Plain,
                 };
-                let weight = &weight[part.member * weights..(part.member + 1) * weights];
+                let weight = own(weight, part.member, weights);
                 let weight = Matrix::new(weight, layer.inputs, layer.outputs).transposed();
-                let g = &numbers_of_g[part.member * outs..(part.member + 1) * outs];
+                let g = own(numbers_of_g, part.member, outs);
                 let g = Matrix::new(g, rows, layer.outputs).rows(part.first, part.out.len() / layer.inputs);
                 product(g, weight, part.out, finish);
             });

@@ -6,6 +6,7 @@ pub(crate) mod crew;
 pub mod explicit;
 pub mod init;
 pub mod linear;
+pub(crate) mod numbers;
 pub mod params;
 mod product;
 

@@ -11,6 +11,7 @@ use crate::{
     nn::{
         explicit::{self, Passes},
         init,
+        numbers::{numbers, numbers_mut},
     },
     noise::Stream,
 };
@@ -213,10 +214,7 @@ impl ParamBlock {
                 false => *x = other - rest * (other - *x),
             };
             let other = other.data();
-            explicit::numbers_mut(&mut data)
-                .iter_mut()
-                .zip(explicit::numbers(&other))
-                .for_each(step);
+            numbers_mut(&mut data).iter_mut().zip(numbers(&other)).for_each(step);
             return;
         }
         let _ = data.lerp_(&other.data(), rate);

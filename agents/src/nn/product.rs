@@ -38,23 +38,6 @@ impl<'a> Matrix<'a> {
         }
     }
 
-    /// `out [rows] = self · column + bias`, for rows that lie together.
-    pub(super) fn times_column(self, column: &[f32], bias: f32, out: &mut [f32]) {
-        assert_eq!((self.col_stride, self.cols, self.rows), (1, column.len(), out.len()));
-        for (row, out) in self.data.chunks(self.row_stride).zip(out) {
-            *out = bias + dot(&row[..column.len()], column);
-        }
-    }
-
-    /// `out [rows] = self · vector`, for columns that lie together.
-    pub(super) fn times_vector(self, vector: &[f32], out: &mut [f32]) {
-        assert_eq!((self.row_stride, self.cols, self.rows), (1, vector.len(), out.len()));
-        out.fill(0.0);
-        for (column, factor) in self.data.chunks(self.col_stride).zip(vector) {
-            out.iter_mut().zip(column).for_each(|(sum, x)| *sum += factor * x);
-        }
-    }
-
     /// The same numbers, rows and columns exchanged.
     pub(super) fn transposed(self) -> Self {
         Matrix {
@@ -81,6 +64,45 @@ pub(super) enum Finish<'a> {
     Bias { bias: &'a [f32], relu: bool },
     /// Becomes 0 where this matrix, laid out like the result, is not above 0: the derivative of ReLU at its own result.
     WherePositive(&'a [f32]),
+}
+
+impl Finish<'_> {
+    /// Of a result `[m, n]` that was written unfinished.
+    fn apply(self, out: &mut [f32], n: usize) {
+        match self {
+            Finish::Plain => {}
+            Finish::Bias { bias, relu } => {
+                let floor = if relu { 0.0 } else { f32::NEG_INFINITY };
+                for row in out.chunks_exact_mut(n) {
+                    for (x, bias) in row.iter_mut().zip(bias) {
+                        let sum = *x + bias;
+                        *x = if sum < floor { floor } else { sum }; // what is not a number stays none
+                    }
+                }
+            }
+            Finish::WherePositive(mask) => {
+                for (x, mask) in out.iter_mut().zip(mask) {
+                    *x = if *mask > 0.0 { *x } else { 0.0 };
+                }
+            }
+        }
+    }
+}
+
+/// `out [m] = a [m, k] · b [k]`: a kernel for panels would fill them with zeros.
+fn column(a: Matrix, b: &[f32], out: &mut [f32]) {
+    if a.col_stride == 1 {
+        for (row, out) in out.iter_mut().enumerate() {
+            *out = dot(&a.data[row * a.row_stride..][..b.len()], b);
+        }
+        return;
+    }
+    out.fill(0.0);
+    // Otherwise columns lie together: a matrix is as it was made, or turned.
+    for (index, factor) in b.iter().enumerate() {
+        let column = &a.data[index * a.col_stride..][..out.len()];
+        out.iter_mut().zip(column).for_each(|(sum, x)| *sum += factor * x);
+    }
 }
 
 /// Sums sixteen by sixteen, so that the compiler can use vectors.
@@ -115,6 +137,11 @@ pub(super) fn product(a: Matrix, b: Matrix, out: &mut [f32], finish: Finish) {
     if out.is_empty() {
         return;
     }
+    if b.cols == 1 && b.row_stride == 1 {
+        column(a, &b.data[..b.rows], out);
+        finish.apply(out, 1);
+        return;
+    }
     #[cfg(target_arch = "x86_64")]
     if std::arch::is_x86_feature_detected!("avx512f") {
         // SAFETY: the processor has AVX-512F; shapes, strides and lengths were checked above and in `Matrix::new`.
@@ -147,23 +174,7 @@ fn portable(a: Matrix, b: Matrix, out: &mut [f32], finish: Finish) {
             1,
         );
     }
-    match finish {
-        Finish::Plain => {}
-        Finish::Bias { bias, relu } => {
-            let floor = if relu { 0.0 } else { f32::NEG_INFINITY };
-            for row in out.chunks_exact_mut(n) {
-                for (x, bias) in row.iter_mut().zip(bias) {
-                    let sum = *x + bias;
-                    *x = if sum < floor { floor } else { sum }; // what is not a number stays none
-                }
-            }
-        }
-        Finish::WherePositive(mask) => {
-            for (x, mask) in out.iter_mut().zip(mask) {
-                *x = if *mask > 0.0 { *x } else { 0.0 };
-            }
-        }
-    }
+    finish.apply(out, n);
 }
 
 #[cfg(target_arch = "x86_64")]

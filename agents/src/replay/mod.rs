@@ -20,6 +20,7 @@ use crate::{
     checkpoint::Section,
     error::{Error, Result},
     metrics,
+    nn::numbers::numbers_mut,
     noise::Stream,
     spec_check::{SpecProblem, SpecProblems},
 };
@@ -215,7 +216,7 @@ impl Replay {
                     *index = stream.index(self.storage.len());
                 }
             }
-            Some(prioritized) => prioritized.draw(stream, &mut self.indices, numbers(&mut self.batch.weight)),
+            Some(prioritized) => prioritized.draw(stream, &mut self.indices, numbers_mut(&mut self.batch.weight)),
         }
         let BatchBuffer {
             obs,
@@ -225,11 +226,11 @@ impl Replay {
             next_obs,
             weight,
         } = &mut self.batch;
-        self.storage.obs.gather(&self.indices, numbers(obs));
-        self.storage.action.gather(&self.indices, numbers(action));
-        self.storage.reward.gather(&self.indices, numbers(reward));
-        self.storage.discount.gather(&self.indices, numbers(discount));
-        self.storage.next_obs.gather(&self.indices, numbers(next_obs));
+        self.storage.obs.gather(&self.indices, numbers_mut(obs));
+        self.storage.action.gather(&self.indices, numbers_mut(action));
+        self.storage.reward.gather(&self.indices, numbers_mut(reward));
+        self.storage.discount.gather(&self.indices, numbers_mut(discount));
+        self.storage.next_obs.gather(&self.indices, numbers_mut(next_obs));
         let on_device = |tensor: &Tensor| tensor.to_device(self.device);
         Some(Batch {
             weight: self.prioritized.is_some().then(|| on_device(weight)),
@@ -323,12 +324,4 @@ struct ReplayState {
     windows: Vec<n_step::NStepState>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     prioritized: Option<PrioritizedState>,
-}
-
-/// The numbers of a contiguous CPU tensor of `f32`.
-fn numbers(tensor: &mut Tensor) -> &mut [f32] {
-    debug_assert!(tensor.is_contiguous() && tensor.kind() == Kind::Float && tensor.device() == Device::Cpu);
-    // SAFETY: the tensor is contiguous f32 on the CPU (made so in `Replay::new`), lives as long as the borrow, and
-    // nobody reads it meanwhile: an update has finished with the last batch before the next is drawn.
-    unsafe { std::slice::from_raw_parts_mut(tensor.data_ptr().cast::<f32>(), tensor.numel()) }
 }

@@ -135,6 +135,12 @@ mod tests {
     }
 
     #[test]
+    fn a_picture_without_pixels_is_no_png() {
+        let size = FrameSize { width: 0, height: 2 };
+        assert!(Frame::filled(size, Colour::BLACK).write_png(io::sink()).is_err());
+    }
+
+    #[test]
     fn sizes_without_pixels_or_beyond_reason_are_refused() {
         for (width, height) in [(0, 10), (10, 0), (4097, 10)] {
             let refused = FrameSize { width, height }.check(|| "A-v0".to_string());
