@@ -43,7 +43,7 @@ pub use agent::{ActMode, Agent, Cost, UpdateReport};
 pub use batch::Batch;
 pub use error::{Error, Result};
 pub use evaluate::{Evaluation, evaluate};
-pub use replay::{PrioritizedSpec, Replay, ReplaySpec, SamplerSpec};
+pub use replay::{PrioritizedSpec, Replay, ReplaySpec, SamplerSpec, Stacking};
 pub use schedule::{EnvSteps, Every, GradSteps, UpdateRatio};
 pub use soft_actor_critic::{AgentSpec, SoftActorCritic};
 pub use trainer::{Ending, Parts, Plan, SaveTo, Trainer};
