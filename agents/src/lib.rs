@@ -17,6 +17,7 @@
 //! Tensors are `f32`. Log-probabilities are in nats, with respect to the normalised action box `[-1, 1]^A`.
 
 pub mod agent;
+pub mod augmentation;
 pub mod backup;
 pub mod batch;
 pub mod checkpoint;

@@ -43,13 +43,15 @@ impl FramesShape {
     /// Frames of one environment that rows to come may still name: those from the oldest of an observation that waits in
     /// its n-step window to the newest.
     fn open(&self) -> usize {
-        self.n_step + self.stack
+        self.n_step.saturating_add(self.stack)
     }
 
     /// How many frames ago the oldest frame of a new row may have been written. Environments that are stepped in turn
     /// write at most two frames each in one round, one of them the first of an episode.
     fn reach(&self) -> u64 {
-        2 * (self.num_envs as u64).saturating_mul(self.open() as u64)
+        (self.num_envs as u64)
+            .saturating_mul(self.open() as u64)
+            .saturating_mul(2)
     }
 
     /// Whether rows can name every frame.
