@@ -91,7 +91,7 @@ fn presets_learn_from_stacked_pixels_and_go_on_where_they_stopped() {
     for (preset, sampler) in [
         ("dsac-t", SamplerSpec::Uniform),
         ("bl-sac", SamplerSpec::Uniform),
-        ("tqc", prioritized),
+        ("dsac", prioritized),
         ("sac-v1", prioritized),
     ] {
         let folder = tempfile::tempdir().expect("a temporary folder");

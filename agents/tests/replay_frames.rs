@@ -209,7 +209,7 @@ proptest! {
     fn rows_are_the_newest_of_the_definition(case in case(300), forget_every in 20usize..200) {
         let Case { num_envs, stack, history, spec } = case;
         let mut replay = replay(&spec, stack, num_envs);
-        let forgets = |at: usize| at > 0 && at % forget_every == 0;
+        let forgets = |at: usize| at > 0 && at.is_multiple_of(forget_every);
         let (mut stream, mut errors) = (Stream::derive(1, "replay", 0), Stream::derive(2, "errors", 0));
         for (at, step) in history.iter().enumerate() {
             if forgets(at) {

@@ -100,8 +100,12 @@ fn header(config: &Config, registry: &Registry, folder: &RunFolder) -> Result<()
         "  steps        {} env steps, {} update(s) each after {} of warm-up, batch {}",
         train.total_env_steps, train.updates_per_env_step.0, train.warmup_env_steps, train.batch_size
     ));
+    let frames = match stacking.frames {
+        1 => String::new(),
+        frames => format!(", in stacks of {frames} frames"),
+    };
     say(&format!(
-        "  replay       {} transitions, {replay_mib:.1} MiB",
+        "  replay       {} transitions{frames}, {replay_mib:.1} MiB",
         config.replay.capacity
     ));
     say(&format!(
