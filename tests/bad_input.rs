@@ -287,10 +287,6 @@ fn pixels_and_shifts_where_there_are_none_are_refused_with_what_would_do() {
             "env.wrappers = [{ kind = \"pixels\" }",
         ],
     );
-    refused(
-        &["--env", "ProbeFlat-v0", "--set", "env.wrappers=[{kind='pixels'}]"],
-        &["ProbeFlat-v0", "it does not draw itself"],
-    );
 }
 
 #[test]
