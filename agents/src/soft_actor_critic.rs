@@ -10,7 +10,8 @@
 //! 4. the temperature steps, on the log-probabilities of the actions of 3;
 //! 5. the targets follow the new critics.
 //!
-//! 3 and 4 happen when the policy is due, 5 when targets are due; both delays count gradient steps.
+//! 3 and 4 happen when the policy is due, 5 when targets are due; both delays count gradient steps. Shifts of images,
+//! where there are any, are drawn before 1 and hold for the whole update.
 //!
 //! Where actions are enumerated, draws are replaced by the probability of every action and log-probabilities by their
 //! expectation; the steps are the same.
