@@ -1,6 +1,6 @@
 //! From a configuration to the things it describes: the only place that knows the concrete types of both crates.
 
-use sac_agents::{Agent, Parts, Replay, SaveTo, SoftActorCritic, Trainer, log::Logger, process};
+use sac_agents::{Agent, Parts, Replay, SaveTo, SoftActorCritic, Stacking, Trainer, log::Logger, process};
 use sac_envs::{Registry, VecEnv};
 use tch::Device;
 
@@ -70,10 +70,10 @@ pub fn trainer(config: &Config, registry: &Registry, logger: Logger, save_to: Op
     let agent = agent(config, envs.as_ref())?;
     let spaces = (envs.observation_space(), envs.action_space());
     let batch_size = config.train.batch_size as usize;
-    let replay = Replay::new(
+    let replay = Replay::stacked(
         &config.replay,
         spaces,
-        num_envs,
+        Stacking::of(envs.as_ref()),
         config.agent.gamma,
         batch_size,
         device(config),

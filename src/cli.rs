@@ -208,6 +208,9 @@ pub struct BenchUpdateArgs {
     /// Numbers per observation
     #[arg(long, value_name = "N", default_value_t = 17, value_parser = clap::value_parser!(u64).range(1..100_000))]
     pub obs_dim: u64,
+    /// Channels, height and width of observations, for presets that see images
+    #[arg(long, value_name = "C,H,W", default_value = "9,84,84", value_delimiter = ',')]
+    pub image: Vec<u64>,
     /// Numbers per action; of a preset for discrete actions, how many there are
     #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u64).range(1..10_000))]
     pub act_dim: u64,

@@ -238,6 +238,58 @@ fn an_encoder_that_does_not_fit_is_refused_with_what_would() {
 }
 
 #[test]
+fn pixels_and_shifts_where_there_are_none_are_refused_with_what_would_do() {
+    let here = folder();
+    let refused = |arguments: &[&str], answers: &[&str]| {
+        sac(here.path(), &[&["config"], arguments].concat())
+            .code(2)
+            .says(answers);
+    };
+    let pixels = "env.wrappers=[{kind='pixels', width=40, height=30}, {kind='frame_stack'}]";
+    let shift = |more: &str| format!("agent.augmentation={{kind='random_shift'{more}}}");
+    refused(
+        &["--env", "Pendulum-v1", "--set", &shift("")],
+        &[
+            "agent.augmentation.kind = \"random_shift\": this moves images, and observations are Box[3]",
+            "kind = \"none\"",
+            "env.wrappers = [{ kind = \"pixels\" }, { kind = \"frame_stack\" }]",
+        ],
+    );
+    for (more, answer) in [
+        (
+            ", pad=30",
+            "agent.augmentation.pad = 30: this moves images by up to their own size, and they are 30 x 40; use at most 29, such as 1",
+        ),
+        (", pad=-1", "agent.augmentation.pad = -1: expected at least 0"),
+        (
+            ", target_draws=0",
+            "agent.augmentation.target_draws = 0: expected between 1 and 64",
+        ),
+        (
+            ", value_draws=0",
+            "agent.augmentation.value_draws = 0: expected between 1 and 64",
+        ),
+        (
+            ", draws=2",
+            "agent.augmentation.draws = 2: unknown key; known here: pad, target_draws, value_draws",
+        ),
+    ] {
+        refused(
+            &["--env", "Pendulum-v1", "--set", pixels, "--set", &shift(more)],
+            &[answer],
+        );
+    }
+    refused(
+        &["--env", "HalfCheetah-v5", "--algo", "sac-pixels"],
+        &[
+            "agent.encoder.kind = \"conv\"",
+            "agent.augmentation.kind",
+            "env.wrappers = [{ kind = \"pixels\" }",
+        ],
+    );
+}
+
+#[test]
 fn an_environments_option_is_checked_like_any_key() {
     let here = folder();
     sac(here.path(), &["config", "--env", "Pendulum-v1", "--set", "env.G=9.81"])

@@ -3,16 +3,19 @@
 use tch::{Kind, Tensor};
 
 /// `B` transitions. All tensors are `f32` on the agent's device.
+///
+/// An augmented batch (see [`crate::augmentation`]) has M copies of its observations and K of its next ones, each copy
+/// of all rows after the other. Otherwise, and wherever a batch comes from a replay, M and K are 1.
 pub struct Batch {
-    /// `[B, …]`: raw observation.
+    /// `[M·B, …]`: raw observation.
     pub obs: Tensor,
-    /// `[B, A]`: normalised action.
+    /// `[M·B, A]`: normalised action.
     pub action: Tensor,
     /// `[B]`: discounted sum of raw rewards over the row's steps.
     pub reward: Tensor,
     /// `[B]`: γᵏ for a row of k steps, 0 where it ended in termination.
     pub discount: Tensor,
-    /// `[B, …]`: the true observation after the row's last step.
+    /// `[K·B, …]`: the true observation after the row's last step.
     pub next_obs: Tensor,
     /// `[B]`: how much each row counts in the critics' loss; `None` where all count alike.
     pub weight: Option<Tensor>,
@@ -47,16 +50,63 @@ impl Batch {
         }
     }
 
-    /// The mean over all elements of `losses` `[…, B]`, each row counting as much as it should.
+    /// The mean over all elements of `losses` `[…, M·B]`, each row counting as much as it should.
     pub fn mean(&self, losses: &Tensor) -> Tensor {
         match &self.weight {
             None => losses.mean(Kind::Float),
-            Some(weight) => (losses * weight).mean(Kind::Float),
+            Some(weight) => (losses * self.for_value_draws(weight)).mean(Kind::Float),
         }
     }
 
     /// B.
     pub fn size(&self) -> i64 {
         self.reward.size()[0]
+    }
+
+    /// M: copies of each observation.
+    pub fn value_draws(&self) -> i64 {
+        self.obs.size()[0] / self.size()
+    }
+
+    /// K: copies of each next observation.
+    pub fn target_draws(&self) -> i64 {
+        self.next_obs.size()[0] / self.size()
+    }
+
+    /// The first copy `[B, …]` of the observations.
+    pub fn first_obs(&self) -> Tensor {
+        self.obs.narrow(0, 0, self.size())
+    }
+
+    /// Numbers `[…, B]` of rows, for each copy of an observation: `[…, M·B]`.
+    pub fn for_value_draws(&self, numbers: &Tensor) -> Tensor {
+        match self.value_draws() {
+            1 => numbers.shallow_clone(),
+            draws => {
+                let mut times = vec![1; numbers.dim()];
+                times[numbers.dim() - 1] = draws;
+                numbers.repeat(times)
+            }
+        }
+    }
+
+    /// Numbers `[…, M·B]` of copies of observations, averaged over the copies: `[…, B]`.
+    pub fn over_value_draws(&self, numbers: &Tensor) -> Tensor {
+        averaged(numbers, self.value_draws())
+    }
+
+    /// Numbers `[…, K·B]` of copies of next observations, averaged over the copies: `[…, B]`.
+    pub fn over_target_draws(&self, numbers: &Tensor) -> Tensor {
+        averaged(numbers, self.target_draws())
+    }
+}
+
+/// `[…, draws·B]` to `[…, B]`.
+fn averaged(numbers: &Tensor, draws: i64) -> Tensor {
+    match draws {
+        1 => numbers.shallow_clone(),
+        draws => numbers
+            .unflatten(-1, [draws, -1])
+            .mean_dim([-2i64].as_slice(), false, Kind::Float),
     }
 }

@@ -17,6 +17,7 @@
 //! Tensors are `f32`. Log-probabilities are in nats, with respect to the normalised action box `[-1, 1]^A`.
 
 pub mod agent;
+pub mod augmentation;
 pub mod backup;
 pub mod batch;
 pub mod checkpoint;
@@ -45,7 +46,7 @@ pub use batch::Batch;
 pub use error::{Error, Result};
 pub use evaluate::{Evaluation, ObservationSample, evaluate, evaluate_sampling};
 pub use inspect::Inspection;
-pub use replay::{PrioritizedSpec, Replay, ReplaySpec, SamplerSpec};
+pub use replay::{PrioritizedSpec, Replay, ReplaySpec, SamplerSpec, Stacking};
 pub use schedule::{EnvSteps, Every, GradSteps, UpdateRatio};
 pub use soft_actor_critic::{AgentSpec, SoftActorCritic};
 pub use trainer::{Ending, Parts, Plan, SaveTo, Trainer};

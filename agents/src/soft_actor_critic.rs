@@ -10,7 +10,8 @@
 //! 4. the temperature steps, on the log-probabilities of the actions of 3;
 //! 5. the targets follow the new critics.
 //!
-//! 3 and 4 happen when the policy is due, 5 when targets are due; both delays count gradient steps.
+//! 3 and 4 happen when the policy is due, 5 when targets are due; both delays count gradient steps. Shifts of images,
+//! where there are any, are drawn before 1 and hold for the whole update.
 //!
 //! Where actions are enumerated, draws are replaced by the probability of every action and log-probabilities by their
 //! expectation; the steps are the same.
@@ -21,6 +22,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::{
     agent::{ActMode, Agent, Cost, Reduction, UpdateReport},
+    augmentation::{AugmentationSpec, RandomShift},
     batch::Batch,
     checkpoint::{Checkpoint, Section},
     critic::{Critic, CriticContext, CriticSpec, Network},
@@ -44,6 +46,8 @@ pub struct AgentSpec {
     pub gamma: f64,
     /// Whether observations are brought to mean 0 and spread 1 first, by their running statistics.
     pub normalize_observations: bool,
+    /// What happens to images before they are learned from.
+    pub augmentation: AugmentationSpec,
     /// From observations to features.
     pub encoder: EncoderSpec,
     /// Whether policy and critic have an encoder each.
@@ -72,6 +76,7 @@ impl Default for AgentSpec {
         AgentSpec {
             gamma: 0.99,
             normalize_observations: false,
+            augmentation: AugmentationSpec::default(),
             encoder: EncoderSpec::default(),
             encoder_sharing: EncoderSharing::Separate,
             body: BodySpec::default(),
@@ -133,6 +138,7 @@ pub struct SoftActorCritic {
     delay: DelaySpec,
     grad_steps: GradSteps,
     normalizer: Option<ObservationNormalizer>,
+    augmentation: Option<RandomShift>,
     observation_shape: Vec<i64>,
     action_dim: usize,
     device: Device,
@@ -202,6 +208,7 @@ impl SoftActorCritic {
             delay: spec.delay,
             grad_steps: GradSteps(0),
             normalizer,
+            augmentation: spec.augmentation.build(),
             observation_shape,
             action_dim: action.len(),
             device,
@@ -237,19 +244,23 @@ impl SoftActorCritic {
         }
     }
 
-    /// A batch as the networks take it: observations normalised, actions in the critic's coordinates.
-    fn prepare(&mut self, batch: &Batch) -> Batch {
+    /// A batch as the networks take it: observations normalised and augmented, actions in the critic's coordinates.
+    fn prepare(&mut self, batch: &Batch, noise: &mut Stream) -> Batch {
         let mut normalize = |obs: &Tensor| match &mut self.normalizer {
             None => obs.shallow_clone(),
             Some(normalizer) => normalizer.normalize(obs),
         };
-        Batch {
+        let batch = Batch {
             obs: normalize(&batch.obs),
             next_obs: normalize(&batch.next_obs),
             action: self.policy.encode(&batch.action),
             reward: batch.reward.shallow_clone(),
             discount: batch.discount.shallow_clone(),
             weight: batch.weight.as_ref().map(Tensor::shallow_clone),
+        };
+        match &self.augmentation {
+            None => batch,
+            Some(augmentation) => augmentation.augment(&batch, noise),
         }
     }
 
@@ -287,17 +298,19 @@ impl Agent for SoftActorCritic {
     }
 
     fn update(&mut self, batch: &Batch, noise: &mut Stream) -> UpdateReport {
-        let batch = &self.prepare(batch);
+        let batch = &self.prepare(batch, noise);
         self.grad_steps += 1;
         let alpha = self.temperature.alpha(); // []
 
         // 1 and 2. Critics move towards their target, which asks the policy what it would do next.
         let mut report = self.critic.learn(batch, &self.policy, &alpha, noise);
+        report.td_error = report.td_error.map(|errors| batch.over_value_draws(&errors)); // [B]
 
         if self.grad_steps.0.is_multiple_of(self.delay.policy) {
             // 3. The actor climbs the soft value (equation 9, with the sign of a loss).
-            let draw = self.policy.draw(&batch.obs, &self.policy.noise(batch.size(), noise));
-            let value = self.critic.actor_value(&batch.obs, &draw, noise); // [B]
+            let obs = batch.first_obs();
+            let draw = self.policy.draw(&obs, &self.policy.noise(batch.size(), noise));
+            let value = self.critic.actor_value(&obs, &draw, noise); // [B]
             let loss = (&alpha * &draw.log_prob - value).mean(Kind::Float);
             self.policy.trainable.descend(&loss);
 

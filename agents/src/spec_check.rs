@@ -62,6 +62,7 @@ impl AgentSpec {
             self.gamma,
             "between 0 and 1",
         );
+        self.augmentation.check(p);
         self.encoder.check(p);
         body(p, "agent.body", &self.body);
         if let Some(spec) = &self.critic_body {
@@ -179,6 +180,7 @@ impl AgentSpec {
     /// Every choice that does not fit what is observed.
     pub fn observation_problems(&self, observation: &Space) -> Vec<SpecProblem> {
         let mut problems = SpecProblems::default();
+        self.augmentation.check_observation(&mut problems, observation);
         self.encoder.check_observation(&mut problems, observation);
         problems.into_vec()
     }

@@ -8,6 +8,7 @@ use sac_agents::{
     SamplerSpec, SaveTo, SoftActorCritic, Trainer, UpdateRatio, UpdateReport,
     checkpoint::{self, Checkpoint, CheckpointStore},
     critic::{CriticSpec, ScalarSpec},
+    encoder::EncoderSpec,
     log::Logger,
     nn::{AdamSpec, BodySpec},
     noise::Stream,
@@ -341,7 +342,11 @@ fn every_preset_says_how_far_each_weighted_row_was_from_its_target() {
             }
         }
         let spec: AgentSpec = table.try_into().expect("valid");
-        let obs = Space::unbounded(3);
+        // Presets for pixels see an image of every shade, the others a vector.
+        let (obs, rows): (Space, &[i64]) = match &spec.encoder {
+            EncoderSpec::Conv(_) => (Space::unbounded(3 * 40 * 40).reshaped(vec![3, 40, 40]), &[8, 3, 40, 40]),
+            _ => (Space::unbounded(3), &[8, 3]),
+        };
         let of_actions = |action: Space| SoftActorCritic::new(&spec, "test", (&obs, &action), 1, Device::Cpu);
         let mut agent = of_actions(Space::boxed(1, -1.0, 1.0))
             .or_else(|_| of_actions(Space::Discrete { n: 2 }))
@@ -350,11 +355,11 @@ fn every_preset_says_how_far_each_weighted_row_was_from_its_target() {
         let batch = Batch {
             weight: Some(ones(&[8]) * 0.5),
             ..Batch::new(
-                ones(&[8, 3]),
+                ones(rows),
                 ones(&[8, 1]) * 0.0,
                 ones(&[8]),
                 ones(&[8]) * 0.9,
-                ones(&[8, 3]),
+                ones(rows),
             )
         };
         let report = agent.update(&batch, &mut Stream::derive(1, "update", 0));

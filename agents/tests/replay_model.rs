@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use sac_agents::{
-    Replay, ReplaySpec,
+    Replay, ReplaySpec, Stacking,
     checkpoint::{self, Checkpoint},
     noise::Stream,
     schedule::{EnvSteps, GradSteps},
@@ -264,7 +264,7 @@ fn bytes_come_back_as_the_numbers_that_went_in() {
         capacity: 3,
         ..ReplaySpec::default()
     };
-    assert_eq!(spec.bytes(&pixels, &action), 3 * (2 * 4 + 4 + 8));
+    assert_eq!(spec.bytes((&pixels, &action), Stacking::none(1)), 3 * (2 * 4 + 4 + 8));
     let mut replay = Replay::new(&spec, (&pixels, &action), 1, GAMMA, 1, Device::Cpu).expect("fits");
     replay.push(
         0,

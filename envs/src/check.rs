@@ -57,10 +57,11 @@ impl std::error::Error for CheckFailure {}
 type Check = fn(&dyn Fn() -> Box<dyn Env>) -> Result<(), String>;
 
 /// In order of dependence: with flawed spaces nothing else can be tried.
-const CHECKS: [(&str, Check); 10] = [
+const CHECKS: [(&str, Check); 11] = [
     ("spaces are sound", spaces),
     ("everything is written and finite", everything_is_written),
     ("observations lie in their space", observations_in_space),
+    ("a stack moves on by one frame", stack_moves_on),
     ("the same seed gives the same trajectory", same_seed),
     ("an unseeded reset goes on in the stream", unseeded_reset),
     ("a snapshot restores every bit", snapshot),
@@ -254,6 +255,30 @@ fn observations_in_space(make: &dyn Fn() -> Box<dyn Env>) -> Result<(), String> 
     };
     look(&driver.reset(Some(2))?)?;
     (0..STEPS).try_for_each(|_| driver.advance(look))
+}
+
+fn stack_moves_on(make: &dyn Fn() -> Box<dyn Env>) -> Result<(), String> {
+    let mut driver = Driver::new(make(), 6);
+    let (frames, len) = (driver.env.stacked_frames(), driver.obs.len());
+    if frames == 0 || !len.is_multiple_of(frames) {
+        return Err(format!("{len} numbers are no stack of {frames} frames"));
+    }
+    let mut before = driver.reset(Some(6))?;
+    for _ in 0..STEPS {
+        let seen = driver.step()?;
+        if before.obs[len / frames..] != seen.obs[..len - len / frames] {
+            return Err(format!(
+                "it says that observations stack {frames} frames, but a step did more than add one: {before} before, {seen} \
+                 after"
+            ));
+        }
+        before = if seen.status.is_over() {
+            driver.reset(None)?
+        } else {
+            seen
+        };
+    }
+    Ok(())
 }
 
 fn same_seed(make: &dyn Fn() -> Box<dyn Env>) -> Result<(), String> {

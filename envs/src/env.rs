@@ -67,6 +67,13 @@ pub trait Env: Send {
     /// What `step` accepts, in the task's own units.
     fn action_space(&self) -> &Space;
 
+    /// How many pictures an observation shows in a row, oldest first along its first axis, of which a step adds one and
+    /// drops the oldest. Whoever remembers observations may then remember each picture once. 1 promises nothing; more is
+    /// promised only where every number of the older pictures is just moved.
+    fn stacked_frames(&self) -> usize {
+        1
+    }
+
     /// Starts an episode and writes its first observation.
     ///
     /// With a seed the environment's generator starts afresh, exactly as Gymnasium's `reset(seed=…)`; without one it
@@ -119,6 +126,9 @@ impl<E: Env + ?Sized> Env for Box<E> {
     }
     fn action_space(&self) -> &Space {
         (**self).action_space()
+    }
+    fn stacked_frames(&self) -> usize {
+        (**self).stacked_frames()
     }
     fn reset(&mut self, seed: Option<u64>, obs: &mut [f32]) -> Result<(), EnvError> {
         (**self).reset(seed, obs)

@@ -97,6 +97,7 @@ enum Fault {
     HalfWritten,
     NanReward,
     LeavesItsSpace,
+    ClaimsAStack,
     HiddenRandomness,
     IgnoresTheSeed,
     ReseedsItself,
@@ -154,6 +155,10 @@ impl Env for Broken {
 
     fn action_space(&self) -> &Space {
         self.inner.action_space()
+    }
+
+    fn stacked_frames(&self) -> usize {
+        if self.fault == Fault::ClaimsAStack { 2 } else { 1 }
     }
 
     fn reset(&mut self, seed: Option<u64>, obs: &mut [f32]) -> Result<(), EnvError> {
@@ -240,6 +245,7 @@ fn the_suite_finds_every_fault_and_says_so() {
         (Fault::HalfWritten, "everything is written and finite"),
         (Fault::NanReward, "everything is written and finite"),
         (Fault::LeavesItsSpace, "observations lie in their space"),
+        (Fault::ClaimsAStack, "a stack moves on by one frame"),
         (Fault::HiddenRandomness, "the same seed gives the same trajectory"),
         (Fault::IgnoresTheSeed, "the same seed gives the same trajectory"),
         (Fault::ReseedsItself, "an unseeded reset goes on in the stream"),

@@ -1,7 +1,7 @@
 //! Pictures of every task.
 
 use sac_envs::render::{Colour, Frame, FrameSize};
-use sac_envs::{Env, EnvError, NumpyRng, Outcome, Registry, Space};
+use sac_envs::{Env, EnvError, NumpyRng, Outcome, Pixels, Registry, Space};
 
 const SIZE: FrameSize = FrameSize { width: 90, height: 60 };
 
@@ -120,4 +120,12 @@ fn an_environment_without_a_drawing_says_so() {
         .expect_err("no drawing")
         .to_string();
     assert_eq!(refused, "Plain-v0: it does not draw itself");
+    let refused = Pixels::new(Plain(Space::unbounded(1)), SIZE, true)
+        .err()
+        .expect("no drawing")
+        .to_string();
+    assert_eq!(
+        refused,
+        "Plain-v0: it does not draw itself; without `pixels` the agent sees its numbers"
+    );
 }

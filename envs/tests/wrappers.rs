@@ -258,6 +258,48 @@ fn pixels_are_the_picture_channel_by_channel_and_stack_along_the_channels() {
 }
 
 #[test]
+fn a_stack_is_promised_only_where_its_frames_are_just_moved() {
+    let promised = |id: &str, wrappers: &str| {
+        let stack = options(&format!("wrappers = [{wrappers}]"));
+        let env = Registry::builtin().make_normalised(id, &stack).expect("valid");
+        env.stacked_frames()
+    };
+    let pixels = "{ kind = 'pixels', width = 12, height = 9 }";
+    let stack = "{ kind = 'frame_stack', frames = 4 }";
+    for (frames, wrappers) in [
+        (1, String::new()),
+        (4, stack.to_string()),
+        (4, format!("{pixels}, {stack}")),
+        (
+            4,
+            format!(
+                "{pixels}, {stack}, {{ kind = 'action_delay' }}, {{ kind = 'action_noise' }}, {{ kind = 'reward_scale' }}"
+            ),
+        ),
+        (4, format!("{pixels}, {stack}, {{ kind = 'action_repeat', times = 1 }}")),
+        (1, format!("{pixels}, {stack}, {{ kind = 'action_repeat', times = 2 }}")),
+        (1, format!("{stack}, {{ kind = 'observation_noise' }}")),
+        (1, format!("{stack}, {pixels}")),
+        (4, format!("{{ kind = 'observation_noise' }}, {stack}")),
+        (4, format!("{pixels}, {{ kind = 'frame_stack', frames = 2 }}, {stack}")),
+    ] {
+        assert_eq!(promised("Pendulum-v1", &wrappers), frames, "{wrappers}");
+    }
+    assert_eq!(
+        promised("EntityReach-v0", stack),
+        1,
+        "the rows of a set are joined one by one"
+    );
+    for threads in [1, 2] {
+        let stack = options(&format!("wrappers = [{pixels}, {stack}]"));
+        let envs = Registry::builtin()
+            .make_vec("Pendulum-v1", &stack, 2, threads)
+            .expect("valid");
+        assert_eq!(envs.stacked_frames(), 4);
+    }
+}
+
+#[test]
 fn rewards_are_scaled() {
     let mut env = RewardScale::new(echo(), -0.5).expect("fits");
     let mut obs = [0.0; 2];

@@ -6,11 +6,12 @@ use sac::{
     Error, Result,
     agents::{
         Agent, AgentSpec, Batch, SoftActorCritic,
+        encoder::EncoderSpec,
         noise::Stream,
         policy::{ActionKind, Policy},
         presets, process,
     },
-    envs::{Registry, Space},
+    envs::{Dtype, Registry, Space},
 };
 use serde_json::json;
 use tch::{Device, Tensor};
@@ -50,7 +51,10 @@ pub fn update(args: &BenchUpdateArgs) -> Result<()> {
     let threads = args.threads.unwrap_or(default_threads);
     process::prepare(threads);
 
-    let observation = Space::unbounded(args.obs_dim as usize);
+    let observation = match &spec.encoder {
+        EncoderSpec::Conv(_) => images(&args.image)?,
+        _ => Space::unbounded(args.obs_dim as usize),
+    };
     let in_box = Space::boxed(args.act_dim as usize, -1.0, 1.0);
     // A policy that cannot act there is one for discrete actions.
     let serves_box = presets::serving(&in_box).any(|name| name == args.algo);
@@ -62,8 +66,16 @@ pub fn update(args: &BenchUpdateArgs) -> Result<()> {
     };
     let mut agent = SoftActorCritic::new(&spec, "bench", (&observation, &action), 0, Device::Cpu)?;
     let mut noise = Stream::derive(0, "bench", 0);
-    let [b, o] = [args.batch, args.obs_dim].map(|extent| extent as i64);
+    let b = args.batch as i64;
     let draw = |shape: &[i64], noise: &mut Stream| noise.normal(shape, Device::Cpu);
+    let rows: Vec<i64> = [b]
+        .into_iter()
+        .chain(observation.shape().into_iter().map(|extent| extent as i64))
+        .collect();
+    let observe = |noise: &mut Stream| match rows.len() {
+        2 => draw(&rows, noise),
+        _ => (noise.uniform(&rows, Device::Cpu) * 256.0).floor(),
+    };
     let actions = match &action {
         Space::Box { .. } => draw(&[b, args.act_dim as i64], &mut noise).tanh(),
         Space::Discrete { .. } | Space::MultiDiscrete { .. } => {
@@ -75,42 +87,71 @@ pub fn update(args: &BenchUpdateArgs) -> Result<()> {
         }
     };
     let batch = Batch::new(
-        draw(&[b, o], &mut noise),
+        observe(&mut noise),
         actions,
         draw(&[b], &mut noise),
         Tensor::full([b], 0.99, (tch::Kind::Float, Device::Cpu)),
-        draw(&[b, o], &mut noise),
+        observe(&mut noise),
     );
-    // In turn and twice, so that a machine that changes its speed changes both.
-    let mut products = Products::new(&args.hidden, (b, o), agent.policy(), &mut noise);
+    // In turn and twice, so that a machine that changes its speed changes both. Convolutions are no matrix products.
+    let mut products = match rows[..] {
+        [b, o] => Some(Products::new(&args.hidden, (b, o), agent.policy(), &mut noise)),
+        _ => None,
+    };
     let (mut updates, mut floors) = (Vec::new(), Vec::new());
     for _ in 0..2 {
         process::share_threads(threads, agent.goes_by_hand());
         updates.push(rate(args.seconds / 2.0, || drop(agent.update(&batch, &mut noise))));
-        process::share_threads(threads, false);
-        floors.push(rate(args.seconds / 2.0, || products.update()));
+        if let Some(products) = &mut products {
+            process::share_threads(threads, false);
+            floors.push(rate(args.seconds / 2.0, || products.update()));
+        }
     }
     let mean = |rates: &[f64]| rates.iter().sum::<f64>() / rates.len() as f64;
-    let (updates, floor) = (mean(&updates), mean(&floors));
+    let updates = mean(&updates);
+    let floor = products.is_some().then(|| mean(&floors));
     if args.json {
         return print_json(&json!({
             "updates_per_second": updates,
             "gemm_floor_updates_per_second": floor,
-            "ratio": updates / floor,
+            "ratio": floor.map(|floor| updates / floor),
             "threads": threads,
             "algo": args.algo,
             "batch": args.batch,
-            "obs_dim": args.obs_dim,
+            "obs_dim": observation.len(),
             "act_dim": args.act_dim,
             "hidden": args.hidden,
             "processor": sac::run::processor(),
             "commit": env!("SAC_COMMIT"),
         }));
     }
-    print(&format!(
-        "{updates:.1} updates/s, {:.0} % of the {floor:.1} that libtorch reaches with the matrix products of a SAC update alone ({threads} thread(s))\n",
-        100.0 * updates / floor
-    ))
+    print(&match floor {
+        Some(floor) => format!(
+            "{updates:.1} updates/s, {:.0} % of the {floor:.1} that libtorch reaches with the matrix products of a SAC update alone ({threads} thread(s))\n",
+            100.0 * updates / floor
+        ),
+        None => format!(
+            "{updates:.3} updates/s, {b} images {:?} each ({threads} thread(s))\n",
+            observation.shape()
+        ),
+    })
+}
+
+/// Bytes `[C, H, W]`.
+fn images(shape: &[u64]) -> Result<Space> {
+    let shape: Vec<usize> = shape.iter().map(|extent| *extent as usize).collect();
+    if shape.len() != 3 || !shape.iter().all(|extent| (1..=4096).contains(extent)) {
+        return Err(Error::Usage(format!(
+            "--image {shape:?}: three numbers between 1 and 4096"
+        )));
+    }
+    let len = shape.iter().product();
+    Ok(Space::Box {
+        shape,
+        low: vec![0.0; len],
+        high: vec![255.0; len],
+        dtype: Dtype::U8,
+    })
 }
 
 /// The matrix products of one SAC update with two critics and a policy like the agent's, and nothing else: no bias, no activation, no loss, no

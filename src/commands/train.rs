@@ -7,7 +7,7 @@ use std::{
 
 use sac::{
     Error, Result,
-    agents::log::Sink,
+    agents::{Stacking, log::Sink},
     assemble,
     config::{Config, Origin},
     envs::Registry,
@@ -83,7 +83,12 @@ fn resume(args: &TrainArgs, path: &std::path::Path, registry: &Registry) -> Resu
 /// What is about to happen, in a few lines.
 fn header(config: &Config, registry: &Registry, folder: &RunFolder) -> Result<()> {
     let envs = assemble::envs(config, registry, 1, 1)?;
-    let replay_mib = config.replay.bytes(envs.observation_space(), envs.action_space()) as f64 / f64::from(1 << 20);
+    let spaces = (envs.observation_space(), envs.action_space());
+    let stacking = Stacking {
+        num_envs: config.env.num_envs as usize,
+        ..Stacking::of(envs.as_ref())
+    };
+    let replay_mib = config.replay.bytes(spaces, stacking) as f64 / f64::from(1 << 20);
     let train = &config.train;
     say(&format!("  environment  {} × {}", config.env.num_envs, envs.describe()));
     say(&format!(
@@ -95,8 +100,12 @@ fn header(config: &Config, registry: &Registry, folder: &RunFolder) -> Result<()
         "  steps        {} env steps, {} update(s) each after {} of warm-up, batch {}",
         train.total_env_steps, train.updates_per_env_step.0, train.warmup_env_steps, train.batch_size
     ));
+    let frames = match stacking.frames {
+        1 => String::new(),
+        frames => format!(", in stacks of {frames} frames"),
+    };
     say(&format!(
-        "  replay       {} transitions, {replay_mib:.1} MiB",
+        "  replay       {} transitions{frames}, {replay_mib:.1} MiB",
         config.replay.capacity
     ));
     say(&format!(

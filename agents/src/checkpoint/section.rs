@@ -39,6 +39,9 @@ impl Number for f64 {
 impl Number for u8 {
     const DTYPE: Dtype = Dtype::U8;
 }
+impl Number for u32 {
+    const DTYPE: Dtype = Dtype::U32;
+}
 impl Number for i64 {
     const DTYPE: Dtype = Dtype::I64;
 }

@@ -131,9 +131,9 @@ impl DsacCritic {
     fn sampled_target(&self, batch: &Batch, next: &ActionDraw, alpha: &Tensor, noise: &mut Stream) -> Tensor {
         let _guard = tch::no_grad_guard();
         let members = self.target_members(&batch.next_obs, next.sampled(), noise);
-        let sample = members.sample(self.spec.noise_clamp, noise); // [E, B]
+        let sample = members.sample(self.spec.noise_clamp, batch.target_draws(), noise); // [E, B]
         let (_, sample) = members.lowest(&sample); // [B]
-        soft_backup(&batch.reward, &batch.discount, &sample, alpha, &next.log_prob)
+        soft_backup(batch, &sample, alpha, &next.log_prob)
     }
 }
 

@@ -222,7 +222,7 @@ impl DsacTCritic {
     /// Source: equations 19 and 20.
     fn next_value(&self, batch: &Batch, next: &ActionDraw, noise: &mut Stream) -> (Tensor, Tensor) {
         let members = self.target_members(&batch.next_obs, next.sampled(), noise);
-        let sample = members.sample(self.spec.noise_clamp, noise); // [E, B]
+        let sample = members.sample(self.spec.noise_clamp, batch.target_draws(), noise); // [E, B]
         members.lowest(&sample)
     }
 
@@ -232,7 +232,7 @@ impl DsacTCritic {
     fn targets(&self, batch: &Batch, next: &ActionDraw, alpha: &Tensor, noise: &mut Stream) -> (Tensor, Tensor) {
         let _guard = tch::no_grad_guard();
         let (mean, sample) = self.next_value(batch, next, noise);
-        let backup = |value: &Tensor| soft_backup(&batch.reward, &batch.discount, value, alpha, &next.log_prob);
+        let backup = |value: &Tensor| soft_backup(batch, value, alpha, &next.log_prob);
         (backup(&mean), backup(&sample))
     }
 }

@@ -146,7 +146,7 @@ impl QuantileCritic {
     fn targets(&self, batch: &Batch, next: &ActionDraw, alpha: &Tensor, noise: &mut Stream) -> Tensor {
         let _guard = tch::no_grad_guard();
         let kept = self.kept_atoms(&batch.next_obs, next.sampled(), noise); // [J, B]
-        soft_backup(&batch.reward, &batch.discount, &kept, alpha, &next.log_prob)
+        soft_backup(batch, &kept, alpha, &next.log_prob)
     }
 }
 

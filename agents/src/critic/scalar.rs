@@ -165,7 +165,7 @@ impl ScalarCritic {
                 filter.combined(obs, next.sampled(), noise, members, lowest) // [B]
             }
         };
-        soft_backup(&batch.reward, &batch.discount, &next_value, alpha, &next.log_prob)
+        soft_backup(batch, &next_value, alpha, &next.log_prob)
     }
 
     fn members(&self) -> i64 {

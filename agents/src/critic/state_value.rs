@@ -139,7 +139,7 @@ impl Critic for StateValueCritic {
         let target = {
             let _guard = tch::no_grad_guard();
             let next_v = self.target_state_value(&batch.next_obs, noise); // [B]
-            backup(&batch.reward, &batch.discount, &next_v) // equation 8: V holds the entropy already
+            backup(batch, &next_v) // equation 8: V holds the entropy already
         };
         let params = self.q.views();
         let q = self

@@ -268,7 +268,10 @@ impl EncoderSpec {
             EncoderSpec::Conv(spec) => {
                 let Some(image) = image(&shape) else {
                     let instead = match shape.len() {
-                        1 | 2 => "use kind = \"flat\" or \"tokens\", or a task that shows pixels",
+                        1 | 2 => {
+                            "use kind = \"flat\" or \"tokens\", or show pixels: env.wrappers = [{ kind = \"pixels\" }, { kind = \
+                             \"frame_stack\" }]"
+                        }
                         _ => "use kind = \"flat\"",
                     };
                     let problem = format!("this is for images, and the observation is {what}; {instead}");

@@ -384,15 +384,16 @@ impl Policy {
         self.draw_with(self.trainable.params.frozen(), obs, noise)
     }
 
-    /// Draws the actions `[B, …]` that would follow a batch, from the target if there is one, without a history.
+    /// Draws the actions `[K·B, …]` that would follow a batch, from the target if there is one, without a history.
     pub fn draw_next(&self, batch: &Batch, stream: &mut Stream) -> ActionDraw {
         let params = self.target.as_ref().unwrap_or(&self.trainable.params);
-        self.draw_with(params.frozen(), &batch.next_obs, &self.noise(batch.size(), stream))
+        let obs = &batch.next_obs;
+        self.draw_with(params.frozen(), obs, &self.noise(obs.size()[0], stream))
     }
 
-    /// Draws actions at a batch's own observations, without a history.
+    /// Draws actions `[M·B, …]` at a batch's own observations, without a history.
     pub fn draw_now(&self, batch: &Batch, stream: &mut Stream) -> ActionDraw {
-        self.draw_frozen(&batch.obs, &self.noise(batch.size(), stream))
+        self.draw_frozen(&batch.obs, &self.noise(batch.obs.size()[0], stream))
     }
 
     /// Actions `[rows, A]` to try out at `obs [rows, …]`, as the environment takes them.

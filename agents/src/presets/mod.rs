@@ -63,6 +63,16 @@ pub const ALL: &[Preset] = &[
         toml: include_str!("bl_sac.toml"),
     },
     Preset {
+        name: "sac-pixels",
+        summary: "sac from pixels, small enough for a CPU (after Kostrikov et al. 2020)",
+        toml: include_str!("sac_pixels.toml"),
+    },
+    Preset {
+        name: "drq",
+        summary: "sac from pixels that are shifted at random, for a GPU (Kostrikov et al. 2020)",
+        toml: include_str!("drq.toml"),
+    },
+    Preset {
         name: "sac-discrete",
         summary: "sac for discrete actions that can be enumerated (after Christodoulou 2019)",
         toml: include_str!("sac_discrete.toml"),

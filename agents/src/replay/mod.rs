@@ -2,15 +2,16 @@
 //!
 //! Columns are allocated once, from the spaces, and every page is touched then: memory does not grow afterwards, and
 //! a replay that cannot fit is refused before training. Rows hold raw observations, raw rewards (summed over n steps)
-//! and normalised actions.
+//! and normalised actions. Of observations that stack pictures, each picture is held once.
 
+mod frames;
 mod n_step;
 mod prioritized;
 mod sampler;
 mod storage;
 mod sum_tree;
 
-use sac_envs::{Space, Status};
+use sac_envs::{Space, Status, VecEnv};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
@@ -26,7 +27,7 @@ use crate::{
 };
 use n_step::NStep;
 use prioritized::{Prioritized, PrioritizedState};
-use storage::Storage;
+use storage::{Gathered, Layout, StackedState, Storage};
 use sum_tree::SumTree;
 
 pub use prioritized::PrioritizedSpec;
@@ -55,14 +56,24 @@ impl Default for ReplaySpec {
 }
 
 impl ReplaySpec {
-    /// Bytes that the columns take, and the priorities, if there are any.
-    pub fn bytes(&self, observation: &Space, action: &Space) -> u64 {
-        let row = Storage::row_bytes(observation, action);
+    fn layout<'a>(&self, (observation, action): (&'a Space, &'a Space), stacking: Stacking) -> Layout<'a> {
+        Layout {
+            observation,
+            action,
+            stacked_frames: stacking.frames,
+            num_envs: stacking.num_envs,
+            n_step: usize::try_from(self.n_step).unwrap_or(usize::MAX),
+            capacity: usize::try_from(self.capacity).unwrap_or(usize::MAX),
+        }
+    }
+
+    /// Bytes that the rows take, and the priorities, if there are any. `spaces`: observation and action.
+    pub fn bytes(&self, spaces: (&Space, &Space), stacking: Stacking) -> u64 {
         let priorities = match self.sampler {
             SamplerSpec::Uniform => 0,
             SamplerSpec::Prioritized(_) => SumTree::bytes(self.capacity),
         };
-        self.capacity.saturating_mul(row as u64).saturating_add(priorities)
+        self.layout(spaces, stacking).bytes().saturating_add(priorities)
     }
 
     /// Every value of the sampler that is out of its range.
@@ -78,9 +89,9 @@ impl ReplaySpec {
     ///
     /// # Errors
     /// [`Error::ReplayTooLarge`].
-    pub fn check_fits(&self, observation: &Space, action: &Space) -> Result<()> {
+    pub fn check_fits(&self, spaces: (&Space, &Space), stacking: Stacking) -> Result<()> {
         const MIB: u64 = 1 << 20;
-        let needed = self.bytes(observation, action);
+        let needed = self.bytes(spaces, stacking);
         let available = available_memory_bytes();
         if needed > available {
             return Err(Error::ReplayTooLarge {
@@ -90,6 +101,31 @@ impl ReplaySpec {
             });
         }
         Ok(())
+    }
+}
+
+/// Who fills a replay, and whether their observations share frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stacking {
+    /// Frames that an observation stacks (see [`sac_envs::Env::stacked_frames`]); 1 where it stacks none. Those of bytes
+    /// are held once.
+    pub frames: usize,
+    /// Environments.
+    pub num_envs: usize,
+}
+
+impl Stacking {
+    /// Of environments that are stepped together.
+    pub fn of(envs: &dyn VecEnv) -> Self {
+        Stacking {
+            frames: envs.stacked_frames(),
+            num_envs: envs.len(),
+        }
+    }
+
+    /// So many environments whose observations share nothing.
+    pub fn none(num_envs: usize) -> Self {
+        Stacking { frames: 1, num_envs }
     }
 }
 
@@ -129,14 +165,29 @@ pub struct Replay {
 }
 
 impl Replay {
-    /// Allocates everything: `spec.capacity` rows, a window per environment, one batch.
+    /// Allocates everything: `spec.capacity` rows, a window per environment, one batch. Observations share nothing.
     ///
     /// # Errors
-    /// [`Error::ReplayTooLarge`]; [`Error::Spec`] when a value of the sampler is out of its range.
+    /// As [`Replay::stacked`].
     pub fn new(
         spec: &ReplaySpec,
         spaces: (&Space, &Space),
         num_envs: usize,
+        gamma: f64,
+        batch_size: usize,
+        device: Device,
+    ) -> Result<Self> {
+        Replay::stacked(spec, spaces, Stacking::none(num_envs), gamma, batch_size, device)
+    }
+
+    /// The same for environments whose observations may stack frames.
+    ///
+    /// # Errors
+    /// [`Error::ReplayTooLarge`]; [`Error::Spec`] when a value of the sampler is out of its range.
+    pub fn stacked(
+        spec: &ReplaySpec,
+        spaces: (&Space, &Space),
+        stacking: Stacking,
         gamma: f64,
         batch_size: usize,
         device: Device,
@@ -146,8 +197,8 @@ impl Replay {
             let problem = format!("expected {problem}");
             return Err(Error::Spec { key, value, problem });
         }
-        spec.check_fits(observation, action)?;
-        let storage = Storage::new(spec.capacity as usize, observation, action);
+        spec.check_fits(spaces, stacking)?;
+        let storage = Storage::new(&spec.layout(spaces, stacking));
         let window = || NStep::new(spec.n_step as usize, gamma, observation.len(), action.len());
         let options = (Kind::Float, Device::Cpu);
         let rows = batch_size as i64;
@@ -156,7 +207,7 @@ impl Replay {
             .chain(observation.shape().iter().map(|e| *e as i64))
             .collect();
         Ok(Replay {
-            windows: (0..num_envs).map(|_| window()).collect(),
+            windows: (0..stacking.num_envs).map(|_| window()).collect(),
             batch: BatchBuffer {
                 obs: Tensor::zeros(&obs_shape[..], options),
                 action: Tensor::zeros([rows, action.len() as i64], options),
@@ -191,9 +242,14 @@ impl Replay {
     pub fn push(&mut self, env: usize, obs: &[f32], action: &[f32], reward: f64, status: Status, next_obs: &[f32]) {
         let (storage, prioritized) = (&mut self.storage, &mut self.prioritized);
         self.windows[env].push(obs, action, reward, status, |obs, action, reward, discount| {
-            let row = storage.push(obs, action, reward, discount, next_obs);
+            let row = storage.push(env, obs, action, reward, discount, next_obs);
             if let Some(prioritized) = prioritized {
                 prioritized.inserted(row);
+            }
+            while let Some(row) = storage.pop_incomplete() {
+                if let Some(prioritized) = prioritized {
+                    prioritized.removed(row);
+                }
             }
         });
     }
@@ -213,7 +269,7 @@ impl Replay {
         match &self.prioritized {
             None => {
                 for index in &mut self.indices {
-                    *index = stream.index(self.storage.len());
+                    *index = self.storage.place(stream.index(self.storage.len()));
                 }
             }
             Some(prioritized) => prioritized.draw(stream, &mut self.indices, numbers_mut(&mut self.batch.weight)),
@@ -226,11 +282,14 @@ impl Replay {
             next_obs,
             weight,
         } = &mut self.batch;
-        self.storage.obs.gather(&self.indices, numbers_mut(obs));
-        self.storage.action.gather(&self.indices, numbers_mut(action));
-        self.storage.reward.gather(&self.indices, numbers_mut(reward));
-        self.storage.discount.gather(&self.indices, numbers_mut(discount));
-        self.storage.next_obs.gather(&self.indices, numbers_mut(next_obs));
+        let into = Gathered {
+            obs: numbers_mut(obs),
+            action: numbers_mut(action),
+            reward: numbers_mut(reward),
+            discount: numbers_mut(discount),
+            next_obs: numbers_mut(next_obs),
+        };
+        self.storage.gather(&self.indices, into);
         let on_device = |tensor: &Tensor| tensor.to_device(self.device);
         Some(Batch {
             weight: self.prioritized.is_some().then(|| on_device(weight)),
@@ -269,7 +328,7 @@ impl Replay {
         self.batch_size
     }
 
-    /// The section `replay`: the filled part of every column, the cursor, the open windows, the priorities.
+    /// The section `replay`: the filled part of every column, frames once where they are shared, the cursor, the open windows, the priorities.
     ///
     /// # Errors
     /// When a value cannot be written down.
@@ -277,13 +336,14 @@ impl Replay {
         let mut section = Section::new("replay");
         self.storage.save(&mut section);
         if let Some(prioritized) = &self.prioritized {
-            prioritized.save(self.storage.len(), &mut section);
+            prioritized.save(self.storage.filled(), &mut section);
         }
         let windows: Vec<_> = self.windows.iter().map(NStep::state).collect();
         section.set_state(&ReplayState {
             len: self.storage.len(),
             cursor: self.storage.cursor(),
             windows,
+            stacked: self.storage.stacked_state(),
             prioritized: self.prioritized.as_ref().map(Prioritized::state),
         })?;
         Ok(section)
@@ -306,10 +366,14 @@ impl Replay {
         for (window, state) in self.windows.iter_mut().zip(&state.windows) {
             window.restore(state)?;
         }
-        self.storage.load(section, state.len, state.cursor)?;
+        self.storage
+            .load(section, state.len, state.cursor, state.stacked.as_ref())?;
         match (&mut self.prioritized, &state.prioritized) {
             (None, None) => Ok(()),
-            (Some(prioritized), Some(saved)) => prioritized.load(section, state.len, saved),
+            (Some(prioritized), Some(saved)) => {
+                let (rows, storage) = (self.storage.filled(), &self.storage);
+                prioritized.load(section, rows, |row| storage.is_held(row), saved)
+            }
             (None, Some(_)) => Err(Error::section("replay", "holds priorities, expected none")),
             (Some(_), None) => Err(Error::section("replay", "holds no priorities")),
         }
@@ -322,6 +386,8 @@ struct ReplayState {
     len: usize,
     cursor: usize,
     windows: Vec<n_step::NStepState>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    stacked: Option<StackedState>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     prioritized: Option<PrioritizedState>,
 }

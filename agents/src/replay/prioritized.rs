@@ -116,6 +116,11 @@ impl Prioritized {
         self.tree.set(row, self.greatest.powf(self.spec.exponent));
     }
 
+    /// A row is gone.
+    pub(super) fn removed(&mut self, row: usize) {
+        self.tree.set(row, 0.0);
+    }
+
     /// Draws rows (equation 1) and their weights (section 3.4) for a batch.
     ///
     /// The total mass is cut into B equal ranges and one row drawn from each (appendix B.2.1): every row is as likely
@@ -148,6 +153,9 @@ impl Prioritized {
         let on_cpu = td_error.to_kind(Kind::Float).to_device(tch::Device::Cpu).contiguous();
         on_cpu.copy_data(&mut self.td_error, indices.len());
         for (index, error) in indices.iter().zip(&self.td_error) {
+            if self.tree.get(*index) == 0.0 {
+                continue; // It is gone since it was drawn.
+            }
             // The trainer ends a run that diverged; until it notices, the sums must stay numbers.
             let priority = if error.is_finite() {
                 f64::from(error.abs()) + self.spec.priority_eps
@@ -180,11 +188,19 @@ impl Prioritized {
         }
     }
 
-    pub(super) fn load(&mut self, section: &Section, rows: usize, state: &PrioritizedState) -> Result<()> {
+    /// Takes back the priorities of `rows` rows, of which some `are_held`.
+    pub(super) fn load(
+        &mut self,
+        section: &Section,
+        rows: usize,
+        are_held: impl Fn(usize) -> bool,
+        state: &PrioritizedState,
+    ) -> Result<()> {
         let mut mass = vec![0.0; rows];
         let count = section.copy_to("priority_mass", &mut mass)?;
         let holds = |value: f64| value.is_finite() && value > 0.0;
-        if count != rows || !mass.iter().all(|mass| holds(*mass)) || !holds(state.greatest_priority) {
+        let fits = |(row, mass): (usize, &f64)| if are_held(row) { holds(*mass) } else { *mass == 0.0 };
+        if count != rows || !mass.iter().enumerate().all(fits) || !holds(state.greatest_priority) {
             return Err(Error::section("replay", format!("expected {rows} priorities above 0")));
         }
         self.tree.fill(&mass);

@@ -1,7 +1,9 @@
 //! Columns of a fixed number of rows, written round and round.
 
 use sac_envs::{Dtype, Space};
+use serde::{Deserialize, Serialize};
 
+use super::frames::{Frames, FramesShape, FramesState};
 use crate::{
     checkpoint::Section,
     error::{Error, Result},
@@ -90,16 +92,83 @@ impl Column {
     }
 }
 
+/// Observations and their successors.
+enum Observations {
+    /// Every one for itself.
+    Whole { obs: Column, next_obs: Column },
+    /// Stacks of bytes, whose frames are shared.
+    Stacked(Frames),
+}
+
+/// What rows are laid out for.
+#[derive(Clone, Copy)]
+pub(super) struct Layout<'a> {
+    pub(super) observation: &'a Space,
+    pub(super) action: &'a Space,
+    /// Frames that an observation stacks; 1 where it stacks none.
+    pub(super) stacked_frames: usize,
+    pub(super) num_envs: usize,
+    pub(super) n_step: usize,
+    pub(super) capacity: usize,
+}
+
+impl Layout<'_> {
+    /// Frames are shared where observations stack several, of bytes.
+    fn frames(&self) -> Option<FramesShape> {
+        let (stack, numbers) = (self.stacked_frames, self.observation.len());
+        let is_stack = stack > 1 && numbers.is_multiple_of(stack) && dtype(self.observation) == Dtype::U8;
+        let shape = FramesShape {
+            stack,
+            width: numbers / stack.max(1),
+            capacity: self.capacity,
+            num_envs: self.num_envs,
+            n_step: self.n_step,
+        };
+        (is_stack && shape.are_nameable()).then_some(shape)
+    }
+
+    /// Bytes of all rows.
+    pub(super) fn bytes(&self) -> u64 {
+        let per_number = if dtype(self.observation) == Dtype::U8 { 1 } else { 4 };
+        let whole = (2 * self.observation.len() * per_number) as u64;
+        let rest = (4 * self.action.len() + 8) as u64;
+        let rows = self.capacity as u64;
+        match self.frames() {
+            None => rows.saturating_mul(whole + rest),
+            Some(frames) => rows.saturating_mul(rest).saturating_add(frames.bytes()),
+        }
+    }
+}
+
 /// All columns, a cursor, and how much is filled.
 pub(super) struct Storage {
-    pub(super) obs: Column,
-    pub(super) action: Column,
-    pub(super) reward: Column,
-    pub(super) discount: Column,
-    pub(super) next_obs: Column,
+    observations: Observations,
+    action: Column,
+    reward: Column,
+    discount: Column,
     capacity: usize,
     cursor: usize,
+    /// Rows held: the newest ones.
     len: usize,
+    /// Rows ever filled: more than are held where the frames of the oldest are gone.
+    filled: usize,
+}
+
+/// Where a batch is gathered into.
+pub(super) struct Gathered<'a> {
+    pub(super) obs: &'a mut [f32],
+    pub(super) action: &'a mut [f32],
+    pub(super) reward: &'a mut [f32],
+    pub(super) discount: &'a mut [f32],
+    pub(super) next_obs: &'a mut [f32],
+}
+
+/// What a checkpoint holds of a storage with shared frames, besides the tensors.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct StackedState {
+    filled_rows: usize,
+    frames: FramesState,
 }
 
 fn dtype(space: &Space) -> Dtype {
@@ -110,22 +179,29 @@ fn dtype(space: &Space) -> Dtype {
 }
 
 impl Storage {
-    /// Bytes per transition.
-    pub(super) fn row_bytes(observation: &Space, action: &Space) -> usize {
-        let per_number = if dtype(observation) == Dtype::U8 { 1 } else { 4 };
-        2 * observation.len() * per_number + 4 * action.len() + 8
-    }
-
-    pub(super) fn new(capacity: usize, observation: &Space, action: &Space) -> Self {
+    pub(super) fn new(layout: &Layout) -> Self {
+        let Layout {
+            observation,
+            action,
+            capacity,
+            ..
+        } = *layout;
+        let whole = |name| Column::new(name, observation.len(), capacity, dtype(observation));
         Storage {
-            obs: Column::new("obs", observation.len(), capacity, dtype(observation)),
+            observations: match layout.frames() {
+                None => Observations::Whole {
+                    obs: whole("obs"),
+                    next_obs: whole("next_obs"),
+                },
+                Some(shape) => Observations::Stacked(Frames::new(shape)),
+            },
             action: Column::new("action", action.len(), capacity, Dtype::F32),
             reward: Column::new("reward", 1, capacity, Dtype::F32),
             discount: Column::new("discount", 1, capacity, Dtype::F32),
-            next_obs: Column::new("next_obs", observation.len(), capacity, dtype(observation)),
             capacity,
             cursor: 0,
             len: 0,
+            filled: 0,
         }
     }
 
@@ -141,43 +217,168 @@ impl Storage {
         self.cursor
     }
 
-    /// Writes a row, over the oldest one when full, and says where.
-    pub(super) fn push(&mut self, obs: &[f32], action: &[f32], reward: f64, discount: f64, next_obs: &[f32]) -> usize {
-        let row = self.cursor;
-        self.obs.write(self.cursor, obs);
-        self.action.write(self.cursor, action);
-        self.reward.write(self.cursor, &[reward as f32]);
-        self.discount.write(self.cursor, &[discount as f32]);
-        self.next_obs.write(self.cursor, next_obs);
-        self.cursor = (self.cursor + 1) % self.capacity;
-        self.len = (self.len + 1).min(self.capacity);
-        row
+    /// Rows ever filled, as many as there is something to save of.
+    pub(super) fn filled(&self) -> usize {
+        self.filled
     }
 
-    pub(super) fn save<'a>(&'a self, section: &mut Section<'a>) {
-        for column in [&self.obs, &self.action, &self.reward, &self.discount, &self.next_obs] {
-            column.save(self.len, section);
+    /// The place of the oldest row.
+    fn oldest(&self) -> usize {
+        (self.cursor + self.capacity - self.len) % self.capacity
+    }
+
+    /// The place of one of the rows held, `nth` in `0..len`. A full storage counts from its first place.
+    pub(super) fn place(&self, nth: usize) -> usize {
+        match self.len == self.capacity {
+            true => nth,
+            false => (self.oldest() + nth) % self.capacity,
         }
     }
 
-    pub(super) fn load(&mut self, section: &Section, len: usize, cursor: usize) -> Result<()> {
-        if len > self.capacity || cursor >= self.capacity || (len < self.capacity && cursor != len) {
+    /// Whether there is a row at a place.
+    pub(super) fn is_held(&self, place: usize) -> bool {
+        (place + self.capacity - self.oldest()) % self.capacity < self.len
+    }
+
+    /// Writes a row of environment `env`, over the oldest one when full, and says where.
+    pub(super) fn push(
+        &mut self,
+        env: usize,
+        obs: &[f32],
+        action: &[f32],
+        reward: f64,
+        discount: f64,
+        next_obs: &[f32],
+    ) -> usize {
+        let row = self.cursor;
+        match &mut self.observations {
+            Observations::Whole {
+                obs: now,
+                next_obs: next,
+            } => {
+                now.write(row, obs);
+                next.write(row, next_obs);
+            }
+            Observations::Stacked(frames) => frames.write(row, env, obs, next_obs),
+        }
+        self.action.write(row, action);
+        self.reward.write(row, &[reward as f32]);
+        self.discount.write(row, &[discount as f32]);
+        self.cursor = (self.cursor + 1) % self.capacity;
+        self.len = (self.len + 1).min(self.capacity);
+        self.filled = (self.filled + 1).min(self.capacity);
+        row
+    }
+
+    /// Lets the oldest row go if its frames were overwritten, and says where it was.
+    pub(super) fn pop_incomplete(&mut self) -> Option<usize> {
+        let Observations::Stacked(frames) = &self.observations else {
+            return None;
+        };
+        let oldest = self.oldest();
+        if self.len == 0 || frames.holds(oldest) {
+            return None;
+        }
+        self.len -= 1;
+        Some(oldest)
+    }
+
+    /// Copies rows.
+    pub(super) fn gather(&self, rows: &[usize], into: Gathered) {
+        match &self.observations {
+            Observations::Whole { obs, next_obs } => {
+                obs.gather(rows, into.obs);
+                next_obs.gather(rows, into.next_obs);
+            }
+            Observations::Stacked(frames) => {
+                frames.gather(rows, false, into.obs);
+                frames.gather(rows, true, into.next_obs);
+            }
+        }
+        self.action.gather(rows, into.action);
+        self.reward.gather(rows, into.reward);
+        self.discount.gather(rows, into.discount);
+    }
+
+    pub(super) fn save<'a>(&'a self, section: &mut Section<'a>) {
+        let rows = self.filled;
+        let whole = match &self.observations {
+            Observations::Whole { obs, next_obs } => Some((obs, next_obs)),
+            Observations::Stacked(frames) => {
+                frames.save(rows, section);
+                None
+            }
+        };
+        let (obs, next_obs) = whole.unzip();
+        let columns = [
+            obs,
+            Some(&self.action),
+            Some(&self.reward),
+            Some(&self.discount),
+            next_obs,
+        ];
+        columns
+            .into_iter()
+            .flatten()
+            .for_each(|column| column.save(rows, section));
+    }
+
+    /// `None` where nothing is shared.
+    pub(super) fn stacked_state(&self) -> Option<StackedState> {
+        match &self.observations {
+            Observations::Whole { .. } => None,
+            Observations::Stacked(frames) => Some(StackedState {
+                filled_rows: self.filled,
+                frames: frames.state(),
+            }),
+        }
+    }
+
+    pub(super) fn load(
+        &mut self,
+        section: &Section,
+        len: usize,
+        cursor: usize,
+        stacked: Option<&StackedState>,
+    ) -> Result<()> {
+        let filled = stacked.map_or(len, |state| state.filled_rows);
+        let fits = len <= filled && filled <= self.capacity && cursor < self.capacity;
+        if !fits || (filled < self.capacity && cursor != filled) {
             let problem = format!(
                 "{len} rows with cursor {cursor} do not fit a capacity of {}",
                 self.capacity
             );
             return Err(Error::section("replay", problem));
         }
-        for column in [
-            &mut self.obs,
-            &mut self.action,
-            &mut self.reward,
-            &mut self.discount,
-            &mut self.next_obs,
-        ] {
-            column.load(len, section)?;
+        match (&mut self.observations, stacked) {
+            (Observations::Whole { obs, next_obs }, None) => {
+                obs.load(filled, section)?;
+                next_obs.load(filled, section)?;
+            }
+            (Observations::Stacked(frames), Some(state)) => frames.load(section, filled, &state.frames)?,
+            (Observations::Whole { .. }, Some(_)) => {
+                return Err(Error::section(
+                    "replay",
+                    "holds stacked frames, expected whole observations",
+                ));
+            }
+            (Observations::Stacked(_), None) => {
+                return Err(Error::section(
+                    "replay",
+                    "holds whole observations, expected stacked frames",
+                ));
+            }
         }
-        (self.len, self.cursor) = (len, cursor);
-        Ok(())
+        for column in [&mut self.action, &mut self.reward, &mut self.discount] {
+            column.load(filled, section)?;
+        }
+        (self.len, self.cursor, self.filled) = (len, cursor, filled);
+        let incomplete = |frames: &Frames| (0..len).any(|nth| !frames.holds(self.place(nth)));
+        match &self.observations {
+            Observations::Stacked(frames) if incomplete(frames) => {
+                Err(Error::section("replay", "a row's frames are gone"))
+            }
+            _ => Ok(()),
+        }
     }
 }

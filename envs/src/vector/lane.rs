@@ -245,6 +245,7 @@ pub(super) struct Common {
     pub(super) description: String,
     pub(super) observation_space: Space,
     pub(super) action_space: Space,
+    pub(super) stacked_frames: usize,
 }
 
 impl Common {
@@ -262,6 +263,7 @@ impl Common {
             description: first.describe(),
             observation_space: first.observation_space().clone(),
             action_space: first.action_space().clone(),
+            stacked_frames: envs.iter().map(|env| env.stacked_frames()).min().unwrap_or(1),
         };
         for space in [first.observation_space(), first.action_space()] {
             if let Some(flaw) = space.flaw() {

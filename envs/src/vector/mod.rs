@@ -56,6 +56,11 @@ pub trait VecEnv: Send {
     /// Of one environment.
     fn action_space(&self) -> &Space;
 
+    /// See [`crate::Env::stacked_frames`].
+    fn stacked_frames(&self) -> usize {
+        1
+    }
+
     /// Resets every environment with its own seed (`seeds` has length N) and fills `current().obs`.
     ///
     /// # Errors

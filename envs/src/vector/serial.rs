@@ -46,6 +46,10 @@ impl VecEnv for Serial {
         &self.common.action_space
     }
 
+    fn stacked_frames(&self) -> usize {
+        self.common.stacked_frames
+    }
+
     fn reset(&mut self, seeds: &[u64]) -> Result<&VecStep, EnvError> {
         self.common.check_seeds(seeds)?;
         self.chunk.reset(seeds, &mut self.view)?;

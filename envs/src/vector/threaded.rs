@@ -289,6 +289,10 @@ impl VecEnv for Threaded {
         &self.common.action_space
     }
 
+    fn stacked_frames(&self) -> usize {
+        self.common.stacked_frames
+    }
+
     fn reset(&mut self, seeds: &[u64]) -> Result<&VecStep, EnvError> {
         self.common.check_seeds(seeds)?;
         self.view.finished.clear();

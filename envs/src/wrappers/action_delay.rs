@@ -74,6 +74,10 @@ impl<E: Env> Env for ActionDelay<E> {
         self.env.action_space()
     }
 
+    fn stacked_frames(&self) -> usize {
+        self.env.stacked_frames()
+    }
+
     fn reset(&mut self, seed: Option<u64>, obs: &mut [f32]) -> Result<(), EnvError> {
         self.env.reset(seed, obs)?;
         self.memory.clear(self.env.action_space());

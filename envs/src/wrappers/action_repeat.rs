@@ -38,6 +38,15 @@ impl<E: Env> Env for ActionRepeat<E> {
         self.env.action_space()
     }
 
+    /// A stack below this wrapper moves on by several frames per step.
+    fn stacked_frames(&self) -> usize {
+        if self.times.get() == 1 {
+            self.env.stacked_frames()
+        } else {
+            1
+        }
+    }
+
     fn reset(&mut self, seed: Option<u64>, obs: &mut [f32]) -> Result<(), EnvError> {
         self.env.reset(seed, obs)
     }

@@ -104,6 +104,10 @@ impl<E: Env> Env for Checked<E> {
         self.env.action_space()
     }
 
+    fn stacked_frames(&self) -> usize {
+        self.env.stacked_frames()
+    }
+
     fn reset(&mut self, seed: Option<u64>, obs: &mut [f32]) -> Result<(), EnvError> {
         self.env
             .observation_space()

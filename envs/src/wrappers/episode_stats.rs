@@ -66,6 +66,10 @@ impl<E: Env> Env for EpisodeStats<E> {
         self.env.action_space()
     }
 
+    fn stacked_frames(&self) -> usize {
+        self.env.stacked_frames()
+    }
+
     fn reset(&mut self, seed: Option<u64>, obs: &mut [f32]) -> Result<(), EnvError> {
         self.env.reset(seed, obs)?;
         self.memory = NOTHING_YET;

@@ -100,6 +100,11 @@ impl<E: Env> Env for FrameStack<E> {
         self.env.action_space()
     }
 
+    /// The rows of a set are joined one by one, so that its frames do not lie in a row.
+    fn stacked_frames(&self) -> usize {
+        if self.rows == 1 { self.frames.get() } else { 1 }
+    }
+
     fn reset(&mut self, seed: Option<u64>, obs: &mut [f32]) -> Result<(), EnvError> {
         self.space.check_len("FrameStack", "observation", obs.len())?;
         self.env.reset(seed, &mut self.latest)?;

@@ -23,7 +23,13 @@ impl<E: Env> Pixels<E> {
     /// [`EnvError::Unsupported`] for an environment that does not draw itself, and for a size without pixels or beyond
     /// reason.
     pub fn new(env: E, size: FrameSize, grey: bool) -> Result<Self, EnvError> {
-        env.render(size)?;
+        env.render(size).map_err(|error| match error {
+            EnvError::Unsupported { env, problem } => EnvError::Unsupported {
+                env,
+                problem: format!("{problem}; without `pixels` the agent sees its numbers"),
+            },
+            other => other,
+        })?;
         let shape = vec![if grey { 1 } else { 3 }, size.height as usize, size.width as usize];
         let len = shape.iter().product();
         Ok(Pixels {

@@ -141,6 +141,10 @@ impl<E: Env> Env for RescaleAction<E> {
         &self.action_space
     }
 
+    fn stacked_frames(&self) -> usize {
+        self.env.stacked_frames()
+    }
+
     fn reset(&mut self, seed: Option<u64>, obs: &mut [f32]) -> Result<(), EnvError> {
         self.env.reset(seed, obs)
     }
