@@ -9,10 +9,10 @@ use support::folder;
 
 /// At most so much may be resident at any time, MiB. Stable-Baselines3 takes about 750 for the same replay.
 const PEAK_MIB: u64 = 450;
-/// How much the resident size may differ between two moments after the warm-up, KiB. Everything of our own is allocated
-/// before the first step. What moves is the allocator's arenas: measured, they gain about a mebibyte in two or three
-/// jumps, at evaluations and checkpoints within the first 2,300 updates, and nothing at all in the 6,500 after them. One
-/// tensor leaked per update (4 KiB at least) would make 5.7 MiB here.
+/// How much the resident size may grow between two stretches of 500 steps after the warm-up, KiB. Everything of our own
+/// is allocated before the first step, and what the allocator keeps from an evaluation it gives back. Measured: 0.5 MiB
+/// at most. One tensor leaked per update (4 KiB at least) would make 2.8 MiB of pixels, whose updates are half as many
+/// as steps.
 const GROWTH_KIB: u64 = 2048;
 
 /// `VmRSS` or `VmHWM` of a process, KiB.
@@ -91,7 +91,9 @@ fn watch(settings: &[&str]) -> u64 {
         .spawn()
         .expect("starts");
     let log = here.path().join("run/metrics.jsonl");
-    let (mut peak, mut after_warm_up, mut last) = (0, None, 0);
+    // The lowest seen 300 to 800 steps after a warm-up of 200, and the lowest seen in as many steps near the end; an
+    // evaluation takes a little for itself and gives it back. Nobody looks when the process frees what it has.
+    let (mut peak, mut early, mut late) = (0, None, None);
     loop {
         let status = child.try_wait().expect("a child");
         if let Some(status) = status {
@@ -101,15 +103,18 @@ fn watch(settings: &[&str]) -> u64 {
         let rows = fs::read_to_string(&log).map_or(0, |text| {
             text.lines().filter(|line| line.contains("replay/size")).count()
         });
-        // 300 steps after a warm-up of 200; stop looking before the process frees what it has.
-        if let (10..=39, Some(resident)) = (rows, status_kib(child.id(), "VmRSS")) {
-            after_warm_up.get_or_insert(resident);
-            last = resident;
+        let lowest = match rows {
+            10..=19 => Some(&mut early),
+            30..=39 => Some(&mut late),
+            _ => None,
+        };
+        if let (Some(lowest), Some(resident)) = (lowest, status_kib(child.id(), "VmRSS")) {
+            *lowest = Some(lowest.map_or(resident, |before: u64| before.min(resident)));
         }
         peak = status_kib(child.id(), "VmHWM").map_or(peak, |kib| kib.max(peak));
         sleep(Duration::from_millis(5));
     }
-    let first = after_warm_up.expect("the run was seen after its warm-up");
+    let (first, last) = early.zip(late).expect("the run was seen early and late");
     eprintln!(
         "peak {} MiB; resident {first} KiB after 500 steps, {last} KiB near the end",
         peak / 1024

@@ -80,6 +80,13 @@ impl ObservationSample {
         }
     }
 
+    /// Forgets everything and keeps its memory, for the next evaluation.
+    pub fn clear(&mut self) {
+        (self.step, self.every_steps) = (0, 1);
+        self.steps.clear();
+        self.rows.clear();
+    }
+
     /// The observations `[N, O]`, flattened, in the order of their visits.
     pub fn rows(&self) -> &[f32] {
         &self.rows

@@ -232,27 +232,32 @@ impl SoftActorCritic {
 
     /// Flattened rows to a tensor `[rows, …]` on the device, normalised if observations are.
     fn rows(&mut self, obs: &[f32], rows: i64) -> Tensor {
+        let tensor = self.raw_rows(obs, rows);
+        self.normalized(tensor)
+    }
+
+    /// The same as the environment gives them.
+    fn raw_rows(&self, obs: &[f32], rows: i64) -> Tensor {
         // `reshape` instead of `view` because tch's `view` allocates, and this runs at every env step.
         let tensor = match self.observation_shape.as_slice() {
             [width] => Tensor::from_slice(obs).reshape([rows, *width]),
             shape => Tensor::from_slice(obs).reshape([&[rows], shape].concat()),
         };
-        let tensor = tensor.to_device(self.device);
+        tensor.to_device(self.device)
+    }
+
+    fn normalized(&mut self, obs: Tensor) -> Tensor {
         match &mut self.normalizer {
-            None => tensor,
-            Some(normalizer) => normalizer.normalize(&tensor),
+            None => obs,
+            Some(normalizer) => normalizer.normalize(&obs),
         }
     }
 
     /// A batch as the networks take it: observations normalised and augmented, actions in the critic's coordinates.
     fn prepare(&mut self, batch: &Batch, noise: &mut Stream) -> Batch {
-        let mut normalize = |obs: &Tensor| match &mut self.normalizer {
-            None => obs.shallow_clone(),
-            Some(normalizer) => normalizer.normalize(obs),
-        };
         let batch = Batch {
-            obs: normalize(&batch.obs),
-            next_obs: normalize(&batch.next_obs),
+            obs: self.normalized(batch.obs.shallow_clone()),
+            next_obs: self.normalized(batch.next_obs.shallow_clone()),
             action: self.policy.encode(&batch.action),
             reward: batch.reward.shallow_clone(),
             discount: batch.discount.shallow_clone(),
@@ -344,8 +349,8 @@ impl Agent for SoftActorCritic {
         if rows == 0 {
             return inspection;
         }
-        let raw = Tensor::from_slice(obs).reshape([&[rows], self.observation_shape.as_slice()].concat());
-        let obs = self.rows(obs, rows);
+        let raw = self.raw_rows(obs, rows);
+        let obs = self.normalized(raw.shallow_clone());
         let (encoder, body) = self.policy.inspect(&obs);
         inspection.add("policy", &body);
         if let Some(encoder) = encoder {

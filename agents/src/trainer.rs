@@ -22,6 +22,7 @@ use crate::{
     log::{Logger, Row},
     metrics,
     noise::{Streams, derived_seed},
+    process,
     replay::Replay,
     schedule::{EnvSteps, Every, GradSteps, UpdateRatio},
 };
@@ -108,6 +109,8 @@ pub struct Trainer {
     warmup: Warmup,
     recent: RecentEpisodes,
     best_mean_return: Option<f64>,
+    /// What an evaluation visited; none where the agent does not look at its networks.
+    sample: Option<ObservationSample>,
     actions: Vec<f32>,
     last_report: Option<UpdateReport>,
     last_checkpoint: Option<EnvSteps>,
@@ -141,10 +144,12 @@ impl Trainer {
             .collect();
         envs.reset(&seeds)?;
         let action_width = envs.action_space().len();
+        let observation_width = envs.observation_space().len();
         Ok(Trainer {
             streams: Streams::new(plan.seed),
             warmup: Warmup::new(envs.len(), action_width, plan.warmup_hold_env_steps),
             actions: vec![0.0; envs.len() * action_width],
+            sample: plan.inspect.then(|| ObservationSample::new(observation_width)),
             plan,
             agent,
             envs,
@@ -386,22 +391,23 @@ impl Trainer {
     fn evaluate(&mut self) -> Result<()> {
         let plan = &self.plan;
         let envs = self.eval_envs.as_mut();
-        let mut sample = plan
-            .inspect
-            .then(|| ObservationSample::new(envs.observation_space().len()));
+        if let Some(sample) = &mut self.sample {
+            sample.clear();
+        }
         let evaluation = evaluate_sampling(
             self.agent.as_mut(),
             envs,
             plan.eval_episodes,
             plan.eval_seed,
             ActMode::Evaluate,
-            sample.as_mut(),
+            self.sample.as_mut(),
         );
         let evaluation = match evaluation {
             Err(Error::Env(source)) => return Err(self.failed(source)),
             other => other?,
         };
         let mean_return = evaluation.mean_return();
+        let sample = self.sample.as_ref();
         let inspection = sample.map(|sample| self.agent.inspect(sample.rows()));
         let inspection = inspection.unwrap_or_default();
         let mut row = self.row(vec![
@@ -415,6 +421,7 @@ impl Trainer {
         for (name, image) in &inspection.images {
             self.logger.image(self.env_steps, name, image);
         }
+        process::give_back_memory();
         self.last_evaluation = Some((self.env_steps, mean_return));
         if self.best_mean_return.is_none_or(|best| mean_return > best) {
             self.best_mean_return = Some(mean_return);
