@@ -78,7 +78,7 @@ pub struct DsacTSpec {
     pub grad_weight_min: f64,
     /// Largest weight of a row's gradient. Reference: 10; the paper is silent.
     pub grad_weight_max: f64,
-    /// Error of the mean beyond which its gradient grows no more, value. Reference: 50; the paper is silent.
+    /// Error of the mean beyond which its gradient grows no more, value. Paper: infinite, a square; reference: 50.
     pub huber_delta: f64,
     /// Of all members together.
     pub optimizer: AdamSpec,
@@ -99,7 +99,7 @@ impl Default for DsacTSpec {
             std_bias: 0.1,
             grad_weight_min: 0.1,
             grad_weight_max: 10.0,
-            huber_delta: 50.0,
+            huber_delta: f64::INFINITY,
             optimizer: AdamSpec::default(),
             target_filter: None,
         }
@@ -151,11 +151,16 @@ impl DsacTSpec {
             ("variance_bias", self.variance_bias),
             ("std_bias", self.std_bias),
             ("grad_weight_min", self.grad_weight_min),
-            ("huber_delta", self.huber_delta),
         ] {
             let key = format!("agent.critic.{name}");
             p.require(value > 0.0 && value.is_finite(), &key, value, "finite and above 0");
         }
+        p.require(
+            self.huber_delta > 0.0,
+            "agent.critic.huber_delta",
+            self.huber_delta,
+            "above 0, or inf for none",
+        );
         p.require(
             self.grad_weight_max >= self.grad_weight_min && self.grad_weight_max.is_finite(),
             "agent.critic.grad_weight_max",
@@ -259,7 +264,7 @@ pub fn clip_to_band(sample: &Tensor, mean: &Tensor, width: &Tensor) -> Tensor {
 /// Losses `[E, B]` of mean and spread.
 ///
 /// ```text
-/// ρ · [ H(q − y_q) + σ · sg( (σ² − h) / (σ + ε) ) ]      ρ = clamp( running_std² / (σ² + ε_ω) )
+/// ρ · [ H(q − y_q) + σ · sg( (σ² − h) / (σ + ε) ) ]      ρ = clamp( running_std² / (σ² + ε_ω) ),  H Huber's function
 /// h = ½ δ²  (reference: its Huber loss)   or   δ²  (nll),    δ = clipped y_z − q
 /// ```
 ///
@@ -273,7 +278,10 @@ pub fn member_losses(
     banded: &Tensor,
     running_std: &Tensor,
 ) -> Tensor {
-    let huber = |q: &Tensor, y: &Tensor| q.huber_loss(y, TchReduction::None, spec.huber_delta);
+    let huber = |q: &Tensor, y: &Tensor| match spec.huber_delta.is_finite() {
+        true => q.huber_loss(y, TchReduction::None, spec.huber_delta),
+        false => (q - y).square() * 0.5,
+    };
     let (mean, std) = (now.mean.detach(), now.std.detach()); // [E, B]
     let variance = std.square();
     let grad_weight =
@@ -454,6 +462,29 @@ mod tests {
             gradients(SigmaRule::Nll, 0.5, 9.0),
             [10.0 * -2.0, 10.0 * (0.25 - 1.0) / 0.6],
         );
+    }
+
+    #[test]
+    fn errors_of_the_mean_count_in_full_unless_a_threshold_is_given() {
+        let gradient = |huber_delta: f64| {
+            let spec = DsacTSpec {
+                huber_delta,
+                ..DsacTSpec::default()
+            };
+            let mean = Tensor::from_slice(&[0.0f32]).view([1, 1]).set_requires_grad(true);
+            let one = Tensor::ones([1, 1], (Kind::Float, tch::Device::Cpu));
+            let now = Gaussians {
+                mean: mean.shallow_clone(),
+                std: one.shallow_clone(),
+            };
+            let target = Tensor::from_slice(&[1e5f32]);
+            let loss = member_losses(&spec, &now, &target, &one, &one).sum(Kind::Float);
+            Tensor::run_backward(&[loss], &[&mean], false, false)[0].double_value(&[0, 0])
+        };
+        let weight = 1.0 / 1.1;
+        assert!((gradient(f64::INFINITY) / (-1e5 * weight) - 1.0).abs() < 1e-6);
+        assert!((gradient(DsacTSpec::default().huber_delta) / (-1e5 * weight) - 1.0).abs() < 1e-6);
+        assert!((gradient(50.0) / (-50.0 * weight) - 1.0).abs() < 1e-6);
     }
 
     #[test]
