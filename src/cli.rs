@@ -217,12 +217,15 @@ pub struct BenchUpdateArgs {
     /// Transitions per update
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u64).range(1..1_000_000))]
     pub batch: u64,
-    /// Units per hidden layer
-    #[arg(long, value_name = "N,N", default_value = "256,256", value_delimiter = ',')]
-    pub hidden: Vec<i64>,
+    /// Units per hidden layer [default: the preset's]
+    #[arg(long, value_name = "N,N", value_delimiter = ',')]
+    pub hidden: Option<Vec<i64>>,
     /// Preset
     #[arg(long, value_name = "NAME", default_value = "sac")]
     pub algo: String,
+    /// Any setting of the agent, such as `agent.critic.members=5`; may be given several times
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub sets: Vec<String>,
     /// Threads of libtorch [default: those that training would use]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..1024))]
     pub threads: Option<u64>,

@@ -371,6 +371,12 @@ fn numbers_beyond_all_reason_are_refused_before_anything_is_allocated() {
         let flag = arguments[arguments.len() - 2];
         sac(here.path(), arguments).code(2).says(&[flag]);
     }
+    sac(here.path(), &["bench", "update", "--set", "agent.critic.wings=2"])
+        .code(2)
+        .says(&["agent.critic.wings"]);
+    sac(here.path(), &["bench", "update", "--set", "agent.critic.members=0"])
+        .code(2)
+        .says(&["agent.critic.members", "0"]);
 }
 
 #[test]

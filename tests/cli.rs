@@ -63,7 +63,15 @@ const COMMANDS: &[(&[&str], &[&str])] = &[
     (&["bench"], &["update", "env"]),
     (
         &["bench", "update"],
-        &["--obs-dim", "--act-dim", "--batch", "--hidden", "--threads", "--json"],
+        &[
+            "--obs-dim",
+            "--act-dim",
+            "--batch",
+            "--hidden",
+            "--set",
+            "--threads",
+            "--json",
+        ],
     ),
     (&["bench", "env"], &["--env", "--num-envs", "--threads", "--json"]),
 ];
@@ -377,8 +385,8 @@ fn bench_update_reports_the_rate_the_floor_and_their_ratio() {
         "2",
         "--batch",
         "8",
-        "--hidden",
-        "16,16",
+        "--set",
+        "agent.body.hidden=[16,16]",
         "--threads",
         "1",
         "--seconds",
@@ -386,6 +394,7 @@ fn bench_update_reports_the_rate_the_floor_and_their_ratio() {
         "--json",
     ];
     let report = sac(folder().path(), &arguments).ok().json();
+    assert_eq!(report["hidden"], serde_json::json!([16, 16]));
     assert_has(
         &report,
         &[

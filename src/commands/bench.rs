@@ -11,6 +11,7 @@ use sac::{
         policy::{ActionKind, Policy},
         presets, process,
     },
+    config::Issues,
     envs::{Dtype, Registry, Space},
 };
 use serde_json::json;
@@ -35,17 +36,22 @@ fn rate(seconds: f64, mut work: impl FnMut()) -> f64 {
 }
 
 pub fn update(args: &BenchUpdateArgs) -> Result<()> {
-    if args.hidden.is_empty() || args.hidden.iter().any(|width| !(1..=65_536).contains(width)) {
-        return Err(Error::Usage(format!(
-            "--hidden {:?}: every width between 1 and 65536",
-            args.hidden
-        )));
+    let mut layers = sac::preset_layers(&args.algo)?;
+    args.sets.iter().try_for_each(|setting| layers.set_text(setting))?;
+    let (raw, issues) = layers.read();
+    if !issues.is_empty() {
+        return Err(Issues(issues).into());
     }
-    let layers = sac::preset_layers(&args.algo)?;
-    let (raw, _) = layers.read();
     let mut spec: AgentSpec = raw.agent;
-    for body in [Some(&mut spec.body), spec.critic_body.as_mut()].into_iter().flatten() {
-        body.hidden.clone_from(&args.hidden);
+    if let Some(hidden) = &args.hidden {
+        if hidden.is_empty() || hidden.iter().any(|width| !(1..=65_536).contains(width)) {
+            return Err(Error::Usage(format!(
+                "--hidden {hidden:?}: every width between 1 and 65536"
+            )));
+        }
+        for body in [Some(&mut spec.body), spec.critic_body.as_mut()].into_iter().flatten() {
+            body.hidden.clone_from(hidden);
+        }
     }
     let default_threads = std::thread::available_parallelism().map_or(1, |count| count.get().min(4)) as u64;
     let threads = args.threads.unwrap_or(default_threads);
@@ -95,7 +101,7 @@ pub fn update(args: &BenchUpdateArgs) -> Result<()> {
     );
     // In turn and twice, so that a machine that changes its speed changes both. Convolutions are no matrix products.
     let mut products = match rows[..] {
-        [b, o] => Some(Products::new(&args.hidden, (b, o), agent.policy(), &mut noise)),
+        [b, o] => Some(Products::new(&spec.body.hidden, (b, o), agent.policy(), &mut noise)),
         _ => None,
     };
     let (mut updates, mut floors) = (Vec::new(), Vec::new());
@@ -117,10 +123,11 @@ pub fn update(args: &BenchUpdateArgs) -> Result<()> {
             "ratio": floor.map(|floor| updates / floor),
             "threads": threads,
             "algo": args.algo,
+            "set": args.sets,
             "batch": args.batch,
             "obs_dim": observation.len(),
             "act_dim": args.act_dim,
-            "hidden": args.hidden,
+            "hidden": spec.body.hidden,
             "processor": sac::run::processor(),
             "commit": env!("SAC_COMMIT"),
         }));
