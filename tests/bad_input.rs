@@ -191,6 +191,21 @@ fn an_encoder_that_does_not_fit_is_refused_with_what_would() {
         ),
         (
             "EntityReach-v0",
+            "{kind='tokens', mixer={kind='mlp'}, pooling={kind='cls'}}",
+            &["agent.encoder.pooling.kind = \"cls\"", "\"soft_moe\""],
+        ),
+        (
+            "EntityReach-v0",
+            "{kind='tokens', mixer={kind='mlp', hidden=0}}",
+            &["agent.encoder.mixer.hidden = 0", "between 1 and"],
+        ),
+        (
+            "EntityReach-v0",
+            "{kind='tokens', position_embedding='sinusoidal'}",
+            &["agent.encoder.position_embedding", "learned"],
+        ),
+        (
+            "EntityReach-v0",
             "{kind='tokens', mixer={kind='soft_moe', expert_width=0}}",
             &["agent.encoder.mixer.expert_width = 0", "between 1 and"],
         ),

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use sac_agents::{
     encoder::{
         Adapool, AdapoolSpec, Encoder, EncoderSpec, Pooling, PoolingSpec, Query, Simpool, SoftMoe, SoftMoeSpec,
-        Transformer, TransformerSpec,
+        TokenMlp, TokenMlpSpec, Transformer, TransformerSpec,
     },
     nn::{ParamBlock, ParamLayout},
     noise::Stream,
@@ -69,7 +69,7 @@ fn assert_close(what: &str, found: &Tensor, expected: &[f64]) {
 #[test]
 fn every_encoder_equals_its_derivation_with_its_gradients() {
     let cases: Vec<Case> = read(include_str!("golden/encoders/data.json"));
-    assert!(cases.len() >= 26);
+    assert!(cases.len() >= 29);
     for case in &cases {
         let name = &case.name;
         let (encoder, mut block) = build(&case.spec, &case.shape);
@@ -221,6 +221,9 @@ fn mixers_move_with_their_tokens() {
         let (mixer, block) = of(seed, |layout| SoftMoe::new(&moe(), WIDTH, layout));
         let forward = |x: &Tensor| mixer.forward(block.frozen(), x, None);
         assert_equal("soft moe", &forward(&moved), &forward(&x).index_select(1, &order));
+        let (mixer, block) = of(seed, |layout| TokenMlp::new(&TokenMlpSpec::default(), WIDTH, layout));
+        let forward = |x: &Tensor| mixer.forward(block.frozen(), x);
+        assert_equal("mlp", &forward(&moved), &forward(&x).index_select(1, &order));
         let spec = TransformerSpec {
             heads: 2,
             ..TransformerSpec::default()

@@ -13,6 +13,7 @@ pub mod pooling;
 mod shared;
 pub mod soft_moe;
 mod spec;
+pub mod token_mlp;
 pub mod tokens;
 pub mod transformer;
 
@@ -27,7 +28,8 @@ pub use pooling::{Adapool, AdapoolSpec, Pooling, PoolingSpec, Query, Simpool};
 pub use shared::SharedEncoder;
 pub use soft_moe::{SoftMoe, SoftMoeSpec};
 pub use spec::{ConvSpec, EncoderSpec, TokensSpec};
-pub use tokens::{TokenizationSpec, Tokenizer};
+pub use token_mlp::{TokenMlp, TokenMlpSpec};
+pub use tokens::{PositionEmbedding, TokenizationSpec, Tokenizer};
 pub use transformer::{Transformer, TransformerSpec};
 
 use crate::{inspect::Look, nn::Params, noise::Stream};

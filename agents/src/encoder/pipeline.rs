@@ -7,6 +7,7 @@ use super::{
     Encoder,
     pooling::{Pooling, PoolingSpec},
     soft_moe::{SoftMoe, SoftMoeSpec},
+    token_mlp::{TokenMlp, TokenMlpSpec},
     tokens::Tokenizer,
     transformer::{Transformer, TransformerSpec},
 };
@@ -25,6 +26,8 @@ const LAYER_NORM_EPS: f64 = 1e-5;
 pub enum MixerSpec {
     /// Nothing.
     None {},
+    /// Nothing between them, but a perceptron on each.
+    Mlp(TokenMlpSpec),
     /// A soft mixture of experts.
     SoftMoe(SoftMoeSpec),
     /// Self-attention.
@@ -33,6 +36,7 @@ pub enum MixerSpec {
 
 enum Mixer {
     None,
+    Mlp(TokenMlp),
     SoftMoe(SoftMoe),
     Transformer(Transformer),
 }
@@ -66,6 +70,7 @@ impl Pipeline {
         let tokens = tokenizer.count() + i64::from(cls.is_some());
         let mixer = match mixer {
             MixerSpec::None {} => Mixer::None,
+            MixerSpec::Mlp(spec) => Mixer::Mlp(TokenMlp::new(spec, token_width, layout)),
             MixerSpec::SoftMoe(spec) => Mixer::SoftMoe(SoftMoe::new(spec, token_width, layout)),
             MixerSpec::Transformer(spec) => Mixer::Transformer(Transformer::new(spec, token_width, layout)),
         };
@@ -103,6 +108,7 @@ impl Pipeline {
         }
         match &self.mixer {
             Mixer::None => tokens,
+            Mixer::Mlp(mixer) => mixer.pass(params, &tokens, look),
             Mixer::SoftMoe(mixer) => mixer.pass(params, &tokens, noise, look),
             Mixer::Transformer(mixer) => mixer.pass(params, &tokens, look),
         }
@@ -146,6 +152,7 @@ impl Encoder for Pipeline {
     fn multiply_adds(&self) -> i64 {
         let mixer = match &self.mixer {
             Mixer::None => 0,
+            Mixer::Mlp(mixer) => mixer.multiply_adds(self.tokens),
             Mixer::SoftMoe(mixer) => mixer.multiply_adds(self.tokens),
             Mixer::Transformer(mixer) => mixer.multiply_adds(self.tokens),
         };

@@ -8,7 +8,7 @@ use super::{
     conv::{ConvTrunk, Map, Stack},
     pipeline::{MixerSpec, Pipeline},
     pooling::{AdapoolSpec, PoolingSpec, Query},
-    tokens::{TokenizationSpec, Tokenizer},
+    tokens::{PositionEmbedding, TokenizationSpec, Tokenizer},
 };
 use crate::{nn::ParamLayout, spec_check::SpecProblems};
 
@@ -38,6 +38,9 @@ pub struct TokensSpec {
     pub tokenization: TokenizationSpec,
     /// d: numbers that each token is embedded in, at least 1.
     pub width: i64,
+    /// Added to tokens, so that places can be told apart.
+    #[serde(skip_serializing_if = "PositionEmbedding::is_none")]
+    pub position_embedding: PositionEmbedding,
     /// Between tokens.
     pub mixer: MixerSpec,
     /// From tokens to features.
@@ -52,6 +55,7 @@ impl Default for TokensSpec {
         TokensSpec {
             tokenization: TokenizationSpec::PerEntity {},
             width: 64,
+            position_embedding: PositionEmbedding::None,
             mixer: MixerSpec::None {},
             pooling: PoolingSpec::Adapool(AdapoolSpec::default()),
             projection: None,
@@ -74,6 +78,9 @@ pub struct ConvSpec {
     /// d: numbers that each token is embedded in, at least 1; without it tokens are what the map gives.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub width: Option<i64>,
+    /// Added to tokens, so that places can be told apart.
+    #[serde(skip_serializing_if = "PositionEmbedding::is_none")]
+    pub position_embedding: PositionEmbedding,
     /// Between tokens.
     pub mixer: MixerSpec,
     /// From tokens to features.
@@ -91,6 +98,7 @@ impl Default for ConvSpec {
             layer_norm: false,
             tokenization: TokenizationSpec::PerConv {},
             width: None,
+            position_embedding: PositionEmbedding::None,
             mixer: MixerSpec::None {},
             pooling: PoolingSpec::Flatten {},
             projection: None,
@@ -146,7 +154,8 @@ impl EncoderSpec {
         match self {
             EncoderSpec::Flat {} => Box::new(Flat::new(&observation.shape())),
             EncoderSpec::Tokens(spec) => {
-                let tokenizer = Tokenizer::of_shape(spec.tokenization, &shape, spec.width, layout);
+                let tokenizer = Tokenizer::of_shape(spec.tokenization, &shape, spec.width, layout)
+                    .with_positions(spec.position_embedding, layout);
                 let (mixer, pooling) = (&spec.mixer, &spec.pooling);
                 Box::new(Pipeline::new(tokenizer, mixer, pooling, spec.projection, layout))
             }
@@ -155,7 +164,8 @@ impl EncoderSpec {
                 let has_bytes = matches!(observation, Space::Box { dtype: Dtype::U8, .. });
                 let stack = (spec.stack, spec.channel_multiplier, spec.layer_norm);
                 let trunk = ConvTrunk::new(stack, image, has_bytes, layout);
-                let tokenizer = Tokenizer::of_map(spec.tokenization, trunk, spec.width, layout);
+                let tokenizer = Tokenizer::of_map(spec.tokenization, trunk, spec.width, layout)
+                    .with_positions(spec.position_embedding, layout);
                 let (mixer, pooling) = (&spec.mixer, &spec.pooling);
                 Box::new(Pipeline::new(tokenizer, mixer, pooling, spec.projection, layout))
             }
@@ -226,8 +236,11 @@ impl EncoderSpec {
             }
             _ => {}
         }
+        if let MixerSpec::Mlp(spec) = mixer {
+            spec.check(p);
+        }
         match mixer {
-            MixerSpec::None {} => {
+            MixerSpec::None {} | MixerSpec::Mlp(_) => {
                 let problem = "this token hears of the others from a mixer, and there is none; use mixer.kind = \
                                \"transformer\" or \"soft_moe\", or another pooling";
                 let holds = *pooling != PoolingSpec::Cls {};

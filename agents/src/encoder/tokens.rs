@@ -96,6 +96,26 @@ impl TokenizationSpec {
     }
 }
 
+/// What is added to tokens so that a mixer or a pooling can tell their places apart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PositionEmbedding {
+    /// Nothing.
+    #[default]
+    None,
+    /// A learned vector per place.
+    ///
+    /// Source: Dosovitskiy et al. 2021 (arXiv 2010.11929), equation 1.
+    Learned,
+}
+
+impl PositionEmbedding {
+    /// Whether there is none.
+    pub fn is_none(&self) -> bool {
+        *self == PositionEmbedding::None
+    }
+}
+
 enum Source {
     /// Rows `[count, width]`; or the whole, as one.
     Rows { count: i64 },
@@ -111,6 +131,8 @@ enum Source {
 pub struct Tokenizer {
     source: Source,
     embedding: Option<Linear>,
+    /// `[m, d]`
+    position: Option<ParamIndex>,
     count: i64,
     width: i64,
 }
@@ -148,9 +170,19 @@ impl Tokenizer {
         Tokenizer {
             source,
             embedding,
+            position: None,
             count,
             width,
         }
+    }
+
+    /// The same with a vector added to each token. Adds `encoder.tokens.position` to `layout`.
+    pub fn with_positions(mut self, spec: PositionEmbedding, layout: &mut ParamLayout) -> Self {
+        self.position = (spec == PositionEmbedding::Learned).then(|| {
+            let init = Init::Linear { fan_in: self.width };
+            layout.add("encoder.tokens.position", &[self.count, self.width], init)
+        });
+        self
     }
 
     /// Of what `trunk` makes of images; embedded in `width` numbers if given.
@@ -164,6 +196,7 @@ impl Tokenizer {
         Tokenizer {
             source: Source::Map { trunk, rule: spec },
             embedding: width.map(|width| Linear::new("encoder.tokens.embedding", numbers, width, layout)),
+            position: None,
             count,
             width: width.unwrap_or(numbers),
         }
@@ -222,9 +255,13 @@ impl Tokenizer {
                 }
             }
         };
-        match &self.embedding {
+        let tokens = match &self.embedding {
             None => tokens,
             Some(embedding) => embedding.forward(params, &tokens),
+        };
+        match self.position {
+            None => tokens,
+            Some(position) => tokens + &params[position],
         }
     }
 

@@ -106,6 +106,12 @@ def soft_moe(p, spec, width, drawn):
     return apply
 
 
+def token_mlp(p, spec, width):
+    up = p.linear("encoder.mixer.hidden", width, spec["hidden"])
+    down = p.linear("encoder.mixer.output", spec["hidden"], width)
+    return lambda x: torch.stack([down(torch.relu(up(x[:, i]))) for i in range(x.shape[1])], dim=1)
+
+
 def transformer(p, spec, width):
     heads, hidden = spec["heads"], spec["hidden"]
     layers = []
@@ -270,10 +276,16 @@ def case(name, spec, shape):
     obs.requires_grad_(not is_image)
     p, drawn = Parameters(), []
     tokens, width = tokenizer(p, spec, obs.detach())
+    if spec.get("position_embedding") == "learned":
+        with torch.no_grad():
+            count = tokens(obs).shape[1]
+        place, plain = p("encoder.tokens.position", count, width), tokens
+        tokens = lambda x: torch.stack([plain(x)[:, i] + place[i] for i in range(count)], dim=1)
     cls = p("encoder.cls", width) if spec["pooling"]["kind"] == "cls" else None
     mixer = spec.get("mixer", {"kind": "none"})
     mix = {
         "none": lambda: lambda x: x,
+        "mlp": lambda: token_mlp(p, mixer, width),
         "soft_moe": lambda: soft_moe(p, mixer, width, drawn),
         "transformer": lambda: transformer(p, mixer, width),
     }[mixer["kind"]]()
@@ -345,6 +357,13 @@ cases = [
     case(
         "per patch",
         conv("impala", {"kind": "per_patch", "size": 2}, "flatten", channel_multiplier=0.1, width=4, mixer=MOE),
+        [2, 9, 20],
+    ),
+    case("mlp", tokens(ENTITY, kind("mean"), kind("mlp", hidden=7)), SET),
+    case("positions", tokens(ENTITY, kind("cls"), MOE, position_embedding="learned"), SET),
+    case(
+        "positions of a map",
+        conv("impala", channel_multiplier=0.1, mixer=kind("mlp", hidden=5), position_embedding="learned", pool="mean"),
         [2, 9, 20],
     ),
 ]
