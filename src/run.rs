@@ -397,6 +397,8 @@ fn flatten(table: &toml::Table, prefix: &str, out: &mut Vec<(String, Hparam)>) {
         match value {
             toml::Value::Table(table) => flatten(table, &key, out),
             toml::Value::Integer(number) => out.push((key, Hparam::Number(*number as f64))),
+            // TensorBoard hands them on as JSON, which has no infinity.
+            toml::Value::Float(number) if !number.is_finite() => out.push((key, Hparam::Text(number.to_string()))),
             toml::Value::Float(number) => out.push((key, Hparam::Number(*number))),
             toml::Value::Boolean(flag) => out.push((key, Hparam::Bool(*flag))),
             toml::Value::String(text) => out.push((key, Hparam::Text(text.clone()))),
