@@ -91,9 +91,10 @@ fn watch(settings: &[&str]) -> u64 {
         .spawn()
         .expect("starts");
     let log = here.path().join("run/metrics.jsonl");
-    // The lowest seen 300 to 800 steps after a warm-up of 200, and the lowest seen in as many steps near the end; an
-    // evaluation takes a little for itself and gives it back. Nobody looks when the process frees what it has.
-    let (mut peak, mut early, mut late) = (0, None, None);
+    // Seen 300 to 800 steps after a warm-up of 200, and in as many steps near the end. The lower quartile of each counts:
+    // an evaluation takes a little for itself, and for a moment gives back more than it took. Nobody looks when the
+    // process frees what it has.
+    let (mut peak, mut early, mut late) = (0, Vec::new(), Vec::new());
     loop {
         let status = child.try_wait().expect("a child");
         if let Some(status) = status {
@@ -103,18 +104,22 @@ fn watch(settings: &[&str]) -> u64 {
         let rows = fs::read_to_string(&log).map_or(0, |text| {
             text.lines().filter(|line| line.contains("replay/size")).count()
         });
-        let lowest = match rows {
+        let seen = match rows {
             10..=19 => Some(&mut early),
             30..=39 => Some(&mut late),
             _ => None,
         };
-        if let (Some(lowest), Some(resident)) = (lowest, status_kib(child.id(), "VmRSS")) {
-            *lowest = Some(lowest.map_or(resident, |before: u64| before.min(resident)));
+        if let (Some(seen), Some(resident)) = (seen, status_kib(child.id(), "VmRSS")) {
+            seen.push(resident);
         }
         peak = status_kib(child.id(), "VmHWM").map_or(peak, |kib| kib.max(peak));
         sleep(Duration::from_millis(5));
     }
-    let (first, last) = early.zip(late).expect("the run was seen early and late");
+    let quartile = |mut seen: Vec<u64>| {
+        seen.sort_unstable();
+        *seen.get(seen.len() / 4).expect("the run was seen early and late")
+    };
+    let (first, last) = (quartile(early), quartile(late));
     eprintln!(
         "peak {} MiB; resident {first} KiB after 500 steps, {last} KiB near the end",
         peak / 1024
