@@ -4,6 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use sac_agents::{
     Agent, AgentSpec, Batch, SoftActorCritic,
+    encoder::EncoderSpec,
     nn::{Activation, AutogradOnly},
     noise::Stream,
     presets, process,
@@ -72,6 +73,12 @@ fn preset(name: &str) -> AgentSpec {
     let preset = presets::by_name(name).expect("a preset");
     let table: toml::Table = preset.toml.parse().expect("a preset is a table");
     let mut spec: AgentSpec = table["agent"].clone().try_into().expect("a preset has an agent");
+    if matches!(spec.encoder, EncoderSpec::Conv(_)) {
+        // What goes by hand are bodies; those of presets for pixels are tried behind a vector.
+        let plain = AgentSpec::default();
+        (spec.encoder, spec.encoder_sharing) = (plain.encoder, plain.encoder_sharing);
+        spec.augmentation = plain.augmentation;
+    }
     for body in [Some(&mut spec.body), spec.critic_body.as_mut()].into_iter().flatten() {
         body.hidden.iter_mut().for_each(|width| *width = 24);
     }
