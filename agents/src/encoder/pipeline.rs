@@ -34,6 +34,13 @@ pub enum MixerSpec {
     Transformer(TransformerSpec),
 }
 
+impl MixerSpec {
+    /// Whether a token hears of the others.
+    pub(super) fn mixes(&self) -> bool {
+        !matches!(self, MixerSpec::None {} | MixerSpec::Mlp(_))
+    }
+}
+
 enum Mixer {
     None,
     Mlp(TokenMlp),

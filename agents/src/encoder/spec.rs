@@ -236,16 +236,13 @@ impl EncoderSpec {
             }
             _ => {}
         }
-        if let MixerSpec::Mlp(spec) = mixer {
-            spec.check(p);
-        }
+        let problem = "this token hears of the others from a mixer, and there is none; use mixer.kind = \
+                       \"transformer\" or \"soft_moe\", or another pooling";
+        let holds = mixer.mixes() || *pooling != PoolingSpec::Cls {};
+        p.require(holds, "agent.encoder.pooling.kind", "\"cls\"", problem);
         match mixer {
-            MixerSpec::None {} | MixerSpec::Mlp(_) => {
-                let problem = "this token hears of the others from a mixer, and there is none; use mixer.kind = \
-                               \"transformer\" or \"soft_moe\", or another pooling";
-                let holds = *pooling != PoolingSpec::Cls {};
-                p.require(holds, "agent.encoder.pooling.kind", "\"cls\"", problem);
-            }
+            MixerSpec::None {} => {}
+            MixerSpec::Mlp(spec) => spec.check(p),
             MixerSpec::SoftMoe(spec) => spec.check(p),
             MixerSpec::Transformer(spec) => spec.check(p),
         }

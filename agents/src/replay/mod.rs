@@ -328,7 +328,8 @@ impl Replay {
         self.batch_size
     }
 
-    /// The section `replay`: the filled part of every column, frames once where they are shared, the cursor, the open windows, the priorities.
+    /// The section `replay`: the filled part of every column, frames once where they are shared, the cursor, the open
+    /// windows, the priorities.
     ///
     /// # Errors
     /// When a value cannot be written down.
