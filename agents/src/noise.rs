@@ -126,6 +126,13 @@ impl Stream {
         }
     }
 
+    /// Standard normal draws into `out`.
+    pub fn normal_into(&mut self, out: &mut [f32]) {
+        for value in out {
+            *value = StandardNormal.sample(&mut self.rng);
+        }
+    }
+
     /// A uniform draw in `[0, 1)`, in double precision.
     pub fn fraction(&mut self) -> f64 {
         match &mut self.script {

@@ -10,7 +10,10 @@ use super::{
     pooling::{AdapoolSpec, PoolingSpec, Query},
     tokens::{PositionEmbedding, TokenizationSpec, Tokenizer},
 };
-use crate::{nn::ParamLayout, spec_check::SpecProblems};
+use crate::{
+    nn::{InitialWeights, ParamLayout},
+    spec_check::SpecProblems,
+};
 
 /// Which encoder. Default: flat.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -73,6 +76,9 @@ pub struct ConvSpec {
     pub channel_multiplier: f64,
     /// Whether convolutions are normalised.
     pub layer_norm: bool,
+    /// What all layers of the encoder begin with.
+    #[serde(skip_serializing_if = "InitialWeights::is_uniform")]
+    pub initial_weights: InitialWeights,
     /// What one token is of. With no mixer and the pooling `flatten`, `per_conv` is the usual flat feature map.
     pub tokenization: TokenizationSpec,
     /// d: numbers that each token is embedded in, at least 1; without it tokens are what the map gives.
@@ -96,6 +102,7 @@ impl Default for ConvSpec {
             stack: Stack::Nature,
             channel_multiplier: 1.0,
             layer_norm: false,
+            initial_weights: InitialWeights::Uniform,
             tokenization: TokenizationSpec::PerConv {},
             width: None,
             position_embedding: PositionEmbedding::None,
@@ -163,11 +170,13 @@ impl EncoderSpec {
                 let image = image(&shape).expect("the observation is an image: checked against it");
                 let has_bytes = matches!(observation, Space::Box { dtype: Dtype::U8, .. });
                 let stack = (spec.stack, spec.channel_multiplier, spec.layer_norm);
-                let trunk = ConvTrunk::new(stack, image, has_bytes, layout);
-                let tokenizer = Tokenizer::of_map(spec.tokenization, trunk, spec.width, layout)
-                    .with_positions(spec.position_embedding, layout);
-                let (mixer, pooling) = (&spec.mixer, &spec.pooling);
-                Box::new(Pipeline::new(tokenizer, mixer, pooling, spec.projection, layout))
+                layout.starting(spec.initial_weights, |layout| {
+                    let trunk = ConvTrunk::new(stack, image, has_bytes, layout);
+                    let tokenizer = Tokenizer::of_map(spec.tokenization, trunk, spec.width, layout)
+                        .with_positions(spec.position_embedding, layout);
+                    let (mixer, pooling) = (&spec.mixer, &spec.pooling);
+                    Box::new(Pipeline::new(tokenizer, mixer, pooling, spec.projection, layout))
+                })
             }
         }
     }

@@ -8,3 +8,85 @@ pub fn linear(fan_in: i64, stream: &mut Stream, out: &mut [f32]) {
     let bound = 1.0 / (fan_in as f32).sqrt();
     stream.uniform_into(-bound, bound, out);
 }
+
+/// Fills matrices that lie one after the other with orthonormal rows or columns, whichever there are fewer of, times
+/// `gain`. `shape` as [`super::Init::Orthogonal`] has it.
+///
+/// Normal numbers, made orthogonal one row after the other in `f64`: uniform over all such matrices (Saxe et al. 2014,
+/// arXiv 1312.6120, use them for deep networks).
+pub fn orthogonal(shape: &[i64], gain: f32, stream: &mut Stream, out: &mut [f32]) {
+    let (rows, cols) = match *shape {
+        [out, inputs, height, width] => (out, inputs * height * width),
+        [.., rows, cols] => (rows, cols),
+        _ => (1, out.len() as i64),
+    };
+    let (rows, cols) = (rows as usize, cols as usize);
+    let (count, length) = (rows.min(cols), rows.max(cols));
+    for matrix in out.chunks_exact_mut(rows * cols) {
+        let vectors = orthonormal(count, length, stream);
+        for (index, x) in matrix.iter_mut().enumerate() {
+            let (row, col) = (index / cols, index % cols);
+            let (vector, place) = if rows <= cols { (row, col) } else { (col, row) };
+            *x = gain * vectors[vector * length + place] as f32;
+        }
+    }
+}
+
+/// `count` vectors of `length` numbers each, `count` at most `length`, by Gram and Schmidt's modified procedure.
+fn orthonormal(count: usize, length: usize, stream: &mut Stream) -> Vec<f64> {
+    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+    let mut vectors: Vec<f64> = Vec::with_capacity(count * length);
+    let mut drawn = vec![0.0f32; length];
+    for _ in 0..count {
+        stream.normal_into(&mut drawn);
+        let mut vector: Vec<f64> = drawn.iter().map(|x| f64::from(*x)).collect();
+        for earlier in vectors.chunks_exact(length) {
+            let along = dot(&vector, earlier);
+            vector.iter_mut().zip(earlier).for_each(|(x, e)| *x -= along * e);
+        }
+        let norm = dot(&vector, &vector).sqrt();
+        vectors.extend(vector.iter().map(|x| x / norm));
+    }
+    vectors
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shorter_sides_are_orthonormal_and_differ_from_matrix_to_matrix() {
+        let gain = std::f32::consts::SQRT_2;
+        for (shape, matrices, rows, cols) in [
+            (&[5i64, 9][..], 1, 5, 9),
+            (&[9, 5], 1, 9, 5),
+            (&[3, 6, 6], 3, 6, 6),
+            (&[8, 3, 2, 2], 1, 8, 12),
+            (&[32, 3, 3, 3], 1, 32, 27),
+        ] {
+            let mut values = vec![0.0f32; matrices * rows * cols];
+            orthogonal(shape, gain, &mut Stream::derive(0, "test", 0), &mut values);
+            for matrix in values.chunks_exact(rows * cols) {
+                let at = |vector: usize, place: usize| match rows <= cols {
+                    true => matrix[vector * cols + place],
+                    false => matrix[place * cols + vector],
+                };
+                let (count, length) = (rows.min(cols), rows.max(cols));
+                for (one, other) in (0..count).flat_map(|one| (0..count).map(move |other| (one, other))) {
+                    let product: f32 = (0..length).map(|place| at(one, place) * at(other, place)).sum();
+                    let expected = if one == other { gain * gain } else { 0.0 };
+                    assert!(
+                        (product - expected).abs() < 1e-5,
+                        "{shape:?}: {one} and {other} have {product}"
+                    );
+                }
+            }
+            let first = &values[..rows * cols];
+            assert!(
+                values[rows * cols..]
+                    .chunks_exact(rows * cols)
+                    .all(|matrix| matrix != first)
+            );
+        }
+    }
+}

@@ -14,4 +14,4 @@ pub use adam::{AdamSpec, Trainable};
 pub use body::{Activation, BodySpec, Mlp};
 pub use explicit::AutogradOnly;
 pub use linear::{LayerNorm, Linear};
-pub use params::{Init, ParamBlock, ParamIndex, ParamLayout, Params};
+pub use params::{Init, InitialWeights, ParamBlock, ParamIndex, ParamLayout, Params};

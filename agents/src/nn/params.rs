@@ -3,6 +3,7 @@
 //! A block makes the optimiser, the target's averaging and the checkpoint one operation each, and the backward pass
 //! deliver one gradient.
 
+use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
 use crate::{
@@ -35,17 +36,65 @@ pub enum Init {
         /// Inputs of the layer that it belongs to.
         fan_in: i64,
     },
+    /// Orthonormal rows or columns, whichever there are fewer of, times `gain`: of a matrix `[in, out]`, of each of
+    /// several `[n, in, out]`, of a convolution `[out, in, k, k]` seen as `[out, in·k·k]`.
+    Orthogonal {
+        /// √2 keeps the size of what goes through a ReLU.
+        gain: f32,
+    },
     /// One number. Draws nothing.
     Constant(f32),
+}
+
+/// How layers begin that ask for [`Init::Linear`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InitialWeights {
+    /// As they ask: weights and biases uniform, PyTorch's default.
+    #[default]
+    Uniform,
+    /// Weights orthogonal with a gain of √2 for convolutions and 1 for all else, biases 0: the codes of SAC-AE (Yarats et
+    /// al. 2019, arXiv 1910.01741), DrQ (arXiv 2004.13649) and DrQ-v2.
+    Orthogonal,
+}
+
+impl InitialWeights {
+    /// Whether they are what a layer asks for; then files need not say so.
+    pub fn is_uniform(&self) -> bool {
+        *self == InitialWeights::Uniform
+    }
+
+    fn of(self, name: &str, shape: &[i64], asked: Init) -> Init {
+        match (self, asked) {
+            (InitialWeights::Orthogonal, Init::Linear { .. }) if name.ends_with("bias") => Init::Constant(0.0),
+            (InitialWeights::Orthogonal, Init::Linear { .. }) if shape.len() > 1 => Init::Orthogonal {
+                gain: if shape.len() == 4 {
+                    std::f32::consts::SQRT_2
+                } else {
+                    1.0
+                },
+            },
+            _ => asked,
+        }
+    }
 }
 
 /// Names and shapes of a network's parameters, in the order of the block.
 #[derive(Clone, Debug, Default)]
 pub struct ParamLayout {
     entries: Vec<Entry>,
+    initial_weights: InitialWeights,
 }
 
 impl ParamLayout {
+    /// What layers that `add` puts in begin with.
+    pub fn starting<T>(&mut self, initial_weights: InitialWeights, add: impl FnOnce(&mut ParamLayout) -> T) -> T {
+        let before = std::mem::replace(&mut self.initial_weights, initial_weights);
+        let added = add(self);
+        self.initial_weights = before;
+        added
+    }
+
     /// Adds a parameter.
     pub fn add(&mut self, name: impl Into<String>, shape: &[i64], init: Init) -> ParamIndex {
         let name = name.into();
@@ -54,9 +103,9 @@ impl ParamLayout {
             "parameter names are unique: {name}"
         );
         self.entries.push(Entry {
+            init: self.initial_weights.of(&name, shape, init),
             name,
             shape: shape.to_vec(),
-            init,
         });
         ParamIndex(self.entries.len() - 1)
     }
@@ -144,6 +193,7 @@ impl ParamBlock {
             let (head, tail) = rest.split_at_mut(*size as usize);
             match entry.init {
                 Init::Linear { fan_in } => init::linear(fan_in, stream, head),
+                Init::Orthogonal { gain } => init::orthogonal(&entry.shape, gain, stream, head),
                 Init::Constant(value) => head.fill(value),
             }
             rest = tail;
