@@ -201,6 +201,8 @@ pub enum BenchCommand {
     Update(BenchUpdateArgs),
     /// Environment steps per second under random actions
     Env(BenchEnvArgs),
+    /// Rows inserted and batches drawn per second, from full replays of several sizes
+    Replay(BenchReplayArgs),
 }
 
 #[derive(Args)]
@@ -254,6 +256,40 @@ pub struct BenchEnvArgs {
     /// One JSON object on stdout
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Args)]
+pub struct BenchReplayArgs {
+    /// Rows of each replay that is compared
+    #[arg(long, value_name = "N,N", value_delimiter = ',', default_value = "10000,100000,1000000", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    pub capacity: Vec<u64>,
+    /// How rows are chosen
+    #[arg(long, value_enum, default_value_t = Sampler::Uniform)]
+    pub sampler: Sampler,
+    /// Numbers per observation
+    #[arg(long, value_name = "N", default_value_t = 17, value_parser = clap::value_parser!(u64).range(1..100_000))]
+    pub obs_dim: u64,
+    /// Numbers per action
+    #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u64).range(1..10_000))]
+    pub act_dim: u64,
+    /// Transitions per batch
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u64).range(1..1_000_000))]
+    pub batch: u64,
+    /// How long to draw from each, seconds
+    #[arg(long, value_name = "S", default_value_t = 2.0, value_parser = seconds)]
+    pub seconds: f64,
+    /// One JSON object on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// How a replay chooses.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub enum Sampler {
+    /// All rows alike
+    Uniform,
+    /// By priority
+    Prioritized,
 }
 
 /// A count that fits TOML's integers, so that `config.toml` can hold it.

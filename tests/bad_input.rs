@@ -382,6 +382,7 @@ fn numbers_beyond_all_reason_are_refused_before_anything_is_allocated() {
         &["eval", "run", "--episodes", "0"],
         &["bench", "env", "--env", "Pendulum-v1", "--seconds", "nan"],
         &["bench", "update", "--hidden", "0"],
+        &["bench", "replay", "--capacity", "0"],
     ] {
         let flag = arguments[arguments.len() - 2];
         sac(here.path(), arguments).code(2).says(&[flag]);

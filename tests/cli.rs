@@ -60,7 +60,7 @@ const COMMANDS: &[(&[&str], &[&str])] = &[
     (&["algos"], &["[NAME]", "--json"]),
     (&["config"], &["--env", "--algo", "--set", "--json"]),
     (&["doctor"], &["--json"]),
-    (&["bench"], &["update", "env"]),
+    (&["bench"], &["update", "env", "replay"]),
     (
         &["bench", "update"],
         &[
@@ -74,6 +74,7 @@ const COMMANDS: &[(&[&str], &[&str])] = &[
         ],
     ),
     (&["bench", "env"], &["--env", "--num-envs", "--threads", "--json"]),
+    (&["bench", "replay"], &["--capacity", "--sampler", "--batch", "--json"]),
 ];
 
 #[test]
@@ -416,6 +417,41 @@ fn bench_update_reports_the_rate_the_floor_and_their_ratio() {
         (&report["threads"], &report["hidden"]),
         (&1.into(), &serde_json::json!([16, 16]))
     );
+}
+
+#[test]
+fn bench_replay_reports_every_capacity() {
+    for sampler in ["uniform", "prioritized"] {
+        let arguments = [
+            "bench",
+            "replay",
+            "--capacity",
+            "100,1000",
+            "--sampler",
+            sampler,
+            "--batch",
+            "8",
+            "--seconds",
+            "0.1",
+            "--json",
+        ];
+        let report = sac(folder().path(), &arguments).ok().json();
+        let replays = report["replays"].as_array().expect("one object each");
+        let capacities: Vec<_> = replays.iter().map(|replay| replay["capacity"].as_u64()).collect();
+        assert_eq!(capacities, [Some(100), Some(1000)]);
+        for rate in replays
+            .iter()
+            .flat_map(|replay| [&replay["inserts_per_second"], &replay["batches_per_second"]])
+        {
+            assert!(rate.as_f64().is_some_and(|rate| rate > 0.0), "{report}");
+        }
+        assert!(
+            report["gemm_floor_updates_per_second"]
+                .as_f64()
+                .is_some_and(|rate| rate > 0.0),
+            "{report}"
+        );
+    }
 }
 
 #[test]

@@ -1,24 +1,25 @@
-//! `sac bench`.
+//! `sac bench`: [`update`], [`fn@env`], [`fn@replay`].
+
+mod env;
+mod products;
+mod replay;
 
 use std::time::Instant;
 
+pub use env::env;
+pub use replay::replay;
 use sac::{
     Error, Result,
-    agents::{
-        Agent, AgentSpec, Batch, SoftActorCritic,
-        encoder::EncoderSpec,
-        noise::Stream,
-        policy::{ActionKind, Policy},
-        presets, process,
-    },
+    agents::{Agent, AgentSpec, Batch, SoftActorCritic, encoder::EncoderSpec, noise::Stream, presets, process},
     config::Issues,
-    envs::{Dtype, Registry, Space},
+    envs::{Dtype, Space},
 };
 use serde_json::json;
 use tch::{Device, Tensor};
 
 use super::{print, print_json};
-use crate::cli::{BenchEnvArgs, BenchUpdateArgs};
+use crate::cli::BenchUpdateArgs;
+use products::Products;
 
 /// Calls `work` for about `seconds`, after a tenth of that to warm up, and returns calls per second.
 fn rate(seconds: f64, mut work: impl FnMut()) -> f64 {
@@ -101,7 +102,12 @@ pub fn update(args: &BenchUpdateArgs) -> Result<()> {
     );
     // In turn and twice, so that a machine that changes its speed changes both. Convolutions are no matrix products.
     let mut products = match rows[..] {
-        [b, o] => Some(Products::new(&spec.body.hidden, (b, o), agent.policy(), &mut noise)),
+        [b, o] => Some(Products::new(
+            &spec.body.hidden,
+            (b, o),
+            (agent.policy().actions(), agent.policy().numbers()),
+            &mut noise,
+        )),
         _ => None,
     };
     let (mut updates, mut floors) = (Vec::new(), Vec::new());
@@ -159,145 +165,4 @@ fn images(shape: &[u64]) -> Result<Space> {
         high: vec![255.0; len],
         dtype: Dtype::U8,
     })
-}
-
-/// The matrix products of one SAC update with two critics and a policy like the agent's, and nothing else: no bias, no activation, no loss, no
-/// optimiser.
-struct Products {
-    batch: i64,
-    /// Layer widths of a critic and of the policy.
-    critic: Vec<Tensor>,
-    policy: Vec<Tensor>,
-    activations: Vec<Tensor>,
-    /// Whether the policy's gradient passes through the critics.
-    through_critics: bool,
-}
-
-impl Products {
-    fn new(hidden: &[i64], (b, o): (i64, i64), policy: &Policy, noise: &mut Stream) -> Self {
-        let weights = |inputs: i64, outputs: i64, noise: &mut Stream| {
-            let widths: Vec<i64> = [inputs]
-                .into_iter()
-                .chain(hidden.iter().copied())
-                .chain([outputs])
-                .collect();
-            widths
-                .windows(2)
-                .map(|pair| noise.normal(&[pair[0], pair[1]], Device::Cpu))
-                .collect::<Vec<_>>()
-        };
-        let through_critics = matches!(policy.actions(), ActionKind::Vector { .. });
-        let critic = match policy.actions() {
-            ActionKind::Vector { width } => weights(o + width, 1, noise),
-            ActionKind::Enumerated { count } => weights(o, count, noise),
-        };
-        let policy = weights(o, policy.numbers(), noise);
-        let mut widths: Vec<i64> = critic.iter().chain(&policy).flat_map(Tensor::size).collect();
-        widths.sort_unstable();
-        widths.dedup();
-        let activations = widths
-            .iter()
-            .map(|width| noise.normal(&[b, *width], Device::Cpu))
-            .collect();
-        Products {
-            batch: b,
-            critic,
-            policy,
-            activations,
-            through_critics,
-        }
-    }
-
-    fn activation(&self, width: i64) -> &Tensor {
-        let found = self
-            .activations
-            .iter()
-            .find(|tensor| tensor.size() == [self.batch, width]);
-        found.expect("there is an activation for every width of a layer")
-    }
-
-    fn forward(&self, weights: &[Tensor]) {
-        weights
-            .iter()
-            .for_each(|weight| drop(self.activation(weight.size()[0]).matmul(weight)));
-    }
-
-    /// Gradients of weights, of the layers' inputs, or both; the input of the first layer only where `to_input`.
-    fn backward(&self, weights: &[Tensor], of_weights: bool, to_input: bool) {
-        for (index, weight) in weights.iter().enumerate() {
-            let size = weight.size();
-            let (input, gradient) = (self.activation(size[0]), self.activation(size[1]));
-            if of_weights {
-                drop(input.tr().matmul(gradient));
-            }
-            if index > 0 || to_input {
-                drop(gradient.matmul(&weight.tr()));
-            }
-        }
-    }
-
-    fn update(&mut self) {
-        let _guard = tch::no_grad_guard();
-        self.forward(&self.policy); // a' at s'
-        for _ in 0..2 {
-            self.forward(&self.critic); // targets
-            self.forward(&self.critic); // values
-            self.backward(&self.critic, true, false);
-        }
-        self.forward(&self.policy); // a at s
-        for _ in 0..2 {
-            self.forward(&self.critic);
-            if self.through_critics {
-                self.backward(&self.critic, false, true);
-            }
-        }
-        self.backward(&self.policy, true, false);
-    }
-}
-
-pub fn env(args: &BenchEnvArgs) -> Result<()> {
-    let registry = Registry::builtin();
-    let (num_envs, threads) = (args.num_envs as usize, args.threads as usize);
-    let mut envs = registry.make_vec(&args.env, &toml::Table::new(), num_envs, threads)?;
-    let seeds: Vec<u64> = (0..args.num_envs).collect();
-    envs.reset(&seeds)?;
-    let width = envs.action_space().len();
-    let space = envs.action_space().clone();
-    // Actions are drawn beforehand, as many as in envs/benches/gymnasium_speed.py: the benchmark is about the environments.
-    const ROUNDS: usize = 1000;
-    let mut stream = Stream::derive(0, "bench.env", 0);
-    let mut actions = vec![0.0f32; ROUNDS * num_envs * width];
-    actions
-        .chunks_exact_mut(width)
-        .for_each(|action| space.sample(stream.rng(), action));
-    let mut round = 0;
-    let mut failure = None;
-    let calls_per_second = rate(args.seconds, || {
-        let block = num_envs * width;
-        // A hundred rounds between two looks at the clock.
-        for _ in 0..100 {
-            round = (round + 1) % ROUNDS;
-            if let Err(error) = envs.step(0..num_envs, &actions[round * block..(round + 1) * block]) {
-                failure.get_or_insert(error);
-            }
-        }
-    });
-    if let Some(error) = failure {
-        return Err(error.into());
-    }
-    let steps_per_second = calls_per_second * 100.0 * args.num_envs as f64;
-    if args.json {
-        return print_json(&json!({
-            "env": args.env,
-            "env_steps_per_second": steps_per_second,
-            "num_envs": args.num_envs,
-            "threads": args.threads,
-            "processor": sac::run::processor(),
-            "commit": env!("SAC_COMMIT"),
-        }));
-    }
-    print(&format!(
-        "{steps_per_second:.0} env steps/s ({} × {}, {} thread(s))\n",
-        args.num_envs, args.env, args.threads
-    ))
 }

@@ -22,7 +22,7 @@ pub fn sac(workspace: &Workspace, arguments: Vec<OsString>) -> Result<ExitCode> 
 }
 
 /// `cargo build --release`, silent unless there is something to compile.
-fn build(workspace: &Workspace) -> Result<()> {
+pub fn build(workspace: &Workspace) -> Result<()> {
     let mut cargo = workspace.cargo();
     cargo.args(["build", "--release", "--package", "sac", "--bin", "sac"]);
     cargo.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());

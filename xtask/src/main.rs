@@ -14,6 +14,7 @@ macro_rules! say {
     }};
 }
 
+mod bench;
 mod curves;
 mod deny;
 mod launch;
@@ -76,6 +77,7 @@ fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Some("curves") => curves::run(&Workspace::locate()?, &curves_options(arguments)?),
+        Some("bench") => bench::run(&Workspace::locate()?, &bench_options(arguments)?),
         Some("kills") => test::kills(&Workspace::locate()?, kills(arguments)?),
         Some("parity") => parity::run(&Workspace::locate()?, &arguments.collect::<Vec<_>>()),
         Some("deny") => {
@@ -118,6 +120,29 @@ fn curves_options(arguments: impl Iterator<Item = OsString>) -> Result<curves::O
                 "`curves` does not know `{flag}`; it takes the name of an experiment and --recorded"
             ))),
             name => options.only = Some(name.to_string()),
+        }
+    }
+    Ok(options)
+}
+
+fn bench_options(mut arguments: impl Iterator<Item = OsString>) -> Result<bench::Options> {
+    let mut options = bench::Options::default();
+    while let Some(argument) = arguments.next() {
+        match argument.to_string_lossy().as_ref() {
+            "--print" => options.print = true,
+            "--rounds" => {
+                let count = arguments.next().unwrap_or_default();
+                match count.to_string_lossy().parse() {
+                    Ok(count) if count > 0 => options.rounds = count,
+                    _ => bail!(Usage(format!(
+                        "`--rounds` takes a number above 0, not `{}`",
+                        count.to_string_lossy()
+                    ))),
+                }
+            }
+            other => bail!(Usage(format!(
+                "`bench` does not know `{other}`; it takes --rounds N and --print"
+            ))),
         }
     }
     Ok(options)

@@ -1,0 +1,112 @@
+//! `sac bench replay`.
+
+use std::time::Instant;
+
+use sac::{
+    Result,
+    agents::{
+        Replay, ReplaySpec, Stacking,
+        noise::Stream,
+        replay::{PrioritizedSpec, SamplerSpec},
+    },
+    envs::{Space, Status},
+};
+use serde_json::json;
+use tch::Device;
+
+use super::{products::yardstick, rate};
+use crate::{
+    cli::{BenchReplayArgs, Sampler},
+    commands::{print, print_json},
+};
+
+/// In how many turns the time per capacity is measured, so that a machine that changes its speed changes all alike.
+const TURNS: usize = 5;
+
+/// Rows inserted and batches drawn per second, for each capacity; every replay is full when it is drawn from.
+pub fn replay(args: &BenchReplayArgs) -> Result<()> {
+    let observation = Space::unbounded(args.obs_dim as usize);
+    let action = Space::boxed(args.act_dim as usize, -1.0, 1.0);
+    let mut stream = Stream::derive(0, "bench.replay", 0);
+    let mut replays = Vec::new();
+    for capacity in &args.capacity {
+        let spec = ReplaySpec {
+            capacity: *capacity,
+            n_step: 1,
+            sampler: match args.sampler {
+                Sampler::Uniform => SamplerSpec::Uniform,
+                Sampler::Prioritized => SamplerSpec::Prioritized(PrioritizedSpec::default()),
+            },
+        };
+        let batch = args.batch as usize;
+        let spaces = (&observation, &action);
+        let mut replay = Replay::stacked(&spec, spaces, Stacking::none(1), 0.99, batch, Device::Cpu)?;
+        replays.push((*capacity, fill(&mut replay, spaces, &mut stream), replay));
+    }
+    let mut batches: Vec<Vec<f64>> = vec![Vec::new(); replays.len()];
+    for _ in 0..TURNS {
+        for ((_, _, replay), rates) in replays.iter_mut().zip(&mut batches) {
+            rates.push(rate(args.seconds / TURNS as f64, || drop(replay.sample(&mut stream))));
+        }
+    }
+    let rows: Vec<(u64, f64, f64)> = replays
+        .iter()
+        .zip(&mut batches)
+        .map(|((capacity, inserts, _), rates)| {
+            rates.sort_by(f64::total_cmp);
+            (*capacity, *inserts, rates[TURNS / 2])
+        })
+        .collect();
+    if args.json {
+        return print_json(&json!({
+            "replays": rows.iter().map(|(capacity, inserts, batches)| json!({
+                "capacity": capacity,
+                "inserts_per_second": inserts,
+                "batches_per_second": batches,
+            })).collect::<Vec<_>>(),
+            "batch": args.batch,
+            "obs_dim": args.obs_dim,
+            "act_dim": args.act_dim,
+            "gemm_floor_updates_per_second": yardstick(),
+            "processor": sac::run::processor(),
+            "commit": env!("SAC_COMMIT"),
+        }));
+    }
+    let lines = rows.iter().map(|(capacity, inserts, batches)| {
+        format!(
+            "{capacity:>9} rows: {:.0} ns to insert one, {:.1} µs to draw a batch of {}\n",
+            1e9 / inserts,
+            1e6 / batches,
+            args.batch
+        )
+    });
+    print(&lines.collect::<String>())
+}
+
+/// Fills a replay with episodes of a thousand steps, and returns rows inserted per second.
+fn fill(replay: &mut Replay, (observation, action): (&Space, &Space), stream: &mut Stream) -> f64 {
+    /// Steps made beforehand, so that drawing them is not measured.
+    const STEPS: usize = 1000;
+    let (o, a) = (observation.len(), action.len());
+    let (mut seen, mut acts) = (vec![0.0f32; (STEPS + 1) * o], vec![0.0f32; STEPS * a]);
+    stream.normal_into(&mut seen);
+    stream.uniform_into(-1.0, 1.0, &mut acts);
+    let started = Instant::now();
+    for row in 0..replay.capacity() {
+        let step = row % STEPS;
+        let status = if step + 1 == STEPS {
+            Status::Truncated
+        } else {
+            Status::Running
+        };
+        replay.push(
+            0,
+            &seen[step * o..(step + 1) * o],
+            &acts[step * a..(step + 1) * a],
+            1.0,
+            status,
+            &seen[(step + 1) * o..(step + 2) * o],
+        );
+    }
+    replay.capacity() as f64 / started.elapsed().as_secs_f64()
+}
