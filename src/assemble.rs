@@ -67,6 +67,10 @@ pub fn trainer(config: &Config, registry: &Registry, logger: Logger, save_to: Op
     let num_envs = config.env.num_envs as usize;
     let envs = envs(config, registry, num_envs, config.env.step_threads as usize)?;
     let eval_envs = eval_envs(config, registry, config.eval.episodes as usize)?;
+    let eval_agent = match config.eval.beside_training {
+        true => Some(agent(config, envs.as_ref())?),
+        false => None,
+    };
     let agent = agent(config, envs.as_ref())?;
     let spaces = (envs.observation_space(), envs.action_space());
     let batch_size = config.train.batch_size as usize;
@@ -83,6 +87,7 @@ pub fn trainer(config: &Config, registry: &Registry, logger: Logger, save_to: Op
         agent,
         envs,
         eval_envs,
+        eval_agent,
         replay,
         logger,
         save_to,

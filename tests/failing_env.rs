@@ -221,6 +221,8 @@ fn a_reward_that_is_no_number_names_env_step_and_value_after_a_checkpoint() {
     // Three side by side: ring by ring, so the thirtieth round fails.
     assert_saved_and_resumable(Fault::RewardNaN, &["env.num_envs=3"], 87, &words);
     assert_saved_and_resumable(Fault::RewardNaN, &["env.num_envs=3", "env.step_threads=2"], 87, &words);
+    let pipelined = ["env.num_envs=3", "env.step_threads=2", "train.pipelined=true"];
+    assert_saved_and_resumable(Fault::RewardNaN, &pipelined, 87, &words);
 }
 
 #[test]
@@ -253,6 +255,7 @@ fn an_environment_that_cannot_even_be_reset_loses_nothing_that_was_learned() {
     let words = ["the simulator has gone away"];
     assert_saved_and_resumable(Fault::Dies, &[], 29, &words);
     assert_saved_and_resumable(Fault::Dies, &["env.num_envs=2"], 58, &words);
+    assert_saved_and_resumable(Fault::Dies, &["env.num_envs=2", "train.pipelined=true"], 58, &words);
 }
 
 #[test]

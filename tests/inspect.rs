@@ -34,7 +34,7 @@ fn rows(run: &Path) -> Vec<Value> {
     for row in &mut rows {
         let row = row.as_object_mut().expect("an object");
         row.remove("seconds");
-        row.remove("time/fps");
+        row.retain(|name, _| !name.starts_with("time/"));
     }
     rows
 }

@@ -18,8 +18,18 @@ metrics! {
     EPISODE_REWARD_MEAN = "rollout/ep_rew_mean";
     /// Mean length of the last 100 training episodes, env steps.
     EPISODE_LENGTH_MEAN = "rollout/ep_len_mean";
-    /// Env steps per second since training began or resumed.
+    /// Env steps per second since the warm-up ended, or since the run was resumed.
     FPS = "time/fps";
+    /// Part of the wall time since the last row that went into batches and updates.
+    LEARNING_SHARE = "time/learning_share";
+    /// Part of it that went into choosing actions.
+    ACTING_SHARE = "time/acting_share";
+    /// Part of it in which environments stepped and nothing else happened.
+    STEPPING_SHARE = "time/env_share";
+    /// Part of it in which training waited for evaluations.
+    EVALUATING_SHARE = "time/eval_share";
+    /// Part of it that went into checkpoints.
+    SAVING_SHARE = "time/checkpoint_share";
     /// Updates taken.
     UPDATES = "train/n_updates";
     /// Updates per env step after the warm-up, as achieved.

@@ -33,6 +33,14 @@ fn derived_key(root: u64, name: &str, index: u64) -> [u8; 32] {
 
 const SCRIPT_IS_LONG_ENOUGH: &str = "a scripted stream holds all numbers that are drawn";
 
+/// A tensor on a device. Where it is there already nothing is asked of libtorch, since this runs at every env step.
+pub(crate) fn on(device: Device, tensor: Tensor) -> Tensor {
+    match tensor.device() == device {
+        true => tensor,
+        false => tensor.to_device(device),
+    }
+}
+
 /// One stream of random numbers.
 pub struct Stream {
     rng: ChaCha8Rng,
@@ -80,7 +88,7 @@ impl Stream {
                 Some(script) => script.pop_front().expect(SCRIPT_IS_LONG_ENOUGH),
             };
         }
-        Tensor::from_slice(&self.scratch).reshape(shape).to_device(device)
+        on(device, Tensor::from_slice(&self.scratch).reshape(shape))
     }
 
     /// Independent uniform draws in `[0, 1)` in a tensor of `shape`.
@@ -93,7 +101,7 @@ impl Stream {
                 Some(script) => script.pop_front().expect(SCRIPT_IS_LONG_ENOUGH),
             };
         }
-        Tensor::from_slice(&self.scratch).reshape(shape).to_device(device)
+        on(device, Tensor::from_slice(&self.scratch).reshape(shape))
     }
 
     /// What becomes of each unit of a layer when some are left out at random: 0 with probability `dropout`, in (0, 1),
@@ -116,7 +124,7 @@ impl Stream {
             }
             unit += 1;
         }
-        Tensor::from_slice(&self.scratch).reshape(shape).to_device(device)
+        on(device, Tensor::from_slice(&self.scratch).reshape(shape))
     }
 
     /// Uniform draws in `[low, high)` into `out`.

@@ -31,7 +31,7 @@ use crate::{
     inspect::Inspection,
     metrics,
     nn::{BodySpec, ParamBlock, ParamLayout},
-    noise::Stream,
+    noise::{Stream, on},
     policy::{Policy, PolicySpec},
     schedule::GradSteps,
     target::TargetSpec,
@@ -243,7 +243,7 @@ impl SoftActorCritic {
             [width] => Tensor::from_slice(obs).reshape([rows, *width]),
             shape => Tensor::from_slice(obs).reshape([&[rows], shape].concat()),
         };
-        tensor.to_device(self.device)
+        on(self.device, tensor)
     }
 
     fn normalized(&mut self, obs: Tensor) -> Tensor {
@@ -285,10 +285,7 @@ impl Agent for SoftActorCritic {
             ActMode::Explore => self.policy.explore(&obs, rows, noise),
             ActMode::Evaluate => self.policy.mode(&obs),
         };
-        action
-            .to_device(Device::Cpu)
-            .contiguous()
-            .copy_data(actions, actions.len());
+        on(Device::Cpu, action).contiguous().copy_data(actions, actions.len());
     }
 
     fn observe(&mut self, obs: &[f32]) {

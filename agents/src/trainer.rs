@@ -2,31 +2,42 @@
 //!
 //! Environments are stepped in a ring, `num_envs` at a time, or fewer where something is due in between: stopping,
 //! evaluating, saving and logging happen at exactly their counts, whatever the number of environments.
+//!
+//! ```text
+//! one after the other:  act on s_t, step to s_{t+1}, remember t, updates that t made due
+//! pipelined:            act on s_t, step to s_{t+1} while the updates that t−1 made due draw from 0 … t−1, remember t
+//! ```
+//!
+//! So in a pipeline an action is chosen before the updates that the step before it made due, and not after them; nothing
+//! depends on who is faster. Between two rounds nothing is under way, whence a checkpoint holds a whole state.
 
+mod clock;
+mod logging;
+mod scoring;
 mod state;
+mod stepper;
 
 use std::{
-    borrow::Cow,
     path::PathBuf,
     sync::atomic::{AtomicBool, Ordering},
-    time::Instant,
 };
 
 use sac_envs::{EnvError, VecEnv};
 
 use crate::{
     agent::{ActMode, Agent, UpdateReport},
-    checkpoint::{self, CheckpointStore},
+    checkpoint::CheckpointStore,
     error::{Error, Result},
-    evaluate::{ObservationSample, evaluate_sampling},
-    log::{Logger, Row},
-    metrics,
+    evaluate::ObservationSample,
+    log::Logger,
     noise::{Streams, derived_seed},
-    process,
     replay::Replay,
     schedule::{EnvSteps, Every, GradSteps, UpdateRatio},
 };
+use clock::{Activity, Clock};
+use scoring::{Evaluator, Scorer};
 use state::{RecentEpisodes, Warmup};
+use stepper::Stepper;
 
 /// What a run is to do, all numbers resolved.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,6 +52,8 @@ pub struct Plan {
     pub warmup_hold_env_steps: u64,
     /// Updates per env step after the warm-up.
     pub updates_per_env_step: UpdateRatio,
+    /// Whether environments step while the learner updates: see the module.
+    pub pipelined: bool,
     /// When to evaluate, besides at the end.
     pub eval_every: Every,
     /// Episodes per evaluation.
@@ -73,6 +86,8 @@ pub struct Parts {
     pub envs: Box<dyn VecEnv>,
     /// Where it is scored; not shared with training.
     pub eval_envs: Box<dyn VecEnv>,
+    /// Where there is one, made as `agent` was, evaluations score it beside training, as a copy; otherwise training waits.
+    pub eval_agent: Option<Box<dyn Agent>>,
     /// What it remembers.
     pub replay: Replay,
     /// Where numbers go.
@@ -94,8 +109,8 @@ pub enum Ending {
 pub struct Trainer {
     plan: Plan,
     agent: Box<dyn Agent>,
-    envs: Box<dyn VecEnv>,
-    eval_envs: Box<dyn VecEnv>,
+    envs: Stepper,
+    evaluator: Evaluator,
     replay: Replay,
     logger: Logger,
     save_to: Option<SaveTo>,
@@ -109,8 +124,6 @@ pub struct Trainer {
     warmup: Warmup,
     recent: RecentEpisodes,
     best_mean_return: Option<f64>,
-    /// What an evaluation visited; none where the agent does not look at its networks.
-    sample: Option<ObservationSample>,
     actions: Vec<f32>,
     last_report: Option<UpdateReport>,
     last_checkpoint: Option<EnvSteps>,
@@ -118,23 +131,18 @@ pub struct Trainer {
     clock: Clock,
 }
 
-struct Clock {
-    started: Instant,
-    env_steps_at_start: EnvSteps,
-    seconds_before: f64,
-}
-
 impl Trainer {
     /// A run at its beginning: environments are reset, each from its own derived seed.
     ///
     /// # Errors
-    /// When an environment cannot be reset.
+    /// When an environment cannot be reset, or a thread cannot be started.
     pub fn new(parts: Parts) -> Result<Self> {
         let Parts {
             plan,
             agent,
             mut envs,
             eval_envs,
+            eval_agent,
             replay,
             logger,
             save_to,
@@ -145,15 +153,20 @@ impl Trainer {
         envs.reset(&seeds)?;
         let action_width = envs.action_space().len();
         let observation_width = envs.observation_space().len();
+        let scorer = Scorer {
+            envs: eval_envs,
+            episodes: plan.eval_episodes,
+            seed: plan.eval_seed,
+            sample: plan.inspect.then(|| ObservationSample::new(observation_width)),
+        };
         Ok(Trainer {
             streams: Streams::new(plan.seed),
             warmup: Warmup::new(envs.len(), action_width, plan.warmup_hold_env_steps),
             actions: vec![0.0; envs.len() * action_width],
-            sample: plan.inspect.then(|| ObservationSample::new(observation_width)),
+            envs: Stepper::new(envs, plan.pipelined)?,
+            evaluator: Evaluator::new(scorer, eval_agent)?,
             plan,
             agent,
-            envs,
-            eval_envs,
             replay,
             logger,
             save_to,
@@ -166,11 +179,7 @@ impl Trainer {
             last_report: None,
             last_checkpoint: None,
             last_evaluation: None,
-            clock: Clock {
-                started: Instant::now(),
-                env_steps_at_start: EnvSteps(0),
-                seconds_before: 0.0,
-            },
+            clock: Clock::starting(0.0),
         })
     }
 
@@ -192,6 +201,7 @@ impl Trainer {
         }
         if scores_now {
             self.evaluate()?;
+            self.take_score(true)?;
         }
         // Saved again after a last evaluation, so that a longer run knows the best score so far.
         if scores_now || self.last_checkpoint != Some(self.env_steps) {
@@ -210,11 +220,15 @@ impl Trainer {
     /// # Errors
     /// As [`Trainer::run`].
     pub fn run_until(&mut self, total: EnvSteps, stop: &AtomicBool) -> Result<Ending> {
-        self.clock = Clock {
-            started: Instant::now(),
-            env_steps_at_start: self.env_steps,
-            seconds_before: self.seconds(),
-        };
+        self.clock = Clock::starting(self.seconds());
+        let ending = self.go_on_until(total, stop);
+        // Whatever happened: what is under way beside training is of use.
+        let scored = self.take_score(true);
+        ending.and_then(|ending| scored.map(|()| ending))
+    }
+
+    fn go_on_until(&mut self, total: EnvSteps, stop: &AtomicBool) -> Result<Ending> {
+        self.clock.reached(self.env_steps, self.plan.warmup_env_steps);
         while self.env_steps < total {
             if stop.load(Ordering::Relaxed) {
                 return Ok(Ending::Interrupted);
@@ -222,34 +236,49 @@ impl Trainer {
             let group = self.next_env..self.next_env + self.group_len(total);
             self.choose_actions(group.clone());
             self.step_envs(group)?;
-
-            let due = self
-                .plan
-                .updates_per_env_step
-                .due(self.env_steps, self.plan.warmup_env_steps);
-            while self.grad_steps < due {
-                let Some(batch) = self.replay.sample(&mut self.streams.replay) else {
-                    break;
-                };
-                let report = self.agent.update(&batch, &mut self.streams.update);
-                self.replay.learned(&report);
-                self.last_report = Some(report);
-                self.grad_steps += 1;
+            if !self.plan.pipelined {
+                self.learn();
             }
 
             self.logger.progress(self.env_steps);
+            self.clock.reached(self.env_steps, self.plan.warmup_env_steps);
             if self.plan.log_every.due(self.env_steps) {
+                self.take_score(false)?;
                 self.log()?;
             }
             if self.plan.eval_every.due(self.env_steps) {
                 self.evaluate()?;
             }
             if self.plan.checkpoint_every.due(self.env_steps) {
+                self.take_score(true)?;
                 self.check_finite()?;
                 self.save();
             }
         }
         Ok(Ending::Finished)
+    }
+
+    /// Updates due by now.
+    fn due(&self) -> GradSteps {
+        self.plan
+            .updates_per_env_step
+            .due(self.env_steps, self.plan.warmup_env_steps)
+    }
+
+    /// Makes all updates that are due.
+    fn learn(&mut self) {
+        let due = self.due();
+        self.clock.spent_on(Activity::Rest);
+        while self.grad_steps < due {
+            let Some(batch) = self.replay.sample(&mut self.streams.replay) else {
+                break;
+            };
+            let report = self.agent.update(&batch, &mut self.streams.update);
+            self.replay.learned(&report);
+            self.last_report = Some(report);
+            self.grad_steps += 1;
+        }
+        self.clock.spent_on(Activity::Learning);
     }
 
     /// How many environments to step now: to the end of the ring, but not past anything that is due.
@@ -263,42 +292,52 @@ impl Trainer {
             .flatten()
             .chain(in_warmup.then_some(plan.warmup_env_steps))
             .fold(total, EnvSteps::min);
-        (self.envs.len() - self.next_env).min((due.0 - self.env_steps.0) as usize)
+        (self.envs.envs().len() - self.next_env).min((due.0 - self.env_steps.0) as usize)
     }
 
     /// Fills `actions` for a group of environments.
     fn choose_actions(&mut self, group: std::ops::Range<usize>) {
-        let width = self.envs.action_space().len();
+        let envs = self.envs.envs();
+        let width = envs.action_space().len();
         let actions = &mut self.actions[..group.len() * width];
+        self.clock.spent_on(Activity::Rest);
         if self.env_steps < self.plan.warmup_env_steps {
             self.warmup
-                .choose(group, self.envs.action_space(), &mut self.streams.explore, actions);
+                .choose(group, envs.action_space(), &mut self.streams.explore, actions);
         } else {
-            let obs_width = self.envs.observation_space().len();
-            let obs = &self.envs.current().obs[group.start * obs_width..group.end * obs_width];
+            let obs_width = envs.observation_space().len();
+            let obs = &envs.current().obs[group.start * obs_width..group.end * obs_width];
             self.agent
                 .act(obs, ActMode::Explore, &mut self.streams.explore, actions);
         }
+        self.clock.spent_on(Activity::Acting);
     }
 
-    /// Steps a group of environments and remembers what happened.
+    /// Steps a group of environments, in a pipeline while the learner updates, and remembers what happened.
     fn step_envs(&mut self, group: std::ops::Range<usize>) -> Result<()> {
-        let (action_width, obs_width) = (self.envs.action_space().len(), self.envs.observation_space().len());
-        let actions = &self.actions[..group.len() * action_width];
+        let envs = self.envs.envs();
+        let (action_width, obs_width) = (envs.action_space().len(), envs.observation_space().len());
         // The observations acted on, before the step overwrites them.
-        self.warmup
-            .before
-            .copy_from(&self.envs.current().obs, obs_width, &group);
+        self.warmup.before.copy_from(&envs.current().obs, obs_width, &group);
         self.agent.observe(self.warmup.before.all());
-        let step = match self.envs.step(group.clone(), actions) {
-            Ok(step) => step,
-            Err(error) => return Err(self.give_up(error)),
+        let actions = group.len() * action_width;
+        let outcome = if self.plan.pipelined && self.grad_steps < self.due() {
+            self.envs.begin(group.clone(), &self.actions[..actions]);
+            self.learn();
+            self.envs.finish()
+        } else {
+            self.envs.step(group.clone(), &self.actions[..actions])
         };
+        self.clock.spent_on(Activity::Stepping);
+        if let Err(error) = outcome {
+            return Err(self.give_up(error));
+        }
+        let step = self.envs.envs().current();
         for (offset, env) in group.clone().enumerate() {
             self.replay.push(
                 env,
                 self.warmup.before.row(offset),
-                &actions[offset * action_width..(offset + 1) * action_width],
+                &self.actions[offset * action_width..(offset + 1) * action_width],
                 step.reward[env],
                 step.status[env],
                 &step.next_obs[env * obs_width..(env + 1) * obs_width],
@@ -309,7 +348,7 @@ impl Trainer {
             self.warmup.episode_ended(episode.env);
         }
         self.env_steps += group.len() as u64;
-        self.next_env = group.end % self.envs.len();
+        self.next_env = group.end % self.envs.envs().len();
         Ok(())
     }
 
@@ -322,11 +361,12 @@ impl Trainer {
     }
 
     fn reset_after_failure(&mut self) -> Result<()> {
-        let first = self.env_steps.0.wrapping_mul(self.envs.len() as u64);
-        let seeds: Vec<u64> = (0..self.envs.len() as u64)
+        let envs = self.envs.envs_mut();
+        let first = self.env_steps.0.wrapping_mul(envs.len() as u64);
+        let seeds: Vec<u64> = (0..envs.len() as u64)
             .map(|env| derived_seed(self.plan.seed, "env.after_failure", first.wrapping_add(env)))
             .collect();
-        self.envs.reset(&seeds)?;
+        envs.reset(&seeds)?;
         Ok(())
     }
 
@@ -341,98 +381,6 @@ impl Trainer {
             env_steps: self.env_steps.0,
             checkpoint: self.save(),
         }
-    }
-
-    fn row(&self, values: Vec<(&'static str, f64)>) -> Row {
-        Row {
-            env_steps: self.env_steps,
-            grad_steps: self.grad_steps,
-            seconds: self.seconds(),
-            values: values
-                .into_iter()
-                .map(|(name, value)| (Cow::Borrowed(name), value))
-                .collect(),
-        }
-    }
-
-    /// Writes a row; refuses to go on when a learned quantity is not finite.
-    fn log(&mut self) -> Result<()> {
-        let mut values = Vec::new();
-        if let Some((mean_return, mean_length)) = self.recent.means() {
-            values.push((metrics::EPISODE_REWARD_MEAN, mean_return));
-            values.push((metrics::EPISODE_LENGTH_MEAN, mean_length));
-        }
-        values.push((metrics::FPS, self.env_steps_per_second()));
-        values.extend(self.replay.metrics());
-        values.push((metrics::UPDATES, self.grad_steps.0 as f64));
-        if self.env_steps > self.plan.warmup_env_steps {
-            let learning_env_steps = self.env_steps.0 - self.plan.warmup_env_steps.0;
-            values.push((
-                metrics::UPDATE_RATIO,
-                self.grad_steps.0 as f64 / learning_env_steps as f64,
-            ));
-        }
-        if let Some(report) = &self.last_report {
-            values.extend(report.read());
-        }
-        let row = self.row(values);
-        self.logger.row(&row);
-        match row.values.iter().find(|(_, value)| !value.is_finite()) {
-            None => Ok(()),
-            Some((what, _)) => Err(Error::Diverged {
-                what: what.to_string(),
-                grad_steps: self.grad_steps.0,
-                checkpoint: self.last_checkpoint_path(),
-            }),
-        }
-    }
-
-    /// Scores the policy; keeps it if it is the best so far.
-    fn evaluate(&mut self) -> Result<()> {
-        let plan = &self.plan;
-        let envs = self.eval_envs.as_mut();
-        if let Some(sample) = &mut self.sample {
-            sample.clear();
-        }
-        let evaluation = evaluate_sampling(
-            self.agent.as_mut(),
-            envs,
-            plan.eval_episodes,
-            plan.eval_seed,
-            ActMode::Evaluate,
-            self.sample.as_mut(),
-        );
-        let evaluation = match evaluation {
-            Err(Error::Env(source)) => return Err(self.failed(source)),
-            other => other?,
-        };
-        let mean_return = evaluation.mean_return();
-        let sample = self.sample.as_ref();
-        let inspection = sample.map(|sample| self.agent.inspect(sample.rows()));
-        let inspection = inspection.unwrap_or_default();
-        let mut row = self.row(vec![
-            (metrics::EVAL_REWARD_MEAN, mean_return),
-            (metrics::EVAL_REWARD_STD, evaluation.std_return()),
-            (metrics::EVAL_LENGTH_MEAN, evaluation.mean_length()),
-        ]);
-        let shown = inspection.values.into_iter();
-        row.values.extend(shown.map(|(name, value)| (Cow::Owned(name), value)));
-        self.logger.row(&row);
-        for (name, image) in &inspection.images {
-            self.logger.image(self.env_steps, name, image);
-        }
-        process::give_back_memory();
-        self.last_evaluation = Some((self.env_steps, mean_return));
-        if self.best_mean_return.is_none_or(|best| mean_return > best) {
-            self.best_mean_return = Some(mean_return);
-            if let Some(save_to) = &self.save_to {
-                let policy = self.agent.policy_section()?;
-                if let Err(error) = checkpoint::write(&save_to.best, self.env_steps, self.grad_steps, &[policy]) {
-                    tracing::warn!("the best policy could not be saved: {error}; training goes on");
-                }
-            }
-        }
-        Ok(())
     }
 
     /// A checkpoint of a diverged agent would be of no use, and would push out those that are.
@@ -450,6 +398,17 @@ impl Trainer {
     /// Writes a checkpoint and says where. A failure is reported and does not end the run; the previous checkpoint
     /// stays.
     pub fn save(&mut self) -> Option<PathBuf> {
+        // Only where something else went wrong there may still be an evaluation under way.
+        if let Err(error) = self.take_score(true) {
+            tracing::warn!("an evaluation failed: {error}");
+        }
+        self.clock.spent_on(Activity::Rest);
+        let outcome = self.save_now();
+        self.clock.spent_on(Activity::Saving);
+        outcome
+    }
+
+    fn save_now(&mut self) -> Option<PathBuf> {
         let save_to = self.save_to.as_ref()?;
         let sections = self.sections();
         let outcome =
@@ -479,12 +438,7 @@ impl Trainer {
 
     /// Wall time in training, seconds, resumed parts added up.
     pub fn seconds(&self) -> f64 {
-        self.clock.seconds_before + self.clock.started.elapsed().as_secs_f64()
-    }
-
-    fn env_steps_per_second(&self) -> f64 {
-        let env_steps = self.env_steps.0 - self.clock.env_steps_at_start.0;
-        env_steps as f64 / self.clock.started.elapsed().as_secs_f64().max(1e-9)
+        self.clock.seconds()
     }
 
     /// Env steps taken.

@@ -3,7 +3,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use sac_agents::{
-    Agent, AgentSpec, Batch, SoftActorCritic,
+    ActMode, Agent, AgentSpec, Batch, SoftActorCritic,
     encoder::EncoderSpec,
     nn::{Activation, AutogradOnly},
     noise::Stream,
@@ -103,6 +103,28 @@ fn every_preset_learns_by_hand_what_it_learns_by_autograd() {
         differs > 5,
         "if nothing differs by a bit, the passes by hand were not taken"
     );
+}
+
+#[test]
+fn acting_on_few_rows_is_the_same_to_the_bit() {
+    let _turn = one_thread();
+    let (obs_space, action) = (Space::unbounded(OBS as usize), Space::boxed(3, -1.0, 1.0));
+    let mut agent = SoftActorCritic::new(&preset("sac"), "test", (&obs_space, &action), 3, Device::Cpu).expect("valid");
+    for rows in [1, 2, 10, 15] {
+        let mut obs = vec![0.0; rows * OBS as usize];
+        Stream::derive(4, "data", rows as u64).uniform_into(-3.0, 3.0, &mut obs);
+        let mut act = |mode| {
+            let mut actions = vec![0.0; rows * 3];
+            agent.act(&obs, mode, &mut Stream::derive(5, "explore", 0), &mut actions);
+            actions.iter().map(|action| action.to_bits()).collect::<Vec<u32>>()
+        };
+        for mode in [ActMode::Explore, ActMode::Evaluate] {
+            let by_hand = act(mode);
+            let only = AutogradOnly::new();
+            assert_eq!(by_hand, act(mode), "{rows} rows, {mode:?}");
+            drop(only);
+        }
+    }
 }
 
 #[test]

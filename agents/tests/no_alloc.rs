@@ -42,9 +42,30 @@ fn an_environment_step_allocates_nothing_outside_libtorch() {
     ] {
         allocates_nothing(sampler);
     }
+    // Updates allocate lists of tensors inside tch, whoever steps the environments; and each of two threads, the first
+    // time that it waits for the other, a place to wait in.
+    let (pipelined, waiting) = (allocations_of_updates(true), allocations_of_updates(false));
+    assert!(
+        (waiting..waiting + 8).contains(&pipelined),
+        "{pipelined} in a pipeline of 450 steps, {waiting} without"
+    );
 }
 
-fn allocates_nothing(sampler: SamplerSpec) {
+fn allocations_of_updates(pipelined: bool) -> u64 {
+    let (ratio, sampler) = (UpdateRatio(0.1), SamplerSpec::Uniform);
+    let mut trainer = trainer(sampler, ratio, pipelined);
+    allocations_until(&mut trainer, 2100);
+    allocations_until(&mut trainer, 3000)
+}
+
+fn allocations_until(trainer: &mut Trainer, env_steps: u64) -> u64 {
+    let before = ALLOCATIONS.load(Ordering::Relaxed);
+    let stop = AtomicBool::new(false);
+    trainer.run_until(EnvSteps(env_steps), &stop).expect("steps");
+    ALLOCATIONS.load(Ordering::Relaxed) - before
+}
+
+fn trainer(sampler: SamplerSpec, updates_per_env_step: UpdateRatio, pipelined: bool) -> Trainer {
     let registry = Registry::builtin();
     let make = || {
         registry
@@ -66,8 +87,8 @@ fn allocates_nothing(sampler: SamplerSpec) {
         total_env_steps: EnvSteps(4000),
         warmup_env_steps: EnvSteps(2000),
         warmup_hold_env_steps: 2,
-        // Updates allocate lists of tensors inside tch; this test is about environment steps.
-        updates_per_env_step: UpdateRatio(0.0),
+        updates_per_env_step,
+        pipelined,
         eval_every: Every::Never,
         eval_episodes: 1,
         eval_seed: 0,
@@ -80,24 +101,28 @@ fn allocates_nothing(sampler: SamplerSpec) {
         agent: Box::new(agent),
         envs,
         eval_envs,
+        eval_agent: None,
         replay,
         logger: Logger::default(),
         save_to: None,
     };
-    let mut trainer = Trainer::new(parts).expect("resets");
-    let stop = AtomicBool::new(false);
-    let mut allocations_until = |env_steps: u64| {
-        let before = ALLOCATIONS.load(Ordering::Relaxed);
-        trainer.run_until(EnvSteps(env_steps), &stop).expect("steps");
-        ALLOCATIONS.load(Ordering::Relaxed) - before
-    };
+    Trainer::new(parts).expect("resets")
+}
+
+fn allocates_nothing(sampler: SamplerSpec) {
+    // Without updates, which allocate.
+    let trainer = &mut trainer(sampler, UpdateRatio(0.0), false);
     // First times: buffers find their size, thread-locals appear.
-    allocations_until(1000);
-    assert_eq!(allocations_until(2000), 0, "random actions, five episodes, {sampler:?}");
-    // The first action of the policy sizes the buffer of noise.
-    allocations_until(2010);
+    allocations_until(trainer, 1000);
     assert_eq!(
-        allocations_until(4000),
+        allocations_until(trainer, 2000),
+        0,
+        "random actions, five episodes, {sampler:?}"
+    );
+    // The first action of the policy sizes the buffer of noise.
+    allocations_until(trainer, 2010);
+    assert_eq!(
+        allocations_until(trainer, 4000),
         0,
         "the policy's actions, ten episodes, {sampler:?}"
     );

@@ -58,6 +58,7 @@ fn trainer(folder: &Path, preset: &str, sampler: SamplerSpec) -> Trainer {
         warmup_env_steps: EnvSteps(30),
         warmup_hold_env_steps: 2,
         updates_per_env_step: UpdateRatio(0.5),
+        pipelined: false,
         eval_every: Every::Never,
         eval_episodes: 1,
         eval_seed: 5,
@@ -70,6 +71,7 @@ fn trainer(folder: &Path, preset: &str, sampler: SamplerSpec) -> Trainer {
         agent: Box::new(agent),
         envs,
         eval_envs,
+        eval_agent: None,
         replay,
         logger: Logger::default(),
         save_to: Some(SaveTo {

@@ -422,6 +422,7 @@ fn trainer(id: &str, env_steps: u64, n_step: u64, folder: Option<&Path>) -> (Tra
         warmup_env_steps: EnvSteps(200.min(env_steps / 4)),
         warmup_hold_env_steps: 1,
         updates_per_env_step: UpdateRatio(1.0),
+        pipelined: false,
         eval_every: Every::Never,
         eval_episodes: 1,
         eval_seed: 0,
@@ -434,6 +435,7 @@ fn trainer(id: &str, env_steps: u64, n_step: u64, folder: Option<&Path>) -> (Tra
         agent: Box::new(agent),
         envs,
         eval_envs,
+        eval_agent: None,
         replay,
         logger: Logger::default(),
         save_to: folder.map(|folder| SaveTo {

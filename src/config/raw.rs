@@ -63,6 +63,8 @@ pub struct RawTrain {
     pub warmup_hold_env_steps: u64,
     /// Updates per env step after the warm-up; may be fractional.
     pub updates_per_env_step: UpdateRatio,
+    /// Whether environments step while the learner updates.
+    pub pipelined: bool,
     /// Transitions per update, at least 1.
     pub batch_size: u64,
     /// Root of every random stream.
@@ -80,6 +82,7 @@ impl Default for RawTrain {
             warmup_env_steps: 1000,
             warmup_hold_env_steps: 1,
             updates_per_env_step: UpdateRatio(1.0),
+            pipelined: false,
             batch_size: 256,
             seed: 1,
             device: "auto".to_string(),
@@ -100,6 +103,8 @@ pub struct RawEval {
     pub seed: u64,
     /// Whether the agent looks at its networks, at observations of the episodes.
     pub inspect: bool,
+    /// Whether training goes on meanwhile.
+    pub beside_training: bool,
 }
 
 impl Default for RawEval {
@@ -109,6 +114,7 @@ impl Default for RawEval {
             episodes: 10,
             seed: 10_000,
             inspect: true,
+            beside_training: false,
         }
     }
 }

@@ -55,6 +55,8 @@ pub struct TrainConfig {
     pub warmup_hold_env_steps: u64,
     /// Updates per env step after the warm-up.
     pub updates_per_env_step: UpdateRatio,
+    /// Whether environments step while the learner updates.
+    pub pipelined: bool,
     /// Transitions per update.
     pub batch_size: u64,
     /// Root of every random stream.
@@ -76,6 +78,8 @@ pub struct EvalConfig {
     pub seed: u64,
     /// Whether the agent looks at its networks.
     pub inspect: bool,
+    /// Whether training goes on meanwhile.
+    pub beside_training: bool,
 }
 
 /// `[checkpoint]`.
@@ -253,6 +257,7 @@ impl Config {
                 warmup_env_steps: train.warmup_env_steps,
                 warmup_hold_env_steps: train.warmup_hold_env_steps,
                 updates_per_env_step: train.updates_per_env_step,
+                pipelined: train.pipelined,
                 batch_size: train.batch_size,
                 seed: train.seed,
                 device,
@@ -265,6 +270,7 @@ impl Config {
                 episodes: raw.eval.episodes,
                 seed: raw.eval.seed,
                 inspect: raw.eval.inspect,
+                beside_training: raw.eval.beside_training,
             },
             checkpoint: CheckpointConfig {
                 every: raw.checkpoint.every,
@@ -282,6 +288,7 @@ impl Config {
             warmup_env_steps: EnvSteps(self.train.warmup_env_steps),
             warmup_hold_env_steps: self.train.warmup_hold_env_steps,
             updates_per_env_step: self.train.updates_per_env_step,
+            pipelined: self.train.pipelined,
             eval_every: self.eval.every,
             eval_episodes: self.eval.episodes as usize,
             eval_seed: self.eval.seed,

@@ -196,6 +196,37 @@ impl Checkpoint {
         })
     }
 
+    /// What reading them back would give, were these sections written.
+    ///
+    /// # Errors
+    /// When a section cannot be put into bytes.
+    pub fn in_memory(env_steps: EnvSteps, grad_steps: GradSteps, sections: &[Section<'_>]) -> Result<Checkpoint> {
+        let mut state = BTreeMap::new();
+        let mut files = BTreeMap::new();
+        for section in sections {
+            state.insert(section.name.clone(), section.state.clone());
+            if section.tensors.is_empty() {
+                continue;
+            }
+            let entries = section.tensors.iter().map(|entry| (entry.name.as_str(), entry));
+            let bytes = safetensors::serialize(entries, None)
+                .map_err(|error| Error::section(&section.name, error.to_string()))?;
+            files.insert(format!("{}.safetensors", section.name), bytes);
+        }
+        Ok(Checkpoint {
+            folder: PathBuf::from("(in memory)"),
+            manifest: Manifest {
+                format: FORMAT,
+                version: env!("CARGO_PKG_VERSION").to_string(),
+                env_steps,
+                grad_steps,
+                files: BTreeMap::new(),
+            },
+            state,
+            files,
+        })
+    }
+
     /// An error from loading a section, with the file that the section came from.
     pub fn locate(&self, error: Error) -> Error {
         let (section, problem) = match error {

@@ -24,8 +24,8 @@ impl MetricsJsonl {
         })
     }
 
-    /// Drops rows later than `last`, left by a run that was killed after its last checkpoint. Returns the wall time of
-    /// the last row that stays, in seconds (0 without one).
+    /// Drops rows later than `last`, left by a run that was killed after its last checkpoint. Returns the latest wall
+    /// time of a row that stays, in seconds (0 without one).
     ///
     /// # Errors
     /// When the file cannot be read or replaced.
@@ -37,7 +37,8 @@ impl MetricsJsonl {
             };
             let keeps = row["env_steps"].as_u64().is_some_and(|steps| steps <= last.0);
             if keeps {
-                seconds = row["seconds"].as_f64().unwrap_or(seconds);
+                // An evaluation beside training has a row that comes later than its moment.
+                seconds = row["seconds"].as_f64().unwrap_or(seconds).max(seconds);
             }
             keeps
         })?;

@@ -6,6 +6,7 @@
 //! that is computed.
 
 use std::{
+    cell::Cell,
     sync::{
         Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -24,9 +25,19 @@ pub(crate) fn set_threads(threads: usize) {
     THREADS.store(threads, Ordering::Relaxed);
 }
 
-/// How many threads share a product: as many as libtorch is allowed, unless something else was said.
+thread_local! {
+    static ALONE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// From now on this thread makes its products alone, and leaves the others to those who share theirs.
+pub(crate) fn work_alone() {
+    ALONE.set(true);
+}
+
+/// How many threads share a product: one on a thread that works alone, otherwise as many as libtorch is allowed, unless something else was said.
 pub(super) fn threads() -> usize {
     match THREADS.load(Ordering::Relaxed) {
+        _ if ALONE.get() => 1,
         0 => tch::get_num_threads().max(1) as usize,
         threads => threads,
     }
@@ -201,6 +212,18 @@ mod tests {
                 std::thread::sleep(PATIENCE * 3); // so that they sleep and have to be woken
             }
         }
+    }
+
+    #[test]
+    fn a_thread_that_works_alone_never_has_help() {
+        let alone = || {
+            work_alone();
+            let own = std::thread::current().id();
+            each((0..64).collect(), |_: i32| assert_eq!(std::thread::current().id(), own));
+            threads()
+        };
+        let thread = std::thread::spawn(alone);
+        assert_eq!(thread.join().expect("all items on one thread"), 1);
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! What the trainer itself remembers, and how it becomes sections of a checkpoint.
 
-use std::{collections::VecDeque, ops::Range, time::Instant};
+use std::{collections::VecDeque, ops::Range};
 
 use sac_envs::Space;
 use serde::{Deserialize, Serialize};
 
-use super::{Clock, Trainer};
+use super::{Trainer, clock::Clock};
 use crate::{
     checkpoint::{Checkpoint, Section},
     error::{Error, Result},
@@ -151,7 +151,7 @@ impl Trainer {
         })?;
         let mut envs = Section::new("envs");
         if !self.envs_are_lost {
-            let snapshots = self.envs.snapshot()?;
+            let snapshots = self.envs.envs().snapshot()?;
             envs.set_state(&snapshots.iter().map(|bytes| hex(bytes)).collect::<Vec<_>>())?;
         }
         let mut sections = vec![trainer, envs, self.replay.section()?];
@@ -185,10 +185,10 @@ impl Trainer {
                 state.seed, self.plan.seed
             ));
         }
-        if (state.warmup.held.len(), state.warmup.left_env_steps.len()) != (self.warmup.held.len(), self.envs.len()) {
+        let num_envs = self.envs.envs().len();
+        if (state.warmup.held.len(), state.warmup.left_env_steps.len()) != (self.warmup.held.len(), num_envs) {
             return mismatch(format!(
-                "was written with another number of environments than {}",
-                self.envs.len()
+                "was written with another number of environments than {num_envs}"
             ));
         }
         self.agent.load(checkpoint)?;
@@ -197,7 +197,7 @@ impl Trainer {
         if let Some(snapshots) = &snapshots {
             let snapshots: Option<Vec<Vec<u8>>> = snapshots.iter().map(|text| unhex(text)).collect();
             let snapshots = snapshots.ok_or_else(|| Error::section("envs", "a snapshot is not hexadecimal"))?;
-            self.envs.restore(&snapshots)?;
+            self.envs.envs_mut().restore(&snapshots)?;
         }
         for (name, position) in &state.streams {
             let stream = self.streams.by_name(name);
@@ -208,7 +208,7 @@ impl Trainer {
         self.warmup.left_env_steps = state.warmup.left_env_steps;
         self.env_steps = state.env_steps;
         self.grad_steps = state.grad_steps;
-        self.next_env = state.next_env % self.envs.len();
+        self.next_env = state.next_env % num_envs;
         self.recent = state.recent_episodes;
         self.best_mean_return = state.best_mean_return;
         self.last_evaluation = state.last_evaluation;
@@ -217,11 +217,7 @@ impl Trainer {
             // They were lost; now they may be mended.
             self.reset_after_failure()?;
         }
-        self.clock = Clock {
-            started: Instant::now(),
-            env_steps_at_start: state.env_steps,
-            seconds_before,
-        };
+        self.clock = Clock::starting(seconds_before);
         Ok(())
     }
 }

@@ -1,0 +1,54 @@
+//! A row of the log.
+
+use std::borrow::Cow;
+
+use super::{Trainer, clock::Activity};
+use crate::{
+    error::{Error, Result},
+    log::Row,
+    metrics,
+};
+
+impl Trainer {
+    /// Writes a row; refuses to go on when a learned quantity is not finite.
+    pub(super) fn log(&mut self) -> Result<()> {
+        let mut values = Vec::new();
+        if let Some((mean_return, mean_length)) = self.recent.means() {
+            values.push((metrics::EPISODE_REWARD_MEAN, mean_return));
+            values.push((metrics::EPISODE_LENGTH_MEAN, mean_length));
+        }
+        if let Some(speed) = self.clock.env_steps_per_second(self.env_steps) {
+            values.push((metrics::FPS, speed));
+        }
+        values.extend(self.clock.take_shares());
+        values.extend(self.replay.metrics());
+        values.push((metrics::UPDATES, self.grad_steps.0 as f64));
+        if self.env_steps > self.plan.warmup_env_steps {
+            let learning_env_steps = self.env_steps.0 - self.plan.warmup_env_steps.0;
+            values.push((
+                metrics::UPDATE_RATIO,
+                self.grad_steps.0 as f64 / learning_env_steps as f64,
+            ));
+        }
+        if let Some(report) = &self.last_report {
+            values.extend(report.read());
+        }
+        let values = values.into_iter().map(|(name, value)| (Cow::Borrowed(name), value));
+        let row = Row {
+            env_steps: self.env_steps,
+            grad_steps: self.grad_steps,
+            seconds: self.seconds(),
+            values: values.collect(),
+        };
+        self.logger.row(&row);
+        self.clock.spent_on(Activity::Rest);
+        match row.values.iter().find(|(_, value)| !value.is_finite()) {
+            None => Ok(()),
+            Some((what, _)) => Err(Error::Diverged {
+                what: what.to_string(),
+                grad_steps: self.grad_steps.0,
+                checkpoint: self.last_checkpoint_path(),
+            }),
+        }
+    }
+}
