@@ -3,13 +3,14 @@
 //! Environments are stepped in a ring, `num_envs` at a time, or fewer where something is due in between: stopping,
 //! evaluating, saving and logging happen at exactly their counts, whatever the number of environments.
 
+mod clock;
 mod state;
 
 use std::{
     borrow::Cow,
     path::PathBuf,
     sync::atomic::{AtomicBool, Ordering},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use sac_envs::{EnvError, VecEnv};
@@ -26,6 +27,7 @@ use crate::{
     replay::Replay,
     schedule::{EnvSteps, Every, GradSteps, UpdateRatio},
 };
+use clock::Clock;
 use state::{RecentEpisodes, Warmup};
 
 /// What a run is to do, all numbers resolved.
@@ -118,12 +120,6 @@ pub struct Trainer {
     clock: Clock,
 }
 
-struct Clock {
-    started: Instant,
-    env_steps_at_start: EnvSteps,
-    seconds_before: f64,
-}
-
 impl Trainer {
     /// A run at its beginning: environments are reset, each from its own derived seed.
     ///
@@ -166,11 +162,7 @@ impl Trainer {
             last_report: None,
             last_checkpoint: None,
             last_evaluation: None,
-            clock: Clock {
-                started: Instant::now(),
-                env_steps_at_start: EnvSteps(0),
-                seconds_before: 0.0,
-            },
+            clock: Clock::standing(EnvSteps(0), 0.0),
         })
     }
 
@@ -183,6 +175,29 @@ impl Trainer {
     pub fn run(&mut self, stop: &AtomicBool) -> Result<Ending> {
         let began_at = self.env_steps;
         let ending = self.run_until(self.plan.total_env_steps, stop)?;
+        self.conclude(ending, began_at)?;
+        Ok(ending)
+    }
+
+    /// [`Trainer::run`] in slices: goes on for about so long, one step at least. `None` says that there is more to do.
+    /// However it is sliced, the run is the same to the bit; its clock stands in between.
+    ///
+    /// # Errors
+    /// As [`Trainer::run`].
+    pub fn run_for(&mut self, slice: Duration, stop: &AtomicBool) -> Result<Option<Ending>> {
+        let began = Instant::now();
+        let began_at = self.env_steps;
+        self.clock.go_on();
+        let ending = self.advance(self.plan.total_env_steps, stop, || began.elapsed() >= slice)?;
+        match ending {
+            Some(ending) => self.conclude(ending, began_at)?,
+            None => self.clock.stand(),
+        }
+        Ok(ending)
+    }
+
+    /// What comes after the last step.
+    fn conclude(&mut self, ending: Ending, began_at: EnvSteps) -> Result<()> {
         let is_scored = self.last_evaluation.is_some_and(|(at, _)| at == self.env_steps);
         let scores_now = ending == Ending::Finished && self.plan.eval_every != Every::Never && !is_scored;
         // A run that is resumed at its end has written its last row already, unless it was cut off just before.
@@ -201,7 +216,7 @@ impl Trainer {
         if ending == Ending::Finished {
             self.logger.finished();
         }
-        Ok(ending)
+        Ok(())
     }
 
     /// Trains to a count of its own and stops there, doing what is due on the way and nothing besides: going on later
@@ -210,14 +225,17 @@ impl Trainer {
     /// # Errors
     /// As [`Trainer::run`].
     pub fn run_until(&mut self, total: EnvSteps, stop: &AtomicBool) -> Result<Ending> {
-        self.clock = Clock {
-            started: Instant::now(),
-            env_steps_at_start: self.env_steps,
-            seconds_before: self.seconds(),
-        };
+        self.clock.restart(self.env_steps);
+        let ending = self.advance(total, stop, || false)?;
+        Ok(ending.unwrap_or(Ending::Interrupted)) // it is never told to pause
+    }
+
+    /// The loop. It pauses, with `None`, between two groups of environments: in the midst of one nothing may stop that
+    /// does not stop there in every run.
+    fn advance(&mut self, total: EnvSteps, stop: &AtomicBool, pauses: impl Fn() -> bool) -> Result<Option<Ending>> {
         while self.env_steps < total {
             if stop.load(Ordering::Relaxed) {
-                return Ok(Ending::Interrupted);
+                return Ok(Some(Ending::Interrupted));
             }
             let group = self.next_env..self.next_env + self.group_len(total);
             self.choose_actions(group.clone());
@@ -248,8 +266,11 @@ impl Trainer {
                 self.check_finite()?;
                 self.save();
             }
+            if self.env_steps < total && pauses() {
+                return Ok(None);
+            }
         }
-        Ok(Ending::Finished)
+        Ok(Some(Ending::Finished))
     }
 
     /// How many environments to step now: to the end of the ring, but not past anything that is due.
@@ -362,7 +383,7 @@ impl Trainer {
             values.push((metrics::EPISODE_REWARD_MEAN, mean_return));
             values.push((metrics::EPISODE_LENGTH_MEAN, mean_length));
         }
-        values.push((metrics::FPS, self.env_steps_per_second()));
+        values.push((metrics::FPS, self.clock.env_steps_per_second(self.env_steps)));
         values.extend(self.replay.metrics());
         values.push((metrics::UPDATES, self.grad_steps.0 as f64));
         if self.env_steps > self.plan.warmup_env_steps {
@@ -479,12 +500,7 @@ impl Trainer {
 
     /// Wall time in training, seconds, resumed parts added up.
     pub fn seconds(&self) -> f64 {
-        self.clock.seconds_before + self.clock.started.elapsed().as_secs_f64()
-    }
-
-    fn env_steps_per_second(&self) -> f64 {
-        let env_steps = self.env_steps.0 - self.clock.env_steps_at_start.0;
-        env_steps as f64 / self.clock.started.elapsed().as_secs_f64().max(1e-9)
+        self.clock.seconds()
     }
 
     /// Env steps taken.

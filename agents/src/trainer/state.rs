@@ -1,11 +1,11 @@
 //! What the trainer itself remembers, and how it becomes sections of a checkpoint.
 
-use std::{collections::VecDeque, ops::Range, time::Instant};
+use std::{collections::VecDeque, ops::Range};
 
 use sac_envs::Space;
 use serde::{Deserialize, Serialize};
 
-use super::{Clock, Trainer};
+use super::{Trainer, clock::Clock};
 use crate::{
     checkpoint::{Checkpoint, Section},
     error::{Error, Result},
@@ -217,11 +217,7 @@ impl Trainer {
             // They were lost; now they may be mended.
             self.reset_after_failure()?;
         }
-        self.clock = Clock {
-            started: Instant::now(),
-            env_steps_at_start: state.env_steps,
-            seconds_before,
-        };
+        self.clock = Clock::standing(state.env_steps, seconds_before);
         Ok(())
     }
 }
