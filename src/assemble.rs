@@ -38,6 +38,20 @@ pub fn envs(config: &Config, registry: &Registry, num_envs: usize, threads: usiz
     Ok(registry.make_vec(&config.env.id, &config.env.options, num_envs, threads)?)
 }
 
+/// Bytes that a replay takes for the transitions of such environments, as many as are configured.
+pub fn replay_bytes(config: &Config, envs: &dyn VecEnv) -> u64 {
+    let spaces = (envs.observation_space(), envs.action_space());
+    config.replay.bytes(spaces, stacking(config, envs))
+}
+
+/// How the configured number of such environments fills a replay.
+pub fn stacking(config: &Config, envs: &dyn VecEnv) -> Stacking {
+    Stacking {
+        num_envs: config.env.num_envs as usize,
+        ..Stacking::of(envs)
+    }
+}
+
 /// Environments to score policies in, for so many episodes.
 ///
 /// # Errors

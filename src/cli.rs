@@ -74,11 +74,15 @@ pub struct Overrides {
 pub struct TrainArgs {
     #[command(flatten)]
     pub overrides: Overrides,
-    /// Folder of the new run [default: runs/<env>/<algo>/<utc>-s<seed>]
+    /// Several seeds at once, such as `1,2,3,4`: a run for each, one thread for each, --threads of them at a time
+    /// [default: as many as there are cores]
+    #[arg(long, value_name = "N,N,…", value_delimiter = ',', value_parser = toml_count(), conflicts_with = "seed")]
+    pub seeds: Vec<u64>,
+    /// Folder of the new run [default: runs/<env>/<algo>/<utc>-s<seed>]; with --seeds of all of them
     #[arg(long, value_name = "DIR", conflicts_with = "resume")]
     pub run_dir: Option<PathBuf>,
-    /// Go on with a run from its newest checkpoint; only --steps may change
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["env", "algo", "config", "sets", "seed", "num_envs", "device", "threads"])]
+    /// Go on with a run, or with all that --seeds began, from the newest checkpoint; only --steps may change
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["env", "algo", "config", "sets", "seed", "seeds", "num_envs", "device", "threads"])]
     pub resume: Option<PathBuf>,
     /// No progress, no header
     #[arg(long)]

@@ -48,6 +48,12 @@ pub enum Error {
         /// What the operating system said.
         source: std::io::Error,
     },
+    /// The machine has no more memory.
+    #[error("out of memory")]
+    OutOfMemory,
+    /// Our own mistake; what the panic said.
+    #[error("this is a bug in sac {}: {}", env!("CARGO_PKG_VERSION"), .0.replace('\n', " "))]
+    Panicked(String),
     /// What the user typed makes no sense.
     #[error("{0}")]
     Usage(String),
@@ -70,6 +76,15 @@ impl Error {
     pub fn io(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Error {
         let path = path.into();
         move |source| Error::Io { path, source }
+    }
+
+    /// What lies behind a panic that said so.
+    pub fn of_panic(message: String) -> Error {
+        if message.contains("can't allocate memory") || message.contains("CUDA out of memory") {
+            Error::OutOfMemory
+        } else {
+            Error::Panicked(message)
+        }
     }
 
     /// Whether the user can mend it by asking for something else: exit code 2 instead of 1.
@@ -95,7 +110,7 @@ impl Error {
                     A::UnsupportedSpace { .. } | A::ReplayTooLarge { .. } | A::Spec { .. }
                 )
             }
-            Error::Io { .. } | Error::Folder { .. } => false,
+            Error::Io { .. } | Error::Folder { .. } | Error::OutOfMemory | Error::Panicked(_) => false,
         }
     }
 
@@ -112,6 +127,14 @@ impl Error {
                 "the same run again, from its beginning: sac train --config {}",
                 path.join("config.toml").display()
             )),
+            Error::OutOfMemory => Some(
+                "smaller networks (agent.body.hidden), batches (train.batch_size) or replays (replay.capacity) need less"
+                    .into(),
+            ),
+            Error::Panicked(_) => Some(
+                "please report it with the command; the newest checkpoint of a run is whole, --resume goes on from it"
+                    .into(),
+            ),
             Error::Agents(A::Checkpoint { .. }) => {
                 Some("other checkpoints of the run may be whole: see its folder `checkpoints`".into())
             }

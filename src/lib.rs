@@ -35,11 +35,12 @@
 //!
 //! [`envs`] holds environments and knows nothing of learning; [`agents`] holds learners and names no environment. This
 //! package puts the two together: [`config`] reads what is wanted, [`assemble`] builds it, [`run`] keeps it in a
-//! folder. The command line is a thin layer over these.
+//! folder, [`replicates`] does so for many seeds at once. The command line is a thin layer over these.
 
 pub mod assemble;
 pub mod config;
 pub mod error;
+pub mod replicates;
 pub mod run;
 
 pub use error::{Error, Result};

@@ -29,6 +29,7 @@ use crate::{
     assemble,
     config::{Config, Layers, Origin},
     error::{Error, Result},
+    replicates,
 };
 
 /// The folder of one run.
@@ -75,9 +76,14 @@ impl RunFolder {
     /// # Errors
     /// When it cannot be made.
     pub fn create_default(config: &Config) -> Result<Self> {
+        RunFolder::create_stamped(config, &format!("s{}", config.train.seed))
+    }
+
+    /// Makes `runs/<env>/<algo>/<utc>-<what>` below the current folder.
+    pub(crate) fn create_stamped(config: &Config, what: &str) -> Result<Self> {
         let stamp: String = utc_now().chars().filter(|c| !matches!(c, '-' | ':')).collect();
         let parent = Path::new("runs").join(&config.env.id).join(&config.algo);
-        let name = format!("{stamp}-s{}", config.train.seed);
+        let name = format!("{stamp}-{what}");
         let candidates = (0..100).map(|twin| {
             if twin == 0 {
                 name.clone()
@@ -105,7 +111,9 @@ impl RunFolder {
         if run.config_path().is_file() {
             return Ok(run);
         }
-        let problem = if path.exists() {
+        let problem = if path.join(replicates::SEEDS_FILE).is_file() {
+            "holds a run for every seed; name one of them"
+        } else if path.exists() {
             "is not a run: it holds no config.toml"
         } else {
             "no such folder"
@@ -145,7 +153,7 @@ impl RunFolder {
         Ok(Config::resolve(&self.layers()?, registry)?)
     }
 
-    fn checkpoints(&self, keep: usize) -> CheckpointStore {
+    pub(crate) fn checkpoints(&self, keep: usize) -> CheckpointStore {
         CheckpointStore::new(self.path.join("checkpoints"), keep)
     }
 
@@ -248,6 +256,23 @@ pub struct Summary {
     pub interrupted: bool,
 }
 
+impl Summary {
+    pub(crate) fn of(trainer: &Trainer, config: &Config, folder: &RunFolder, interrupted: bool) -> Self {
+        Summary {
+            env: config.env.id.clone(),
+            algo: config.algo.clone(),
+            seed: config.train.seed,
+            env_steps: trainer.env_steps().0,
+            grad_steps: trainer.grad_steps().0,
+            seconds: trainer.seconds(),
+            run_dir: folder.path.display().to_string(),
+            eval_mean_return: trainer.last_evaluation().map(|(_, mean_return)| mean_return),
+            best_mean_return: trainer.best_mean_return(),
+            interrupted,
+        }
+    }
+}
+
 /// Trains as configured, into a new folder. `sinks` are added to those of the folder; `stop` ends the run early, with
 /// a checkpoint.
 ///
@@ -263,12 +288,18 @@ pub fn train(
     let started = Instant::now();
     let mut trainer = start(config, registry, folder, sinks)?;
     tracing::debug!("assembled in {:.3} s", started.elapsed().as_secs_f64());
-    finish(&mut trainer, config, folder, stop)
+    let ending = trainer.run(stop)?;
+    Ok(Summary::of(&trainer, config, folder, ending == Ending::Interrupted))
 }
 
 /// Everything up to the first step. The trainer is built before the folder gets its files, so that a refused
 /// configuration leaves no half-made run behind.
-fn start(config: &Config, registry: &Registry, folder: &RunFolder, sinks: Vec<Box<dyn Sink>>) -> Result<Trainer> {
+pub(crate) fn start(
+    config: &Config,
+    registry: &Registry,
+    folder: &RunFolder,
+    sinks: Vec<Box<dyn Sink>>,
+) -> Result<Trainer> {
     let outcome = prepare(config, registry, folder, sinks);
     if outcome.is_err() {
         // The folder is ours, and new; an empty run is of no use to anybody.
@@ -310,16 +341,34 @@ pub fn resume(
     sinks: Vec<Box<dyn Sink>>,
     stop: &AtomicBool,
 ) -> Result<Summary> {
+    let mut trainer = reopen(config, registry, folder, sinks)?;
+    let ending = trainer.run(stop)?;
+    Ok(Summary::of(&trainer, config, folder, ending == Ending::Interrupted))
+}
+
+/// Refuses an end that lies behind a run already.
+pub(crate) fn check_total(config: &Config, folder: &RunFolder, at: EnvSteps) -> Result<()> {
+    if config.train.total_env_steps >= at.0 {
+        return Ok(());
+    }
+    Err(Error::Usage(format!(
+        "{}: has taken {at} env steps already, and {} were asked for",
+        folder.path.display(),
+        config.train.total_env_steps
+    )))
+}
+
+/// A trainer as the newest checkpoint of its run left it. A checkpoint that does not fit leaves the folder untouched.
+pub(crate) fn reopen(
+    config: &Config,
+    registry: &Registry,
+    folder: &RunFolder,
+    sinks: Vec<Box<dyn Sink>>,
+) -> Result<Trainer> {
     let path = folder.saved(Which::Last)?;
     let checkpoint = Checkpoint::read(&path, &[])?;
     let at = checkpoint.manifest.env_steps;
-    if config.train.total_env_steps < at.0 {
-        return Err(Error::Usage(format!(
-            "{}: has taken {at} env steps already, and {} were asked for",
-            folder.path.display(),
-            config.train.total_env_steps
-        )));
-    }
+    check_total(config, folder, at)?;
     // A dry run first: nothing in the folder is touched before the checkpoint is known to fit.
     assemble::trainer(config, registry, Logger::default(), None)?.restore(&checkpoint, 0.0)?;
 
@@ -334,23 +383,7 @@ pub fn resume(
     trainer.restore(&checkpoint, seconds_before)?;
     drop(checkpoint);
     write(&folder.config_path(), config.to_toml().as_bytes())?;
-    finish(&mut trainer, config, folder, stop)
-}
-
-fn finish(trainer: &mut Trainer, config: &Config, folder: &RunFolder, stop: &AtomicBool) -> Result<Summary> {
-    let ending = trainer.run(stop)?;
-    Ok(Summary {
-        env: config.env.id.clone(),
-        algo: config.algo.clone(),
-        seed: config.train.seed,
-        env_steps: trainer.env_steps().0,
-        grad_steps: trainer.grad_steps().0,
-        seconds: trainer.seconds(),
-        run_dir: folder.path.display().to_string(),
-        eval_mean_return: trainer.last_evaluation().map(|(_, mean_return)| mean_return),
-        best_mean_return: trainer.best_mean_return(),
-        interrupted: ending == Ending::Interrupted,
-    })
+    Ok(trainer)
 }
 
 fn save_to(folder: &RunFolder, config: &Config) -> SaveTo {
@@ -407,7 +440,7 @@ fn flatten(table: &toml::Table, prefix: &str, out: &mut Vec<(String, Hparam)>) {
     }
 }
 
-fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     let temporary = path.with_extension("tmp");
     fs::write(&temporary, bytes)
         .and_then(|()| fs::rename(&temporary, path))

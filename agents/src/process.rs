@@ -22,6 +22,12 @@ pub fn prepare(threads: u64) {
     share_threads(threads, false);
 }
 
+/// One thread for everything that the calling thread asks of libtorch: OpenMP counts its threads for each of its callers,
+/// and a new thread would begin with a number of its own.
+pub fn prepare_thread() {
+    tch::set_num_threads(1);
+}
+
 /// Gives memory back to the kernel that the C allocator holds and nobody uses: after an evaluation, whose needs are not
 /// an update's. Otherwise what the two leave between them slowly adds up.
 pub(crate) fn give_back_memory() {

@@ -20,6 +20,7 @@ mod stepper;
 use std::{
     path::PathBuf,
     sync::atomic::{AtomicBool, Ordering},
+    time::{Duration, Instant},
 };
 
 use sac_envs::{EnvError, VecEnv};
@@ -179,7 +180,7 @@ impl Trainer {
             last_report: None,
             last_checkpoint: None,
             last_evaluation: None,
-            clock: Clock::starting(0.0),
+            clock: Clock::standing(0.0),
         })
     }
 
@@ -192,6 +193,29 @@ impl Trainer {
     pub fn run(&mut self, stop: &AtomicBool) -> Result<Ending> {
         let began_at = self.env_steps;
         let ending = self.run_until(self.plan.total_env_steps, stop)?;
+        self.conclude(ending, began_at)?;
+        Ok(ending)
+    }
+
+    /// [`Trainer::run`] in slices: goes on for about so long, one step at least. `None` says that there is more to do.
+    /// However it is sliced, the run is the same to the bit; its clock stands in between.
+    ///
+    /// # Errors
+    /// As [`Trainer::run`].
+    pub fn run_for(&mut self, slice: Duration, stop: &AtomicBool) -> Result<Option<Ending>> {
+        let began = Instant::now();
+        let began_at = self.env_steps;
+        self.clock.go_on();
+        let ending = self.advance(self.plan.total_env_steps, stop, || began.elapsed() >= slice)?;
+        match ending {
+            Some(ending) => self.conclude(ending, began_at)?,
+            None => self.clock.stand(),
+        }
+        Ok(ending)
+    }
+
+    /// What comes after the last step.
+    fn conclude(&mut self, ending: Ending, began_at: EnvSteps) -> Result<()> {
         let is_scored = self.last_evaluation.is_some_and(|(at, _)| at == self.env_steps);
         let scores_now = ending == Ending::Finished && self.plan.eval_every != Every::Never && !is_scored;
         // A run that is resumed at its end has written its last row already, unless it was cut off just before.
@@ -211,7 +235,7 @@ impl Trainer {
         if ending == Ending::Finished {
             self.logger.finished();
         }
-        Ok(ending)
+        Ok(())
     }
 
     /// Trains to a count of its own and stops there, doing what is due on the way and nothing besides: going on later
@@ -220,18 +244,28 @@ impl Trainer {
     /// # Errors
     /// As [`Trainer::run`].
     pub fn run_until(&mut self, total: EnvSteps, stop: &AtomicBool) -> Result<Ending> {
-        self.clock = Clock::starting(self.seconds());
-        let ending = self.go_on_until(total, stop);
+        self.clock.restart();
+        let ending = self.advance(total, stop, || false)?;
+        Ok(ending.unwrap_or(Ending::Interrupted)) // it is never told to pause
+    }
+
+    fn advance(&mut self, total: EnvSteps, stop: &AtomicBool, pauses: impl Fn() -> bool) -> Result<Option<Ending>> {
+        let ending = self.go_on_until(total, stop, pauses);
+        if let Ok(None) = ending {
+            return ending;
+        }
         // Whatever happened: what is under way beside training is of use.
         let scored = self.take_score(true);
         ending.and_then(|ending| scored.map(|()| ending))
     }
 
-    fn go_on_until(&mut self, total: EnvSteps, stop: &AtomicBool) -> Result<Ending> {
+    /// The loop. It pauses, with `None`, between two groups of environments: in the midst of one nothing may stop that
+    /// does not stop there in every run.
+    fn go_on_until(&mut self, total: EnvSteps, stop: &AtomicBool, pauses: impl Fn() -> bool) -> Result<Option<Ending>> {
         self.clock.reached(self.env_steps, self.plan.warmup_env_steps);
         while self.env_steps < total {
             if stop.load(Ordering::Relaxed) {
-                return Ok(Ending::Interrupted);
+                return Ok(Some(Ending::Interrupted));
             }
             let group = self.next_env..self.next_env + self.group_len(total);
             self.choose_actions(group.clone());
@@ -254,8 +288,11 @@ impl Trainer {
                 self.check_finite()?;
                 self.save();
             }
+            if self.env_steps < total && pauses() {
+                return Ok(None);
+            }
         }
-        Ok(Ending::Finished)
+        Ok(Some(Ending::Finished))
     }
 
     /// Updates due by now.

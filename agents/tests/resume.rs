@@ -1,10 +1,18 @@
 //! Three ways to the same step: straight; stopped, saved and taken up in a fresh trainer; and taken up without the
 //! optimiser's moments. The first two must agree bit for bit, the third must not: it proves that the test can see.
 
-use std::{path::Path, sync::atomic::AtomicBool};
+use std::{
+    collections::VecDeque,
+    path::Path,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use sac_agents::{
-    AgentSpec, EnvSteps, Every, Parts, Plan, Replay, ReplaySpec, SaveTo, SoftActorCritic, Trainer, UpdateRatio,
+    AgentSpec, Ending, EnvSteps, Every, Parts, Plan, Replay, ReplaySpec, SaveTo, SoftActorCritic, Trainer, UpdateRatio,
     checkpoint::{self, Checkpoint, CheckpointStore, Section},
     critic::{CriticSpec, DsacSpec, DsacTSpec, QuantileSpec, StateValueSpec},
     log::Logger,
@@ -133,6 +141,67 @@ fn a_resumed_run_is_indistinguishable_from_one_that_never_stopped() {
             );
         }
     }
+}
+
+/// As many seeds are trained at once: each in turns, each turn on whichever thread comes first.
+#[test]
+fn a_run_in_slices_on_changing_threads_is_indistinguishable_from_one_in_one_piece() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = |name: &str, seed: u64| folder.path().join(format!("{name}-{seed}"));
+    let never = AtomicBool::new(false);
+    for seed in [11, 12, 13] {
+        let ending = trainer(&path("whole", seed), seed, "Pendulum-v1").run(&never);
+        assert_eq!(ending.expect("trains"), Ending::Finished);
+    }
+    let trainers = [11, 12, 13].map(|seed| trainer(&path("sliced", seed), seed, "Pendulum-v1"));
+    let waiting = Mutex::new(VecDeque::from(trainers));
+    let slices = AtomicUsize::new(0);
+    let work = || {
+        tch::set_num_threads(1);
+        let take = || waiting.lock().expect("no panic").pop_front();
+        while let Some(mut trainer) = take() {
+            slices.fetch_add(1, Ordering::Relaxed);
+            let before = trainer.env_steps();
+            match trainer.run_for(Duration::ZERO, &never).expect("trains") {
+                None => {
+                    assert!(trainer.env_steps() > before, "every slice takes a step");
+                    waiting.lock().expect("no panic").push_back(trainer);
+                }
+                Some(ending) => assert_eq!(ending, Ending::Finished),
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(work);
+        work();
+    });
+    let slices = slices.into_inner();
+    assert!(slices > 3 * 100, "{slices} slices: a group of environments each");
+    for seed in [11, 12, 13] {
+        let [whole, sliced] = ["whole", "sliced"].map(|name| path(name, seed));
+        assert_eq!(
+            differing(&at(&whole, 400), &at(&sliced, 400)),
+            Vec::<String>::new(),
+            "seed {seed}"
+        );
+    }
+}
+
+#[test]
+fn the_clock_stands_between_slices_and_an_interrupted_slice_saves() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut trainer = trainer(folder.path(), 11, "Pendulum-v1");
+    std::thread::sleep(Duration::from_millis(20));
+    assert_eq!(trainer.seconds(), 0.0, "nothing was trained yet");
+    let stop = AtomicBool::new(false);
+    assert_eq!(trainer.run_for(Duration::ZERO, &stop).expect("trains"), None);
+    let before = trainer.seconds();
+    std::thread::sleep(Duration::from_millis(20));
+    assert!(before > 0.0 && trainer.seconds() == before, "{before} s");
+    stop.store(true, Ordering::Relaxed);
+    let ending = trainer.run_for(Duration::MAX, &stop).expect("saves");
+    assert_eq!(ending, Some(Ending::Interrupted));
+    at(folder.path(), trainer.env_steps().0);
 }
 
 #[test]

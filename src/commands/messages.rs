@@ -64,24 +64,21 @@ pub fn explain(error: &Error) -> ExitCode {
 
 /// One line about a panic.
 pub fn bug() -> ExitCode {
-    step_aside_for(None);
-    let message = PANIC
-        .lock()
-        .ok()
-        .and_then(|mut message| message.take())
-        .unwrap_or_default();
-    if message.contains("can't allocate memory") || message.contains("CUDA out of memory") {
-        say("error: out of memory");
-        say(
-            "hint: smaller networks (agent.body.hidden), batches (train.batch_size) or replays (replay.capacity) need less",
-        );
-        return ExitCode::from(1);
-    }
-    say(&format!(
-        "error: this is a bug in sac {}: {}",
-        env!("CARGO_PKG_VERSION"),
-        message.replace('\n', " ")
-    ));
-    say("hint: please report it with the command; the newest checkpoint of a run is whole, --resume goes on from it");
-    ExitCode::from(1)
+    explain(&Error::of_panic(first_panic().unwrap_or_default()))
+}
+
+/// Says why one of several runs could not go on; of the first that panicked, where.
+pub fn explain_failure(error: &Error) {
+    let place = match error {
+        Error::Panicked(_) => first_panic(),
+        _ => None,
+    };
+    match place {
+        Some(message) => explain(&Error::of_panic(message)),
+        None => explain(error),
+    };
+}
+
+fn first_panic() -> Option<String> {
+    PANIC.lock().ok()?.take()
 }

@@ -10,6 +10,7 @@ mod eval;
 pub mod messages;
 mod overrides;
 mod play;
+mod replicates;
 mod rollout;
 mod train;
 

@@ -1,30 +1,34 @@
 //! `sac train`.
 
 use std::{
+    path::Path,
     process::ExitCode,
     sync::{Arc, atomic::AtomicBool},
 };
 
 use sac::{
     Error, Result,
-    agents::{Stacking, log::Sink},
+    agents::log::Sink,
     assemble,
     config::{Config, Origin},
     envs::Registry,
+    replicates::{Seeds, SeedsFolder},
     run::{self, RunFolder, Summary},
 };
 use signal_hook::consts::{SIGINT, SIGTERM};
 
-use super::{console::Console, messages::say, overrides, print, print_json};
+use super::{console::Console, messages::say, overrides, print, print_json, replicates};
 use crate::cli::TrainArgs;
 
 /// Exit code of a run that was interrupted, as shells have it for Ctrl-C.
-const INTERRUPTED: u8 = 130;
+pub const INTERRUPTED: u8 = 130;
 
 pub fn run(args: &TrainArgs) -> Result<ExitCode> {
     let registry = Registry::builtin();
     let summary = match &args.resume {
+        Some(path) if SeedsFolder::is_one(path) => return replicates::resume(args, path, &registry),
         Some(path) => resume(args, path, &registry)?,
+        None if !args.seeds.is_empty() => return replicates::begin(args, &registry),
         None => begin(args, &registry)?,
     };
     report(args, &summary)?;
@@ -45,7 +49,7 @@ fn begin(args: &TrainArgs, registry: &Registry) -> Result<Summary> {
     if !args.quiet {
         let experiment = chosen.experiment.map(|from| format!(", {from}")).unwrap_or_default();
         say(&format!("training {} with {}{experiment}", config.env.id, config.algo));
-        header(&config, registry, &folder)?;
+        header(&config, registry, folder.path(), None)?;
     }
     run::train(
         &config,
@@ -56,7 +60,7 @@ fn begin(args: &TrainArgs, registry: &Registry) -> Result<Summary> {
     )
 }
 
-fn resume(args: &TrainArgs, path: &std::path::Path, registry: &Registry) -> Result<Summary> {
+fn resume(args: &TrainArgs, path: &Path, registry: &Registry) -> Result<Summary> {
     let folder = RunFolder::open(path)?;
     let mut layers = folder.layers()?;
     if let Some(steps) = args.overrides.steps {
@@ -69,7 +73,7 @@ fn resume(args: &TrainArgs, path: &std::path::Path, registry: &Registry) -> Resu
     let config = Config::resolve(&layers, registry)?;
     if !args.quiet {
         say(&format!("resuming {} with {}", config.env.id, config.algo));
-        header(&config, registry, &folder)?;
+        header(&config, registry, folder.path(), None)?;
     }
     run::resume(
         &config,
@@ -80,15 +84,10 @@ fn resume(args: &TrainArgs, path: &std::path::Path, registry: &Registry) -> Resu
     )
 }
 
-/// What is about to happen, in a few lines.
-fn header(config: &Config, registry: &Registry, folder: &RunFolder) -> Result<()> {
+/// What is about to happen, in a few lines: with the configured seed, or with several.
+pub fn header(config: &Config, registry: &Registry, folder: &Path, seeds: Option<&Seeds>) -> Result<()> {
     let envs = assemble::envs(config, registry, 1, 1)?;
-    let spaces = (envs.observation_space(), envs.action_space());
-    let stacking = Stacking {
-        num_envs: config.env.num_envs as usize,
-        ..Stacking::of(envs.as_ref())
-    };
-    let replay_mib = config.replay.bytes(spaces, stacking) as f64 / f64::from(1 << 20);
+    let replay_mib = assemble::replay_bytes(config, envs.as_ref()) as f64 / f64::from(1 << 20);
     let train = &config.train;
     say(&format!("  environment  {} × {}", config.env.num_envs, envs.describe()));
     say(&format!(
@@ -100,19 +99,33 @@ fn header(config: &Config, registry: &Registry, folder: &RunFolder) -> Result<()
         "  steps        {} env steps, {} update(s) each after {} of warm-up, batch {}",
         train.total_env_steps, train.updates_per_env_step.0, train.warmup_env_steps, train.batch_size
     ));
-    let frames = match stacking.frames {
+    let frames = match assemble::stacking(config, envs.as_ref()).frames {
         1 => String::new(),
         frames => format!(", in stacks of {frames} frames"),
     };
     say(&format!(
-        "  replay       {} transitions{frames}, {replay_mib:.1} MiB",
-        config.replay.capacity
+        "  replay       {} transitions{frames}, {replay_mib:.1} MiB{}",
+        config.replay.capacity,
+        match seeds.map(|seeds| seeds.seeds.len()) {
+            Some(count) => format!(" for each seed, {:.1} MiB together", replay_mib * count as f64),
+            None => String::new(),
+        }
     ));
-    say(&format!(
-        "  machine      {}, {} thread(s), seed {}",
-        train.device, train.threads, train.seed
-    ));
-    say(&format!("  run          {}", folder.path().display()));
+    say(&match seeds {
+        None => format!(
+            "  machine      {}, {} thread(s), seed {}",
+            train.device, train.threads, train.seed
+        ),
+        Some(Seeds { seeds, threads }) => {
+            let seeds: Vec<String> = seeds.iter().map(u64::to_string).collect();
+            let seeds = seeds.join(", ");
+            format!(
+                "  machine      {}, {threads} thread(s), a seed on each: {seeds}",
+                train.device
+            )
+        }
+    });
+    say(&format!("  run          {}", folder.display()));
     Ok(())
 }
 
@@ -125,7 +138,7 @@ fn sinks(args: &TrainArgs, config: &Config) -> Vec<Box<dyn Sink>> {
 }
 
 /// A flag that Ctrl-C and SIGTERM raise. A second Ctrl-C ends the process at once.
-fn stop_on_signals() -> Result<Arc<AtomicBool>> {
+pub fn stop_on_signals() -> Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
         signal_hook::flag::register_conditional_shutdown(signal, i32::from(INTERRUPTED), stop.clone())
@@ -150,6 +163,11 @@ fn report(args: &TrainArgs, summary: &Summary) -> Result<()> {
     } else {
         "finished"
     };
+    print(&format!("{ending} {}\n{}\n", result(summary), summary.run_dir))
+}
+
+/// What a run came to, in a line.
+pub fn result(summary: &Summary) -> String {
     let score = match (summary.eval_mean_return, summary.best_mean_return) {
         (Some(newest), Some(best)) => format!(", evaluation {newest:.2} (best {best:.2})"),
         _ => String::new(),
@@ -158,10 +176,7 @@ fn report(args: &TrainArgs, summary: &Summary) -> Result<()> {
         env_steps,
         grad_steps,
         seconds,
-        run_dir,
         ..
     } = summary;
-    print(&format!(
-        "{ending} {env_steps} env steps, {grad_steps} updates in {seconds:.1} s{score}\n{run_dir}\n"
-    ))
+    format!("{env_steps} env steps, {grad_steps} updates in {seconds:.1} s{score}")
 }

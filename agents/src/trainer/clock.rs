@@ -29,9 +29,11 @@ const METRICS: [(Activity, &str); 5] = [
     (Activity::Saving, metrics::SAVING_SHARE),
 ];
 
-/// See the module. Nothing that is learned depends on it.
+/// See the module. Nothing that is learned depends on it. It stands while the trainer waits: before it is first run, and
+/// between the slices of [`super::Trainer::run_for`].
 pub(super) struct Clock {
     started: Instant,
+    stands_at: Option<Instant>,
     seconds_before: f64,
     /// Until when time has been accounted for.
     mark: Instant,
@@ -42,11 +44,12 @@ pub(super) struct Clock {
 }
 
 impl Clock {
-    /// A clock that starts now, `seconds_before` into the run.
-    pub(super) fn starting(seconds_before: f64) -> Self {
+    /// A clock that stands, `seconds_before` into the run.
+    pub(super) fn standing(seconds_before: f64) -> Self {
         let now = Instant::now();
         Clock {
             started: now,
+            stands_at: Some(now),
             seconds_before,
             mark: now,
             spent_s: Default::default(),
@@ -54,9 +57,38 @@ impl Clock {
         }
     }
 
+    /// Goes on, and counts speed from here.
+    pub(super) fn restart(&mut self) {
+        *self = Clock {
+            stands_at: None,
+            ..Clock::standing(self.seconds())
+        };
+    }
+
+    /// Goes on as if it had never stood.
+    pub(super) fn go_on(&mut self) {
+        if let Some(stood_at) = self.stands_at.take() {
+            let stood = stood_at.elapsed();
+            self.started += stood;
+            self.mark += stood;
+            if let Some((_, since)) = &mut self.speed_from {
+                *since += stood;
+            }
+        }
+    }
+
+    /// Stands still.
+    pub(super) fn stand(&mut self) {
+        self.stands_at = Some(Instant::now());
+    }
+
+    fn now(&self) -> Instant {
+        self.stands_at.unwrap_or_else(Instant::now)
+    }
+
     /// Wall time in training, seconds, resumed parts added up.
     pub(super) fn seconds(&self) -> f64 {
-        self.seconds_before + self.started.elapsed().as_secs_f64()
+        self.seconds_before + self.now().duration_since(self.started).as_secs_f64()
     }
 
     /// The time since the last call went into this.
@@ -78,7 +110,7 @@ impl Clock {
     pub(super) fn env_steps_per_second(&self, at: EnvSteps) -> Option<f64> {
         let (from, since) = self.speed_from?;
         let env_steps = at.0 - from.0;
-        (env_steps > 0).then(|| env_steps as f64 / since.elapsed().as_secs_f64().max(1e-9))
+        (env_steps > 0).then(|| env_steps as f64 / self.now().duration_since(since).as_secs_f64().max(1e-9))
     }
 
     /// What the time since the last call of this went into, as parts of it, by metric.
@@ -100,7 +132,8 @@ mod tests {
 
     #[test]
     fn shares_are_of_the_time_since_the_last_row_and_leave_the_rest_out() {
-        let mut clock = Clock::starting(0.0);
+        let mut clock = Clock::standing(0.0);
+        clock.go_on();
         let mut shares = |learning, rest| {
             for (activity, milliseconds) in [(Activity::Learning, learning), (Activity::Rest, rest)] {
                 clock.mark = Instant::now() - Duration::from_millis(milliseconds);
@@ -117,7 +150,8 @@ mod tests {
 
     #[test]
     fn random_steps_do_not_count_as_speed() {
-        let mut clock = Clock::starting(0.0);
+        let mut clock = Clock::standing(0.0);
+        clock.go_on();
         let warmup = EnvSteps(100);
         clock.reached(EnvSteps(50), warmup);
         assert_eq!(clock.env_steps_per_second(EnvSteps(50)), None);
@@ -127,5 +161,23 @@ mod tests {
         clock.reached(EnvSteps(120), warmup);
         let speed = clock.env_steps_per_second(EnvSteps(120)).expect("there were steps");
         assert!((1.5..=2.0).contains(&speed), "{speed}");
+    }
+
+    #[test]
+    fn a_clock_that_stood_goes_on_as_if_it_had_not() {
+        let mut clock = Clock::standing(5.0);
+        clock.go_on();
+        clock.reached(EnvSteps(0), EnvSteps(0));
+        let long_ago = Instant::now() - Duration::from_secs(100);
+        (clock.started, clock.mark, clock.stands_at) = (long_ago, long_ago, Some(long_ago + Duration::from_secs(10)));
+        clock.speed_from = Some((EnvSteps(0), long_ago));
+        assert_eq!(clock.seconds(), 15.0);
+        assert_eq!(clock.env_steps_per_second(EnvSteps(20)), Some(2.0));
+        clock.go_on();
+        assert!((15.0..16.0).contains(&clock.seconds()), "{}", clock.seconds());
+        let speed = clock.env_steps_per_second(EnvSteps(20)).expect("there were steps");
+        assert!((1.8..=2.0).contains(&speed), "{speed}");
+        clock.spent_on(Activity::Learning);
+        assert!((10.0..11.0).contains(&clock.spent_s[Activity::Learning as usize]));
     }
 }

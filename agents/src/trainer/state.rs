@@ -217,7 +217,7 @@ impl Trainer {
             // They were lost; now they may be mended.
             self.reset_after_failure()?;
         }
-        self.clock = Clock::starting(seconds_before);
+        self.clock = Clock::standing(seconds_before);
         Ok(())
     }
 }
