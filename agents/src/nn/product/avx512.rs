@@ -4,17 +4,18 @@
 //! stay in registers.
 
 use std::arch::x86_64::{
-    __mmask16, _CMP_GT_OQ, _mm512_cmp_ps_mask, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_mask_storeu_ps,
+    __m512, __mmask16, _CMP_GT_OQ, _mm512_cmp_ps_mask, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_mask_storeu_ps,
     _mm512_maskz_loadu_ps, _mm512_maskz_mov_ps, _mm512_max_ps, _mm512_set1_ps, _mm512_setzero_ps,
 };
 
 use super::{Finish, Matrix};
 
-const LANES: usize = 16;
+/// Numbers in a vector.
+pub(super) const LANES: usize = 16;
 const ROWS: usize = 12;
 
 /// Which of the `columns` from `first` on a vector holds.
-fn mask(columns: usize, first: usize) -> __mmask16 {
+pub(super) fn mask(columns: usize, first: usize) -> __mmask16 {
     match columns.saturating_sub(first) {
         0 => 0,
         left if left >= LANES => __mmask16::MAX,
@@ -38,9 +39,11 @@ pub(super) unsafe fn product(a: Matrix, b: Matrix, out: &mut [f32], finish: Fini
             col_stride: a.col_stride,
             panel: panel.as_ptr(),
             depth: k,
-            first,
-            columns: n,
-            finish,
+            goal: Goal {
+                first,
+                columns: n,
+                finish,
+            },
         };
         let mut row = 0;
         // SAFETY: rows stay below m and columns below n, where a mask leaves out what is beyond.
@@ -92,9 +95,7 @@ struct Place<'a> {
     col_stride: usize,
     panel: *const f32,
     depth: usize,
-    first: usize,
-    columns: usize,
-    finish: Finish<'a>,
+    goal: Goal<'a>,
 }
 
 impl Place<'_> {
@@ -104,18 +105,9 @@ impl Place<'_> {
     /// AVX-512F is there, and `row + M` is within both matrices.
     #[target_feature(enable = "avx512f")]
     unsafe fn block<const M: usize, const V: usize>(&self, row: usize, out: *mut f32) -> usize {
-        let masks: [__mmask16; V] = std::array::from_fn(|v| mask(self.columns, self.first + v * LANES));
-        // SAFETY: the caller keeps `row + M` within `a` and `out`; loads of `panel` stay within `depth · V · 16`;
-        // loads and stores of columns beyond the last are masked.
+        // SAFETY: the caller keeps `row + M` within `a` and `out`; loads of `panel` stay within `depth · V · 16`.
         unsafe {
-            let start = match self.finish {
-                Finish::Bias { bias, .. } => std::array::from_fn(|v| {
-                    let at = bias.as_ptr().wrapping_add(self.first + v * LANES);
-                    _mm512_maskz_loadu_ps(masks[v], at)
-                }),
-                _ => [_mm512_setzero_ps(); V],
-            };
-            let mut sums = [start; M];
+            let mut sums = [self.goal.start::<V>(); M];
             let mut a = self.a.add(row * self.row_stride);
             let mut panel = self.panel;
             for _ in 0..self.depth {
@@ -129,9 +121,62 @@ impl Place<'_> {
                 panel = panel.add(V * LANES);
                 a = a.wrapping_add(self.col_stride);
             }
-            for (i, sums) in sums.iter().enumerate() {
-                for (v, sum) in sums.iter().enumerate() {
-                    let at = (row + i) * self.columns + self.first + v * LANES;
+            self.goal.write(&sums, row, out);
+        }
+        M
+    }
+}
+
+/// The columns of a result that blocks sum up, and what happens to the sums. The end of every kernel.
+pub(super) struct Goal<'a> {
+    /// The first of them.
+    pub(super) first: usize,
+    /// Of the whole result.
+    pub(super) columns: usize,
+    pub(super) finish: Finish<'a>,
+}
+
+impl Goal<'_> {
+    fn masks<const V: usize>(&self) -> [__mmask16; V] {
+        std::array::from_fn(|v| mask(self.columns, self.first + v * LANES))
+    }
+
+    /// What the sums of a row begin with.
+    ///
+    /// # Safety
+    /// AVX-512F is there, and a bias has `columns` numbers.
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    pub(super) unsafe fn start<const V: usize>(&self) -> [__m512; V] {
+        let masks = self.masks::<V>();
+        match self.finish {
+            Finish::Bias { bias, .. } => std::array::from_fn(|v| {
+                let at = bias.as_ptr().wrapping_add(self.first + v * LANES);
+                // SAFETY: columns beyond the last are masked.
+                unsafe { _mm512_maskz_loadu_ps(masks[v], at) }
+            }),
+            _ => [_mm512_setzero_ps(); V],
+        }
+    }
+
+    /// Finishes the sums of `M` rows from `row` on, and writes them.
+    ///
+    /// # Safety
+    /// AVX-512F is there; `out`, and a mask, have `columns` numbers in each of `row + M` rows.
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    pub(super) unsafe fn write<const M: usize, const V: usize>(
+        &self,
+        sums: &[[__m512; V]; M],
+        row: usize,
+        out: *mut f32,
+    ) {
+        let masks = self.masks::<V>();
+        for (i, sums) in sums.iter().enumerate() {
+            for (v, sum) in sums.iter().enumerate() {
+                let at = (row + i) * self.columns + self.first + v * LANES;
+                // SAFETY: the caller keeps rows within both matrices, and columns beyond the last are masked.
+                unsafe {
                     let finished = match self.finish {
                         // In this order what is not a number stays none.
                         Finish::Bias { relu: true, .. } => _mm512_max_ps(_mm512_setzero_ps(), *sum),
@@ -146,6 +191,5 @@ impl Place<'_> {
                 }
             }
         }
-        M
     }
 }
