@@ -65,17 +65,30 @@ pub fn eval_envs(config: &Config, registry: &Registry, episodes: usize) -> Resul
 /// # Errors
 /// When the agent cannot serve them.
 pub fn agent(config: &Config, envs: &dyn VecEnv) -> Result<Box<dyn Agent>> {
+    Ok(Box::new(soft_actor_critic(config, envs)?))
+}
+
+/// The same, to learn with the configured precision. Without that an agent acts the same, on every processor.
+///
+/// # Errors
+/// When the agent cannot serve them, or cannot learn with that precision here.
+pub fn learner(config: &Config, envs: &dyn VecEnv) -> Result<Box<dyn Agent>> {
+    let agent = soft_actor_critic(config, envs)?;
+    Ok(Box::new(agent.with_matmul_precision(config.train.matmul_precision)?))
+}
+
+fn soft_actor_critic(config: &Config, envs: &dyn VecEnv) -> Result<SoftActorCritic> {
     let spaces = (envs.observation_space(), envs.action_space());
     let seed = config.train.seed;
     let agent = SoftActorCritic::new(&config.agent, &config.env.id, spaces, seed, device(config))?;
     process::share_threads(config.train.threads, agent.goes_by_hand());
-    Ok(Box::new(agent))
+    Ok(agent)
 }
 
 /// A run at its beginning.
 ///
 /// # Errors
-/// When an environment cannot be made, the agent cannot serve it, or the replay does not fit in memory.
+/// When an environment cannot be made, the agent cannot serve it or learn as precisely as asked, or the replay does not fit in memory.
 pub fn trainer(config: &Config, registry: &Registry, logger: Logger, save_to: Option<SaveTo>) -> Result<Trainer> {
     prepare_process(config);
     let num_envs = config.env.num_envs as usize;
@@ -85,7 +98,7 @@ pub fn trainer(config: &Config, registry: &Registry, logger: Logger, save_to: Op
         true => Some(agent(config, envs.as_ref())?),
         false => None,
     };
-    let agent = agent(config, envs.as_ref())?;
+    let agent = learner(config, envs.as_ref())?;
     let spaces = (envs.observation_space(), envs.action_space());
     let batch_size = config.train.batch_size as usize;
     let replay = Replay::stacked(

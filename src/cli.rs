@@ -68,6 +68,9 @@ pub struct Overrides {
     /// Threads of libtorch (train.threads)
     #[arg(long, value_name = "N", value_parser = toml_count())]
     pub threads: Option<u64>,
+    /// highest (float32), high or medium (bfloat16 factors, float32 sums), on the CPU (train.matmul_precision)
+    #[arg(long, value_name = "HOW")]
+    pub matmul_precision: Option<String>,
 }
 
 #[derive(Args)]
@@ -82,7 +85,7 @@ pub struct TrainArgs {
     #[arg(long, value_name = "DIR", conflicts_with = "resume")]
     pub run_dir: Option<PathBuf>,
     /// Go on with a run, or with all that --seeds began, from the newest checkpoint; only --steps may change
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["env", "algo", "config", "sets", "seed", "seeds", "num_envs", "device", "threads"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["env", "algo", "config", "sets", "seed", "seeds", "num_envs", "device", "threads", "matmul_precision"])]
     pub resume: Option<PathBuf>,
     /// No progress, no header
     #[arg(long)]
@@ -235,6 +238,9 @@ pub struct BenchUpdateArgs {
     /// Threads of libtorch [default: those that training would use]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..1024))]
     pub threads: Option<u64>,
+    /// highest (float32), high or medium (bfloat16 factors, float32 sums) [default: highest]
+    #[arg(long, value_name = "HOW")]
+    pub matmul_precision: Option<String>,
     /// How long to measure each, seconds
     #[arg(long, value_name = "S", default_value_t = 5.0, value_parser = seconds)]
     pub seconds: f64,

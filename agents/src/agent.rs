@@ -39,6 +39,12 @@ pub trait Agent: Send {
         false
     }
 
+    /// Of the multiply-adds in [`Agent::costs`], those of networks that learn without autograd: what
+    /// [`crate::nn::MatmulPrecision`] is about.
+    fn multiply_adds_by_hand(&self) -> i64 {
+        0
+    }
+
     /// Learns from one batch. Reads no clock, extracts no number, touches no file.
     fn update(&mut self, batch: &Batch, noise: &mut Stream) -> UpdateReport;
 

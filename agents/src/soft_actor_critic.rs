@@ -25,12 +25,12 @@ use crate::{
     augmentation::{AugmentationSpec, RandomShift},
     batch::Batch,
     checkpoint::{Checkpoint, Section},
-    critic::{Critic, CriticContext, CriticSpec, Network},
+    critic::{Critic, CriticContext, CriticSpec},
     encoder::{EncoderSpec, ObservationNormalizer, SharedEncoder, Statistics},
     error::{Error, Result},
     inspect::Inspection,
     metrics,
-    nn::{BodySpec, ParamBlock, ParamLayout},
+    nn::{BodySpec, MatmulPrecision, ParamBlock, ParamLayout},
     noise::{Stream, on},
     policy::{Policy, PolicySpec},
     schedule::GradSteps,
@@ -215,6 +215,34 @@ impl SoftActorCritic {
         })
     }
 
+    /// The same agent, whose networks make the products of their passes by hand as exactly as that wherever they learn.
+    /// It acts in `f32` always. A field of its networks, not of the process: two agents may differ.
+    ///
+    /// # Errors
+    /// [`Error::Spec`] where the setting cannot be: on a GPU, on a processor without bfloat16, or where nothing goes by
+    /// hand.
+    pub fn with_matmul_precision(mut self, precision: MatmulPrecision) -> Result<Self> {
+        if precision != MatmulPrecision::Highest && self.device != Device::Cpu {
+            return Err(precision.refused("expected \"highest\" on a GPU: the others are made for the CPU"));
+        }
+        let products = precision.products()?;
+        if precision == MatmulPrecision::Medium && self.multiply_adds_by_hand() == 0 {
+            return Err(precision.refused(
+                "no network of this agent goes without autograd, so that nothing would be in bfloat16: fully connected \
+                 layers do, without layer normalisation and dropout, on a flat observation",
+            ));
+        }
+        self.policy.set_products(products);
+        self.critic.set_products(products);
+        Ok(self)
+    }
+
+    /// Whether the critic's passes on the CPU are made by hand.
+    fn critic_goes_by_hand(&self) -> bool {
+        let block = self.critic.encoder_block().frozen();
+        self.critic.network().is_some_and(|network| network.goes_by_hand(block))
+    }
+
     /// The policy, for tests and for those who look inside.
     pub fn policy(&self) -> &Policy {
         &self.policy
@@ -295,8 +323,14 @@ impl Agent for SoftActorCritic {
     }
 
     fn goes_by_hand(&self) -> bool {
-        let critic = |network: &Network| network.goes_by_hand(self.critic.encoder_block().frozen());
-        self.device == Device::Cpu && self.policy.goes_by_hand() && self.critic.network().is_some_and(critic)
+        self.device == Device::Cpu && self.policy.goes_by_hand() && self.critic_goes_by_hand()
+    }
+
+    fn multiply_adds_by_hand(&self) -> i64 {
+        // An encoder with parameters goes through autograd, and with it what reads it, unless that takes it for a constant.
+        let policy = self.policy.multiply_adds().1 * i64::from(self.policy.goes_by_hand());
+        let critic = self.critic.multiply_adds() * i64::from(self.critic_goes_by_hand());
+        if self.device == Device::Cpu { policy + critic } else { 0 }
     }
 
     fn update(&mut self, batch: &Batch, noise: &mut Stream) -> UpdateReport {

@@ -10,8 +10,11 @@ pub use env::env;
 pub use replay::replay;
 use sac::{
     Error, Result,
-    agents::{Agent, AgentSpec, Batch, SoftActorCritic, encoder::EncoderSpec, noise::Stream, presets, process},
-    config::Issues,
+    agents::{
+        Agent, AgentSpec, Batch, SoftActorCritic, encoder::EncoderSpec, nn::MatmulPrecision, noise::Stream, presets,
+        process,
+    },
+    config::{Issues, Origin},
     envs::{Dtype, Space},
 };
 use serde_json::json;
@@ -39,11 +42,16 @@ fn rate(seconds: f64, mut work: impl FnMut()) -> f64 {
 pub fn update(args: &BenchUpdateArgs) -> Result<()> {
     let mut layers = sac::preset_layers(&args.algo)?;
     args.sets.iter().try_for_each(|setting| layers.set_text(setting))?;
+    if let Some(precision) = &args.matmul_precision {
+        let flag = Origin::Flag("--matmul-precision");
+        layers.set(flag, "train.matmul_precision", precision.clone());
+    }
     let (raw, issues) = layers.read();
     if !issues.is_empty() {
         return Err(Issues(issues).into());
     }
     let mut spec: AgentSpec = raw.agent;
+    let precision = raw.train.matmul_precision;
     if let Some(hidden) = &args.hidden {
         if hidden.is_empty() || hidden.iter().any(|width| !(1..=65_536).contains(width)) {
             return Err(Error::Usage(format!(
@@ -71,7 +79,8 @@ pub fn update(args: &BenchUpdateArgs) -> Result<()> {
             n: args.act_dim as usize,
         },
     };
-    let mut agent = SoftActorCritic::new(&spec, "bench", (&observation, &action), 0, Device::Cpu)?;
+    let mut agent = SoftActorCritic::new(&spec, "bench", (&observation, &action), 0, Device::Cpu)?
+        .with_matmul_precision(precision)?;
     let mut noise = Stream::derive(0, "bench", 0);
     let b = args.batch as i64;
     let draw = |shape: &[i64], noise: &mut Stream| noise.normal(shape, Device::Cpu);
@@ -128,6 +137,7 @@ pub fn update(args: &BenchUpdateArgs) -> Result<()> {
             "gemm_floor_updates_per_second": floor,
             "ratio": floor.map(|floor| updates / floor),
             "threads": threads,
+            "matmul_precision": precision,
             "algo": args.algo,
             "set": args.sets,
             "batch": args.batch,
@@ -138,13 +148,17 @@ pub fn update(args: &BenchUpdateArgs) -> Result<()> {
             "commit": env!("SAC_COMMIT"),
         }));
     }
+    let how = match precision {
+        MatmulPrecision::Highest => format!("{threads} thread(s)"),
+        other => format!("{threads} thread(s), precision {}", other.name()),
+    };
     print(&match floor {
         Some(floor) => format!(
-            "{updates:.1} updates/s, {:.0} % of the {floor:.1} that libtorch reaches with the matrix products of a SAC update alone ({threads} thread(s))\n",
+            "{updates:.1} updates/s, {:.0} % of the {floor:.1} that libtorch reaches with the matrix products of a SAC update alone in float32 ({how})\n",
             100.0 * updates / floor
         ),
         None => format!(
-            "{updates:.3} updates/s, {b} images {:?} each ({threads} thread(s))\n",
+            "{updates:.3} updates/s, {b} images {:?} each ({how})\n",
             observation.shape()
         ),
     })

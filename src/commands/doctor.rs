@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use sac::{Result, run::processor};
+use sac::{Result, agents::nn::precision::multiplies_bfloat16, run::processor};
 use serde::Serialize;
 
 use super::{print, print_json};
@@ -20,7 +20,16 @@ struct Finding {
 }
 
 pub fn run(args: &DoctorArgs) -> Result<()> {
-    let findings = [libtorch(), mujoco(), model_files(), cuda(), threads(), simd(), memory()];
+    let findings = [
+        libtorch(),
+        mujoco(),
+        model_files(),
+        cuda(),
+        threads(),
+        simd(),
+        bfloat16(),
+        memory(),
+    ];
     if args.json {
         let commit = env!("SAC_COMMIT");
         return print_json(&serde_json::json!({
@@ -170,6 +179,22 @@ fn simd() -> Finding {
         found: Some(found),
         fix: None,
         needed: true,
+    }
+}
+
+/// What `--matmul-precision medium` needs. TF32, which `high` would use on a GPU, no processor has.
+fn bfloat16() -> Finding {
+    let there = multiplies_bfloat16();
+    Finding {
+        what: "bfloat16",
+        found: there
+            .then(|| "AVX512-BF16: --matmul-precision medium is available; high is float32 on a CPU".to_string()),
+        fix: (!there).then(|| {
+            "--matmul-precision medium needs a processor with AVX512-BF16, such as AMD's from Zen 4 or Intel's from \
+             Sapphire Rapids; highest and high are float32"
+                .to_string()
+        }),
+        needed: false,
     }
 }
 

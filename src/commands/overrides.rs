@@ -87,8 +87,18 @@ fn layers(overrides: &Overrides) -> Result<(Layers, Option<String>)> {
             layers.set(Origin::Flag(flag), key, value as i64);
         }
     }
-    if let Some(device) = &overrides.device {
-        layers.set(Origin::Flag("--device"), "train.device", device.clone());
+    let words = [
+        ("--device", "train.device", &overrides.device),
+        (
+            "--matmul-precision",
+            "train.matmul_precision",
+            &overrides.matmul_precision,
+        ),
+    ];
+    for (flag, key, value) in words {
+        if let Some(value) = value {
+            layers.set(Origin::Flag(flag), key, value.clone());
+        }
     }
     Ok((layers, experiment))
 }

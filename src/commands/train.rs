@@ -8,10 +8,10 @@ use std::{
 
 use sac::{
     Error, Result,
-    agents::log::Sink,
+    agents::{log::Sink, nn::MatmulPrecision},
     assemble,
     config::{Config, Origin},
-    envs::Registry,
+    envs::{Registry, VecEnv},
     replicates::{Seeds, SeedsFolder},
     run::{self, RunFolder, Summary},
 };
@@ -125,8 +125,28 @@ pub fn header(config: &Config, registry: &Registry, folder: &Path, seeds: Option
             )
         }
     });
+    if let Some(products) = products(config, envs.as_ref())? {
+        say(&format!("  products     {products}"));
+    }
     say(&format!("  run          {}", folder.display()));
     Ok(())
+}
+
+/// What becomes of `train.matmul_precision`, where it is not the default.
+fn products(config: &Config, envs: &dyn VecEnv) -> Result<Option<String>> {
+    Ok(match config.train.matmul_precision {
+        MatmulPrecision::Highest => None,
+        MatmulPrecision::High => Some("high: float32 on a CPU, where nothing in between gains time".to_string()),
+        MatmulPrecision::Medium => {
+            let agent = assemble::agent(config, envs)?;
+            let all: i64 = agent.costs().iter().map(|cost| cost.multiply_adds).sum();
+            let share = 100.0 * agent.multiply_adds_by_hand() as f64 / all.max(1) as f64;
+            Some(format!(
+                "medium: bfloat16 factors and float32 sums for {share:.0} % of the multiply-adds; float32 for what goes \
+                 through autograd, and for acting"
+            ))
+        }
+    })
 }
 
 fn sinks(args: &TrainArgs, config: &Config) -> Vec<Box<dyn Sink>> {

@@ -1,6 +1,6 @@
 //! The shape of a configuration file: [`RawConfig`].
 
-use sac_agents::{AgentSpec, Every, ReplaySpec, UpdateRatio};
+use sac_agents::{AgentSpec, Every, ReplaySpec, UpdateRatio, nn::MatmulPrecision};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Everything that a file can say. Keys are explained in `docs/configuration.md`.
@@ -73,6 +73,8 @@ pub struct RawTrain {
     pub device: String,
     /// Threads of libtorch: `"auto"` or a number.
     pub threads: Setting,
+    /// Of networks that learn without autograd.
+    pub matmul_precision: MatmulPrecision,
 }
 
 impl Default for RawTrain {
@@ -87,6 +89,7 @@ impl Default for RawTrain {
             seed: 1,
             device: "auto".to_string(),
             threads: Setting::Auto,
+            matmul_precision: MatmulPrecision::default(),
         }
     }
 }

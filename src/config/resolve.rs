@@ -1,8 +1,8 @@
 //! From what was written to what it means: [`Config`].
 
 use sac_agents::{
-    AgentSpec, EnvSteps, Every, ReplaySpec, UpdateRatio, spec_check::SpecProblems, temperature::TemperatureSpec,
-    trainer::Plan,
+    AgentSpec, EnvSteps, Every, ReplaySpec, UpdateRatio, nn::MatmulPrecision, spec_check::SpecProblems,
+    temperature::TemperatureSpec, trainer::Plan,
 };
 use sac_envs::{Env, EnvError, Registry};
 use serde::Serialize;
@@ -65,6 +65,9 @@ pub struct TrainConfig {
     pub device: String,
     /// Threads of libtorch.
     pub threads: u64,
+    /// Of networks that learn without autograd. Whether this machine can is asked when training starts: elsewhere the
+    /// configuration may be read, and its policies act.
+    pub matmul_precision: MatmulPrecision,
 }
 
 /// `[eval]`.
@@ -262,6 +265,7 @@ impl Config {
                 seed: train.seed,
                 device,
                 threads,
+                matmul_precision: train.matmul_precision,
             },
             agent,
             replay: raw.replay,

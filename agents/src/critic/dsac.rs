@@ -28,7 +28,7 @@ use crate::{
     checkpoint::Section,
     error::Result,
     metrics,
-    nn::{AdamSpec, ParamBlock, ParamLayout, Trainable},
+    nn::{AdamSpec, ParamBlock, ParamLayout, Products, Trainable},
     noise::Stream,
     policy::{ActionDraw, Policy},
     schedule::GradSteps,
@@ -190,6 +190,10 @@ impl Critic for DsacCritic {
         if let Some(filter) = &mut self.filter {
             filter.anneal(at);
         }
+    }
+
+    fn set_products(&mut self, products: Products) {
+        self.network.set_products(products);
     }
 
     fn is_finite(&self) -> bool {

@@ -47,7 +47,7 @@ use crate::{
     checkpoint::Section,
     error::Result,
     metrics,
-    nn::{AdamSpec, ParamBlock, ParamLayout, Trainable},
+    nn::{AdamSpec, ParamBlock, ParamLayout, Products, Trainable},
     noise::Stream,
     policy::{ActionDraw, Policy},
     schedule::GradSteps,
@@ -341,6 +341,10 @@ impl Critic for DsacTCritic {
         if let Some(filter) = &mut self.filter {
             filter.anneal(at);
         }
+    }
+
+    fn set_products(&mut self, products: Products) {
+        self.network.set_products(products);
     }
 
     fn is_finite(&self) -> bool {

@@ -31,7 +31,7 @@ use crate::{
     checkpoint::Section,
     encoder::EncoderSpec,
     error::Result,
-    nn::{BodySpec, ParamBlock},
+    nn::{BodySpec, ParamBlock, Products},
     noise::Stream,
     policy::{ActionDraw, ActionKind, Policy},
     schedule::GradSteps,
@@ -76,6 +76,9 @@ pub trait Critic: Send {
 
     /// Moves what is annealed to its value after so many gradient steps.
     fn anneal(&mut self, _at: GradSteps) {}
+
+    /// From now on its networks make the products of passes by hand like this.
+    fn set_products(&mut self, products: Products);
 
     /// Whether every learned parameter is a finite number. Waits for the device.
     fn is_finite(&self) -> bool;

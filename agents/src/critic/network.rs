@@ -6,7 +6,7 @@ use super::CriticContext;
 use crate::{
     encoder::Encoder,
     inspect::Look,
-    nn::{Mlp, ParamLayout, Params},
+    nn::{Mlp, ParamLayout, Params, Products},
     noise::Stream,
     policy::{ActionDraw, ActionKind, Actions, expectation},
 };
@@ -95,6 +95,11 @@ impl Network {
             features = features.repeat([copies, 1]);
         }
         Tensor::cat(&[&features, action], 1)
+    }
+
+    /// From now on members make the products of passes by hand like this.
+    pub fn set_products(&mut self, products: Products) {
+        self.body.set_products(products);
     }
 
     /// Whether passes with these parameters on the CPU are made by hand.

@@ -22,7 +22,7 @@ use crate::{
     checkpoint::Section,
     error::Result,
     metrics,
-    nn::{AdamSpec, ParamBlock, ParamLayout, Trainable},
+    nn::{AdamSpec, ParamBlock, ParamLayout, Products, Trainable},
     noise::Stream,
     policy::{ActionDraw, Policy},
     schedule::GradSteps,
@@ -170,6 +170,11 @@ impl Critic for StateValueCritic {
 
     fn follow(&mut self, rule: TargetSpec, at: GradSteps) {
         rule.follow(&mut self.v_target, &self.v.params, at);
+    }
+
+    fn set_products(&mut self, products: Products) {
+        self.q_network.set_products(products);
+        self.v_network.set_products(products);
     }
 
     fn is_finite(&self) -> bool {

@@ -8,6 +8,7 @@ use crate::{
     nn::{
         explicit::{self, Dense, DenseLayer, Pass},
         params::{Init, ParamIndex, ParamLayout, Params},
+        precision::Products,
     },
     noise::Stream,
 };
@@ -110,6 +111,8 @@ pub struct Mlp {
     members: Option<i64>,
     /// The same layers for passes by hand, where there are only such as those can take.
     dense: Option<Dense>,
+    /// Of passes by hand.
+    products: Products,
 }
 
 /// Fewer rows are cheaper without copying weights into panels.
@@ -164,7 +167,13 @@ impl Mlp {
             activation: spec.activation,
             dropout: spec.dropout,
             members,
+            products: Products::default(),
         }
+    }
+
+    /// From now on passes by hand make their products like this.
+    pub fn set_products(&mut self, products: Products) {
+        self.products = products;
     }
 
     /// Multiply-adds for one sample, of all members together.
@@ -175,17 +184,23 @@ impl Mlp {
 
     /// `x [B, in]` to `[B, out]`, or to `[E, B, out]` for an ensemble. Nothing is left out.
     pub fn forward(&self, params: &Params, x: &Tensor) -> Tensor {
-        self.pass(params, x, None, None)
+        self.pass(params, x, self.products, None, None)
+    }
+
+    /// The same with products in `f32`, whatever was set: what acts is to do the same on every processor, and however
+    /// many rows it is asked about at once.
+    pub fn forward_in_float32(&self, params: &Params, x: &Tensor) -> Tensor {
+        self.pass(params, x, Products::default(), None, None)
     }
 
     /// Notes in `look` what hidden units do with `x [B, in]`, and what the last layer reads. Nothing is left out.
     pub fn inspect(&self, params: &Params, x: &Tensor, look: &mut Look) {
-        drop(self.pass(params, x, None, Some(look)));
+        drop(self.pass(params, x, Products::default(), None, Some(look)));
     }
 
     /// The same while learning: units are left out if the body says so, which draws from `noise` layer by layer.
     pub fn forward_learning(&self, params: &Params, x: &Tensor, noise: &mut Stream) -> Tensor {
-        self.pass(params, x, (self.dropout > 0.0).then_some(noise), None)
+        self.pass(params, x, self.products, (self.dropout > 0.0).then_some(noise), None)
     }
 
     /// The same parameters with the members `chosen` `[M]` only, in that order.
@@ -209,16 +224,16 @@ impl Mlp {
 
     /// The pass by hand, where it can be made: without a history; or as a leaf of the graph, noted for the one who will
     /// descend.
-    fn by_hand(&self, params: &Params, x: &Tensor) -> Option<Tensor> {
+    fn by_hand(&self, params: &Params, x: &Tensor, products: Products) -> Option<Tensor> {
         let dense = self.dense.as_ref()?;
         if explicit::rows(x) < LEAST_ROWS || !dense.serves(params, x) {
             return None;
         }
         if !dense.learns(params) {
-            return Some(self.shaped(dense.forward(params, x, false).0));
+            return Some(self.shaped(dense.forward(params, x, products, false).0));
         }
         let passes = params.passes().filter(|_| dense.is_all_of(params))?;
-        let (out, tape) = dense.forward(params, x, true);
+        let (out, tape) = dense.forward(params, x, products, true);
         let out = self.shaped(out).set_requires_grad(true);
         let pass = Pass {
             out: out.shallow_clone(),
@@ -238,7 +253,7 @@ impl Mlp {
         if !x.requires_grad() || !dense.serves(params, &at) || dense.learns(params) {
             return None;
         }
-        let (out, tape) = dense.forward(params, &at, true);
+        let (out, tape) = dense.forward(params, &at, self.products, true);
         let out = self.shaped(out).set_requires_grad(true);
         let value = value_of(&out); // [B]
         let of_out = Tensor::run_backward(&[value.sum(Kind::Float)], &[&out], false, false);
@@ -272,9 +287,18 @@ impl Mlp {
         h
     }
 
-    fn pass(&self, params: &Params, x: &Tensor, mut noise: Option<&mut Stream>, mut look: Option<&mut Look>) -> Tensor {
+    fn pass(
+        &self,
+        params: &Params,
+        x: &Tensor,
+        products: Products,
+        mut noise: Option<&mut Stream>,
+        mut look: Option<&mut Look>,
+    ) -> Tensor {
         if look.is_none()
-            && let Some(out) = self.by_hand(params, x).or_else(|| self.of_few_rows(params, x))
+            && let Some(out) = self
+                .by_hand(params, x, products)
+                .or_else(|| self.of_few_rows(params, x))
         {
             return out;
         }

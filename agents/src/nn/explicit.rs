@@ -11,7 +11,7 @@
 //! Shapes: x `[B, in]`, shared by the members; z, h, g `[E, B, width]`; W `[E, in, out]`; b `[E, 1, out]`.
 
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -22,10 +22,13 @@ use super::{
     crew,
     numbers::{numbers, numbers_mut},
     params::{ParamIndex, Params},
-    product::{Finish, Matrix, product},
+    precision::Products,
+    product::{Finish, Matrix, Right, product, product_of},
 };
 
 thread_local! {
+    /// Room for right sides in bfloat16, kept between products.
+    static RIGHTS: RefCell<Vec<u32>> = const { RefCell::new(Vec::new()) };
     static OFF: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -78,6 +81,7 @@ pub struct Tape {
     input: Tensor,
     /// Of each hidden layer: z `[E, B, width]` where φ' needs it, and h.
     hidden: Vec<(Option<Tensor>, Tensor)>,
+    products: Products,
 }
 
 /// A pass whose result is a leaf of the graph, so that its gradient can be taken further by hand.
@@ -118,8 +122,21 @@ impl Dense {
         params.iter().count() == 2 * self.layers.len()
     }
 
-    /// `x [B, in]` to `[E, B, out]`, and what a backward pass needs if it is to be kept.
-    pub(super) fn forward(&self, params: &Params, x: &Tensor, keep: bool) -> (Tensor, Option<Tape>) {
+    /// `x [B, in]` to `[E, B, out]`, and what a backward pass needs if it is to be kept. Factors are rounded, if
+    /// `products` does, in a network of which everything goes by hand, and in no other: no network learns with one
+    /// precision and is read with another.
+    pub(super) fn forward(
+        &self,
+        params: &Params,
+        x: &Tensor,
+        products: Products,
+        keep: bool,
+    ) -> (Tensor, Option<Tape>) {
+        let products = if self.is_all_of(params) {
+            products
+        } else {
+            Products::default()
+        };
         let _guard = tch::no_grad_guard();
         let input = x.contiguous();
         let rows = input.size()[0] as usize;
@@ -134,23 +151,26 @@ impl Dense {
             let relu = index < last && self.activation == Activation::Relu;
             let weights = layer.inputs * layer.outputs;
             let parts = parts(numbers_mut(&mut z), members, rows, layer.outputs);
-            crew::each(parts, |part| {
-                let h = Matrix::new(
-                    of_member(from, index, part.member, rows * layer.inputs),
-                    rows,
-                    layer.inputs,
-                );
-                let h = h.rows(part.first, part.out.len() / layer.outputs);
-                let weight = own(weight, part.member, weights);
-                let bias = own(bias, part.member, layer.outputs);
-                let weight = Matrix::new(weight, layer.inputs, layer.outputs);
-                product(h, weight, part.out, Finish::Bias { bias, relu });
-            });
+            multiply(
+                products,
+                parts,
+                |part| {
+                    let h = of_member(from, index, part.member, rows * layer.inputs);
+                    let h = Matrix::new(h, rows, layer.inputs);
+                    h.rows(part.first, part.out.len() / layer.outputs)
+                },
+                |member| Matrix::new(own(weight, member, weights), layer.inputs, layer.outputs),
+                |part| {
+                    let bias = own(bias, part.member, layer.outputs);
+                    Finish::Bias { bias, relu }
+                },
+            );
             if index == last {
                 let tape = keep.then(|| Tape {
                     dense: self.clone(),
                     input,
                     hidden,
+                    products,
                 });
                 return (z, tape);
             }
@@ -217,6 +237,44 @@ fn parts(out: &mut [f32], members: usize, rows: usize, columns: usize) -> Vec<Pa
     parts
 }
 
+/// Makes each part the product of the rows `left` that belong to it with its member's `right`, which has one shape for all
+/// members; finished. On the threads at hand.
+fn multiply<'a>(
+    products: Products,
+    parts: Vec<Part>,
+    left: impl Fn(&Part) -> Matrix<'a> + Sync,
+    right: impl Fn(usize) -> Matrix<'a> + Sync,
+    finish: impl Fn(&Part) -> Finish<'a> + Sync,
+) {
+    let Some(members) = parts.last().map(|part| part.member + 1) else {
+        return;
+    };
+    let (k, n) = (right(0).depth(), right(0).columns());
+    let Some(processor) = products.rounding(k, n) else {
+        return crew::each(parts, |part| {
+            let (left, finish) = (left(&part), finish(&part));
+            product(left, right(part.member), part.out, finish);
+        });
+    };
+    RIGHTS.with_borrow_mut(|rights| {
+        let room = Right::room(processor, k, n);
+        rights.resize(members * room, 0);
+        let panels = rights.chunks_exact_mut(room).enumerate().flat_map(|(member, right)| {
+            let panels = right.chunks_mut(Right::panel_room(processor, k)).enumerate();
+            panels.map(move |(index, panel)| (member, index, panel))
+        });
+        crew::each(panels.collect(), |(member, index, panel)| {
+            Right::lay_out(processor, right(member), index, panel);
+        });
+        let rights: &[u32] = rights;
+        crew::each(parts, |part| {
+            let (left, finish) = (left(&part), finish(&part));
+            let pairs = &rights[part.member * room..(part.member + 1) * room];
+            product_of(left, Right::new(processor, (k, n), pairs), part.out, finish);
+        });
+    });
+}
+
 /// So few rows are not worth a thread.
 const LEAST_ROWS: usize = 24;
 
@@ -249,12 +307,16 @@ impl Tape {
                 let (of_weight, of_bias) = last.split_at_mut(members * weights);
                 let (inputs, outputs) = (layer.inputs, layer.outputs);
                 let (numbers_of_g, numbers_of_h) = (numbers(&g), numbers(from));
-                crew::each(parts(of_weight, members, inputs, outputs), |part| {
-                    let h = Matrix::new(of_member(numbers_of_h, index, part.member, ins), rows, inputs);
-                    let h = h.transposed().rows(part.first, part.out.len() / outputs);
-                    let g = own(numbers_of_g, part.member, outs);
-                    product(h, Matrix::new(g, rows, outputs), part.out, Finish::Plain);
-                });
+                multiply(
+                    self.products,
+                    parts(of_weight, members, inputs, outputs),
+                    |part| {
+                        let h = Matrix::new(of_member(numbers_of_h, index, part.member, ins), rows, inputs);
+                        h.transposed().rows(part.first, part.out.len() / outputs)
+                    },
+                    |member| Matrix::new(own(numbers_of_g, member, outs), rows, outputs),
+                    |_| Finish::Plain,
+                );
                 of_bias.fill(0.0);
                 for (sums, g) in of_bias.chunks_exact_mut(outputs).zip(numbers_of_g.chunks_exact(outs)) {
                     for row in g.chunks_exact(outputs) {
@@ -269,18 +331,22 @@ impl Tape {
             let mut down = Tensor::empty(shape, (Kind::Float, Device::Cpu));
             let relu = index > 0 && self.dense.activation == Activation::Relu;
             let (numbers_of_g, h) = (numbers(&g), numbers(from));
-            crew::each(parts(numbers_mut(&mut down), members, rows, layer.inputs), |part| {
-                let start = part.member * ins + part.first * layer.inputs;
-                let finish = match relu {
-                    true => Finish::WherePositive(&h[start..start + part.out.len()]),
-                    false => Finish::Plain,
-                };
-                let weight = own(weight, part.member, weights);
-                let weight = Matrix::new(weight, layer.inputs, layer.outputs).transposed();
-                let g = own(numbers_of_g, part.member, outs);
-                let g = Matrix::new(g, rows, layer.outputs).rows(part.first, part.out.len() / layer.inputs);
-                product(g, weight, part.out, finish);
-            });
+            multiply(
+                self.products,
+                parts(numbers_mut(&mut down), members, rows, layer.inputs),
+                |part| {
+                    let g = Matrix::new(own(numbers_of_g, part.member, outs), rows, layer.outputs);
+                    g.rows(part.first, part.out.len() / layer.inputs)
+                },
+                |member| Matrix::new(own(weight, member, weights), layer.inputs, layer.outputs).transposed(),
+                |part| {
+                    let start = part.member * ins + part.first * layer.inputs;
+                    match relu {
+                        true => Finish::WherePositive(&h[start..start + part.out.len()]),
+                        false => Finish::Plain,
+                    }
+                },
+            );
             if index == 0 {
                 return Some(match members {
                     1 => down.squeeze_dim(0),

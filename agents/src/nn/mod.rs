@@ -8,6 +8,7 @@ pub mod init;
 pub mod linear;
 pub(crate) mod numbers;
 pub mod params;
+pub mod precision;
 mod product;
 
 pub use adam::{AdamSpec, Trainable};
@@ -15,3 +16,4 @@ pub use body::{Activation, BodySpec, Mlp};
 pub use explicit::AutogradOnly;
 pub use linear::{LayerNorm, Linear};
 pub use params::{Init, InitialWeights, ParamBlock, ParamIndex, ParamLayout, Params};
+pub use precision::{MatmulPrecision, Products};

@@ -3,7 +3,39 @@
 //! Where the processor has AVX-512 a kernel of our own, since libtorch's library and the crates at hand keep to 256 bits on
 //! some of these processors and are half as fast there (docs/performance.md); elsewhere the crate matrixmultiply.
 
+//! [`product_of`] is the same with the right side laid out before ([`Right`]) and both sides rounded to bfloat16, where the
+//! processor has instructions for it ([`Bfloat16`]).
+
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+#[cfg(target_arch = "x86_64")]
+mod bf16;
+
 use std::cell::RefCell;
+
+/// Proof that the processor multiplies bfloat16.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Bfloat16(());
+
+impl Bfloat16 {
+    /// If it does: with AVX512-BF16, and what the kernel needs beside it.
+    pub(super) fn detect() -> Option<Self> {
+        #[cfg(target_arch = "x86_64")]
+        if std::arch::is_x86_feature_detected!("avx512bf16")
+            && std::arch::is_x86_feature_detected!("avx512bw")
+            && std::arch::is_x86_feature_detected!("avx512f")
+        {
+            return Some(Bfloat16(()));
+        }
+        None
+    }
+
+    /// Whether a product `[m, k] · [k, n]` is worth it. One with a single column or a single term per sum is nothing but
+    /// memory traffic: rounding would lose digits and gain no time.
+    pub(super) fn serves(self, k: usize, n: usize) -> bool {
+        k > 1 && n > 1
+    }
+}
 
 /// A matrix within a slice.
 #[derive(Clone, Copy)]
@@ -26,6 +58,16 @@ impl<'a> Matrix<'a> {
             row_stride: cols,
             col_stride: 1,
         }
+    }
+
+    /// Columns.
+    pub(super) fn columns(self) -> usize {
+        self.cols
+    }
+
+    /// Terms of a sum, if it is a product's right side.
+    pub(super) fn depth(self) -> usize {
+        self.rows
     }
 
     /// Some of its rows.
@@ -53,6 +95,8 @@ impl<'a> Matrix<'a> {
 thread_local! {
     /// Room for some columns of a product's right side, kept between products.
     static PANEL: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+    /// Room for a left side in bfloat16, two numbers each.
+    static LEFT: RefCell<Vec<u32>> = const { RefCell::new(Vec::new()) };
 }
 
 /// What happens to a product's numbers before they are written.
@@ -124,16 +168,7 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
 ///
 /// Sums over k are taken in one order, whatever m and n: a row of the result does not depend on the others.
 pub(super) fn product(a: Matrix, b: Matrix, out: &mut [f32], finish: Finish) {
-    assert_eq!(
-        (a.cols, out.len()),
-        (b.rows, a.rows * b.cols),
-        "shapes of a product agree"
-    );
-    match finish {
-        Finish::Bias { bias, .. } => assert_eq!(bias.len(), b.cols, "one bias per column"),
-        Finish::WherePositive(mask) => assert_eq!(mask.len(), out.len(), "one decision per number"),
-        Finish::Plain => {}
-    }
+    check(a, (b.rows, b.cols), out, finish);
     if out.is_empty() {
         return;
     }
@@ -151,7 +186,79 @@ pub(super) fn product(a: Matrix, b: Matrix, out: &mut [f32], finish: Finish) {
     portable(a, b, out, finish);
 }
 
-/// The same through the crate matrixmultiply.
+/// Shapes of a product with a right side `[k, n]`.
+fn check(a: Matrix, (k, n): (usize, usize), out: &[f32], finish: Finish) {
+    assert_eq!((a.cols, out.len()), (k, a.rows * n), "shapes of a product agree");
+    match finish {
+        Finish::Bias { bias, .. } => assert_eq!(bias.len(), n, "one bias per column"),
+        Finish::WherePositive(mask) => assert_eq!(mask.len(), out.len(), "one decision per number"),
+        Finish::Plain => {}
+    }
+}
+
+/// The right side of a product, rounded to bfloat16 and laid out, two numbers in each of `pairs`.
+#[derive(Clone, Copy)]
+pub(super) struct Right<'a> {
+    pairs: &'a [u32],
+    depth: usize,
+    columns: usize,
+    processor: Bfloat16,
+}
+
+impl<'a> Right<'a> {
+    /// How many `u32` it takes for `[k, n]`.
+    pub(super) fn room(_: Bfloat16, k: usize, n: usize) -> usize {
+        #[cfg(target_arch = "x86_64")]
+        return bf16::room(k, n);
+        #[cfg(not(target_arch = "x86_64"))]
+        unreachable!("no such processor was detected")
+    }
+
+    /// How many `u32` each of its panels takes, the last at most; each can be laid out by itself.
+    pub(super) fn panel_room(_: Bfloat16, k: usize) -> usize {
+        #[cfg(target_arch = "x86_64")]
+        return bf16::panel_room(k);
+        #[cfg(not(target_arch = "x86_64"))]
+        unreachable!("no such processor was detected")
+    }
+
+    /// Lays out the panel of that index.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(unused_variables))]
+    pub(super) fn lay_out(_: Bfloat16, b: Matrix, index: usize, panel: &mut [u32]) {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: the processor was detected; strides and lengths were checked in `Matrix::new`, the panel's there.
+        unsafe {
+            bf16::pack_right(b, index * bf16::PANEL, panel);
+        }
+    }
+
+    /// Of `[k, n]`, from all panels.
+    pub(super) fn new(processor: Bfloat16, (k, n): (usize, usize), pairs: &'a [u32]) -> Self {
+        assert_eq!(pairs.len(), Right::room(processor, k, n), "a right side has its panels");
+        Right {
+            pairs,
+            depth: k,
+            columns: n,
+            processor,
+        }
+    }
+}
+
+/// `out [m, n] = a [m, k] · b [k, n]`, finished; the factors rounded to bfloat16, the sums `f32`.
+///
+/// Sums over k are taken in one order, whatever m and n: a row of the result does not depend on the others.
+pub(super) fn product_of(a: Matrix, b: Right, out: &mut [f32], finish: Finish) {
+    check(a, (b.depth, b.columns), out, finish);
+    let Bfloat16(()) = b.processor;
+    #[cfg(target_arch = "x86_64")]
+    if !out.is_empty() {
+        // SAFETY: the processor was detected; shapes, strides and lengths were checked above, in `Matrix::new` and in
+        // `Right::new`.
+        LEFT.with_borrow_mut(|left| unsafe { bf16::product(a, b.pairs, out, b.columns, finish, left) });
+    }
+}
+
+/// The same as [`product`] through the crate matrixmultiply.
 fn portable(a: Matrix, b: Matrix, out: &mut [f32], finish: Finish) {
     let n = b.cols;
     let stride = |stride: usize| stride as isize;
@@ -177,159 +284,6 @@ fn portable(a: Matrix, b: Matrix, out: &mut [f32], finish: Finish) {
     finish.apply(out, n);
 }
 
-#[cfg(target_arch = "x86_64")]
-mod avx512 {
-    //! Columns are taken in panels of 32 (or 16), copied so that they lie together; rows twelve at a time, whose 24 sums
-    //! stay in registers.
-
-    use std::arch::x86_64::{
-        __mmask16, _CMP_GT_OQ, _mm512_cmp_ps_mask, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_mask_storeu_ps,
-        _mm512_maskz_loadu_ps, _mm512_maskz_mov_ps, _mm512_max_ps, _mm512_set1_ps, _mm512_setzero_ps,
-    };
-
-    use super::{Finish, Matrix};
-
-    const LANES: usize = 16;
-    const ROWS: usize = 12;
-
-    /// Which of the `columns` from `first` on a vector holds.
-    fn mask(columns: usize, first: usize) -> __mmask16 {
-        match columns.saturating_sub(first) {
-            0 => 0,
-            left if left >= LANES => __mmask16::MAX,
-            left => (1 << left) - 1,
-        }
-    }
-
-    /// # Safety
-    /// AVX-512F is there; `a` is `[m, k]`, `b` `[k, n]`, `out` and a mask `[m, n]`, a bias `[n]`.
-    #[target_feature(enable = "avx512f")]
-    pub(super) unsafe fn product(a: Matrix, b: Matrix, out: &mut [f32], finish: Finish, panel: &mut Vec<f32>) {
-        let (m, k, n) = (a.rows, a.cols, b.cols);
-        let mut first = 0;
-        while first < n {
-            let left = n - first;
-            let width = if left > LANES { 2 * LANES } else { LANES };
-            pack(b, first, left.min(width), width, panel);
-            let place = Place {
-                a: a.data.as_ptr(),
-                row_stride: a.row_stride,
-                col_stride: a.col_stride,
-                panel: panel.as_ptr(),
-                depth: k,
-                first,
-                columns: n,
-                finish,
-            };
-            let mut row = 0;
-            // SAFETY: rows stay below m and columns below n, where a mask leaves out what is beyond.
-            unsafe {
-                while row < m {
-                    let out = out.as_mut_ptr();
-                    row += match (m - row, width) {
-                        (ROWS.., LANES) => place.block::<ROWS, 1>(row, out),
-                        (ROWS.., _) => place.block::<ROWS, 2>(row, out),
-                        (4.., LANES) => place.block::<4, 1>(row, out),
-                        (4.., _) => place.block::<4, 2>(row, out),
-                        (_, LANES) => place.block::<1, 1>(row, out),
-                        _ => place.block::<1, 2>(row, out),
-                    };
-                }
-            }
-            first += width;
-        }
-    }
-
-    /// Copies `used` columns of `b` to `panel` `[k, width]`, zeros beyond.
-    fn pack(b: Matrix, first: usize, used: usize, width: usize, panel: &mut Vec<f32>) {
-        panel.resize(b.rows * width, 0.0);
-        if b.col_stride == 1 {
-            for (index, row) in panel.chunks_exact_mut(width).enumerate() {
-                let start = index * b.row_stride + first;
-                row[..used].copy_from_slice(&b.data[start..start + used]);
-                row[used..].fill(0.0);
-            }
-            return;
-        }
-        for column in 0..width {
-            let numbers = panel[column..].iter_mut().step_by(width);
-            if column >= used {
-                numbers.for_each(|number| *number = 0.0);
-                continue;
-            }
-            let start = (first + column) * b.col_stride;
-            numbers
-                .zip(b.data[start..].iter().step_by(b.row_stride))
-                .for_each(|(number, from)| *number = *from);
-        }
-    }
-
-    /// A panel of columns and what belongs to it.
-    struct Place<'a> {
-        a: *const f32,
-        row_stride: usize,
-        col_stride: usize,
-        panel: *const f32,
-        depth: usize,
-        first: usize,
-        columns: usize,
-        finish: Finish<'a>,
-    }
-
-    impl Place<'_> {
-        /// `M` rows from `row` on, `V` vectors wide. Returns M.
-        ///
-        /// # Safety
-        /// AVX-512F is there, and `row + M` is within both matrices.
-        #[target_feature(enable = "avx512f")]
-        unsafe fn block<const M: usize, const V: usize>(&self, row: usize, out: *mut f32) -> usize {
-            let masks: [__mmask16; V] = std::array::from_fn(|v| mask(self.columns, self.first + v * LANES));
-            // SAFETY: the caller keeps `row + M` within `a` and `out`; loads of `panel` stay within `depth · V · 16`;
-            // loads and stores of columns beyond the last are masked.
-            unsafe {
-                let start = match self.finish {
-                    Finish::Bias { bias, .. } => std::array::from_fn(|v| {
-                        let at = bias.as_ptr().wrapping_add(self.first + v * LANES);
-                        _mm512_maskz_loadu_ps(masks[v], at)
-                    }),
-                    _ => [_mm512_setzero_ps(); V],
-                };
-                let mut sums = [start; M];
-                let mut a = self.a.add(row * self.row_stride);
-                let mut panel = self.panel;
-                for _ in 0..self.depth {
-                    let b: [_; V] = std::array::from_fn(|v| _mm512_loadu_ps(panel.add(v * LANES)));
-                    for (i, sums) in sums.iter_mut().enumerate() {
-                        let x = _mm512_set1_ps(*a.add(i * self.row_stride));
-                        for (sum, b) in sums.iter_mut().zip(b) {
-                            *sum = _mm512_fmadd_ps(x, b, *sum);
-                        }
-                    }
-                    panel = panel.add(V * LANES);
-                    a = a.wrapping_add(self.col_stride);
-                }
-                for (i, sums) in sums.iter().enumerate() {
-                    for (v, sum) in sums.iter().enumerate() {
-                        let at = (row + i) * self.columns + self.first + v * LANES;
-                        let finished = match self.finish {
-                            // In this order what is not a number stays none.
-                            Finish::Bias { relu: true, .. } => _mm512_max_ps(_mm512_setzero_ps(), *sum),
-                            Finish::Plain | Finish::Bias { .. } => *sum,
-                            Finish::WherePositive(positive) => {
-                                let there = _mm512_maskz_loadu_ps(masks[v], positive.as_ptr().wrapping_add(at));
-                                let keep = _mm512_cmp_ps_mask::<_CMP_GT_OQ>(there, _mm512_setzero_ps());
-                                _mm512_maskz_mov_ps(keep, *sum)
-                            }
-                        };
-                        _mm512_mask_storeu_ps(out.wrapping_add(at), masks[v], finished);
-                    }
-                }
-            }
-            M
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -341,14 +295,14 @@ mod tests {
         numbers
     }
 
-    /// The definition, in double precision.
-    fn plain(a: Matrix, b: Matrix, finish: Finish) -> Vec<f32> {
+    /// The definition, in double precision, of factors that `read` makes of the numbers.
+    fn plain(a: Matrix, b: Matrix, finish: Finish, read: impl Fn(f32) -> f32) -> Vec<f32> {
         let mut out = Vec::new();
         for i in 0..a.rows {
             for j in 0..b.cols {
                 let at = |k: usize| {
-                    let x = f64::from(a.data[i * a.row_stride + k * a.col_stride]);
-                    x * f64::from(b.data[k * b.row_stride + j * b.col_stride])
+                    let x = f64::from(read(a.data[i * a.row_stride + k * a.col_stride]));
+                    x * f64::from(read(b.data[k * b.row_stride + j * b.col_stride]))
                 };
                 let sum: f64 = (0..a.cols).map(at).sum();
                 let finished = match finish {
@@ -366,56 +320,135 @@ mod tests {
         out
     }
 
-    #[test]
-    fn every_form_equals_the_definition_at_every_remainder() {
+    /// The nearest number with eight binary digits, of two equally near the one whose last digit is 0.
+    fn rounded(x: f32) -> f32 {
+        let bits = x.to_bits();
+        f32::from_bits((bits + 0x7fff + (bits >> 16 & 1)) & 0xffff_0000)
+    }
+
+    /// The product in bfloat16, if the processor has it.
+    fn in_bfloat16(a: Matrix, b: Matrix, finish: Finish) -> Option<Vec<f32>> {
+        let processor = Bfloat16::detect()?;
+        let mut pairs = vec![u32::MAX; Right::room(processor, b.rows, b.cols)];
+        for (index, panel) in pairs.chunks_mut(Right::panel_room(processor, b.rows)).enumerate() {
+            Right::lay_out(processor, b, index, panel);
+        }
+        let mut out = vec![f32::NAN; a.rows * b.cols];
+        let right = Right::new(processor, (b.rows, b.cols), &pairs);
+        product_of(a, right, &mut out, finish);
+        Some(out)
+    }
+
+    /// Calls `check` with factors and finishes of all shapes and strides.
+    fn with_every_form(mut check: impl FnMut(Matrix, Matrix, Finish)) {
         let mut stream = Stream::derive(1, "product", 0);
-        let mut nan = [0.0];
-        let relu = Finish::Bias {
-            bias: &[0.0],
-            relu: true,
-        };
-        product(
-            Matrix::new(&[f32::NAN], 1, 1),
-            Matrix::new(&[1.0], 1, 1),
-            &mut nan,
-            relu,
-        );
-        assert!(nan[0].is_nan(), "what diverged is not hidden");
         for m in [1, 3, 4, 11, 12, 13, 29] {
-            for k in [1, 2, 17] {
+            for k in [1, 2, 17, 32, 39] {
                 for n in [1, 5, 15, 16, 17, 31, 32, 33, 50] {
                     let (a, b) = (numbers(m * k, &mut stream), numbers(k * n, &mut stream));
                     let (bias, mask) = (numbers(n, &mut stream), numbers(m * n, &mut stream));
-                    let finishes = [
+                    let with_bias = |relu| Finish::Bias { bias: &bias, relu };
+                    for finish in [
                         Finish::Plain,
-                        Finish::Bias {
-                            bias: &bias,
-                            relu: false,
-                        },
-                        Finish::Bias {
-                            bias: &bias,
-                            relu: true,
-                        },
+                        with_bias(false),
+                        with_bias(true),
                         Finish::WherePositive(&mask),
-                    ];
-                    for finish in finishes {
+                    ] {
                         for (a_turned, b_turned) in [(false, false), (true, false), (false, true), (true, true)] {
                             let matrix = |data, rows, cols, turned| match turned {
                                 false => Matrix::new(data, rows, cols),
                                 true => Matrix::new(data, cols, rows).transposed(),
                             };
-                            let (a, b) = (matrix(&a, m, k, a_turned), matrix(&b, k, n, b_turned));
-                            let expected = plain(a, b, finish);
-                            let (mut out, mut other) = (vec![f32::NAN; m * n], vec![f32::NAN; m * n]);
-                            product(a, b, &mut out, finish);
-                            portable(a, b, &mut other, finish);
-                            for ((out, other), expected) in out.iter().zip(&other).zip(&expected) {
-                                assert!((out - expected).abs() < 1e-5, "{m} {k} {n}: {out} {expected}");
-                                assert!((other - expected).abs() < 1e-5, "{m} {k} {n}: {other} {expected}");
-                            }
+                            check(matrix(&a, m, k, a_turned), matrix(&b, k, n, b_turned), finish);
                         }
                     }
                 }
+            }
+        }
+    }
+
+    fn assert_near(found: &[f32], expected: &[f32], (a, b): (Matrix, Matrix)) {
+        for (found, expected) in found.iter().zip(expected) {
+            let shape = (a.rows, a.cols, b.cols);
+            assert!((found - expected).abs() < 1e-5, "{shape:?}: {found} {expected}");
+        }
+    }
+
+    const RELU: Finish = Finish::Bias {
+        bias: &[0.0],
+        relu: true,
+    };
+
+    #[test]
+    fn every_form_equals_the_definition_at_every_remainder() {
+        let (diverged, one) = (Matrix::new(&[f32::NAN], 1, 1), Matrix::new(&[1.0], 1, 1));
+        let mut nan = [0.0];
+        product(diverged, one, &mut nan, RELU);
+        assert!(nan[0].is_nan(), "what diverged is not hidden");
+        with_every_form(|a, b, finish| {
+            let expected = plain(a, b, finish, |x| x);
+            let mut out = vec![f32::NAN; expected.len()];
+            product(a, b, &mut out, finish);
+            assert_near(&out, &expected, (a, b));
+            out.fill(f32::NAN);
+            portable(a, b, &mut out, finish);
+            assert_near(&out, &expected, (a, b));
+        });
+    }
+
+    #[test]
+    fn bfloat16_equals_the_definition_with_rounded_factors() {
+        if Bfloat16::detect().is_none() {
+            return eprintln!("this processor has none");
+        }
+        let (diverged, one) = (Matrix::new(&[f32::NAN], 1, 1), Matrix::new(&[1.0], 1, 1));
+        let nan = in_bfloat16(diverged, one, RELU).expect("detected");
+        assert!(nan[0].is_nan(), "what diverged is not hidden");
+        let mut largest = 0.0f32;
+        with_every_form(|a, b, finish| {
+            let found = in_bfloat16(a, b, finish).expect("detected");
+            assert_near(&found, &plain(a, b, finish, rounded), (a, b));
+            let exact = plain(a, b, finish, |x| x);
+            let differences = found.iter().zip(&exact).map(|(found, exact)| (found - exact).abs());
+            largest = differences.fold(largest, f32::max);
+        });
+        assert!(largest > 1e-3, "rounding can be seen: {largest}");
+    }
+
+    #[test]
+    fn bfloat16_rounds_to_the_nearest_and_ties_to_even() {
+        let step = 2f32.powi(-7); // from 1 to the next bfloat16
+        let ties = [
+            1.0 + 0.5 * step,
+            1.0 + 1.5 * step,
+            -1.0 - 0.5 * step,
+            1.0 + 0.501 * step,
+        ];
+        let expected = [1.0, 1.0 + 2.0 * step, -1.0, 1.0 + step];
+        assert_eq!(ties.map(rounded), expected);
+        let one = Matrix::new(&[1.0, 1.0], 1, 2);
+        let left = in_bfloat16(Matrix::new(&ties, 4, 1), one, Finish::Plain);
+        let right = in_bfloat16(Matrix::new(&[1.0], 1, 1), Matrix::new(&ties, 1, 4), Finish::Plain);
+        for (found, twice) in [(left, 2), (right, 1)] {
+            let Some(found) = found else { return };
+            let expected: Vec<f32> = expected.iter().flat_map(|x| std::iter::repeat_n(*x, twice)).collect();
+            assert_eq!(found, expected);
+        }
+    }
+
+    #[test]
+    fn a_row_does_not_depend_on_the_others() {
+        let mut stream = Stream::derive(2, "product", 0);
+        let (m, k, n) = (29, 39, 50);
+        let (a, b) = (numbers(m * k, &mut stream), numbers(k * n, &mut stream));
+        let b = Matrix::new(&b, k, n);
+        for a in [Matrix::new(&a, m, k), Matrix::new(&a, k, m).transposed()] {
+            let Some(whole) = in_bfloat16(a, b, Finish::Plain) else {
+                return;
+            };
+            for (first, count) in [(0, 1), (5, 13), (12, 12), (28, 1)] {
+                let part = in_bfloat16(a.rows(first, count), b, Finish::Plain).expect("detected");
+                assert_eq!(part, whole[first * n..(first + count) * n], "{count} rows from {first}");
             }
         }
     }

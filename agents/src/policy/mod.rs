@@ -21,7 +21,7 @@ use crate::{
     encoder::{Encoder, EncoderSpec, SharedEncoder},
     error::{Error, Result},
     inspect::Look,
-    nn::{AdamSpec, BodySpec, Mlp, ParamBlock, ParamLayout, Params, Trainable},
+    nn::{AdamSpec, BodySpec, Mlp, ParamBlock, ParamLayout, Params, Products, Trainable},
     noise::Stream,
     schedule::GradSteps,
     spec_check::SpecProblems,
@@ -355,12 +355,28 @@ impl Policy {
         self.head.anneal(at);
     }
 
-    fn inputs(&self, params: &Params, obs: &Tensor) -> Tensor {
-        let features = match &self.encoder {
+    /// From now on its body makes the products of passes by hand like this, wherever it learns or teaches. It acts in
+    /// `f32`.
+    pub fn set_products(&mut self, products: Products) {
+        self.body.set_products(products);
+    }
+
+    /// `[B, F]`.
+    fn features(&self, params: &Params, obs: &Tensor) -> Tensor {
+        match &self.encoder {
             PolicyEncoder::Own(encoder) => encoder.encode(params, obs, None),
             PolicyEncoder::Shared(encoder) => encoder.encode(obs),
-        }; // [B, F]
-        self.body.forward(params, &features) // [B, inputs]
+        }
+    }
+
+    /// What the head reads, `[B, inputs]`, where it learns or teaches.
+    fn inputs(&self, params: &Params, obs: &Tensor) -> Tensor {
+        self.body.forward(params, &self.features(params, obs))
+    }
+
+    /// The same where it acts.
+    fn inputs_to_act(&self, params: &Params, obs: &Tensor) -> Tensor {
+        self.body.forward_in_float32(params, &self.features(params, obs))
     }
 
     /// The random numbers `[rows, …]` that so many draws take.
@@ -401,14 +417,14 @@ impl Policy {
         let _guard = tch::no_grad_guard();
         let params = self.trainable.params.frozen();
         let noise = self.noise(rows, stream);
-        self.head.explore(params, &self.inputs(params, obs), &noise)
+        self.head.explore(params, &self.inputs_to_act(params, obs), &noise)
     }
 
     /// The action `[B, A]` without exploration, as the environment takes it.
     pub fn mode(&self, obs: &Tensor) -> Tensor {
         let _guard = tch::no_grad_guard();
         let params = self.trainable.params.frozen();
-        self.head.mode(params, &self.inputs(params, obs))
+        self.head.mode(params, &self.inputs_to_act(params, obs))
     }
 
     /// What its encoder, if that is its own, and its body show of themselves at `obs [B, …]`.
