@@ -360,6 +360,8 @@ impl Trainer {
         let actions = group.len() * action_width;
         let outcome = if self.plan.pipelined && self.grad_steps < self.due() {
             self.envs.begin(group.clone(), &self.actions[..actions]);
+            // Where no core is free, the thread may have begun on this one.
+            self.clock.spent_on(Activity::Stepping);
             self.learn();
             self.envs.finish()
         } else {

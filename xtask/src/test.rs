@@ -14,6 +14,7 @@ const EXAMPLES: &[(&str, &[&str], &[&str])] = &[
     ("band_limited_linear", &[], &[]),
     ("custom_env", &[], &[]),
     ("learning_curves", &[], &["--help"]),
+    ("slow_env", &[], &["2"]),
     ("gymnasium_rs", &["gymnasium-rs"], &[]),
 ];
 
