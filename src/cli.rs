@@ -39,7 +39,7 @@ pub enum Command {
 }
 
 /// What configures a run.
-#[derive(Args, Clone)]
+#[derive(Default, Args, Clone)]
 pub struct Overrides {
     /// Environment id (`sac envs` lists them)
     #[arg(long, value_name = "ID")]
@@ -206,6 +206,8 @@ pub struct DoctorArgs {
 pub enum BenchCommand {
     /// Updates per second, beside what the bare matrix products would allow
     Update(BenchUpdateArgs),
+    /// A whole run: steps and updates per second, and what the loop adds to the updates
+    Train(BenchTrainArgs),
     /// Environment steps per second under random actions
     Env(BenchEnvArgs),
     /// Rows inserted and batches drawn per second, from full replays of several sizes
@@ -244,6 +246,28 @@ pub struct BenchUpdateArgs {
     /// How long to measure each, seconds
     #[arg(long, value_name = "S", default_value_t = 5.0, value_parser = seconds)]
     pub seconds: f64,
+    /// One JSON object on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args)]
+pub struct BenchTrainArgs {
+    /// Environment id
+    #[arg(long, value_name = "ID")]
+    pub env: String,
+    /// Preset
+    #[arg(long, value_name = "NAME", default_value = "sac")]
+    pub algo: String,
+    /// Any setting, such as `train.pipelined=true`; may be given several times
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub sets: Vec<String>,
+    /// Env steps after the warm-up
+    #[arg(long, value_name = "N", default_value_t = 5000, value_parser = clap::value_parser!(u64).range(1..1_000_000_000_000))]
+    pub steps: u64,
+    /// Threads [default: those that training would use]
+    #[arg(long, value_name = "N", value_parser = toml_count())]
+    pub threads: Option<u64>,
     /// One JSON object on stdout
     #[arg(long)]
     pub json: bool,

@@ -60,7 +60,7 @@ const COMMANDS: &[(&[&str], &[&str])] = &[
     (&["algos"], &["[NAME]", "--json"]),
     (&["config"], &["--env", "--algo", "--set", "--json"]),
     (&["doctor"], &["--json"]),
-    (&["bench"], &["update", "env", "replay"]),
+    (&["bench"], &["update", "train", "env", "replay"]),
     (
         &["bench", "update"],
         &[
@@ -74,6 +74,10 @@ const COMMANDS: &[(&[&str], &[&str])] = &[
         ],
     ),
     (&["bench", "env"], &["--env", "--num-envs", "--threads", "--json"]),
+    (
+        &["bench", "train"],
+        &["--env", "--algo", "--set", "--steps", "--threads", "--json"],
+    ),
     (&["bench", "replay"], &["--capacity", "--sampler", "--batch", "--json"]),
 ];
 
@@ -452,6 +456,48 @@ fn bench_replay_reports_every_capacity() {
             "{report}"
         );
     }
+}
+
+#[test]
+fn bench_train_tells_what_the_loop_adds() {
+    let arguments = [
+        "bench",
+        "train",
+        "--env",
+        "Pendulum-v1",
+        "--threads",
+        "1",
+        "--steps",
+        "200",
+        "--set",
+        "train.warmup_env_steps=100",
+        "--set",
+        "log.every={env_steps=50}",
+        "--set",
+        "train.batch_size=8",
+        "--set",
+        "agent.body.hidden=[16,16]",
+        "--json",
+    ];
+    let here = folder();
+    let report = sac(here.path(), &arguments).ok().json();
+    let number = |key: &str| report[key].as_f64().expect("a number");
+    assert!(
+        number("updates_per_second") > 0.0 && number("overhead") > 0.0,
+        "{report}"
+    );
+    let parts = report["overhead_parts"].as_object().expect("parts by name");
+    let sum: f64 = parts.values().filter_map(serde_json::Value::as_f64).sum();
+    assert!(parts.len() == 4 && sum > 0.0 && sum <= number("overhead"), "{report}");
+    assert!(!here.path().join("runs").exists(), "nothing is left behind");
+
+    // A row at 70, which is within the warm-up, and the last at 120.
+    let too_few = arguments.map(|word| match word {
+        "200" => "20",
+        "log.every={env_steps=50}" => "log.every={env_steps=70}",
+        word => word,
+    });
+    sac(here.path(), &too_few).code(2).says(&["--steps 20"]);
 }
 
 #[test]

@@ -1,8 +1,9 @@
-//! `sac bench`: [`update`], [`fn@env`], [`fn@replay`].
+//! `sac bench`: [`update`], [`fn@train`], [`fn@env`], [`fn@replay`].
 
 mod env;
 mod products;
 mod replay;
+mod train;
 
 use std::time::Instant;
 
@@ -19,6 +20,7 @@ use sac::{
 };
 use serde_json::json;
 use tch::{Device, Tensor};
+pub use train::train;
 
 use super::{print, print_json};
 use crate::cli::BenchUpdateArgs;

@@ -36,6 +36,7 @@ pub fn run(command: Command) -> Result<ExitCode> {
         Command::Config(args) => config::run(&args)?,
         Command::Doctor(args) => doctor::run(&args)?,
         Command::Bench(BenchCommand::Update(args)) => bench::update(&args)?,
+        Command::Bench(BenchCommand::Train(args)) => bench::train(&args)?,
         Command::Bench(BenchCommand::Env(args)) => bench::env(&args)?,
         Command::Bench(BenchCommand::Replay(args)) => bench::replay(&args)?,
     }

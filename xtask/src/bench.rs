@@ -42,6 +42,7 @@ struct Case {
 }
 
 const UPDATES: &[(&str, &str, &str)] = &[("", "/updates_per_second", "updates/s")];
+const LOOP: &[(&str, &str, &str)] = &[("", "/updates_per_second", "updates/s")];
 const STEPS: &[(&str, &str, &str)] = &[("", "/env_steps_per_second", "env steps/s")];
 
 const SUITE: &[Case] = &[
@@ -74,6 +75,16 @@ const SUITE: &[Case] = &[
         name: "update, dsac-t-paper, 2 threads",
         arguments: "update --algo dsac-t-paper --threads 2 --seconds 1.5",
         figures: UPDATES,
+    },
+    Case {
+        name: "train, Pendulum-v1, 1 thread",
+        arguments: "train --env Pendulum-v1 --threads 1 --steps 3000 --set eval.every={env_steps=2000}",
+        figures: LOOP,
+    },
+    Case {
+        name: "train, HalfCheetah-v5, 1 thread",
+        arguments: "train --env HalfCheetah-v5 --threads 1 --steps 3000 --set eval.every={env_steps=2000}",
+        figures: LOOP,
     },
     Case {
         name: "env, Pendulum-v1",
