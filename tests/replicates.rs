@@ -279,10 +279,7 @@ fn seeds_that_make_no_sense_are_refused_before_anything_is_made() {
         (&["--seeds", "1..=4"], &["invalid value '1..=4'", "--seeds"]),
         (&["--seeds", "1,-2"], &["invalid value '-2'", "--seeds"]),
         (&["--seeds", "4,1,4"], &["error: seeds: 4 is there twice"]),
-        (
-            &["--seeds", "1,2", "--threads", "0"],
-            &["train.threads = 0", "above 0"],
-        ),
+        (&["--seeds", "1,2", "--threads", "0"], &["train.threads = 0", "above 0"]),
         (
             &["--seeds", "1,2", "--set", "replay.capacity=1_000_000_000_000"],
             &["replays of 2 seeds need", "replay.capacity"],
