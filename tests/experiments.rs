@@ -6,8 +6,11 @@ use std::{fs, path::Path};
 
 use support::{folder, sac};
 
-/// File name, and label, environment, preset and settings of each group.
-fn experiments() -> Vec<(String, Vec<(String, Vec<String>)>)> {
+/// Its label, and the arguments that name its environment, preset and settings.
+type Group = (String, Vec<String>);
+
+/// File names without their ending, and groups.
+fn experiments() -> Vec<(String, Vec<Group>)> {
     let all = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs/experiments");
     let mut experiments = Vec::new();
     for entry in fs::read_dir(all).expect("the folder is there") {
