@@ -257,7 +257,8 @@ fn a_pipelined_run_is_another_than_one_that_waits() {
 
 #[test]
 fn a_pipelined_run_goes_on_where_it_stopped() {
-    let cases: [(&str, fn() -> Run); 3] = [
+    type Case = (&'static str, fn() -> Run);
+    let cases: [Case; 3] = [
         ("several environments", Run::default),
         ("one environment, priorities, normalised observations", || Run {
             num_envs: 1,
