@@ -8,7 +8,7 @@
 //!
 //! Replicates share nothing but the process. Each update is one thread's, so what a seed becomes is to the bit what it
 //! becomes alone with one thread. There are as many threads as cores, say, and any number of seeds: a thread takes the
-//! replicate that is furthest behind, trains it for a [`SLICE`], and puts it back.
+//! replicate that is furthest behind, trains it for a second, and puts it back.
 //!
 //! The products of the replicates are not stacked into larger ones: `docs/performance.md` says why.
 
