@@ -16,7 +16,7 @@ use sac_agents::{
     checkpoint::{self, Checkpoint, CheckpointStore, Section},
     critic::{CriticSpec, DsacSpec, DsacTSpec, QuantileSpec, StateValueSpec},
     log::Logger,
-    nn::BodySpec,
+    nn::{BodySpec, MatmulPrecision, precision::multiplies_bfloat16},
     policy::{
         CategoricalSpec, FourierSpec, GumbelSpec, PolicySpec, SquashedGaussianSpec, StdSource,
         gumbel::{Curve, SoftmaxAnnealSpec},
@@ -42,6 +42,10 @@ fn trainer_with(folder: &Path, seed: u64, env: &str, policy: PolicySpec, critic:
 }
 
 fn trainer_of(folder: &Path, seed: u64, env: &str, spec: AgentSpec) -> Trainer {
+    trainer_at(folder, seed, env, spec, MatmulPrecision::Highest)
+}
+
+fn trainer_at(folder: &Path, seed: u64, env: &str, spec: AgentSpec, precision: MatmulPrecision) -> Trainer {
     tch::set_num_threads(1);
     let registry = Registry::builtin();
     let make = |count, threads| {
@@ -59,6 +63,7 @@ fn trainer_of(folder: &Path, seed: u64, env: &str, spec: AgentSpec) -> Trainer {
         ..spec
     };
     let agent = SoftActorCritic::new(&spec, "resume", spaces, seed, Device::Cpu).expect("valid");
+    let agent = agent.with_matmul_precision(precision).expect("asked before");
     let replay_spec = ReplaySpec {
         capacity: 150,
         n_step: 3,
@@ -296,6 +301,28 @@ fn discrete_actions_go_on_where_they_stopped() {
             trainer_of(path, 11, env, spec)
         });
     }
+}
+
+#[test]
+fn products_in_bfloat16_go_on_where_they_stopped() {
+    if !multiplies_bfloat16() {
+        return eprintln!("this processor has no bfloat16");
+    }
+    let start = |path: &Path, precision| trainer_at(path, 11, "Pendulum-v1", AgentSpec::default(), precision);
+    resumes("medium", |path| start(path, MatmulPrecision::Medium));
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let end = |name: &str, precision| {
+        let path = folder.path().join(name);
+        run_to(&mut start(&path, precision), 200);
+        at(&path, 200)
+    };
+    let [medium, high, highest] = [
+        end("medium", MatmulPrecision::Medium),
+        end("high", MatmulPrecision::High),
+        end("highest", MatmulPrecision::Highest),
+    ];
+    assert_eq!(differing(&high, &highest), Vec::<String>::new(), "both are float32");
+    assert!(differing(&medium, &highest).contains(&"critic.safetensors".to_string()));
 }
 
 #[test]

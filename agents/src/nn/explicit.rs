@@ -23,12 +23,12 @@ use super::{
     numbers::{numbers, numbers_mut},
     params::{ParamIndex, Params},
     precision::Products,
-    product::{Finish, Matrix, Right, product, product_of},
+    product::{Finish, Matrix, Right, product, product_of, sum_rows},
 };
 
 thread_local! {
-    /// Room for right sides in bfloat16, kept between products.
-    static RIGHTS: RefCell<Vec<u32>> = const { RefCell::new(Vec::new()) };
+    /// Room for a right side in bfloat16, kept between products.
+    static RIGHT: RefCell<Vec<u32>> = const { RefCell::new(Vec::new()) };
     static OFF: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -108,18 +108,18 @@ pub(super) fn rows(tensor: &Tensor) -> i64 {
 impl Dense {
     /// Whether a pass with these parameters at `x` can be made by hand.
     pub(super) fn serves(&self, params: &Params, x: &Tensor) -> bool {
-        let weight = &params[self.layers[0].weight];
+        let weight = params.constant(self.layers[0].weight);
         readable(x) && readable(weight) && x.dim() == 2 && !x.requires_grad()
     }
 
     /// Whether the parameters are to learn.
     pub(super) fn learns(&self, params: &Params) -> bool {
-        params[self.layers[0].weight].requires_grad()
+        params.learns(self.layers[0].weight)
     }
 
     /// Whether there are no parameters but those of the layers.
     pub(super) fn is_all_of(&self, params: &Params) -> bool {
-        params.iter().count() == 2 * self.layers.len()
+        params.count() == 2 * self.layers.len()
     }
 
     /// `x [B, in]` to `[E, B, out]`, and what a backward pass needs if it is to be kept. Factors are rounded, if
@@ -143,7 +143,8 @@ impl Dense {
         let mut hidden: Vec<(Option<Tensor>, Tensor)> = Vec::with_capacity(self.layers.len());
         let last = self.layers.len() - 1;
         for (index, layer) in self.layers.iter().enumerate() {
-            let (weight, bias) = (numbers(&params[layer.weight]), numbers(&params[layer.bias]));
+            let (weight, bias) = (layer.weight, layer.bias);
+            let [weight, bias] = [weight, bias].map(|index| numbers(params.constant(index)));
             let members = bias.len() / layer.outputs;
             let shape = [members as i64, rows as i64, layer.outputs as i64];
             let mut z = Tensor::empty(shape, (Kind::Float, Device::Cpu));
@@ -246,9 +247,6 @@ fn multiply<'a>(
     right: impl Fn(usize) -> Matrix<'a> + Sync,
     finish: impl Fn(&Part) -> Finish<'a> + Sync,
 ) {
-    let Some(members) = parts.last().map(|part| part.member + 1) else {
-        return;
-    };
     let (k, n) = (right(0).depth(), right(0).columns());
     let Some(processor) = products.rounding(k, n) else {
         return crew::each(parts, |part| {
@@ -256,21 +254,11 @@ fn multiply<'a>(
             product(left, right(part.member), part.out, finish);
         });
     };
-    RIGHTS.with_borrow_mut(|rights| {
-        let room = Right::room(processor, k, n);
-        rights.resize(members * room, 0);
-        let panels = rights.chunks_exact_mut(room).enumerate().flat_map(|(member, right)| {
-            let panels = right.chunks_mut(Right::panel_room(processor, k)).enumerate();
-            panels.map(move |(index, panel)| (member, index, panel))
-        });
-        crew::each(panels.collect(), |(member, index, panel)| {
-            Right::lay_out(processor, right(member), index, panel);
-        });
-        let rights: &[u32] = rights;
-        crew::each(parts, |part| {
-            let (left, finish) = (left(&part), finish(&part));
-            let pairs = &rights[part.member * room..(part.member + 1) * room];
-            product_of(left, Right::new(processor, (k, n), pairs), part.out, finish);
+    // Two that share a member both lay its right side out: it takes them less than waiting for each other once more.
+    crew::each(parts, |part| {
+        let (left, right, finish) = (left(&part), right(part.member), finish(&part));
+        RIGHT.with_borrow_mut(|room| {
+            product_of(left, Right::lay_out(processor, right, room), part.out, finish);
         });
     });
 }
@@ -292,7 +280,7 @@ impl Tape {
         let rows = self.input.size()[0] as usize;
         let mut g = of_out.contiguous();
         for (index, layer) in self.dense.layers.iter().enumerate().rev() {
-            let weight = numbers(&params[layer.weight]);
+            let weight = numbers(params.constant(layer.weight));
             let weights = layer.inputs * layer.outputs;
             let members = weight.len() / weights;
             let from = match index {
@@ -317,11 +305,8 @@ impl Tape {
                     |member| Matrix::new(own(numbers_of_g, member, outs), rows, outputs),
                     |_| Finish::Plain,
                 );
-                of_bias.fill(0.0);
                 for (sums, g) in of_bias.chunks_exact_mut(outputs).zip(numbers_of_g.chunks_exact(outs)) {
-                    for row in g.chunks_exact(outputs) {
-                        sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += x);
-                    }
+                    sum_rows(g, sums);
                 }
             }
             if index == 0 && !of_input {

@@ -3,6 +3,8 @@
 //! A block makes the optimiser, the target's averaging and the checkpoint one operation each, and the backward pass
 //! deliver one gradient.
 
+use std::cell::OnceCell;
+
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
@@ -130,14 +132,57 @@ impl ParamLayout {
 /// Views of a block's parameters, valid for one forward pass.
 #[derive(Default)]
 pub struct Params {
+    /// Without history, unless they were made otherwise than by a block.
     views: Vec<Tensor>,
+    /// Where gradients are to reach the block.
+    history: Option<History>,
     /// Where passes by hand are noted, if the one who will descend reads them.
     passes: Option<Passes>,
 }
 
+/// The same views with history, made when somebody asks: passes by hand do not, and those views take longer than the
+/// sums of some layers.
+struct History {
+    flat: Tensor,
+    views: OnceCell<Vec<Tensor>>,
+}
+
 impl Params {
     fn of(views: Vec<Tensor>) -> Self {
-        Params { views, passes: None }
+        Params {
+            views,
+            ..Params::default()
+        }
+    }
+
+    /// Views through which gradients reach the block, if it is to learn.
+    fn views(&self) -> &[Tensor] {
+        let Some(History { flat, views }) = &self.history else {
+            return &self.views;
+        };
+        views.get_or_init(|| {
+            let sizes: Vec<i64> = self.views.iter().map(|view| view.numel() as i64).collect();
+            tch::with_grad(|| {
+                let parts = flat.split_with_sizes(&sizes, 0);
+                let shaped = parts.iter().zip(&self.views).map(|(part, view)| part.view_as(view));
+                shaped.collect()
+            })
+        })
+    }
+
+    /// The numbers of a parameter, through which no gradient need pass.
+    pub(super) fn constant(&self, index: ParamIndex) -> &Tensor {
+        &self.views[index.0]
+    }
+
+    /// Whether gradients are to reach a parameter.
+    pub(super) fn learns(&self, index: ParamIndex) -> bool {
+        self.history.is_some() || self.views[index.0].requires_grad()
+    }
+
+    /// How many parameters there are.
+    pub(super) fn count(&self) -> usize {
+        self.views.len()
     }
 
     /// The same, with a place to note passes by hand.
@@ -153,13 +198,12 @@ impl Params {
 
     /// In the order of the layout.
     pub fn iter(&self) -> impl Iterator<Item = &Tensor> {
-        self.views.iter()
+        self.views().iter()
     }
 
     /// Others of the same names.
     pub fn map(&self, change: impl Fn(ParamIndex, &Tensor) -> Tensor) -> Params {
         let changed = self
-            .views
             .iter()
             .enumerate()
             .map(|(index, param)| change(ParamIndex(index), param));
@@ -170,7 +214,7 @@ impl Params {
 impl std::ops::Index<ParamIndex> for Params {
     type Output = Tensor;
     fn index(&self, index: ParamIndex) -> &Tensor {
-        &self.views[index.0]
+        &self.views()[index.0]
     }
 }
 
@@ -224,7 +268,14 @@ impl ParamBlock {
 
     /// Views through which gradients reach the block.
     pub fn views(&self) -> Params {
-        split(&self.flat, &self.layout, &self.sizes)
+        Params {
+            views: self.frozen.views.iter().map(Tensor::shallow_clone).collect(),
+            history: Some(History {
+                flat: self.flat.shallow_clone(),
+                views: OnceCell::new(),
+            }),
+            passes: None,
+        }
     }
 
     /// Views through which none does: the block as a constant.
@@ -257,15 +308,8 @@ impl ParamBlock {
         assert_eq!(self.sizes, other.sizes, "a target has the layout of what it follows");
         let mut data = self.data();
         if explicit::readable(&data) {
-            // From the nearer end, so that a rate of 1 gives the other's very numbers.
-            let (rate, rest) = (rate as f32, (1.0 - rate) as f32);
-            let step = |(x, other): (&mut f32, &f32)| match rate < 0.5 {
-                true => *x += rate * (other - *x),
-                false => *x = other - rest * (other - *x),
-            };
             let other = other.data();
-            numbers_mut(&mut data).iter_mut().zip(numbers(&other)).for_each(step);
-            return;
+            return mix(numbers_mut(&mut data), numbers(&other), rate);
         }
         let _ = data.lerp_(&other.data(), rate);
     }
@@ -339,6 +383,34 @@ impl ParamBlock {
                 format!("no parameter of this name has shape {:?}", values.size()),
             )),
         }
+    }
+}
+
+/// x ← x + rate · (other − x).
+fn mix(numbers: &mut [f32], others: &[f32], rate: f64) {
+    #[cfg(target_arch = "x86_64")]
+    if std::arch::is_x86_feature_detected!("avx512f") {
+        // SAFETY: the processor has AVX-512F.
+        return unsafe { mix_avx512(numbers, others, rate) };
+    }
+    mix_plain(numbers, others, rate);
+}
+
+/// The same code, for which the compiler may use wider vectors; no operation is fused, so the result is the same.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+fn mix_avx512(numbers: &mut [f32], others: &[f32], rate: f64) {
+    mix_plain(numbers, others, rate);
+}
+
+#[inline(always)]
+fn mix_plain(numbers: &mut [f32], others: &[f32], rate: f64) {
+    // From the nearer end, so that a rate of 1 gives the other's very numbers.
+    let (rate, rest) = (rate as f32, (1.0 - rate) as f32);
+    let pairs = numbers.iter_mut().zip(others);
+    match rate < 0.5 {
+        true => pairs.for_each(|(x, other)| *x += rate * (other - *x)),
+        false => pairs.for_each(|(x, other)| *x = other - rest * (other - *x)),
     }
 }
 

@@ -133,8 +133,52 @@ impl Finish<'_> {
     }
 }
 
+/// `sums [n]` of the rows of a matrix `[m, n]`, added in their order.
+pub(super) fn sum_rows(rows: &[f32], sums: &mut [f32]) {
+    #[cfg(target_arch = "x86_64")]
+    if std::arch::is_x86_feature_detected!("avx512f") {
+        // SAFETY: the processor has AVX-512F.
+        return unsafe { wide::sum_rows(rows, sums) };
+    }
+    sum_rows_plain(rows, sums);
+}
+
+#[inline(always)]
+fn sum_rows_plain(rows: &[f32], sums: &mut [f32]) {
+    sums.fill(0.0);
+    for row in rows.chunks_exact(sums.len()) {
+        sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += x);
+    }
+}
+
 /// `out [m] = a [m, k] · b [k]`: a kernel for panels would fill them with zeros.
 fn column(a: Matrix, b: &[f32], out: &mut [f32]) {
+    #[cfg(target_arch = "x86_64")]
+    if std::arch::is_x86_feature_detected!("avx512f") {
+        // SAFETY: the processor has AVX-512F.
+        return unsafe { wide::column(a, b, out) };
+    }
+    column_plain(a, b, out);
+}
+
+/// The same code, for which the compiler may use wider vectors; no operation is fused, so the results are the same.
+#[cfg(target_arch = "x86_64")]
+mod wide {
+    use super::{Matrix, column_plain, sum_rows_plain};
+
+    #[target_feature(enable = "avx512f")]
+    pub(super) fn sum_rows(rows: &[f32], sums: &mut [f32]) {
+        sum_rows_plain(rows, sums);
+    }
+
+    #[target_feature(enable = "avx512f")]
+    pub(super) fn column(a: Matrix, b: &[f32], out: &mut [f32]) {
+        column_plain(a, b, out);
+    }
+}
+
+#[inline(always)]
+fn column_plain(a: Matrix, b: &[f32], out: &mut [f32]) {
     if a.col_stride == 1 {
         for (row, out) in out.iter_mut().enumerate() {
             *out = dot(&a.data[row * a.row_stride..][..b.len()], b);
@@ -150,6 +194,7 @@ fn column(a: Matrix, b: &[f32], out: &mut [f32]) {
 }
 
 /// Sums sixteen by sixteen, so that the compiler can use vectors.
+#[inline(always)]
 fn dot(a: &[f32], b: &[f32]) -> f32 {
     const LANES: usize = 16;
     let mut sums = [0.0f32; LANES];
@@ -206,39 +251,18 @@ pub(super) struct Right<'a> {
 }
 
 impl<'a> Right<'a> {
-    /// How many `u32` it takes for `[k, n]`.
-    pub(super) fn room(_: Bfloat16, k: usize, n: usize) -> usize {
-        #[cfg(target_arch = "x86_64")]
-        return bf16::room(k, n);
-        #[cfg(not(target_arch = "x86_64"))]
-        unreachable!("no such processor was detected")
-    }
-
-    /// How many `u32` each of its panels takes, the last at most; each can be laid out by itself.
-    pub(super) fn panel_room(_: Bfloat16, k: usize) -> usize {
-        #[cfg(target_arch = "x86_64")]
-        return bf16::panel_room(k);
-        #[cfg(not(target_arch = "x86_64"))]
-        unreachable!("no such processor was detected")
-    }
-
-    /// Lays out the panel of that index.
+    /// Of `b`, in `room`.
     #[cfg_attr(not(target_arch = "x86_64"), allow(unused_variables))]
-    pub(super) fn lay_out(_: Bfloat16, b: Matrix, index: usize, panel: &mut [u32]) {
+    pub(super) fn lay_out(processor: Bfloat16, b: Matrix, room: &'a mut Vec<u32>) -> Self {
         #[cfg(target_arch = "x86_64")]
-        // SAFETY: the processor was detected; strides and lengths were checked in `Matrix::new`, the panel's there.
+        // SAFETY: the processor was detected; strides and lengths were checked in `Matrix::new`.
         unsafe {
-            bf16::pack_right(b, index * bf16::PANEL, panel);
+            bf16::pack_right(b, room);
         }
-    }
-
-    /// Of `[k, n]`, from all panels.
-    pub(super) fn new(processor: Bfloat16, (k, n): (usize, usize), pairs: &'a [u32]) -> Self {
-        assert_eq!(pairs.len(), Right::room(processor, k, n), "a right side has its panels");
         Right {
-            pairs,
-            depth: k,
-            columns: n,
+            pairs: room,
+            depth: b.rows,
+            columns: b.cols,
             processor,
         }
     }
@@ -252,8 +276,8 @@ pub(super) fn product_of(a: Matrix, b: Right, out: &mut [f32], finish: Finish) {
     let Bfloat16(()) = b.processor;
     #[cfg(target_arch = "x86_64")]
     if !out.is_empty() {
-        // SAFETY: the processor was detected; shapes, strides and lengths were checked above, in `Matrix::new` and in
-        // `Right::new`.
+        // SAFETY: the processor was detected; shapes, strides and lengths were checked above and in `Matrix::new`,
+        // and a right side is whole.
         LEFT.with_borrow_mut(|left| unsafe { bf16::product(a, b.pairs, out, b.columns, finish, left) });
     }
 }
@@ -329,12 +353,9 @@ mod tests {
     /// The product in bfloat16, if the processor has it.
     fn in_bfloat16(a: Matrix, b: Matrix, finish: Finish) -> Option<Vec<f32>> {
         let processor = Bfloat16::detect()?;
-        let mut pairs = vec![u32::MAX; Right::room(processor, b.rows, b.cols)];
-        for (index, panel) in pairs.chunks_mut(Right::panel_room(processor, b.rows)).enumerate() {
-            Right::lay_out(processor, b, index, panel);
-        }
+        let mut room = vec![u32::MAX; 7];
+        let right = Right::lay_out(processor, b, &mut room);
         let mut out = vec![f32::NAN; a.rows * b.cols];
-        let right = Right::new(processor, (b.rows, b.cols), &pairs);
         product_of(a, right, &mut out, finish);
         Some(out)
     }

@@ -2,8 +2,8 @@
 //!
 //! `VDPBF16PS` adds two products to each of sixteen sums in the time in which AVX-512 adds one. It reads its factors as
 //! pairs that follow each other in the sum, so both sides are rounded (to the nearest, ties to even) and laid out first:
-//! the right side once per product, whoever shares it, in panels of 32 (or 16) columns; the left side by each of those
-//! who share the product, its own rows. The instructions take numbers below 2⁻¹²⁶ for 0.
+//! the right side in panels of 32 (or 16) columns, the left side row after row, or block after block. Whoever shares a
+//! product lays out the rows that are its own, and the whole right side. The instructions take numbers below 2⁻¹²⁶ for 0.
 
 use std::arch::x86_64::{
     __m512, __m512bh, __m512i, __mmask16, _mm512_cvtne2ps_pbh, _mm512_dpbf16_ps, _mm512_loadu_si512,
@@ -18,7 +18,7 @@ use super::{
 };
 
 /// Columns of a panel.
-pub(super) const PANEL: usize = 2 * LANES;
+const PANEL: usize = 2 * LANES;
 
 /// Columns of a panel, where so many are left.
 fn width(left: usize) -> usize {
@@ -36,22 +36,26 @@ fn block_rows(left: usize) -> usize {
     }
 }
 
-/// How many pairs the right side `[k, n]` of a product is laid out in.
-pub(super) fn room(k: usize, n: usize) -> usize {
-    k.div_ceil(2) * n.next_multiple_of(LANES)
-}
-
-/// How many pairs a whole panel has.
-pub(super) fn panel_room(k: usize) -> usize {
-    k.div_ceil(2) * PANEL
-}
-
-/// Lays out the columns of `b` `[k, n]` from `first` on, as many as a panel has.
+/// Lays out `b` `[k, n]`: panel after panel, in each pair after pair.
 ///
 /// # Safety
 /// AVX-512F, BW and BF16 are there.
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-pub(super) unsafe fn pack_right(b: Matrix, first: usize, panel: &mut [u32]) {
+pub(super) unsafe fn pack_right(b: Matrix, right: &mut Vec<u32>) {
+    let pairs = b.rows.div_ceil(2);
+    right.resize(pairs * b.cols.next_multiple_of(LANES), 0);
+    for (index, panel) in right.chunks_mut(pairs * PANEL).enumerate() {
+        // SAFETY: the processor is the caller's.
+        unsafe { pack_panel(b, index * PANEL, panel) };
+    }
+}
+
+/// Lays out the columns from `first` on, as many as a panel has.
+///
+/// # Safety
+/// As above.
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+unsafe fn pack_panel(b: Matrix, first: usize, panel: &mut [u32]) {
     let (k, n) = (b.rows, b.cols);
     let (pairs, width) = (k.div_ceil(2), width(n - first));
     assert_eq!(panel.len(), pairs * width, "a panel has room for its columns");

@@ -1,0 +1,173 @@
+//! Products in bfloat16: near `f32`, equal on any number of threads, refused where they cannot be.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use sac_agents::{
+    ActMode, Agent, AgentSpec, Batch, Error, SoftActorCritic,
+    nn::{BodySpec, MatmulPrecision, precision::multiplies_bfloat16},
+    noise::Stream,
+    process,
+};
+use sac_envs::Space;
+use tch::{Device, Kind, Tensor};
+
+const UPDATES: usize = 100;
+const OBS: usize = 5;
+const ACTIONS: usize = 3;
+const ROWS: i64 = 48;
+
+/// The threads are the process's, so one test has them at a time.
+fn one_thread() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    process::share_threads(1, true);
+    turn
+}
+
+fn spec(body: BodySpec) -> AgentSpec {
+    AgentSpec {
+        body,
+        ..AgentSpec::default()
+    }
+}
+
+fn body(hidden: &[i64]) -> BodySpec {
+    BodySpec {
+        hidden: hidden.to_vec(),
+        ..BodySpec::default()
+    }
+}
+
+fn agent(spec: &AgentSpec, precision: MatmulPrecision) -> Result<SoftActorCritic, Error> {
+    let spaces = (&Space::unbounded(OBS), &Space::boxed(ACTIONS, -1.0, 1.0));
+    SoftActorCritic::new(spec, "test", spaces, 3, Device::Cpu)?.with_matmul_precision(precision)
+}
+
+fn batch(stream: &mut Stream) -> Batch {
+    let mut numbers = |columns: usize| stream.normal(&[ROWS, columns as i64], Device::Cpu);
+    let (obs, action) = (numbers(OBS), numbers(ACTIONS).tanh());
+    let next_obs = &obs + numbers(OBS) * 0.1;
+    let reward = obs.square().mean_dim([-1i64].as_slice(), false, Kind::Float).neg();
+    let discount = Tensor::full([ROWS], 0.97, (Kind::Float, Device::Cpu));
+    Batch::new(obs, action, reward, discount, next_obs)
+}
+
+/// Parameters of policy and critic after so many updates.
+fn learned(spec: &AgentSpec, precision: MatmulPrecision) -> Vec<f32> {
+    let mut agent = agent(spec, precision).expect("asked before");
+    let (mut data, mut noise) = (Stream::derive(1, "data", 0), Stream::derive(2, "update", 0));
+    for _ in 0..UPDATES {
+        agent.update(&batch(&mut data), &mut noise);
+    }
+    assert!(agent.is_finite());
+    let blocks = [&agent.policy().trainable.params, agent.critic().encoder_block()];
+    let numbers = blocks.map(|block| Vec::<f32>::try_from(block.data()).expect("numbers"));
+    numbers.concat()
+}
+
+fn root_mean_square(numbers: impl Iterator<Item = f32>) -> f64 {
+    let (sum, count) = numbers.fold((0.0, 0), |(sum, count), x| (sum + f64::from(x).powi(2), count + 1));
+    (sum / f64::from(count)).sqrt()
+}
+
+#[test]
+fn a_hundred_updates_in_bfloat16_stay_near_float32() {
+    if !multiplies_bfloat16() {
+        return eprintln!("this processor has no bfloat16");
+    }
+    let _turn = one_thread();
+    for hidden in [&[32, 32][..], &[17, 33, 1, 20]] {
+        let spec = spec(body(hidden));
+        let [start, exact, rounded] = [
+            agent(&spec, MatmulPrecision::Highest).map(|agent| {
+                let blocks = [&agent.policy().trainable.params, agent.critic().encoder_block()];
+                blocks
+                    .map(|block| Vec::<f32>::try_from(block.data()).expect("numbers"))
+                    .concat()
+            }),
+            Ok(learned(&spec, MatmulPrecision::Highest)),
+            Ok(learned(&spec, MatmulPrecision::Medium)),
+        ]
+        .map(|numbers| numbers.expect("valid"));
+        let off = |from: &[f32]| root_mean_square(exact.iter().zip(from).map(|(a, b)| a - b));
+        let (way, error) = (off(&start), off(&rounded));
+        eprintln!("{hidden:?}: moved {way:.1e}, off by {error:.1e}");
+        assert!(error > 1e-6, "rounding can be seen: {error}");
+        assert!(error < 0.2 * way, "{hidden:?}: moved {way}, off by {error}");
+        assert_eq!(exact, learned(&spec, MatmulPrecision::High), "high is float32 on a CPU");
+    }
+}
+
+#[test]
+fn threads_change_no_bit() {
+    if !multiplies_bfloat16() {
+        return eprintln!("this processor has no bfloat16");
+    }
+    let _turn = one_thread();
+    let with_threads = |threads| {
+        process::share_threads(threads, true);
+        learned(&spec(body(&[32, 40])), MatmulPrecision::Medium)
+    };
+    assert_eq!(with_threads(1), with_threads(3));
+}
+
+#[test]
+fn acting_is_float32_whatever_learns() {
+    if !multiplies_bfloat16() {
+        return eprintln!("this processor has no bfloat16");
+    }
+    let _turn = one_thread();
+    let obs = vec![0.3; ROWS as usize * OBS];
+    for mode in [ActMode::Explore, ActMode::Evaluate] {
+        let actions = |precision| {
+            let mut actions = vec![0.0; ROWS as usize * ACTIONS];
+            let mut agent = agent(&spec(body(&[32, 32])), precision).expect("valid");
+            agent.act(&obs, mode, &mut Stream::derive(4, "explore", 0), &mut actions);
+            actions
+        };
+        assert_eq!(
+            actions(MatmulPrecision::Highest),
+            actions(MatmulPrecision::Medium),
+            "{mode:?}"
+        );
+    }
+}
+
+#[test]
+fn where_nothing_goes_by_hand_medium_is_refused_and_where_something_does_it_is_said_how_much() {
+    let normalised = BodySpec {
+        layer_norm: true,
+        ..body(&[32, 32])
+    };
+    let nothing = spec(normalised.clone());
+    let share = |spec: &AgentSpec| {
+        let agent = agent(spec, MatmulPrecision::Highest).expect("valid");
+        let all: i64 = agent.costs().iter().map(|cost| cost.multiply_adds).sum();
+        agent.multiply_adds_by_hand() as f64 / all as f64
+    };
+    assert_eq!(share(&nothing), 0.0);
+    assert_eq!(share(&spec(body(&[32, 32]))), 1.0);
+    let policy_alone = AgentSpec {
+        critic_body: Some(normalised),
+        ..spec(body(&[32, 32]))
+    };
+    assert!((0.2..0.5).contains(&share(&policy_alone)), "{}", share(&policy_alone));
+
+    assert!(
+        agent(&nothing, MatmulPrecision::High).is_ok(),
+        "float32 can be everywhere"
+    );
+    let Err(Error::Spec { key, value, problem }) = agent(&nothing, MatmulPrecision::Medium) else {
+        panic!("nothing would be in bfloat16");
+    };
+    assert_eq!((key.as_str(), value.as_str()), ("train.matmul_precision", "\"medium\""));
+    let missing = if multiplies_bfloat16() {
+        "autograd"
+    } else {
+        "AVX512-BF16"
+    };
+    assert!(problem.contains(missing), "{problem}");
+    if multiplies_bfloat16() {
+        learned(&policy_alone, MatmulPrecision::Medium);
+    }
+}
