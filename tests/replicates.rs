@@ -53,7 +53,7 @@ fn timeless(run: &Path) -> Vec<Value> {
     for row in &mut rows {
         let object = row.as_object_mut().expect("an object");
         object.remove("seconds");
-        object.remove("time/fps");
+        object.retain(|name, _| !name.starts_with("time/"));
     }
     rows
 }
