@@ -70,6 +70,7 @@ const COMMANDS: &[(&[&str], &[&str])] = &[
             "--hidden",
             "--set",
             "--threads",
+            "--matmul-precision",
             "--json",
         ],
     ),
@@ -362,7 +363,7 @@ fn doctor_names_libtorch_and_a_fix_for_whatever_is_missing() {
     let here = folder();
     let report = sac(here.path(), &["doctor", "--json"]).ok().json();
     let findings = report["findings"].as_array().expect("findings");
-    for what in ["libtorch", "MuJoCo", "CUDA", "threads", "SIMD", "memory"] {
+    for what in ["libtorch", "MuJoCo", "CUDA", "threads", "SIMD", "bfloat16", "memory"] {
         let finding = findings.iter().find(|finding| finding["what"] == what);
         let finding = finding.unwrap_or_else(|| panic!("{what} is missing in {report}"));
         assert!(
