@@ -121,7 +121,10 @@ impl Place<'_> {
                 panel = panel.add(V * LANES);
                 a = a.wrapping_add(self.col_stride);
             }
-            self.goal.write(&sums, row, out);
+            // Handed over as a copy: sums whose address is known elsewhere are written to memory at every step of the loop,
+            // unless the call happens to be inlined.
+            let finished: [[__m512; V]; M] = std::array::from_fn(|i| std::array::from_fn(|v| sums[i][v]));
+            self.goal.write(&finished, row, out);
         }
         M
     }
