@@ -65,7 +65,7 @@ pub struct Overrides {
     /// auto, cpu, cuda or cuda:N (train.device)
     #[arg(long, value_name = "DEVICE")]
     pub device: Option<String>,
-    /// Threads of libtorch (train.threads)
+    /// Threads of an update (train.threads)
     #[arg(long, value_name = "N", value_parser = toml_count())]
     pub threads: Option<u64>,
     /// highest (float32), high or medium (bfloat16 factors, float32 sums), on the CPU (train.matmul_precision)
@@ -237,7 +237,7 @@ pub struct BenchUpdateArgs {
     /// Any setting of the agent, such as `agent.critic.members=5`; may be given several times
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub sets: Vec<String>,
-    /// Threads of libtorch [default: those that training would use]
+    /// Threads of an update [default: those that training would use]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..1024))]
     pub threads: Option<u64>,
     /// highest (float32), high or medium (bfloat16 factors, float32 sums) [default: highest]

@@ -5,7 +5,7 @@ mod support;
 use std::{fs, path::Path};
 
 use serde_json::Value;
-use support::{folder, metrics, sac, train};
+use support::{folder, sac, timeless, train};
 
 const RUN: &[&str] = &[
     "--env",
@@ -28,17 +28,6 @@ fn run(here: &Path, name: &str, steps: &str, more: &[&str]) {
     sac(here, &arguments).ok();
 }
 
-/// Rows without what depends on the clock.
-fn rows(run: &Path) -> Vec<Value> {
-    let mut rows = metrics(run);
-    for row in &mut rows {
-        let row = row.as_object_mut().expect("an object");
-        row.remove("seconds");
-        row.retain(|name, _| !name.starts_with("time/"));
-    }
-    rows
-}
-
 /// `eval.csv` without its column of wall time.
 fn scores(run: &Path) -> Vec<String> {
     let csv = fs::read_to_string(run.join("eval.csv")).expect("there");
@@ -53,7 +42,7 @@ fn scores(run: &Path) -> Vec<String> {
 fn a_run_with_a_mixture_and_attention_writes_what_they_show() {
     let here = folder();
     run(here.path(), "run", "100", &[]);
-    let rows = rows(&here.path().join("run"));
+    let rows = timeless(&here.path().join("run"));
     let evaluations: Vec<&Value> = rows.iter().filter(|row| !row["eval/mean_reward"].is_null()).collect();
     assert_eq!(evaluations.len(), 2);
     for row in evaluations {
@@ -80,7 +69,7 @@ fn a_resumed_run_shows_what_it_would_have_shown() {
     run(here.path(), "stopped", "100", &[]);
     sac(here.path(), &["train", "--resume", "stopped", "--steps", "200"]).ok();
     let (straight, resumed) = (here.path().join("straight"), here.path().join("stopped"));
-    assert_eq!(rows(&resumed), rows(&straight));
+    assert_eq!(timeless(&resumed), timeless(&straight));
     assert_eq!(scores(&resumed), scores(&straight));
 }
 
@@ -99,10 +88,10 @@ fn looking_takes_no_part_in_learning_and_can_be_switched_off() {
         };
         rows.into_iter().map(strip).collect()
     };
-    assert_ne!(rows(&on), rows(&off));
+    assert_ne!(timeless(&on), timeless(&off));
     assert_eq!(
-        without(rows(&on)),
-        rows(&off),
+        without(timeless(&on)),
+        timeless(&off),
         "off shows nothing, and else they are equal"
     );
     let parameters = |run: &Path| fs::read(run.join("checkpoints/200/critic.safetensors")).expect("there");
@@ -113,7 +102,7 @@ fn looking_takes_no_part_in_learning_and_can_be_switched_off() {
 fn the_default_agent_shows_its_bodies() {
     let here = folder();
     train(here.path(), "run", "100", &[]);
-    let rows = rows(&here.path().join("run"));
+    let rows = timeless(&here.path().join("run"));
     let row = rows.last().expect("a row");
     for part in ["policy", "critic"] {
         for (what, most) in [("dormant_share", 1.0), ("srank", 16.0), ("effective_rank", 16.0)] {

@@ -14,8 +14,7 @@ use std::{
 };
 
 use sac::agents::noise::Stream;
-use serde_json::Value;
-use support::{assert_same_checkpoint, checkpoints, contents, evaluations, folder, metrics, sac, train_arguments};
+use support::{assert_same_checkpoint, checkpoints, contents, evaluations, folder, sac, timeless, train_arguments};
 
 const TOTAL: u64 = 2400;
 const RUN: &[&str] = &[
@@ -91,17 +90,6 @@ fn kill_at(child: &mut Child, run: &Path, moment: &Moment) -> bool {
     let _ = child.kill();
     child.wait().expect("ends");
     was_alive
-}
-
-/// Rows without what depends on the clock.
-fn timeless(run: &Path) -> Vec<Value> {
-    let mut rows = metrics(run);
-    for row in &mut rows {
-        let object = row.as_object_mut().expect("an object");
-        object.remove("seconds");
-        object.retain(|name, _| !name.starts_with("time/"));
-    }
-    rows
 }
 
 #[test]

@@ -18,7 +18,7 @@ use sac::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use support::{assert_has, assert_same_checkpoint, checkpoints, command, contents, evaluations, folder, metrics, sac};
+use support::{assert_has, assert_same_checkpoint, checkpoints, command, contents, evaluations, folder, sac, timeless};
 
 /// `sac train` on Pendulum with small networks; the thread is the caller's to choose.
 fn arguments<'a>(run: &'a str, steps: &'a str, more: &[&'a str]) -> Vec<&'a str> {
@@ -45,17 +45,6 @@ const OFTEN: &[&str] = &[
 
 fn often<'a>(more: &[&'a str]) -> Vec<&'a str> {
     OFTEN.iter().chain(more).copied().collect()
-}
-
-/// Rows without what depends on the clock.
-fn timeless(run: &Path) -> Vec<Value> {
-    let mut rows = metrics(run);
-    for row in &mut rows {
-        let object = row.as_object_mut().expect("an object");
-        object.remove("seconds");
-        object.retain(|name, _| !name.starts_with("time/"));
-    }
-    rows
 }
 
 /// Asserts that two runs went the same way to the last bit.

@@ -185,6 +185,17 @@ pub fn metrics(run: &Path) -> Vec<Value> {
         .collect()
 }
 
+/// The same without what depends on the clock.
+pub fn timeless(run: &Path) -> Vec<Value> {
+    let mut rows = metrics(run);
+    for row in &mut rows {
+        let row = row.as_object_mut().expect("an object");
+        row.remove("seconds");
+        row.retain(|name, _| !name.starts_with("time/"));
+    }
+    rows
+}
+
 /// Rows of `eval.csv`: env steps and mean return.
 pub fn evaluations(run: &Path) -> Vec<(u64, f64)> {
     let text = fs::read_to_string(run.join("eval.csv")).expect("the run has evaluations");

@@ -194,13 +194,7 @@ impl Dense {
 /// what `x += bias` and `relu_` make of it, without the way to them, which at a single row takes longer than they do.
 pub(super) fn finish_rows(x: &mut Tensor, bias: &Tensor, relu: bool) {
     let bias = numbers(bias);
-    let floor = if relu { 0.0 } else { f32::NEG_INFINITY };
-    for row in numbers_mut(x).chunks_exact_mut(bias.len()) {
-        for (x, bias) in row.iter_mut().zip(bias) {
-            let sum = *x + bias;
-            *x = if sum < floor { floor } else { sum }; // what is not a number stays none
-        }
-    }
+    Finish::Bias { bias, relu }.apply(numbers_mut(x), bias.len());
 }
 
 /// A layer's numbers of one member: its own, or those that all share before the first layer.

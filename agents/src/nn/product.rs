@@ -2,7 +2,7 @@
 //!
 //! Where the processor has AVX-512 a kernel of our own, since libtorch's library and the crates at hand keep to 256 bits on
 //! some of these processors and are half as fast there (docs/performance.md); elsewhere the crate matrixmultiply.
-
+//!
 //! [`product_of`] is the same with the right side laid out before ([`Right`]) and both sides rounded to bfloat16, where the
 //! processor has instructions for it ([`Bfloat16`]).
 
@@ -112,7 +112,7 @@ pub(super) enum Finish<'a> {
 
 impl Finish<'_> {
     /// Of a result `[m, n]` that was written unfinished.
-    fn apply(self, out: &mut [f32], n: usize) {
+    pub(super) fn apply(self, out: &mut [f32], n: usize) {
         match self {
             Finish::Plain => {}
             Finish::Bias { bias, relu } => {
