@@ -69,7 +69,7 @@ pub struct Parts {
     pub save_to: Option<SaveTo>,
 }
 
-/// How a call to [`Trainer::run`] ended.
+/// How a call to [`Trainer::run`](super::Trainer::run) ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
     /// The count was reached.
