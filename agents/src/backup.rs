@@ -5,7 +5,13 @@
 
 use tch::Tensor;
 
-use crate::batch::Batch;
+use crate::{
+    batch::Batch,
+    nn::{
+        explicit,
+        numbers::{numbers, numbers_mut},
+    },
+};
 
 /// Soft Bellman target `y = r + discount · (v − α·log π)`.
 ///
@@ -16,7 +22,42 @@ use crate::batch::Batch;
 /// Source: Haarnoja et al. 2018b (arXiv 1812.05905), equations 2, 3 and 6; the average is Kostrikov et al. 2020's (arXiv
 /// 2004.13649), equation 1.
 pub fn soft_backup(batch: &Batch, next_value: &Tensor, alpha: &Tensor, log_prob: &Tensor) -> Tensor {
-    backup(batch, &(next_value - alpha * log_prob))
+    match by_hand(batch, next_value, Some((alpha, log_prob))) {
+        Some(target) => target,
+        None => backup(batch, &(next_value - alpha * log_prob)),
+    }
+}
+
+/// The same without autograd's graph or any other step in between, in one pass: where no gradient is wanted, one copy of
+/// every observation is at hand, and numbers can be read.
+fn by_hand(batch: &Batch, next_value: &Tensor, entropy: Option<(&Tensor, &Tensor)>) -> Option<Tensor> {
+    let rows = batch.size();
+    let is_plain = |tensor: &Tensor| explicit::readable(tensor) && !tensor.requires_grad() && tensor.is_contiguous();
+    let (alpha, log_prob) = entropy.unzip();
+    let given = [
+        Some(next_value),
+        alpha,
+        log_prob,
+        Some(&batch.reward),
+        Some(&batch.discount),
+    ];
+    let one_copy = batch.value_draws() == 1 && batch.target_draws() == 1;
+    if !one_copy || !given.into_iter().flatten().all(is_plain) {
+        return None;
+    }
+    let mut target = Tensor::empty_like(next_value);
+    let (reward, discount) = (numbers(&batch.reward), numbers(&batch.discount));
+    let alpha = alpha.map_or(0.0, |alpha| numbers(alpha)[0]);
+    let log_prob = log_prob.map(numbers);
+    let rows = rows as usize;
+    let members = numbers(next_value).chunks_exact(rows);
+    for (value, target) in members.zip(numbers_mut(&mut target).chunks_exact_mut(rows)) {
+        for (row, target) in target.iter_mut().enumerate() {
+            let entropy = log_prob.map_or(0.0, |log_prob| alpha * log_prob[row]);
+            *target = reward[row] + discount[row] * (value[row] - entropy);
+        }
+    }
+    Some(target)
 }
 
 /// Bellman target `y = r + discount · v`, for values that hold the entropy already.
@@ -25,6 +66,9 @@ pub fn soft_backup(batch: &Batch, next_value: &Tensor, alpha: &Tensor, log_prob:
 ///
 /// Source: Haarnoja et al. 2018a (arXiv 1801.01290), equation 8.
 pub fn backup(batch: &Batch, next_value: &Tensor) -> Tensor {
+    if let Some(target) = by_hand(batch, next_value, None) {
+        return target;
+    }
     let target = &batch.reward + &batch.discount * batch.over_target_draws(next_value); // [.., B]
     batch.for_value_draws(&target)
 }

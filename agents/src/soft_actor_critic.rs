@@ -30,7 +30,7 @@ use crate::{
     error::{Error, Result},
     inspect::Inspection,
     metrics,
-    nn::{BodySpec, MatmulPrecision, ParamBlock, ParamLayout},
+    nn::{BodySpec, MatmulPrecision, ParamBlock, ParamLayout, numbers::numbers},
     noise::{Stream, on},
     policy::{Policy, PolicySpec},
     schedule::GradSteps,
@@ -297,6 +297,19 @@ impl SoftActorCritic {
         }
     }
 
+    /// The actor's step without autograd, where policy and critic both can: its loss, and log-probabilities `[B]`.
+    fn climb_by_hand(&mut self, obs: &Tensor, draws: &Tensor, alpha: &Tensor) -> Option<(Tensor, Tensor)> {
+        if !self.goes_by_hand() {
+            return None;
+        }
+        let drawn = self.policy.draw_by_hand(obs, draws)?;
+        let slope = self.critic.slope(obs, drawn.draw.sampled())?;
+        let log_prob = drawn.draw.log_prob.shallow_clone();
+        let loss = (alpha * &log_prob - slope.value).mean(Kind::Float);
+        self.policy.climb(&drawn, &slope.of_action, numbers(alpha)[0]);
+        Some((loss, log_prob))
+    }
+
     /// Moves what is annealed to its value for the next update.
     fn anneal(&mut self) {
         self.policy.anneal(self.grad_steps);
@@ -345,13 +358,19 @@ impl Agent for SoftActorCritic {
         if self.grad_steps.0.is_multiple_of(self.delay.policy) {
             // 3. The actor climbs the soft value (equation 9, with the sign of a loss).
             let obs = batch.first_obs();
-            let draw = self.policy.draw(&obs, &self.policy.noise(batch.size(), noise));
-            let value = self.critic.actor_value(&obs, &draw, noise); // [B]
-            let loss = (&alpha * &draw.log_prob - value).mean(Kind::Float);
-            self.policy.trainable.descend(&loss);
+            let draws = self.policy.noise(batch.size(), noise);
+            let (loss, log_prob) = match self.climb_by_hand(&obs, &draws, &alpha) {
+                Some(climbed) => climbed,
+                None => {
+                    let draw = self.policy.draw(&obs, &draws);
+                    let value = self.critic.actor_value(&obs, &draw, noise); // [B]
+                    let loss = (&alpha * &draw.log_prob - value).mean(Kind::Float);
+                    self.policy.trainable.descend(&loss);
+                    (loss, draw.log_prob.detach())
+                }
+            };
 
             // 4. The temperature follows the entropy (equation 18).
-            let log_prob = draw.log_prob.detach(); // [B]
             let alpha_loss = self.temperature.learn(&log_prob);
 
             report.put(metrics::ACTOR_LOSS, Reduction::Mean, &loss);

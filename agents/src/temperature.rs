@@ -7,7 +7,7 @@ use tch::{Device, Kind, Tensor};
 use crate::{
     checkpoint::Section,
     error::Result,
-    nn::{AdamSpec, Init, ParamLayout, Trainable},
+    nn::{AdamSpec, Init, ParamLayout, Trainable, explicit, numbers::numbers},
     noise::Stream,
     schedule::GradSteps,
 };
@@ -313,6 +313,19 @@ impl Temperature {
         else {
             return None;
         };
+        if explicit::readable(log_prob) && log_prob.is_contiguous() {
+            // d loss / d log α, and the loss, of the two objectives: one number each, not worth a graph.
+            let log_probs = numbers(log_prob);
+            let sum: f64 = log_probs.iter().map(|log_prob| f64::from(*log_prob)).sum();
+            let excess = sum / log_probs.len() as f64 + *current_target;
+            let at = f64::from(numbers(&log_alpha.params.data())[0]);
+            let (slope, weight) = match objective {
+                TemperatureObjective::LogAlpha => (-excess, at),
+                TemperatureObjective::Alpha => (-at.exp() * excess, at.exp()),
+            };
+            log_alpha.step(&Tensor::from_slice(&[slope as f32]));
+            return Some(Tensor::from((-weight * excess) as f32));
+        }
         let excess = (log_prob.detach() + *current_target).mean(Kind::Float);
         let parameter = log_alpha.params.flat();
         let weight = match objective {

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
 use super::{
-    Critic, CriticContext, Network, TargetFilter, TargetFilterSpec,
+    Combination, Critic, CriticContext, Network, Slope, TargetFilter, TargetFilterSpec,
     gaussian::{self, Gaussians},
 };
 use crate::{
@@ -179,7 +179,13 @@ impl Critic for DsacCritic {
     }
 
     fn actor_value(&self, obs: &Tensor, draw: &ActionDraw, noise: &mut Stream) -> Tensor {
-        gaussian::lowest_mean(&self.network, self.online.params.frozen(), obs, draw, noise)
+        self.network
+            .expected(self.online.params.frozen(), obs, draw, noise, Combination::Min)
+    }
+
+    fn slope(&self, obs: &Tensor, action: &Tensor) -> Option<Slope> {
+        self.network
+            .slope(self.online.params.frozen(), obs, action, Combination::Min, 1)
     }
 
     fn follow(&mut self, rule: TargetSpec, at: GradSteps) {

@@ -33,11 +33,13 @@
 //! | ε | `std_bias` | value |
 //! | τ_b | `running_std_rate` | per gradient step |
 
+mod by_hand;
+
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Reduction as TchReduction, Tensor};
 
 use super::{
-    Critic, CriticContext, Network, TargetFilter, TargetFilterSpec,
+    Combination, Critic, CriticContext, Network, Slope, TargetFilter, TargetFilterSpec,
     gaussian::{self, Gaussians},
 };
 use crate::{
@@ -242,6 +244,40 @@ impl DsacTCritic {
     }
 }
 
+/// What a step is made of, and what it reports.
+struct Step {
+    /// Scalar.
+    loss: Tensor,
+    /// `[E, B]`.
+    mean: Tensor,
+    /// `[E, B]`.
+    std: Tensor,
+    /// `[E, 1]`, this batch included.
+    running_std: Tensor,
+    /// Whether sampled targets were clipped, or the share of them that was.
+    clipped: Tensor,
+}
+
+impl DsacTCritic {
+    /// Of the members' numbers `out` `[E, B, 2]`, against targets `[B]` of mean and sample.
+    fn losses(&self, out: &Tensor, (target_mean, target_sample): (&Tensor, &Tensor), batch: &Batch) -> Step {
+        let now = Gaussians::of(out);
+        let (mean, std) = (now.mean.detach(), now.std.detach()); // [E, B]
+        let running_std = follow_spread(self.running_std.as_ref(), &std, self.running_std_rate); // [E, 1]
+        let width = &running_std * self.spec.clip_sigmas;
+        let banded = clip_to_band(target_sample, &mean, &width); // [E, B]
+        // Summed over members: each is an optimisation of its own and only shares a block.
+        let losses = member_losses(&self.spec, &now, target_mean, &banded, &running_std); // [E, B]
+        Step {
+            loss: batch.mean(&losses) * self.spec.members as f64,
+            clipped: (target_sample - &mean).abs().gt_tensor(&width).to_kind(Kind::Float),
+            mean,
+            std,
+            running_std,
+        }
+    }
+}
+
 /// The running standard deviation `[E, 1]` after a batch's `std` `[E, B]`; the first batch sets it. Rows count alike,
 /// whatever their weight: it is a statistic, not a loss.
 ///
@@ -299,17 +335,28 @@ impl Critic for DsacTCritic {
     fn learn(&mut self, batch: &Batch, policy: &Policy, alpha: &Tensor, noise: &mut Stream) -> UpdateReport {
         let next = policy.draw_next(batch, noise);
         let (target_mean, target_sample) = self.targets(batch, &next, alpha, noise); // [B], [B]
-        let params = self.online.views();
-        let now = Gaussians::at(&self.network, &params, &batch.obs, &batch.action, noise);
-        let (mean, std) = (now.mean.detach(), now.std.detach()); // [E, B]
-        let running_std = follow_spread(self.running_std.as_ref(), &std, self.running_std_rate); // [E, 1]
-        let width = &running_std * self.spec.clip_sigmas;
-        let banded = clip_to_band(&target_sample, &mean, &width); // [E, B]
-
-        // Summed over members: each is an optimisation of its own and only shares a block.
-        let losses = member_losses(&self.spec, &now, &target_mean, &banded, &running_std); // [E, B]
-        let loss = batch.mean(&losses) * self.spec.members as f64;
-        self.online.descend(&loss);
+        let out = self.network.at(&self.online.views(), &batch.obs, &batch.action, noise); // [E, B, 2]
+        let targets = (&target_mean, &target_sample);
+        let step = match self.online.taken_tape(&out) {
+            Some(tape) => {
+                let running_std = (self.running_std.as_ref(), self.running_std_rate);
+                let (step, of_out) = by_hand::step(&self.spec, &out.detach(), targets, running_std, batch);
+                self.online.descend_from(&tape, &of_out);
+                step
+            }
+            None => {
+                let step = self.losses(&out, targets, batch);
+                self.online.descend(&step.loss);
+                step
+            }
+        };
+        let Step {
+            loss,
+            mean,
+            std,
+            running_std,
+            clipped,
+        } = step;
 
         let mut report = UpdateReport::default();
         report.put(metrics::CRITIC_LOSS, Reduction::Mean, &loss);
@@ -317,8 +364,7 @@ impl Critic for DsacTCritic {
         report.put(metrics::Q_STD, Reduction::Std, &mean);
         report.put(metrics::SIGMA_MEAN, Reduction::Mean, &std);
         report.put(metrics::SIGMA_RUNNING, Reduction::Mean, &running_std);
-        let is_clipped = (&target_sample - &mean).abs().gt_tensor(&width).to_kind(Kind::Float);
-        report.put(metrics::TARGET_CLIPPED, Reduction::Mean, &is_clipped);
+        report.put(metrics::TARGET_CLIPPED, Reduction::Mean, &clipped);
         report.put(metrics::TARGET_MEAN, Reduction::Mean, &target_mean);
         report.td_error = batch
             .weight
@@ -330,7 +376,13 @@ impl Critic for DsacTCritic {
 
     /// Equation 21's smaller mean.
     fn actor_value(&self, obs: &Tensor, draw: &ActionDraw, noise: &mut Stream) -> Tensor {
-        gaussian::lowest_mean(&self.network, self.online.params.frozen(), obs, draw, noise)
+        self.network
+            .expected(self.online.params.frozen(), obs, draw, noise, Combination::Min)
+    }
+
+    fn slope(&self, obs: &Tensor, action: &Tensor) -> Option<Slope> {
+        self.network
+            .slope(self.online.params.frozen(), obs, action, Combination::Min, 1)
     }
 
     fn follow(&mut self, rule: TargetSpec, at: GradSteps) {
@@ -395,108 +447,4 @@ impl Critic for DsacTCritic {
 const RUNNING_STD: &str = "running_std";
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn rows(values: &[f32]) -> Tensor {
-        Tensor::from_slice(values).view([2, -1])
-    }
-
-    fn numbers(tensor: &Tensor) -> Vec<f32> {
-        tensor.flatten(0, -1).try_into().unwrap()
-    }
-
-    #[test]
-    fn the_first_batch_sets_the_running_spread_and_later_ones_move_it() {
-        let std = rows(&[1.0, 3.0, 0.5, 1.5]);
-        let first = follow_spread(None, &std, 0.25);
-        assert_eq!(numbers(&first), [2.0, 1.0]);
-        let second = follow_spread(Some(&first), &rows(&[6.0, 6.0, 1.0, 1.0]), 0.25);
-        assert_eq!(numbers(&second), [3.0, 1.0]);
-    }
-
-    #[test]
-    fn a_sample_is_clipped_to_each_members_band() {
-        let sample = Tensor::from_slice(&[10.0f32, 0.5, -10.0]);
-        let mean = rows(&[0.0, 0.0, 0.0, 1.0, 1.0, 1.0]);
-        let banded = clip_to_band(&sample, &mean, &Tensor::from_slice(&[3.0f32, 6.0]).view([2, 1]));
-        assert_eq!(numbers(&banded), [3.0, 0.5, -3.0, 7.0, 0.5, -5.0]);
-    }
-
-    /// Gradients by hand: ∂L/∂q = ρ·(q − y_q), ∂L/∂σ = ρ·(σ² − h)/(σ + ε).
-    #[test]
-    fn gradients_are_weighted_by_running_over_own_variance_within_bounds() {
-        let gradients = |rule: SigmaRule, std: f32, running_std: f32| {
-            let spec = DsacTSpec {
-                sigma_rule: rule,
-                ..DsacTSpec::default()
-            };
-            let leaf = |value: f32| Tensor::from_slice(&[value]).view([1, 1]).set_requires_grad(true);
-            let now = Gaussians {
-                mean: leaf(1.0),
-                std: leaf(std),
-            };
-            let (target_mean, banded) = (
-                Tensor::from_slice(&[3.0f32]),
-                Tensor::from_slice(&[2.0f32]).view([1, 1]),
-            );
-            let running_std = Tensor::from_slice(&[running_std]).view([1, 1]);
-            let loss = member_losses(&spec, &now, &target_mean, &banded, &running_std).sum(Kind::Float);
-            let gradients = Tensor::run_backward(&[loss], &[&now.mean, &now.std], false, false);
-            [gradients[0].double_value(&[0, 0]), gradients[1].double_value(&[0, 0])]
-        };
-        let close = |found: [f64; 2], expected: [f64; 2]| {
-            let is_close = found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-5);
-            assert!(is_close, "{found:?} {expected:?}");
-        };
-        let rho = 4.0 / 1.1; // running 2, own 1
-        close(
-            gradients(SigmaRule::Nll, 1.0, 2.0),
-            [rho * -2.0, rho * (1.0 - 1.0) / 1.1],
-        );
-        close(
-            gradients(SigmaRule::Reference, 1.0, 2.0),
-            [rho * -2.0, rho * (1.0 - 0.5) / 1.1],
-        );
-        close(
-            gradients(SigmaRule::Nll, 2.0, 0.1),
-            [0.1 * -2.0, 0.1 * (4.0 - 1.0) / 2.1],
-        );
-        close(
-            gradients(SigmaRule::Nll, 0.5, 9.0),
-            [10.0 * -2.0, 10.0 * (0.25 - 1.0) / 0.6],
-        );
-    }
-
-    #[test]
-    fn errors_of_the_mean_count_in_full_unless_a_threshold_is_given() {
-        let gradient = |huber_delta: f64| {
-            let spec = DsacTSpec {
-                huber_delta,
-                ..DsacTSpec::default()
-            };
-            let mean = Tensor::from_slice(&[0.0f32]).view([1, 1]).set_requires_grad(true);
-            let one = Tensor::ones([1, 1], (Kind::Float, tch::Device::Cpu));
-            let now = Gaussians {
-                mean: mean.shallow_clone(),
-                std: one.shallow_clone(),
-            };
-            let target = Tensor::from_slice(&[1e5f32]);
-            let loss = member_losses(&spec, &now, &target, &one, &one).sum(Kind::Float);
-            Tensor::run_backward(&[loss], &[&mean], false, false)[0].double_value(&[0, 0])
-        };
-        let weight = 1.0 / 1.1;
-        assert!((gradient(f64::INFINITY) / (-1e5 * weight) - 1.0).abs() < 1e-6);
-        assert!((gradient(DsacTSpec::default().huber_delta) / (-1e5 * weight) - 1.0).abs() < 1e-6);
-        assert!((gradient(50.0) / (-50.0 * weight) - 1.0).abs() < 1e-6);
-    }
-
-    #[test]
-    fn the_running_spread_follows_at_the_targets_rate_unless_told_otherwise() {
-        let soft = TargetSpec::Polyak { tau: 0.01 };
-        let hard = TargetSpec::Hard { every_grad_steps: 200 };
-        assert_eq!(RunningStdRate::Targets.resolve(soft), 0.01);
-        assert_eq!(RunningStdRate::Targets.resolve(hard), 0.005);
-        assert_eq!(RunningStdRate::PerGradStep(0.5).resolve(soft), 0.5);
-    }
-}
+mod tests;

@@ -3,7 +3,7 @@
 use tch::{Kind, Tensor};
 
 use super::{Network, TargetFilter, target_filter::FilterOrder};
-use crate::{nn::Params, noise::Stream, policy::ActionDraw};
+use crate::{nn::Params, noise::Stream};
 
 /// Numbers per state and action: mean, and the standard deviation before softplus.
 pub(super) const OUTPUTS: i64 = 2;
@@ -25,7 +25,11 @@ impl Gaussians {
         action: &Tensor,
         noise: &mut Stream,
     ) -> Gaussians {
-        let out = network.at(params, obs, action, noise); // [E, B, 2]
+        Gaussians::of(&network.at(params, obs, action, noise))
+    }
+
+    /// What the members' numbers `[E, B, 2]` say.
+    pub(super) fn of(out: &Tensor) -> Gaussians {
         Gaussians {
             mean: out.select(-1, 0),
             std: out.select(-1, 1).softplus(),
@@ -76,17 +80,6 @@ impl Gaussians {
         let (low, member) = self.mean.min_dim(0, true); // [1, B], [1, B]
         (low.squeeze_dim(0), values.gather(0, &member, false).squeeze_dim(0))
     }
-}
-
-/// The smallest mean `[B]` at a draw, for the actor.
-pub(super) fn lowest_mean(
-    network: &Network,
-    params: &Params,
-    obs: &Tensor,
-    draw: &ActionDraw,
-    noise: &mut Stream,
-) -> Tensor {
-    network.expected(params, obs, draw, noise, |mean| mean.min_dim(0, false).0)
 }
 
 /// The mean over members `[B]` of the distance from a target `[B]`, for replays that rank rows.

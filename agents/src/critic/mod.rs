@@ -3,6 +3,7 @@
 //! A critic owns its representation, its loss, how its members combine, its targets and its optimiser: those belong to
 //! one paper, hence to one file.
 
+mod combination;
 pub mod dsac;
 pub mod dsac_t;
 mod gaussian;
@@ -16,10 +17,11 @@ use sac_envs::Space;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Tensor};
 
+pub use combination::Combination;
 pub use dsac::{DsacCritic, DsacSpec};
 pub use dsac_t::{DsacTCritic, DsacTSpec};
 pub use gaussian::Gaussians;
-pub use network::Network;
+pub use network::{Network, Slope};
 pub use quantile::{QuantileCritic, QuantileSpec};
 pub use scalar::{ScalarCritic, ScalarSpec};
 pub use state_value::{StateValueCritic, StateValueSpec};
@@ -70,6 +72,11 @@ pub trait Critic: Send {
     /// What the actor climbs: the value `[B]` of `draw` at `obs [B, …]`. Gradients reach the draw and not the critic's
     /// parameters.
     fn actor_value(&self, obs: &Tensor, draw: &ActionDraw, noise: &mut Stream) -> Tensor;
+
+    /// The same for drawn `action` `[B, W]` without autograd, and with its gradient; `None` where that cannot be.
+    fn slope(&self, _obs: &Tensor, _action: &Tensor) -> Option<Slope> {
+        None
+    }
 
     /// Moves the targets. `at` counts gradient steps, this one included.
     fn follow(&mut self, rule: TargetSpec, at: GradSteps);

@@ -2,11 +2,11 @@
 
 use tch::Tensor;
 
-use super::CriticContext;
+use super::{Combination, CriticContext};
 use crate::{
     encoder::Encoder,
     inspect::Look,
-    nn::{Mlp, ParamLayout, Params, Products},
+    nn::{Mlp, ParamLayout, Params, Products, explicit},
     noise::Stream,
     policy::{ActionDraw, ActionKind, Actions, expectation},
 };
@@ -75,7 +75,7 @@ impl Network {
     pub fn at(&self, params: &Params, obs: &Tensor, action: &Tensor, noise: &mut Stream) -> Tensor {
         match self.actions {
             ActionKind::Vector { .. } => {
-                let x = self.input(params, obs, action, noise);
+                let x = self.input(params, obs, action, Some(&mut *noise));
                 self.body.forward_learning(params, &x, noise)
             }
             ActionKind::Enumerated { .. } => {
@@ -88,8 +88,8 @@ impl Network {
     }
 
     /// What the members read, `[n·B, F + A]`, where actions are vectors.
-    fn input(&self, params: &Params, obs: &Tensor, action: &Tensor, noise: &mut Stream) -> Tensor {
-        let mut features = self.encoder.encode(params, obs, Some(noise)); // [B, F]
+    fn input(&self, params: &Params, obs: &Tensor, action: &Tensor, noise: Option<&mut Stream>) -> Tensor {
+        let mut features = self.encoder.encode(params, obs, noise); // [B, F]
         let copies = action.size()[0] / obs.size()[0];
         if copies > 1 {
             features = features.repeat([copies, 1]);
@@ -143,29 +143,59 @@ impl Network {
         value_of: impl Fn(&Tensor) -> Tensor,
     ) -> Tensor {
         if matches!(self.actions, ActionKind::Vector { .. }) {
-            let x = self.input(params, obs, action, noise);
+            let x = self.input(params, obs, action, Some(&mut *noise));
             let by_hand = self.body.value_at(params, &x, &value_of);
             return by_hand.unwrap_or_else(|| value_of(&self.body.forward_learning(params, &x, noise)));
         }
         value_of(&self.at(params, obs, action, noise))
     }
 
-    /// The smallest or mean first number over members, in expectation over a draw's actions: `[B]`. `combine` takes
-    /// `[E, …]` to `[…]`.
+    /// The smallest or mean first number over members, in expectation over a draw's actions: `[B]`.
     pub fn expected(
         &self,
         params: &Params,
         obs: &Tensor,
         draw: &ActionDraw,
         noise: &mut Stream,
-        combine: impl Fn(&Tensor) -> Tensor,
+        combination: Combination,
     ) -> Tensor {
         match &draw.actions {
-            Actions::Sampled(action) => self.value(params, obs, action, noise, |all| combine(&all.select(-1, 0))),
+            Actions::Sampled(action) => self.value(params, obs, action, noise, |all| combination.of_first(all)),
             Actions::Weighted(probability) => {
-                let values = combine(&self.of_all_actions(params, obs, noise).select(-1, 0)); // [B, n]
-                expectation(probability, &values)
+                let all = self.of_all_actions(params, obs, noise).select(-1, 0); // [E, B, n]
+                expectation(probability, &combination.apply(&all))
             }
         }
     }
+
+    /// The smallest or mean, over members, of the mean of their first `count` numbers, at `action` `[B, A]` and with its
+    /// gradient by that, without autograd. `None` where that cannot be.
+    pub fn slope(
+        &self,
+        params: &Params,
+        obs: &Tensor,
+        action: &Tensor,
+        combination: Combination,
+        count: usize,
+    ) -> Option<Slope> {
+        let is_vector = matches!(self.actions, ActionKind::Vector { .. });
+        // An encoder with parameters may want noise, and goes through autograd.
+        if !is_vector || !self.goes_by_hand(params) || !explicit::readable(action) {
+            return None;
+        }
+        let x = self.input(params, obs, action, None);
+        let (out, tape) = self.body.taped(params, &x)?; // [E, B, K]
+        let (value, of_out) = combination.with_gradient(&out, count);
+        let features = self.encoder.width() as usize;
+        let of_action = tape.backward(params, &of_out, None, Some(features..self.body.inputs()))?;
+        Some(Slope { value, of_action })
+    }
+}
+
+/// A value and where it rises.
+pub struct Slope {
+    /// `[B]`.
+    pub value: Tensor,
+    /// ∂value/∂action, `[B, A]`.
+    pub of_action: Tensor,
 }

@@ -16,7 +16,9 @@
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
-use super::{Critic, CriticContext, Network, TargetFilter, TargetFilterSpec, target_filter::FilterOrder};
+use super::{
+    Combination, Critic, CriticContext, Network, Slope, TargetFilter, TargetFilterSpec, target_filter::FilterOrder,
+};
 use crate::{
     agent::{Reduction, UpdateReport},
     backup::soft_backup,
@@ -280,6 +282,12 @@ impl Critic for QuantileCritic {
         let mean = |atoms: &Tensor| atoms.mean_dim([0i64, 2].as_slice(), false, Kind::Float);
         self.network
             .value(self.online.params.frozen(), obs, draw.sampled(), noise, mean)
+    }
+
+    fn slope(&self, obs: &Tensor, action: &Tensor) -> Option<Slope> {
+        let atoms = self.spec.quantiles as usize;
+        self.network
+            .slope(self.online.params.frozen(), obs, action, Combination::Mean, atoms)
     }
 
     fn follow(&mut self, rule: TargetSpec, at: GradSteps) {

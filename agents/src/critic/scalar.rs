@@ -14,9 +14,9 @@
 //! With `target_filter`, Q_θ̄i(s', a') is its average over points around a' (see [`super::target_filter`]).
 
 use serde::{Deserialize, Serialize};
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
-use super::{Critic, CriticContext, Network, TargetFilter, TargetFilterSpec};
+use super::{Combination, Critic, CriticContext, Network, Slope, TargetFilter, TargetFilterSpec};
 use crate::{
     agent::{Reduction, UpdateReport},
     backup::soft_backup,
@@ -24,7 +24,10 @@ use crate::{
     checkpoint::Section,
     error::Result,
     metrics,
-    nn::{AdamSpec, ParamBlock, ParamLayout, Products, Trainable},
+    nn::{
+        AdamSpec, ParamBlock, ParamLayout, Products, Trainable,
+        numbers::{numbers, numbers_mut},
+    },
     noise::Stream,
     policy::{ActionDraw, Policy},
     schedule::GradSteps,
@@ -71,26 +74,6 @@ pub enum TargetMembers {
     Random(i64),
 }
 
-/// How members become one number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Combination {
-    /// The smallest (SAC 2018b, section 4.2).
-    Min,
-    /// The mean (REDQ, algorithm 1).
-    Mean,
-}
-
-impl Combination {
-    /// `[E, …]` to `[…]`.
-    pub fn apply(self, members: &Tensor) -> Tensor {
-        match self {
-            Combination::Min => members.min_dim(0, false).0,
-            Combination::Mean => members.mean_dim([0i64].as_slice(), false, Kind::Float),
-        }
-    }
-}
-
 impl ScalarSpec {
     pub(super) fn check(&self, p: &mut SpecProblems) {
         let members = self.members;
@@ -109,6 +92,48 @@ impl ScalarSpec {
             );
         }
         check_adam(p, "agent.critic.optimizer", &self.optimizer);
+    }
+}
+
+/// Equation 5 without autograd.
+struct Squares {
+    /// ½ Σ_E mean_B w·error².
+    loss: Tensor,
+    /// `[E, B]`.
+    error: Tensor,
+    /// Gradient of the loss by the members' values `[E, B, 1]`.
+    of_out: Tensor,
+}
+
+impl Squares {
+    /// Of `q` `[E, B, 1]` and `target` `[B]`.
+    fn by_hand(q: &Tensor, target: &Tensor, batch: &Batch) -> Self {
+        let weight = batch
+            .weight
+            .as_ref()
+            .map(|weight| batch.for_value_draws(weight).contiguous());
+        let (weight, target) = (weight.as_ref().map(numbers), target.contiguous());
+        let target = numbers(&target);
+        let [mut error, mut of_out] = [(); 2].map(|()| Tensor::empty_like(q));
+        let share = 1.0 / target.len() as f32;
+        let mut sum = 0.0f64;
+        let members = numbers(q).chunks_exact(target.len());
+        let made = numbers_mut(&mut error)
+            .chunks_exact_mut(target.len())
+            .zip(numbers_mut(&mut of_out).chunks_exact_mut(target.len()));
+        for (q, (error, of_out)) in members.zip(made) {
+            for row in 0..target.len() {
+                let weight = weight.map_or(1.0, |weight| weight[row]);
+                error[row] = q[row] - target[row];
+                of_out[row] = weight * error[row] * share;
+                sum += f64::from(of_out[row] * error[row]);
+            }
+        }
+        Squares {
+            loss: Tensor::from((0.5 * sum) as f32),
+            error: error.squeeze_dim(-1),
+            of_out,
+        }
     }
 }
 
@@ -154,14 +179,14 @@ impl ScalarCritic {
                 &drawn
             }
         };
-        let lowest = |next_q: &Tensor| Combination::Min.apply(next_q);
         let obs = &batch.next_obs;
         let next_value = match self.filter.as_ref().and_then(TargetFilter::active) {
-            None => self.network.expected(params, obs, next, noise, lowest), // [B]
+            None => self.network.expected(params, obs, next, noise, Combination::Min), // [B]
             Some(filter) => {
                 let members = |obs: &Tensor, action: &Tensor, noise: &mut Stream| {
                     self.network.at(params, obs, action, noise).squeeze_dim(-1) // [E, K·B]
                 };
+                let lowest = |next_q: &Tensor| Combination::Min.apply(next_q);
                 filter.combined(obs, next.sampled(), noise, members, lowest) // [B]
             }
         };
@@ -177,14 +202,22 @@ impl Critic for ScalarCritic {
     fn learn(&mut self, batch: &Batch, policy: &Policy, alpha: &Tensor, noise: &mut Stream) -> UpdateReport {
         let next = policy.draw_next(batch, noise);
         let target = self.target_value(batch, &next, alpha, noise); // [B]
-        let q = self
-            .network
-            .at(&self.online.views(), &batch.obs, &batch.action, noise)
-            .squeeze_dim(-1); // [E, B]
+        let out = self.network.at(&self.online.views(), &batch.obs, &batch.action, noise); // [E, B, 1]
+        let q = out.squeeze_dim(-1); // [E, B]
         // Equation 5, summed over members: each is an optimisation of its own and only shares a block.
-        let error = &q - &target; // [E, B]
-        let loss = batch.mean(&error.square()) * (0.5 * self.members() as f64);
-        self.online.descend(&loss);
+        let (loss, error) = match self.online.taken_tape(&out) {
+            None => {
+                let error = &q - &target; // [E, B]
+                let loss = batch.mean(&error.square()) * (0.5 * self.members() as f64);
+                self.online.descend(&loss);
+                (loss, error)
+            }
+            Some(tape) => {
+                let Squares { loss, error, of_out } = Squares::by_hand(&out.detach(), &target, batch);
+                self.online.descend_from(&tape, &of_out);
+                (loss, error)
+            }
+        };
 
         let mut report = UpdateReport::default();
         report.put(metrics::CRITIC_LOSS, Reduction::Mean, &loss);
@@ -199,9 +232,13 @@ impl Critic for ScalarCritic {
     }
 
     fn actor_value(&self, obs: &Tensor, draw: &ActionDraw, noise: &mut Stream) -> Tensor {
-        let combine = |q: &Tensor| self.actor_value.apply(q);
         self.network
-            .expected(self.online.params.frozen(), obs, draw, noise, combine)
+            .expected(self.online.params.frozen(), obs, draw, noise, self.actor_value)
+    }
+
+    fn slope(&self, obs: &Tensor, action: &Tensor) -> Option<Slope> {
+        self.network
+            .slope(self.online.params.frozen(), obs, action, self.actor_value, 1)
     }
 
     fn follow(&mut self, rule: TargetSpec, at: GradSteps) {

@@ -14,7 +14,7 @@
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
-use super::{Critic, CriticContext, Network, scalar::Combination};
+use super::{Combination, Critic, CriticContext, Network, Slope};
 use crate::{
     agent::{Reduction, UpdateReport},
     backup::backup,
@@ -114,8 +114,7 @@ impl StateValueCritic {
         let target = {
             let _guard = tch::no_grad_guard();
             let q = self.q.params.frozen();
-            let lowest = |q: &Tensor| Combination::Min.apply(q);
-            let value = self.q_network.expected(q, &batch.obs, fresh, noise, lowest); // [B]
+            let value = self.q_network.expected(q, &batch.obs, fresh, noise, Combination::Min); // [B]
             value - alpha * &fresh.log_prob
         };
         let params = self.v.views();
@@ -163,9 +162,13 @@ impl Critic for StateValueCritic {
     }
 
     fn actor_value(&self, obs: &Tensor, draw: &ActionDraw, noise: &mut Stream) -> Tensor {
-        let combine = |q: &Tensor| self.actor_value.apply(q);
         self.q_network
-            .expected(self.q.params.frozen(), obs, draw, noise, combine)
+            .expected(self.q.params.frozen(), obs, draw, noise, self.actor_value)
+    }
+
+    fn slope(&self, obs: &Tensor, action: &Tensor) -> Option<Slope> {
+        self.q_network
+            .slope(self.q.params.frozen(), obs, action, self.actor_value, 1)
     }
 
     fn follow(&mut self, rule: TargetSpec, at: GradSteps) {

@@ -6,7 +6,7 @@ use tch::{Kind, Tensor};
 use crate::{
     inspect::Look,
     nn::{
-        explicit::{self, Dense, DenseLayer, Pass},
+        explicit::{self, Dense, DenseLayer, Pass, Tape},
         params::{Init, ParamIndex, ParamLayout, Params},
         precision::Products,
     },
@@ -257,9 +257,24 @@ impl Mlp {
         let out = self.shaped(out).set_requires_grad(true);
         let value = value_of(&out); // [B]
         let of_out = Tensor::run_backward(&[value.sum(Kind::Float)], &[&out], false, false);
-        let slope = tape?.backward(params, &of_out[0], None, true)?; // [B, in]
+        let slope = tape?.backward(params, &of_out[0], None, Some(0..self.inputs()))?; // [B, in]
         let change = ((x - at) * slope).sum_dim_intlist([-1i64].as_slice(), false, Kind::Float);
         Some(value.detach() + change)
+    }
+
+    /// A pass by hand at `x [B, in]` whose gradient the caller takes further itself. `None` where it cannot be made so.
+    pub(crate) fn taped(&self, params: &Params, x: &Tensor) -> Option<(Tensor, Tape)> {
+        let dense = self.dense.as_ref()?;
+        if !dense.serves(params, x) || !dense.is_all_of(params) {
+            return None;
+        }
+        let (out, tape) = dense.forward(params, x, self.products, true);
+        Some((self.shaped(out), tape?))
+    }
+
+    /// Numbers that a sample has.
+    pub(crate) fn inputs(&self) -> usize {
+        self.layers[0].inputs as usize
     }
 
     /// `[E, B, out]`, or `[B, out]` of a single network.

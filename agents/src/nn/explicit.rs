@@ -12,6 +12,7 @@
 
 use std::{
     cell::{Cell, RefCell},
+    ops::Range,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -54,7 +55,7 @@ impl Drop for AutogradOnly {
 }
 
 /// Whether a tensor is what passes by hand can read.
-pub(super) fn readable(tensor: &Tensor) -> bool {
+pub(crate) fn readable(tensor: &Tensor) -> bool {
     !OFF.get() && tensor.device() == Device::Cpu && tensor.kind() == Kind::Float
 }
 
@@ -262,13 +263,14 @@ const LEAST_ROWS: usize = 24;
 
 impl Tape {
     /// From the gradient of the result, `[E, B, out]` or `[B, out]`, to that of the parameters, written to `of_params` in
-    /// the order weight, bias of every layer, and to that of the input `[B, in]`, summed over members.
-    pub(super) fn backward(
+    /// the order weight, bias of every layer, and to that of some columns of the input, `[B, columns]`, summed over
+    /// members.
+    pub(crate) fn backward(
         &self,
         params: &Params,
         of_out: &Tensor,
         mut of_params: Option<&mut [f32]>,
-        of_input: bool,
+        of_input: Option<Range<usize>>,
     ) -> Option<Tensor> {
         let _guard = tch::no_grad_guard();
         let rows = self.input.size()[0] as usize;
@@ -303,21 +305,27 @@ impl Tape {
                     sum_rows(g, sums);
                 }
             }
-            if index == 0 && !of_input {
-                return None;
-            }
-            let shape = [members as i64, rows as i64, layer.inputs as i64];
+            let read = match (index, &of_input) {
+                (0, None) => return None,
+                (0, Some(columns)) => columns.clone(),
+                _ => 0..layer.inputs,
+            };
+            let width = read.len();
+            let shape = [members as i64, rows as i64, width as i64];
             let mut down = Tensor::empty(shape, (Kind::Float, Device::Cpu));
             let relu = index > 0 && self.dense.activation == Activation::Relu;
             let (numbers_of_g, h) = (numbers(&g), numbers(from));
             multiply(
                 self.products,
-                parts(numbers_mut(&mut down), members, rows, layer.inputs),
+                parts(numbers_mut(&mut down), members, rows, width),
                 |part| {
                     let g = Matrix::new(own(numbers_of_g, part.member, outs), rows, layer.outputs);
-                    g.rows(part.first, part.out.len() / layer.inputs)
+                    g.rows(part.first, part.out.len() / width)
                 },
-                |member| Matrix::new(own(weight, member, weights), layer.inputs, layer.outputs).transposed(),
+                |member| {
+                    let weight = Matrix::new(own(weight, member, weights), layer.inputs, layer.outputs);
+                    weight.rows(read.start, width).transposed()
+                },
                 |part| {
                     let start = part.member * ins + part.first * layer.inputs;
                     match relu {
@@ -327,10 +335,7 @@ impl Tape {
                 },
             );
             if index == 0 {
-                return Some(match members {
-                    1 => down.squeeze_dim(0),
-                    _ => down.sum_dim_intlist([0i64].as_slice(), false, Kind::Float),
-                });
+                return Some(over_members(down, rows, width));
             }
             g = match &self.hidden[index - 1] {
                 (None, _) => down,
@@ -339,6 +344,16 @@ impl Tape {
         }
         unreachable!("the first layer returns")
     }
+}
+
+/// `[E, B, n]` summed over members, in their order: `[B, n]`.
+fn over_members(members: Tensor, rows: usize, width: usize) -> Tensor {
+    if members.size()[0] == 1 {
+        return members.squeeze_dim(0);
+    }
+    let mut sum = Tensor::empty([rows as i64, width as i64], (Kind::Float, Device::Cpu));
+    sum_rows(numbers(&members), numbers_mut(&mut sum));
+    sum
 }
 
 /// Takes what is there.

@@ -3,6 +3,7 @@
 pub mod adam;
 pub mod body;
 pub(crate) mod crew;
+pub(crate) mod elementary;
 pub mod explicit;
 pub mod init;
 pub mod linear;

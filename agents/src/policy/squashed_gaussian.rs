@@ -3,12 +3,14 @@
 //! Source: Haarnoja et al. 2018 (arXiv 1801.01290), appendix C. Where σ comes from and how it is bounded are choices;
 //! `docs/algorithms/policy_heads.md` has them side by side.
 
+mod by_hand;
+
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
-use super::{ActionDraw, ActionKind, Actions, PolicyHead};
+use super::{ActionDraw, ActionKind, Actions, HeadTape, PolicyHead};
 use crate::{
-    nn::{AdamSpec, Init, ParamIndex, ParamLayout, Params},
+    nn::{AdamSpec, Init, ParamIndex, ParamLayout, Params, explicit},
     noise::Stream,
     spec_check::SpecProblems,
 };
@@ -180,6 +182,22 @@ impl PolicyHead for SquashedGaussian {
             actions: Actions::Sampled(u.tanh()),
             log_prob: log_prob(&u, noise, &log_std),
         }
+    }
+
+    fn draws_by_hand(&self) -> bool {
+        self.log_std.is_none()
+    }
+
+    fn draw_by_hand(&self, inputs: &Tensor, noise: &Tensor) -> Option<(ActionDraw, Box<dyn HeadTape>)> {
+        if !self.draws_by_hand() || !explicit::readable(inputs) {
+            return None;
+        }
+        let bounds = by_hand::Bounds {
+            kind: self.log_std_bounds,
+            low: self.log_std_min as f32,
+            high: self.log_std_max as f32,
+        };
+        Some(by_hand::draw(inputs, noise, bounds))
     }
 
     fn explore(&self, params: &Params, inputs: &Tensor, noise: &Tensor) -> Tensor {
