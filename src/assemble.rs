@@ -1,6 +1,6 @@
 //! From a configuration to the things it describes: the only place that knows the concrete types of both crates.
 
-use sac_agents::{Agent, Parts, Replay, SaveTo, SoftActorCritic, Stacking, Trainer, log::Logger, process};
+use sac_agents::{Agent, Parts, Replay, SaveTo, SoftActorCritic, Stacking, Trainer, graph, log::Logger, process};
 use sac_envs::{Registry, VecEnv};
 use tch::Device;
 
@@ -68,13 +68,18 @@ pub fn agent(config: &Config, envs: &dyn VecEnv) -> Result<Box<dyn Agent>> {
     Ok(Box::new(soft_actor_critic(config, envs)?))
 }
 
-/// The same, to learn with the configured precision. Without that an agent acts the same, on every processor.
+/// The same, to learn on this thread with the configured precision, and with recorded updates if it is to. Without that an
+/// agent acts the same, on every processor.
 ///
 /// # Errors
-/// When the agent cannot serve them, or cannot learn with that precision here.
+/// When the agent cannot serve them, or cannot learn like that here.
 pub fn learner(config: &Config, envs: &dyn VecEnv) -> Result<Box<dyn Agent>> {
     let agent = soft_actor_critic(config, envs)?;
-    Ok(Box::new(agent.with_matmul_precision(config.train.matmul_precision)?))
+    let agent = agent.with_matmul_precision(config.train.matmul_precision)?;
+    match config.train.cuda_graphs {
+        true => Ok(Box::new(graph::on_cuda(agent, device(config))?)),
+        false => Ok(Box::new(agent)),
+    }
 }
 
 fn soft_actor_critic(config: &Config, envs: &dyn VecEnv) -> Result<SoftActorCritic> {

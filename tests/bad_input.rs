@@ -8,7 +8,6 @@ use std::{
     process::Stdio,
 };
 
-use sac::agents::nn::precision::multiplies_bfloat16;
 use support::{Said, command, contents, folder, sac};
 
 #[test]
@@ -498,39 +497,6 @@ fn a_stdout_that_cannot_be_written_is_an_error() {
             .code(1)
             .says(&["error: stdout: No space left"]);
     }
-}
-
-#[test]
-fn a_precision_that_cannot_be_is_refused_before_anything_starts() {
-    let here = folder();
-    for (arguments, from) in [
-        (
-            &["train", "--env", "Pendulum-v1", "--matmul-precision", "med"][..],
-            "--matmul-precision",
-        ),
-        (
-            &["config", "--env", "Pendulum-v1", "--set", "train.matmul_precision=med"],
-            "--set",
-        ),
-        (&["bench", "update", "--matmul-precision", "med"], "--matmul-precision"),
-    ] {
-        sac(here.path(), arguments)
-            .code(2)
-            .says(&["train.matmul_precision = \"med\"", "medium", "highest", from]);
-    }
-    // Nothing of these agents goes without autograd; or the processor cannot.
-    let medium = ["--matmul-precision", "medium", "--set", "agent.body.layer_norm=true"];
-    let refused = |command: &[&str]| {
-        let said = sac(here.path(), &[command, &medium].concat()).code(2);
-        let missing = match multiplies_bfloat16() {
-            true => "without autograd",
-            false => "AVX512-BF16",
-        };
-        said.says(&["train.matmul_precision = \"medium\"", missing]);
-    };
-    refused(&["train", "--env", "Pendulum-v1"]);
-    refused(&["bench", "update"]);
-    assert!(contents(here.path()).is_empty(), "nothing is left behind");
 }
 
 #[test]

@@ -122,6 +122,17 @@ impl UpdateReport {
         self.entries.push((name, reduction, tensor.detach()));
     }
 
+    /// The same tensors once more.
+    pub(crate) fn shallow_clone(&self) -> Self {
+        let entries = self.entries.iter();
+        UpdateReport {
+            entries: entries
+                .map(|(name, reduction, tensor)| (*name, *reduction, tensor.shallow_clone()))
+                .collect(),
+            td_error: self.td_error.as_ref().map(Tensor::shallow_clone),
+        }
+    }
+
     /// Adds everything of another report.
     pub fn extend(&mut self, other: UpdateReport) {
         self.entries.extend(other.entries);

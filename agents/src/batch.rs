@@ -50,6 +50,31 @@ impl Batch {
         }
     }
 
+    /// A batch of the same shapes, with nothing in it yet.
+    pub(crate) fn like(other: &Batch) -> Self {
+        let like = |tensor: &Tensor| Tensor::zeros_like(tensor);
+        Batch {
+            obs: like(&other.obs),
+            action: like(&other.action),
+            reward: like(&other.reward),
+            discount: like(&other.discount),
+            next_obs: like(&other.next_obs),
+            weight: other.weight.as_ref().map(like),
+        }
+    }
+
+    /// Takes over the numbers of a batch of the same shapes, in place.
+    pub(crate) fn copy_from(&mut self, other: &Batch) {
+        self.obs.copy_(&other.obs);
+        self.action.copy_(&other.action);
+        self.reward.copy_(&other.reward);
+        self.discount.copy_(&other.discount);
+        self.next_obs.copy_(&other.next_obs);
+        if let (Some(weight), Some(other)) = (&mut self.weight, &other.weight) {
+            weight.copy_(other);
+        }
+    }
+
     /// The mean over all elements of `losses` `[…, M·B]`, each row counting as much as it should.
     pub fn mean(&self, losses: &Tensor) -> Tensor {
         match &self.weight {

@@ -25,6 +25,7 @@ pub mod critic;
 pub mod encoder;
 pub mod error;
 pub mod evaluate;
+pub mod graph;
 pub mod inspect;
 pub mod log;
 pub mod metrics;

@@ -5,6 +5,8 @@
 //! the run's seed by hashing `(seed, name, index)`, never by adding to it, so that runs with neighbouring seeds share
 //! nothing.
 
+mod plan;
+
 use std::collections::VecDeque;
 
 use rand::{RngExt, SeedableRng};
@@ -12,9 +14,11 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use crate::error::{Error, Result};
+pub use plan::Plan;
+use plan::{Draw, Planned};
 
 /// A seed for something that makes its own generator, such as an environment.
 pub fn derived_seed(root: u64, name: &str, index: u64) -> u64 {
@@ -33,12 +37,25 @@ fn derived_key(root: u64, name: &str, index: u64) -> [u8; 32] {
 
 const SCRIPT_IS_LONG_ENOUGH: &str = "a scripted stream holds all numbers that are drawn";
 
-/// A tensor on a device. Where it is there already nothing is asked of libtorch, since this runs at every env step.
+/// A tensor on a device. Where it is there already nothing is asked of libtorch, since this runs at every env step. To a
+/// GPU it goes by way of memory that the GPU reads by itself, and nobody waits for it.
 pub(crate) fn on(device: Device, tensor: Tensor) -> Tensor {
-    match tensor.device() == device {
-        true => tensor,
-        false => tensor.to_device(device),
+    if tensor.device() == device {
+        return tensor;
     }
+    match device {
+        Device::Cuda(_) => {
+            // The allocator of such memory hands it out again only when the copy is over.
+            let pinned = tensor.pin_memory(device);
+            pinned.to_dtype_layout((tensor.kind(), device), true, false)
+        }
+        _ => tensor.to_device(device),
+    }
+}
+
+/// How many numbers a shape has.
+fn count(shape: &[i64]) -> usize {
+    shape.iter().product::<i64>() as usize
 }
 
 /// One stream of random numbers.
@@ -46,6 +63,10 @@ pub struct Stream {
     rng: ChaCha8Rng,
     scratch: Vec<f32>,
     script: Option<VecDeque<f32>>,
+    /// What was asked for since somebody wanted to know; `None` where that is nothing that can be planned.
+    noted: Option<Option<Plan>>,
+    /// Where numbers come from that were drawn elsewhere.
+    planned: Option<Planned>,
 }
 
 /// Where a stream stands; equal positions mean equal futures.
@@ -63,6 +84,88 @@ impl Stream {
             rng: ChaCha8Rng::from_seed(derived_key(root, name, index)),
             scratch: Vec::new(),
             script: None,
+            noted: None,
+            planned: None,
+        }
+    }
+
+    /// A stream that hands out `numbers` `[plan.len()]`, on any device, as `plan` says, and has no others.
+    pub fn planned(plan: &Plan, numbers: &Tensor) -> Self {
+        Stream {
+            planned: Some(Planned::new(plan, numbers)),
+            ..Stream::derive(0, "planned", 0)
+        }
+    }
+
+    /// Notes what is asked for from now on.
+    pub fn note(&mut self) {
+        self.noted = Some(Some(Plan::default()));
+    }
+
+    /// What was asked for since [`Stream::note`]; `None` where numbers were drawn that decide something here.
+    pub fn noted(&mut self) -> Option<Plan> {
+        self.noted.take().flatten()
+    }
+
+    /// A tensor of `count` numbers.
+    fn numbers(&mut self, draw: Draw, count: usize, device: Device) -> Tensor {
+        if let Some(Some(plan)) = &mut self.noted {
+            plan.add(draw, count);
+        }
+        if let Some(planned) = &mut self.planned {
+            return planned.take(draw, count);
+        }
+        let mut scratch = std::mem::take(&mut self.scratch);
+        scratch.resize(count, 0.0);
+        self.fill(draw, &mut scratch);
+        let numbers = on(device, Tensor::from_slice(&scratch));
+        self.scratch = scratch;
+        numbers
+    }
+
+    /// Draws numbers.
+    fn fill(&mut self, draw: Draw, out: &mut [f32]) {
+        match draw {
+            Draw::Normal => out.iter_mut().for_each(|value| {
+                *value = match &mut self.script {
+                    None => StandardNormal.sample(&mut self.rng),
+                    Some(script) => script.pop_front().expect(SCRIPT_IS_LONG_ENOUGH),
+                }
+            }),
+            Draw::Uniform => out.iter_mut().for_each(|value| {
+                *value = match &mut self.script {
+                    None => self.rng.random::<f32>(),
+                    Some(script) => script.pop_front().expect(SCRIPT_IS_LONG_ENOUGH),
+                }
+            }),
+            Draw::KeptUnits { dropout } => {
+                out.fill((1.0 / (1.0 - dropout)) as f32);
+                let log_kept = (-dropout).ln_1p();
+                let mut unit = 0usize;
+                loop {
+                    let gap = (-self.drawn_fraction()).ln_1p() / log_kept;
+                    unit = unit.saturating_add(gap as usize);
+                    match out.get_mut(unit) {
+                        Some(kept) => *kept = 0.0,
+                        None => break,
+                    }
+                    unit += 1;
+                }
+            }
+            Draw::Subset { n } => {
+                let mut left: Vec<i64> = (0..n).collect();
+                for chosen in out {
+                    *chosen = left.swap_remove(self.drawn_index(left.len())) as f32;
+                }
+            }
+        }
+    }
+
+    /// Numbers are drawn that decide something here: what follows cannot be planned.
+    fn decides(&mut self) {
+        assert!(self.planned.is_none(), "a planned stream has no numbers to decide by");
+        if let Some(plan) = &mut self.noted {
+            *plan = None;
         }
     }
 
@@ -80,28 +183,12 @@ impl Stream {
 
     /// Independent standard normal draws in a tensor of `shape`.
     pub fn normal(&mut self, shape: &[i64], device: Device) -> Tensor {
-        let count = shape.iter().product::<i64>() as usize;
-        self.scratch.resize(count, 0.0);
-        for value in &mut self.scratch {
-            *value = match &mut self.script {
-                None => StandardNormal.sample(&mut self.rng),
-                Some(script) => script.pop_front().expect(SCRIPT_IS_LONG_ENOUGH),
-            };
-        }
-        on(device, Tensor::from_slice(&self.scratch).reshape(shape))
+        self.numbers(Draw::Normal, count(shape), device).reshape(shape)
     }
 
     /// Independent uniform draws in `[0, 1)` in a tensor of `shape`.
     pub fn uniform(&mut self, shape: &[i64], device: Device) -> Tensor {
-        let count = shape.iter().product::<i64>() as usize;
-        self.scratch.resize(count, 0.0);
-        for value in &mut self.scratch {
-            *value = match &mut self.script {
-                None => self.rng.random::<f32>(),
-                Some(script) => script.pop_front().expect(SCRIPT_IS_LONG_ENOUGH),
-            };
-        }
-        on(device, Tensor::from_slice(&self.scratch).reshape(shape))
+        self.numbers(Draw::Uniform, count(shape), device).reshape(shape)
     }
 
     /// What becomes of each unit of a layer when some are left out at random: 0 with probability `dropout`, in (0, 1),
@@ -110,25 +197,13 @@ impl Stream {
     /// Units left out are `⌊ln(1 − u) / ln(1 − dropout)⌋` units apart, u uniform: the distance between successes of
     /// independent trials. That takes one draw per unit that is left out, and not one per unit.
     pub fn kept_units(&mut self, shape: &[i64], dropout: f64, device: Device) -> Tensor {
-        let count = shape.iter().product::<i64>() as usize;
-        self.scratch.clear();
-        self.scratch.resize(count, (1.0 / (1.0 - dropout)) as f32);
-        let log_kept = (-dropout).ln_1p();
-        let mut unit = 0usize;
-        loop {
-            let gap = (-self.fraction()).ln_1p() / log_kept;
-            unit = unit.saturating_add(gap as usize);
-            match self.scratch.get_mut(unit) {
-                Some(kept) => *kept = 0.0,
-                None => break,
-            }
-            unit += 1;
-        }
-        on(device, Tensor::from_slice(&self.scratch).reshape(shape))
+        let draw = Draw::KeptUnits { dropout };
+        self.numbers(draw, count(shape), device).reshape(shape)
     }
 
     /// Uniform draws in `[low, high)` into `out`.
     pub fn uniform_into(&mut self, low: f32, high: f32, out: &mut [f32]) {
+        self.decides();
         for value in out {
             *value = low + (high - low) * self.rng.random::<f32>();
         }
@@ -136,6 +211,7 @@ impl Stream {
 
     /// Standard normal draws into `out`.
     pub fn normal_into(&mut self, out: &mut [f32]) {
+        self.decides();
         for value in out {
             *value = StandardNormal.sample(&mut self.rng);
         }
@@ -143,6 +219,11 @@ impl Stream {
 
     /// A uniform draw in `[0, 1)`, in double precision.
     pub fn fraction(&mut self) -> f64 {
+        self.decides();
+        self.drawn_fraction()
+    }
+
+    fn drawn_fraction(&mut self) -> f64 {
         match &mut self.script {
             None => self.rng.random::<f64>(),
             Some(script) => f64::from(script.pop_front().expect(SCRIPT_IS_LONG_ENOUGH)),
@@ -151,21 +232,26 @@ impl Stream {
 
     /// `count` different ones of the whole numbers `0..n`, each subset equally likely: `[count]` of `i64`.
     pub fn subset(&mut self, n: i64, count: i64, device: Device) -> Tensor {
-        let mut left: Vec<i64> = (0..n).collect();
-        let chosen: Vec<i64> = (0..count).map(|_| left.swap_remove(self.index(left.len()))).collect();
-        Tensor::from_slice(&chosen).to_device(device)
+        self.numbers(Draw::Subset { n }, count as usize, device)
+            .to_kind(Kind::Int64)
     }
 
     /// A whole number in `0..n`, uniformly. `n` is at least 1.
     pub fn index(&mut self, n: usize) -> usize {
+        self.decides();
+        self.drawn_index(n)
+    }
+
+    fn drawn_index(&mut self, n: usize) -> usize {
         match &mut self.script {
             None => self.rng.random_range(0..n as u64) as usize,
-            Some(_) => (self.fraction() * n as f64) as usize,
+            Some(_) => (self.drawn_fraction() * n as f64) as usize,
         }
     }
 
     /// The generator itself, for [`sac_envs::Space::sample`].
     pub fn rng(&mut self) -> &mut impl rand::Rng {
+        self.decides();
         &mut self.rng
     }
 

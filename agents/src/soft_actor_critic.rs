@@ -35,7 +35,7 @@ use crate::{
     policy::{Policy, PolicySpec},
     schedule::GradSteps,
     target::TargetSpec,
-    temperature::{Temperature, TemperatureSpec},
+    temperature::{TargetEntropy, Temperature, TemperatureSpec},
 };
 
 /// Everything about an agent that a file can say. `Default` is SAC as published in 2018b.
@@ -91,6 +91,33 @@ impl Default for AgentSpec {
     }
 }
 
+impl AgentSpec {
+    /// Keys of what changes by itself while learning: updates with such a thing are not recorded ([`crate::graph`]).
+    pub fn annealed(&self) -> Vec<&'static str> {
+        let filter = match &self.critic {
+            CriticSpec::Scalar(spec) => &spec.target_filter,
+            CriticSpec::Dsac(spec) => &spec.target_filter,
+            CriticSpec::DsacT(spec) => &spec.target_filter,
+            CriticSpec::Quantile(spec) => &spec.target_filter,
+            CriticSpec::StateValue(_) => &None,
+        };
+        let policy = matches!(&self.policy, PolicySpec::Gumbel(spec) if spec.anneal.is_some());
+        let temperature = matches!(
+            &self.temperature,
+            TemperatureSpec::Learned(spec) if matches!(spec.target_entropy, TargetEntropy::Moving { .. })
+        );
+        let filter = filter.as_ref().is_some_and(|filter| filter.anneal.is_some());
+        [
+            (policy, "agent.policy.anneal"),
+            (filter, "agent.critic.target_filter.anneal"),
+            (temperature, "agent.temperature.target_entropy"),
+        ]
+        .into_iter()
+        .filter_map(|(is_annealed, key)| is_annealed.then_some(key))
+        .collect()
+    }
+}
+
 /// Who has an encoder, and whose loss trains it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -127,6 +154,15 @@ impl Default for DelaySpec {
     fn default() -> Self {
         DelaySpec { policy: 1, targets: 1 }
     }
+}
+
+/// What belongs to an update.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Due {
+    /// Steps of policy and temperature.
+    pub(crate) policy: bool,
+    /// Targets follow.
+    pub(crate) targets: bool,
 }
 
 /// See the module.
@@ -237,6 +273,13 @@ impl SoftActorCritic {
         Ok(self)
     }
 
+    /// From now on optimisers count their steps on the device: see [`crate::graph`].
+    pub(crate) fn count_on_device(&mut self) {
+        self.policy.trainable.count_on_device();
+        self.temperature.count_on_device();
+        self.critic.count_on_device();
+    }
+
     /// Whether the critic's passes on the CPU are made by hand.
     fn critic_goes_by_hand(&self) -> bool {
         let block = self.critic.encoder_block().frozen();
@@ -282,7 +325,7 @@ impl SoftActorCritic {
     }
 
     /// A batch as the networks take it: observations normalised and augmented, actions in the critic's coordinates.
-    fn prepare(&mut self, batch: &Batch, noise: &mut Stream) -> Batch {
+    pub(crate) fn prepare(&mut self, batch: &Batch, noise: &mut Stream) -> Batch {
         let batch = Batch {
             obs: self.normalized(batch.obs.shallow_clone()),
             next_obs: self.normalized(batch.next_obs.shallow_clone()),
@@ -310,8 +353,62 @@ impl SoftActorCritic {
         Some((loss, log_prob))
     }
 
+    /// Counts an update, and says what belongs to it.
+    pub(crate) fn count(&mut self) -> Due {
+        self.grad_steps += 1;
+        let is_due = |every: u64| self.grad_steps.0.is_multiple_of(every);
+        Due {
+            policy: is_due(self.delay.policy),
+            targets: is_due(self.delay.targets) && self.targets.is_due(self.grad_steps),
+        }
+    }
+
+    /// One update on a batch that [`SoftActorCritic::prepare`] made. Everything that changes from update to update is a
+    /// tensor, so that what is asked of the device can be recorded and repeated (see [`crate::graph`]).
+    pub(crate) fn learn(&mut self, batch: &Batch, noise: &mut Stream, due: Due) -> UpdateReport {
+        let alpha = self.temperature.alpha(); // []
+
+        // 1 and 2. Critics move towards their target, which asks the policy what it would do next.
+        let mut report = self.critic.learn(batch, &self.policy, &alpha, noise);
+        report.td_error = report.td_error.map(|errors| batch.over_value_draws(&errors)); // [B]
+
+        if due.policy {
+            // 3. The actor climbs the soft value (equation 9, with the sign of a loss).
+            let obs = batch.first_obs();
+            let draws = self.policy.noise(batch.size(), noise);
+            let (loss, log_prob) = match self.climb_by_hand(&obs, &draws, &alpha) {
+                Some(climbed) => climbed,
+                None => {
+                    let draw = self.policy.draw(&obs, &draws);
+                    let value = self.critic.actor_value(&obs, &draw, noise); // [B]
+                    let loss = (&alpha * &draw.log_prob - value).mean(Kind::Float);
+                    self.policy.trainable.descend(&loss);
+                    (loss, draw.log_prob.detach())
+                }
+            };
+
+            // 4. The temperature follows the entropy (equation 18).
+            let alpha_loss = self.temperature.learn(&log_prob);
+
+            report.put(metrics::ACTOR_LOSS, Reduction::Mean, &loss);
+            report.put(metrics::ENTROPY, Reduction::NegativeMean, &log_prob);
+            if let Some(alpha_loss) = alpha_loss {
+                report.put(metrics::ALPHA_LOSS, Reduction::Mean, &alpha_loss);
+            }
+        }
+
+        // 5. Targets trail behind.
+        if due.targets {
+            self.critic.follow(self.targets);
+            self.policy.follow(self.targets);
+        }
+
+        report.put(metrics::ALPHA, Reduction::Mean, &alpha);
+        report
+    }
+
     /// Moves what is annealed to its value for the next update.
-    fn anneal(&mut self) {
+    pub(crate) fn anneal(&mut self) {
         self.policy.anneal(self.grad_steps);
         self.critic.anneal(self.grad_steps);
         self.temperature.anneal(self.grad_steps);
@@ -347,47 +444,10 @@ impl Agent for SoftActorCritic {
     }
 
     fn update(&mut self, batch: &Batch, noise: &mut Stream) -> UpdateReport {
-        let batch = &self.prepare(batch, noise);
-        self.grad_steps += 1;
-        let alpha = self.temperature.alpha(); // []
-
-        // 1 and 2. Critics move towards their target, which asks the policy what it would do next.
-        let mut report = self.critic.learn(batch, &self.policy, &alpha, noise);
-        report.td_error = report.td_error.map(|errors| batch.over_value_draws(&errors)); // [B]
-
-        if self.grad_steps.0.is_multiple_of(self.delay.policy) {
-            // 3. The actor climbs the soft value (equation 9, with the sign of a loss).
-            let obs = batch.first_obs();
-            let draws = self.policy.noise(batch.size(), noise);
-            let (loss, log_prob) = match self.climb_by_hand(&obs, &draws, &alpha) {
-                Some(climbed) => climbed,
-                None => {
-                    let draw = self.policy.draw(&obs, &draws);
-                    let value = self.critic.actor_value(&obs, &draw, noise); // [B]
-                    let loss = (&alpha * &draw.log_prob - value).mean(Kind::Float);
-                    self.policy.trainable.descend(&loss);
-                    (loss, draw.log_prob.detach())
-                }
-            };
-
-            // 4. The temperature follows the entropy (equation 18).
-            let alpha_loss = self.temperature.learn(&log_prob);
-
-            report.put(metrics::ACTOR_LOSS, Reduction::Mean, &loss);
-            report.put(metrics::ENTROPY, Reduction::NegativeMean, &log_prob);
-            if let Some(alpha_loss) = alpha_loss {
-                report.put(metrics::ALPHA_LOSS, Reduction::Mean, &alpha_loss);
-            }
-        }
-
-        // 5. Targets trail behind.
-        if self.grad_steps.0.is_multiple_of(self.delay.targets) {
-            self.critic.follow(self.targets, self.grad_steps);
-            self.policy.follow(self.targets, self.grad_steps);
-        }
+        let batch = self.prepare(batch, noise);
+        let due = self.count();
+        let report = self.learn(&batch, noise, due);
         self.anneal();
-
-        report.put(metrics::ALPHA, Reduction::Mean, &alpha);
         report
     }
 

@@ -32,14 +32,19 @@ impl Default for TargetSpec {
 }
 
 impl TargetSpec {
-    /// Moves `target` one step after `source`. `at` counts the gradient steps taken, this one included.
-    pub fn follow(self, target: &mut ParamBlock, source: &ParamBlock, at: GradSteps) {
+    /// Whether targets move after so many gradient steps, this one included.
+    pub fn is_due(self, at: GradSteps) -> bool {
+        match self {
+            TargetSpec::Polyak { .. } => true,
+            TargetSpec::Hard { every_grad_steps } => at.0.is_multiple_of(every_grad_steps),
+        }
+    }
+
+    /// Moves `target`, which is due, one step after `source`.
+    pub fn follow(self, target: &mut ParamBlock, source: &ParamBlock) {
         match self {
             TargetSpec::Polyak { tau } => target.move_towards(source, tau),
-            TargetSpec::Hard { every_grad_steps } if at.0.is_multiple_of(every_grad_steps) => {
-                target.move_towards(source, 1.0);
-            }
-            TargetSpec::Hard { .. } => {}
+            TargetSpec::Hard { .. } => target.move_towards(source, 1.0),
         }
     }
 }

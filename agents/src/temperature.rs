@@ -302,6 +302,13 @@ impl Temperature {
         }
     }
 
+    /// See [`Trainable::count_on_device`].
+    pub(crate) fn count_on_device(&mut self) {
+        if let Temperature::Learned { log_alpha, .. } = self {
+            log_alpha.count_on_device();
+        }
+    }
+
     /// Moves a learned α by the log-probabilities `[B]` (nats) of fresh actions. Returns the loss, if there is one.
     pub fn learn(&mut self, log_prob: &Tensor) -> Option<Tensor> {
         let Temperature::Learned {

@@ -147,7 +147,9 @@ fn settled<C: Critic>(
         let discounts = reward.ones_like() * discount;
         let batch = Batch::new(obs.shallow_clone(), action, reward, discounts, obs.shallow_clone());
         critic.learn(&batch, agent.policy(), &alpha, &mut noise);
-        critic.follow(spec.targets, GradSteps(update));
+        if spec.targets.is_due(GradSteps(update)) {
+            critic.follow(spec.targets);
+        }
         if update > UPDATES - UPDATES / 5 {
             seen.push(look(&critic, &column(&[1.0]), &column(&[0.0]), &mut noise));
         }

@@ -3,7 +3,7 @@
 use std::{num::NonZero, path::Path, process::ExitCode, thread::available_parallelism};
 
 use sac::{
-    Result,
+    Error, Result,
     agents::log::Sink,
     config::Config,
     envs::Registry,
@@ -22,6 +22,11 @@ use crate::cli::TrainArgs;
 pub fn begin(args: &TrainArgs, registry: &Registry) -> Result<ExitCode> {
     let chosen = overrides::choose(&args.overrides, registry)?;
     let config = chosen.config;
+    if config.train.cuda_graphs {
+        return Err(Error::Usage(
+            "--seeds with train.cuda_graphs: seeds change threads, and an update is recorded for one".to_string(),
+        ));
+    }
     // `auto` is for one update's threads, of which few are best; replicates have a use for every core.
     let asked = chosen
         .layers

@@ -75,6 +75,8 @@ pub struct RawTrain {
     pub threads: Setting,
     /// Of networks that learn without autograd.
     pub matmul_precision: MatmulPrecision,
+    /// Whether updates on a GPU are recorded once and repeated.
+    pub cuda_graphs: bool,
 }
 
 impl Default for RawTrain {
@@ -90,6 +92,7 @@ impl Default for RawTrain {
             device: "auto".to_string(),
             threads: Setting::Auto,
             matmul_precision: MatmulPrecision::default(),
+            cuda_graphs: false,
         }
     }
 }

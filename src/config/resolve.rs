@@ -68,6 +68,9 @@ pub struct TrainConfig {
     /// Of networks that learn without autograd. Whether this machine can is asked when training starts: elsewhere the
     /// configuration may be read, and its policies act.
     pub matmul_precision: MatmulPrecision,
+    /// Whether updates on a GPU are recorded once and repeated. Whether this binary and this machine can is asked when
+    /// training starts.
+    pub cuda_graphs: bool,
 }
 
 /// `[eval]`.
@@ -165,6 +168,13 @@ impl Config {
             key,
             ratio,
             "between 0 and 10000",
+        );
+        let annealed = raw.agent.annealed().join(", ");
+        p.require(
+            !train.cuda_graphs || annealed.is_empty(),
+            "train.cuda_graphs",
+            train.cuda_graphs,
+            &format!("false, since an update is recorded with its numbers, and {annealed} changes while learning"),
         );
         let device = resolve_device(&train.device);
         let problem = device.as_ref().err().cloned().unwrap_or_default();
@@ -266,6 +276,7 @@ impl Config {
                 device,
                 threads,
                 matmul_precision: train.matmul_precision,
+                cuda_graphs: train.cuda_graphs,
             },
             agent,
             replay: raw.replay,

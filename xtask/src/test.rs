@@ -84,6 +84,21 @@ const STEPS: &[(&str, When, Action)] = &[
         }
         Ok(())
     }),
+    // Compiled, the shim in C++ too, and not linked: that takes libtorch's CUDA build.
+    ("feature cuda-graphs", When::Only(Mode::Full), |workspace| {
+        let mut command = workspace.cargo();
+        command.args([
+            "clippy",
+            "--package",
+            "sac-agents",
+            "--features",
+            "cuda-graphs",
+            "--",
+            "-D",
+            "warnings",
+        ]);
+        run_command(command)
+    }),
     ("examples", When::Only(Mode::Full), examples),
     ("parity with Gymnasium", When::Only(Mode::Full), |workspace| {
         // A short run; `cargo xtask parity` by itself compares ten times as much.

@@ -370,7 +370,11 @@ impl Critic for DsacTCritic {
             .weight
             .is_some()
             .then(|| gaussian::mean_distance(&mean, &target_mean));
-        self.running_std = Some(running_std);
+        match &mut self.running_std {
+            // Into what is there: a recorded update goes on with that very tensor.
+            Some(kept) => kept.copy_(&running_std),
+            None => self.running_std = Some(running_std),
+        }
         report
     }
 
@@ -385,14 +389,18 @@ impl Critic for DsacTCritic {
             .slope(self.online.params.frozen(), obs, action, Combination::Min, 1)
     }
 
-    fn follow(&mut self, rule: TargetSpec, at: GradSteps) {
-        rule.follow(&mut self.target, &self.online.params, at);
+    fn follow(&mut self, rule: TargetSpec) {
+        rule.follow(&mut self.target, &self.online.params);
     }
 
     fn anneal(&mut self, at: GradSteps) {
         if let Some(filter) = &mut self.filter {
             filter.anneal(at);
         }
+    }
+
+    fn count_on_device(&mut self) {
+        self.online.count_on_device();
     }
 
     fn set_products(&mut self, products: Products) {

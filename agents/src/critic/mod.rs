@@ -78,8 +78,11 @@ pub trait Critic: Send {
         None
     }
 
-    /// Moves the targets. `at` counts gradient steps, this one included.
-    fn follow(&mut self, rule: TargetSpec, at: GradSteps);
+    /// Moves the targets, which are due.
+    fn follow(&mut self, rule: TargetSpec);
+
+    /// From now on its optimisers count their steps on the device: see [`crate::nn::Trainable::count_on_device`].
+    fn count_on_device(&mut self);
 
     /// Moves what is annealed to its value after so many gradient steps.
     fn anneal(&mut self, _at: GradSteps) {}

@@ -290,14 +290,18 @@ impl Critic for QuantileCritic {
             .slope(self.online.params.frozen(), obs, action, Combination::Mean, atoms)
     }
 
-    fn follow(&mut self, rule: TargetSpec, at: GradSteps) {
-        rule.follow(&mut self.target, &self.online.params, at);
+    fn follow(&mut self, rule: TargetSpec) {
+        rule.follow(&mut self.target, &self.online.params);
     }
 
     fn anneal(&mut self, at: GradSteps) {
         if let Some(filter) = &mut self.filter {
             filter.anneal(at);
         }
+    }
+
+    fn count_on_device(&mut self) {
+        self.online.count_on_device();
     }
 
     fn set_products(&mut self, products: Products) {

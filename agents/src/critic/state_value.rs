@@ -25,7 +25,6 @@ use crate::{
     nn::{AdamSpec, ParamBlock, ParamLayout, Products, Trainable},
     noise::Stream,
     policy::{ActionDraw, Policy},
-    schedule::GradSteps,
     spec_check::{SpecProblems, check_adam},
     target::TargetSpec,
 };
@@ -171,8 +170,13 @@ impl Critic for StateValueCritic {
             .slope(self.q.params.frozen(), obs, action, self.actor_value, 1)
     }
 
-    fn follow(&mut self, rule: TargetSpec, at: GradSteps) {
-        rule.follow(&mut self.v_target, &self.v.params, at);
+    fn follow(&mut self, rule: TargetSpec) {
+        rule.follow(&mut self.v_target, &self.v.params);
+    }
+
+    fn count_on_device(&mut self) {
+        self.q.count_on_device();
+        self.v.count_on_device();
     }
 
     fn set_products(&mut self, products: Products) {

@@ -46,7 +46,24 @@ impl Default for AdamSpec {
 struct Moments {
     first: Tensor,
     second: Tensor,
-    steps: i64,
+    steps: Steps,
+}
+
+/// A count of steps, of which the corrections for the moments' start are made.
+enum Steps {
+    Here(i64),
+    /// A number in `f64` on the device, so that nothing of a step is computed here: what is recorded once and repeated
+    /// then counts on.
+    OnDevice(Tensor),
+}
+
+impl Steps {
+    fn number(&self) -> i64 {
+        match self {
+            Steps::Here(steps) => *steps,
+            Steps::OnDevice(steps) => steps.int64_value(&[]),
+        }
+    }
 }
 
 /// A parameter block with the optimiser that moves it.
@@ -66,7 +83,7 @@ impl Trainable {
         let moments = Moments {
             first: params.zeros_like(),
             second: params.zeros_like(),
-            steps: 0,
+            steps: Steps::Here(0),
         };
         Trainable {
             params,
@@ -138,10 +155,24 @@ impl Trainable {
         } = self.spec;
         let Moments { first, second, steps } = &mut self.moments;
         let _guard = tch::no_grad_guard();
-        *steps += 1;
-        let first_correction = 1.0 - beta1.powf(*steps as f64);
-        let second_correction = 1.0 - beta2.powf(*steps as f64);
         let mut data = self.params.data();
+        let correction = |beta: f64, steps: i64| 1.0 - beta.powf(steps as f64);
+        let (first_correction, second_correction) = match steps {
+            Steps::Here(steps) => {
+                *steps += 1;
+                (correction(beta1, *steps), correction(beta2, *steps))
+            }
+            Steps::OnDevice(steps) => {
+                *steps += 1.0;
+                let correction = |beta: f64| -(&*steps * beta.ln()).expm1(); // []
+                let _ = first.lerp_(gradient, 1.0 - beta1);
+                *second *= beta2;
+                *second += gradient.square() * (1.0 - beta2);
+                let scale = (&*second / correction(beta2).to_kind(Kind::Float)).sqrt() + eps;
+                data -= &*first / scale * (correction(beta1).reciprocal() * learning_rate).to_kind(Kind::Float);
+                return;
+            }
+        };
         if explicit::readable(&data) {
             let change = Change {
                 first_rate: (1.0 - beta1) as f32,
@@ -178,6 +209,13 @@ impl Trainable {
         data -= change;
     }
 
+    /// From now on steps are counted on the device: those that are recorded and repeated have to.
+    pub fn count_on_device(&mut self) {
+        let steps = self.moments.steps.number() as f64;
+        let device = self.params.flat().device();
+        self.moments.steps = Steps::OnDevice(Tensor::full([1], steps, (Kind::Double, device)).squeeze());
+    }
+
     /// Writes parameters and moments.
     pub fn save(&self, prefix: &str, section: &mut Section) {
         self.params.save(prefix, section);
@@ -185,7 +223,7 @@ impl Trainable {
         section.put_tensor(format!("{prefix}/adam.second"), &self.moments.second);
         section.put_tensor(
             format!("{prefix}/adam.steps"),
-            &Tensor::from_slice(&[self.moments.steps]),
+            &Tensor::from_slice(&[self.moments.steps.number()]),
         );
     }
 
@@ -204,7 +242,15 @@ impl Trainable {
             .to_device(device);
         let steps = section.tensor(&format!("{prefix}/adam.steps"), &[1])?.int64_value(&[0]);
         self.params.load(prefix, section)?;
-        self.moments = Moments { first, second, steps };
+        // Into what is there: what was recorded goes on with these very tensors.
+        self.moments.first.copy_(&first);
+        self.moments.second.copy_(&second);
+        match &mut self.moments.steps {
+            Steps::Here(here) => *here = steps,
+            Steps::OnDevice(on_device) => {
+                let _ = on_device.fill_(steps);
+            }
+        }
         Ok(())
     }
 }

@@ -269,10 +269,10 @@ impl Policy {
         (own, body)
     }
 
-    /// Moves the target, if there is one. `at` counts gradient steps, this one included.
-    pub fn follow(&mut self, rule: TargetSpec, at: GradSteps) {
+    /// Moves the target, if there is one and targets are due.
+    pub fn follow(&mut self, rule: TargetSpec) {
         if let Some(target) = &mut self.target {
-            rule.follow(target, &self.trainable.params, at);
+            rule.follow(target, &self.trainable.params);
         }
     }
 

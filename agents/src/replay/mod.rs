@@ -22,7 +22,7 @@ use crate::{
     error::{Error, Result},
     metrics,
     nn::numbers::numbers_mut,
-    noise::Stream,
+    noise::{Stream, on},
     spec_check::{SpecProblem, SpecProblems},
 };
 use n_step::NStep;
@@ -290,7 +290,7 @@ impl Replay {
             next_obs: numbers_mut(next_obs),
         };
         self.storage.gather(&self.indices, into);
-        let on_device = |tensor: &Tensor| tensor.to_device(self.device);
+        let on_device = |tensor: &Tensor| on(self.device, tensor.shallow_clone());
         Some(Batch {
             weight: self.prioritized.is_some().then(|| on_device(weight)),
             ..Batch::new(

@@ -1,0 +1,69 @@
+//! What the machine or the build cannot do: refused before anything starts.
+
+mod support;
+
+use sac::agents::nn::precision::multiplies_bfloat16;
+use support::{contents, folder, sac};
+
+#[test]
+fn a_precision_that_cannot_be_is_refused_before_anything_starts() {
+    let here = folder();
+    for (arguments, from) in [
+        (
+            &["train", "--env", "Pendulum-v1", "--matmul-precision", "med"][..],
+            "--matmul-precision",
+        ),
+        (
+            &["config", "--env", "Pendulum-v1", "--set", "train.matmul_precision=med"],
+            "--set",
+        ),
+        (&["bench", "update", "--matmul-precision", "med"], "--matmul-precision"),
+    ] {
+        sac(here.path(), arguments)
+            .code(2)
+            .says(&["train.matmul_precision = \"med\"", "medium", "highest", from]);
+    }
+    // Nothing of these agents goes without autograd; or the processor cannot.
+    let medium = ["--matmul-precision", "medium", "--set", "agent.body.layer_norm=true"];
+    let refused = |command: &[&str]| {
+        let said = sac(here.path(), &[command, &medium].concat()).code(2);
+        let missing = match multiplies_bfloat16() {
+            true => "without autograd",
+            false => "AVX512-BF16",
+        };
+        said.says(&["train.matmul_precision = \"medium\"", missing]);
+    };
+    refused(&["train", "--env", "Pendulum-v1"]);
+    refused(&["bench", "update"]);
+    assert!(contents(here.path()).is_empty(), "nothing is left behind");
+}
+
+#[test]
+fn recorded_updates_without_a_gpu_or_of_what_is_annealed_are_refused() {
+    let here = folder();
+    let graphs = [
+        "--env",
+        "Pendulum-v1",
+        "--device",
+        "cpu",
+        "--set",
+        "train.cuda_graphs=true",
+    ];
+    let with = |command: &str, more: &[&str]| {
+        let arguments = [&[command], &graphs[..], more].concat();
+        sac(here.path(), &arguments)
+    };
+    with("train", &[])
+        .code(2)
+        .says(&["train.cuda_graphs = true", "this is for a GPU", "train.device"]);
+    with("train", &["--seeds", "1,2"])
+        .code(2)
+        .says(&["--seeds with train.cuda_graphs"]);
+    let moving = "agent.temperature.target_entropy={nats=0.0, falling_to=-1.0, over_grad_steps=100}";
+    with("config", &["--set", moving])
+        .code(2)
+        .says(&["train.cuda_graphs = true", "agent.temperature.target_entropy changes"]);
+    // Another machine may be the one that trains.
+    with("config", &[]).code(0);
+    assert!(contents(here.path()).is_empty(), "nothing is left behind");
+}
