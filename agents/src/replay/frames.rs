@@ -16,7 +16,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::storage::touched;
+use super::column::touched;
 use crate::{
     checkpoint::Section,
     error::{Error, Result},

@@ -4,6 +4,7 @@
 //! a replay that cannot fit is refused before training. Rows hold raw observations, raw rewards (summed over n steps)
 //! and normalised actions. Of observations that stack pictures, each picture is held once.
 
+mod column;
 mod frames;
 mod n_step;
 mod prioritized;
@@ -270,6 +271,7 @@ impl Replay {
             None => {
                 for index in &mut self.indices {
                     *index = self.storage.place(stream.index(self.storage.len()));
+                    self.storage.prefetch(*index);
                 }
             }
             Some(prioritized) => prioritized.draw(stream, &mut self.indices, numbers_mut(&mut self.batch.weight)),

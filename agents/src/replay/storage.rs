@@ -3,94 +3,14 @@
 use sac_envs::{Dtype, Space};
 use serde::{Deserialize, Serialize};
 
-use super::frames::{Frames, FramesShape, FramesState};
+use super::{
+    column::Column,
+    frames::{Frames, FramesShape, FramesState},
+};
 use crate::{
     checkpoint::Section,
     error::{Error, Result},
 };
-
-/// One quantity, `width` numbers per row.
-pub(super) struct Column {
-    name: &'static str,
-    width: usize,
-    data: Data,
-}
-
-enum Data {
-    F32(Vec<f32>),
-    U8(Vec<u8>),
-}
-
-/// Zeros whose pages are all touched: `vec![0; n]` alone would leave them to the operating system until first use.
-pub(super) fn touched<T: Copy>(count: usize, zero: T) -> Vec<T> {
-    let mut data = Vec::with_capacity(count);
-    data.resize(count, std::hint::black_box(zero));
-    data
-}
-
-impl Column {
-    fn new(name: &'static str, width: usize, capacity: usize, dtype: Dtype) -> Self {
-        let data = match dtype {
-            Dtype::F32 => Data::F32(touched(width * capacity, 0.0)),
-            Dtype::U8 => Data::U8(touched(width * capacity, 0)),
-        };
-        Column { name, width, data }
-    }
-
-    fn write(&mut self, row: usize, values: &[f32]) {
-        let span = row * self.width..(row + 1) * self.width;
-        match &mut self.data {
-            Data::F32(data) => data[span].copy_from_slice(values),
-            // A space of bytes promises whole numbers from 0 to 255.
-            Data::U8(data) => data[span]
-                .iter_mut()
-                .zip(values)
-                .for_each(|(byte, value)| *byte = *value as u8),
-        }
-    }
-
-    /// Copies rows into `out` `[indices.len(), width]`.
-    pub(super) fn gather(&self, indices: &[usize], out: &mut [f32]) {
-        assert_eq!(
-            out.len(),
-            indices.len() * self.width,
-            "the buffer has room for the batch"
-        );
-        for (out, row) in out.chunks_exact_mut(self.width).zip(indices) {
-            let span = row * self.width..(row + 1) * self.width;
-            match &self.data {
-                Data::F32(data) => out.copy_from_slice(&data[span]),
-                Data::U8(data) => out
-                    .iter_mut()
-                    .zip(&data[span])
-                    .for_each(|(out, byte)| *out = f32::from(*byte)),
-            }
-        }
-    }
-
-    fn save<'a>(&'a self, rows: usize, section: &mut Section<'a>) {
-        let shape = [rows, self.width];
-        match &self.data {
-            Data::F32(data) => section.put_slice(self.name, &shape, &data[..rows * self.width]),
-            Data::U8(data) => section.put_slice(self.name, &shape, &data[..rows * self.width]),
-        }
-    }
-
-    fn load(&mut self, rows: usize, section: &Section) -> Result<()> {
-        let count = match &mut self.data {
-            Data::F32(data) => section.copy_to(self.name, data)?,
-            Data::U8(data) => section.copy_to(self.name, data)?,
-        };
-        if count != rows * self.width {
-            let problem = format!(
-                "column `{}` holds {count} numbers, expected {rows} × {}",
-                self.name, self.width
-            );
-            return Err(Error::section("replay", problem));
-        }
-        Ok(())
-    }
-}
 
 /// Observations and their successors.
 enum Observations {
@@ -140,12 +60,51 @@ impl Layout<'_> {
     }
 }
 
-/// All columns, a cursor, and how much is filled.
-pub(super) struct Storage {
+/// Where the numbers of rows lie.
+enum Rows {
+    /// Where observations are `f32`, those of each row lie together, as observation, action, reward, discount, next
+    /// observation: a row of a large replay is in no cache, and comes line by line.
+    Together(Column),
+    /// Where observations are bytes, each quantity for itself.
+    Apart(Box<Apart>),
+}
+
+/// Quantities of rows, each for itself.
+struct Apart {
     observations: Observations,
     action: Column,
     reward: Column,
     discount: Column,
+}
+
+impl Apart {
+    /// What is saved as it is: all but shared frames.
+    fn columns(&self) -> Vec<&Column> {
+        let mut columns = vec![&self.action, &self.reward, &self.discount];
+        if let Observations::Whole { obs, next_obs } = &self.observations {
+            columns.extend([obs, next_obs]);
+        }
+        columns
+    }
+
+    /// The same, and shared frames, to be filled.
+    fn parts_mut(&mut self) -> (Option<&mut Frames>, Vec<&mut Column>) {
+        let mut columns = vec![&mut self.action, &mut self.reward, &mut self.discount];
+        match &mut self.observations {
+            Observations::Whole { obs, next_obs } => {
+                columns.extend([obs, next_obs]);
+                (None, columns)
+            }
+            Observations::Stacked(frames) => (Some(frames), columns),
+        }
+    }
+}
+
+/// All rows, a cursor, and how much is filled.
+pub(super) struct Storage {
+    rows: Rows,
+    /// Numbers of an observation, and of an action.
+    widths: (usize, usize),
     capacity: usize,
     cursor: usize,
     /// Rows held: the newest ones.
@@ -186,18 +145,27 @@ impl Storage {
             capacity,
             ..
         } = *layout;
-        let whole = |name| Column::new(name, observation.len(), capacity, dtype(observation));
-        Storage {
-            observations: match layout.frames() {
-                None => Observations::Whole {
-                    obs: whole("obs"),
-                    next_obs: whole("next_obs"),
+        let widths = (observation.len(), action.len());
+        let column = |name, width, dtype| Column::new(name, width, capacity, dtype);
+        let whole = |name| column(name, observation.len(), Dtype::U8);
+        let rows = match (dtype(observation), layout.frames()) {
+            (Dtype::F32, _) => Rows::Together(column("rows", 2 * widths.0 + widths.1 + 2, Dtype::F32)),
+            (Dtype::U8, frames) => Rows::Apart(Box::new(Apart {
+                observations: match frames {
+                    None => Observations::Whole {
+                        obs: whole("obs"),
+                        next_obs: whole("next_obs"),
+                    },
+                    Some(shape) => Observations::Stacked(Frames::new(shape)),
                 },
-                Some(shape) => Observations::Stacked(Frames::new(shape)),
-            },
-            action: Column::new("action", action.len(), capacity, Dtype::F32),
-            reward: Column::new("reward", 1, capacity, Dtype::F32),
-            discount: Column::new("discount", 1, capacity, Dtype::F32),
+                action: column("action", widths.1, Dtype::F32),
+                reward: column("reward", 1, Dtype::F32),
+                discount: column("discount", 1, Dtype::F32),
+            })),
+        };
+        Storage {
+            rows,
+            widths,
             capacity,
             cursor: 0,
             len: 0,
@@ -251,19 +219,32 @@ impl Storage {
         next_obs: &[f32],
     ) -> usize {
         let row = self.cursor;
-        match &mut self.observations {
-            Observations::Whole {
-                obs: now,
-                next_obs: next,
-            } => {
-                now.write(row, obs);
-                next.write(row, next_obs);
+        let rest = [reward as f32, discount as f32];
+        match &mut self.rows {
+            Rows::Together(rows) => {
+                let mut to = rows.row_mut(row);
+                for part in [obs, action, &rest, next_obs] {
+                    let (now, later) = to.split_at_mut(part.len());
+                    now.copy_from_slice(part);
+                    to = later;
+                }
             }
-            Observations::Stacked(frames) => frames.write(row, env, obs, next_obs),
+            Rows::Apart(apart) => {
+                match &mut apart.observations {
+                    Observations::Whole {
+                        obs: now,
+                        next_obs: next,
+                    } => {
+                        now.write(row, obs);
+                        next.write(row, next_obs);
+                    }
+                    Observations::Stacked(frames) => frames.write(row, env, obs, next_obs),
+                }
+                apart.action.write(row, action);
+                apart.reward.write(row, &rest[..1]);
+                apart.discount.write(row, &rest[1..]);
+            }
         }
-        self.action.write(row, action);
-        self.reward.write(row, &[reward as f32]);
-        self.discount.write(row, &[discount as f32]);
         self.cursor = (self.cursor + 1) % self.capacity;
         self.len = (self.len + 1).min(self.capacity);
         self.filled = (self.filled + 1).min(self.capacity);
@@ -272,9 +253,7 @@ impl Storage {
 
     /// Lets the oldest row go if its frames were overwritten, and says where it was.
     pub(super) fn pop_incomplete(&mut self) -> Option<usize> {
-        let Observations::Stacked(frames) = &self.observations else {
-            return None;
-        };
+        let frames = self.frames()?;
         let oldest = self.oldest();
         if self.len == 0 || frames.holds(oldest) {
             return None;
@@ -283,55 +262,82 @@ impl Storage {
         Some(oldest)
     }
 
+    /// Frames that rows share, if they do.
+    fn frames(&self) -> Option<&Frames> {
+        match &self.rows {
+            Rows::Together(_) => None,
+            Rows::Apart(apart) => match &apart.observations {
+                Observations::Whole { .. } => None,
+                Observations::Stacked(frames) => Some(frames),
+            },
+        }
+    }
+
+    /// Asks the processor to fetch a row that will be gathered soon: it waits for many as long as for one.
+    #[inline(always)]
+    pub(super) fn prefetch(&self, row: usize) {
+        if let Rows::Together(rows) = &self.rows {
+            rows.prefetch(row);
+        }
+    }
+
     /// Copies rows.
-    pub(super) fn gather(&self, rows: &[usize], into: Gathered) {
-        match &self.observations {
-            Observations::Whole { obs, next_obs } => {
-                obs.gather(rows, into.obs);
-                next_obs.gather(rows, into.next_obs);
+    pub(super) fn gather(&self, indices: &[usize], into: Gathered) {
+        match &self.rows {
+            Rows::Together(rows) => {
+                let (width, action_width) = self.widths;
+                let to = into
+                    .obs
+                    .chunks_exact_mut(width)
+                    .zip(into.next_obs.chunks_exact_mut(width))
+                    .zip(into.action.chunks_exact_mut(action_width))
+                    .zip(into.reward)
+                    .zip(into.discount);
+                for (index, ((((obs, next_obs), action), reward), discount)) in indices.iter().zip(to) {
+                    let (now, rest) = rows.row(*index).split_at(width);
+                    let (taken, rest) = rest.split_at(action_width);
+                    obs.copy_from_slice(now);
+                    action.copy_from_slice(taken);
+                    (*reward, *discount) = (rest[0], rest[1]);
+                    next_obs.copy_from_slice(&rest[2..]);
+                }
             }
-            Observations::Stacked(frames) => {
-                frames.gather(rows, false, into.obs);
-                frames.gather(rows, true, into.next_obs);
+            Rows::Apart(apart) => {
+                match &apart.observations {
+                    Observations::Whole { obs, next_obs } => {
+                        obs.gather(indices, into.obs);
+                        next_obs.gather(indices, into.next_obs);
+                    }
+                    Observations::Stacked(frames) => {
+                        frames.gather(indices, false, into.obs);
+                        frames.gather(indices, true, into.next_obs);
+                    }
+                }
+                apart.action.gather(indices, into.action);
+                apart.reward.gather(indices, into.reward);
+                apart.discount.gather(indices, into.discount);
             }
         }
-        self.action.gather(rows, into.action);
-        self.reward.gather(rows, into.reward);
-        self.discount.gather(rows, into.discount);
     }
 
     pub(super) fn save<'a>(&'a self, section: &mut Section<'a>) {
-        let rows = self.filled;
-        let whole = match &self.observations {
-            Observations::Whole { obs, next_obs } => Some((obs, next_obs)),
-            Observations::Stacked(frames) => {
-                frames.save(rows, section);
-                None
-            }
+        let filled = self.filled;
+        if let Some(frames) = self.frames() {
+            frames.save(filled, section);
+        }
+        let columns = match &self.rows {
+            Rows::Together(rows) => vec![rows],
+            Rows::Apart(apart) => apart.columns(),
         };
-        let (obs, next_obs) = whole.unzip();
-        let columns = [
-            obs,
-            Some(&self.action),
-            Some(&self.reward),
-            Some(&self.discount),
-            next_obs,
-        ];
-        columns
-            .into_iter()
-            .flatten()
-            .for_each(|column| column.save(rows, section));
+        columns.into_iter().for_each(|column| column.save(filled, section));
     }
 
     /// `None` where nothing is shared.
     pub(super) fn stacked_state(&self) -> Option<StackedState> {
-        match &self.observations {
-            Observations::Whole { .. } => None,
-            Observations::Stacked(frames) => Some(StackedState {
-                filled_rows: self.filled,
-                frames: frames.state(),
-            }),
-        }
+        self.frames().map(|frames| StackedState {
+            filled_rows: self.filled,
+            frames: frames.state(),
+        })
     }
 
     pub(super) fn load(
@@ -350,32 +356,32 @@ impl Storage {
             );
             return Err(Error::section("replay", problem));
         }
-        match (&mut self.observations, stacked) {
-            (Observations::Whole { obs, next_obs }, None) => {
-                obs.load(filled, section)?;
-                next_obs.load(filled, section)?;
-            }
-            (Observations::Stacked(frames), Some(state)) => frames.load(section, filled, &state.frames)?,
-            (Observations::Whole { .. }, Some(_)) => {
+        let (frames, columns) = match &mut self.rows {
+            Rows::Together(rows) => (None, vec![rows]),
+            Rows::Apart(apart) => apart.parts_mut(),
+        };
+        match (frames, stacked) {
+            (None, None) => {}
+            (Some(frames), Some(state)) => frames.load(section, filled, &state.frames)?,
+            (None, Some(_)) => {
                 return Err(Error::section(
                     "replay",
                     "holds stacked frames, expected whole observations",
                 ));
             }
-            (Observations::Stacked(_), None) => {
+            (Some(_), None) => {
                 return Err(Error::section(
                     "replay",
                     "holds whole observations, expected stacked frames",
                 ));
             }
         }
-        for column in [&mut self.action, &mut self.reward, &mut self.discount] {
+        for column in columns {
             column.load(filled, section)?;
         }
         (self.len, self.cursor, self.filled) = (len, cursor, filled);
-        let incomplete = |frames: &Frames| (0..len).any(|nth| !frames.holds(self.place(nth)));
-        match &self.observations {
-            Observations::Stacked(frames) if incomplete(frames) => {
+        match self.frames() {
+            Some(frames) if (0..len).any(|nth| !frames.holds(self.place(nth))) => {
                 Err(Error::section("replay", "a row's frames are gone"))
             }
             _ => Ok(()),

@@ -21,7 +21,7 @@ impl SumTree {
     /// All zero; every page is touched.
     pub(super) fn new(capacity: usize) -> Self {
         SumTree {
-            nodes: super::storage::touched(2 * capacity.next_power_of_two(), 0.0),
+            nodes: super::column::touched(2 * capacity.next_power_of_two(), 0.0),
             capacity,
         }
     }

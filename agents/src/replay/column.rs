@@ -1,0 +1,126 @@
+//! A quantity of every row, in one piece of memory: [`Column`].
+
+use sac_envs::Dtype;
+
+use crate::{
+    checkpoint::Section,
+    error::{Error, Result},
+    process,
+};
+
+/// One quantity, `width` numbers per row.
+pub(super) struct Column {
+    name: &'static str,
+    width: usize,
+    data: Data,
+}
+
+enum Data {
+    F32(Vec<f32>),
+    U8(Vec<u8>),
+}
+
+/// Zeros whose pages are all touched: `vec![0; n]` alone would leave them to the operating system until first use.
+pub(super) fn touched<T: Copy>(count: usize, zero: T) -> Vec<T> {
+    let mut data = Vec::with_capacity(count);
+    process::use_huge_pages(data.spare_capacity_mut());
+    data.resize(count, std::hint::black_box(zero));
+    data
+}
+
+impl Column {
+    pub(super) fn new(name: &'static str, width: usize, capacity: usize, dtype: Dtype) -> Self {
+        let data = match dtype {
+            Dtype::F32 => Data::F32(touched(width * capacity, 0.0)),
+            Dtype::U8 => Data::U8(touched(width * capacity, 0)),
+        };
+        Column { name, width, data }
+    }
+
+    pub(super) fn write(&mut self, row: usize, values: &[f32]) {
+        let span = row * self.width..(row + 1) * self.width;
+        match &mut self.data {
+            Data::F32(data) => data[span].copy_from_slice(values),
+            // A space of bytes promises whole numbers from 0 to 255.
+            Data::U8(data) => data[span]
+                .iter_mut()
+                .zip(values)
+                .for_each(|(byte, value)| *byte = *value as u8),
+        }
+    }
+
+    /// The numbers of a row, where they are `f32`.
+    pub(super) fn row(&self, row: usize) -> &[f32] {
+        match &self.data {
+            Data::F32(data) => &data[row * self.width..(row + 1) * self.width],
+            Data::U8(_) => unreachable!("rows of bytes are gathered"),
+        }
+    }
+
+    /// The same to be written.
+    pub(super) fn row_mut(&mut self, row: usize) -> &mut [f32] {
+        match &mut self.data {
+            Data::F32(data) => &mut data[row * self.width..(row + 1) * self.width],
+            Data::U8(_) => unreachable!("rows of bytes are written number by number"),
+        }
+    }
+
+    /// Asks the processor to fetch a row of `f32` that will be read soon.
+    #[inline(always)]
+    pub(super) fn prefetch(&self, row: usize) {
+        #[cfg(target_arch = "x86_64")]
+        {
+            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            const NUMBERS_PER_LINE: usize = 16;
+            let numbers = self.row(row);
+            let lines = numbers.chunks(NUMBERS_PER_LINE).map(<[f32]>::as_ptr);
+            // A row seldom begins with a line, and so ends in one more.
+            for number in lines.chain(numbers.last().map(std::ptr::from_ref)) {
+                // SAFETY: a prefetch reads nothing that the program sees.
+                unsafe { _mm_prefetch::<_MM_HINT_T0>(number.cast()) };
+            }
+        }
+    }
+
+    /// Copies rows into `out` `[indices.len(), width]`.
+    pub(super) fn gather(&self, indices: &[usize], out: &mut [f32]) {
+        assert_eq!(
+            out.len(),
+            indices.len() * self.width,
+            "the buffer has room for the batch"
+        );
+        for (out, row) in out.chunks_exact_mut(self.width).zip(indices) {
+            let span = row * self.width..(row + 1) * self.width;
+            match &self.data {
+                Data::F32(data) => out.copy_from_slice(&data[span]),
+                Data::U8(data) => out
+                    .iter_mut()
+                    .zip(&data[span])
+                    .for_each(|(out, byte)| *out = f32::from(*byte)),
+            }
+        }
+    }
+
+    pub(super) fn save<'a>(&'a self, rows: usize, section: &mut Section<'a>) {
+        let shape = [rows, self.width];
+        match &self.data {
+            Data::F32(data) => section.put_slice(self.name, &shape, &data[..rows * self.width]),
+            Data::U8(data) => section.put_slice(self.name, &shape, &data[..rows * self.width]),
+        }
+    }
+
+    pub(super) fn load(&mut self, rows: usize, section: &Section) -> Result<()> {
+        let count = match &mut self.data {
+            Data::F32(data) => section.copy_to(self.name, data)?,
+            Data::U8(data) => section.copy_to(self.name, data)?,
+        };
+        if count != rows * self.width {
+            let problem = format!(
+                "column `{}` holds {count} numbers, expected {rows} × {}",
+                self.name, self.width
+            );
+            return Err(Error::section("replay", problem));
+        }
+        Ok(())
+    }
+}
