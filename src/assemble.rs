@@ -52,12 +52,18 @@ pub fn stacking(config: &Config, envs: &dyn VecEnv) -> Stacking {
     }
 }
 
-/// Environments to score policies in, for so many episodes.
+/// Environments to score policies in, for so many episodes. Where a step takes long enough to be handed over, the threads
+/// of the run step them, unless training goes on meanwhile; scores do not depend on it.
 ///
 /// # Errors
 /// When the environment cannot be made.
 pub fn eval_envs(config: &Config, registry: &Registry, episodes: usize) -> Result<Box<dyn VecEnv>> {
-    envs(config, registry, episodes.clamp(1, MOST_EVAL_ENVS), 1)
+    let takes_long = registry.get(&config.env.id)?.family == "mujoco";
+    let threads = match takes_long && !config.eval.beside_training {
+        true => config.train.threads as usize,
+        false => 1,
+    };
+    envs(config, registry, episodes.clamp(1, MOST_EVAL_ENVS), threads)
 }
 
 /// A new agent for an environment's spaces. The threads of the process go to what it needs them for.
