@@ -31,8 +31,6 @@ pub fn soft_backup(batch: &Batch, next_value: &Tensor, alpha: &Tensor, log_prob:
 /// The same without autograd's graph or any other step in between, in one pass: where no gradient is wanted, one copy of
 /// every observation is at hand, and numbers can be read.
 fn by_hand(batch: &Batch, next_value: &Tensor, entropy: Option<(&Tensor, &Tensor)>) -> Option<Tensor> {
-    let rows = batch.size();
-    let is_plain = |tensor: &Tensor| explicit::readable(tensor) && !tensor.requires_grad() && tensor.is_contiguous();
     let (alpha, log_prob) = entropy.unzip();
     let given = [
         Some(next_value),
@@ -42,14 +40,14 @@ fn by_hand(batch: &Batch, next_value: &Tensor, entropy: Option<(&Tensor, &Tensor
         Some(&batch.discount),
     ];
     let one_copy = batch.value_draws() == 1 && batch.target_draws() == 1;
-    if !one_copy || !given.into_iter().flatten().all(is_plain) {
+    if !one_copy || !given.into_iter().flatten().all(explicit::is_plain) {
         return None;
     }
     let mut target = Tensor::empty_like(next_value);
     let (reward, discount) = (numbers(&batch.reward), numbers(&batch.discount));
     let alpha = alpha.map_or(0.0, |alpha| numbers(alpha)[0]);
     let log_prob = log_prob.map(numbers);
-    let rows = rows as usize;
+    let rows = reward.len();
     let members = numbers(next_value).chunks_exact(rows);
     for (value, target) in members.zip(numbers_mut(&mut target).chunks_exact_mut(rows)) {
         for (row, target) in target.iter_mut().enumerate() {

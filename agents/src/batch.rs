@@ -115,6 +115,12 @@ impl Batch {
         }
     }
 
+    /// Weights of rows for each copy of an observation, `[M·B]` in one piece, where rows have any.
+    pub(crate) fn value_draw_weights(&self) -> Option<Tensor> {
+        let weight = self.weight.as_ref()?;
+        Some(self.for_value_draws(weight).contiguous())
+    }
+
     /// Numbers `[…, M·B]` of copies of observations, averaged over the copies: `[…, B]`.
     pub fn over_value_draws(&self, numbers: &Tensor) -> Tensor {
         averaged(numbers, self.value_draws())

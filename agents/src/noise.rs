@@ -126,16 +126,11 @@ impl Stream {
     /// Draws numbers.
     fn fill(&mut self, draw: Draw, out: &mut [f32]) {
         match draw {
-            Draw::Normal => out.iter_mut().for_each(|value| {
+            Draw::Normal | Draw::Uniform => out.iter_mut().for_each(|value| {
                 *value = match &mut self.script {
-                    None => StandardNormal.sample(&mut self.rng),
                     Some(script) => script.pop_front().expect(SCRIPT_IS_LONG_ENOUGH),
-                }
-            }),
-            Draw::Uniform => out.iter_mut().for_each(|value| {
-                *value = match &mut self.script {
+                    None if draw == Draw::Normal => StandardNormal.sample(&mut self.rng),
                     None => self.rng.random::<f32>(),
-                    Some(script) => script.pop_front().expect(SCRIPT_IS_LONG_ENOUGH),
                 }
             }),
             Draw::KeptUnits { dropout } => {

@@ -320,7 +320,7 @@ impl Temperature {
         else {
             return None;
         };
-        if explicit::readable(log_prob) && log_prob.is_contiguous() {
+        if explicit::is_plain(log_prob) {
             // d loss / d log α, and the loss, of the two objectives: one number each, not worth a graph.
             let log_probs = numbers(log_prob);
             let sum: f64 = log_probs.iter().map(|log_prob| f64::from(*log_prob)).sum();

@@ -1,6 +1,7 @@
 //! Passes by hand against autograd: the same agents learn the same from the same noise.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+#[path = "support/threads.rs"]
+mod threads;
 
 use sac_agents::{
     ActMode, Agent, AgentSpec, Batch, SoftActorCritic,
@@ -11,18 +12,11 @@ use sac_agents::{
 };
 use sac_envs::Space;
 use tch::{Device, Kind, Tensor};
+use threads::one_thread;
 
 const UPDATES: usize = 100;
 const OBS: i64 = 5;
 const ROWS: i64 = 48;
-
-/// The threads are the process's, so one test has them at a time; one thread, since libgomp's spin on busy machines.
-fn one_thread() -> MutexGuard<'static, ()> {
-    static TURN: Mutex<()> = Mutex::new(());
-    let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    process::share_threads(1, true);
-    turn
-}
 
 /// A batch like those that a replay gives, another at every call.
 fn batch(action: &Space, stream: &mut Stream) -> Batch {

@@ -1,6 +1,7 @@
 //! Products in bfloat16: near `f32`, equal on any number of threads, refused where they cannot be.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+#[path = "support/threads.rs"]
+mod threads;
 
 use sac_agents::{
     ActMode, Agent, AgentSpec, Batch, Error, SoftActorCritic,
@@ -10,19 +11,12 @@ use sac_agents::{
 };
 use sac_envs::Space;
 use tch::{Device, Kind, Tensor};
+use threads::one_thread;
 
 const UPDATES: usize = 100;
 const OBS: usize = 5;
 const ACTIONS: usize = 3;
 const ROWS: i64 = 48;
-
-/// The threads are the process's, so one test has them at a time.
-fn one_thread() -> MutexGuard<'static, ()> {
-    static TURN: Mutex<()> = Mutex::new(());
-    let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    process::share_threads(1, true);
-    turn
-}
 
 fn spec(body: BodySpec) -> AgentSpec {
     AgentSpec {

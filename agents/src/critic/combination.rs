@@ -29,7 +29,7 @@ impl Combination {
 
     /// Of the first numbers of `out` `[E, B, K]`: `[B]`.
     pub(super) fn of_first(self, out: &Tensor) -> Tensor {
-        match explicit::readable(out) && !out.requires_grad() && out.is_contiguous() {
+        match explicit::is_plain(out) {
             true => self.with_gradient(out, 1).0,
             false => self.apply(&out.select(-1, 0)),
         }

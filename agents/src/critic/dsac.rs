@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
 use super::{
-    Combination, Critic, CriticContext, Network, Slope, TargetFilter, TargetFilterSpec,
+    Climbed, Combination, Critic, CriticContext, Network, TargetFilter, TargetFilterSpec,
     gaussian::{self, Gaussians},
 };
 use crate::{
@@ -178,14 +178,13 @@ impl Critic for DsacCritic {
         report
     }
 
-    fn actor_value(&self, obs: &Tensor, draw: &ActionDraw, noise: &mut Stream) -> Tensor {
-        self.network
-            .expected(self.online.params.frozen(), obs, draw, noise, Combination::Min)
-    }
-
-    fn slope(&self, obs: &Tensor, action: &Tensor) -> Option<Slope> {
-        self.network
-            .slope(self.online.params.frozen(), obs, action, Combination::Min, 1)
+    fn climbed(&self) -> Climbed<'_> {
+        Climbed {
+            network: &self.network,
+            params: self.online.params.frozen(),
+            combination: Combination::Min,
+            count: 1,
+        }
     }
 
     fn follow(&mut self, rule: TargetSpec) {

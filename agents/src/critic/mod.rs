@@ -21,7 +21,7 @@ pub use combination::Combination;
 pub use dsac::{DsacCritic, DsacSpec};
 pub use dsac_t::{DsacTCritic, DsacTSpec};
 pub use gaussian::Gaussians;
-pub use network::{Network, Slope};
+pub use network::{Climbed, Network, Slope};
 pub use quantile::{QuantileCritic, QuantileSpec};
 pub use scalar::{ScalarCritic, ScalarSpec};
 pub use state_value::{StateValueCritic, StateValueSpec};
@@ -69,13 +69,17 @@ pub trait Critic: Send {
     /// from `noise` first; `alpha` is a scalar. The actions of the batch are in the critic's coordinates.
     fn learn(&mut self, batch: &Batch, policy: &Policy, alpha: &Tensor, noise: &mut Stream) -> UpdateReport;
 
-    /// What the actor climbs: the value `[B]` of `draw` at `obs [B, …]`. Gradients reach the draw and not the critic's
-    /// parameters.
-    fn actor_value(&self, obs: &Tensor, draw: &ActionDraw, noise: &mut Stream) -> Tensor;
+    /// What the actor climbs.
+    fn climbed(&self) -> Climbed<'_>;
+
+    /// Its value `[B]` for `draw` at `obs [B, …]`. Gradients reach the draw and not the critic's parameters.
+    fn actor_value(&self, obs: &Tensor, draw: &ActionDraw, noise: &mut Stream) -> Tensor {
+        self.climbed().value(obs, draw, noise)
+    }
 
     /// The same for drawn `action` `[B, W]` without autograd, and with its gradient; `None` where that cannot be.
-    fn slope(&self, _obs: &Tensor, _action: &Tensor) -> Option<Slope> {
-        None
+    fn slope(&self, obs: &Tensor, action: &Tensor) -> Option<Slope> {
+        self.climbed().slope(obs, action)
     }
 
     /// Moves the targets, which are due.

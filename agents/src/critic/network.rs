@@ -1,6 +1,6 @@
 //! The network that critics share: observation and action in, numbers per member out.
 
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
 use super::{Combination, CriticContext};
 use crate::{
@@ -80,7 +80,7 @@ impl Network {
             }
             ActionKind::Enumerated { .. } => {
                 let all = self.of_all_actions(params, obs, noise); // [E, B, n, K]
-                let index = action.to_kind(tch::Kind::Int64).view([1, -1, 1, 1]); // [1, B, 1, 1]
+                let index = action.to_kind(Kind::Int64).view([1, -1, 1, 1]); // [1, B, 1, 1]
                 all.gather(2, &index.expand([all.size()[0], -1, -1, self.outputs], false), false)
                     .squeeze_dim(2)
             }
@@ -198,4 +198,48 @@ pub struct Slope {
     pub value: Tensor,
     /// ∂value/∂action, `[B, A]`.
     pub of_action: Tensor,
+}
+
+/// What an actor climbs: the smallest or mean, over members of a network, of the mean of their first numbers.
+pub struct Climbed<'a> {
+    /// Of action values.
+    pub network: &'a Network,
+    /// Its own, which learn nothing by it.
+    pub params: &'a Params,
+    /// Over members.
+    pub combination: Combination,
+    /// How many of a member's numbers, at least 1.
+    pub count: usize,
+}
+
+impl Climbed<'_> {
+    pub(super) fn value(&self, obs: &Tensor, draw: &ActionDraw, noise: &mut Stream) -> Tensor {
+        let Climbed {
+            network,
+            params,
+            combination,
+            count,
+        } = *self;
+        if count == 1 {
+            return network.expected(params, obs, draw, noise, combination);
+        }
+        network.value(params, obs, draw.sampled(), noise, |all| {
+            let first = all.narrow(-1, 0, count as i64); // [E, B, count]
+            let mean_over = |dims: &[i64]| first.mean_dim(dims, false, Kind::Float);
+            match combination {
+                Combination::Mean => mean_over(&[0, 2]),
+                Combination::Min => combination.apply(&mean_over(&[2])),
+            }
+        })
+    }
+
+    pub(super) fn slope(&self, obs: &Tensor, action: &Tensor) -> Option<Slope> {
+        let Climbed {
+            network,
+            params,
+            combination,
+            count,
+        } = *self;
+        network.slope(params, obs, action, combination, count)
+    }
 }

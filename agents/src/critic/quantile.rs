@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
 use super::{
-    Combination, Critic, CriticContext, Network, Slope, TargetFilter, TargetFilterSpec, target_filter::FilterOrder,
+    Climbed, Combination, Critic, CriticContext, Network, TargetFilter, TargetFilterSpec, target_filter::FilterOrder,
 };
 use crate::{
     agent::{Reduction, UpdateReport},
@@ -278,16 +278,13 @@ impl Critic for QuantileCritic {
     }
 
     /// The mean of all atoms, none left out (equation 13).
-    fn actor_value(&self, obs: &Tensor, draw: &ActionDraw, noise: &mut Stream) -> Tensor {
-        let mean = |atoms: &Tensor| atoms.mean_dim([0i64, 2].as_slice(), false, Kind::Float);
-        self.network
-            .value(self.online.params.frozen(), obs, draw.sampled(), noise, mean)
-    }
-
-    fn slope(&self, obs: &Tensor, action: &Tensor) -> Option<Slope> {
-        let atoms = self.spec.quantiles as usize;
-        self.network
-            .slope(self.online.params.frozen(), obs, action, Combination::Mean, atoms)
+    fn climbed(&self) -> Climbed<'_> {
+        Climbed {
+            network: &self.network,
+            params: self.online.params.frozen(),
+            combination: Combination::Mean,
+            count: self.spec.quantiles as usize,
+        }
     }
 
     fn follow(&mut self, rule: TargetSpec) {

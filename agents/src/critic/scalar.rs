@@ -16,7 +16,7 @@
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
-use super::{Combination, Critic, CriticContext, Network, Slope, TargetFilter, TargetFilterSpec};
+use super::{Climbed, Combination, Critic, CriticContext, Network, TargetFilter, TargetFilterSpec};
 use crate::{
     agent::{Reduction, UpdateReport},
     backup::soft_backup,
@@ -108,10 +108,7 @@ struct Squares {
 impl Squares {
     /// Of `q` `[E, B, 1]` and `target` `[B]`.
     fn by_hand(q: &Tensor, target: &Tensor, batch: &Batch) -> Self {
-        let weight = batch
-            .weight
-            .as_ref()
-            .map(|weight| batch.for_value_draws(weight).contiguous());
+        let weight = batch.value_draw_weights();
         let (weight, target) = (weight.as_ref().map(numbers), target.contiguous());
         let target = numbers(&target);
         let [mut error, mut of_out] = [(); 2].map(|()| Tensor::empty_like(q));
@@ -231,14 +228,13 @@ impl Critic for ScalarCritic {
         report
     }
 
-    fn actor_value(&self, obs: &Tensor, draw: &ActionDraw, noise: &mut Stream) -> Tensor {
-        self.network
-            .expected(self.online.params.frozen(), obs, draw, noise, self.actor_value)
-    }
-
-    fn slope(&self, obs: &Tensor, action: &Tensor) -> Option<Slope> {
-        self.network
-            .slope(self.online.params.frozen(), obs, action, self.actor_value, 1)
+    fn climbed(&self) -> Climbed<'_> {
+        Climbed {
+            network: &self.network,
+            params: self.online.params.frozen(),
+            combination: self.actor_value,
+            count: 1,
+        }
     }
 
     fn follow(&mut self, rule: TargetSpec) {

@@ -14,7 +14,7 @@
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
-use super::{Combination, Critic, CriticContext, Network, Slope};
+use super::{Climbed, Combination, Critic, CriticContext, Network};
 use crate::{
     agent::{Reduction, UpdateReport},
     backup::backup,
@@ -160,14 +160,13 @@ impl Critic for StateValueCritic {
         report
     }
 
-    fn actor_value(&self, obs: &Tensor, draw: &ActionDraw, noise: &mut Stream) -> Tensor {
-        self.q_network
-            .expected(self.q.params.frozen(), obs, draw, noise, self.actor_value)
-    }
-
-    fn slope(&self, obs: &Tensor, action: &Tensor) -> Option<Slope> {
-        self.q_network
-            .slope(self.q.params.frozen(), obs, action, self.actor_value, 1)
+    fn climbed(&self) -> Climbed<'_> {
+        Climbed {
+            network: &self.q_network,
+            params: self.q.params.frozen(),
+            combination: self.actor_value,
+            count: 1,
+        }
     }
 
     fn follow(&mut self, rule: TargetSpec) {

@@ -59,6 +59,11 @@ pub(crate) fn readable(tensor: &Tensor) -> bool {
     !OFF.get() && tensor.device() == Device::Cpu && tensor.kind() == Kind::Float
 }
 
+/// Whether its numbers can be read one by one in the place of an operation that autograd need not know of.
+pub(crate) fn is_plain(tensor: &Tensor) -> bool {
+    readable(tensor) && !tensor.requires_grad() && tensor.is_contiguous()
+}
+
 /// One layer.
 #[derive(Clone, Copy)]
 pub(super) struct DenseLayer {

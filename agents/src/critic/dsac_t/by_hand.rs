@@ -35,10 +35,7 @@ pub(super) fn step(
     let members = out.size()[0];
     let empty = |shape: &[i64]| Tensor::empty(shape, (Kind::Float, Device::Cpu));
     let rows = target_mean.size()[0] as usize;
-    let weight = batch
-        .weight
-        .as_ref()
-        .map(|weight| batch.for_value_draws(weight).contiguous());
+    let weight = batch.value_draw_weights();
     let weight = weight.as_ref().map(numbers);
     let [target_mean, target_sample] = [target_mean, target_sample].map(Tensor::contiguous);
     let [target_mean, target_sample] = [&target_mean, &target_sample].map(numbers);

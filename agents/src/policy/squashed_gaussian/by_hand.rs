@@ -129,18 +129,10 @@ impl Rows<'_> {
 
     #[inline(always)]
     fn draw_plain(self, bounds: Bounds, action: &mut [f32], spread: &mut [f32], density: &mut [f32]) {
-        match bounds.kind {
-            LogStdBounds::Clamp => self.each(|x| bounds.apply(x), action, spread, density),
-            LogStdBounds::Tanh => self.each(|x| bounds.apply(x), action, spread, density),
-        }
-    }
-
-    #[inline(always)]
-    fn each(self, log_std: impl Fn(f32) -> f32, action: &mut [f32], spread: &mut [f32], density: &mut [f32]) {
         let given = self.mean.iter().zip(self.unbounded).zip(self.noise);
         let made = action.iter_mut().zip(spread).zip(density);
         for (((mean, unbounded), n), ((action, spread), density)) in given.zip(made) {
-            let log_std = log_std(*unbounded);
+            let log_std = bounds.apply(*unbounded);
             *spread = exp(log_std) * n;
             let u = mean + *spread;
             let decay = decay(u);
