@@ -88,6 +88,16 @@ pub fn learner(config: &Config, envs: &dyn VecEnv) -> Result<Box<dyn Agent>> {
     }
 }
 
+/// One more agent like those that learn, for a stack of them, whose products so many threads share.
+///
+/// # Errors
+/// As [`learner`].
+pub fn stackable(config: &Config, envs: &dyn VecEnv, threads: u64) -> Result<SoftActorCritic> {
+    let agent = soft_actor_critic(config, envs)?;
+    process::share_threads(threads, agent.goes_by_hand());
+    Ok(agent.with_matmul_precision(config.train.matmul_precision)?)
+}
+
 fn soft_actor_critic(config: &Config, envs: &dyn VecEnv) -> Result<SoftActorCritic> {
     let spaces = (envs.observation_space(), envs.action_space());
     let seed = config.train.seed;

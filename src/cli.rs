@@ -81,11 +81,14 @@ pub struct TrainArgs {
     /// [default: as many as there are cores]
     #[arg(long, value_name = "N,N,…", value_delimiter = ',', value_parser = toml_count(), conflicts_with = "seed")]
     pub seeds: Vec<u64>,
+    /// Update all seeds together, as one update with the seeds as a dimension of its products: for a GPU
+    #[arg(long, requires = "seeds")]
+    pub stacked: bool,
     /// Folder of the new run [default: runs/<env>/<algo>/<utc>-s<seed>]; with --seeds of all of them
     #[arg(long, value_name = "DIR", conflicts_with = "resume")]
     pub run_dir: Option<PathBuf>,
     /// Go on with a run, or with all that --seeds began, from the newest checkpoint; only --steps may change
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["env", "algo", "config", "sets", "seed", "seeds", "num_envs", "device", "threads", "matmul_precision"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["env", "algo", "config", "sets", "seed", "seeds", "stacked", "num_envs", "device", "threads", "matmul_precision"])]
     pub resume: Option<PathBuf>,
     /// No progress, no header
     #[arg(long)]

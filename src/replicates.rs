@@ -10,181 +10,40 @@
 //! becomes alone with one thread. There are as many threads as cores, say, and any number of seeds: a thread takes the
 //! replicate that is furthest behind, trains it for a second, and puts it back.
 //!
-//! The products of the replicates are not stacked into larger ones: `docs/performance.md` says why.
+//! Stacked replicates ([`Seeds::stacked`]) make their updates together instead, as one whose products have them as a
+//! dimension ([`sac_agents::soft_actor_critic::stack`]), on all threads. On a CPU each still becomes what it would alone.
+//! `docs/performance.md` says which is for what.
+
+mod folder;
 
 use std::{
-    any::Any,
-    collections::BTreeSet,
-    fs,
+    collections::BTreeMap,
     ops::ControlFlow,
     panic::{AssertUnwindSafe, catch_unwind},
-    path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
     thread,
     time::{Duration, Instant},
 };
 
-use sac_agents::{Ending, EnvSteps, Trainer, log::Sink, process, replay::available_memory_bytes};
+use sac_agents::{
+    Ending, EnvSteps, GradSteps, Lockstep, Stack, Trainer, log::Sink, process, replay::available_memory_bytes,
+};
 use sac_envs::Registry;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Serialize, Serializer};
+use tch::Device;
 
 use crate::{
     assemble,
-    config::{Config, Origin},
+    config::Config,
     error::{Error, Result},
     run::{self, RunFolder, Summary},
 };
+pub(crate) use folder::SEEDS_FILE;
+pub use folder::{Seeds, SeedsFolder};
 
 /// How long a replicate has a thread for itself while others wait: much longer than it takes to change over, and so short
 /// that all curves grow together.
 const SLICE: Duration = Duration::from_secs(1);
-
-/// What makes a folder one of replicates.
-pub(crate) const SEEDS_FILE: &str = "seeds.toml";
-
-/// Far beyond use; a slip of the finger is told before anything is made.
-const MOST_SEEDS: usize = 1024;
-
-/// Which seeds are trained together, and on how many threads.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Seeds {
-    /// No two alike.
-    pub seeds: Vec<u64>,
-    /// So many replicates are trained at the same moment.
-    pub threads: u64,
-}
-
-impl Seeds {
-    fn check(&self) -> Result<()> {
-        let refused = |problem: String| Err(Error::Usage(format!("seeds: {problem}")));
-        let mut seen = BTreeSet::new();
-        if let Some(twice) = self.seeds.iter().find(|seed| !seen.insert(**seed)) {
-            return refused(format!("{twice} is there twice; replicates of one seed are all alike"));
-        }
-        if let Some(large) = self.seeds.iter().find(|seed| i64::try_from(**seed).is_err()) {
-            return refused(format!("{large} is too large, expected at most {}", i64::MAX));
-        }
-        if self.seeds.is_empty() || self.seeds.len() > MOST_SEEDS {
-            let count = self.seeds.len();
-            return refused(format!("there are {count}, expected between 1 and {MOST_SEEDS}"));
-        }
-        if self.threads == 0 {
-            return refused("0 threads, expected at least 1".to_string());
-        }
-        Ok(())
-    }
-
-    /// For the name of a folder.
-    fn name(&self) -> String {
-        const LONGEST: usize = 48;
-        let numbers: Vec<String> = self.seeds.iter().map(u64::to_string).collect();
-        let name = format!("seeds-{}", numbers.join("-"));
-        if name.len() > LONGEST {
-            format!("{}-seeds", self.seeds.len())
-        } else {
-            name
-        }
-    }
-}
-
-/// The folder of several runs that differ in their seeds.
-#[derive(Clone, Debug)]
-pub struct SeedsFolder {
-    path: PathBuf,
-    seeds: Seeds,
-}
-
-impl SeedsFolder {
-    /// Makes a new folder, its parents included.
-    ///
-    /// # Errors
-    /// As [`RunFolder::create`]; [`Error::Usage`] when there is no seed, or one twice.
-    pub fn create(path: &Path, seeds: Seeds) -> Result<Self> {
-        seeds.check()?;
-        SeedsFolder::found(RunFolder::create(path)?, seeds)
-    }
-
-    /// Makes `runs/<env>/<algo>/<utc>-seeds-<seed>-<seed>…` below the current folder.
-    ///
-    /// # Errors
-    /// As [`SeedsFolder::create`].
-    pub fn create_default(config: &Config, seeds: Seeds) -> Result<Self> {
-        seeds.check()?;
-        SeedsFolder::found(RunFolder::create_stamped(config, &seeds.name())?, seeds)
-    }
-
-    fn found(folder: RunFolder, seeds: Seeds) -> Result<Self> {
-        let path = folder.path().to_path_buf();
-        let text = toml::to_string(&seeds).map_err(|error| Error::Usage(error.to_string()))?;
-        run::write(&path.join(SEEDS_FILE), text.as_bytes())?;
-        Ok(SeedsFolder { path, seeds })
-    }
-
-    /// Whether a folder holds replicates and is no single run.
-    pub fn is_one(path: &Path) -> bool {
-        path.join(SEEDS_FILE).is_file()
-    }
-
-    /// An existing one.
-    ///
-    /// # Errors
-    /// [`Error::NotARun`] when it is none, or its list of seeds makes no sense.
-    pub fn open(path: &Path) -> Result<Self> {
-        let file = path.join(SEEDS_FILE);
-        let text = fs::read_to_string(&file).map_err(Error::io(&file))?;
-        let seeds: Result<Seeds> = toml::from_str(&text).map_err(|error| Error::Usage(error.message().to_string()));
-        let seeds = seeds.and_then(|seeds| seeds.check().map(|()| seeds));
-        match seeds {
-            Ok(seeds) => Ok(SeedsFolder {
-                path: path.to_path_buf(),
-                seeds,
-            }),
-            Err(error) => Err(Error::NotARun {
-                path: file,
-                problem: error.to_string(),
-            }),
-        }
-    }
-
-    /// Where it lies.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Which seeds.
-    pub fn seeds(&self) -> &Seeds {
-        &self.seeds
-    }
-
-    fn replicate(&self, seed: u64) -> PathBuf {
-        self.path.join(format!("seed-{seed}"))
-    }
-
-    /// The configurations of its runs, in the order of the seeds, with another end if one is given.
-    ///
-    /// # Errors
-    /// When one is missing, cannot be read, does not resolve with this registry, or belongs to another seed.
-    pub fn configs(&self, registry: &Registry, total_env_steps: Option<u64>) -> Result<Vec<Config>> {
-        let config_of = |seed: &u64| {
-            let folder = RunFolder::open(&self.replicate(*seed))?;
-            let mut layers = folder.layers()?;
-            if let Some(total) = total_env_steps {
-                let total = total.min(i64::MAX as u64) as i64;
-                layers.set(Origin::Flag("--steps"), "train.total_env_steps", total);
-            }
-            let config = Config::resolve(&layers, registry)?;
-            if config.train.seed != *seed {
-                return Err(Error::NotARun {
-                    path: folder.path().to_path_buf(),
-                    problem: format!("is a run of seed {}, expected {seed}", config.train.seed),
-                });
-            }
-            Ok(config)
-        };
-        self.seeds.seeds.iter().map(config_of).collect()
-    }
-}
 
 /// How one of several runs ended.
 #[derive(Debug, Serialize)]
@@ -210,8 +69,10 @@ pub struct Together {
     pub algo: String,
     /// Root seeds.
     pub seeds: Vec<u64>,
-    /// So many replicates at the same moment.
+    /// So many replicates at the same moment; of stacked ones, for the products of all.
     pub threads: u64,
+    /// Whether updates were made together.
+    pub stacked: bool,
     /// Steps taken, all replicates and resumed parts added up.
     pub env_steps: u64,
     /// Updates taken, likewise.
@@ -245,6 +106,7 @@ pub fn train(
     sinks: &mut dyn FnMut(&Config) -> Vec<Box<dyn Sink>>,
     stop: &AtomicBool,
 ) -> Result<Together> {
+    let seeds = folder.seeds();
     let begin = |seed: &u64| {
         let mut config = config.clone();
         config.train.seed = *seed;
@@ -253,14 +115,27 @@ pub fn train(
         let trainer = run::start(&config, registry, &run_folder, sinks(&config))?;
         Ok(Replicate::new(config, run_folder, trainer))
     };
-    let seeds = &folder.seeds.seeds;
-    let begun: Result<Vec<Replicate>> =
-        check_memory(config, registry, seeds.len()).and_then(|()| seeds.iter().map(begin).collect());
-    if begun.is_err() {
-        // The folder is ours, and new; runs without a step are of no use to anybody.
-        let _ = fs::remove_dir_all(&folder.path);
+    let begun: Result<Vec<Replicate>> = check_stacked(config, seeds)
+        .and_then(|()| check_memory(config, registry, seeds.seeds.len()))
+        .and_then(|()| seeds.seeds.iter().map(begin).collect());
+    let begun = begun.inspect_err(|_| folder.remove())?;
+    finish(begun, Vec::new(), config, registry, folder, stop)
+}
+
+/// Refuses what cannot be stacked, if it is to be.
+fn check_stacked(config: &Config, seeds: &Seeds) -> Result<()> {
+    if !seeds.stacked {
+        return Ok(());
     }
-    Ok(finish(begun?, Vec::new(), config, folder, stop))
+    Stack::check(&config.agent)?;
+    if config.train.pipelined {
+        return Err(Error::Usage(
+            "stacked replicates with train.pipelined: each would update while its environments step, and they update \
+             together"
+                .to_string(),
+        ));
+    }
+    Ok(())
 }
 
 /// Goes on with every seed of a folder from its newest checkpoint, as if none had ever stopped. `configs` are those of
@@ -287,6 +162,7 @@ pub fn resume(
         }
         folders.push(run_folder);
     }
+    check_stacked(first, folder.seeds())?;
     check_memory(first, registry, configs.len())?;
     let (mut begun, mut ended) = (Vec::new(), Vec::new());
     for (config, run_folder) in configs.iter().zip(folders) {
@@ -309,7 +185,7 @@ pub fn resume(
     if is_hopeless && let Some(error) = ended.iter_mut().find_map(|outcome| outcome.error.take()) {
         return Err(error);
     }
-    Ok(finish(begun, ended, first, folder, stop))
+    finish(begun, ended, first, registry, folder, stop)
 }
 
 /// Refuses what the machine cannot hold: every replicate has a replay.
@@ -358,22 +234,26 @@ impl Replicate {
     /// A slice of training. What breaks it breaks no other.
     fn go_on(mut self, stop: &AtomicBool) -> ControlFlow<Outcome, Replicate> {
         let _warnings_say = tracing::info_span!("replicate", seed = self.config.train.seed).entered();
-        let (interrupted, error) = match catch_unwind(AssertUnwindSafe(|| self.trainer.run_for(SLICE, stop))) {
-            Ok(Ok(None)) => return ControlFlow::Continue(self),
-            Ok(Ok(Some(ending))) => (ending == Ending::Interrupted, None),
+        match catch_unwind(AssertUnwindSafe(|| self.trainer.run_for(SLICE, stop))) {
+            Ok(Ok(None)) => ControlFlow::Continue(self),
+            Ok(Ok(Some(ending))) => ControlFlow::Break(self.ended(Ok(Ok(ending)))),
+            Ok(Err(error)) => ControlFlow::Break(self.ended(Ok(Err(error)))),
+            Err(panic) => ControlFlow::Break(self.ended(Err(panic))),
+        }
+    }
+
+    fn ended(self, way: thread::Result<sac_agents::Result<Ending>>) -> Outcome {
+        let (interrupted, error) = match way {
+            Ok(Ok(ending)) => (ending == Ending::Interrupted, None),
             Ok(Err(error)) => (false, Some(error.into())),
-            Err(panic) => (false, Some(Error::of_panic(panic_message(panic.as_ref())))),
+            Err(panic) => {
+                let message = process::panic_message(panic.as_ref()).to_string();
+                (false, Some(Error::of_panic(message)))
+            }
         };
         let summary = Summary::of(&self.trainer, &self.config, &self.folder, interrupted);
-        ControlFlow::Break(Outcome { summary, error })
+        Outcome { summary, error }
     }
-}
-
-fn panic_message(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied())
-        .unwrap_or("it did not say why")
-        .to_string()
 }
 
 impl Outcome {
@@ -402,15 +282,23 @@ fn finish(
     begun: Vec<Replicate>,
     ended: Vec<Outcome>,
     config: &Config,
+    registry: &Registry,
     folder: &SeedsFolder,
     stop: &AtomicBool,
-) -> Together {
-    let Seeds { seeds, threads } = &folder.seeds;
+) -> Result<Together> {
+    let Seeds {
+        seeds,
+        threads,
+        stacked,
+    } = folder.seeds();
     let taken = |count: fn(&Trainer) -> u64| begun.iter().map(|replicate| count(&replicate.trainer)).sum::<u64>();
     let mut env_steps_now = taken(|trainer| trainer.env_steps().0);
     let mut grad_steps_now = taken(|trainer| trainer.grad_steps().0);
     let began = Instant::now();
-    let trained = train_all(begun, *threads, stop);
+    let trained = match stacked {
+        true => train_stacked(begun, config, registry, *threads, stop)?,
+        false => train_all(begun, *threads, stop),
+    };
     let seconds = began.elapsed().as_secs_f64();
     let sum = |count: fn(&Outcome) -> u64, outcomes: &[Outcome]| outcomes.iter().map(count).sum::<u64>();
     env_steps_now = sum(|outcome| outcome.summary.env_steps, &trained) - env_steps_now;
@@ -419,21 +307,53 @@ fn finish(
     let mut replicates = ended;
     replicates.extend(trained);
     replicates.sort_by_key(|outcome| seeds.iter().position(|seed| *seed == outcome.summary.seed));
-    Together {
+    Ok(Together {
         env: config.env.id.clone(),
         algo: config.algo.clone(),
         seeds: seeds.clone(),
         threads: *threads,
+        stacked: *stacked,
         env_steps: sum(|outcome| outcome.summary.env_steps, &replicates),
         grad_steps: sum(|outcome| outcome.summary.grad_steps, &replicates),
         seconds,
         env_steps_per_second: env_steps_now as f64 / seconds.max(1e-9),
         updates_per_second: grad_steps_now as f64 / seconds.max(1e-9),
-        run_dir: folder.path.display().to_string(),
+        run_dir: folder.path().display().to_string(),
         interrupted: replicates.iter().any(|outcome| outcome.summary.interrupted),
         failed: replicates.iter().filter(|outcome| outcome.error.is_some()).count() as u64,
         replicates,
+    })
+}
+
+/// All in lockstep that have made as many updates: as a rule all there are. Others, which one that failed and was resumed
+/// is among, after them.
+fn train_stacked(
+    begun: Vec<Replicate>,
+    config: &Config,
+    registry: &Registry,
+    threads: u64,
+    stop: &AtomicBool,
+) -> Result<Vec<Outcome>> {
+    let mut groups: BTreeMap<GradSteps, Vec<Replicate>> = BTreeMap::new();
+    for replicate in begun {
+        groups
+            .entry(replicate.trainer.grad_steps())
+            .or_default()
+            .push(replicate);
     }
+    let envs = assemble::envs(config, registry, 1, 1)?;
+    let passes_cost_more_than_products = assemble::device(config) != Device::Cpu;
+    let mut ended = Vec::new();
+    for group in groups.into_values() {
+        let agent = assemble::stackable(config, envs.as_ref(), threads)?;
+        let owned = |replicate: Replicate| (replicate.trainer, (replicate.config, replicate.folder));
+        let trainers = group.into_iter().map(owned).collect();
+        let lockstep = Lockstep::new(trainers, agent, passes_cost_more_than_products);
+        lockstep.run(stop, |trainer, (config, folder), way| {
+            ended.push(Replicate::new(config, folder, trainer).ended(way));
+        });
+    }
+    Ok(ended)
 }
 
 /// A thread that finds nothing waiting is needed no more: whatever is not done yet has a thread.
@@ -486,15 +406,5 @@ mod tests {
             assert!(refused.to_string().contains(word), "{word}: {refused}");
         }
         assert!(check_fits(u64::MAX, 2, 250 << 20).is_err(), "no overflow");
-    }
-
-    #[test]
-    fn a_folder_is_named_after_its_seeds_as_long_as_they_are_few() {
-        let name = |seeds: &[u64]| {
-            let seeds = seeds.to_vec();
-            Seeds { seeds, threads: 1 }.name()
-        };
-        assert_eq!(name(&[1, 2, 30]), "seeds-1-2-30");
-        assert_eq!(name(&(1..=100).collect::<Vec<_>>()), "100-seeds");
     }
 }

@@ -62,10 +62,20 @@ fn assert_same_run(alone: &Path, replicate: &Path, claim: &str) {
 
 #[test]
 fn each_of_more_seeds_than_threads_is_to_the_bit_the_run_of_that_seed_alone() {
+    each_is_the_run_of_that_seed_alone(&[], "on each: 3, 1, 20");
+}
+
+#[test]
+fn each_of_stacked_seeds_is_to_the_bit_the_run_of_that_seed_alone() {
+    each_is_the_run_of_that_seed_alone(&["--stacked"], "for the seeds together: 3, 1, 20");
+}
+
+fn each_is_the_run_of_that_seed_alone(how: &[&str], says: &str) {
     let here = folder();
-    let together = often(&["--seeds", "3,1,20", "--threads", "2", "--json"]);
+    let flags = [&["--seeds", "3,1,20", "--threads", "2", "--json"], how].concat();
+    let together = often(&flags);
     let said = sac(here.path(), &arguments("all", "450", &together)).ok();
-    said_once_for_all(&said.stderr);
+    said_once_for_all(&said.stderr, says);
     let summary = said.json();
     assert_has(
         &summary,
@@ -74,6 +84,7 @@ fn each_of_more_seeds_than_threads_is_to_the_bit_the_run_of_that_seed_alone() {
             "algo",
             "seeds",
             "threads",
+            "stacked",
             "env_steps",
             "grad_steps",
             "seconds",
@@ -132,8 +143,8 @@ fn each_of_more_seeds_than_threads_is_to_the_bit_the_run_of_that_seed_alone() {
 }
 
 /// A header, and a line a count, however many seeds there are.
-fn said_once_for_all(stderr: &str) {
-    for words in ["on each: 3, 1, 20", "for each seed,", "MiB together"] {
+fn said_once_for_all(stderr: &str, says: &str) {
+    for words in [says, "for each seed,", "MiB together"] {
         assert!(stderr.contains(words), "`{words}` is missing: {stderr}");
     }
     let counts = stderr.lines().filter_map(|line| line.split_whitespace().next());
@@ -148,14 +159,24 @@ fn said_once_for_all(stderr: &str) {
 #[cfg(unix)]
 #[test]
 fn interrupted_together_and_resumed_alone_or_together_all_end_as_if_nothing_had_been() {
+    all_end_as_if_nothing_had_been(&[]);
+}
+
+/// The one that was resumed alone has ended; the others go on without it.
+#[cfg(unix)]
+#[test]
+fn interrupted_stacked_and_resumed_alone_or_stacked_all_end_as_if_nothing_had_been() {
+    all_end_as_if_nothing_had_been(&["--stacked"]);
+}
+
+#[cfg(unix)]
+fn all_end_as_if_nothing_had_been(how: &[&'static str]) {
     use std::{process::Stdio, thread::sleep, time::Duration};
     let here = folder();
     let settings = ["--num-envs", "3", "--set", "log.every={env_steps=100}", "--quiet"];
     let with = |more: &[&'static str]| settings.iter().chain(more).copied().collect::<Vec<_>>();
-    let mut command = command(
-        here.path(),
-        &arguments("all", "3000", &with(&["--seeds", "1,2,3", "--threads", "2", "--json"])),
-    );
+    let flags = [&["--seeds", "1,2,3", "--threads", "2", "--json"], how].concat();
+    let mut command = command(here.path(), &arguments("all", "3000", &with(&flags)));
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("starts");
     let log = here.path().join("all/seed-2/metrics.jsonl");
@@ -273,6 +294,18 @@ fn seeds_that_make_no_sense_are_refused_before_anything_is_made() {
             &["--seeds", "1,2", "--set", "replay.capacity=1_000_000_000_000"],
             &["replays of 2 seeds need", "replay.capacity"],
         ),
+        (&["--stacked"], &["--seeds <N,N,…>", "required"]),
+        (
+            &["--seeds", "1,2", "--stacked", "--algo", "tqc"],
+            &[
+                "error: agent.critic = quantile: stacked replicates need",
+                "without being stacked",
+            ],
+        ),
+        (
+            &["--seeds", "1,2", "--stacked", "--set", "train.pipelined=true"],
+            &["stacked replicates with train.pipelined"],
+        ),
     ] {
         let mut all = vec!["train", "--set", "env.id=Pendulum-v1"];
         if flags.contains(&"--resume") {
@@ -378,6 +411,16 @@ fn seeds_where(together: &Together, has_failed: bool) -> Vec<u64> {
 
 #[test]
 fn a_seed_whose_environment_fails_takes_no_other_with_it_and_can_be_resumed() {
+    a_seed_fails_alone(false);
+}
+
+/// When it is resumed it is behind the others, and so in no stack with them.
+#[test]
+fn a_stacked_seed_whose_environment_fails_takes_no_other_with_it_and_can_be_resumed() {
+    a_seed_fails_alone(true);
+}
+
+fn a_seed_fails_alone(stacked: bool) {
     let here = folder();
     let is_mended = Arc::new(AtomicBool::new(false));
     let (registry, config) = lottery(&is_mended);
@@ -385,6 +428,7 @@ fn a_seed_whose_environment_fails_takes_no_other_with_it_and_can_be_resumed() {
     let seeds = Seeds {
         seeds: LOTS.to_vec(),
         threads: 2,
+        stacked,
     };
     let path = here.path().join("all");
     let all = SeedsFolder::create(&path, seeds).expect("new");
@@ -431,11 +475,17 @@ impl Sink for Bomb {
 
 #[test]
 fn a_panic_in_one_replicate_is_its_own_and_named() {
+    a_panic_is_its_own(false);
+    a_panic_is_its_own(true);
+}
+
+fn a_panic_is_its_own(stacked: bool) {
     let here = folder();
     let (registry, config) = lottery(&Arc::new(AtomicBool::new(true)));
     let seeds = Seeds {
         seeds: vec![1, 2, 3],
         threads: 2,
+        stacked,
     };
     let all = SeedsFolder::create(&here.path().join("all"), seeds).expect("new");
     let mut sinks = |config: &Config| -> Vec<Box<dyn Sink>> {
@@ -459,6 +509,11 @@ fn a_panic_in_one_replicate_is_its_own_and_named() {
 
 #[test]
 fn seeds_that_diverge_end_with_exit_code_1_and_a_message_each() {
+    all_diverge(&[]);
+    all_diverge(&["--stacked"]);
+}
+
+fn all_diverge(how: &[&str]) {
     let here = folder();
     let more = [
         "--seeds",
@@ -470,6 +525,7 @@ fn seeds_that_diverge_end_with_exit_code_1_and_a_message_each() {
         "--quiet",
         "--json",
     ];
+    let more = [&more, how].concat();
     let said = sac(here.path(), &arguments("all", "200", &more)).code(1).says(&[
         "seed 1:\nerror: ",
         "seed 2:\nerror: ",

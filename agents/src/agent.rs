@@ -9,7 +9,11 @@ use crate::{
     error::Result,
     inspect::Inspection,
     noise::Stream,
+    soft_actor_critic::SoftActorCritic,
 };
+
+#[cfg(doc)]
+use crate::Stack;
 
 /// Whether actions explore.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +47,11 @@ pub trait Agent: Send {
     /// [`crate::nn::MatmulPrecision`] is about.
     fn multiply_adds_by_hand(&self) -> i64 {
         0
+    }
+
+    /// Itself, if it is one of those whose updates can be made together with those of others: [`Stack`].
+    fn as_soft_actor_critic(&mut self) -> Option<&mut SoftActorCritic> {
+        None
     }
 
     /// Learns from one batch. Reads no clock, extracts no number, touches no file.
@@ -114,6 +123,8 @@ pub struct UpdateReport {
     entries: Vec<(&'static str, Reduction, Tensor)>,
     /// `[B]`, value units: how far each row's value was from its target, sign dropped; replays that rank rows read it.
     pub td_error: Option<Tensor>,
+    /// Tensors are of several replicates, and this is the report of one: its index, and how many there are.
+    of_replicate: Option<(i64, i64)>,
 }
 
 impl UpdateReport {
@@ -130,6 +141,17 @@ impl UpdateReport {
                 .map(|(name, reduction, tensor)| (*name, *reduction, tensor.shallow_clone()))
                 .collect(),
             td_error: self.td_error.as_ref().map(Tensor::shallow_clone),
+            of_replicate: self.of_replicate,
+        }
+    }
+
+    /// What concerns one of `count` replicates in the report of an update of all: its part of the last dimension of every
+    /// tensor, and what is no such tensor.
+    pub(crate) fn of_replicate(&self, index: i64, count: i64) -> Self {
+        UpdateReport {
+            td_error: self.td_error.as_ref().map(|errors| part(errors, index, count)),
+            of_replicate: Some((index, count)),
+            ..self.shallow_clone()
         }
     }
 
@@ -151,9 +173,18 @@ impl UpdateReport {
             };
             value.double_value(&[])
         };
-        self.entries
-            .iter()
-            .map(|(name, reduction, tensor)| (*name, number(*reduction, tensor)))
-            .collect()
+        let read = |(name, reduction, tensor): &(&'static str, Reduction, Tensor)| match self.of_replicate {
+            None => (*name, number(*reduction, tensor)),
+            Some((index, count)) => (*name, number(*reduction, &part(tensor, index, count))),
+        };
+        self.entries.iter().map(read).collect()
+    }
+}
+
+/// One of `count` equal parts of the last dimension, in one piece; everything of a scalar.
+fn part(tensor: &Tensor, index: i64, count: i64) -> Tensor {
+    match tensor.dim() {
+        0 => tensor.shallow_clone(),
+        _ => tensor.chunk(count, -1).swap_remove(index as usize).contiguous(),
     }
 }

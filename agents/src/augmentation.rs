@@ -135,6 +135,7 @@ impl RandomShift {
             reward: batch.reward.shallow_clone(),
             discount: batch.discount.shallow_clone(),
             weight: batch.weight.as_ref().map(Tensor::shallow_clone),
+            replicates: batch.replicates,
         }
     }
 

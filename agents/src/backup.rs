@@ -15,7 +15,7 @@ use crate::{
 
 /// Soft Bellman target `y = r + discount · (v − α·log π)`.
 ///
-/// `log_prob`: `[K·B]`; `next_value`: `[.., K·B]`, value units; `alpha`: scalar. Returns `[.., M·B]`. K is 1 and M is 1
+/// `log_prob`: `[K·B]`; `next_value`: `[.., K·B]`, value units; `alpha`: scalar, or one for every row. Returns `[.., M·B]`. K is 1 and M is 1
 /// unless the batch is augmented (see [`Batch`]): v − α·log π is averaged over the K copies, number by number. The
 /// discount already holds γᵏ and the termination, so neither appears here.
 ///
@@ -45,13 +45,14 @@ fn by_hand(batch: &Batch, next_value: &Tensor, entropy: Option<(&Tensor, &Tensor
     }
     let mut target = Tensor::empty_like(next_value);
     let (reward, discount) = (numbers(&batch.reward), numbers(&batch.discount));
-    let alpha = alpha.map_or(0.0, |alpha| numbers(alpha)[0]);
+    let alpha = alpha.map_or(&[0.0][..], numbers);
+    let alpha_of = |row: usize| alpha[row.min(alpha.len() - 1)];
     let log_prob = log_prob.map(numbers);
     let rows = reward.len();
     let members = numbers(next_value).chunks_exact(rows);
     for (value, target) in members.zip(numbers_mut(&mut target).chunks_exact_mut(rows)) {
         for (row, target) in target.iter_mut().enumerate() {
-            let entropy = log_prob.map_or(0.0, |log_prob| alpha * log_prob[row]);
+            let entropy = log_prob.map_or(0.0, |log_prob| alpha_of(row) * log_prob[row]);
             *target = reward[row] + discount[row] * (value[row] - entropy);
         }
     }

@@ -6,6 +6,9 @@ use tch::{Kind, Tensor};
 ///
 /// An augmented batch (see [`crate::augmentation`]) has M copies of its observations and K of its next ones, each copy
 /// of all rows after the other. Otherwise, and wherever a batch comes from a replay, M and K are 1.
+///
+/// Batches of R replicates may be one, for an agent that holds them side by side ([`crate::soft_actor_critic::stack`]): then `B` is R times as
+/// much, the rows of each replicate lie together, and what is a number for a batch is one for each replicate, `[R]`.
 pub struct Batch {
     /// `[M·B, …]`: raw observation.
     pub obs: Tensor,
@@ -19,6 +22,8 @@ pub struct Batch {
     pub next_obs: Tensor,
     /// `[B]`: how much each row counts in the critics' loss; `None` where all count alike.
     pub weight: Option<Tensor>,
+    /// R.
+    pub replicates: i64,
 }
 
 impl Batch {
@@ -47,6 +52,27 @@ impl Batch {
             discount,
             next_obs,
             weight: None,
+            replicates: 1,
+        }
+    }
+
+    /// Batches of replicates as one.
+    ///
+    /// # Panics
+    /// When there is none, or their shapes differ.
+    pub(crate) fn joint(batches: &[Batch]) -> Self {
+        let joint = |of: fn(&Batch) -> &Tensor| Tensor::cat(&batches.iter().map(of).collect::<Vec<_>>(), 0);
+        let size = batches[0].size();
+        assert!(batches.iter().all(|batch| batch.size() == size), "batches are alike");
+        let weights: Option<Vec<&Tensor>> = batches.iter().map(|batch| batch.weight.as_ref()).collect();
+        Batch {
+            obs: joint(|batch| &batch.obs),
+            action: joint(|batch| &batch.action),
+            reward: joint(|batch| &batch.reward),
+            discount: joint(|batch| &batch.discount),
+            next_obs: joint(|batch| &batch.next_obs),
+            weight: weights.map(|weights| Tensor::cat(&weights, 0)),
+            replicates: batches.len() as i64,
         }
     }
 
@@ -60,6 +86,7 @@ impl Batch {
             discount: like(&other.discount),
             next_obs: like(&other.next_obs),
             weight: other.weight.as_ref().map(like),
+            replicates: other.replicates,
         }
     }
 
@@ -78,9 +105,43 @@ impl Batch {
     /// The mean over all elements of `losses` `[…, M·B]`, each row counting as much as it should.
     pub fn mean(&self, losses: &Tensor) -> Tensor {
         match &self.weight {
-            None => losses.mean(Kind::Float),
-            Some(weight) => (losses * self.for_value_draws(weight)).mean(Kind::Float),
+            None => self.plain_mean(losses),
+            Some(weight) => self.plain_mean(&(losses * self.for_value_draws(weight))),
         }
+    }
+
+    /// The mean over all elements of numbers `[…, M·B]`, whatever a row counts.
+    pub fn plain_mean(&self, numbers: &Tensor) -> Tensor {
+        match self.replicates {
+            1 => numbers.mean(Kind::Float),
+            replicates => {
+                let of_replicates = numbers.unflatten(-1, [replicates, -1]).movedim_int(-2, 0); // [R, …, B]
+                of_replicates
+                    .reshape([replicates, -1])
+                    .mean_dim([-1i64].as_slice(), false, Kind::Float)
+            }
+        }
+    }
+
+    /// Numbers `[…, 1]` or `[…, R]`, one for each replicate, for every row: such as fit `[…, B]`.
+    pub fn for_rows(&self, numbers: &Tensor) -> Tensor {
+        match (self.replicates, numbers.dim()) {
+            (1, _) | (_, 0) => numbers.shallow_clone(),
+            (replicates, dims) => numbers.repeat_interleave_self_int(self.size() / replicates, dims as i64 - 1, None),
+        }
+    }
+
+    /// Numbers of replicates as a tensor: `[]` of one, `[R]` of several.
+    pub(crate) fn of_replicates(&self, numbers: &[f32]) -> Tensor {
+        match numbers {
+            [number] => Tensor::from(*number),
+            numbers => Tensor::from_slice(numbers),
+        }
+    }
+
+    /// Rows of each replicate.
+    pub(crate) fn rows_each(&self) -> usize {
+        (self.size() / self.replicates) as usize
     }
 
     /// B.

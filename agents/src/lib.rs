@@ -49,5 +49,5 @@ pub use evaluate::{Evaluation, ObservationSample, evaluate, evaluate_sampling};
 pub use inspect::Inspection;
 pub use replay::{PrioritizedSpec, Replay, ReplaySpec, SamplerSpec, Stacking};
 pub use schedule::{EnvSteps, Every, GradSteps, UpdateRatio};
-pub use soft_actor_critic::{AgentSpec, SoftActorCritic};
-pub use trainer::{Ending, Parts, Plan, SaveTo, Trainer};
+pub use soft_actor_critic::{AgentSpec, SoftActorCritic, Stack};
+pub use trainer::{Ending, Lockstep, Parts, Plan, SaveTo, Trainer};

@@ -67,6 +67,8 @@ pub struct Stream {
     noted: Option<Option<Plan>>,
     /// Where numbers come from that were drawn elsewhere.
     planned: Option<Planned>,
+    /// Whose numbers it hands out side by side.
+    joint: Vec<Stream>,
 }
 
 /// Where a stream stands; equal positions mean equal futures.
@@ -86,7 +88,22 @@ impl Stream {
             script: None,
             noted: None,
             planned: None,
+            joint: Vec::new(),
         }
+    }
+
+    /// Several streams as one, for work that is done for several at once ([`crate::soft_actor_critic::stack`]): of a tensor, the first rows
+    /// are drawn from the first of `streams`, the next ones from the next, as many each.
+    pub(crate) fn joint(streams: Vec<Stream>) -> Self {
+        Stream {
+            joint: streams,
+            ..Stream::derive(0, "joint", 0)
+        }
+    }
+
+    /// The streams that were joined.
+    pub(crate) fn apart(self) -> Vec<Stream> {
+        self.joint
     }
 
     /// A stream that hands out `numbers` `[plan.len()]`, on any device, as `plan` says, and has no others.
@@ -125,6 +142,12 @@ impl Stream {
 
     /// Draws numbers.
     fn fill(&mut self, draw: Draw, out: &mut [f32]) {
+        if !self.joint.is_empty() {
+            let each = out.len() / self.joint.len();
+            assert_eq!(each * self.joint.len(), out.len(), "each stream draws as much");
+            let parts = self.joint.iter_mut().zip(out.chunks_exact_mut(each));
+            return parts.for_each(|(stream, out)| stream.fill(draw, out));
+        }
         match draw {
             Draw::Normal | Draw::Uniform => out.iter_mut().for_each(|value| {
                 *value = match &mut self.script {
@@ -159,6 +182,7 @@ impl Stream {
     /// Numbers are drawn that decide something here: what follows cannot be planned.
     fn decides(&mut self) {
         assert!(self.planned.is_none(), "a planned stream has no numbers to decide by");
+        assert!(self.joint.is_empty(), "several streams decide nothing together");
         if let Some(plan) = &mut self.noted {
             *plan = None;
         }
@@ -179,6 +203,17 @@ impl Stream {
     /// Independent standard normal draws in a tensor of `shape`.
     pub fn normal(&mut self, shape: &[i64], device: Device) -> Tensor {
         self.numbers(Draw::Normal, count(shape), device).reshape(shape)
+    }
+
+    /// The same in a tensor `[times, rows]`, whose rows are columns: each of several joint streams draws those of its own.
+    pub fn normal_across(&mut self, times: i64, rows: i64, device: Device) -> Tensor {
+        match self.joint.len() as i64 {
+            0 => self.normal(&[times, rows], device),
+            streams => self
+                .normal(&[streams, times, rows / streams], device)
+                .transpose(0, 1)
+                .reshape([times, rows]),
+        }
     }
 
     /// Independent uniform draws in `[0, 1)` in a tensor of `shape`.

@@ -62,3 +62,10 @@ pub fn share_threads(threads: u64, goes_by_hand: bool) {
     crew::set_threads(threads as usize);
     tch::set_num_threads(if goes_by_hand { 1 } else { threads as i32 });
 }
+
+/// What a panic says.
+pub fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("it did not say why")
+}

@@ -17,11 +17,13 @@
 //! expectation; the steps are the same.
 
 mod spec;
+pub mod stack;
 
 use sac_envs::{Dtype, Space};
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Tensor};
 
 pub use spec::{AgentSpec, DelaySpec, EncoderSharing, NextAction};
+pub use stack::Stack;
 
 use crate::{
     agent::{ActMode, Agent, Cost, Reduction, UpdateReport},
@@ -218,6 +220,7 @@ impl SoftActorCritic {
             reward: batch.reward.shallow_clone(),
             discount: batch.discount.shallow_clone(),
             weight: batch.weight.as_ref().map(Tensor::shallow_clone),
+            replicates: batch.replicates,
         };
         match &self.augmentation {
             None => batch,
@@ -226,15 +229,16 @@ impl SoftActorCritic {
     }
 
     /// The actor's step without autograd, where policy and critic both can: its loss, and log-probabilities `[B]`.
-    fn climb_by_hand(&mut self, obs: &Tensor, draws: &Tensor, alpha: &Tensor) -> Option<(Tensor, Tensor)> {
+    fn climb_by_hand(&mut self, batch: &Batch, draws: &Tensor, alpha: &Tensor) -> Option<(Tensor, Tensor)> {
         if !self.goes_by_hand() {
             return None;
         }
-        let drawn = self.policy.draw_by_hand(obs, draws)?;
-        let slope = self.critic.slope(obs, drawn.draw.sampled())?;
+        let obs = batch.first_obs();
+        let drawn = self.policy.draw_by_hand(&obs, draws)?;
+        let slope = self.critic.slope(&obs, drawn.draw.sampled())?;
         let log_prob = drawn.draw.log_prob.shallow_clone();
-        let loss = (alpha * &log_prob - slope.value).mean(Kind::Float);
-        self.policy.climb(&drawn, &slope.of_action, numbers(alpha)[0]);
+        let loss = batch.plain_mean(&(batch.for_rows(alpha) * &log_prob - slope.value));
+        self.policy.climb(&drawn, &slope.of_action, numbers(alpha));
         Some((loss, log_prob))
     }
 
@@ -251,22 +255,23 @@ impl SoftActorCritic {
     /// One update on a batch that [`SoftActorCritic::prepare`] made. Everything that changes from update to update is a
     /// tensor, so that what is asked of the device can be recorded and repeated (see [`crate::graph`]).
     pub(crate) fn learn(&mut self, batch: &Batch, noise: &mut Stream, due: Due) -> UpdateReport {
-        let alpha = self.temperature.alpha(); // []
+        let alpha = self.temperature.alpha(); // [], or [R] of several replicates
+        let alpha_of_rows = batch.for_rows(&alpha); // [] or [B]
 
         // 1 and 2. Critics move towards their target, which asks the policy what it would do next.
-        let mut report = self.critic.learn(batch, &self.policy, &alpha, noise);
+        let mut report = self.critic.learn(batch, &self.policy, &alpha_of_rows, noise);
         report.td_error = report.td_error.map(|errors| batch.over_value_draws(&errors)); // [B]
 
         if due.policy {
             // 3. The actor climbs the soft value (equation 9, with the sign of a loss).
-            let obs = batch.first_obs();
             let draws = self.policy.noise(batch.size(), noise);
-            let (loss, log_prob) = match self.climb_by_hand(&obs, &draws, &alpha) {
+            let (loss, log_prob) = match self.climb_by_hand(batch, &draws, &alpha) {
                 Some(climbed) => climbed,
                 None => {
+                    let obs = batch.first_obs();
                     let draw = self.policy.draw(&obs, &draws);
                     let value = self.critic.actor_value(&obs, &draw, noise); // [B]
-                    let loss = (&alpha * &draw.log_prob - value).mean(Kind::Float);
+                    let loss = batch.plain_mean(&(&alpha_of_rows * &draw.log_prob - value));
                     self.policy.trainable.descend(&loss);
                     (loss, draw.log_prob.detach())
                 }
@@ -315,6 +320,10 @@ impl Agent for SoftActorCritic {
         if let Some(normalizer) = &mut self.normalizer {
             normalizer.observe(obs);
         }
+    }
+
+    fn as_soft_actor_critic(&mut self) -> Option<&mut SoftActorCritic> {
+        Some(self)
     }
 
     fn goes_by_hand(&self) -> bool {

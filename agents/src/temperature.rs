@@ -282,7 +282,7 @@ impl Temperature {
         }
     }
 
-    /// α, a scalar without history.
+    /// α, a scalar without history; `[R]` of several replicates.
     pub fn alpha(&self) -> Tensor {
         match self {
             Temperature::Fixed { alpha } => alpha.shallow_clone(),
@@ -302,6 +302,14 @@ impl Temperature {
         }
     }
 
+    /// What learns, if something does.
+    pub(crate) fn trainable(&mut self) -> Option<&mut Trainable> {
+        match self {
+            Temperature::Fixed { .. } => None,
+            Temperature::Learned { log_alpha, .. } => Some(log_alpha),
+        }
+    }
+
     /// See [`Trainable::count_on_device`].
     pub(crate) fn count_on_device(&mut self) {
         if let Temperature::Learned { log_alpha, .. } = self {
@@ -309,7 +317,8 @@ impl Temperature {
         }
     }
 
-    /// Moves a learned α by the log-probabilities `[B]` (nats) of fresh actions. Returns the loss, if there is one.
+    /// Moves a learned α by the log-probabilities `[B]` (nats) of fresh actions. Returns the loss, if there is one: a scalar,
+    /// or `[R]` of several replicates, of which each moves by as many of the log-probabilities, in their order.
     pub fn learn(&mut self, log_prob: &Tensor) -> Option<Tensor> {
         let Temperature::Learned {
             log_alpha,
@@ -322,24 +331,35 @@ impl Temperature {
         };
         if explicit::is_plain(log_prob) {
             // d loss / d log α, and the loss, of the two objectives: one number each, not worth a graph.
-            let log_probs = numbers(log_prob);
-            let sum: f64 = log_probs.iter().map(|log_prob| f64::from(*log_prob)).sum();
-            let excess = sum / log_probs.len() as f64 + *current_target;
-            let at = f64::from(numbers(&log_alpha.params.data())[0]);
-            let (slope, weight) = match objective {
-                TemperatureObjective::LogAlpha => (-excess, at),
-                TemperatureObjective::Alpha => (-at.exp() * excess, at.exp()),
-            };
-            log_alpha.step(&Tensor::from_slice(&[slope as f32]));
-            return Some(Tensor::from((-weight * excess) as f32));
+            let at = numbers(&log_alpha.params.data()).to_vec();
+            let each = log_prob.numel() / at.len();
+            let of_replicates = at
+                .iter()
+                .zip(numbers(log_prob).chunks_exact(each))
+                .map(|(at, log_probs)| {
+                    let sum: f64 = log_probs.iter().map(|log_prob| f64::from(*log_prob)).sum();
+                    let (at, excess) = (f64::from(*at), sum / each as f64 + *current_target);
+                    let (slope, weight) = match objective {
+                        TemperatureObjective::LogAlpha => (-excess, at),
+                        TemperatureObjective::Alpha => (-at.exp() * excess, at.exp()),
+                    };
+                    (slope as f32, (-weight * excess) as f32)
+                });
+            let (slopes, losses): (Vec<f32>, Vec<f32>) = of_replicates.unzip();
+            log_alpha.step(&Tensor::from_slice(&slopes));
+            return Some(match losses[..] {
+                [loss] => Tensor::from(loss),
+                _ => Tensor::from_slice(&losses),
+            });
         }
-        let excess = (log_prob.detach() + *current_target).mean(Kind::Float);
-        let parameter = log_alpha.params.flat();
+        let parameter = log_alpha.params.flat(); // [R]
+        let excess = (log_prob.detach() + *current_target).reshape([parameter.size()[0], -1]); // [R, B]
+        let excess = excess.mean_dim([-1i64].as_slice(), false, Kind::Float);
         let weight = match objective {
             TemperatureObjective::LogAlpha => parameter.shallow_clone(),
             TemperatureObjective::Alpha => parameter.exp(),
         };
-        let loss = -(weight.squeeze() * excess);
+        let loss = -(weight * excess).squeeze();
         log_alpha.descend(&loss);
         Some(loss)
     }

@@ -10,8 +10,12 @@
 //!
 //! So in a pipeline an action is chosen before the updates that the step before it made due, and not after them; nothing
 //! depends on who is faster. Between two rounds nothing is under way, whence a checkpoint holds a whole state.
+//!
+//! Trainers of replicates can go in lockstep ([`Lockstep`]): each goes its own way from one update to the next, and the
+//! updates of all are made together.
 
 mod clock;
+mod lockstep;
 mod logging;
 mod parts;
 mod scoring;
@@ -36,10 +40,24 @@ use crate::{
     schedule::{EnvSteps, Every, GradSteps},
 };
 use clock::{Activity, Clock};
+pub use lockstep::Lockstep;
 pub use parts::{Ending, Parts, Plan, SaveTo};
 use scoring::{Evaluator, Scorer};
 use state::{RecentEpisodes, Warmup};
 use stepper::Stepper;
+
+/// Where the loop stands when it pauses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Point {
+    /// Between two groups of environments.
+    BetweenGroups,
+    /// A group is to act, by what was learned.
+    Acting,
+    /// A group acts as was chosen.
+    Chosen,
+    /// A group has stepped, and made updates due.
+    Learning,
+}
 
 /// See the module.
 pub struct Trainer {
@@ -55,6 +73,8 @@ pub struct Trainer {
     grad_steps: GradSteps,
     /// Which environment is stepped next.
     next_env: usize,
+    /// What comes next.
+    point: Point,
     /// They failed, and could not even begin anew: a checkpoint holds none of their state.
     envs_are_lost: bool,
     warmup: Warmup,
@@ -109,6 +129,7 @@ impl Trainer {
             env_steps: EnvSteps(0),
             grad_steps: GradSteps(0),
             next_env: 0,
+            point: Point::BetweenGroups,
             envs_are_lost: false,
             recent: RecentEpisodes::default(),
             best_mean_return: None,
@@ -141,7 +162,9 @@ impl Trainer {
         let began = Instant::now();
         let began_at = self.env_steps;
         self.clock.go_on();
-        let ending = self.advance(self.plan.total_env_steps, stop, || began.elapsed() >= slice)?;
+        let ending = self.advance(self.plan.total_env_steps, stop, |point| {
+            point == Point::BetweenGroups && began.elapsed() >= slice
+        })?;
         match ending {
             Some(ending) => self.conclude(ending, began_at)?,
             None => self.clock.stand(),
@@ -180,11 +203,16 @@ impl Trainer {
     /// As [`Trainer::run`].
     pub fn run_until(&mut self, total: EnvSteps, stop: &AtomicBool) -> Result<Ending> {
         self.clock.restart();
-        let ending = self.advance(total, stop, || false)?;
+        let ending = self.advance(total, stop, |_| false)?;
         Ok(ending.unwrap_or(Ending::Interrupted)) // it is never told to pause
     }
 
-    fn advance(&mut self, total: EnvSteps, stop: &AtomicBool, pauses: impl Fn() -> bool) -> Result<Option<Ending>> {
+    fn advance(
+        &mut self,
+        total: EnvSteps,
+        stop: &AtomicBool,
+        pauses: impl Fn(Point) -> bool,
+    ) -> Result<Option<Ending>> {
         let ending = self.go_on_until(total, stop, pauses);
         if let Ok(None) = ending {
             return ending;
@@ -194,20 +222,41 @@ impl Trainer {
         ending.and_then(|ending| scored.map(|()| ending))
     }
 
-    /// The loop. It pauses, with `None`, between two groups of environments: in the midst of one nothing may stop that
-    /// does not stop there in every run.
-    fn go_on_until(&mut self, total: EnvSteps, stop: &AtomicBool, pauses: impl Fn() -> bool) -> Result<Option<Ending>> {
+    /// The loop. It pauses, with `None`, where it is told to, and goes on there. Only between two groups of environments
+    /// it can be told to stop: in the midst of one nothing may stop that does not stop there in every run.
+    fn go_on_until(
+        &mut self,
+        total: EnvSteps,
+        stop: &AtomicBool,
+        pauses: impl Fn(Point) -> bool,
+    ) -> Result<Option<Ending>> {
         self.clock.reached(self.env_steps, self.plan.warmup_env_steps);
-        while self.env_steps < total {
-            if stop.load(Ordering::Relaxed) {
-                return Ok(Some(Ending::Interrupted));
+        while self.point != Point::BetweenGroups || self.env_steps < total {
+            if self.point == Point::BetweenGroups {
+                if stop.load(Ordering::Relaxed) {
+                    return Ok(Some(Ending::Interrupted));
+                }
+                self.point = Point::Acting;
             }
-            let group = self.next_env..self.next_env + self.group_len(total);
-            self.choose_actions(group.clone());
-            self.step_envs(group)?;
+            if self.point != Point::Learning {
+                let group = self.next_env..self.next_env + self.group_len(total);
+                if self.point == Point::Acting {
+                    if self.env_steps >= self.plan.warmup_env_steps && pauses(Point::Acting) {
+                        return Ok(None);
+                    }
+                    self.choose_actions(group.clone());
+                }
+                self.point = Point::BetweenGroups; // should environments fail
+                self.step_envs(group)?;
+            }
             if !self.plan.pipelined {
+                if self.has_update_due() && pauses(Point::Learning) {
+                    self.point = Point::Learning;
+                    return Ok(None);
+                }
                 self.learn();
             }
+            self.point = Point::BetweenGroups;
 
             self.logger.progress(self.env_steps);
             self.clock.reached(self.env_steps, self.plan.warmup_env_steps);
@@ -223,7 +272,7 @@ impl Trainer {
                 self.check_finite()?;
                 self.save();
             }
-            if self.env_steps < total && pauses() {
+            if self.env_steps < total && pauses(Point::BetweenGroups) {
                 return Ok(None);
             }
         }
@@ -237,6 +286,11 @@ impl Trainer {
             .due(self.env_steps, self.plan.warmup_env_steps)
     }
 
+    /// Whether there is an update to make now.
+    fn has_update_due(&self) -> bool {
+        self.grad_steps < self.due() && self.replay.len() > 0
+    }
+
     /// Makes all updates that are due.
     fn learn(&mut self) {
         let due = self.due();
@@ -246,11 +300,16 @@ impl Trainer {
                 break;
             };
             let report = self.agent.update(&batch, &mut self.streams.update);
-            self.replay.learned(&report);
-            self.last_report = Some(report);
-            self.grad_steps += 1;
+            self.learned(report);
         }
         self.clock.spent_on(Activity::Learning);
+    }
+
+    /// Takes in what an update reports.
+    fn learned(&mut self, report: UpdateReport) {
+        self.replay.learned(&report);
+        self.last_report = Some(report);
+        self.grad_steps += 1;
     }
 
     /// How many environments to step now: to the end of the ring, but not past anything that is due.

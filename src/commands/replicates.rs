@@ -38,7 +38,11 @@ pub fn begin(args: &TrainArgs, registry: &Registry) -> Result<ExitCode> {
     };
     let seeds = Seeds {
         seeds: args.seeds.clone(),
-        threads: threads.min(args.seeds.len() as u64),
+        threads: match args.stacked {
+            true => threads,
+            false => threads.min(args.seeds.len() as u64),
+        },
+        stacked: args.stacked,
     };
     let folder = match &args.run_dir {
         Some(path) => SeedsFolder::create(path, seeds)?,
@@ -122,6 +126,7 @@ fn table(together: &Together) -> String {
     let Together {
         seeds,
         threads,
+        stacked,
         env_steps,
         grad_steps,
         seconds,
@@ -130,8 +135,9 @@ fn table(together: &Together) -> String {
         run_dir,
         ..
     } = together;
+    let how = if *stacked { ", stacked," } else { "" };
     text += &format!(
-        "{} seeds on {threads} thread(s): {env_steps} env steps, {grad_steps} updates in all; {seconds:.1} s now, \
+        "{} seeds{how} on {threads} thread(s): {env_steps} env steps, {grad_steps} updates in all; {seconds:.1} s now, \
          {env_steps_per_second:.0} env steps/s, {updates_per_second:.0} updates/s together\n{run_dir}\n",
         seeds.len()
     );

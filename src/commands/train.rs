@@ -116,12 +116,21 @@ pub fn header(config: &Config, registry: &Registry, folder: &Path, seeds: Option
             "  machine      {}, {} thread(s), seed {}",
             train.device, train.threads, train.seed
         ),
-        Some(Seeds { seeds, threads }) => {
+        Some(Seeds {
+            seeds,
+            threads,
+            stacked,
+        }) => {
             let seeds: Vec<String> = seeds.iter().map(u64::to_string).collect();
             let seeds = seeds.join(", ");
             format!(
-                "  machine      {}, {threads} thread(s), a seed on each: {seeds}",
-                train.device
+                "  machine      {}, {threads} thread(s), {}: {seeds}",
+                train.device,
+                if *stacked {
+                    "for the seeds together"
+                } else {
+                    "a seed on each"
+                }
             )
         }
     });

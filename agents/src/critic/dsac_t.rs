@@ -26,7 +26,7 @@
 //! | y_q | `target_mean` | `[B]`, value |
 //! | y_z | `target_sample` | `[B]`, value |
 //! | ȳ_z, clipped | `banded` | `[E, B]`, value |
-//! | b / ξ, running E\[σ\] | `running_std` | `[E, 1]`, value |
+//! | b / ξ, running E\[σ\] | `running_std` | `[E, R]`, value |
 //! | ω / (σ² + ε), clamped | `grad_weight` | `[E, B]`, – |
 //! | ξ | `clip_sigmas` | – |
 //! | ε_ω | `variance_bias` | value² |
@@ -39,7 +39,7 @@ use serde::{Deserialize, Serialize};
 use tch::{Kind, Reduction as TchReduction, Tensor};
 
 use super::{
-    Climbed, Combination, Critic, CriticContext, Network, TargetFilter, TargetFilterSpec,
+    Climbed, Combination, Critic, CriticContext, CriticState, Network, TargetFilter, TargetFilterSpec,
     gaussian::{self, Gaussians},
 };
 use crate::{
@@ -191,7 +191,7 @@ pub struct DsacTCritic {
     pub online: Trainable,
     /// What trails behind.
     pub target: ParamBlock,
-    /// `[E, 1]`, value; none before the first update.
+    /// `[E, 1]`, value, or `[E, R]` of several replicates; none before the first update.
     running_std: Option<Tensor>,
 }
 
@@ -252,7 +252,7 @@ struct Step {
     mean: Tensor,
     /// `[E, B]`.
     std: Tensor,
-    /// `[E, 1]`, this batch included.
+    /// `[E, 1]` or `[E, R]`, this batch included.
     running_std: Tensor,
     /// Whether sampled targets were clipped, or the share of them that was.
     clipped: Tensor,
@@ -263,11 +263,13 @@ impl DsacTCritic {
     fn losses(&self, out: &Tensor, (target_mean, target_sample): (&Tensor, &Tensor), batch: &Batch) -> Step {
         let now = Gaussians::of(out);
         let (mean, std) = (now.mean.detach(), now.std.detach()); // [E, B]
-        let running_std = follow_spread(self.running_std.as_ref(), &std, self.running_std_rate); // [E, 1]
-        let width = &running_std * self.spec.clip_sigmas;
+        let (before, rate) = (self.running_std.as_ref(), self.running_std_rate);
+        let running_std = follow_spread(before, &std, rate, batch.replicates); // [E, R]
+        let of_rows = batch.for_rows(&running_std); // [E, 1] or [E, B]
+        let width = &of_rows * self.spec.clip_sigmas;
         let banded = clip_to_band(target_sample, &mean, &width); // [E, B]
         // Summed over members: each is an optimisation of its own and only shares a block.
-        let losses = member_losses(&self.spec, &now, target_mean, &banded, &running_std); // [E, B]
+        let losses = member_losses(&self.spec, &now, target_mean, &banded, &of_rows); // [E, B]
         Step {
             loss: batch.mean(&losses) * self.spec.members as f64,
             clipped: (target_sample - &mean).abs().gt_tensor(&width).to_kind(Kind::Float),
@@ -278,19 +280,20 @@ impl DsacTCritic {
     }
 }
 
-/// The running standard deviation `[E, 1]` after a batch's `std` `[E, B]`; the first batch sets it. Rows count alike,
-/// whatever their weight: it is a statistic, not a loss.
+/// The running standard deviation `[E, R]` after a batch's `std` `[E, B]` of R replicates, which is one as a rule; the first
+/// batch sets it. Rows count alike, whatever their weight: it is a statistic, not a loss.
 ///
 /// Source: equations 25 to 27, with one average of σ for both uses, as in the reference.
-pub fn follow_spread(running_std: Option<&Tensor>, std: &Tensor, rate: f64) -> Tensor {
-    let batch_std = std.mean_dim([-1i64].as_slice(), true, Kind::Float); // [E, 1]
+pub fn follow_spread(running_std: Option<&Tensor>, std: &Tensor, rate: f64, replicates: i64) -> Tensor {
+    let of_replicates = std.unflatten(-1, [replicates, -1]); // [E, R, B / R]
+    let batch_std = of_replicates.mean_dim([-1i64].as_slice(), false, Kind::Float); // [E, R]
     match running_std {
         None => batch_std,
         Some(running_std) => running_std.lerp(&batch_std, rate),
     }
 }
 
-/// A sampled target `[B]`, brought to within `width` `[E, 1]` of each member's mean `[E, B]`.
+/// A sampled target `[B]`, brought to within `width` `[E, 1]` or `[E, B]` of each member's mean `[E, B]`.
 ///
 /// Source: equation 23.
 pub fn clip_to_band(sample: &Tensor, mean: &Tensor, width: &Tensor) -> Tensor {
@@ -400,6 +403,14 @@ impl Critic for DsacTCritic {
 
     fn count_on_device(&mut self) {
         self.online.count_on_device();
+    }
+
+    fn state(&mut self) -> Option<CriticState<'_>> {
+        self.filter.is_none().then_some(CriticState {
+            online: &mut self.online,
+            target: &mut self.target,
+            statistic: Some(&mut self.running_std),
+        })
     }
 
     fn set_products(&mut self, products: Products) {

@@ -68,7 +68,7 @@ impl Gaussians {
     /// quantile by quantile, and takes nothing away from their spread.
     pub fn sample(&self, clamp: f64, copies: i64, noise: &mut Stream) -> Tensor {
         let (members, rows) = self.mean.size2().expect("means are [E, n·B]");
-        let mut z = noise.normal(&[members, rows / copies], self.mean.device());
+        let mut z = noise.normal_across(members, rows / copies, self.mean.device());
         if copies > 1 {
             z = z.repeat([1, copies]);
         }

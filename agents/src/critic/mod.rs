@@ -33,7 +33,7 @@ use crate::{
     checkpoint::Section,
     encoder::EncoderSpec,
     error::Result,
-    nn::{BodySpec, ParamBlock, Products},
+    nn::{BodySpec, ParamBlock, Products, Trainable},
     noise::Stream,
     policy::{ActionDraw, ActionKind, Policy},
     schedule::GradSteps,
@@ -66,7 +66,7 @@ impl Default for CriticSpec {
 /// A critic with its targets and its optimiser.
 pub trait Critic: Send {
     /// One step towards the soft Bellman target. Next actions come from [`Policy::draw_next`], which must be what draws
-    /// from `noise` first; `alpha` is a scalar. The actions of the batch are in the critic's coordinates.
+    /// from `noise` first; `alpha` is a scalar, or one for every row. The actions of the batch are in the critic's coordinates.
     fn learn(&mut self, batch: &Batch, policy: &Policy, alpha: &Tensor, noise: &mut Stream) -> UpdateReport;
 
     /// What the actor climbs.
@@ -87,6 +87,11 @@ pub trait Critic: Send {
 
     /// From now on its optimisers count their steps on the device: see [`crate::nn::Trainable::count_on_device`].
     fn count_on_device(&mut self);
+
+    /// What learning changes, for [`crate::soft_actor_critic::stack`]; `None` where a critic cannot be of several replicates at once.
+    fn state(&mut self) -> Option<CriticState<'_>> {
+        None
+    }
 
     /// Moves what is annealed to its value after so many gradient steps.
     fn anneal(&mut self, _at: GradSteps) {}
@@ -122,6 +127,16 @@ pub trait Critic: Send {
     /// # Errors
     /// When it does not fit.
     fn load(&mut self, section: &Section) -> Result<()>;
+}
+
+/// What learning changes in a critic.
+pub struct CriticState<'a> {
+    /// What learns.
+    pub online: &'a mut Trainable,
+    /// What trails behind.
+    pub target: &'a mut ParamBlock,
+    /// A running statistic `[E, R]`, where there is one; none in it before the first update.
+    pub statistic: Option<&'a mut Option<Tensor>>,
 }
 
 /// What a critic is built for.

@@ -16,7 +16,7 @@
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
-use super::{Climbed, Combination, Critic, CriticContext, Network, TargetFilter, TargetFilterSpec};
+use super::{Climbed, Combination, Critic, CriticContext, CriticState, Network, TargetFilter, TargetFilterSpec};
 use crate::{
     agent::{Reduction, UpdateReport},
     backup::soft_backup,
@@ -97,7 +97,7 @@ impl ScalarSpec {
 
 /// Equation 5 without autograd.
 struct Squares {
-    /// ½ Σ_E mean_B w·error².
+    /// ½ Σ_E mean_B w·error², of each replicate.
     loss: Tensor,
     /// `[E, B]`.
     error: Tensor,
@@ -112,8 +112,9 @@ impl Squares {
         let (weight, target) = (weight.as_ref().map(numbers), target.contiguous());
         let target = numbers(&target);
         let [mut error, mut of_out] = [(); 2].map(|()| Tensor::empty_like(q));
-        let share = 1.0 / target.len() as f32;
-        let mut sum = 0.0f64;
+        let rows_each = batch.rows_each();
+        let share = 1.0 / rows_each as f32;
+        let mut sums = vec![0.0f64; batch.replicates as usize];
         let members = numbers(q).chunks_exact(target.len());
         let made = numbers_mut(&mut error)
             .chunks_exact_mut(target.len())
@@ -123,11 +124,17 @@ impl Squares {
                 let weight = weight.map_or(1.0, |weight| weight[row]);
                 error[row] = q[row] - target[row];
                 of_out[row] = weight * error[row] * share;
-                sum += f64::from(of_out[row] * error[row]);
+            }
+            for (replicate, sum) in sums.iter_mut().enumerate() {
+                let own = replicate * rows_each..(replicate + 1) * rows_each;
+                for (of_out, error) in of_out[own.clone()].iter().zip(&error[own]) {
+                    *sum += f64::from(of_out * error);
+                }
             }
         }
+        let losses: Vec<f32> = sums.iter().map(|sum| (0.5 * sum) as f32).collect();
         Squares {
-            loss: Tensor::from((0.5 * sum) as f32),
+            loss: batch.of_replicates(&losses),
             error: error.squeeze_dim(-1),
             of_out,
         }
@@ -249,6 +256,15 @@ impl Critic for ScalarCritic {
 
     fn count_on_device(&mut self) {
         self.online.count_on_device();
+    }
+
+    fn state(&mut self) -> Option<CriticState<'_>> {
+        let is_plain = self.filter.is_none() && self.target_members == TargetMembers::All;
+        is_plain.then_some(CriticState {
+            online: &mut self.online,
+            target: &mut self.target,
+            statistic: None,
+        })
     }
 
     fn set_products(&mut self, products: Products) {

@@ -2,6 +2,11 @@
 //!
 //! Our own because tch's optimisers have no way to save their moments, without which no run resumes exactly.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, Ordering},
+};
+
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
@@ -51,7 +56,8 @@ struct Moments {
 
 /// A count of steps, of which the corrections for the moments' start are made.
 enum Steps {
-    Here(i64),
+    /// Shared by replicates that take them together.
+    Here(Arc<AtomicI64>),
     /// A number in `f64` on the device, so that nothing of a step is computed here: what is recorded once and repeated
     /// then counts on.
     OnDevice(Tensor),
@@ -60,7 +66,7 @@ enum Steps {
 impl Steps {
     fn number(&self) -> i64 {
         match self {
-            Steps::Here(steps) => *steps,
+            Steps::Here(steps) => steps.load(Ordering::Relaxed),
             Steps::OnDevice(steps) => steps.int64_value(&[]),
         }
     }
@@ -83,7 +89,7 @@ impl Trainable {
         let moments = Moments {
             first: params.zeros_like(),
             second: params.zeros_like(),
-            steps: Steps::Here(0),
+            steps: Steps::Here(Arc::default()),
         };
         Trainable {
             params,
@@ -93,15 +99,66 @@ impl Trainable {
         }
     }
 
+    /// Room for the same of so many replicates, which will take their steps together.
+    pub(crate) fn of_replicates(&self, replicates: usize) -> Trainable {
+        let params = self.params.of_replicates(replicates);
+        Trainable {
+            moments: Moments {
+                first: params.zeros_like(),
+                second: params.zeros_like(),
+                steps: Steps::Here(Arc::default()),
+            },
+            params,
+            spec: self.spec,
+            passes: Passes::default(),
+        }
+    }
+
+    /// Moves into the memory of `stack`, as its replicate of that index; see [`ParamBlock::move_into`]. The first to
+    /// move says how many steps were taken.
+    ///
+    /// # Panics
+    /// When replicates differ in that, or steps are counted on the device.
+    pub(crate) fn move_into(&mut self, stack: &mut Trainable, replicate: usize) {
+        let (Steps::Here(own), Steps::Here(shared)) = (&mut self.moments.steps, &stack.moments.steps) else {
+            panic!("replicates count their steps here");
+        };
+        let taken = own.load(Ordering::Relaxed);
+        if replicate == 0 {
+            shared.store(taken, Ordering::Relaxed);
+        }
+        assert_eq!(
+            taken,
+            shared.load(Ordering::Relaxed),
+            "replicates of a stack have taken as many steps"
+        );
+        *own = shared.clone();
+        let pairs = [
+            (&mut self.moments.first, &stack.moments.first),
+            (&mut self.moments.second, &stack.moments.second),
+        ];
+        for (own, all) in pairs {
+            let mut row = self.params.row_of(all, replicate);
+            row.copy_(own);
+            *own = row;
+        }
+        self.params.move_into(&stack.params, replicate);
+    }
+
     /// Views for a pass of which [`Trainable::descend`] will take the gradient.
     pub fn views(&self) -> Params {
         explicit::taken(&self.passes);
         self.params.views().noting(&self.passes)
     }
 
-    /// One step down the gradient of `loss` (a scalar) with respect to this block and nothing else.
+    /// One step down the gradient of `loss`, a scalar or one number for each replicate `[R]`, with respect to this block
+    /// and nothing else.
     pub fn descend(&mut self, loss: &Tensor) {
-        self.step(&self.gradient(loss));
+        match loss.dim() {
+            0 => self.step(&self.gradient(loss)),
+            // No replicate's loss depends on another's parameters.
+            _ => self.step(&self.gradient(&loss.sum(Kind::Float))),
+        }
     }
 
     /// The gradient `[P]` of `loss`, through autograd or through the passes made by hand since views were taken.
@@ -143,7 +200,7 @@ impl Trainable {
         self.step(&self.gradient_of(tape, of_out));
     }
 
-    /// One step along a given gradient `[P]`.
+    /// One step along a given gradient `[P]`, or `[R·P]` of several replicates.
     ///
     /// Source: Kingma & Ba 2015 (arXiv 1412.6980), algorithm 1.
     pub fn step(&mut self, gradient: &Tensor) {
@@ -159,8 +216,8 @@ impl Trainable {
         let correction = |beta: f64, steps: i64| 1.0 - beta.powf(steps as f64);
         let (first_correction, second_correction) = match steps {
             Steps::Here(steps) => {
-                *steps += 1;
-                (correction(beta1, *steps), correction(beta2, *steps))
+                let steps = steps.fetch_add(1, Ordering::Relaxed) + 1;
+                (correction(beta1, steps), correction(beta2, steps))
             }
             Steps::OnDevice(steps) => {
                 *steps += 1.0;
@@ -246,7 +303,7 @@ impl Trainable {
         self.moments.first.copy_(&first);
         self.moments.second.copy_(&second);
         match &mut self.moments.steps {
-            Steps::Here(here) => *here = steps,
+            Steps::Here(here) => here.store(steps, Ordering::Relaxed),
             Steps::OnDevice(on_device) => {
                 let _ = on_device.fill_(steps);
             }

@@ -115,8 +115,9 @@ pub struct Mlp {
     products: Products,
 }
 
-/// Fewer rows are cheaper without copying weights into panels.
-const LEAST_ROWS: i64 = 16;
+/// Where it acts: fewer rows are cheaper without copying weights into panels. Where it learns, passes are by hand whatever
+/// the rows, so that those of several replicates are made like those of one.
+const LEAST_ROWS_TO_ACT: i64 = 16;
 
 impl Mlp {
     /// One network. Adds `weight [in, out]` and `bias [out]` per layer to `layout`, with `layer_norm` also `gain [out]`
@@ -190,7 +191,11 @@ impl Mlp {
     /// The same with products in `f32`, whatever was set: what acts is to do the same on every processor, and however
     /// many rows it is asked about at once.
     pub fn forward_in_float32(&self, params: &Params, x: &Tensor) -> Tensor {
-        self.pass(params, x, Products::default(), None, None)
+        if explicit::rows(x) >= LEAST_ROWS_TO_ACT {
+            return self.pass(params, x, Products::default(), None, None);
+        }
+        let of_few_rows = self.of_few_rows(params, x);
+        of_few_rows.unwrap_or_else(|| self.through_libtorch(params, x, None, None))
     }
 
     /// Notes in `look` what hidden units do with `x [B, in]`, and what the last layer reads. Nothing is left out.
@@ -226,7 +231,7 @@ impl Mlp {
     /// descend.
     fn by_hand(&self, params: &Params, x: &Tensor, products: Products) -> Option<Tensor> {
         let dense = self.dense.as_ref()?;
-        if explicit::rows(x) < LEAST_ROWS || !dense.serves(params, x) {
+        if !dense.serves(params, x) {
             return None;
         }
         if !dense.learns(params) {
@@ -288,7 +293,7 @@ impl Mlp {
     /// The same product by product for a few rows, as when acting: libtorch's products, the rest by hand.
     fn of_few_rows(&self, params: &Params, x: &Tensor) -> Option<Tensor> {
         let dense = self.dense.as_ref()?;
-        let serves = dense.serves(params, x) && !dense.learns(params);
+        let serves = dense.serves(params, x) && !dense.learns(params) && params.replicates() == 1;
         if self.members.is_some() || self.activation != Activation::Relu || !serves {
             return None;
         }
@@ -307,15 +312,25 @@ impl Mlp {
         params: &Params,
         x: &Tensor,
         products: Products,
+        noise: Option<&mut Stream>,
+        look: Option<&mut Look>,
+    ) -> Tensor {
+        let by_hand = match look {
+            None => self.by_hand(params, x, products),
+            Some(_) => None,
+        };
+        by_hand.unwrap_or_else(|| self.through_libtorch(params, x, noise, look))
+    }
+
+    fn through_libtorch(
+        &self,
+        params: &Params,
+        x: &Tensor,
         mut noise: Option<&mut Stream>,
         mut look: Option<&mut Look>,
     ) -> Tensor {
-        if look.is_none()
-            && let Some(out) = self
-                .by_hand(params, x, products)
-                .or_else(|| self.of_few_rows(params, x))
-        {
-            return out;
+        if params.replicates() > 1 {
+            return self.side_by_side(params, x);
         }
         let last = self.layers.len() - 1;
         let mut x = match self.members {
@@ -360,5 +375,38 @@ impl Mlp {
             }
         }
         x
+    }
+
+    /// The same for several replicates, with parameters that have that dimension: `x [R·B, in]`, the rows of each replicate
+    /// together, to `[R·B, out]`, or to `[E, R·B, out]` for an ensemble. Nothing is left out.
+    fn side_by_side(&self, params: &Params, x: &Tensor) -> Tensor {
+        let replicates = params.replicates() as i64;
+        // [R, in, out] or [R, E, in, out] to [E, R, in, out]; what has one row, alike.
+        let before_rows = |index: ParamIndex, width: i64| {
+            let param = &params[index];
+            match self.members {
+                None => param.view([1, replicates, -1, width]),
+                Some(_) => param.transpose(0, 1),
+            }
+        };
+        let mut x = x.view([1, replicates, -1, self.layers[0].inputs]); // [1, R, B, in]
+        let last = self.layers.len() - 1;
+        for (index, layer) in self.layers.iter().enumerate() {
+            let of = |index| before_rows(index, layer.outputs);
+            let weight = of(layer.weight);
+            x = match layer.outputs {
+                1 => (x * weight.transpose(-2, -1)).sum_dim_intlist([-1i64].as_slice(), true, Kind::Float),
+                _ => x.matmul(&weight),
+            } + of(layer.bias); // [E, R, B, out]
+            if index == last {
+                break;
+            }
+            if let Some((gain, shift)) = layer.norm {
+                let normed = x.layer_norm::<Tensor>([layer.outputs], None, None, LAYER_NORM_EPS, false);
+                x = normed * of(gain) + of(shift);
+            }
+            x = self.activation.apply(x);
+        }
+        self.shaped(x.flatten(1, 2))
     }
 }

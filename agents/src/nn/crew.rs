@@ -47,7 +47,7 @@ pub(super) fn threads() -> usize {
 ///
 /// # Panics
 /// When `work` does, here or elsewhere.
-pub(super) fn each<T: Send>(items: Vec<T>, work: impl Fn(T) + Sync) {
+pub(crate) fn each<T: Send>(items: Vec<T>, work: impl Fn(T) + Sync) {
     static CREW: OnceLock<Mutex<Crew>> = OnceLock::new();
     let threads = threads();
     if threads > 1 && items.len() > 1 {

@@ -9,6 +9,10 @@
 //! ```
 //!
 //! Shapes: x `[B, in]`, shared by the members; z, h, g `[E, B, width]`; W `[E, in, out]`; b `[E, 1, out]`.
+//!
+//! Where parameters are those of R replicates, rows are `[R·B]`, those of each replicate together, and there are R·E units
+//! instead of E members: unit e·R + r takes the rows of replicate r and the weights of its member e. So results have the
+//! shapes that they have with R·B rows, and every product is the one that the replicate would make alone.
 
 use std::{
     cell::{Cell, RefCell},
@@ -145,30 +149,27 @@ impl Dense {
         };
         let _guard = tch::no_grad_guard();
         let input = x.contiguous();
-        let rows = input.size()[0] as usize;
+        let all_rows = input.size()[0];
         let mut hidden: Vec<(Option<Tensor>, Tensor)> = Vec::with_capacity(self.layers.len());
         let last = self.layers.len() - 1;
         for (index, layer) in self.layers.iter().enumerate() {
-            let (weight, bias) = (layer.weight, layer.bias);
-            let [weight, bias] = [weight, bias].map(|index| numbers(params.constant(index)));
-            let members = bias.len() / layer.outputs;
-            let shape = [members as i64, rows as i64, layer.outputs as i64];
+            let units = Units::of(params, layer);
+            let rows = all_rows as usize / units.replicates;
+            let shape = [units.members() as i64, all_rows, layer.outputs as i64];
             let mut z = Tensor::empty(shape, (Kind::Float, Device::Cpu));
             let from = numbers(hidden.last().map_or(&input, |(_, h)| h));
             let relu = index < last && self.activation == Activation::Relu;
-            let weights = layer.inputs * layer.outputs;
-            let parts = parts(numbers_mut(&mut z), members, rows, layer.outputs);
+            let each = numbers_mut(&mut z).chunks_exact_mut(rows * layer.outputs).enumerate();
             multiply(
                 products,
-                parts,
+                parts(each, units.count(), rows, layer.outputs),
                 |part| {
-                    let h = of_member(from, index, part.member, rows * layer.inputs);
-                    let h = Matrix::new(h, rows, layer.inputs);
+                    let h = Matrix::new(units.rows_read(from, index, part.unit), rows, layer.inputs);
                     h.rows(part.first, part.out.len() / layer.outputs)
                 },
-                |member| Matrix::new(own(weight, member, weights), layer.inputs, layer.outputs),
+                |unit| Matrix::new(units.weights[unit], layer.inputs, layer.outputs),
                 |part| {
-                    let bias = own(bias, part.member, layer.outputs);
+                    let bias = units.biases[part.unit];
                     Finish::Bias { bias, relu }
                 },
             );
@@ -184,7 +185,7 @@ impl Dense {
             hidden.push(match self.activation {
                 Activation::Relu => (None, z),
                 activation => {
-                    let h = activation.of(&z);
+                    let h = each_alone(units.replicates, [&z], |[z]| activation.of(z));
                     (keep.then_some(z), h)
                 }
             });
@@ -196,6 +197,27 @@ impl Dense {
     }
 }
 
+/// What libtorch makes of tensors `[E, R·B, width]`, number by number, as it would make it of each replicate's. It rounds the
+/// last numbers of a tensor, too few for its vectors, otherwise than those before.
+fn each_alone<const N: usize>(replicates: usize, given: [&Tensor; N], make: impl Fn([&Tensor; N]) -> Tensor) -> Tensor {
+    /// A multiple of every vector in use.
+    const VECTORS: usize = 64;
+    let rows_and_width: i64 = given[0].size()[1..].iter().product();
+    if replicates == 1 || (rows_and_width as usize / replicates).is_multiple_of(VECTORS) {
+        return make(given);
+    }
+    let own = |replicate: i64| {
+        given.map(|all| {
+            let rows = all.size()[1] / replicates as i64;
+            all.narrow(1, replicate * rows, rows).contiguous()
+        })
+    };
+    let made: Vec<Tensor> = (0..replicates as i64)
+        .map(|replicate| make(own(replicate).each_ref()))
+        .collect();
+    Tensor::cat(&made, 1)
+}
+
 /// Adds a bias `[columns]` to every row of `x [B, columns]` in place and, perhaps, makes 0 of what is below: bit for bit
 /// what `x += bias` and `relu_` make of it, without the way to them, which at a single row takes longer than they do.
 pub(super) fn finish_rows(x: &mut Tensor, bias: &Tensor, relu: bool) {
@@ -203,43 +225,81 @@ pub(super) fn finish_rows(x: &mut Tensor, bias: &Tensor, relu: bool) {
     Finish::Bias { bias, relu }.apply(numbers_mut(x), bias.len());
 }
 
-/// A layer's numbers of one member: its own, or those that all share before the first layer.
-fn of_member(numbers: &[f32], layer: usize, member: usize, len: usize) -> &[f32] {
-    match layer {
-        0 => numbers,
-        _ => own(numbers, member, len),
+/// A layer's parameters, unit by unit: e·R + r is member e of replicate r.
+struct Units<'a> {
+    replicates: usize,
+    /// `[in, out]` each.
+    weights: Vec<&'a [f32]>,
+    /// `[out]` each.
+    biases: Vec<&'a [f32]>,
+}
+
+impl<'a> Units<'a> {
+    fn of(params: &'a Params, layer: &DenseLayer) -> Self {
+        let replicates = params.replicates();
+        let members = params.numbers(layer.bias, 0).len() / layer.outputs;
+        let each = |index, len| {
+            let of_unit = |unit| own(params.numbers(index, unit % replicates), unit / replicates, len);
+            (0..members * replicates).map(of_unit).collect()
+        };
+        Units {
+            replicates,
+            weights: each(layer.weight, layer.inputs * layer.outputs),
+            biases: each(layer.bias, layer.outputs),
+        }
+    }
+
+    fn count(&self) -> usize {
+        self.weights.len()
+    }
+
+    fn members(&self) -> usize {
+        self.count() / self.replicates
+    }
+
+    /// The rows that a unit reads: its own, or before the first layer those that all members of its replicate share.
+    fn rows_read<'n>(&self, numbers: &'n [f32], layer: usize, unit: usize) -> &'n [f32] {
+        match layer {
+            0 => own(numbers, unit % self.replicates, numbers.len() / self.replicates),
+            _ => own(numbers, unit, numbers.len() / self.count()),
+        }
     }
 }
 
-/// The numbers of one member, of which each has `len`.
-fn own(numbers: &[f32], member: usize, len: usize) -> &[f32] {
-    &numbers[member * len..(member + 1) * len]
+/// The numbers of one of several, of which each has `len`.
+fn own(numbers: &[f32], index: usize, len: usize) -> &[f32] {
+    &numbers[index * len..(index + 1) * len]
 }
 
-/// Some rows of one member's matrix.
+/// Some rows of one unit's matrix.
 struct Part<'a> {
-    member: usize,
+    unit: usize,
     first: usize,
     out: &'a mut [f32],
 }
 
-/// Cuts matrices `[members, rows, columns]` up for the threads at hand, by members, then by rows. No row of a product
-/// depends on another, so how they are cut changes nothing.
-fn parts(out: &mut [f32], members: usize, rows: usize, columns: usize) -> Vec<Part<'_>> {
-    let cuts = crew::threads().div_ceil(members).min(rows.div_ceil(LEAST_ROWS));
+/// Cuts the matrices `[rows, columns]` of so many units up for the threads at hand, by units, then by rows. No row of a
+/// product depends on another, so how they are cut changes nothing.
+fn parts<'a>(
+    each: impl Iterator<Item = (usize, &'a mut [f32])>,
+    units: usize,
+    rows: usize,
+    columns: usize,
+) -> Vec<Part<'a>> {
+    let cuts = crew::threads().div_ceil(units).min(rows.div_ceil(LEAST_ROWS));
     let rows_each = rows.div_ceil(cuts);
-    let mut parts = Vec::with_capacity(members * cuts);
-    for (member, out) in out.chunks_exact_mut(rows * columns).enumerate() {
+    let mut parts = Vec::with_capacity(units * cuts);
+    for (unit, out) in each {
         for (cut, out) in out.chunks_mut(rows_each * columns).enumerate() {
             let first = cut * rows_each;
-            parts.push(Part { member, first, out });
+            parts.push(Part { unit, first, out });
         }
     }
     parts
 }
 
-/// Makes each part the product of the rows `left` that belong to it with its member's `right`, which has one shape for all
-/// members; finished. On the threads at hand.
+/// Makes each part the product of the rows `left` that belong to it with its unit's `right`, which has one shape for all
+/// units; finished. On the threads at hand.
 fn multiply<'a>(
     products: Products,
     parts: Vec<Part>,
@@ -251,12 +311,12 @@ fn multiply<'a>(
     let Some(processor) = products.rounding(k, n) else {
         return crew::each(parts, |part| {
             let (left, finish) = (left(&part), finish(&part));
-            product(left, right(part.member), part.out, finish);
+            product(left, right(part.unit), part.out, finish);
         });
     };
-    // Two that share a member both lay its right side out: it takes them less than waiting for each other once more.
+    // Two that share a unit both lay its right side out: it takes them less than waiting for each other once more.
     crew::each(parts, |part| {
-        let (left, right, finish) = (left(&part), right(part.member), finish(&part));
+        let (left, right, finish) = (left(&part), right(part.unit), finish(&part));
         RIGHT.with_borrow_mut(|room| {
             product_of(left, Right::lay_out(processor, right, room), part.out, finish);
         });
@@ -267,84 +327,94 @@ fn multiply<'a>(
 const LEAST_ROWS: usize = 24;
 
 impl Tape {
-    /// From the gradient of the result, `[E, B, out]` or `[B, out]`, to that of the parameters, written to `of_params` in
-    /// the order weight, bias of every layer, and to that of some columns of the input, `[B, columns]`, summed over
+    /// From the gradient of the result, `[E, B, out]` or `[B, out]`, to that of the parameters, written to `of_params`,
+    /// replicate by replicate, in the order weight, bias of every layer, and to that of some columns of the input, `[B, columns]`, summed over
     /// members.
     pub(crate) fn backward(
         &self,
         params: &Params,
         of_out: &Tensor,
-        mut of_params: Option<&mut [f32]>,
+        of_params: Option<&mut [f32]>,
         of_input: Option<Range<usize>>,
     ) -> Option<Tensor> {
         let _guard = tch::no_grad_guard();
-        let rows = self.input.size()[0] as usize;
+        let all_rows = self.input.size()[0] as usize;
         let mut g = of_out.contiguous();
+        // Of each replicate, what remains to be written.
+        let mut remaining: Option<Vec<&mut [f32]>> = of_params.map(|gradient| {
+            let each = gradient.len() / params.replicates();
+            gradient.chunks_exact_mut(each).collect()
+        });
         for (index, layer) in self.dense.layers.iter().enumerate().rev() {
-            let weight = numbers(params.constant(layer.weight));
-            let weights = layer.inputs * layer.outputs;
-            let members = weight.len() / weights;
-            let from = match index {
+            let units = Units::of(params, layer);
+            let (rows, members) = (all_rows / units.replicates, units.members());
+            let (inputs, outputs) = (layer.inputs, layer.outputs);
+            let from = numbers(match index {
                 0 => &self.input,
                 _ => &self.hidden[index - 1].1,
-            };
-            let (ins, outs) = (rows * layer.inputs, rows * layer.outputs);
-            if let Some(gradient) = of_params.take() {
-                // This layer's are the last of those that remain.
-                let (earlier, last) = gradient.split_at_mut(gradient.len() - members * (weights + layer.outputs));
-                of_params = Some(earlier);
-                let (of_weight, of_bias) = last.split_at_mut(members * weights);
-                let (inputs, outputs) = (layer.inputs, layer.outputs);
-                let (numbers_of_g, numbers_of_h) = (numbers(&g), numbers(from));
+            });
+            let numbers_of_g = numbers(&g);
+            let of_unit = |unit| Matrix::new(own(numbers_of_g, unit, rows * outputs), rows, outputs);
+            if let Some(gradients) = &mut remaining {
+                let (mut of_weights, mut of_biases) = (Vec::new(), Vec::new());
+                for (replicate, gradient) in gradients.iter_mut().enumerate() {
+                    // This layer's are the last of those that remain.
+                    let all = std::mem::take(gradient);
+                    let (earlier, last) = all.split_at_mut(all.len() - members * (inputs + 1) * outputs);
+                    *gradient = earlier;
+                    let (of_weight, of_bias) = last.split_at_mut(members * inputs * outputs);
+                    let unit = |(member, part)| (member * units.replicates + replicate, part);
+                    of_weights.extend(of_weight.chunks_exact_mut(inputs * outputs).enumerate().map(unit));
+                    of_biases.extend(of_bias.chunks_exact_mut(outputs).enumerate().map(unit));
+                }
                 multiply(
                     self.products,
-                    parts(of_weight, members, inputs, outputs),
+                    parts(of_weights.into_iter(), units.count(), inputs, outputs),
                     |part| {
-                        let h = Matrix::new(of_member(numbers_of_h, index, part.member, ins), rows, inputs);
+                        let h = Matrix::new(units.rows_read(from, index, part.unit), rows, inputs);
                         h.transposed().rows(part.first, part.out.len() / outputs)
                     },
-                    |member| Matrix::new(own(numbers_of_g, member, outs), rows, outputs),
+                    of_unit,
                     |_| Finish::Plain,
                 );
-                for (sums, g) in of_bias.chunks_exact_mut(outputs).zip(numbers_of_g.chunks_exact(outs)) {
-                    sum_rows(g, sums);
+                for (unit, sums) in of_biases {
+                    sum_rows(own(numbers_of_g, unit, rows * outputs), sums);
                 }
             }
             let read = match (index, &of_input) {
                 (0, None) => return None,
                 (0, Some(columns)) => columns.clone(),
-                _ => 0..layer.inputs,
+                _ => 0..inputs,
             };
             let width = read.len();
-            let shape = [members as i64, rows as i64, width as i64];
+            let shape = [members, all_rows, width].map(|extent| extent as i64);
             let mut down = Tensor::empty(shape, (Kind::Float, Device::Cpu));
             let relu = index > 0 && self.dense.activation == Activation::Relu;
-            let (numbers_of_g, h) = (numbers(&g), numbers(from));
+            let each = numbers_mut(&mut down).chunks_exact_mut(rows * width).enumerate();
             multiply(
                 self.products,
-                parts(numbers_mut(&mut down), members, rows, width),
-                |part| {
-                    let g = Matrix::new(own(numbers_of_g, part.member, outs), rows, layer.outputs);
-                    g.rows(part.first, part.out.len() / width)
-                },
-                |member| {
-                    let weight = Matrix::new(own(weight, member, weights), layer.inputs, layer.outputs);
+                parts(each, units.count(), rows, width),
+                |part| of_unit(part.unit).rows(part.first, part.out.len() / width),
+                |unit| {
+                    let weight = Matrix::new(units.weights[unit], inputs, outputs);
                     weight.rows(read.start, width).transposed()
                 },
                 |part| {
-                    let start = part.member * ins + part.first * layer.inputs;
+                    let start = (part.unit * rows + part.first) * inputs;
                     match relu {
-                        true => Finish::WherePositive(&h[start..start + part.out.len()]),
+                        true => Finish::WherePositive(&from[start..start + part.out.len()]),
                         false => Finish::Plain,
                     }
                 },
             );
             if index == 0 {
-                return Some(over_members(down, rows, width));
+                return Some(over_members(down, all_rows, width));
             }
             g = match &self.hidden[index - 1] {
                 (None, _) => down,
-                (Some(z), h) => self.dense.activation.derivative(&down, z, h),
+                (Some(z), h) => each_alone(units.replicates, [&down, z, h], |[down, z, h]| {
+                    self.dense.activation.derivative(down, z, h)
+                }),
             };
         }
         unreachable!("the first layer returns")

@@ -2,6 +2,9 @@
 //!
 //! A block makes the optimiser, the target's averaging and the checkpoint one operation each, and the backward pass
 //! deliver one gradient.
+//!
+//! A block may hold those of R replicates side by side, `[R·P]`, for passes that serve all of them ([`crate::soft_actor_critic::stack`]):
+//! then every view has a leading dimension R.
 
 use std::cell::OnceCell;
 
@@ -138,6 +141,28 @@ pub struct Params {
     history: Option<History>,
     /// Where passes by hand are noted, if the one who will descend reads them.
     passes: Option<Passes>,
+    /// Where those of each replicate lie, if there are several.
+    stacked: Option<Stacked>,
+}
+
+/// Parameters of several replicates, one after the other.
+#[derive(Debug)]
+struct Stacked {
+    /// `[R·P]`, without history.
+    flat: Tensor,
+    replicates: usize,
+    /// Of each parameter among the P of a replicate: where it starts, and how many numbers it has.
+    places: Vec<(usize, usize)>,
+}
+
+impl Stacked {
+    fn shallow_clone(&self) -> Self {
+        Stacked {
+            flat: self.flat.shallow_clone(),
+            replicates: self.replicates,
+            places: self.places.clone(),
+        }
+    }
 }
 
 /// The same views with history, made when somebody asks: passes by hand do not, and those views take longer than the
@@ -161,13 +186,31 @@ impl Params {
             return &self.views;
         };
         views.get_or_init(|| {
-            let sizes: Vec<i64> = self.views.iter().map(|view| view.numel() as i64).collect();
+            let replicates = self.replicates() as i64;
+            let sizes: Vec<i64> = self.views.iter().map(|view| view.numel() as i64 / replicates).collect();
             tch::with_grad(|| {
-                let parts = flat.split_with_sizes(&sizes, 0);
+                let parts = split(flat, &sizes, replicates);
                 let shaped = parts.iter().zip(&self.views).map(|(part, view)| part.view_as(view));
                 shaped.collect()
             })
         })
+    }
+
+    /// R: how many replicates they are of.
+    pub(crate) fn replicates(&self) -> usize {
+        self.stacked.as_ref().map_or(1, |stacked| stacked.replicates)
+    }
+
+    /// The numbers of one replicate's parameter, on the CPU.
+    pub(super) fn numbers(&self, index: ParamIndex, replicate: usize) -> &[f32] {
+        match &self.stacked {
+            None => numbers(&self.views[index.0]),
+            Some(stacked) => {
+                let all = numbers(&stacked.flat);
+                let (start, len) = stacked.places[index.0];
+                &all[replicate * (all.len() / stacked.replicates) + start..][..len]
+            }
+        }
     }
 
     /// The numbers of a parameter, through which no gradient need pass.
@@ -196,7 +239,7 @@ impl Params {
         self.passes.as_ref()
     }
 
-    /// In the order of the layout.
+    /// In the order of the layout; of several replicates with that dimension before their own.
     pub fn iter(&self) -> impl Iterator<Item = &Tensor> {
         self.views().iter()
     }
@@ -218,11 +261,13 @@ impl std::ops::Index<ParamIndex> for Params {
     }
 }
 
-/// A network's parameters: one flat leaf tensor `[P]` and its layout.
+/// A network's parameters: one flat leaf tensor `[P]`, or `[R·P]` of several replicates, and its layout.
 pub struct ParamBlock {
     flat: Tensor,
     layout: ParamLayout,
     sizes: Vec<i64>,
+    /// R.
+    replicates: i64,
     /// Views of the same memory without history; changes in place show through.
     frozen: Params,
 }
@@ -243,17 +288,61 @@ impl ParamBlock {
             rest = tail;
         }
         let flat = Tensor::from_slice(&values).to_device(device).set_requires_grad(true);
-        ParamBlock::of(flat, layout, sizes)
+        ParamBlock::of(flat, layout, sizes, 1)
     }
 
-    fn of(flat: Tensor, layout: ParamLayout, sizes: Vec<i64>) -> Self {
-        let frozen = split(&flat.detach(), &layout, &sizes);
+    fn of(flat: Tensor, layout: ParamLayout, sizes: Vec<i64>, replicates: i64) -> Self {
+        let data = flat.detach();
+        let parts = split(&data, &sizes, replicates);
+        let shaped = |(part, entry): (&Tensor, &Entry)| match replicates {
+            1 => part.view(&entry.shape[..]),
+            _ => part.view([&[replicates], &entry.shape[..]].concat().as_slice()),
+        };
+        let frozen = Params {
+            stacked: (replicates > 1).then(|| Stacked {
+                flat: data,
+                replicates: replicates as usize,
+                places: places(&sizes),
+            }),
+            ..Params::of(parts.iter().zip(&layout.entries).map(shaped).collect())
+        };
         ParamBlock {
             flat,
             layout,
             sizes,
+            replicates,
             frozen,
         }
+    }
+
+    /// Room for the parameters of so many replicates, zero for now.
+    pub(crate) fn of_replicates(&self, replicates: usize) -> ParamBlock {
+        let count = self.layout.count() * replicates as i64;
+        let flat = Tensor::zeros([count], (Kind::Float, self.flat.device()));
+        let flat = flat.set_requires_grad(self.flat.requires_grad());
+        ParamBlock::of(flat, self.layout.clone(), self.sizes.clone(), replicates as i64)
+    }
+
+    /// Moves into the memory of `stack`, as its replicate of that index: from now on what happens to one happens to the
+    /// other.
+    ///
+    /// # Panics
+    /// When they differ in their layouts, or there are fewer replicates.
+    pub(crate) fn move_into(&mut self, stack: &ParamBlock, replicate: usize) {
+        assert!(
+            self.layout.entries().eq(stack.layout.entries()) && self.replicates == 1,
+            "replicates are alike"
+        );
+        let mut row = self.row_of(&stack.data(), replicate);
+        row.copy_(&self.data());
+        let flat = row.set_requires_grad(self.flat.requires_grad());
+        *self = ParamBlock::of(flat, self.layout.clone(), self.sizes.clone(), 1);
+    }
+
+    /// What belongs to a replicate of numbers `[R·P]`, as this block's are.
+    pub(super) fn row_of(&self, numbers: &Tensor, replicate: usize) -> Tensor {
+        let count = self.layout.count();
+        numbers.narrow(0, replicate as i64 * count, count)
     }
 
     /// The leaf tensor `[P]`.
@@ -275,6 +364,7 @@ impl ParamBlock {
                 views: OnceCell::new(),
             }),
             passes: None,
+            stacked: self.frozen.stacked.as_ref().map(Stacked::shallow_clone),
         }
     }
 
@@ -300,7 +390,12 @@ impl ParamBlock {
 
     /// A copy that no gradient reaches, for targets.
     pub fn detached_copy(&self) -> ParamBlock {
-        ParamBlock::of(self.data().copy(), self.layout.clone(), self.sizes.clone())
+        ParamBlock::of(
+            self.data().copy(),
+            self.layout.clone(),
+            self.sizes.clone(),
+            self.replicates,
+        )
     }
 
     /// θ ← θ + rate · (other − θ), in place. Both blocks have one layout.
@@ -414,8 +509,21 @@ fn mix_plain(numbers: &mut [f32], others: &[f32], rate: f64) {
     }
 }
 
-fn split(flat: &Tensor, layout: &ParamLayout, sizes: &[i64]) -> Params {
-    let parts = flat.split_with_sizes(sizes, 0);
-    let shaped = |(part, entry): (&Tensor, &Entry)| part.view(&entry.shape[..]);
-    Params::of(parts.iter().zip(&layout.entries).map(shaped).collect())
+/// The parameters in a flat tensor: `[size]` each, or `[R, size]` of several replicates.
+fn split(flat: &Tensor, sizes: &[i64], replicates: i64) -> Vec<Tensor> {
+    match replicates {
+        1 => flat.split_with_sizes(sizes, 0),
+        _ => flat.view([replicates, -1]).split_with_sizes(sizes, 1),
+    }
+}
+
+/// Where parameters of such sizes start when they lie one after the other, and their sizes.
+fn places(sizes: &[i64]) -> Vec<(usize, usize)> {
+    let mut start = 0;
+    let place = |size: &i64| {
+        let place = (start, *size as usize);
+        start += place.1;
+        place
+    };
+    sizes.iter().map(place).collect()
 }

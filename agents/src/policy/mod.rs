@@ -230,8 +230,8 @@ pub trait PolicyHead: Send {
 /// What a draw by hand leaves for its gradient.
 pub trait HeadTape {
     /// The gradient `[B, inputs]` of a loss by what the head read, from that by its actions, `[B, W]`, and by every row's
-    /// log-probability.
-    fn backward(&self, of_action: &Tensor, of_log_prob: f32) -> Tensor;
+    /// log-probability: one number for all rows, or as many as there are equal parts of them.
+    fn backward(&self, of_action: &Tensor, of_log_prob: &[f32]) -> Tensor;
 }
 
 /// `Σ_a π(a)·x(a)` per row: `probability` and `values` are `[B, n]`, the result `[B]`.

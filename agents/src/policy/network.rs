@@ -125,6 +125,11 @@ impl Policy {
         self
     }
 
+    /// What learns, and what trails behind, if something does.
+    pub(crate) fn state(&mut self) -> (&mut Trainable, Option<&mut ParamBlock>) {
+        (&mut self.trainable, self.target.as_mut())
+    }
+
     /// How critics are to see its actions.
     pub fn actions(&self) -> ActionKind {
         self.head.actions()
@@ -216,11 +221,14 @@ impl Policy {
         Some(DrawnByHand { draw, head, body })
     }
 
-    /// One step down the mean over rows of `α·log π − v`, where `slope` `[B, W]` is ∂v/∂action.
-    pub fn climb(&mut self, drawn: &DrawnByHand, slope: &Tensor, alpha: f32) {
+    /// One step down the mean over rows of `α·log π − v`, where `slope` `[B, W]` is ∂v/∂action. There is an α for each
+    /// replicate.
+    pub fn climb(&mut self, drawn: &DrawnByHand, slope: &Tensor, alphas: &[f32]) {
         let _guard = tch::no_grad_guard();
-        let rows = slope.size()[0] as f32;
-        let of_inputs = drawn.head.backward(&(slope * f64::from(-1.0 / rows)), alpha / rows);
+        let replicates = self.trainable.params.frozen().replicates();
+        let rows = (slope.size()[0] as usize / replicates) as f32;
+        let of_log_prob: Vec<f32> = alphas.iter().map(|alpha| alpha / rows).collect();
+        let of_inputs = drawn.head.backward(&(slope * f64::from(-1.0 / rows)), &of_log_prob);
         self.trainable.descend_from(&drawn.body, &of_inputs);
     }
 

@@ -23,8 +23,8 @@ fn huber(error: f32, delta: f32) -> (f32, f32) {
     }
 }
 
-/// A step and the gradient of its loss by the members' numbers, `[E, B, 2]`: from those numbers `out` `[E, B, 2]`, `target_mean` and `target_sample` `[B]`, and the running standard
-/// deviation `[E, 1]` before this batch.
+/// A step and the gradient of its loss by the members' numbers, `[E, B, 2]`: from those numbers `out` `[E, B, 2]`, `target_mean`
+/// and `target_sample` `[B]`, and the running standard deviation `[E, R]` before this batch.
 pub(super) fn step(
     spec: &DsacTSpec,
     out: &Tensor,
@@ -34,21 +34,25 @@ pub(super) fn step(
 ) -> (Step, Tensor) {
     let members = out.size()[0];
     let empty = |shape: &[i64]| Tensor::empty(shape, (Kind::Float, Device::Cpu));
-    let rows = target_mean.size()[0] as usize;
+    let (all_rows, rows) = (target_mean.size()[0], batch.rows_each());
+    let replicates = batch.replicates as usize;
     let weight = batch.value_draw_weights();
     let weight = weight.as_ref().map(numbers);
     let [target_mean, target_sample] = [target_mean, target_sample].map(Tensor::contiguous);
     let [target_mean, target_sample] = [&target_mean, &target_sample].map(numbers);
     let (before, rate) = running_std;
-    let before = before.map(numbers);
+    let before = before.map(Tensor::contiguous);
+    let before = before.as_ref().map(numbers);
 
-    let [mut mean, mut std] = [(); 2].map(|()| empty(&[members, rows as i64]));
+    let [mut mean, mut std] = [(); 2].map(|()| empty(&[members, all_rows]));
     let mut of_out = Tensor::empty_like(out);
-    let mut running_std = empty(&[members, 1]);
+    let mut running_std = empty(&[members, batch.replicates]);
     let (delta, share) = (spec.huber_delta as f32, 1.0 / rows as f32);
-    let (mut loss, mut clipped) = (0.0f64, 0usize);
-    for member in 0..members as usize {
-        let own = member * rows..(member + 1) * rows;
+    let (mut losses, mut clipped) = (vec![0.0f64; replicates], vec![0usize; replicates]);
+    for unit in 0..members as usize * replicates {
+        let own = unit * rows..(unit + 1) * rows;
+        let replicate = unit % replicates;
+        let first = replicate * rows; // of its rows in a batch
         let out = &numbers(out)[2 * own.start..2 * own.end];
         let (mean, std) = (
             &mut numbers_mut(&mut mean)[own.clone()],
@@ -59,16 +63,16 @@ pub(super) fn step(
         }
         let batch_std = std.iter().sum::<f32>() * share;
         let running = before.map_or(batch_std, |before| {
-            before[member] + rate as f32 * (batch_std - before[member])
+            before[unit] + rate as f32 * (batch_std - before[unit])
         });
-        numbers_mut(&mut running_std)[member] = running;
+        numbers_mut(&mut running_std)[unit] = running;
         let width = running * spec.clip_sigmas as f32;
         let of_out = &mut numbers_mut(&mut of_out)[2 * own.start..2 * own.end];
         for row in 0..rows {
             let (q, std) = (mean[row], std[row]);
             let variance = std * std;
-            let distance = target_sample[row] - q;
-            clipped += usize::from(distance.abs() > width);
+            let distance = target_sample[first + row] - q;
+            clipped[replicate] += usize::from(distance.abs() > width);
             let banded = distance.min(width).max(-width);
             let grad_weight = (running * running / (variance + spec.variance_bias as f32))
                 .max(spec.grad_weight_min as f32)
@@ -78,19 +82,22 @@ pub(super) fn step(
                 SigmaRule::Reference => huber(banded, delta).0,
             };
             let pull = (variance - spread) / (std + spec.std_bias as f32);
-            let (of_error, slope) = huber(q - target_mean[row], delta);
-            let weight = grad_weight * weight.map_or(1.0, |weight| weight[row]) * share;
-            loss += f64::from(weight * (of_error + std * pull));
+            let (of_error, slope) = huber(q - target_mean[first + row], delta);
+            let weight = grad_weight * weight.map_or(1.0, |weight| weight[first + row]) * share;
+            losses[replicate] += f64::from(weight * (of_error + std * pull));
             of_out[2 * row] = weight * slope;
             of_out[2 * row + 1] = weight * pull * sigmoid(out[2 * row + 1]);
         }
     }
+    let losses: Vec<f32> = losses.iter().map(|loss| *loss as f32).collect();
+    let of_member = |count: &usize| *count as f32 / (members as usize * rows) as f32;
+    let clipped: Vec<f32> = clipped.iter().map(of_member).collect();
     let step = Step {
-        loss: Tensor::from(loss as f32),
+        loss: batch.of_replicates(&losses),
         mean,
         std,
         running_std,
-        clipped: Tensor::from(clipped as f32 / (members as usize * rows) as f32),
+        clipped: batch.of_replicates(&clipped),
     };
     (step, of_out)
 }
@@ -140,7 +147,7 @@ mod tests {
                     std: out.select(-1, 1).softplus(),
                 };
                 let (mean, std) = (now.mean.detach(), now.std.detach());
-                let running_std = follow_spread(before.as_ref(), &std, 0.1);
+                let running_std = follow_spread(before.as_ref(), &std, 0.1, 1);
                 let width = &running_std * spec.clip_sigmas;
                 let banded = clip_to_band(&target_sample, &mean, &width);
                 let losses = member_losses(&spec, &now, &target_mean, &banded, &running_std);

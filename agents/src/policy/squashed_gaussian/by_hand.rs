@@ -144,7 +144,7 @@ impl Rows<'_> {
 }
 
 impl HeadTape for Drawn {
-    fn backward(&self, of_action: &Tensor, of_log_prob: f32) -> Tensor {
+    fn backward(&self, of_action: &Tensor, of_log_prob: &[f32]) -> Tensor {
         let width = self.action_dim;
         let of_action = of_action.contiguous();
         let rows = of_action.size()[0];
@@ -155,7 +155,9 @@ impl HeadTape for Drawn {
             .zip(numbers(&self.action).chunks_exact(width))
             .zip(self.spread.chunks_exact(width))
             .zip(self.unbounded.chunks_exact(width));
-        for ((((gradient, of_action), action), spread), unbounded) in row_by_row {
+        let rows_each = rows as usize / of_log_prob.len();
+        for (row, ((((gradient, of_action), action), spread), unbounded)) in row_by_row.enumerate() {
+            let of_log_prob = of_log_prob[row / rows_each];
             let (of_mean, of_std) = gradient.split_at_mut(width);
             for index in 0..width {
                 let a = action[index];
@@ -200,7 +202,7 @@ mod tests {
             let gradient = Tensor::run_backward(&[loss], &[&inputs], false, false).remove(0);
 
             let (draw, tape) = head.draw_by_hand(&inputs, &noise).expect("it can");
-            let found = tape.backward(&of_action, of_log_prob);
+            let found = tape.backward(&of_action, &[of_log_prob]);
             let apart = |a: &Tensor, b: &Tensor| ((a - b).abs() / (b.abs() + 1.0)).max().double_value(&[]);
             let apart = [
                 apart(draw.sampled(), oracle.sampled()),
@@ -223,7 +225,7 @@ mod tests {
                 high: 2.0,
             };
             let (draw, tape) = super::draw(&inputs, &noise, bounds);
-            let gradient = tape.backward(draw.sampled(), 1.0);
+            let gradient = tape.backward(draw.sampled(), &[1.0]);
             let numbers = [draw.sampled(), &draw.log_prob, &gradient];
             assert!(numbers.iter().all(|tensor| tensor.isnan().all().int64_value(&[]) == 1));
         }

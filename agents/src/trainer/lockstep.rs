@@ -1,0 +1,209 @@
+//! Trainers of replicates side by side, whose updates are made together: [`Lockstep`].
+//!
+//! ```text
+//! each, on the threads at hand:   act, step, remember, log, score, save … until an update is due
+//! all together:                   one update of the stack
+//! ```
+//!
+//! What a trainer does between two updates is its own: it may end, or fail, and leaves then. The clocks of the others go on
+//! while one of them is waited for, so that time in learning holds that, and the share of every replicate is that of all.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+};
+
+use super::{Activity, Ending, Point, Trainer};
+use crate::{
+    batch::Batch,
+    error::Result,
+    nn::crew,
+    process,
+    schedule::EnvSteps,
+    soft_actor_critic::{SoftActorCritic, Stack},
+};
+
+/// How a trainer's way ended, or the panic that ended it.
+pub type Left = thread::Result<Result<Ending>>;
+
+/// Trainers that have made as many updates each, in lockstep. `T` is what they belong to.
+pub struct Lockstep<T> {
+    running: Vec<Running<T>>,
+    stack: Stack,
+    acts_together: bool,
+}
+
+struct Running<T> {
+    trainer: Trainer,
+    began_at: EnvSteps,
+    owner: T,
+}
+
+impl<T: Send> Lockstep<T> {
+    /// Of trainers whose agents [`Stack::check`] lets pass; `agent` is one more, made as theirs are. `acts_together`:
+    /// whether they also choose actions in one pass, as is worth it where a pass costs more than what it computes.
+    ///
+    /// # Panics
+    /// When there is none, their counts of updates differ, or one is pipelined: its updates are not made where others'
+    /// are.
+    pub fn new(trainers: Vec<(Trainer, T)>, agent: SoftActorCritic, acts_together: bool) -> Self {
+        assert!(
+            trainers.iter().all(|(trainer, _)| !trainer.plan.pipelined),
+            "trainers in lockstep are not pipelined"
+        );
+        let running = |(trainer, owner): (Trainer, T)| Running {
+            began_at: trainer.env_steps(),
+            trainer,
+            owner,
+        };
+        let mut running: Vec<Running<T>> = trainers.into_iter().map(running).collect();
+        Lockstep {
+            stack: Stack::new(agent, &mut agents(&mut running)),
+            running,
+            acts_together,
+        }
+    }
+
+    /// Trains all to their ends, or until `stop` is set. Each leaves through `left` when it ends, by itself; a panic in an
+    /// update that is made together ends all that are left.
+    pub fn run(mut self, stop: &AtomicBool, mut left: impl FnMut(Trainer, T, Left)) {
+        while !self.running.is_empty() {
+            // All hear it in the same round, or none does.
+            let stop = AtomicBool::new(stop.load(Ordering::Relaxed));
+            let outcome = catch_unwind(AssertUnwindSafe(|| {
+                self.advance(&stop, &mut left);
+                self.serve();
+            }));
+            if let Err(panic) = outcome {
+                let message = process::panic_message(panic.as_ref()).to_string();
+                for Running { trainer, owner, .. } in self.running.drain(..) {
+                    left(trainer, owner, Err(Box::new(message.clone())));
+                }
+            }
+        }
+    }
+
+    /// Every trainer to where it needs the others, on the threads at hand.
+    fn advance(&mut self, stop: &AtomicBool, left: &mut impl FnMut(Trainer, T, Left)) {
+        let acts_together = self.acts_together;
+        let waits = |point| point == Point::Learning || (acts_together && point == Point::Acting);
+        let mut outcomes: Vec<Option<Left>> = self.running.iter().map(|_| None).collect();
+        let items = self.running.iter_mut().zip(&mut outcomes).collect();
+        crew::each(items, |(running, outcome): (&mut Running<T>, &mut Option<Left>)| {
+            process::prepare_thread();
+            let _warnings_say = tracing::info_span!("replicate", seed = running.trainer.plan.seed).entered();
+            let way = AssertUnwindSafe(|| running.trainer.run_to_pause(running.began_at, stop, waits));
+            *outcome = match catch_unwind(way) {
+                Ok(paused_or_ended) => paused_or_ended.transpose().map(Ok),
+                Err(panic) => Some(Err(panic)),
+            };
+        });
+        let running = std::mem::take(&mut self.running);
+        for (running, outcome) in running.into_iter().zip(outcomes) {
+            match outcome {
+                None => self.running.push(running),
+                Some(outcome) => left(running.trainer, running.owner, outcome),
+            }
+        }
+    }
+
+    /// What all wait for; where some wait to act and some to learn, those act alone.
+    fn serve(&mut self) {
+        if self.running.is_empty() {
+            return;
+        }
+        if self.stack.len() != self.running.len() {
+            self.stack.hold(&mut agents(&mut self.running));
+        }
+        let acting = |running: &Running<T>| running.trainer.point == Point::Acting;
+        if !self.running.iter().any(acting) {
+            self.update();
+        } else if self.running.iter().all(acting) && self.act_alike() {
+            self.act();
+        } else {
+            let waiting = self.running.iter_mut().filter(|running| acting(running));
+            waiting.for_each(|running| running.trainer.act_alone());
+        }
+    }
+
+    /// Whether groups are of one size.
+    fn act_alike(&self) -> bool {
+        let counts = self.running.iter().map(|running| running.trainer.group().len());
+        counts.clone().zip(counts.skip(1)).all(|(one, next)| one == next)
+    }
+
+    fn act(&mut self) {
+        let (mut agents, mut obs, mut noises, mut actions) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for Running { trainer, .. } in &mut self.running {
+            let group = trainer.group();
+            let envs = trainer.envs.envs();
+            let (width, obs_width) = (envs.action_space().len(), envs.observation_space().len());
+            obs.push(&envs.current().obs[group.start * obs_width..group.end * obs_width]);
+            actions.push(&mut trainer.actions[..group.len() * width]);
+            noises.push(&mut trainer.streams.explore);
+            agents.push(trainer.agent.as_soft_actor_critic().expect(STACKABLE));
+            trainer.clock.spent_on(Activity::Rest);
+        }
+        self.stack.explore(&mut agents, &obs, &mut noises, &mut actions);
+        for Running { trainer, .. } in &mut self.running {
+            trainer.point = Point::Chosen;
+            trainer.clock.spent_on(Activity::Acting);
+        }
+    }
+
+    fn update(&mut self) {
+        let mut batches: Vec<Batch> = Vec::with_capacity(self.running.len());
+        for Running { trainer, .. } in &mut self.running {
+            trainer.clock.spent_on(Activity::Rest);
+            let batch = trainer.replay.sample(&mut trainer.streams.replay);
+            batches.push(batch.expect("an update is due where there is something to learn from"));
+        }
+        let (mut agents, mut noises) = (Vec::new(), Vec::new());
+        for Running { trainer, .. } in &mut self.running {
+            agents.push(trainer.agent.as_soft_actor_critic().expect(STACKABLE));
+            noises.push(&mut trainer.streams.update);
+        }
+        let reports = self.stack.update(&mut agents, &batches, &mut noises);
+        for (Running { trainer, .. }, report) in self.running.iter_mut().zip(reports) {
+            trainer.learned(report);
+            trainer.clock.spent_on(Activity::Learning);
+        }
+    }
+}
+
+const STACKABLE: &str = "trainers in lockstep have agents that a stack takes";
+
+fn agents<T>(running: &mut [Running<T>]) -> Vec<&mut SoftActorCritic> {
+    let agents = running
+        .iter_mut()
+        .map(|running| running.trainer.agent.as_soft_actor_critic());
+    agents.map(|agent| agent.expect(STACKABLE)).collect()
+}
+
+impl Trainer {
+    /// [`Trainer::run`] to the next point of those at which it waits; `None` there.
+    fn run_to_pause(
+        &mut self,
+        began_at: EnvSteps,
+        stop: &AtomicBool,
+        waits: impl Fn(Point) -> bool,
+    ) -> Result<Option<Ending>> {
+        self.clock.go_on();
+        let ending = self.advance(self.plan.total_env_steps, stop, waits)?;
+        if let Some(ending) = ending {
+            self.conclude(ending, began_at)?;
+        }
+        Ok(ending)
+    }
+
+    /// The environments that act next.
+    fn group(&self) -> std::ops::Range<usize> {
+        self.next_env..self.next_env + self.group_len(self.plan.total_env_steps)
+    }
+
+    fn act_alone(&mut self) {
+        self.choose_actions(self.group());
+        self.point = Point::Chosen;
+    }
+}

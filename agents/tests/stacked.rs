@@ -1,0 +1,278 @@
+//! Replicates whose updates are made together, against each alone.
+
+use sac_agents::{
+    ActMode, Agent, AgentSpec, Batch, SoftActorCritic, Stack,
+    checkpoint::Section,
+    critic::{CriticSpec, ScalarSpec, scalar::TargetMembers},
+    nn::{Activation, AutogradOnly},
+    noise::Stream,
+    presets,
+    temperature::{FixedTemperatureSpec, TemperatureSpec},
+};
+use sac_envs::Space;
+use tch::{Device, Kind, Tensor};
+
+const UPDATES: usize = 30;
+const OBS: i64 = 4;
+const ROWS: i64 = 12;
+const SEEDS: [u64; 3] = [5, 1, 9];
+
+fn spec(preset: &str) -> AgentSpec {
+    let preset = presets::by_name(preset).expect("a preset");
+    let table: toml::Table = preset.toml.parse().expect("a preset is a table");
+    let mut spec: AgentSpec = table["agent"].clone().try_into().expect("a preset has an agent");
+    for body in [Some(&mut spec.body), spec.critic_body.as_mut()].into_iter().flatten() {
+        body.hidden = vec![16, 12];
+    }
+    spec
+}
+
+fn agent(spec: &AgentSpec, seed: u64) -> SoftActorCritic {
+    let spaces = (&Space::unbounded(OBS as usize), &Space::boxed(2, -1.0, 1.0));
+    SoftActorCritic::new(spec, "test", spaces, seed, Device::Cpu).expect("the agent can be built")
+}
+
+/// One of `seed`'s batches, the next of `data`.
+fn batch(data: &mut Stream, weighted: bool) -> Batch {
+    let mut normal = |shape: &[i64]| data.normal(shape, Device::Cpu);
+    let (obs, action, reward) = (normal(&[ROWS, OBS]), normal(&[ROWS, 2]).tanh(), normal(&[ROWS]));
+    let discount = Tensor::full([ROWS], 0.97, (Kind::Float, Device::Cpu));
+    Batch {
+        weight: weighted.then(|| normal(&[ROWS]).abs()),
+        ..Batch::new(obs, action, reward, discount, normal(&[ROWS, OBS]))
+    }
+}
+
+/// Every tensor that learning changes.
+fn tensors(agent: &dyn Agent) -> Vec<(String, Tensor)> {
+    let sections = agent.sections().expect("sections");
+    let of_section = |section: &Section| {
+        let names = section
+            .tensor_names()
+            .map(|name| (format!("{}/{name}", section.name()), name));
+        let read = names.map(|(full, name)| (full, section.any_tensor(name).expect("a tensor").copy()));
+        read.collect::<Vec<_>>()
+    };
+    sections.iter().flat_map(of_section).collect()
+}
+
+/// An agent, what it reads, and what it reported.
+struct Learner {
+    agent: SoftActorCritic,
+    data: Stream,
+    noise: Stream,
+    reports: Vec<Vec<(&'static str, f64)>>,
+    errors: Vec<Option<Tensor>>,
+}
+
+impl Learner {
+    fn new(spec: &AgentSpec, seed: u64) -> Self {
+        Learner {
+            agent: agent(spec, seed),
+            data: Stream::derive(seed, "data", 0),
+            noise: Stream::derive(seed, "update", 0),
+            reports: Vec::new(),
+            errors: Vec::new(),
+        }
+    }
+
+    fn alone(&mut self, updates: usize, weighted: bool) {
+        for _ in 0..updates {
+            self.agent.observe(&[0.3, -0.2, 0.5, 2.0]);
+            let report = self.agent.update(&batch(&mut self.data, weighted), &mut self.noise);
+            self.reports.push(report.read());
+            self.errors.push(report.td_error);
+        }
+    }
+
+    /// The same, with all numbers that a policy gives for an observation.
+    fn assert_equals(&mut self, alone: &mut Learner, what: &str) {
+        for ((name, found), (_, expected)) in tensors(&self.agent).iter().zip(tensors(&alone.agent)) {
+            assert_eq!(*found, expected, "{what}: {name}");
+        }
+        assert_eq!(self.reports, alone.reports, "{what}");
+        assert_eq!(self.errors, alone.errors, "{what}");
+        assert_eq!(self.noise.position(), alone.noise.position(), "{what}");
+        let act = |learner: &mut Learner| {
+            let mut actions = [0.0; 4];
+            let obs = [0.1, 0.2, 0.3, 0.4, -1.0, 2.0, -3.0, 4.0];
+            let noise = &mut Stream::derive(7, "explore", 0);
+            learner.agent.act(&obs, ActMode::Explore, noise, &mut actions);
+            actions
+        };
+        assert_eq!(act(self), act(alone), "{what}");
+    }
+}
+
+fn stack(spec: &AgentSpec, learners: &mut [Learner]) -> Stack {
+    Stack::check(spec).expect("it can be stacked");
+    let mut agents: Vec<&mut SoftActorCritic> = learners.iter_mut().map(|learner| &mut learner.agent).collect();
+    Stack::new(agent(spec, 0), &mut agents)
+}
+
+fn together(stack: &mut Stack, learners: &mut [Learner], updates: usize, weighted: bool) {
+    for _ in 0..updates {
+        let batches: Vec<Batch> = learners
+            .iter_mut()
+            .map(|learner| batch(&mut learner.data, weighted))
+            .collect();
+        let (mut agents, mut noises): (Vec<_>, Vec<_>) = learners
+            .iter_mut()
+            .map(|learner| {
+                learner.agent.observe(&[0.3, -0.2, 0.5, 2.0]);
+                (&mut learner.agent, &mut learner.noise)
+            })
+            .unzip();
+        let reports = stack.update(&mut agents, &batches, &mut noises);
+        for (learner, report) in learners.iter_mut().zip(reports) {
+            learner.reports.push(report.read());
+            learner.errors.push(report.td_error);
+        }
+    }
+}
+
+/// What can be stacked, with everything that an update can do differently.
+fn specs() -> Vec<(&'static str, AgentSpec)> {
+    let mut delayed = spec("sac");
+    delayed.delay.policy = 2;
+    delayed.delay.targets = 3;
+    delayed.normalize_observations = true;
+    let mut fixed = spec("sac");
+    fixed.temperature = TemperatureSpec::Fixed(FixedTemperatureSpec { alpha: 0.2 });
+    fixed.critic = CriticSpec::Scalar(ScalarSpec {
+        members: 3,
+        actor_value: sac_agents::critic::Combination::Mean,
+        ..ScalarSpec::default()
+    });
+    let mut smooth = spec("sac");
+    smooth.body.activation = Activation::Silu;
+    let mut huber = spec("dsac-t");
+    if let CriticSpec::DsacT(critic) = &mut huber.critic {
+        critic.huber_delta = 0.5;
+    }
+    vec![
+        ("sac", spec("sac")),
+        ("delayed", delayed),
+        ("fixed, three members", fixed),
+        ("smooth", smooth),
+        ("dsac-t", spec("dsac-t")),
+        ("dsac-t with a target policy", spec("dsac-t-paper")),
+        ("dsac-t, huber", huber),
+    ]
+}
+
+#[test]
+fn each_becomes_what_it_would_alone_to_the_bit() {
+    for (name, spec) in specs() {
+        for weighted in [false, true] {
+            let mut learners: Vec<Learner> = SEEDS.iter().map(|seed| Learner::new(&spec, *seed)).collect();
+            // Before it is stacked, and after it has lost one, nothing differs either.
+            learners.iter_mut().for_each(|learner| learner.alone(2, weighted));
+            let mut all = stack(&spec, &mut learners);
+            together(&mut all, &mut learners, UPDATES, weighted);
+            let left = learners.remove(1);
+            let mut rest = stack(&spec, &mut learners);
+            together(&mut rest, &mut learners, UPDATES, weighted);
+            learners.insert(1, left);
+            for ((learner, seed), updates) in learners.iter_mut().zip(SEEDS).zip([2, 1, 2]) {
+                let mut alone = Learner::new(&spec, seed);
+                alone.alone(2 + updates * UPDATES, weighted);
+                learner.assert_equals(&mut alone, &format!("{name}, weighted {weighted}, seed {seed}"));
+            }
+            assert_ne!(tensors(&learners[0].agent), tensors(&learners[2].agent));
+        }
+    }
+}
+
+/// The way of GPUs, in libtorch's batched products; by hand it is held to the way of each alone above.
+#[test]
+fn without_a_way_by_hand_each_becomes_what_it_would_alone_within_rounding() {
+    let _autograd = AutogradOnly::new();
+    let mut normed = spec("sac");
+    normed.body.layer_norm = true;
+    for (name, spec) in specs().into_iter().chain([("layer norm", normed)]) {
+        let mut learners: Vec<Learner> = SEEDS.iter().map(|seed| Learner::new(&spec, *seed)).collect();
+        let mut all = stack(&spec, &mut learners);
+        together(&mut all, &mut learners, UPDATES, true);
+        for (learner, seed) in learners.iter().zip(SEEDS) {
+            let mut alone = Learner::new(&spec, seed);
+            alone.alone(UPDATES, true);
+            for ((tensor, found), (_, expected)) in tensors(&learner.agent).iter().zip(tensors(&alone.agent)) {
+                let apart = ((found - &expected).abs() / (expected.abs() + 1.0))
+                    .max()
+                    .double_value(&[]);
+                assert!(apart < 1e-5, "{name}, seed {seed}, {tensor}: {apart}");
+            }
+            for (found, expected) in learner.reports.iter().flatten().zip(alone.reports.iter().flatten()) {
+                let apart = (found.1 - expected.1).abs() / (expected.1.abs() + 1.0);
+                assert!(apart < 1e-4, "{name}, seed {seed}: {found:?} {expected:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn all_explore_in_one_pass_as_each_would() {
+    let spec = spec("sac");
+    let mut learners: Vec<Learner> = SEEDS.iter().map(|seed| Learner::new(&spec, *seed)).collect();
+    let mut all = stack(&spec, &mut learners);
+    together(&mut all, &mut learners, 3, false);
+    let obs: Vec<Vec<f32>> = (0..3)
+        .map(|r| (0..8).map(|i| (r * 8 + i) as f32 * 0.1).collect())
+        .collect();
+    let noises = || SEEDS.map(|seed| Stream::derive(seed, "explore", 0));
+    let expected: Vec<[f32; 4]> = learners
+        .iter_mut()
+        .zip(&obs)
+        .zip(&mut noises())
+        .map(|((learner, obs), noise)| {
+            let mut actions = [0.0; 4];
+            learner.agent.act(obs, ActMode::Explore, noise, &mut actions);
+            actions
+        })
+        .collect();
+    let mut found = [[0.0f32; 4]; 3];
+    let mut agents: Vec<&mut SoftActorCritic> = learners.iter_mut().map(|learner| &mut learner.agent).collect();
+    let (obs, mut noises): (Vec<&[f32]>, _) = (obs.iter().map(Vec::as_slice).collect(), noises());
+    let mut actions: Vec<&mut [f32]> = found.iter_mut().map(|actions| &mut actions[..]).collect();
+    all.explore(
+        &mut agents,
+        &obs,
+        &mut noises.iter_mut().collect::<Vec<_>>(),
+        &mut actions,
+    );
+    for (found, expected) in found.iter().flatten().zip(expected.iter().flatten()) {
+        assert!((found - expected).abs() < 1e-6, "{found} {expected}");
+    }
+}
+
+#[test]
+fn what_cannot_be_stacked_is_refused_by_its_key() {
+    let refused = |change: fn(&mut AgentSpec), preset: &str| {
+        let mut spec = spec(preset);
+        change(&mut spec);
+        Stack::check(&spec).expect_err("it cannot be stacked").to_string()
+    };
+    let unchanged = |_: &mut AgentSpec| {};
+    for (found, key) in [
+        (refused(unchanged, "redq"), "agent.critic"),
+        (refused(unchanged, "droq"), "agent.body.dropout"),
+        (refused(unchanged, "tqc"), "agent.critic"),
+        (refused(unchanged, "sac-discrete"), "agent.policy"),
+        (refused(unchanged, "sac-v1"), "agent.critic"),
+        (
+            refused(
+                |spec| {
+                    spec.critic = CriticSpec::Scalar(ScalarSpec {
+                        target_members: TargetMembers::Random(1),
+                        ..ScalarSpec::default()
+                    })
+                },
+                "sac",
+            ),
+            "agent.critic",
+        ),
+    ] {
+        assert!(found.starts_with(key) && found.contains("stacked"), "{found}");
+    }
+}

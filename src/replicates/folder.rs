@@ -1,0 +1,193 @@
+//! The folder of several runs that differ in their seeds: [`SeedsFolder`].
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use sac_envs::Registry;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    config::{Config, Origin},
+    error::{Error, Result},
+    run::{self, RunFolder},
+};
+
+/// What makes a folder one of replicates.
+pub(crate) const SEEDS_FILE: &str = "seeds.toml";
+
+/// Far beyond use; a slip of the finger is told before anything is made.
+const MOST_SEEDS: usize = 1024;
+
+/// Which seeds are trained together, and on how many threads.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Seeds {
+    /// No two alike.
+    pub seeds: Vec<u64>,
+    /// So many replicates are trained at the same moment; where they are stacked, so many threads share the products of
+    /// all.
+    pub threads: u64,
+    /// Whether the updates of all are made together.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stacked: bool,
+}
+
+impl Seeds {
+    fn check(&self) -> Result<()> {
+        let refused = |problem: String| Err(Error::Usage(format!("seeds: {problem}")));
+        let mut seen = BTreeSet::new();
+        if let Some(twice) = self.seeds.iter().find(|seed| !seen.insert(**seed)) {
+            return refused(format!("{twice} is there twice; replicates of one seed are all alike"));
+        }
+        if let Some(large) = self.seeds.iter().find(|seed| i64::try_from(**seed).is_err()) {
+            return refused(format!("{large} is too large, expected at most {}", i64::MAX));
+        }
+        if self.seeds.is_empty() || self.seeds.len() > MOST_SEEDS {
+            let count = self.seeds.len();
+            return refused(format!("there are {count}, expected between 1 and {MOST_SEEDS}"));
+        }
+        if self.threads == 0 {
+            return refused("0 threads, expected at least 1".to_string());
+        }
+        Ok(())
+    }
+
+    /// For the name of a folder.
+    fn name(&self) -> String {
+        const LONGEST: usize = 48;
+        let numbers: Vec<String> = self.seeds.iter().map(u64::to_string).collect();
+        let name = format!("seeds-{}", numbers.join("-"));
+        if name.len() > LONGEST {
+            format!("{}-seeds", self.seeds.len())
+        } else {
+            name
+        }
+    }
+}
+
+/// The folder of several runs that differ in their seeds.
+#[derive(Clone, Debug)]
+pub struct SeedsFolder {
+    path: PathBuf,
+    seeds: Seeds,
+}
+
+impl SeedsFolder {
+    /// Makes a new folder, its parents included.
+    ///
+    /// # Errors
+    /// As [`RunFolder::create`]; [`Error::Usage`] when there is no seed, or one twice.
+    pub fn create(path: &Path, seeds: Seeds) -> Result<Self> {
+        seeds.check()?;
+        SeedsFolder::found(RunFolder::create(path)?, seeds)
+    }
+
+    /// Makes `runs/<env>/<algo>/<utc>-seeds-<seed>-<seed>…` below the current folder.
+    ///
+    /// # Errors
+    /// As [`SeedsFolder::create`].
+    pub fn create_default(config: &Config, seeds: Seeds) -> Result<Self> {
+        seeds.check()?;
+        SeedsFolder::found(RunFolder::create_stamped(config, &seeds.name())?, seeds)
+    }
+
+    fn found(folder: RunFolder, seeds: Seeds) -> Result<Self> {
+        let path = folder.path().to_path_buf();
+        let text = toml::to_string(&seeds).map_err(|error| Error::Usage(error.to_string()))?;
+        run::write(&path.join(SEEDS_FILE), text.as_bytes())?;
+        Ok(SeedsFolder { path, seeds })
+    }
+
+    /// Whether a folder holds replicates and is no single run.
+    pub fn is_one(path: &Path) -> bool {
+        path.join(SEEDS_FILE).is_file()
+    }
+
+    /// An existing one.
+    ///
+    /// # Errors
+    /// [`Error::NotARun`] when it is none, or its list of seeds makes no sense.
+    pub fn open(path: &Path) -> Result<Self> {
+        let file = path.join(SEEDS_FILE);
+        let text = fs::read_to_string(&file).map_err(Error::io(&file))?;
+        let seeds: Result<Seeds> = toml::from_str(&text).map_err(|error| Error::Usage(error.message().to_string()));
+        let seeds = seeds.and_then(|seeds| seeds.check().map(|()| seeds));
+        match seeds {
+            Ok(seeds) => Ok(SeedsFolder {
+                path: path.to_path_buf(),
+                seeds,
+            }),
+            Err(error) => Err(Error::NotARun {
+                path: file,
+                problem: error.to_string(),
+            }),
+        }
+    }
+
+    /// Where it lies.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Takes away what was made and is of no use to anybody: it is ours, and holds runs without a step.
+    pub(super) fn remove(&self) {
+        // What cannot be removed is left, and the reason why there is nothing to train is told anyway.
+        let _ = fs::remove_dir_all(&self.path);
+    }
+
+    /// Which seeds.
+    pub fn seeds(&self) -> &Seeds {
+        &self.seeds
+    }
+
+    pub(super) fn replicate(&self, seed: u64) -> PathBuf {
+        self.path.join(format!("seed-{seed}"))
+    }
+
+    /// The configurations of its runs, in the order of the seeds, with another end if one is given.
+    ///
+    /// # Errors
+    /// When one is missing, cannot be read, does not resolve with this registry, or belongs to another seed.
+    pub fn configs(&self, registry: &Registry, total_env_steps: Option<u64>) -> Result<Vec<Config>> {
+        let config_of = |seed: &u64| {
+            let folder = RunFolder::open(&self.replicate(*seed))?;
+            let mut layers = folder.layers()?;
+            if let Some(total) = total_env_steps {
+                let total = total.min(i64::MAX as u64) as i64;
+                layers.set(Origin::Flag("--steps"), "train.total_env_steps", total);
+            }
+            let config = Config::resolve(&layers, registry)?;
+            if config.train.seed != *seed {
+                return Err(Error::NotARun {
+                    path: folder.path().to_path_buf(),
+                    problem: format!("is a run of seed {}, expected {seed}", config.train.seed),
+                });
+            }
+            Ok(config)
+        };
+        self.seeds.seeds.iter().map(config_of).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_named_after_its_seeds_as_long_as_they_are_few() {
+        let name = |seeds: &[u64]| {
+            let seeds = seeds.to_vec();
+            Seeds {
+                seeds,
+                threads: 1,
+                stacked: false,
+            }
+            .name()
+        };
+        assert_eq!(name(&[1, 2, 30]), "seeds-1-2-30");
+        assert_eq!(name(&(1..=100).collect::<Vec<_>>()), "100-seeds");
+    }
+}
