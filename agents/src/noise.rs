@@ -16,7 +16,10 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tch::{Device, Kind, Tensor};
 
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    nn::numbers::numbers_mut,
+};
 pub use plan::Plan;
 use plan::{Draw, Planned};
 
@@ -61,7 +64,6 @@ fn count(shape: &[i64]) -> usize {
 /// One stream of random numbers.
 pub struct Stream {
     rng: ChaCha8Rng,
-    scratch: Vec<f32>,
     script: Option<VecDeque<f32>>,
     /// What was asked for since somebody wanted to know; `None` where that is nothing that can be planned.
     noted: Option<Option<Plan>>,
@@ -84,7 +86,6 @@ impl Stream {
     pub fn derive(root: u64, name: &str, index: u64) -> Self {
         Stream {
             rng: ChaCha8Rng::from_seed(derived_key(root, name, index)),
-            scratch: Vec::new(),
             script: None,
             noted: None,
             planned: None,
@@ -132,12 +133,9 @@ impl Stream {
         if let Some(planned) = &mut self.planned {
             return planned.take(draw, count);
         }
-        let mut scratch = std::mem::take(&mut self.scratch);
-        scratch.resize(count, 0.0);
-        self.fill(draw, &mut scratch);
-        let numbers = on(device, Tensor::from_slice(&scratch));
-        self.scratch = scratch;
-        numbers
+        let mut drawn = Tensor::empty([count as i64], (Kind::Float, Device::Cpu));
+        self.fill(draw, numbers_mut(&mut drawn));
+        on(device, drawn)
     }
 
     /// Draws numbers.

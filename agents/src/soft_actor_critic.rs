@@ -237,8 +237,9 @@ impl SoftActorCritic {
         let drawn = self.policy.draw_by_hand(&obs, draws)?;
         let slope = self.critic.slope(&obs, drawn.draw.sampled())?;
         let log_prob = drawn.draw.log_prob.shallow_clone();
-        let loss = batch.plain_mean(&(batch.for_rows(alpha) * &log_prob - slope.value));
-        self.policy.climb(&drawn, &slope.of_action, numbers(alpha));
+        let alphas = numbers(alpha);
+        let loss = climbed_loss(batch, alphas, &log_prob, &slope.value);
+        self.policy.climb(&drawn, &slope.of_action, alphas);
         Some((loss, log_prob))
     }
 
@@ -303,6 +304,23 @@ impl SoftActorCritic {
         self.critic.anneal(self.grad_steps);
         self.temperature.anneal(self.grad_steps);
     }
+}
+
+/// The mean of α·log π − v over the rows of each replicate, of which each has an α unless all share one.
+fn climbed_loss(batch: &Batch, alphas: &[f32], log_prob: &Tensor, value: &Tensor) -> Tensor {
+    let rows = batch.rows_each();
+    let pairs = numbers(log_prob)
+        .chunks_exact(rows)
+        .zip(numbers(value).chunks_exact(rows));
+    let of_replicate = |(replicate, (log_probs, values)): (usize, (&[f32], &[f32]))| {
+        let alpha = alphas[replicate.min(alphas.len() - 1)];
+        let losses = log_probs
+            .iter()
+            .zip(values)
+            .map(|(log_prob, value)| f64::from(alpha * log_prob - value));
+        (losses.sum::<f64>() / rows as f64) as f32
+    };
+    batch.of_replicates(&pairs.enumerate().map(of_replicate).collect::<Vec<_>>())
 }
 
 impl Agent for SoftActorCritic {

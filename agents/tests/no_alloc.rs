@@ -42,11 +42,11 @@ fn an_environment_step_allocates_nothing_outside_libtorch() {
     ] {
         allocates_nothing(sampler);
     }
-    // Updates allocate lists of tensors inside tch, whoever steps the environments; and each of two threads, the first
-    // time that it waits for the other, a place to wait in.
+    // Updates allocate lists of tensors inside tch, whoever steps the environments; each of two threads, the first time
+    // that it waits for the other, a place to wait in; and what is kept between products grows when it is first needed.
     let (pipelined, waiting) = (allocations_of_updates(true), allocations_of_updates(false));
     assert!(
-        (waiting..waiting + 8).contains(&pipelined),
+        pipelined.abs_diff(waiting) < 8,
         "{pipelined} in a pipeline of 450 steps, {waiting} without"
     );
 }

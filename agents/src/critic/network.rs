@@ -94,7 +94,7 @@ impl Network {
         if copies > 1 {
             features = features.repeat([copies, 1]);
         }
-        Tensor::cat(&[&features, action], 1)
+        explicit::side_by_side(&features, action)
     }
 
     /// From now on members make the products of passes by hand like this.

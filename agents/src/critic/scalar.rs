@@ -207,19 +207,20 @@ impl Critic for ScalarCritic {
         let next = policy.draw_next(batch, noise);
         let target = self.target_value(batch, &next, alpha, noise); // [B]
         let out = self.network.at(&self.online.views(), &batch.obs, &batch.action, noise); // [E, B, 1]
-        let q = out.squeeze_dim(-1); // [E, B]
         // Equation 5, summed over members: each is an optimisation of its own and only shares a block.
-        let (loss, error) = match self.online.taken_tape(&out) {
+        let (loss, q, error) = match self.online.taken_tape(&out) {
             None => {
+                let q = out.squeeze_dim(-1); // [E, B]
                 let error = &q - &target; // [E, B]
                 let loss = batch.mean(&error.square()) * (0.5 * self.members() as f64);
                 self.online.descend(&loss);
-                (loss, error)
+                (loss, q, error)
             }
             Some(tape) => {
-                let Squares { loss, error, of_out } = Squares::by_hand(&out.detach(), &target, batch);
+                let out = out.detach();
+                let Squares { loss, error, of_out } = Squares::by_hand(&out, &target, batch);
                 self.online.descend_from(&tape, &of_out);
-                (loss, error)
+                (loss, out.squeeze_dim(-1), error)
             }
         };
 

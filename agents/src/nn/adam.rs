@@ -242,7 +242,7 @@ impl Trainable {
             let gradient = gradient.contiguous();
             let [data, first, second] = [&mut data, first, second].map(numbers_mut);
             let gradient = numbers(&gradient);
-            let share = data.len().div_ceil(crew::threads()).max(LEAST_SHARE);
+            let share = crew::shares(data.len());
             let parts = data
                 .chunks_mut(share)
                 .zip(first.chunks_mut(share))
@@ -312,8 +312,10 @@ impl Trainable {
     }
 }
 
-/// So few numbers are not worth a thread.
-const LEAST_SHARE: usize = 8192;
+/// Moments below this are 0. Those of a weight without a gradient, such as a dead unit's, would else shrink until they are
+/// subnormal, stay there for ever, and take some processors a hundred times as long (docs/performance.md). A first moment of
+/// this size moves a weight by less than 10⁻³⁰, a second one is nothing beside `eps`.
+const NEGLIGIBLE: f32 = 1e-35;
 
 /// One step of Adam, in one pass over the numbers.
 struct Change {
@@ -345,9 +347,41 @@ impl Change {
     #[inline(always)]
     fn apply_plain(&self, data: &mut [f32], first: &mut [f32], second: &mut [f32], gradient: &[f32]) {
         for (((x, m), v), g) in data.iter_mut().zip(first).zip(second).zip(gradient) {
-            *m += self.first_rate * (g - *m);
-            *v = *v * self.second_decay + g * g * self.second_rate;
+            *m = kept(*m + self.first_rate * (g - *m));
+            *v = kept(*v * self.second_decay + g * g * self.second_rate);
             *x -= *m / (v.sqrt() / self.root_scale + self.eps) * self.step_size;
         }
+    }
+}
+
+#[inline(always)]
+fn kept(moment: f32) -> f32 {
+    // What is not a number stays none.
+    if moment.abs() < NEGLIGIBLE { 0.0 } else { moment }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::Init;
+
+    #[test]
+    fn moments_of_a_weight_without_a_gradient_become_nothing_and_not_subnormal() {
+        let mut layout = ParamLayout::default();
+        layout.add("weight", &[40], Init::Linear { fan_in: 1 });
+        let stream = &mut Stream::derive(1, "test", 0);
+        let mut trainable = Trainable::new(layout, AdamSpec::default(), stream, Device::Cpu);
+        trainable.step(&Tensor::full([40], 1e-3, (Kind::Float, Device::Cpu)));
+        let nothing = Tensor::zeros([40], (Kind::Float, Device::Cpu));
+        for _ in 0..1000 {
+            trainable.step(&nothing);
+        }
+        assert_eq!(trainable.moments.first, nothing);
+        assert!(numbers(&trainable.moments.second).iter().all(|v| v.is_normal()));
+        let weights = trainable.params.data().copy();
+        trainable.step(&nothing);
+        assert_eq!(trainable.params.data(), weights, "nothing moves it any more");
+        trainable.step(&Tensor::full([40], f64::NAN, (Kind::Float, Device::Cpu)));
+        assert!(numbers(&trainable.params.data()).iter().all(|weight| weight.is_nan()));
     }
 }

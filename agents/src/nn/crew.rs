@@ -43,6 +43,13 @@ pub(super) fn threads() -> usize {
     }
 }
 
+/// Into how many numbers a pass over so many is cut, for [`each`].
+pub(super) fn shares(numbers: usize) -> usize {
+    /// So few are not worth a thread.
+    const LEAST: usize = 8192;
+    numbers.div_ceil(threads()).max(LEAST)
+}
+
 /// Calls `work` on every item, on several [`threads`], this one included.
 ///
 /// # Panics
@@ -74,26 +81,30 @@ struct Shared {
 
 #[derive(Clone)]
 struct Task {
-    /// `work` on the item of that index.
+    /// `work` on the item of that index, for whoever claimed it.
     work: &'static (dyn Fn(usize) + Sync),
     count: usize,
+    threads: usize,
     progress: Arc<Progress>,
 }
 
 #[derive(Default)]
 struct Progress {
-    taken: AtomicUsize,
+    /// One for each item.
+    claimed: Vec<AtomicBool>,
     finished: AtomicUsize,
     failed: AtomicBool,
 }
 
 impl Task {
-    /// Takes what nobody has taken.
-    fn help(&self) {
-        loop {
-            let index = self.progress.taken.fetch_add(1, Ordering::Relaxed);
-            if index >= self.count {
-                return;
+    /// Takes what is for this thread, then what nobody has taken. What is for it is the same of every task that has as many
+    /// items: as a rule it reads what it wrote before, which lies near its core.
+    fn help(&self, thread: usize) {
+        let of_thread = |index: &usize| index % self.threads == thread;
+        let (own, others): (Vec<usize>, Vec<usize>) = (0..self.count).partition(of_thread);
+        for index in own.into_iter().chain(others) {
+            if self.progress.claimed[index].swap(true, Ordering::Relaxed) {
+                continue;
             }
             let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| (self.work)(index)));
             if outcome.is_err() {
@@ -117,9 +128,9 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Crew {
     fn each<T: Send>(&mut self, helpers: usize, items: Vec<T>, work: &(impl Fn(T) + Sync)) {
         while self.threads < helpers {
-            let shared = self.shared.clone();
+            let (shared, number) = (self.shared.clone(), self.threads + 1);
             let builder = std::thread::Builder::new().name("products".to_string());
-            if builder.spawn(move || attend(&shared)).is_err() {
+            if builder.spawn(move || attend(&shared, number)).is_err() {
                 break; // the caller does it all
             }
             self.threads += 1;
@@ -132,18 +143,22 @@ impl Crew {
         };
         let borrowed: &(dyn Fn(usize) + Sync) = &of_index;
         let task = Task {
-            // SAFETY: the borrow outlives the task: nobody calls `work` for an index that is not below `count`, and this
+            // SAFETY: the borrow outlives the task: `work` is called once for each index, by whoever claims it, and this
             // function returns when all those calls have returned.
             work: unsafe { std::mem::transmute::<&(dyn Fn(usize) + Sync), &'static (dyn Fn(usize) + Sync)>(borrowed) },
             count: items.len(),
-            progress: Arc::default(),
+            threads: helpers + 1,
+            progress: Arc::new(Progress {
+                claimed: items.iter().map(|_| AtomicBool::new(false)).collect(),
+                ..Progress::default()
+            }),
         };
         *locked(&self.shared.task) = Some(task.clone());
         self.shared.turn.fetch_add(1, Ordering::Release);
         if *locked(&self.shared.sleepers) > 0 {
             self.shared.wake.notify_all();
         }
-        task.help();
+        task.help(0);
         let since = Instant::now();
         while task.progress.finished.load(Ordering::Acquire) < task.count {
             // Whoever has the last part may have lost its core to another program: it may have this one.
@@ -162,7 +177,7 @@ impl Crew {
 }
 
 /// The life of a thread: looks for a task, helps, looks for the next.
-fn attend(shared: &Shared) {
+fn attend(shared: &Shared, number: usize) {
     let mut seen = 0;
     loop {
         let since = Instant::now();
@@ -184,7 +199,7 @@ fn attend(shared: &Shared) {
         seen = turn;
         let task = locked(&shared.task).clone();
         if let Some(task) = task {
-            task.help();
+            task.help(number);
         }
     }
 }

@@ -13,10 +13,15 @@
 //! Where parameters are those of R replicates, rows are `[R·B]`, those of each replicate together, and there are R·E units
 //! instead of E members: unit e·R + r takes the rows of replicate r and the weights of its member e. So results have the
 //! shapes that they have with R·B rows, and every product is the one that the replicate would make alone.
+//!
+//! A unit, or some rows of one, goes through all layers on one thread before the next is begun: what a layer gives lies near
+//! when the next reads it, and threads wait for each other once in a pass. No number depends on how the work is cut up.
+
+mod backward;
+mod forward;
 
 use std::{
     cell::{Cell, RefCell},
-    ops::Range,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -28,12 +33,14 @@ use super::{
     numbers::{numbers, numbers_mut},
     params::{ParamIndex, Params},
     precision::Products,
-    product::{Finish, Matrix, Right, product, product_of, sum_rows},
+    product::{Finish, Matrix, Right, product, product_of},
 };
 
 thread_local! {
     /// Room for a right side in bfloat16, kept between products.
     static RIGHT: RefCell<Vec<u32>> = const { RefCell::new(Vec::new()) };
+    /// Room for what goes from one layer to the next and no further.
+    static BETWEEN: RefCell<[Vec<f32>; 4]> = const { RefCell::new([const { Vec::new() }; 4]) };
     static OFF: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -66,6 +73,24 @@ pub(crate) fn readable(tensor: &Tensor) -> bool {
 /// Whether its numbers can be read one by one in the place of an operation that autograd need not know of.
 pub(crate) fn is_plain(tensor: &Tensor) -> bool {
     readable(tensor) && !tensor.requires_grad() && tensor.is_contiguous()
+}
+
+/// `left [B, m]` and `right [B, n]` in one matrix `[B, m + n]`: libtorch takes longer to find out how than to do it.
+pub(crate) fn side_by_side(left: &Tensor, right: &Tensor) -> Tensor {
+    let (&[rows, m], &[_, n]) = (left.size().as_slice(), right.size().as_slice()) else {
+        unreachable!("matrices have rows and columns")
+    };
+    if !is_plain(left) || !is_plain(right) || m == 0 || n == 0 {
+        return Tensor::cat(&[left, right], 1);
+    }
+    let mut both = Tensor::empty([rows, m + n], (Kind::Float, Device::Cpu));
+    let (m, n) = (m as usize, n as usize);
+    let given = numbers(left).chunks_exact(m).zip(numbers(right).chunks_exact(n));
+    for (row, (left, right)) in numbers_mut(&mut both).chunks_exact_mut(m + n).zip(given) {
+        row[..m].copy_from_slice(left);
+        row[m..].copy_from_slice(right);
+    }
+    both
 }
 
 /// One layer.
@@ -131,91 +156,6 @@ impl Dense {
     pub(super) fn is_all_of(&self, params: &Params) -> bool {
         params.count() == 2 * self.layers.len()
     }
-
-    /// `x [B, in]` to `[E, B, out]`, and what a backward pass needs if it is to be kept. Factors are rounded, if
-    /// `products` does, in a network of which everything goes by hand, and in no other: no network learns with one
-    /// precision and is read with another.
-    pub(super) fn forward(
-        &self,
-        params: &Params,
-        x: &Tensor,
-        products: Products,
-        keep: bool,
-    ) -> (Tensor, Option<Tape>) {
-        let products = if self.is_all_of(params) {
-            products
-        } else {
-            Products::default()
-        };
-        let _guard = tch::no_grad_guard();
-        let input = x.contiguous();
-        let all_rows = input.size()[0];
-        let mut hidden: Vec<(Option<Tensor>, Tensor)> = Vec::with_capacity(self.layers.len());
-        let last = self.layers.len() - 1;
-        for (index, layer) in self.layers.iter().enumerate() {
-            let units = Units::of(params, layer);
-            let rows = all_rows as usize / units.replicates;
-            let shape = [units.members() as i64, all_rows, layer.outputs as i64];
-            let mut z = Tensor::empty(shape, (Kind::Float, Device::Cpu));
-            let from = numbers(hidden.last().map_or(&input, |(_, h)| h));
-            let relu = index < last && self.activation == Activation::Relu;
-            let each = numbers_mut(&mut z).chunks_exact_mut(rows * layer.outputs).enumerate();
-            multiply(
-                products,
-                parts(each, units.count(), rows, layer.outputs),
-                |part| {
-                    let h = Matrix::new(units.rows_read(from, index, part.unit), rows, layer.inputs);
-                    h.rows(part.first, part.out.len() / layer.outputs)
-                },
-                |unit| Matrix::new(units.weights[unit], layer.inputs, layer.outputs),
-                |part| {
-                    let bias = units.biases[part.unit];
-                    Finish::Bias { bias, relu }
-                },
-            );
-            if index == last {
-                let tape = keep.then(|| Tape {
-                    dense: self.clone(),
-                    input,
-                    hidden,
-                    products,
-                });
-                return (z, tape);
-            }
-            hidden.push(match self.activation {
-                Activation::Relu => (None, z),
-                activation => {
-                    let h = each_alone(units.replicates, [&z], |[z]| activation.of(z));
-                    (keep.then_some(z), h)
-                }
-            });
-            if !keep && hidden.len() > 1 {
-                drop(hidden.remove(0));
-            }
-        }
-        unreachable!("the last layer returns")
-    }
-}
-
-/// What libtorch makes of tensors `[E, R·B, width]`, number by number, as it would make it of each replicate's. It rounds the
-/// last numbers of a tensor, too few for its vectors, otherwise than those before.
-fn each_alone<const N: usize>(replicates: usize, given: [&Tensor; N], make: impl Fn([&Tensor; N]) -> Tensor) -> Tensor {
-    /// A multiple of every vector in use.
-    const VECTORS: usize = 64;
-    let rows_and_width: i64 = given[0].size()[1..].iter().product();
-    if replicates == 1 || (rows_and_width as usize / replicates).is_multiple_of(VECTORS) {
-        return make(given);
-    }
-    let own = |replicate: i64| {
-        given.map(|all| {
-            let rows = all.size()[1] / replicates as i64;
-            all.narrow(1, replicate * rows, rows).contiguous()
-        })
-    };
-    let made: Vec<Tensor> = (0..replicates as i64)
-        .map(|replicate| make(own(replicate).each_ref()))
-        .collect();
-    Tensor::cat(&made, 1)
 }
 
 /// Adds a bias `[columns]` to every row of `x [B, columns]` in place and, perhaps, makes 0 of what is below: bit for bit
@@ -225,44 +165,67 @@ pub(super) fn finish_rows(x: &mut Tensor, bias: &Tensor, relu: bool) {
     Finish::Bias { bias, relu }.apply(numbers_mut(x), bias.len());
 }
 
-/// A layer's parameters, unit by unit: e·R + r is member e of replicate r.
+/// A layer of one unit.
+#[derive(Clone, Copy)]
+struct UnitLayer<'a> {
+    /// `[in, out]`.
+    weight: &'a [f32],
+    /// `[out]`.
+    bias: &'a [f32],
+    inputs: usize,
+    outputs: usize,
+}
+
+impl<'a> UnitLayer<'a> {
+    fn weight(&self) -> Matrix<'a> {
+        Matrix::new(self.weight, self.inputs, self.outputs)
+    }
+}
+
+/// The layers of all units.
 struct Units<'a> {
     replicates: usize,
-    /// `[in, out]` each.
-    weights: Vec<&'a [f32]>,
-    /// `[out]` each.
-    biases: Vec<&'a [f32]>,
+    /// Layer after layer of each.
+    layers: Vec<Vec<UnitLayer<'a>>>,
 }
 
 impl<'a> Units<'a> {
-    fn of(params: &'a Params, layer: &DenseLayer) -> Self {
+    fn of(dense: &Dense, params: &'a Params) -> Self {
         let replicates = params.replicates();
-        let members = params.numbers(layer.bias, 0).len() / layer.outputs;
-        let each = |index, len| {
-            let of_unit = |unit| own(params.numbers(index, unit % replicates), unit / replicates, len);
-            (0..members * replicates).map(of_unit).collect()
+        let first = &dense.layers[0];
+        let members = params.numbers(first.bias, 0).len() / first.outputs;
+        let of_unit = |unit: usize| {
+            let (member, replicate) = (unit / replicates, unit % replicates);
+            let layer = |layer: &DenseLayer| {
+                let DenseLayer { inputs, outputs, .. } = *layer;
+                UnitLayer {
+                    weight: own(params.numbers(layer.weight, replicate), member, inputs * outputs),
+                    bias: own(params.numbers(layer.bias, replicate), member, outputs),
+                    inputs,
+                    outputs,
+                }
+            };
+            dense.layers.iter().map(layer).collect()
         };
         Units {
             replicates,
-            weights: each(layer.weight, layer.inputs * layer.outputs),
-            biases: each(layer.bias, layer.outputs),
+            layers: (0..members * replicates).map(of_unit).collect(),
         }
     }
 
+    /// U.
     fn count(&self) -> usize {
-        self.weights.len()
+        self.layers.len()
     }
 
+    /// E.
     fn members(&self) -> usize {
         self.count() / self.replicates
     }
 
-    /// The rows that a unit reads: its own, or before the first layer those that all members of its replicate share.
-    fn rows_read<'n>(&self, numbers: &'n [f32], layer: usize, unit: usize) -> &'n [f32] {
-        match layer {
-            0 => own(numbers, unit % self.replicates, numbers.len() / self.replicates),
-            _ => own(numbers, unit, numbers.len() / self.count()),
-        }
+    /// The rows that a unit reads before its first layer: all members of a replicate share them.
+    fn input<'n>(&self, numbers: &'n [f32], unit: usize) -> &'n [f32] {
+        own(numbers, unit % self.replicates, numbers.len() / self.replicates)
     }
 }
 
@@ -271,164 +234,30 @@ fn own(numbers: &[f32], index: usize, len: usize) -> &[f32] {
     &numbers[index * len..(index + 1) * len]
 }
 
-/// Some rows of one unit's matrix.
-struct Part<'a> {
-    unit: usize,
-    first: usize,
-    out: &'a mut [f32],
+/// Into how many rows those of a unit are cut, so that all threads have work. Cuts are where vectors of any width end, whence
+/// it makes no difference where they are.
+fn rows_each(units: usize, rows: usize) -> usize {
+    const VECTORS: usize = 64;
+    let cuts = crew::threads().div_ceil(units);
+    rows.div_ceil(cuts).next_multiple_of(VECTORS).min(rows).max(1)
 }
 
-/// Cuts the matrices `[rows, columns]` of so many units up for the threads at hand, by units, then by rows. No row of a
-/// product depends on another, so how they are cut changes nothing.
-fn parts<'a>(
-    each: impl Iterator<Item = (usize, &'a mut [f32])>,
-    units: usize,
-    rows: usize,
-    columns: usize,
-) -> Vec<Part<'a>> {
-    let cuts = crew::threads().div_ceil(units).min(rows.div_ceil(LEAST_ROWS));
-    let rows_each = rows.div_ceil(cuts);
-    let mut parts = Vec::with_capacity(units * cuts);
-    for (unit, out) in each {
-        for (cut, out) in out.chunks_mut(rows_each * columns).enumerate() {
-            let first = cut * rows_each;
-            parts.push(Part { unit, first, out });
-        }
-    }
-    parts
-}
-
-/// Makes each part the product of the rows `left` that belong to it with its unit's `right`, which has one shape for all
-/// units; finished. On the threads at hand.
-fn multiply<'a>(
-    products: Products,
-    parts: Vec<Part>,
-    left: impl Fn(&Part) -> Matrix<'a> + Sync,
-    right: impl Fn(usize) -> Matrix<'a> + Sync,
-    finish: impl Fn(&Part) -> Finish<'a> + Sync,
-) {
-    let (k, n) = (right(0).depth(), right(0).columns());
-    let Some(processor) = products.rounding(k, n) else {
-        return crew::each(parts, |part| {
-            let (left, finish) = (left(&part), finish(&part));
-            product(left, right(part.unit), part.out, finish);
-        });
-    };
-    // Two that share a unit both lay its right side out: it takes them less than waiting for each other once more.
-    crew::each(parts, |part| {
-        let (left, right, finish) = (left(&part), right(part.unit), finish(&part));
-        RIGHT.with_borrow_mut(|room| {
-            product_of(left, Right::lay_out(processor, right, room), part.out, finish);
-        });
-    });
-}
-
-/// So few rows are not worth a thread.
-const LEAST_ROWS: usize = 24;
-
-impl Tape {
-    /// From the gradient of the result, `[E, B, out]` or `[B, out]`, to that of the parameters, written to `of_params`,
-    /// replicate by replicate, in the order weight, bias of every layer, and to that of some columns of the input, `[B, columns]`, summed over
-    /// members.
-    pub(crate) fn backward(
-        &self,
-        params: &Params,
-        of_out: &Tensor,
-        of_params: Option<&mut [f32]>,
-        of_input: Option<Range<usize>>,
-    ) -> Option<Tensor> {
-        let _guard = tch::no_grad_guard();
-        let all_rows = self.input.size()[0] as usize;
-        let mut g = of_out.contiguous();
-        // Of each replicate, what remains to be written.
-        let mut remaining: Option<Vec<&mut [f32]>> = of_params.map(|gradient| {
-            let each = gradient.len() / params.replicates();
-            gradient.chunks_exact_mut(each).collect()
-        });
-        for (index, layer) in self.dense.layers.iter().enumerate().rev() {
-            let units = Units::of(params, layer);
-            let (rows, members) = (all_rows / units.replicates, units.members());
-            let (inputs, outputs) = (layer.inputs, layer.outputs);
-            let from = numbers(match index {
-                0 => &self.input,
-                _ => &self.hidden[index - 1].1,
-            });
-            let numbers_of_g = numbers(&g);
-            let of_unit = |unit| Matrix::new(own(numbers_of_g, unit, rows * outputs), rows, outputs);
-            if let Some(gradients) = &mut remaining {
-                let (mut of_weights, mut of_biases) = (Vec::new(), Vec::new());
-                for (replicate, gradient) in gradients.iter_mut().enumerate() {
-                    // This layer's are the last of those that remain.
-                    let all = std::mem::take(gradient);
-                    let (earlier, last) = all.split_at_mut(all.len() - members * (inputs + 1) * outputs);
-                    *gradient = earlier;
-                    let (of_weight, of_bias) = last.split_at_mut(members * inputs * outputs);
-                    let unit = |(member, part)| (member * units.replicates + replicate, part);
-                    of_weights.extend(of_weight.chunks_exact_mut(inputs * outputs).enumerate().map(unit));
-                    of_biases.extend(of_bias.chunks_exact_mut(outputs).enumerate().map(unit));
-                }
-                multiply(
-                    self.products,
-                    parts(of_weights.into_iter(), units.count(), inputs, outputs),
-                    |part| {
-                        let h = Matrix::new(units.rows_read(from, index, part.unit), rows, inputs);
-                        h.transposed().rows(part.first, part.out.len() / outputs)
-                    },
-                    of_unit,
-                    |_| Finish::Plain,
-                );
-                for (unit, sums) in of_biases {
-                    sum_rows(own(numbers_of_g, unit, rows * outputs), sums);
-                }
-            }
-            let read = match (index, &of_input) {
-                (0, None) => return None,
-                (0, Some(columns)) => columns.clone(),
-                _ => 0..inputs,
-            };
-            let width = read.len();
-            let shape = [members, all_rows, width].map(|extent| extent as i64);
-            let mut down = Tensor::empty(shape, (Kind::Float, Device::Cpu));
-            let relu = index > 0 && self.dense.activation == Activation::Relu;
-            let each = numbers_mut(&mut down).chunks_exact_mut(rows * width).enumerate();
-            multiply(
-                self.products,
-                parts(each, units.count(), rows, width),
-                |part| of_unit(part.unit).rows(part.first, part.out.len() / width),
-                |unit| {
-                    let weight = Matrix::new(units.weights[unit], inputs, outputs);
-                    weight.rows(read.start, width).transposed()
-                },
-                |part| {
-                    let start = (part.unit * rows + part.first) * inputs;
-                    match relu {
-                        true => Finish::WherePositive(&from[start..start + part.out.len()]),
-                        false => Finish::Plain,
-                    }
-                },
-            );
-            if index == 0 {
-                return Some(over_members(down, all_rows, width));
-            }
-            g = match &self.hidden[index - 1] {
-                (None, _) => down,
-                (Some(z), h) => each_alone(units.replicates, [&down, z, h], |[down, z, h]| {
-                    self.dense.activation.derivative(down, z, h)
-                }),
-            };
-        }
-        unreachable!("the first layer returns")
+/// Makes a product, rounded as `products` say.
+fn multiply(products: Products, left: Matrix, right: Matrix, out: &mut [f32], finish: Finish) {
+    match products.rounding(right.depth(), right.columns()) {
+        None => product(left, right, out, finish),
+        // Two that share a right side both lay it out: it takes them less than waiting for each other once more.
+        Some(processor) => RIGHT.with_borrow_mut(|room| {
+            product_of(left, Right::lay_out(processor, right, room), out, finish);
+        }),
     }
 }
 
-/// `[E, B, n]` summed over members, in their order: `[B, n]`.
-fn over_members(members: Tensor, rows: usize, width: usize) -> Tensor {
-    if members.size()[0] == 1 {
-        return members.squeeze_dim(0);
-    }
-    let mut sum = Tensor::empty([rows as i64, width as i64], (Kind::Float, Device::Cpu));
-    sum_rows(numbers(&members), numbers_mut(&mut sum));
-    sum
+/// Numbers as a tensor that libtorch reads in their place, for what it does to each of them.
+fn lent(numbers: &[f32]) -> Tensor {
+    let (len, pointer) = (numbers.len() as i64, numbers.as_ptr().cast());
+    // SAFETY: the tensor is read, and dropped by the caller before the numbers change or go.
+    unsafe { Tensor::from_blob(pointer, &[len], &[1], Kind::Float, Device::Cpu) }
 }
 
 /// Takes what is there.

@@ -23,14 +23,22 @@ fn count(tensor: &Tensor) -> usize {
 /// Of a contiguous `f32` tensor on the CPU. Nobody may write to it meanwhile, through other views either.
 pub(crate) fn numbers(tensor: &Tensor) -> &[f32] {
     check(tensor);
+    let count = count(tensor);
+    if count == 0 {
+        return &[]; // such a tensor has no memory
+    }
     // SAFETY: checked above; the tensor lives as long as the borrow. Nobody writes meanwhile: an update is one thread's,
     // results are fresh tensors, and batches, moments and parameters are written between passes.
-    unsafe { std::slice::from_raw_parts(tensor.data_ptr().cast::<f32>(), count(tensor)) }
+    unsafe { std::slice::from_raw_parts(tensor.data_ptr().cast::<f32>(), count) }
 }
 
 /// The same of a tensor that is being filled. Nobody may read it meanwhile, through other views either.
 pub(crate) fn numbers_mut(tensor: &mut Tensor) -> &mut [f32] {
     check(tensor);
+    let count = count(tensor);
+    if count == 0 {
+        return &mut [];
+    }
     // SAFETY: as above.
-    unsafe { std::slice::from_raw_parts_mut(tensor.data_ptr().cast::<f32>(), count(tensor)) }
+    unsafe { std::slice::from_raw_parts_mut(tensor.data_ptr().cast::<f32>(), count) }
 }

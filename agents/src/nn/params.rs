@@ -15,6 +15,7 @@ use crate::{
     checkpoint::Section,
     error::{Error, Result},
     nn::{
+        crew,
         explicit::{self, Passes},
         init,
         numbers::{numbers, numbers_mut},
@@ -264,6 +265,8 @@ impl std::ops::Index<ParamIndex> for Params {
 /// A network's parameters: one flat leaf tensor `[P]`, or `[R·P]` of several replicates, and its layout.
 pub struct ParamBlock {
     flat: Tensor,
+    /// The same memory without its history: asking libtorch for that takes microseconds.
+    data: Tensor,
     layout: ParamLayout,
     sizes: Vec<i64>,
     /// R.
@@ -300,7 +303,7 @@ impl ParamBlock {
         };
         let frozen = Params {
             stacked: (replicates > 1).then(|| Stacked {
-                flat: data,
+                flat: data.shallow_clone(),
                 replicates: replicates as usize,
                 places: places(&sizes),
             }),
@@ -308,6 +311,7 @@ impl ParamBlock {
         };
         ParamBlock {
             flat,
+            data,
             layout,
             sizes,
             replicates,
@@ -352,7 +356,7 @@ impl ParamBlock {
 
     /// The leaf tensor without its history, for changes in place.
     pub fn data(&self) -> Tensor {
-        self.flat.detach()
+        self.data.shallow_clone()
     }
 
     /// Views through which gradients reach the block.
@@ -404,7 +408,10 @@ impl ParamBlock {
         let mut data = self.data();
         if explicit::readable(&data) {
             let other = other.data();
-            return mix(numbers_mut(&mut data), numbers(&other), rate);
+            let (numbers, others) = (numbers_mut(&mut data), numbers(&other));
+            let pairs = crew::shares(numbers.len());
+            let pairs = numbers.chunks_mut(pairs).zip(others.chunks(pairs));
+            return crew::each(pairs.collect(), |(numbers, others)| mix(numbers, others, rate));
         }
         let _ = data.lerp_(&other.data(), rate);
     }

@@ -93,8 +93,9 @@ impl<'a> Matrix<'a> {
 }
 
 thread_local! {
-    /// Room for some columns of a product's right side, kept between products.
-    static PANEL: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+    /// Room for copies of a product's sides, kept between products.
+    #[cfg(target_arch = "x86_64")]
+    static ROOM: RefCell<avx512::Room> = RefCell::default();
     /// Room for a left side in bfloat16, two numbers each.
     static LEFT: RefCell<Vec<u32>> = const { RefCell::new(Vec::new()) };
 }
@@ -225,7 +226,7 @@ pub(super) fn product(a: Matrix, b: Matrix, out: &mut [f32], finish: Finish) {
     #[cfg(target_arch = "x86_64")]
     if std::arch::is_x86_feature_detected!("avx512f") {
         // SAFETY: the processor has AVX-512F; shapes, strides and lengths were checked above and in `Matrix::new`.
-        PANEL.with_borrow_mut(|panel| unsafe { avx512::product(a, b, out, finish, panel) });
+        ROOM.with_borrow_mut(|room| unsafe { avx512::product(a, b, out, finish, room) });
         return;
     }
     portable(a, b, out, finish);
@@ -364,7 +365,7 @@ mod tests {
     fn with_every_form(mut check: impl FnMut(Matrix, Matrix, Finish)) {
         let mut stream = Stream::derive(1, "product", 0);
         for m in [1, 3, 4, 11, 12, 13, 29] {
-            for k in [1, 2, 17, 32, 39] {
+            for k in [1, 2, 17, 32, 39, 521] {
                 for n in [1, 5, 15, 16, 17, 31, 32, 33, 50] {
                     let (a, b) = (numbers(m * k, &mut stream), numbers(k * n, &mut stream));
                     let (bias, mask) = (numbers(n, &mut stream), numbers(m * n, &mut stream));
@@ -391,7 +392,8 @@ mod tests {
     fn assert_near(found: &[f32], expected: &[f32], (a, b): (Matrix, Matrix)) {
         for (found, expected) in found.iter().zip(expected) {
             let shape = (a.rows, a.cols, b.cols);
-            assert!((found - expected).abs() < 1e-5, "{shape:?}: {found} {expected}");
+            let tolerance = 1e-5_f32.max(1e-7 * a.cols as f32); // each term adds a rounding
+            assert!((found - expected).abs() < tolerance, "{shape:?}: {found} {expected}");
         }
     }
 

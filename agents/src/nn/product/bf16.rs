@@ -244,6 +244,7 @@ pub(super) unsafe fn product(a: Matrix, right: &[u32], out: &mut [f32], n: usize
                 first,
                 columns: n,
                 finish,
+                ends: true,
             },
         };
         let mut row = 0;

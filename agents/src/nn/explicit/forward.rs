@@ -1,0 +1,166 @@
+//! Forward: [`Dense::forward`].
+
+use tch::{Device, Kind, Tensor};
+
+use super::{BETWEEN, Dense, Tape, UnitLayer, Units, lent, multiply, rows_each};
+use crate::nn::{
+    body::Activation,
+    crew,
+    numbers::{numbers, numbers_mut},
+    params::Params,
+    precision::Products,
+    product::{Finish, Matrix},
+};
+
+/// Some rows of one unit on their way through the layers, and where they leave what is kept.
+struct Way<'a> {
+    unit: usize,
+    /// Of the unit's rows.
+    first: usize,
+    rows: usize,
+    /// Of each hidden layer, where there is a way back.
+    kept: Vec<Kept<'a>>,
+    out: &'a mut [f32],
+}
+
+struct Kept<'a> {
+    /// Where φ' needs it.
+    z: Option<&'a mut [f32]>,
+    h: &'a mut [f32],
+}
+
+impl Dense {
+    /// `x [B, in]` to `[E, B, out]`, and what a backward pass needs if it is to be kept. Factors are rounded, if
+    /// `products` does, in a network of which everything goes by hand, and in no other: no network learns with one
+    /// precision and is read with another.
+    pub(in crate::nn) fn forward(
+        &self,
+        params: &Params,
+        x: &Tensor,
+        products: Products,
+        keep: bool,
+    ) -> (Tensor, Option<Tape>) {
+        let products = if self.is_all_of(params) {
+            products
+        } else {
+            Products::default()
+        };
+        let _guard = tch::no_grad_guard();
+        let input = x.contiguous();
+        let units = Units::of(self, params);
+        let all_rows = input.size()[0];
+        let rows = all_rows as usize / units.replicates;
+        let each = rows_each(units.count(), rows);
+        let empty = |width: usize| {
+            let shape = [units.members() as i64, all_rows, width as i64];
+            Tensor::empty(shape, (Kind::Float, Device::Cpu))
+        };
+        let (hidden_layers, last) = self.layers.split_at(self.layers.len() - 1);
+        let needs_z = self.activation != Activation::Relu;
+        let mut hidden: Vec<(Option<Tensor>, Tensor)> = match keep {
+            true => hidden_layers
+                .iter()
+                .map(|layer| (needs_z.then(|| empty(layer.outputs)), empty(layer.outputs)))
+                .collect(),
+            false => Vec::new(),
+        };
+        let mut out = empty(last[0].outputs);
+
+        let cuts = Cuts { rows, each };
+        let mut ways: Vec<Way> = Vec::new();
+        for (unit, parts) in cuts.of(&mut out, last[0].outputs).into_iter().enumerate() {
+            for (index, out) in parts.into_iter().enumerate() {
+                ways.push(Way {
+                    unit,
+                    first: index * each,
+                    rows: out.len() / last[0].outputs,
+                    kept: Vec::new(),
+                    out,
+                });
+            }
+        }
+        for ((z, h), layer) in hidden.iter_mut().zip(hidden_layers) {
+            let zs = z.as_mut().map(|z| cuts.of(z, layer.outputs).into_iter().flatten());
+            let mut zs = zs.into_iter().flatten();
+            let hs = cuts.of(h, layer.outputs).into_iter().flatten();
+            for (way, h) in ways.iter_mut().zip(hs) {
+                way.kept.push(Kept { z: zs.next(), h });
+            }
+        }
+        let from = numbers(&input);
+        crew::each(ways, |way| {
+            let own = units.input(from, way.unit);
+            let width = own.len() / rows.max(1);
+            let own = &own[way.first * width..(way.first + way.rows) * width];
+            let layers = &units.layers[way.unit];
+            way.go(own, layers, self.activation, products);
+        });
+        drop(units);
+        let tape = keep.then(|| Tape {
+            dense: self.clone(),
+            input,
+            hidden,
+            products,
+        });
+        (out, tape)
+    }
+}
+
+/// How the rows of units are cut.
+struct Cuts {
+    rows: usize,
+    each: usize,
+}
+
+impl Cuts {
+    /// The numbers of every unit `[units, rows, width]`, in parts.
+    fn of<'t>(&self, tensor: &'t mut Tensor, width: usize) -> Vec<Vec<&'t mut [f32]>> {
+        let units = numbers_mut(tensor).chunks_exact_mut(self.rows * width);
+        units.map(|unit| unit.chunks_mut(self.each * width).collect()).collect()
+    }
+}
+
+impl Way<'_> {
+    fn go(mut self, input: &[f32], layers: &[UnitLayer], activation: Activation, products: Products) {
+        BETWEEN.with_borrow_mut(|[one, other, before, _]| {
+            let last = layers.len() - 1;
+            let kept = self.kept.len();
+            for (index, layer) in layers.iter().enumerate() {
+                let relu = index < last && activation == Activation::Relu;
+                let bias = Finish::Bias { bias: layer.bias, relu };
+                let (done, to_do) = self.kept.split_at_mut(index.min(kept));
+                let from = match (index, done.last()) {
+                    (0, _) => input,
+                    (_, Some(before)) => &*before.h,
+                    (_, None) => &one[..self.rows * layer.inputs],
+                };
+                let from = Matrix::new(from, self.rows, layer.inputs);
+                let len = self.rows * layer.outputs;
+                if index == last {
+                    multiply(products, from, layer.weight(), self.out, bias);
+                    return;
+                }
+                let (z, h) = match to_do.first_mut() {
+                    Some(Kept { z, h }) => (z.as_deref_mut(), &mut **h),
+                    None => (None, room(other, len)),
+                };
+                if relu {
+                    multiply(products, from, layer.weight(), h, bias);
+                } else {
+                    let z = z.unwrap_or_else(|| room(before, len));
+                    multiply(products, from, layer.weight(), z, bias);
+                    h.copy_from_slice(numbers(&activation.of(&lent(z))));
+                }
+                std::mem::swap(one, other);
+            }
+        });
+    }
+}
+
+/// Room for so many numbers, whatever is in it.
+pub(super) fn room(room: &mut Vec<f32>, len: usize) -> &mut [f32] {
+    if room.len() < len {
+        room.resize(len, 0.0);
+    }
+    &mut room[..len]
+}
