@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use sac::{Result, agents::nn::precision::multiplies_bfloat16, run::processor};
+use sac::{Result, agents::nn::precision::bfloat16_instructions, run::processor};
 use serde::Serialize;
 
 use super::{print, print_json};
@@ -184,12 +184,11 @@ fn simd() -> Finding {
 
 /// What `--matmul-precision medium` needs. TF32, which `high` would use on a GPU, no processor has.
 fn bfloat16() -> Finding {
-    let there = multiplies_bfloat16();
+    let by = bfloat16_instructions();
     Finding {
         what: "bfloat16",
-        found: there
-            .then(|| "AVX512-BF16: --matmul-precision medium is available; high is float32 on a CPU".to_string()),
-        fix: (!there).then(|| {
+        found: by.map(|by| format!("{by}: --matmul-precision medium is available; high is float32 on a CPU")),
+        fix: by.is_none().then(|| {
             "--matmul-precision medium needs a processor with AVX512-BF16, such as AMD's from Zen 4 or Intel's from \
              Sapphire Rapids; highest and high are float32"
                 .to_string()

@@ -65,6 +65,11 @@ pub fn multiplies_bfloat16() -> bool {
     Bfloat16::detect().is_some()
 }
 
+/// The instructions by which it does.
+pub fn bfloat16_instructions() -> Option<&'static str> {
+    Bfloat16::detect().map(Bfloat16::instructions)
+}
+
 /// How the products of a network are made. By default in `f32`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Products(Option<Bfloat16>);

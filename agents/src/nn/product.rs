@@ -7,27 +7,56 @@
 //! processor has instructions for it ([`Bfloat16`]).
 
 #[cfg(target_arch = "x86_64")]
+mod amx;
+#[cfg(target_arch = "x86_64")]
 mod avx512;
 #[cfg(target_arch = "x86_64")]
 mod bf16;
 
 use std::cell::RefCell;
 
-/// Proof that the processor multiplies bfloat16.
+/// Proof that the processor multiplies bfloat16, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Bfloat16(());
+pub(super) struct Bfloat16(By);
+
+/// Instructions that multiply bfloat16.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum By {
+    /// Two numbers of a sum at a time, in vectors: AVX512-BF16.
+    Vectors,
+    /// 32 numbers of sixteen by sixteen sums: AMX.
+    Tiles,
+}
 
 impl Bfloat16 {
-    /// If it does: with AVX512-BF16, and what the kernel needs beside it.
+    /// If it does: with AMX, or with AVX512-BF16, and what the kernels need beside it.
     pub(super) fn detect() -> Option<Self> {
         #[cfg(target_arch = "x86_64")]
         if std::arch::is_x86_feature_detected!("avx512bf16")
             && std::arch::is_x86_feature_detected!("avx512bw")
             && std::arch::is_x86_feature_detected!("avx512f")
         {
-            return Some(Bfloat16(()));
+            // Where there are tiles, vectors are no faster than those of `f32`.
+            return Some(Bfloat16(if amx::detect() { By::Tiles } else { By::Vectors }));
         }
         None
+    }
+
+    /// What the instructions are called.
+    pub(super) fn instructions(self) -> &'static str {
+        match self.0 {
+            By::Vectors => "AVX512-BF16",
+            By::Tiles => "AMX",
+        }
+    }
+
+    /// Pairs of numbers in a sum over k, as its kernel takes them.
+    #[cfg(target_arch = "x86_64")]
+    fn pairs(self, k: usize) -> usize {
+        match self.0 {
+            By::Vectors => k.div_ceil(2),
+            By::Tiles => amx::pairs_of(k),
+        }
     }
 
     /// Whether a product `[m, k] · [k, n]` is worth it. One with a single column or a single term per sum is nothing but
@@ -98,6 +127,8 @@ thread_local! {
     static ROOM: RefCell<avx512::Room> = RefCell::default();
     /// Room for a left side in bfloat16, two numbers each.
     static LEFT: RefCell<Vec<u32>> = const { RefCell::new(Vec::new()) };
+    #[cfg(target_arch = "x86_64")]
+    static TILES: RefCell<amx::Room> = RefCell::default();
 }
 
 /// What happens to a product's numbers before they are written.
@@ -258,7 +289,7 @@ impl<'a> Right<'a> {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the processor was detected; strides and lengths were checked in `Matrix::new`.
         unsafe {
-            bf16::pack_right(b, room);
+            bf16::pack_right(b, processor.pairs(b.rows), room);
         }
         Right {
             pairs: room,
@@ -274,12 +305,18 @@ impl<'a> Right<'a> {
 /// Sums over k are taken in one order, whatever m and n: a row of the result does not depend on the others.
 pub(super) fn product_of(a: Matrix, b: Right, out: &mut [f32], finish: Finish) {
     check(a, (b.depth, b.columns), out, finish);
-    let Bfloat16(()) = b.processor;
     #[cfg(target_arch = "x86_64")]
     if !out.is_empty() {
         // SAFETY: the processor was detected; shapes, strides and lengths were checked above and in `Matrix::new`,
         // and a right side is whole.
-        LEFT.with_borrow_mut(|left| unsafe { bf16::product(a, b.pairs, out, b.columns, finish, left) });
+        match b.processor.0 {
+            By::Vectors => LEFT.with_borrow_mut(|left| unsafe {
+                bf16::product(a, b.pairs, out, b.columns, finish, left);
+            }),
+            By::Tiles => TILES.with_borrow_mut(|room| unsafe {
+                amx::product(a, b.pairs, out, b.columns, finish, room);
+            }),
+        }
     }
 }
 
@@ -351,14 +388,22 @@ mod tests {
         f32::from_bits((bits + 0x7fff + (bits >> 16 & 1)) & 0xffff_0000)
     }
 
-    /// The product in bfloat16, if the processor has it.
-    fn in_bfloat16(a: Matrix, b: Matrix, finish: Finish) -> Option<Vec<f32>> {
-        let processor = Bfloat16::detect()?;
+    /// Every way that the processor has.
+    fn bfloat16s() -> Vec<Bfloat16> {
+        match Bfloat16::detect() {
+            None => Vec::new(),
+            Some(Bfloat16(By::Vectors)) => vec![Bfloat16(By::Vectors)],
+            Some(Bfloat16(By::Tiles)) => vec![Bfloat16(By::Vectors), Bfloat16(By::Tiles)],
+        }
+    }
+
+    /// The product in bfloat16.
+    fn in_bfloat16(processor: Bfloat16, a: Matrix, b: Matrix, finish: Finish) -> Vec<f32> {
         let mut room = vec![u32::MAX; 7];
         let right = Right::lay_out(processor, b, &mut room);
         let mut out = vec![f32::NAN; a.rows * b.cols];
         product_of(a, right, &mut out, finish);
-        Some(out)
+        out
     }
 
     /// Calls `check` with factors and finishes of all shapes and strides.
@@ -421,21 +466,20 @@ mod tests {
 
     #[test]
     fn bfloat16_equals_the_definition_with_rounded_factors() {
-        if Bfloat16::detect().is_none() {
-            return eprintln!("this processor has none");
+        for processor in bfloat16s() {
+            let (diverged, one) = (Matrix::new(&[f32::NAN], 1, 1), Matrix::new(&[1.0], 1, 1));
+            let nan = in_bfloat16(processor, diverged, one, RELU);
+            assert!(nan[0].is_nan(), "what diverged is not hidden: {processor:?}");
+            let mut largest = 0.0f32;
+            with_every_form(|a, b, finish| {
+                let found = in_bfloat16(processor, a, b, finish);
+                assert_near(&found, &plain(a, b, finish, rounded), (a, b));
+                let exact = plain(a, b, finish, |x| x);
+                let differences = found.iter().zip(&exact).map(|(found, exact)| (found - exact).abs());
+                largest = differences.fold(largest, f32::max);
+            });
+            assert!(largest > 1e-3, "rounding can be seen: {largest}, {processor:?}");
         }
-        let (diverged, one) = (Matrix::new(&[f32::NAN], 1, 1), Matrix::new(&[1.0], 1, 1));
-        let nan = in_bfloat16(diverged, one, RELU).expect("detected");
-        assert!(nan[0].is_nan(), "what diverged is not hidden");
-        let mut largest = 0.0f32;
-        with_every_form(|a, b, finish| {
-            let found = in_bfloat16(a, b, finish).expect("detected");
-            assert_near(&found, &plain(a, b, finish, rounded), (a, b));
-            let exact = plain(a, b, finish, |x| x);
-            let differences = found.iter().zip(&exact).map(|(found, exact)| (found - exact).abs());
-            largest = differences.fold(largest, f32::max);
-        });
-        assert!(largest > 1e-3, "rounding can be seen: {largest}");
     }
 
     #[test]
@@ -450,12 +494,14 @@ mod tests {
         let expected = [1.0, 1.0 + 2.0 * step, -1.0, 1.0 + step];
         assert_eq!(ties.map(rounded), expected);
         let one = Matrix::new(&[1.0, 1.0], 1, 2);
-        let left = in_bfloat16(Matrix::new(&ties, 4, 1), one, Finish::Plain);
-        let right = in_bfloat16(Matrix::new(&[1.0], 1, 1), Matrix::new(&ties, 1, 4), Finish::Plain);
-        for (found, twice) in [(left, 2), (right, 1)] {
-            let Some(found) = found else { return };
-            let expected: Vec<f32> = expected.iter().flat_map(|x| std::iter::repeat_n(*x, twice)).collect();
-            assert_eq!(found, expected);
+        for processor in bfloat16s() {
+            let left = in_bfloat16(processor, Matrix::new(&ties, 4, 1), one, Finish::Plain);
+            let rows = Matrix::new(&ties, 1, 4);
+            let right = in_bfloat16(processor, Matrix::new(&[1.0], 1, 1), rows, Finish::Plain);
+            for (found, twice) in [(left, 2), (right, 1)] {
+                let expected: Vec<f32> = expected.iter().flat_map(|x| std::iter::repeat_n(*x, twice)).collect();
+                assert_eq!(found, expected, "{processor:?}");
+            }
         }
     }
 
@@ -465,13 +511,14 @@ mod tests {
         let (m, k, n) = (29, 39, 50);
         let (a, b) = (numbers(m * k, &mut stream), numbers(k * n, &mut stream));
         let b = Matrix::new(&b, k, n);
-        for a in [Matrix::new(&a, m, k), Matrix::new(&a, k, m).transposed()] {
-            let Some(whole) = in_bfloat16(a, b, Finish::Plain) else {
-                return;
-            };
-            for (first, count) in [(0, 1), (5, 13), (12, 12), (28, 1)] {
-                let part = in_bfloat16(a.rows(first, count), b, Finish::Plain).expect("detected");
-                assert_eq!(part, whole[first * n..(first + count) * n], "{count} rows from {first}");
+        for processor in bfloat16s() {
+            for a in [Matrix::new(&a, m, k), Matrix::new(&a, k, m).transposed()] {
+                let whole = in_bfloat16(processor, a, b, Finish::Plain);
+                for (first, count) in [(0, 1), (5, 13), (12, 12), (28, 1)] {
+                    let part = in_bfloat16(processor, a.rows(first, count), b, Finish::Plain);
+                    let expected = &whole[first * n..(first + count) * n];
+                    assert_eq!(part, expected, "{count} rows from {first}, {processor:?}");
+                }
             }
         }
     }

@@ -18,10 +18,10 @@ use super::{
 };
 
 /// Columns of a panel.
-const PANEL: usize = 2 * LANES;
+pub(super) const PANEL: usize = 2 * LANES;
 
 /// Columns of a panel, where so many are left.
-fn width(left: usize) -> usize {
+pub(super) fn width(left: usize) -> usize {
     if left > LANES { PANEL } else { LANES }
 }
 
@@ -36,17 +36,16 @@ fn block_rows(left: usize) -> usize {
     }
 }
 
-/// Lays out `b` `[k, n]`: panel after panel, in each pair after pair.
+/// Lays out `b` `[k, n]`: panel after panel, in each pair after pair, `pairs` of them; zeros beyond k.
 ///
 /// # Safety
 /// AVX-512F, BW and BF16 are there.
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-pub(super) unsafe fn pack_right(b: Matrix, right: &mut Vec<u32>) {
-    let pairs = b.rows.div_ceil(2);
+pub(super) unsafe fn pack_right(b: Matrix, pairs: usize, right: &mut Vec<u32>) {
     right.resize(pairs * b.cols.next_multiple_of(LANES), 0);
     for (index, panel) in right.chunks_mut(pairs * PANEL).enumerate() {
         // SAFETY: the processor is the caller's.
-        unsafe { pack_panel(b, index * PANEL, panel) };
+        unsafe { pack_panel(b, pairs, index * PANEL, panel) };
     }
 }
 
@@ -55,14 +54,16 @@ pub(super) unsafe fn pack_right(b: Matrix, right: &mut Vec<u32>) {
 /// # Safety
 /// As above.
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-unsafe fn pack_panel(b: Matrix, first: usize, panel: &mut [u32]) {
+unsafe fn pack_panel(b: Matrix, pairs: usize, first: usize, panel: &mut [u32]) {
     let (k, n) = (b.rows, b.cols);
-    let (pairs, width) = (k.div_ceil(2), width(n - first));
+    let width = width(n - first);
     assert_eq!(panel.len(), pairs * width, "a panel has room for its columns");
     let from = b.data.as_ptr();
     let to = panel.as_mut_ptr();
     if b.col_stride == 1 {
-        for pair in 0..pairs {
+        let there = k.div_ceil(2);
+        panel[there * width..].fill(0);
+        for pair in 0..there {
             for column in (0..width).step_by(LANES) {
                 let columns = mask(n, first + column);
                 // SAFETY: the rows are below k, columns beyond the last are masked; the panel was measured above.
@@ -99,7 +100,7 @@ unsafe fn pack_panel(b: Matrix, first: usize, panel: &mut [u32]) {
 /// AVX-512F and BF16 are there, and so many numbers.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bf16")]
-unsafe fn pairs_of_row(from: *const f32, numbers: usize, at: usize) -> __m512i {
+pub(super) unsafe fn pairs_of_row(from: *const f32, numbers: usize, at: usize) -> __m512i {
     // SAFETY: what is beyond the numbers is masked.
     unsafe {
         let low = _mm512_maskz_loadu_ps(mask(numbers, at), from.wrapping_add(at));
@@ -114,7 +115,7 @@ unsafe fn pairs_of_row(from: *const f32, numbers: usize, at: usize) -> __m512i {
 /// AVX-512F, BW and BF16 are there, and what `which` leaves of the rows.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-unsafe fn paired_rows(low: *const f32, stride: usize, both: bool, which: __mmask16) -> __m512i {
+pub(super) unsafe fn paired_rows(low: *const f32, stride: usize, both: bool, which: __mmask16) -> __m512i {
     /// Words 0 to 15 are the lower row's, 16 to 31 the upper's.
     const ZIP: [u16; 32] = {
         let mut zip = [0; 32];
@@ -144,7 +145,7 @@ unsafe fn paired_rows(low: *const f32, stride: usize, both: bool, which: __mmask
 /// AVX-512F is there.
 #[inline]
 #[target_feature(enable = "avx512f")]
-unsafe fn transpose(square: &mut [__m512i; LANES]) {
+pub(super) unsafe fn transpose(square: &mut [__m512i; LANES]) {
     let mut by_two = *square;
     for i in (0..LANES).step_by(2) {
         by_two[i] = _mm512_unpacklo_epi32(square[i], square[i + 1]);
@@ -305,7 +306,7 @@ impl Place<'_> {
     #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
     unsafe fn sums<const M: usize, const V: usize>(
         &self,
-        mut left: *const u32,
+        left: *const u32,
         row_stride: usize,
         pair_stride: usize,
     ) -> [[__m512; V]; M] {
@@ -313,19 +314,21 @@ impl Place<'_> {
         unsafe {
             let mut sums = [self.goal.start::<V>(); M];
             let mut panel = self.panel;
+            // As in the kernel for `f32`: pointers that do not wait for each other.
+            let mut left: [*const u32; 4] = std::array::from_fn(|third| left.wrapping_add(3 * third * row_stride));
             for _ in 0..self.pairs {
                 let b: [__m512bh; V] = std::array::from_fn(|v| {
                     std::mem::transmute::<__m512i, __m512bh>(_mm512_loadu_si512(panel.add(v * LANES).cast()))
                 });
                 for (i, sums) in sums.iter_mut().enumerate() {
-                    let x = _mm512_set1_epi32(*left.add(i * row_stride) as i32);
+                    let x = _mm512_set1_epi32(*left[i / 3].add((i % 3) * row_stride) as i32);
                     let x = std::mem::transmute::<__m512i, __m512bh>(x);
                     for (sum, b) in sums.iter_mut().zip(b) {
                         *sum = _mm512_dpbf16_ps(*sum, x, b);
                     }
                 }
                 panel = panel.add(V * LANES);
-                left = left.wrapping_add(pair_stride);
+                left = left.map(|left| left.wrapping_add(pair_stride));
             }
             sums
         }
