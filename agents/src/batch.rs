@@ -1,6 +1,11 @@
 //! What an update sees: [`Batch`]. Shapes are checked here and nowhere else.
 
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
+
+use crate::nn::{
+    crew, explicit,
+    numbers::{numbers, numbers_mut},
+};
 
 /// `B` transitions. All tensors are `f32` on the agent's device.
 ///
@@ -61,7 +66,7 @@ impl Batch {
     /// # Panics
     /// When there is none, or their shapes differ.
     pub(crate) fn joint(batches: &[Batch]) -> Self {
-        let joint = |of: fn(&Batch) -> &Tensor| Tensor::cat(&batches.iter().map(of).collect::<Vec<_>>(), 0);
+        let joint = |of: fn(&Batch) -> &Tensor| one_after_the_other(&batches.iter().map(of).collect::<Vec<_>>());
         let size = batches[0].size();
         assert!(batches.iter().all(|batch| batch.size() == size), "batches are alike");
         let weights: Option<Vec<&Tensor>> = batches.iter().map(|batch| batch.weight.as_ref()).collect();
@@ -71,7 +76,7 @@ impl Batch {
             reward: joint(|batch| &batch.reward),
             discount: joint(|batch| &batch.discount),
             next_obs: joint(|batch| &batch.next_obs),
-            weight: weights.map(|weights| Tensor::cat(&weights, 0)),
+            weight: weights.map(|weights| one_after_the_other(&weights)),
             replicates: batches.len() as i64,
         }
     }
@@ -191,6 +196,21 @@ impl Batch {
     pub fn over_target_draws(&self, numbers: &Tensor) -> Tensor {
         averaged(numbers, self.target_draws())
     }
+}
+
+/// The rows of tensors of one shape, on the threads at hand.
+fn one_after_the_other(parts: &[&Tensor]) -> Tensor {
+    if !parts.iter().all(|part| explicit::is_plain(part)) {
+        return Tensor::cat(parts, 0);
+    }
+    let mut shape = parts[0].size();
+    shape[0] *= parts.len() as i64;
+    let mut all = Tensor::empty(&shape[..], (Kind::Float, Device::Cpu));
+    let each = parts[0].numel().max(1);
+    let given = parts.iter().map(|part| numbers(part));
+    let copies = numbers_mut(&mut all).chunks_exact_mut(each).zip(given).collect();
+    crew::each(copies, |(to, from): (&mut [f32], &[f32])| to.copy_from_slice(from));
+    all
 }
 
 /// `[…, draws·B]` to `[…, B]`.

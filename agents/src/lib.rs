@@ -13,7 +13,8 @@
 //!
 //! # Shapes
 //!
-//! `N` environments, `B` batch, `O` observation, `A` action, `F` features, `E` members of an ensemble, `P` parameters.
+//! `N` environments, `B` batch, `O` observation, `A` action, `F` features, `E` members of an ensemble, `P` parameters, `R`
+//! replicates, which is 1 unless they are stacked ([`soft_actor_critic::stack`]).
 //! Tensors are `f32`. Log-probabilities are in nats, with respect to the normalised action box `[-1, 1]^A`.
 
 pub mod agent;

@@ -18,7 +18,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::{
     error::{Error, Result},
-    nn::numbers::numbers_mut,
+    nn::{crew, numbers::numbers_mut},
 };
 pub use plan::Plan;
 use plan::{Draw, Planned};
@@ -143,8 +143,8 @@ impl Stream {
         if !self.joint.is_empty() {
             let each = out.len() / self.joint.len();
             assert_eq!(each * self.joint.len(), out.len(), "each stream draws as much");
-            let parts = self.joint.iter_mut().zip(out.chunks_exact_mut(each));
-            return parts.for_each(|(stream, out)| stream.fill(draw, out));
+            let parts = self.joint.iter_mut().zip(out.chunks_exact_mut(each)).collect();
+            return crew::each(parts, |(stream, out): (&mut Stream, &mut [f32])| stream.fill(draw, out));
         }
         match draw {
             Draw::Normal | Draw::Uniform => out.iter_mut().for_each(|value| {

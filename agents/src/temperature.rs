@@ -346,7 +346,7 @@ impl Temperature {
                     (slope as f32, (-weight * excess) as f32)
                 });
             let (slopes, losses): (Vec<f32>, Vec<f32>) = of_replicates.unzip();
-            log_alpha.step(&Tensor::from_slice(&slopes));
+            log_alpha.step_along(&slopes);
             return Some(match losses[..] {
                 [loss] => Tensor::from(loss),
                 _ => Tensor::from_slice(&losses),

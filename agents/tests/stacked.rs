@@ -1,15 +1,19 @@
 //! Replicates whose updates are made together, against each alone.
 
+use std::sync::atomic::AtomicBool;
+
 use sac_agents::{
-    ActMode, Agent, AgentSpec, Batch, SoftActorCritic, Stack,
+    ActMode, Agent, AgentSpec, Batch, Ending, EnvSteps, Every, GradSteps, Lockstep, Parts, Plan, Replay, ReplaySpec,
+    SoftActorCritic, Stack, Trainer, UpdateRatio,
     checkpoint::Section,
-    critic::{CriticSpec, ScalarSpec, scalar::TargetMembers},
+    critic::{Combination, CriticSpec, ScalarSpec, scalar::TargetMembers},
+    log::Logger,
     nn::{Activation, AutogradOnly},
     noise::Stream,
     presets,
     temperature::{FixedTemperatureSpec, TemperatureSpec},
 };
-use sac_envs::Space;
+use sac_envs::{Registry, Space};
 use tch::{Device, Kind, Tensor};
 
 const UPDATES: usize = 30;
@@ -141,7 +145,7 @@ fn specs() -> Vec<(&'static str, AgentSpec)> {
     fixed.temperature = TemperatureSpec::Fixed(FixedTemperatureSpec { alpha: 0.2 });
     fixed.critic = CriticSpec::Scalar(ScalarSpec {
         members: 3,
-        actor_value: sac_agents::critic::Combination::Mean,
+        actor_value: Combination::Mean,
         ..ScalarSpec::default()
     });
     let mut smooth = spec("sac");
@@ -274,5 +278,91 @@ fn what_cannot_be_stacked_is_refused_by_its_key() {
         ),
     ] {
         assert!(found.starts_with(key) && found.contains("stacked"), "{found}");
+    }
+}
+
+/// A run of `seed` with two environments that starts to learn after 40 steps.
+fn trainer(spec: &AgentSpec, seed: u64) -> (Trainer, SoftActorCritic) {
+    let registry = Registry::builtin();
+    let make = || {
+        registry
+            .make_vec("Pendulum-v1", &toml::Table::new(), 2, 1)
+            .expect("a built-in id")
+    };
+    let (envs, eval_envs) = (make(), make());
+    let spaces = (envs.observation_space(), envs.action_space());
+    let agent = |seed| SoftActorCritic::new(spec, "test", spaces, seed, Device::Cpu).expect("valid");
+    let replay = Replay::new(
+        &ReplaySpec {
+            capacity: 500,
+            ..ReplaySpec::default()
+        },
+        spaces,
+        2,
+        0.99,
+        32,
+        Device::Cpu,
+    );
+    let another = agent(0);
+    let parts = Parts {
+        plan: Plan {
+            seed,
+            total_env_steps: EnvSteps(101),
+            warmup_env_steps: EnvSteps(40),
+            warmup_hold_env_steps: 1,
+            updates_per_env_step: UpdateRatio(0.5),
+            pipelined: false,
+            eval_every: Every::EnvSteps(50),
+            eval_episodes: 1,
+            eval_seed: 0,
+            inspect: false,
+            checkpoint_every: Every::Never,
+            log_every: Every::Never,
+        },
+        agent: Box::new(agent(seed)),
+        envs,
+        eval_envs,
+        eval_agent: None,
+        replay: replay.expect("fits"),
+        logger: Logger::default(),
+        save_to: None,
+    };
+    (Trainer::new(parts).expect("resets"), another)
+}
+
+/// The last step is of one environment alone, the steps before of two.
+#[test]
+fn trainers_in_lockstep_act_together_or_alone_and_end_where_each_would() {
+    let spec = spec("sac");
+    let never = AtomicBool::new(false);
+    for acts_together in [false, true] {
+        let trainers: Vec<(Trainer, u64)> = SEEDS.map(|seed| (trainer(&spec, seed).0, seed)).into();
+        let mut ended = Vec::new();
+        let (_, another) = trainer(&spec, 0);
+        Lockstep::new(trainers, another, acts_together)
+            .run(&never, |trainer, seed, way| ended.push((trainer, seed, way)));
+        assert_eq!(ended.iter().map(|(_, seed, _)| *seed).collect::<Vec<_>>(), SEEDS);
+        for (found, seed, way) in ended {
+            assert_eq!(way.expect("no panic").expect("no error"), Ending::Finished);
+            let (mut alone, _) = trainer(&spec, seed);
+            alone.run(&never).expect("trains");
+            let counts = |trainer: &Trainer| {
+                (
+                    trainer.env_steps(),
+                    trainer.grad_steps(),
+                    trainer.last_evaluation().is_some(),
+                )
+            };
+            assert_eq!(counts(&found), counts(&alone), "seed {seed}");
+            assert_eq!(found.grad_steps(), GradSteps(30));
+            for ((name, found), (_, expected)) in tensors(found.agent()).iter().zip(tensors(alone.agent())) {
+                let apart = ((found - &expected).abs() / (expected.abs() + 1.0))
+                    .max()
+                    .double_value(&[]);
+                // One pass for all rounds otherwise than one for each; what each does alone is the same to the bit.
+                let tolerance = if acts_together { 1e-4 } else { 0.0 };
+                assert!(apart <= tolerance, "seed {seed}, {name}: {apart}");
+            }
+        }
     }
 }

@@ -42,9 +42,10 @@ impl Combination {
             unreachable!("numbers are [E, B, K]")
         };
         let mut value = Tensor::empty([rows], (Kind::Float, Device::Cpu));
-        let mut gradient = Tensor::zeros([members, rows, each], (Kind::Float, Device::Cpu));
+        let mut gradient = Tensor::empty([members, rows, each], (Kind::Float, Device::Cpu));
         let (rows, each) = (rows as usize, each as usize);
         let (out, of_out) = (numbers(out), numbers_mut(&mut gradient));
+        of_out.fill(0.0);
         let scale = 1.0 / count as f32;
         let of_member = |start: usize| out[start..start + count].iter().sum::<f32>() * scale;
         for (row, value) in numbers_mut(&mut value).iter_mut().enumerate() {

@@ -14,7 +14,7 @@
 //! With `target_filter`, Q_θ̄i(s', a') is its average over points around a' (see [`super::target_filter`]).
 
 use serde::{Deserialize, Serialize};
-use tch::Tensor;
+use tch::{Device, Kind, Tensor};
 
 use super::{Climbed, Combination, Critic, CriticContext, CriticState, Network, TargetFilter, TargetFilterSpec};
 use crate::{
@@ -99,23 +99,28 @@ impl ScalarSpec {
 struct Squares {
     /// ½ Σ_E mean_B w·error², of each replicate.
     loss: Tensor,
-    /// `[E, B]`.
+    /// `[E, B]`: the members' values, and how far they are from their targets.
+    q: Tensor,
     error: Tensor,
     /// Gradient of the loss by the members' values `[E, B, 1]`.
     of_out: Tensor,
 }
 
 impl Squares {
-    /// Of `q` `[E, B, 1]` and `target` `[B]`.
-    fn by_hand(q: &Tensor, target: &Tensor, batch: &Batch) -> Self {
+    /// Of `out` `[E, B, 1]` and `target` `[B]`.
+    fn by_hand(out: &Tensor, target: &Tensor, batch: &Batch) -> Self {
         let weight = batch.value_draw_weights();
         let (weight, target) = (weight.as_ref().map(numbers), target.contiguous());
         let target = numbers(&target);
-        let [mut error, mut of_out] = [(); 2].map(|()| Tensor::empty_like(q));
+        let (members, rows) = ((out.numel() / target.len()) as i64, target.len() as i64);
+        let empty = |shape: &[i64]| Tensor::empty(shape, (Kind::Float, Device::Cpu));
+        let [mut q, mut error] = [(); 2].map(|()| empty(&[members, rows]));
+        let mut of_out = empty(&[members, rows, 1]);
+        numbers_mut(&mut q).copy_from_slice(numbers(out));
         let rows_each = batch.rows_each();
         let share = 1.0 / rows_each as f32;
         let mut sums = vec![0.0f64; batch.replicates as usize];
-        let members = numbers(q).chunks_exact(target.len());
+        let members = numbers(out).chunks_exact(target.len());
         let made = numbers_mut(&mut error)
             .chunks_exact_mut(target.len())
             .zip(numbers_mut(&mut of_out).chunks_exact_mut(target.len()));
@@ -135,7 +140,8 @@ impl Squares {
         let losses: Vec<f32> = sums.iter().map(|sum| (0.5 * sum) as f32).collect();
         Squares {
             loss: batch.of_replicates(&losses),
-            error: error.squeeze_dim(-1),
+            q,
+            error,
             of_out,
         }
     }
@@ -217,10 +223,9 @@ impl Critic for ScalarCritic {
                 (loss, q, error)
             }
             Some(tape) => {
-                let out = out.detach();
-                let Squares { loss, error, of_out } = Squares::by_hand(&out, &target, batch);
-                self.online.descend_from(&tape, &of_out);
-                (loss, out.squeeze_dim(-1), error)
+                let squares = Squares::by_hand(&out, &target, batch);
+                self.online.descend_from(&tape, &squares.of_out);
+                (squares.loss, squares.q, squares.error)
             }
         };
 

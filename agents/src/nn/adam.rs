@@ -204,6 +204,9 @@ impl Trainable {
     ///
     /// Source: Kingma & Ba 2015 (arXiv 1412.6980), algorithm 1.
     pub fn step(&mut self, gradient: &Tensor) {
+        if self.goes_by_hand() && explicit::readable(gradient) {
+            return self.step_along(numbers(&gradient.contiguous()));
+        }
         let AdamSpec {
             learning_rate,
             beta1,
@@ -230,31 +233,6 @@ impl Trainable {
                 return;
             }
         };
-        if explicit::readable(&data) {
-            let change = Change {
-                first_rate: (1.0 - beta1) as f32,
-                second_decay: beta2 as f32,
-                second_rate: (1.0 - beta2) as f32,
-                root_scale: second_correction.sqrt() as f32,
-                eps: eps as f32,
-                step_size: (learning_rate / first_correction) as f32,
-            };
-            let gradient = gradient.contiguous();
-            let [data, first, second] = [&mut data, first, second].map(numbers_mut);
-            let gradient = numbers(&gradient);
-            let share = crew::shares(data.len());
-            let parts = data
-                .chunks_mut(share)
-                .zip(first.chunks_mut(share))
-                .zip(second.chunks_mut(share));
-            crew::each(
-                parts.zip(gradient.chunks(share)).collect(),
-                |(((data, first), second), gradient)| {
-                    change.apply(data, first, second, gradient);
-                },
-            );
-            return;
-        }
         let _ = first.lerp_(gradient, 1.0 - beta1);
         *second *= beta2;
         *second += gradient.square() * (1.0 - beta2);
@@ -264,6 +242,54 @@ impl Trainable {
         let mut change = &*first / scale;
         change *= learning_rate / first_correction;
         data -= change;
+    }
+
+    fn goes_by_hand(&self) -> bool {
+        matches!(self.moments.steps, Steps::Here(_)) && explicit::readable(self.params.flat())
+    }
+
+    /// The same along numbers that lie here, in one pass over all of them where the parameters lie here too.
+    pub(crate) fn step_along(&mut self, gradient: &[f32]) {
+        if !self.goes_by_hand() {
+            let device = self.params.flat().device();
+            return self.step(&Tensor::from_slice(gradient).to_device(device));
+        }
+        let AdamSpec {
+            learning_rate,
+            beta1,
+            beta2,
+            eps,
+        } = self.spec;
+        let Moments { first, second, steps } = &mut self.moments;
+        let Steps::Here(steps) = steps else {
+            unreachable!("checked above")
+        };
+        let steps = steps.fetch_add(1, Ordering::Relaxed) + 1;
+        let correction = |beta: f64| 1.0 - beta.powf(steps as f64);
+        let change = Change {
+            first_rate: (1.0 - beta1) as f32,
+            second_decay: beta2 as f32,
+            second_rate: (1.0 - beta2) as f32,
+            root_scale: correction(beta2).sqrt() as f32,
+            eps: eps as f32,
+            step_size: (learning_rate / correction(beta1)) as f32,
+        };
+        let mut data = self.params.data();
+        let [data, first, second] = [&mut data, first, second].map(numbers_mut);
+        assert_eq!(
+            data.len(),
+            gradient.len(),
+            "a gradient has a number for every parameter"
+        );
+        let share = crew::shares(data.len());
+        let parts = data
+            .chunks_mut(share)
+            .zip(first.chunks_mut(share))
+            .zip(second.chunks_mut(share));
+        crew::each(
+            parts.zip(gradient.chunks(share)).collect(),
+            |(((data, first), second), gradient)| change.apply(data, first, second, gradient),
+        );
     }
 
     /// From now on steps are counted on the device: those that are recorded and repeated have to.

@@ -228,7 +228,7 @@ impl Policy {
         let replicates = self.trainable.params.frozen().replicates();
         let rows = (slope.size()[0] as usize / replicates) as f32;
         let of_log_prob: Vec<f32> = alphas.iter().map(|alpha| alpha / rows).collect();
-        let of_inputs = drawn.head.backward(&(slope * f64::from(-1.0 / rows)), &of_log_prob);
+        let of_inputs = drawn.head.backward(slope, -1.0 / rows, &of_log_prob);
         self.trainable.descend_from(&drawn.body, &of_inputs);
     }
 

@@ -144,7 +144,7 @@ impl Rows<'_> {
 }
 
 impl HeadTape for Drawn {
-    fn backward(&self, of_action: &Tensor, of_log_prob: &[f32]) -> Tensor {
+    fn backward(&self, of_action: &Tensor, scale: f32, of_log_prob: &[f32]) -> Tensor {
         let width = self.action_dim;
         let of_action = of_action.contiguous();
         let rows = of_action.size()[0];
@@ -161,7 +161,7 @@ impl HeadTape for Drawn {
             let (of_mean, of_std) = gradient.split_at_mut(width);
             for index in 0..width {
                 let a = action[index];
-                let of_u = of_action[index] * (1.0 - a * a) + 2.0 * a * of_log_prob;
+                let of_u = of_action[index] * scale * (1.0 - a * a) + 2.0 * a * of_log_prob;
                 of_mean[index] = of_u;
                 of_std[index] = (of_u * spread[index] - of_log_prob) * self.bounds.derivative(unbounded[index]);
             }
@@ -202,7 +202,7 @@ mod tests {
             let gradient = Tensor::run_backward(&[loss], &[&inputs], false, false).remove(0);
 
             let (draw, tape) = head.draw_by_hand(&inputs, &noise).expect("it can");
-            let found = tape.backward(&of_action, &[of_log_prob]);
+            let found = tape.backward(&(&of_action * 0.5), 2.0, &[of_log_prob]);
             let apart = |a: &Tensor, b: &Tensor| ((a - b).abs() / (b.abs() + 1.0)).max().double_value(&[]);
             let apart = [
                 apart(draw.sampled(), oracle.sampled()),
@@ -225,7 +225,7 @@ mod tests {
                 high: 2.0,
             };
             let (draw, tape) = super::draw(&inputs, &noise, bounds);
-            let gradient = tape.backward(draw.sampled(), &[1.0]);
+            let gradient = tape.backward(draw.sampled(), 1.0, &[1.0]);
             let numbers = [draw.sampled(), &draw.log_prob, &gradient];
             assert!(numbers.iter().all(|tensor| tensor.isnan().all().int64_value(&[]) == 1));
         }
