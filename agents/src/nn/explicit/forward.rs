@@ -128,8 +128,8 @@ impl Way<'_> {
             for (index, layer) in layers.iter().enumerate() {
                 let relu = index < last && activation == Activation::Relu;
                 let bias = Finish::Bias { bias: layer.bias, relu };
-                let (done, to_do) = self.kept.split_at_mut(index.min(kept));
-                let from = match (index, done.last()) {
+                let (behind, ahead) = self.kept.split_at_mut(index.min(kept));
+                let from = match (index, behind.last()) {
                     (0, _) => input,
                     (_, Some(before)) => &*before.h,
                     (_, None) => &one[..self.rows * layer.inputs],
@@ -140,7 +140,7 @@ impl Way<'_> {
                     multiply(products, from, layer.weight(), self.out, bias);
                     return;
                 }
-                let (z, h) = match to_do.first_mut() {
+                let (z, h) = match ahead.first_mut() {
                     Some(Kept { z, h }) => (z.as_deref_mut(), &mut **h),
                     None => (None, room(other, len)),
                 };
