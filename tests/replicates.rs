@@ -238,6 +238,34 @@ fn all_end_as_if_nothing_had_been(how: &[&'static str]) {
     assert!(before == contents(here.path()), "a refused resume changes nothing");
 }
 
+/// Nobody waits for anybody there, and it may take long.
+#[cfg(unix)]
+#[test]
+fn stacked_seeds_hear_of_an_interruption_in_their_warm_up() {
+    use std::{process::Stdio, thread::sleep, time::Duration};
+    let here = folder();
+    let long = ["--seeds", "1,2", "--stacked", "--json", "--quiet"];
+    let long = [&long[..], &["--set", "train.warmup_env_steps=2_000_000_000"]].concat();
+    let mut command = command(here.path(), &arguments("all", "2000000001", &long));
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("starts");
+    while !here.path().join("all/seed-2/config.toml").is_file() {
+        assert!(child.try_wait().expect("a child").is_none(), "it ended early");
+        sleep(Duration::from_millis(2));
+    }
+    sleep(Duration::from_millis(300));
+    let kill = std::process::Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status();
+    assert!(kill.expect("kill is there").success());
+    let said = support::Said::from_output(child.wait_with_output().expect("it ends"), format!("{command:?}")).code(130);
+    let summary = said.json();
+    assert_eq!(
+        (&summary["interrupted"], &summary["grad_steps"]),
+        (&true.into(), &0.into())
+    );
+}
+
 #[test]
 fn one_that_cannot_be_resumed_is_named_and_the_others_go_on() {
     let here = folder();

@@ -166,7 +166,10 @@ impl Batch {
 
     /// The first copy `[B, …]` of the observations.
     pub fn first_obs(&self) -> Tensor {
-        self.obs.narrow(0, 0, self.size())
+        match self.value_draws() {
+            1 => self.obs.shallow_clone(),
+            _ => self.obs.narrow(0, 0, self.size()),
+        }
     }
 
     /// Numbers `[…, B]` of rows, for each copy of an observation: `[…, M·B]`.

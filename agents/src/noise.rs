@@ -125,15 +125,16 @@ impl Stream {
         self.noted.take().flatten()
     }
 
-    /// A tensor of `count` numbers.
-    fn numbers(&mut self, draw: Draw, count: usize, device: Device) -> Tensor {
+    /// A tensor of `shape`.
+    fn numbers(&mut self, draw: Draw, shape: &[i64], device: Device) -> Tensor {
+        let count = count(shape);
         if let Some(Some(plan)) = &mut self.noted {
             plan.add(draw, count);
         }
         if let Some(planned) = &mut self.planned {
-            return planned.take(draw, count);
+            return planned.take(draw, count).reshape(shape);
         }
-        let mut drawn = Tensor::empty([count as i64], (Kind::Float, Device::Cpu));
+        let mut drawn = Tensor::empty(shape, (Kind::Float, Device::Cpu));
         self.fill(draw, numbers_mut(&mut drawn));
         on(device, drawn)
     }
@@ -200,7 +201,7 @@ impl Stream {
 
     /// Independent standard normal draws in a tensor of `shape`.
     pub fn normal(&mut self, shape: &[i64], device: Device) -> Tensor {
-        self.numbers(Draw::Normal, count(shape), device).reshape(shape)
+        self.numbers(Draw::Normal, shape, device)
     }
 
     /// The same in a tensor `[times, rows]`, whose rows are columns: each of several joint streams draws those of its own.
@@ -216,7 +217,7 @@ impl Stream {
 
     /// Independent uniform draws in `[0, 1)` in a tensor of `shape`.
     pub fn uniform(&mut self, shape: &[i64], device: Device) -> Tensor {
-        self.numbers(Draw::Uniform, count(shape), device).reshape(shape)
+        self.numbers(Draw::Uniform, shape, device)
     }
 
     /// What becomes of each unit of a layer when some are left out at random: 0 with probability `dropout`, in (0, 1),
@@ -226,7 +227,7 @@ impl Stream {
     /// independent trials. That takes one draw per unit that is left out, and not one per unit.
     pub fn kept_units(&mut self, shape: &[i64], dropout: f64, device: Device) -> Tensor {
         let draw = Draw::KeptUnits { dropout };
-        self.numbers(draw, count(shape), device).reshape(shape)
+        self.numbers(draw, shape, device)
     }
 
     /// Uniform draws in `[low, high)` into `out`.
@@ -260,8 +261,7 @@ impl Stream {
 
     /// `count` different ones of the whole numbers `0..n`, each subset equally likely: `[count]` of `i64`.
     pub fn subset(&mut self, n: i64, count: i64, device: Device) -> Tensor {
-        self.numbers(Draw::Subset { n }, count as usize, device)
-            .to_kind(Kind::Int64)
+        self.numbers(Draw::Subset { n }, &[count], device).to_kind(Kind::Int64)
     }
 
     /// A whole number in `0..n`, uniformly. `n` is at least 1.

@@ -161,6 +161,7 @@ impl Mlp {
         };
         Mlp {
             dense: (!spec.layer_norm && spec.dropout == 0.0).then(|| Dense {
+                is_single: members.is_none(),
                 layers: layers.iter().map(dense).collect(),
                 activation: spec.activation,
             }),
@@ -235,11 +236,11 @@ impl Mlp {
             return None;
         }
         if !dense.learns(params) {
-            return Some(self.shaped(dense.forward(params, x, products, false).0));
+            return Some(dense.forward(params, x, products, false).0);
         }
         let passes = params.passes().filter(|_| dense.is_all_of(params))?;
         let (out, tape) = dense.forward(params, x, products, true);
-        let out = self.shaped(out).set_requires_grad(true);
+        let out = out.set_requires_grad(true);
         let pass = Pass {
             out: out.shallow_clone(),
             tape: tape?,
@@ -259,7 +260,7 @@ impl Mlp {
             return None;
         }
         let (out, tape) = dense.forward(params, &at, self.products, true);
-        let out = self.shaped(out).set_requires_grad(true);
+        let out = out.set_requires_grad(true);
         let value = value_of(&out); // [B]
         let of_out = Tensor::run_backward(&[value.sum(Kind::Float)], &[&out], false, false);
         let slope = tape?.backward(params, &of_out[0], None, Some(0..self.inputs()))?; // [B, in]
@@ -274,7 +275,7 @@ impl Mlp {
             return None;
         }
         let (out, tape) = dense.forward(params, x, self.products, true);
-        Some((self.shaped(out), tape?))
+        Some((out, tape?))
     }
 
     /// Numbers that a sample has.

@@ -105,6 +105,8 @@ pub(super) struct DenseLayer {
 /// The layers of a perceptron.
 #[derive(Clone)]
 pub(super) struct Dense {
+    /// Whether there is one member, whose results have no dimension for it.
+    pub(super) is_single: bool,
     pub(super) layers: Vec<DenseLayer>,
     pub(super) activation: Activation,
 }

@@ -12,6 +12,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::atomic::{AtomicBool, Ordering},
     thread,
+    time::{Duration, Instant},
 };
 
 use super::{Activity, Ending, Point, Trainer};
@@ -23,6 +24,9 @@ use crate::{
     schedule::EnvSteps,
     soft_actor_critic::{SoftActorCritic, Stack},
 };
+
+/// After so long a trainer that is not waiting looks whether it is to stop: its warm-up may be long.
+const SLICE: Duration = Duration::from_millis(500);
 
 /// How a trainer's way ended, or the panic that ended it.
 pub type Left = thread::Result<Result<Ending>>;
@@ -68,11 +72,18 @@ impl<T: Send> Lockstep<T> {
     /// Trains all to their ends, or until `stop` is set. Each leaves through `left` when it ends, by itself; a panic in an
     /// update that is made together ends all that are left.
     pub fn run(mut self, stop: &AtomicBool, mut left: impl FnMut(Trainer, T, Left)) {
+        let heard = AtomicBool::new(false);
         while !self.running.is_empty() {
-            // All hear it in the same round, or none does.
-            let stop = AtomicBool::new(stop.load(Ordering::Relaxed));
+            // All hear it before the same update, or none does.
+            if !self
+                .running
+                .iter()
+                .any(|running| running.trainer.point == Point::Learning)
+            {
+                heard.store(stop.load(Ordering::Relaxed), Ordering::Relaxed);
+            }
             let outcome = catch_unwind(AssertUnwindSafe(|| {
-                self.advance(&stop, &mut left);
+                self.advance(&heard, &mut left);
                 self.serve();
             }));
             if let Err(panic) = outcome {
@@ -87,7 +98,12 @@ impl<T: Send> Lockstep<T> {
     /// Every trainer to where it needs the others, on the threads at hand.
     fn advance(&mut self, stop: &AtomicBool, left: &mut impl FnMut(Trainer, T, Left)) {
         let acts_together = self.acts_together;
-        let waits = |point| point == Point::Learning || (acts_together && point == Point::Acting);
+        let began = Instant::now();
+        let waits = |point| match point {
+            Point::Learning => true,
+            Point::Acting => acts_together,
+            _ => began.elapsed() > SLICE,
+        };
         let mut outcomes: Vec<Option<Left>> = self.running.iter().map(|_| None).collect();
         let items = self.running.iter_mut().zip(&mut outcomes).collect();
         crew::each(items, |(running, outcome): (&mut Running<T>, &mut Option<Left>)| {
@@ -108,9 +124,10 @@ impl<T: Send> Lockstep<T> {
         }
     }
 
-    /// What all wait for; where some wait to act and some to learn, those act alone.
+    /// What all wait for; where some wait to act and some to learn, those act alone. Nothing while one is under way.
     fn serve(&mut self) {
-        if self.running.is_empty() {
+        let is_under_way = |running: &Running<T>| running.trainer.point == Point::BetweenGroups;
+        if self.running.is_empty() || self.running.iter().any(is_under_way) {
             return;
         }
         if self.stack.len() != self.running.len() {

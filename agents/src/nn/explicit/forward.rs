@@ -30,7 +30,7 @@ struct Kept<'a> {
 }
 
 impl Dense {
-    /// `x [B, in]` to `[E, B, out]`, and what a backward pass needs if it is to be kept. Factors are rounded, if
+    /// `x [B, in]` to `[E, B, out]`, or `[B, out]` of a single network, and what a backward pass needs if it is to be kept. Factors are rounded, if
     /// `products` does, in a network of which everything goes by hand, and in no other: no network learns with one
     /// precision and is read with another.
     pub(in crate::nn) fn forward(
@@ -64,7 +64,11 @@ impl Dense {
                 .collect(),
             false => Vec::new(),
         };
-        let mut out = empty(last[0].outputs);
+        let width = last[0].outputs as i64;
+        let mut out = match self.is_single {
+            true => Tensor::empty([all_rows, width], (Kind::Float, Device::Cpu)),
+            false => empty(last[0].outputs),
+        };
 
         let cuts = Cuts { rows, each };
         let mut ways: Vec<Way> = Vec::new();

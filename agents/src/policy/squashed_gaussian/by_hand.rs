@@ -14,6 +14,7 @@ use super::{LN_2, LN_2PI, LogStdBounds};
 use crate::{
     nn::{
         elementary::{decay, exp, ln_1p, tanh, tanh_of},
+        explicit,
         numbers::{numbers, numbers_mut},
     },
     policy::{ActionDraw, Actions, HeadTape},
@@ -65,7 +66,11 @@ struct Drawn {
 
 /// `inputs [B, 2A]` and `noise [B, A]` to a draw, and what its gradient needs.
 pub(super) fn draw(inputs: &Tensor, noise: &Tensor, bounds: Bounds) -> (ActionDraw, Box<dyn HeadTape>) {
-    let (inputs, noise) = (inputs.detach().contiguous(), noise.contiguous());
+    let plain = |tensor: &Tensor| match explicit::is_plain(tensor) {
+        true => tensor.shallow_clone(),
+        false => tensor.detach().contiguous(),
+    };
+    let (inputs, noise) = (plain(inputs), plain(noise));
     let [rows, action_dim] = noise.size()[..] else {
         unreachable!("noise is [B, A]")
     };
