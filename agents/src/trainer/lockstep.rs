@@ -75,11 +75,7 @@ impl<T: Send> Lockstep<T> {
         let heard = AtomicBool::new(false);
         while !self.running.is_empty() {
             // All hear it before the same update, or none does.
-            if !self
-                .running
-                .iter()
-                .any(|running| running.trainer.point == Point::Learning)
-            {
+            if !self.running.iter().any(|running| running.trainer.waits_for_an_update()) {
                 heard.store(stop.load(Ordering::Relaxed), Ordering::Relaxed);
             }
             let outcome = catch_unwind(AssertUnwindSafe(|| {
@@ -212,6 +208,11 @@ impl Trainer {
             self.conclude(ending, began_at)?;
         }
         Ok(ending)
+    }
+
+    /// Whether it stands before an update; after its last one it stands there too, until it goes on.
+    fn waits_for_an_update(&self) -> bool {
+        self.point == Point::Learning && self.has_update_due()
     }
 
     /// The environments that act next.
