@@ -162,6 +162,19 @@ fn interrupted_together_and_resumed_alone_or_together_all_end_as_if_nothing_had_
     all_end_as_if_nothing_had_been(&[]);
 }
 
+/// What a run prints that is interrupted now.
+#[cfg(unix)]
+fn interrupted(child: std::process::Child, command: &std::process::Command) -> Value {
+    let kill = std::process::Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status();
+    assert!(kill.expect("kill is there").success());
+    let output = child.wait_with_output().expect("it ends");
+    support::Said::from_output(output, format!("{command:?}"))
+        .code(130)
+        .json()
+}
+
 /// The one that was resumed alone has ended; the others go on without it.
 #[cfg(unix)]
 #[test]
@@ -184,12 +197,7 @@ fn all_end_as_if_nothing_had_been(how: &[&'static str]) {
         assert!(child.try_wait().expect("a child").is_none(), "it ended early");
         sleep(Duration::from_millis(2));
     }
-    let kill = std::process::Command::new("kill")
-        .args(["-INT", &child.id().to_string()])
-        .status();
-    assert!(kill.expect("kill is there").success());
-    let said = support::Said::from_output(child.wait_with_output().expect("it ends"), format!("{command:?}")).code(130);
-    let summary = said.json();
+    let summary = interrupted(child, &command);
     assert_eq!(summary["interrupted"], true);
     for replicate in summary["replicates"].as_array().expect("a list") {
         let run = here.path().join(replicate["run_dir"].as_str().expect("text"));
@@ -254,12 +262,7 @@ fn stacked_seeds_hear_of_an_interruption_in_their_warm_up() {
         sleep(Duration::from_millis(2));
     }
     sleep(Duration::from_millis(300));
-    let kill = std::process::Command::new("kill")
-        .args(["-INT", &child.id().to_string()])
-        .status();
-    assert!(kill.expect("kill is there").success());
-    let said = support::Said::from_output(child.wait_with_output().expect("it ends"), format!("{command:?}")).code(130);
-    let summary = said.json();
+    let summary = interrupted(child, &command);
     assert_eq!(
         (&summary["interrupted"], &summary["grad_steps"]),
         (&true.into(), &0.into())

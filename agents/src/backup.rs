@@ -15,9 +15,9 @@ use crate::{
 
 /// Soft Bellman target `y = r + discount · (v − α·log π)`.
 ///
-/// `log_prob`: `[K·B]`; `next_value`: `[.., K·B]`, value units; `alpha`: scalar, or one for every row. Returns `[.., M·B]`. K is 1 and M is 1
-/// unless the batch is augmented (see [`Batch`]): v − α·log π is averaged over the K copies, number by number. The
-/// discount already holds γᵏ and the termination, so neither appears here.
+/// `log_prob`: `[K·B]`; `next_value`: `[.., K·B]`, value units; `alpha`: scalar, or one for every row. Returns
+/// `[.., M·B]`. K is 1 and M is 1 unless the batch is augmented (see [`Batch`]): v − α·log π is averaged over the K
+/// copies, number by number. The discount already holds γᵏ and the termination, so neither appears here.
 ///
 /// Source: Haarnoja et al. 2018b (arXiv 1812.05905), equations 2, 3 and 6; the average is Kostrikov et al. 2020's (arXiv
 /// 2004.13649), equation 1.

@@ -12,8 +12,9 @@ use crate::nn::{
 /// An augmented batch (see [`crate::augmentation`]) has M copies of its observations and K of its next ones, each copy
 /// of all rows after the other. Otherwise, and wherever a batch comes from a replay, M and K are 1.
 ///
-/// Batches of R replicates may be one, for an agent that holds them side by side ([`crate::soft_actor_critic::stack`]): then `B` is R times as
-/// much, the rows of each replicate lie together, and what is a number for a batch is one for each replicate, `[R]`.
+/// Batches of R replicates may be one, for an agent that holds them side by side
+/// ([`crate::soft_actor_critic::stack`]): then `B` is R times as much, the rows of each replicate lie together, and what is a
+/// number for a batch is one for each replicate, `[R]`.
 pub struct Batch {
     /// `[M·B, …]`: raw observation.
     pub obs: Tensor,

@@ -93,8 +93,8 @@ impl Stream {
         }
     }
 
-    /// Several streams as one, for work that is done for several at once ([`crate::soft_actor_critic::stack`]): of a tensor, the first rows
-    /// are drawn from the first of `streams`, the next ones from the next, as many each.
+    /// Several streams as one, for work that is done for several at once ([`crate::soft_actor_critic::stack`]): of a
+    /// tensor, the first rows are drawn from the first of `streams`, the next ones from the next, as many each.
     pub(crate) fn joint(streams: Vec<Stream>) -> Self {
         Stream {
             joint: streams,

@@ -1,6 +1,9 @@
 //! Updates that are recorded once and repeated, against the same updates made one by one: everything but the recording
 //! itself, which a recorder on the CPU replaces by doing the work again.
 
+#[path = "support/small.rs"]
+mod small;
+
 use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering},
@@ -8,19 +11,18 @@ use std::sync::{
 
 use sac_agents::{
     Agent, AgentSpec, Batch, EnvSteps, GradSteps, SoftActorCritic,
-    checkpoint::{Checkpoint, Section},
+    checkpoint::Checkpoint,
     graph::{RecordedUpdates, Recorder, Recording},
     nn::AutogradOnly,
     noise::Stream,
-    presets,
     target::TargetSpec,
     temperature::{LearnedTemperatureSpec, TargetEntropy, TemperatureSpec},
 };
-use sac_envs::Space;
-use tch::{Device, Kind, Tensor};
+use tch::Tensor;
+
+use small::tensors;
 
 const UPDATES: usize = 40;
-const OBS: i64 = 4;
 const ROWS: i64 = 20;
 
 /// Does the work again.
@@ -63,41 +65,15 @@ impl Recording for Once {
 }
 
 fn batch(data: &mut Stream) -> Batch {
-    let mut normal = |shape: &[i64]| data.normal(shape, Device::Cpu);
-    let (obs, action, reward) = (normal(&[ROWS, OBS]), normal(&[ROWS, 2]).tanh(), normal(&[ROWS]));
-    let discount = Tensor::full([ROWS], 0.97, (Kind::Float, Device::Cpu));
-    Batch {
-        weight: Some(normal(&[ROWS]).abs()),
-        ..Batch::new(obs, action, reward, discount, normal(&[ROWS, OBS]))
-    }
+    small::batch(data, ROWS, true)
 }
 
 fn spec(preset: &str) -> AgentSpec {
-    let preset = presets::by_name(preset).expect("a preset");
-    let table: toml::Table = preset.toml.parse().expect("a preset is a table");
-    let mut spec: AgentSpec = table["agent"].clone().try_into().expect("a preset has an agent");
-    for body in [Some(&mut spec.body), spec.critic_body.as_mut()].into_iter().flatten() {
-        body.hidden = vec![16, 16];
-    }
-    spec
+    small::spec(preset, [16, 16])
 }
 
 fn agent(spec: &AgentSpec) -> SoftActorCritic {
-    let spaces = (&Space::unbounded(OBS as usize), &Space::boxed(2, -1.0, 1.0));
-    SoftActorCritic::new(spec, "test", spaces, 3, Device::Cpu).expect("the agent can be built")
-}
-
-/// Every tensor that learning changes.
-fn tensors(agent: &dyn Agent) -> Vec<(String, Tensor)> {
-    let sections = agent.sections().expect("sections");
-    let of_section = |section: &Section| {
-        let names = section
-            .tensor_names()
-            .map(|name| (format!("{}/{name}", section.name()), name));
-        let read = names.map(|(full, name)| (full, section.any_tensor(name).expect("a tensor")));
-        read.collect::<Vec<_>>()
-    };
-    sections.iter().flat_map(of_section).collect()
+    small::agent(spec, 3)
 }
 
 /// What became of an agent.

@@ -1,63 +1,34 @@
 //! Replicates whose updates are made together, against each alone.
 
+#[path = "support/small.rs"]
+mod small;
+
 use std::sync::atomic::AtomicBool;
 
 use sac_agents::{
     ActMode, Agent, AgentSpec, Batch, Ending, EnvSteps, Every, GradSteps, Lockstep, Parts, Plan, Replay, ReplaySpec,
     SoftActorCritic, Stack, Trainer, UpdateRatio,
-    checkpoint::Section,
     critic::{Combination, CriticSpec, ScalarSpec, scalar::TargetMembers},
     log::Logger,
     nn::{Activation, AutogradOnly},
     noise::Stream,
-    presets,
     temperature::{FixedTemperatureSpec, TemperatureSpec},
 };
-use sac_envs::{Registry, Space};
-use tch::{Device, Kind, Tensor};
+use sac_envs::Registry;
+use tch::{Device, Tensor};
+
+use small::{agent, tensors};
 
 const UPDATES: usize = 30;
-const OBS: i64 = 4;
 const ROWS: i64 = 12;
 const SEEDS: [u64; 3] = [5, 1, 9];
 
 fn spec(preset: &str) -> AgentSpec {
-    let preset = presets::by_name(preset).expect("a preset");
-    let table: toml::Table = preset.toml.parse().expect("a preset is a table");
-    let mut spec: AgentSpec = table["agent"].clone().try_into().expect("a preset has an agent");
-    for body in [Some(&mut spec.body), spec.critic_body.as_mut()].into_iter().flatten() {
-        body.hidden = vec![16, 12];
-    }
-    spec
+    small::spec(preset, [16, 12])
 }
 
-fn agent(spec: &AgentSpec, seed: u64) -> SoftActorCritic {
-    let spaces = (&Space::unbounded(OBS as usize), &Space::boxed(2, -1.0, 1.0));
-    SoftActorCritic::new(spec, "test", spaces, seed, Device::Cpu).expect("the agent can be built")
-}
-
-/// One of `seed`'s batches, the next of `data`.
 fn batch(data: &mut Stream, weighted: bool) -> Batch {
-    let mut normal = |shape: &[i64]| data.normal(shape, Device::Cpu);
-    let (obs, action, reward) = (normal(&[ROWS, OBS]), normal(&[ROWS, 2]).tanh(), normal(&[ROWS]));
-    let discount = Tensor::full([ROWS], 0.97, (Kind::Float, Device::Cpu));
-    Batch {
-        weight: weighted.then(|| normal(&[ROWS]).abs()),
-        ..Batch::new(obs, action, reward, discount, normal(&[ROWS, OBS]))
-    }
-}
-
-/// Every tensor that learning changes.
-fn tensors(agent: &dyn Agent) -> Vec<(String, Tensor)> {
-    let sections = agent.sections().expect("sections");
-    let of_section = |section: &Section| {
-        let names = section
-            .tensor_names()
-            .map(|name| (format!("{}/{name}", section.name()), name));
-        let read = names.map(|(full, name)| (full, section.any_tensor(name).expect("a tensor").copy()));
-        read.collect::<Vec<_>>()
-    };
-    sections.iter().flat_map(of_section).collect()
+    small::batch(data, ROWS, weighted)
 }
 
 /// An agent, what it reads, and what it reported.

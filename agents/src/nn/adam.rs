@@ -16,8 +16,9 @@ use crate::{
     nn::{
         crew,
         explicit::{self, Pass, Passes, Tape},
+        layout::ParamLayout,
         numbers::{numbers, numbers_mut},
-        params::{ParamBlock, ParamLayout, Params},
+        params::{ParamBlock, Params},
     },
     noise::Stream,
 };
@@ -44,6 +45,14 @@ impl Default for AdamSpec {
             beta2: 0.999,
             eps: 1e-8,
         }
+    }
+}
+
+impl AdamSpec {
+    /// What the moments' start at zero makes of them: 1 − βᵗ of each after t steps.
+    fn corrections(&self, steps: i64) -> (f64, f64) {
+        let correction = |beta: f64| 1.0 - beta.powf(steps as f64);
+        (correction(self.beta1), correction(self.beta2))
     }
 }
 
@@ -216,11 +225,10 @@ impl Trainable {
         let Moments { first, second, steps } = &mut self.moments;
         let _guard = tch::no_grad_guard();
         let mut data = self.params.data();
-        let correction = |beta: f64, steps: i64| 1.0 - beta.powf(steps as f64);
         let (first_correction, second_correction) = match steps {
             Steps::Here(steps) => {
                 let steps = steps.fetch_add(1, Ordering::Relaxed) + 1;
-                (correction(beta1, steps), correction(beta2, steps))
+                self.spec.corrections(steps)
             }
             Steps::OnDevice(steps) => {
                 *steps += 1.0;
@@ -254,26 +262,12 @@ impl Trainable {
             let device = self.params.flat().device();
             return self.step(&Tensor::from_slice(gradient).to_device(device));
         }
-        let AdamSpec {
-            learning_rate,
-            beta1,
-            beta2,
-            eps,
-        } = self.spec;
         let Moments { first, second, steps } = &mut self.moments;
         let Steps::Here(steps) = steps else {
             unreachable!("checked above")
         };
         let steps = steps.fetch_add(1, Ordering::Relaxed) + 1;
-        let correction = |beta: f64| 1.0 - beta.powf(steps as f64);
-        let change = Change {
-            first_rate: (1.0 - beta1) as f32,
-            second_decay: beta2 as f32,
-            second_rate: (1.0 - beta2) as f32,
-            root_scale: correction(beta2).sqrt() as f32,
-            eps: eps as f32,
-            step_size: (learning_rate / correction(beta1)) as f32,
-        };
+        let change = Change::of(&self.spec, steps);
         let mut data = self.params.data();
         let [data, first, second] = [&mut data, first, second].map(numbers_mut);
         assert_eq!(
@@ -354,6 +348,19 @@ struct Change {
 }
 
 impl Change {
+    /// The step of that number.
+    fn of(spec: &AdamSpec, steps: i64) -> Self {
+        let (first_correction, second_correction) = spec.corrections(steps);
+        Change {
+            first_rate: (1.0 - spec.beta1) as f32,
+            second_decay: spec.beta2 as f32,
+            second_rate: (1.0 - spec.beta2) as f32,
+            root_scale: second_correction.sqrt() as f32,
+            eps: spec.eps as f32,
+            step_size: (spec.learning_rate / first_correction) as f32,
+        }
+    }
+
     fn apply(&self, data: &mut [f32], first: &mut [f32], second: &mut [f32], gradient: &[f32]) {
         #[cfg(target_arch = "x86_64")]
         if std::arch::is_x86_feature_detected!("avx512f") {

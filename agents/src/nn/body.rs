@@ -7,7 +7,8 @@ use crate::{
     inspect::Look,
     nn::{
         explicit::{self, Dense, DenseLayer, Pass, Tape},
-        params::{Init, ParamIndex, ParamLayout, Params},
+        layout::{Init, ParamIndex, ParamLayout},
+        params::Params,
         precision::Products,
     },
     noise::Stream,

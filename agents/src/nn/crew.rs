@@ -1,6 +1,6 @@
-//! Threads that share the parts of one product: [`each`].
+//! Threads that share the parts of a piece of work, such as a pass by hand or a step of Adam: [`each`].
 //!
-//! The parts take tens of microseconds, and waking a thread that sleeps takes as long. So the caller does its share, and
+//! The parts take tens of microseconds and more, and waking a thread that sleeps takes as long. So the caller does its share, and
 //! the others look for the next task for a while before they sleep. libtorch's own threads spin against whatever else
 //! runs on their core (docs/performance.md); these sleep after [`PATIENCE`]. The clock decides who waits how, and nothing
 //! that is computed.

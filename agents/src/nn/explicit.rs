@@ -30,8 +30,9 @@ use tch::{Device, Kind, Tensor};
 use super::{
     body::Activation,
     crew,
+    layout::ParamIndex,
     numbers::{numbers, numbers_mut},
-    params::{ParamIndex, Params},
+    params::Params,
     precision::Products,
     product::{Finish, Matrix, Right, product, product_of},
 };

@@ -2,7 +2,10 @@
 
 use tch::Tensor;
 
-use crate::nn::params::{Init, ParamIndex, ParamLayout, Params};
+use crate::nn::{
+    layout::{Init, ParamIndex, ParamLayout},
+    params::Params,
+};
 
 /// `x·W + b`, with or without b.
 pub struct Linear {

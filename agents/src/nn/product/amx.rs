@@ -18,8 +18,9 @@ use std::{
 
 use super::{
     Finish, Matrix,
-    avx512::{Goal, LANES},
-    bf16::{PANEL, paired_rows, pairs_of_row, transpose, width},
+    avx512::{Goal, LANES, mask, transpose},
+    bf16::{PANEL, pack_rows, paired_rows, width},
+    reserve,
 };
 
 /// Rows, columns and pairs of a tile.
@@ -89,25 +90,14 @@ pub(super) struct Room {
 unsafe fn pack_left(a: Matrix, left: &mut Vec<u32>) {
     let (m, k) = (a.rows, a.cols);
     let pairs = pairs_of(k);
-    let len = m.next_multiple_of(TILE) * pairs;
-    if left.len() < len {
-        left.resize(len, 0);
+    reserve(left, m.next_multiple_of(TILE) * pairs);
+    if a.col_stride == 1 {
+        // SAFETY: the processor is the caller's.
+        return unsafe { pack_rows(a, pairs, left) };
     }
     let (from, to) = (a.data.as_ptr(), left.as_mut_ptr());
-    if a.col_stride == 1 {
-        for row in 0..m {
-            for pair in (0..pairs).step_by(LANES) {
-                // SAFETY: rows are below m, and numbers beyond k are masked.
-                unsafe {
-                    let paired = pairs_of_row(from.wrapping_add(row * a.row_stride), k, 2 * pair);
-                    _mm512_storeu_si512(to.add(row * pairs + pair).cast(), paired);
-                }
-            }
-        }
-        return;
-    }
     for row in (0..m).step_by(LANES) {
-        let rows = super::avx512::mask(m, row);
+        let rows = mask(m, row);
         for pair in (0..pairs).step_by(LANES) {
             let mut square = [_mm512_setzero_si512(); LANES];
             for (index, paired) in square.iter_mut().enumerate() {

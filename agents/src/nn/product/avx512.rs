@@ -5,13 +5,13 @@
 //! many terms, so many are taken at once that their panel stays in the nearest cache; the order of terms is one all the same.
 
 use std::arch::x86_64::{
-    __m512, __mmask16, _CMP_GT_OQ, _mm512_castpd_ps, _mm512_castps_pd, _mm512_cmp_ps_mask, _mm512_fmadd_ps,
-    _mm512_loadu_ps, _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps, _mm512_maskz_mov_ps, _mm512_max_ps, _mm512_set1_ps,
-    _mm512_setzero_ps, _mm512_shuffle_f32x4, _mm512_storeu_ps, _mm512_unpackhi_pd, _mm512_unpackhi_ps,
-    _mm512_unpacklo_pd, _mm512_unpacklo_ps,
+    __m512, __m512i, __mmask16, _CMP_GT_OQ, _mm512_cmp_ps_mask, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_loadu_si512,
+    _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps, _mm512_maskz_mov_ps, _mm512_max_ps, _mm512_set1_ps,
+    _mm512_setzero_ps, _mm512_setzero_si512, _mm512_shuffle_i32x4, _mm512_storeu_ps, _mm512_storeu_si512,
+    _mm512_unpackhi_epi32, _mm512_unpackhi_epi64, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
 };
 
-use super::{Finish, Matrix};
+use super::{Finish, Matrix, reserve};
 
 /// Numbers in a vector.
 pub(super) const LANES: usize = 16;
@@ -109,13 +109,6 @@ pub(super) unsafe fn product(a: Matrix, b: Matrix, out: &mut [f32], finish: Fini
     }
 }
 
-/// Room for so many numbers at least. It never shrinks: what grows again would be filled with zeros.
-fn reserve(room: &mut Vec<f32>, len: usize) {
-    if room.len() < len {
-        room.resize(len, 0.0);
-    }
-}
-
 /// Copies `depth` terms of the rows of `a` that fill blocks to `room` `[blocks, depth, ROWS]`.
 ///
 /// # Safety
@@ -178,13 +171,13 @@ unsafe fn pack(
         for term in (0..if is_square { in_squares } else { 0 }).step_by(LANES) {
             // SAFETY: sixteen terms of sixteen columns, all of them used.
             unsafe {
-                let mut square = [_mm512_setzero_ps(); LANES];
+                let mut square = [_mm512_setzero_si512(); LANES];
                 for (column, numbers) in square.iter_mut().enumerate() {
-                    *numbers = _mm512_loadu_ps(b.data.as_ptr().add(at(term, vector + column)));
+                    *numbers = _mm512_loadu_si512(b.data.as_ptr().add(at(term, vector + column)).cast());
                 }
-                turn(&mut square);
+                transpose(&mut square);
                 for (row, numbers) in square.into_iter().enumerate() {
-                    _mm512_storeu_ps(panel.as_mut_ptr().add((term + row) * width + vector), numbers);
+                    _mm512_storeu_si512(panel.as_mut_ptr().add((term + row) * width + vector).cast(), numbers);
                 }
             }
         }
@@ -199,35 +192,41 @@ unsafe fn pack(
     }
 }
 
-/// Makes columns of the rows of a square of numbers.
+/// Exchanges rows and columns of sixteen by sixteen numbers, or pairs of shorter ones.
+///
+/// # Safety
+/// AVX-512F is there.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn turn(square: &mut [__m512; LANES]) {
-    // Pairs of rows, then of pairs: in each quarter of a vector, one number of four rows.
-    let mut pairs = [_mm512_setzero_ps(); LANES];
+pub(super) unsafe fn transpose(square: &mut [__m512i; LANES]) {
+    let mut by_two = *square;
     for i in (0..LANES).step_by(2) {
-        pairs[i] = _mm512_unpacklo_ps(square[i], square[i + 1]);
-        pairs[i + 1] = _mm512_unpackhi_ps(square[i], square[i + 1]);
+        by_two[i] = _mm512_unpacklo_epi32(square[i], square[i + 1]);
+        by_two[i + 1] = _mm512_unpackhi_epi32(square[i], square[i + 1]);
     }
-    let mut fours = [_mm512_setzero_ps(); LANES];
-    for four in (0..LANES).step_by(4) {
-        for half in 0..2 {
-            let one = _mm512_castps_pd(pairs[four + half]);
-            let other = _mm512_castps_pd(pairs[four + 2 + half]);
-            fours[four + 2 * half] = _mm512_castpd_ps(_mm512_unpacklo_pd(one, other));
-            fours[four + 2 * half + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(one, other));
-        }
+    // Within each quarter of a vector, four columns of four rows.
+    let mut by_four = by_two;
+    for i in (0..LANES).step_by(4) {
+        by_four[i] = _mm512_unpacklo_epi64(by_two[i], by_two[i + 2]);
+        by_four[i + 1] = _mm512_unpackhi_epi64(by_two[i], by_two[i + 2]);
+        by_four[i + 2] = _mm512_unpacklo_epi64(by_two[i + 1], by_two[i + 3]);
+        by_four[i + 3] = _mm512_unpackhi_epi64(by_two[i + 1], by_two[i + 3]);
     }
-    // Quarters of two vectors, then of two such.
-    for i in 0..4 {
-        let low = _mm512_shuffle_f32x4::<0x44>(fours[i], fours[4 + i]);
-        let high = _mm512_shuffle_f32x4::<0xee>(fours[i], fours[4 + i]);
-        let other_low = _mm512_shuffle_f32x4::<0x44>(fours[8 + i], fours[12 + i]);
-        let other_high = _mm512_shuffle_f32x4::<0xee>(fours[8 + i], fours[12 + i]);
-        square[i] = _mm512_shuffle_f32x4::<0x88>(low, other_low);
-        square[4 + i] = _mm512_shuffle_f32x4::<0xdd>(low, other_low);
-        square[8 + i] = _mm512_shuffle_f32x4::<0x88>(high, other_high);
-        square[12 + i] = _mm512_shuffle_f32x4::<0xdd>(high, other_high);
+    // by_four[4 r + c] holds columns c, c + 4, c + 8, c + 12 of the rows 4 r to 4 r + 3: quarters are exchanged.
+    for c in 0..4 {
+        let [r0, r1, r2, r3] = [by_four[c], by_four[4 + c], by_four[8 + c], by_four[12 + c]];
+        let (even_low, odd_low) = (
+            _mm512_shuffle_i32x4::<0b10_00_10_00>(r0, r1), // r0.0 r0.2 r1.0 r1.2
+            _mm512_shuffle_i32x4::<0b11_01_11_01>(r0, r1), // r0.1 r0.3 r1.1 r1.3
+        );
+        let (even_high, odd_high) = (
+            _mm512_shuffle_i32x4::<0b10_00_10_00>(r2, r3),
+            _mm512_shuffle_i32x4::<0b11_01_11_01>(r2, r3),
+        );
+        square[c] = _mm512_shuffle_i32x4::<0b10_00_10_00>(even_low, even_high); // quarter 0 of each
+        square[c + 4] = _mm512_shuffle_i32x4::<0b10_00_10_00>(odd_low, odd_high);
+        square[c + 8] = _mm512_shuffle_i32x4::<0b11_01_11_01>(even_low, even_high);
+        square[c + 12] = _mm512_shuffle_i32x4::<0b11_01_11_01>(odd_low, odd_high);
     }
 }
 

@@ -8,13 +8,13 @@
 use std::arch::x86_64::{
     __m512, __m512bh, __m512i, __mmask16, _mm512_cvtne2ps_pbh, _mm512_dpbf16_ps, _mm512_loadu_si512,
     _mm512_mask_storeu_epi32, _mm512_maskz_loadu_ps, _mm512_permutexvar_epi16, _mm512_set1_epi32, _mm512_setzero_ps,
-    _mm512_shuffle_i32x4, _mm512_storeu_si512, _mm512_unpackhi_epi32, _mm512_unpackhi_epi64, _mm512_unpacklo_epi32,
-    _mm512_unpacklo_epi64,
+    _mm512_storeu_si512,
 };
 
 use super::{
     Finish, Matrix,
-    avx512::{Goal, LANES, mask},
+    avx512::{Goal, LANES, mask, transpose},
+    reserve,
 };
 
 /// Columns of a panel.
@@ -139,44 +139,6 @@ pub(super) unsafe fn paired_rows(low: *const f32, stride: usize, both: bool, whi
     }
 }
 
-/// Exchanges rows and columns of sixteen by sixteen pairs.
-///
-/// # Safety
-/// AVX-512F is there.
-#[inline]
-#[target_feature(enable = "avx512f")]
-pub(super) unsafe fn transpose(square: &mut [__m512i; LANES]) {
-    let mut by_two = *square;
-    for i in (0..LANES).step_by(2) {
-        by_two[i] = _mm512_unpacklo_epi32(square[i], square[i + 1]);
-        by_two[i + 1] = _mm512_unpackhi_epi32(square[i], square[i + 1]);
-    }
-    // Within each quarter of a vector, four columns of four rows.
-    let mut by_four = by_two;
-    for i in (0..LANES).step_by(4) {
-        by_four[i] = _mm512_unpacklo_epi64(by_two[i], by_two[i + 2]);
-        by_four[i + 1] = _mm512_unpackhi_epi64(by_two[i], by_two[i + 2]);
-        by_four[i + 2] = _mm512_unpacklo_epi64(by_two[i + 1], by_two[i + 3]);
-        by_four[i + 3] = _mm512_unpackhi_epi64(by_two[i + 1], by_two[i + 3]);
-    }
-    // by_four[4 r + c] holds columns c, c + 4, c + 8, c + 12 of the rows 4 r to 4 r + 3: quarters are exchanged.
-    for c in 0..4 {
-        let [r0, r1, r2, r3] = [by_four[c], by_four[4 + c], by_four[8 + c], by_four[12 + c]];
-        let (even_low, odd_low) = (
-            _mm512_shuffle_i32x4::<0b10_00_10_00>(r0, r1), // r0.0 r0.2 r1.0 r1.2
-            _mm512_shuffle_i32x4::<0b11_01_11_01>(r0, r1), // r0.1 r0.3 r1.1 r1.3
-        );
-        let (even_high, odd_high) = (
-            _mm512_shuffle_i32x4::<0b10_00_10_00>(r2, r3),
-            _mm512_shuffle_i32x4::<0b11_01_11_01>(r2, r3),
-        );
-        square[c] = _mm512_shuffle_i32x4::<0b10_00_10_00>(even_low, even_high); // quarter 0 of each
-        square[c + 4] = _mm512_shuffle_i32x4::<0b10_00_10_00>(odd_low, odd_high);
-        square[c + 8] = _mm512_shuffle_i32x4::<0b11_01_11_01>(even_low, even_high);
-        square[c + 12] = _mm512_shuffle_i32x4::<0b11_01_11_01>(odd_low, odd_high);
-    }
-}
-
 /// Lays out `a` `[m, k]`: row after row where it lies so; otherwise block after block, a pair of every row of a block
 /// after the other. Returns how far apart rows are, and pairs, in a block of so many rows.
 ///
@@ -186,20 +148,13 @@ pub(super) unsafe fn transpose(square: &mut [__m512i; LANES]) {
 unsafe fn pack_left(a: Matrix, left: &mut Vec<u32>) -> Layout {
     let (m, k) = (a.rows, a.cols);
     let pairs = k.div_ceil(2);
-    left.resize(m * pairs, 0);
-    let (from, to) = (a.data.as_ptr(), left.as_mut_ptr());
+    reserve(left, m * pairs);
     if a.col_stride == 1 {
-        for row in 0..m {
-            for pair in (0..pairs).step_by(LANES) {
-                // SAFETY: rows are below m, pairs beyond the last are masked.
-                unsafe {
-                    let paired = pairs_of_row(from.wrapping_add(row * a.row_stride), k, 2 * pair);
-                    _mm512_mask_storeu_epi32(to.add(row * pairs + pair).cast(), mask(pairs, pair), paired);
-                }
-            }
-        }
+        // SAFETY: the processor is the caller's.
+        unsafe { pack_rows(a, pairs, left) };
         return Layout::Rows;
     }
+    let (from, to) = (a.data.as_ptr(), left.as_mut_ptr());
     for pair in 0..pairs {
         let mut row = 0;
         while row < m {
@@ -215,6 +170,25 @@ unsafe fn pack_left(a: Matrix, left: &mut Vec<u32>) -> Layout {
         }
     }
     Layout::Blocks
+}
+
+/// Lays out the rows of `a`, each in `pairs`, which are as many as its numbers take or more; zeros beyond.
+///
+/// # Safety
+/// AVX-512F and BF16 are there, and numbers of a row lie together.
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+pub(super) unsafe fn pack_rows(a: Matrix, pairs: usize, left: &mut [u32]) {
+    assert!(left.len() >= a.rows * pairs, "there is room for all rows");
+    let (from, to) = (a.data.as_ptr(), left.as_mut_ptr());
+    for row in 0..a.rows {
+        for pair in (0..pairs).step_by(LANES) {
+            // SAFETY: rows are below m, and pairs beyond the last are masked.
+            unsafe {
+                let paired = pairs_of_row(from.wrapping_add(row * a.row_stride), a.cols, 2 * pair);
+                _mm512_mask_storeu_epi32(to.add(row * pairs + pair).cast(), mask(pairs, pair), paired);
+            }
+        }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -1,0 +1,47 @@
+//! Small agents of presets, batches for them, and everything that learning changes in them.
+
+use sac_agents::{Agent, AgentSpec, Batch, SoftActorCritic, checkpoint::Section, noise::Stream, presets};
+use sac_envs::Space;
+use tch::{Device, Kind, Tensor};
+
+const OBS: i64 = 4;
+
+/// A preset with networks of these widths.
+pub fn spec(preset: &str, hidden: [i64; 2]) -> AgentSpec {
+    let preset = presets::by_name(preset).expect("a preset");
+    let table: toml::Table = preset.toml.parse().expect("a preset is a table");
+    let mut spec: AgentSpec = table["agent"].clone().try_into().expect("a preset has an agent");
+    for body in [Some(&mut spec.body), spec.critic_body.as_mut()].into_iter().flatten() {
+        body.hidden = hidden.to_vec();
+    }
+    spec
+}
+
+pub fn agent(spec: &AgentSpec, seed: u64) -> SoftActorCritic {
+    let spaces = (&Space::unbounded(OBS as usize), &Space::boxed(2, -1.0, 1.0));
+    SoftActorCritic::new(spec, "test", spaces, seed, Device::Cpu).expect("the agent can be built")
+}
+
+/// So many rows, the next of `data`.
+pub fn batch(data: &mut Stream, rows: i64, weighted: bool) -> Batch {
+    let mut normal = |shape: &[i64]| data.normal(shape, Device::Cpu);
+    let (obs, action, reward) = (normal(&[rows, OBS]), normal(&[rows, 2]).tanh(), normal(&[rows]));
+    let discount = Tensor::full([rows], 0.97, (Kind::Float, Device::Cpu));
+    Batch {
+        weight: weighted.then(|| normal(&[rows]).abs()),
+        ..Batch::new(obs, action, reward, discount, normal(&[rows, OBS]))
+    }
+}
+
+/// Every tensor that learning changes.
+pub fn tensors(agent: &dyn Agent) -> Vec<(String, Tensor)> {
+    let sections = agent.sections().expect("sections");
+    let of_section = |section: &Section| {
+        let names = section
+            .tensor_names()
+            .map(|name| (format!("{}/{name}", section.name()), name));
+        let read = names.map(|(full, name)| (full, section.any_tensor(name).expect("a tensor").copy()));
+        read.collect::<Vec<_>>()
+    };
+    sections.iter().flat_map(of_section).collect()
+}
