@@ -6,6 +6,7 @@ use tch::{Kind, Tensor};
 use crate::{
     inspect::Look,
     nn::{
+        activation::Activation,
         explicit::{self, Dense, DenseLayer, Pass, Tape},
         layout::{Init, ParamIndex, ParamLayout},
         params::Params,
@@ -13,57 +14,6 @@ use crate::{
     },
     noise::Stream,
 };
-
-/// Non-linearity between layers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Activation {
-    /// max(x, 0).
-    Relu,
-    /// x·Φ(x), the exact form.
-    Gelu,
-    /// x·sigmoid(x).
-    Silu,
-    /// tanh(x).
-    Tanh,
-    /// x for x > 0, eˣ − 1 otherwise.
-    Elu,
-}
-
-impl Activation {
-    fn apply(self, x: Tensor) -> Tensor {
-        let mut x = x;
-        match self {
-            Activation::Relu => x.relu_(),
-            Activation::Gelu => x.gelu("none"),
-            Activation::Silu => x.silu(),
-            Activation::Tanh => x.tanh_(),
-            Activation::Elu => x.elu(),
-        }
-    }
-
-    /// φ(z), leaving z as it is.
-    pub(super) fn of(self, z: &Tensor) -> Tensor {
-        match self {
-            Activation::Relu => z.relu(),
-            Activation::Gelu => z.gelu("none"),
-            Activation::Silu => z.silu(),
-            Activation::Tanh => z.tanh(),
-            Activation::Elu => z.elu(),
-        }
-    }
-
-    /// `gradient · φ'(z)`, where h = φ(z).
-    pub(super) fn derivative(self, gradient: &Tensor, z: &Tensor, h: &Tensor) -> Tensor {
-        match self {
-            Activation::Relu => h.threshold_backward(gradient, 0.0),
-            Activation::Gelu => z.gelu_backward(gradient, "none"),
-            Activation::Silu => z.silu_backward(gradient),
-            Activation::Tanh => Tensor::tanh_backward(gradient, h),
-            Activation::Elu => Tensor::elu_backward(gradient, 1.0, 1.0, 1.0, true, h),
-        }
-    }
-}
 
 /// Hidden layers of a network. Default: two layers of 256 with ReLU (SAC 2018b, table 1).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

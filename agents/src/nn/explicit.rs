@@ -28,7 +28,7 @@ use std::{
 use tch::{Device, Kind, Tensor};
 
 use super::{
-    body::Activation,
+    activation::Activation,
     crew,
     layout::ParamIndex,
     numbers::{numbers, numbers_mut},
@@ -117,7 +117,7 @@ pub struct Tape {
     dense: Dense,
     /// `[B, in]`.
     input: Tensor,
-    /// Of each hidden layer: z `[E, B, width]` where φ' needs it, and h.
+    /// Of each hidden layer: φ'(z) `[E, B, width]` where it is not to be seen from h, and h.
     hidden: Vec<(Option<Tensor>, Tensor)>,
     products: Products,
 }
@@ -254,13 +254,6 @@ fn multiply(products: Products, left: Matrix, right: Matrix, out: &mut [f32], fi
             product_of(left, Right::lay_out(processor, right, room), out, finish);
         }),
     }
-}
-
-/// Numbers as a tensor that libtorch reads in their place, for what it does to each of them.
-fn lent(numbers: &[f32]) -> Tensor {
-    let (len, pointer) = (numbers.len() as i64, numbers.as_ptr().cast());
-    // SAFETY: the tensor is read, and dropped by the caller before the numbers change or go.
-    unsafe { Tensor::from_blob(pointer, &[len], &[1], Kind::Float, Device::Cpu) }
 }
 
 /// Takes what is there.

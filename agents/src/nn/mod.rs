@@ -1,5 +1,6 @@
 //! Networks: parameters in one block, the perceptron, its initial values, Adam.
 
+pub mod activation;
 pub mod adam;
 pub mod body;
 pub(crate) mod crew;
@@ -13,8 +14,9 @@ pub mod params;
 pub mod precision;
 mod product;
 
+pub use activation::Activation;
 pub use adam::{AdamSpec, Trainable};
-pub use body::{Activation, BodySpec, Mlp};
+pub use body::{BodySpec, Mlp};
 pub use explicit::AutogradOnly;
 pub use layout::{Init, InitialWeights, ParamIndex, ParamLayout};
 pub use linear::{LayerNorm, Linear};

@@ -148,6 +148,8 @@ pub(super) enum Finish<'a> {
     Bias { bias: &'a [f32], relu: bool },
     /// Becomes 0 where this matrix, laid out like the result, is not above 0: the derivative of ReLU at its own result.
     WherePositive(&'a [f32]),
+    /// Is multiplied by the number at its place in this matrix, laid out like the result.
+    Times(&'a [f32]),
 }
 
 impl Finish<'_> {
@@ -164,6 +166,7 @@ impl Finish<'_> {
                     }
                 }
             }
+            Finish::Times(factors) => out.iter_mut().zip(factors).for_each(|(x, factor)| *x *= factor),
             Finish::WherePositive(mask) => {
                 for (x, mask) in out.iter_mut().zip(mask) {
                     *x = if *mask > 0.0 { *x } else { 0.0 };
@@ -277,6 +280,7 @@ fn check(a: Matrix, (k, n): (usize, usize), out: &[f32], finish: Finish) {
     match finish {
         Finish::Bias { bias, .. } => assert_eq!(bias.len(), n, "one bias per column"),
         Finish::WherePositive(mask) => assert_eq!(mask.len(), out.len(), "one decision per number"),
+        Finish::Times(factors) => assert_eq!(factors.len(), out.len(), "one factor per number"),
         Finish::Plain => {}
     }
 }

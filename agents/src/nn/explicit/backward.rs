@@ -4,9 +4,8 @@ use std::ops::Range;
 
 use tch::{Device, Kind, Tensor};
 
-use super::{BETWEEN, Tape, UnitLayer, Units, forward::room, lent, multiply, own, rows_each};
+use super::{BETWEEN, Tape, UnitLayer, Units, forward::room, multiply, own, rows_each};
 use crate::nn::{
-    body::Activation,
     crew,
     numbers::{numbers, numbers_mut},
     params::Params,
@@ -16,14 +15,13 @@ use crate::nn::{
 
 /// What all ways back share.
 struct Pass<'a> {
-    activation: Activation,
     products: Products,
     units: Units<'a>,
     /// Of a replicate.
     rows: usize,
     /// `[R·B, in]`.
     input: &'a [f32],
-    /// Of each hidden layer: z, where φ' needs it, and h, `[E, R·B, width]`.
+    /// Of each hidden layer: φ'(z), where it is not to be seen from h, and h, `[E, R·B, width]`.
     hidden: Vec<(Option<&'a [f32]>, &'a [f32])>,
     /// ∂loss/∂out, `[E, R·B, out]`.
     of_out: &'a [f32],
@@ -56,11 +54,12 @@ impl Tape {
             Tensor::empty(shape, (Kind::Float, Device::Cpu))
         });
         let pass = Pass {
-            activation: self.dense.activation,
             products: self.products,
             rows: all_rows as usize / units.replicates,
             input: numbers(&self.input),
-            hidden: hidden.map(|(z, h)| (z.as_ref().map(numbers), numbers(h))).collect(),
+            hidden: hidden
+                .map(|(slope, h)| (slope.as_ref().map(numbers), numbers(h)))
+                .collect(),
             of_out: numbers(&of_out),
             of_input: of_input.clone(),
             units,
@@ -149,9 +148,10 @@ impl Pass<'_> {
                 );
                 sum_rows(g, of_bias);
                 if index > 0 {
-                    let z = self.hidden[index - 1].0.map(|z| own_of(z, unit, self.units.count()));
+                    let slope = self.hidden[index - 1].0;
+                    let slope = slope.map(|slope| own_of(slope, unit, self.units.count()));
                     let down = room(other, rows * layer.inputs);
-                    self.through(layer, g, (z, h), down);
+                    self.through(layer, g, (slope, h), down);
                     std::mem::swap(one, other);
                 }
             }
@@ -163,17 +163,10 @@ impl Pass<'_> {
     }
 
     /// The gradient by what was before a layer's activation, from that by what came out of the layer, `g`.
-    fn through(&self, layer: &UnitLayer, g: &[f32], (z, h): (Option<&[f32]>, &[f32]), down: &mut [f32]) {
+    fn through(&self, layer: &UnitLayer, g: &[f32], (slope, h): (Option<&[f32]>, &[f32]), down: &mut [f32]) {
         let g = Matrix::new(g, g.len() / layer.outputs, layer.outputs);
-        let turned = layer.weight().transposed();
-        match z {
-            None => multiply(self.products, g, turned, down, Finish::WherePositive(h)),
-            Some(z) => {
-                multiply(self.products, g, turned, down, Finish::Plain);
-                let changed = self.activation.derivative(&lent(down), &lent(z), &lent(h));
-                down.copy_from_slice(numbers(&changed));
-            }
-        }
+        let finish = slope.map_or(Finish::WherePositive(h), Finish::Times);
+        multiply(self.products, g, layer.weight().transposed(), down, finish);
     }
 
     /// The gradient by the wanted columns of the input.
@@ -224,7 +217,7 @@ impl Pass<'_> {
                 let own = own_of(numbers, part.unit, self.units.count());
                 &own[rows.start * width..rows.end * width]
             };
-            BETWEEN.with_borrow_mut(|[one, other, of_h, of_z]| {
+            BETWEEN.with_borrow_mut(|[one, other, of_h, of_slope]| {
                 let last = &layers[layers.len() - 1];
                 let of_out = part_of(self.of_out, last.outputs);
                 let chosen = match self.of_input {
@@ -237,11 +230,12 @@ impl Pass<'_> {
                 }
                 chosen.gather(of_out, last.outputs, one);
                 for (index, layer) in layers.iter().enumerate().skip(1).rev() {
-                    let (z, h) = self.hidden[index - 1];
+                    let (slope, h) = self.hidden[index - 1];
                     let h = chosen.gathered(part_of(h, layer.inputs), layer.inputs, of_h);
-                    let z = z.map(|z| chosen.gathered(part_of(z, layer.inputs), layer.inputs, of_z));
+                    let slope =
+                        slope.map(|slope| chosen.gathered(part_of(slope, layer.inputs), layer.inputs, of_slope));
                     let down = room(other, count * layer.inputs);
-                    self.through(layer, &one[..count * layer.outputs], (z, h), down);
+                    self.through(layer, &one[..count * layer.outputs], (slope, h), down);
                     if let Some(kept) = part.of_hidden.get_mut(index - 1) {
                         kept.copy_from_slice(down);
                     }

@@ -2,9 +2,9 @@
 
 use tch::{Device, Kind, Tensor};
 
-use super::{BETWEEN, Dense, Tape, UnitLayer, Units, lent, multiply, rows_each};
+use super::{BETWEEN, Dense, Tape, UnitLayer, Units, multiply, rows_each};
 use crate::nn::{
-    body::Activation,
+    activation::Activation,
     crew,
     numbers::{numbers, numbers_mut},
     params::Params,
@@ -24,8 +24,8 @@ struct Way<'a> {
 }
 
 struct Kept<'a> {
-    /// Where φ' needs it.
-    z: Option<&'a mut [f32]>,
+    /// φ'(z), where it is not to be seen from h.
+    slope: Option<&'a mut [f32]>,
     h: &'a mut [f32],
 }
 
@@ -56,11 +56,11 @@ impl Dense {
             Tensor::empty(shape, (Kind::Float, Device::Cpu))
         };
         let (hidden_layers, last) = self.layers.split_at(self.layers.len() - 1);
-        let needs_z = self.activation != Activation::Relu;
+        let has_slopes = self.activation != Activation::Relu;
         let mut hidden: Vec<(Option<Tensor>, Tensor)> = match keep {
             true => hidden_layers
                 .iter()
-                .map(|layer| (needs_z.then(|| empty(layer.outputs)), empty(layer.outputs)))
+                .map(|layer| (has_slopes.then(|| empty(layer.outputs)), empty(layer.outputs)))
                 .collect(),
             false => Vec::new(),
         };
@@ -83,12 +83,15 @@ impl Dense {
                 });
             }
         }
-        for ((z, h), layer) in hidden.iter_mut().zip(hidden_layers) {
-            let zs = z.as_mut().map(|z| cuts.of(z, layer.outputs).into_iter().flatten());
-            let mut zs = zs.into_iter().flatten();
+        for ((slope, h), layer) in hidden.iter_mut().zip(hidden_layers) {
+            let slopes = slope
+                .as_mut()
+                .map(|slope| cuts.of(slope, layer.outputs).into_iter().flatten());
+            let mut slopes = slopes.into_iter().flatten();
             let hs = cuts.of(h, layer.outputs).into_iter().flatten();
             for (way, h) in ways.iter_mut().zip(hs) {
-                way.kept.push(Kept { z: zs.next(), h });
+                let slope = slopes.next();
+                way.kept.push(Kept { slope, h });
             }
         }
         let from = numbers(&input);
@@ -144,16 +147,21 @@ impl Way<'_> {
                     multiply(products, from, layer.weight(), self.out, bias);
                     return;
                 }
-                let (z, h) = match ahead.first_mut() {
-                    Some(Kept { z, h }) => (z.as_deref_mut(), &mut **h),
+                let (slope, h) = match ahead.first_mut() {
+                    Some(Kept { slope, h }) => (slope.as_deref_mut(), &mut **h),
                     None => (None, room(other, len)),
                 };
-                if relu {
-                    multiply(products, from, layer.weight(), h, bias);
-                } else {
-                    let z = z.unwrap_or_else(|| room(before, len));
-                    multiply(products, from, layer.weight(), z, bias);
-                    h.copy_from_slice(numbers(&activation.of(&lent(z))));
+                match slope {
+                    _ if relu => multiply(products, from, layer.weight(), h, bias),
+                    Some(z) => {
+                        multiply(products, from, layer.weight(), z, bias);
+                        activation.with_slopes(z, h);
+                    }
+                    None => {
+                        let z = room(before, len);
+                        multiply(products, from, layer.weight(), z, bias);
+                        activation.by_hand(z, h);
+                    }
                 }
                 std::mem::swap(one, other);
             }

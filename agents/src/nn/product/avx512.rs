@@ -6,7 +6,7 @@
 
 use std::arch::x86_64::{
     __m512, __m512i, __mmask16, _CMP_GT_OQ, _mm512_cmp_ps_mask, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_loadu_si512,
-    _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps, _mm512_maskz_mov_ps, _mm512_max_ps, _mm512_set1_ps,
+    _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps, _mm512_maskz_mov_ps, _mm512_max_ps, _mm512_mul_ps, _mm512_set1_ps,
     _mm512_setzero_ps, _mm512_setzero_si512, _mm512_shuffle_i32x4, _mm512_storeu_ps, _mm512_storeu_si512,
     _mm512_unpackhi_epi32, _mm512_unpackhi_epi64, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
 };
@@ -334,7 +334,7 @@ impl Goal<'_> {
     /// Finishes the sums of `M` rows from `row` on, and writes them.
     ///
     /// # Safety
-    /// AVX-512F is there; `out`, and a mask, have `columns` numbers in each of `row + M` rows.
+    /// AVX-512F is there; `out`, and a mask or factors, have `columns` numbers in each of `row + M` rows.
     #[inline]
     #[target_feature(enable = "avx512f")]
     pub(super) unsafe fn write<const M: usize, const V: usize>(
@@ -354,6 +354,10 @@ impl Goal<'_> {
                         // In this order what is not a number stays none.
                         Finish::Bias { relu: true, .. } => _mm512_max_ps(_mm512_setzero_ps(), *sum),
                         Finish::Plain | Finish::Bias { .. } => *sum,
+                        Finish::Times(factors) => {
+                            let factors = factors.as_ptr().wrapping_add(at);
+                            _mm512_mul_ps(*sum, _mm512_maskz_loadu_ps(masks[v], factors))
+                        }
                         Finish::WherePositive(positive) => {
                             let there = _mm512_maskz_loadu_ps(masks[v], positive.as_ptr().wrapping_add(at));
                             let keep = _mm512_cmp_ps_mask::<_CMP_GT_OQ>(there, _mm512_setzero_ps());

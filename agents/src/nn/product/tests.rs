@@ -25,6 +25,7 @@ fn plain(a: Matrix, b: Matrix, finish: Finish, read: impl Fn(f32) -> f32) -> Vec
                 }
                 Finish::WherePositive(mask) if mask[out.len()] > 0.0 => sum,
                 Finish::WherePositive(_) => 0.0,
+                Finish::Times(factors) => sum * f64::from(factors[out.len()]),
             };
             out.push(finished as f32);
         }
@@ -70,6 +71,7 @@ fn with_every_form(mut check: impl FnMut(Matrix, Matrix, Finish)) {
                     with_bias(false),
                     with_bias(true),
                     Finish::WherePositive(&mask),
+                    Finish::Times(&mask),
                 ] {
                     for (a_turned, b_turned) in [(false, false), (true, false), (false, true), (true, true)] {
                         let matrix = |data, rows, cols, turned| match turned {
