@@ -117,10 +117,67 @@ pub enum Reduction {
     NegativeMean,
 }
 
-/// Named, detached tensors of one update; numbers are computed only when somebody reads them.
+/// What an update reports under a name.
+pub enum Found {
+    /// Becomes one number when somebody reads it.
+    Tensor(Tensor),
+    /// One number of each replicate, of an update by hand: a tensor of a number takes longer to make than the number.
+    Numbers(Vec<f32>),
+}
+
+impl From<&Tensor> for Found {
+    fn from(tensor: &Tensor) -> Self {
+        // To ask libtorch for what is there already takes microseconds.
+        Found::Tensor(match tensor.requires_grad() {
+            true => tensor.detach(),
+            false => tensor.shallow_clone(),
+        })
+    }
+}
+
+impl From<Vec<f32>> for Found {
+    fn from(numbers: Vec<f32>) -> Self {
+        Found::Numbers(numbers)
+    }
+}
+
+impl Found {
+    fn shallow_clone(&self) -> Self {
+        match self {
+            Found::Tensor(tensor) => Found::Tensor(tensor.shallow_clone()),
+            Found::Numbers(numbers) => Found::Numbers(numbers.clone()),
+        }
+    }
+
+    /// As one number: of one of several replicates, its index and how many there are, or of all.
+    pub(crate) fn read(&self, reduction: Reduction, of_replicate: Option<(i64, i64)>) -> f64 {
+        let own;
+        let tensor = match (self, of_replicate) {
+            (Found::Numbers(numbers), Some((index, _))) => return f64::from(numbers[index as usize]),
+            (Found::Numbers(numbers), None) => {
+                return numbers.iter().map(|number| f64::from(*number)).sum::<f64>() / numbers.len() as f64;
+            }
+            (Found::Tensor(tensor), None) => tensor,
+            (Found::Tensor(tensor), Some((index, count))) => {
+                own = part(tensor, index, count);
+                &own
+            }
+        };
+        let value = match reduction {
+            Reduction::Mean => tensor.mean(Kind::Float),
+            Reduction::NegativeMean => -tensor.mean(Kind::Float),
+            Reduction::Std => tensor.std(false),
+            Reduction::Min => tensor.min(),
+            Reduction::Max => tensor.max(),
+        };
+        value.double_value(&[])
+    }
+}
+
+/// Named, detached tensors and numbers of one update; what is not a number becomes one only when somebody reads it.
 #[derive(Default)]
 pub struct UpdateReport {
-    entries: Vec<(&'static str, Reduction, Tensor)>,
+    entries: Vec<(&'static str, Reduction, Found)>,
     /// `[B]`, value units: how far each row's value was from its target, sign dropped; replays that rank rows read it.
     pub td_error: Option<Tensor>,
     /// Tensors are of several replicates, and this is the report of one: its index, and how many there are.
@@ -128,14 +185,9 @@ pub struct UpdateReport {
 }
 
 impl UpdateReport {
-    /// Adds a tensor under a metric's name (see [`crate::metrics`]).
-    pub fn put(&mut self, name: &'static str, reduction: Reduction, tensor: &Tensor) {
-        // To ask libtorch for what is there already takes microseconds.
-        let detached = match tensor.requires_grad() {
-            true => tensor.detach(),
-            false => tensor.shallow_clone(),
-        };
-        self.entries.push((name, reduction, detached));
+    /// Adds a tensor, or numbers, under a metric's name (see [`crate::metrics`]).
+    pub fn put(&mut self, name: &'static str, reduction: Reduction, found: impl Into<Found>) {
+        self.entries.push((name, reduction, found.into()));
     }
 
     /// The same tensors once more.
@@ -143,7 +195,7 @@ impl UpdateReport {
         let entries = self.entries.iter();
         UpdateReport {
             entries: entries
-                .map(|(name, reduction, tensor)| (*name, *reduction, tensor.shallow_clone()))
+                .map(|(name, reduction, found)| (*name, *reduction, found.shallow_clone()))
                 .collect(),
             td_error: self.td_error.as_ref().map(Tensor::shallow_clone),
             of_replicate: self.of_replicate,
@@ -168,28 +220,20 @@ impl UpdateReport {
 
     /// The numbers, in the order they were put. Waits for the device.
     pub fn read(&self) -> Vec<(&'static str, f64)> {
-        let number = |reduction: Reduction, tensor: &Tensor| {
-            let value = match reduction {
-                Reduction::Mean => tensor.mean(Kind::Float),
-                Reduction::NegativeMean => -tensor.mean(Kind::Float),
-                Reduction::Std => tensor.std(false),
-                Reduction::Min => tensor.min(),
-                Reduction::Max => tensor.max(),
-            };
-            value.double_value(&[])
-        };
-        let read = |(name, reduction, tensor): &(&'static str, Reduction, Tensor)| match self.of_replicate {
-            None => (*name, number(*reduction, tensor)),
-            Some((index, count)) => (*name, number(*reduction, &part(tensor, index, count))),
-        };
-        self.entries.iter().map(read).collect()
+        let entries = self.entries.iter();
+        entries
+            .map(|(name, reduction, found)| (*name, found.read(*reduction, self.of_replicate)))
+            .collect()
     }
 }
 
-/// One of `count` equal parts of the last dimension, in one piece; everything of a scalar.
+/// One of `count` equal parts of the last dimension, or of the one before a last that has one number for each row, in one
+/// piece; everything of a scalar.
 fn part(tensor: &Tensor, index: i64, count: i64) -> Tensor {
-    match tensor.dim() {
-        0 => tensor.shallow_clone(),
-        _ => tensor.chunk(count, -1).swap_remove(index as usize).contiguous(),
-    }
+    let of_rows = match tensor.size().as_slice() {
+        [] => return tensor.shallow_clone(),
+        [_, .., 1] => -2,
+        _ => -1,
+    };
+    tensor.chunk(count, of_rows).swap_remove(index as usize).contiguous()
 }

@@ -137,14 +137,6 @@ impl Batch {
         }
     }
 
-    /// Numbers of replicates as a tensor: `[]` of one, `[R]` of several.
-    pub(crate) fn of_replicates(&self, numbers: &[f32]) -> Tensor {
-        match numbers {
-            [number] => Tensor::from(*number),
-            numbers => Tensor::from_slice(numbers),
-        }
-    }
-
     /// Rows of each replicate.
     pub(crate) fn rows_each(&self) -> usize {
         (self.size() / self.replicates) as usize

@@ -43,7 +43,7 @@ pub mod target;
 pub mod temperature;
 pub mod trainer;
 
-pub use agent::{ActMode, Agent, Cost, UpdateReport};
+pub use agent::{ActMode, Agent, Cost, Found, UpdateReport};
 pub use batch::Batch;
 pub use error::{Error, Result};
 pub use evaluate::{Evaluation, ObservationSample, evaluate, evaluate_sampling};

@@ -26,7 +26,7 @@ pub use spec::{AgentSpec, DelaySpec, EncoderSharing, NextAction};
 pub use stack::Stack;
 
 use crate::{
-    agent::{ActMode, Agent, Cost, Reduction, UpdateReport},
+    agent::{ActMode, Agent, Cost, Found, Reduction, UpdateReport},
     augmentation::RandomShift,
     batch::Batch,
     checkpoint::{Checkpoint, Section},
@@ -228,8 +228,9 @@ impl SoftActorCritic {
         }
     }
 
-    /// The actor's step without autograd, where policy and critic both can: its loss, and log-probabilities `[B]`.
-    fn climb_by_hand(&mut self, batch: &Batch, draws: &Tensor, alpha: &Tensor) -> Option<(Tensor, Tensor)> {
+    /// The actor's step without autograd, where policy and critic both can: its loss for each replicate, and
+    /// log-probabilities `[B]`.
+    fn climb_by_hand(&mut self, batch: &Batch, draws: &Tensor, alpha: &Tensor) -> Option<(Vec<f32>, Tensor)> {
         if !self.goes_by_hand() {
             return None;
         }
@@ -238,9 +239,9 @@ impl SoftActorCritic {
         let slope = self.critic.slope(&obs, drawn.draw.sampled())?;
         let log_prob = drawn.draw.log_prob.shallow_clone();
         let alphas = numbers(alpha);
-        let loss = climbed_loss(batch, alphas, &log_prob, &slope.value);
+        let losses = climbed_losses(batch, alphas, &log_prob, &slope.value);
         self.policy.climb(&drawn, &slope.of_action, alphas);
-        Some((loss, log_prob))
+        Some((losses, log_prob))
     }
 
     /// Counts an update, and says what belongs to it.
@@ -266,25 +267,25 @@ impl SoftActorCritic {
         if due.policy {
             // 3. The actor climbs the soft value (equation 9, with the sign of a loss).
             let draws = self.policy.noise(batch.size(), noise);
-            let (loss, log_prob) = match self.climb_by_hand(batch, &draws, &alpha) {
-                Some(climbed) => climbed,
+            let (loss, log_prob): (Found, Tensor) = match self.climb_by_hand(batch, &draws, &alpha) {
+                Some((losses, log_prob)) => (losses.into(), log_prob),
                 None => {
                     let obs = batch.first_obs();
                     let draw = self.policy.draw(&obs, &draws);
                     let value = self.critic.actor_value(&obs, &draw, noise); // [B]
                     let loss = batch.plain_mean(&(&alpha_of_rows * &draw.log_prob - value));
                     self.policy.trainable.descend(&loss);
-                    (loss, draw.log_prob.detach())
+                    ((&loss).into(), draw.log_prob.detach())
                 }
             };
 
             // 4. The temperature follows the entropy (equation 18).
             let alpha_loss = self.temperature.learn(&log_prob);
 
-            report.put(metrics::ACTOR_LOSS, Reduction::Mean, &loss);
+            report.put(metrics::ACTOR_LOSS, Reduction::Mean, loss);
             report.put(metrics::ENTROPY, Reduction::NegativeMean, &log_prob);
             if let Some(alpha_loss) = alpha_loss {
-                report.put(metrics::ALPHA_LOSS, Reduction::Mean, &alpha_loss);
+                report.put(metrics::ALPHA_LOSS, Reduction::Mean, alpha_loss);
             }
         }
 
@@ -307,11 +308,9 @@ impl SoftActorCritic {
 }
 
 /// The mean of α·log π − v over the rows of each replicate, of which each has an α unless all share one.
-fn climbed_loss(batch: &Batch, alphas: &[f32], log_prob: &Tensor, value: &Tensor) -> Tensor {
+fn climbed_losses(batch: &Batch, alphas: &[f32], log_prob: &Tensor, values: &[f32]) -> Vec<f32> {
     let rows = batch.rows_each();
-    let pairs = numbers(log_prob)
-        .chunks_exact(rows)
-        .zip(numbers(value).chunks_exact(rows));
+    let pairs = numbers(log_prob).chunks_exact(rows).zip(values.chunks_exact(rows));
     let of_replicate = |(replicate, (log_probs, values)): (usize, (&[f32], &[f32]))| {
         let alpha = alphas[replicate.min(alphas.len() - 1)];
         let losses = log_probs
@@ -320,7 +319,7 @@ fn climbed_loss(batch: &Batch, alphas: &[f32], log_prob: &Tensor, value: &Tensor
             .map(|(log_prob, value)| f64::from(alpha * log_prob - value));
         (losses.sum::<f64>() / rows as f64) as f32
     };
-    batch.of_replicates(&pairs.enumerate().map(of_replicate).collect::<Vec<_>>())
+    pairs.enumerate().map(of_replicate).collect()
 }
 
 impl Agent for SoftActorCritic {

@@ -5,9 +5,13 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tch::{Device, Kind, Tensor};
 
 use crate::{
+    agent::Found,
     checkpoint::Section,
     error::Result,
-    nn::{AdamSpec, Init, ParamLayout, Trainable, explicit, numbers::numbers},
+    nn::{
+        AdamSpec, Init, ParamLayout, Trainable, explicit,
+        numbers::{numbers, numbers_mut},
+    },
     noise::Stream,
     schedule::GradSteps,
 };
@@ -286,6 +290,15 @@ impl Temperature {
     pub fn alpha(&self) -> Tensor {
         match self {
             Temperature::Fixed { alpha } => alpha.shallow_clone(),
+            Temperature::Learned { log_alpha, .. } if explicit::readable(log_alpha.params.flat()) => {
+                let log_alphas = numbers(log_alpha.params.flat());
+                let shape = [log_alphas.len() as i64];
+                let shape = if log_alphas.len() == 1 { &[] } else { &shape[..] };
+                let mut alphas = Tensor::empty(shape, (Kind::Float, Device::Cpu));
+                let pairs = numbers_mut(&mut alphas).iter_mut().zip(log_alphas);
+                pairs.for_each(|(alpha, log_alpha)| *alpha = log_alpha.exp());
+                alphas
+            }
             Temperature::Learned { log_alpha, .. } => log_alpha.params.data().exp().squeeze(),
         }
     }
@@ -319,7 +332,7 @@ impl Temperature {
 
     /// Moves a learned α by the log-probabilities `[B]` (nats) of fresh actions. Returns the loss, if there is one: a scalar,
     /// or `[R]` of several replicates, of which each moves by as many of the log-probabilities, in their order.
-    pub fn learn(&mut self, log_prob: &Tensor) -> Option<Tensor> {
+    pub fn learn(&mut self, log_prob: &Tensor) -> Option<Found> {
         let Temperature::Learned {
             log_alpha,
             current_target,
@@ -331,7 +344,7 @@ impl Temperature {
         };
         if explicit::is_plain(log_prob) {
             // d loss / d log α, and the loss, of the two objectives: one number each, not worth a graph.
-            let at = numbers(&log_alpha.params.data()).to_vec();
+            let at = numbers(log_alpha.params.flat()).to_vec();
             let each = log_prob.numel() / at.len();
             let of_replicates = at
                 .iter()
@@ -347,10 +360,7 @@ impl Temperature {
                 });
             let (slopes, losses): (Vec<f32>, Vec<f32>) = of_replicates.unzip();
             log_alpha.step_along(&slopes);
-            return Some(match losses[..] {
-                [loss] => Tensor::from(loss),
-                _ => Tensor::from_slice(&losses),
-            });
+            return Some(losses.into());
         }
         let parameter = log_alpha.params.flat(); // [R]
         let excess = (log_prob.detach() + *current_target).reshape([parameter.size()[0], -1]); // [R, B]
@@ -361,7 +371,7 @@ impl Temperature {
         };
         let loss = -(weight * excess).squeeze();
         log_alpha.descend(&loss);
-        Some(loss)
+        Some((&loss).into())
     }
 
     /// The section `temperature`.

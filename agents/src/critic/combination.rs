@@ -29,30 +29,44 @@ impl Combination {
 
     /// Of the first numbers of `out` `[E, B, K]`: `[B]`.
     pub(super) fn of_first(self, out: &Tensor) -> Tensor {
-        match explicit::is_plain(out) {
-            true => self.with_gradient(out, 1).0,
-            false => self.apply(&out.select(-1, 0)),
+        if !explicit::is_plain(out) {
+            return self.apply(&out.select(-1, 0));
         }
+        let shape = out.size3().expect("numbers are [E, B, K]");
+        let mut value = Tensor::empty([shape.1], (Kind::Float, Device::Cpu));
+        self.of_rows(numbers(out), shape, 1, numbers_mut(&mut value), |_, _| {});
+        value
     }
 
     /// Of the means of each member's first `count` numbers of `out` `[E, B, K]`, without autograd: `[B]`, and its
     /// gradient `[E, B, K]`.
-    pub(super) fn with_gradient(self, out: &Tensor, count: usize) -> (Tensor, Tensor) {
-        let &[members, rows, each] = out.size().as_slice() else {
-            unreachable!("numbers are [E, B, K]")
-        };
-        let mut value = Tensor::empty([rows], (Kind::Float, Device::Cpu));
-        let mut gradient = Tensor::empty([members, rows, each], (Kind::Float, Device::Cpu));
-        let (rows, each) = (rows as usize, each as usize);
-        let (out, of_out) = (numbers(out), numbers_mut(&mut gradient));
-        of_out.fill(0.0);
+    pub(super) fn with_gradient(self, out: &Tensor, count: usize) -> (Vec<f32>, Vec<f32>) {
+        let shape = out.size3().expect("numbers are [E, B, K]");
+        let out = numbers(out);
+        let (mut value, mut gradient) = (vec![0.0; shape.1 as usize], vec![0.0; out.len()]);
+        self.of_rows(out, shape, count, &mut value, |start, share| {
+            gradient[start..start + count].fill(share);
+        });
+        (value, gradient)
+    }
+
+    /// The same, written to `value`. `chosen` hears where numbers begin that have a part in a row's, and by how much it
+    /// changes with each of them.
+    fn of_rows(
+        self,
+        out: &[f32],
+        (members, rows, each): (i64, i64, i64),
+        count: usize,
+        value: &mut [f32],
+        mut chosen: impl FnMut(usize, f32),
+    ) {
         let scale = 1.0 / count as f32;
         let of_member = |start: usize| out[start..start + count].iter().sum::<f32>() * scale;
-        for (row, value) in numbers_mut(&mut value).iter_mut().enumerate() {
-            let starts = (0..members as usize).map(|member| (member * rows + row) * each);
+        for (row, value) in value.iter_mut().enumerate() {
+            let starts = (0..members as usize).map(|member| (member * rows as usize + row) * each as usize);
             match self {
                 Combination::Min => {
-                    let mut lowest = (f32::INFINITY, row * each);
+                    let mut lowest = (f32::INFINITY, row * each as usize);
                     for start in starts {
                         let q = of_member(start);
                         if q < lowest.0 || (q.is_nan() && !lowest.0.is_nan()) {
@@ -60,16 +74,15 @@ impl Combination {
                         }
                     }
                     *value = lowest.0;
-                    of_out[lowest.1..lowest.1 + count].fill(scale);
+                    chosen(lowest.1, scale);
                 }
                 Combination::Mean => {
                     let share = 1.0 / members as f32;
                     *value = starts.clone().map(of_member).sum::<f32>() * share;
-                    starts.for_each(|start| of_out[start..start + count].fill(scale * share));
+                    starts.for_each(|start| chosen(start, scale * share));
                 }
             }
         }
-        (value, gradient)
     }
 }
 
@@ -92,8 +105,12 @@ mod tests {
             let oracle = combination.apply(&first.mean_dim([-1i64].as_slice(), false, Kind::Float));
             let expected = Tensor::run_backward(&[oracle.sum(Kind::Float)], &[&out], false, false).remove(0);
             let (value, gradient) = combination.with_gradient(&out.detach(), count);
-            assert!((&value - &oracle).abs().max().double_value(&[]) < 1e-6);
-            assert!((gradient - expected).abs().max().double_value(&[]) < 1e-6);
+            let apart = |found: &[f32], oracle: &Tensor| {
+                let apart = Tensor::from_slice(found).view_as(oracle) - oracle;
+                apart.abs().max().double_value(&[])
+            };
+            assert!(apart(&value, &oracle) < 1e-6);
+            assert!(apart(&gradient, &expected) < 1e-6);
         }
     }
 

@@ -43,7 +43,7 @@ use super::{
     gaussian::{self, Gaussians},
 };
 use crate::{
-    agent::{Reduction, UpdateReport},
+    agent::{Found, Reduction, UpdateReport},
     backup::soft_backup,
     batch::Batch,
     checkpoint::Section,
@@ -246,8 +246,8 @@ impl DsacTCritic {
 
 /// What a step is made of, and what it reports.
 struct Step {
-    /// Scalar.
-    loss: Tensor,
+    /// Of each replicate.
+    loss: Found,
     /// `[E, B]`.
     mean: Tensor,
     /// `[E, B]`.
@@ -255,12 +255,13 @@ struct Step {
     /// `[E, 1]` or `[E, R]`, this batch included.
     running_std: Tensor,
     /// Whether sampled targets were clipped, or the share of them that was.
-    clipped: Tensor,
+    clipped: Found,
 }
 
 impl DsacTCritic {
-    /// Of the members' numbers `out` `[E, B, 2]`, against targets `[B]` of mean and sample.
-    fn losses(&self, out: &Tensor, (target_mean, target_sample): (&Tensor, &Tensor), batch: &Batch) -> Step {
+    /// Of the members' numbers `out` `[E, B, 2]`, against targets `[B]` of mean and sample: the loss with its history, and
+    /// the step.
+    fn losses(&self, out: &Tensor, (target_mean, target_sample): (&Tensor, &Tensor), batch: &Batch) -> (Tensor, Step) {
         let now = Gaussians::of(out);
         let (mean, std) = (now.mean.detach(), now.std.detach()); // [E, B]
         let (before, rate) = (self.running_std.as_ref(), self.running_std_rate);
@@ -270,13 +271,16 @@ impl DsacTCritic {
         let banded = clip_to_band(target_sample, &mean, &width); // [E, B]
         // Summed over members: each is an optimisation of its own and only shares a block.
         let losses = member_losses(&self.spec, &now, target_mean, &banded, &of_rows); // [E, B]
-        Step {
-            loss: batch.mean(&losses) * self.spec.members as f64,
-            clipped: (target_sample - &mean).abs().gt_tensor(&width).to_kind(Kind::Float),
+        let loss = batch.mean(&losses) * self.spec.members as f64;
+        let clipped = (target_sample - &mean).abs().gt_tensor(&width).to_kind(Kind::Float);
+        let step = Step {
+            loss: (&loss).into(),
+            clipped: (&clipped).into(),
             mean,
             std,
             running_std,
-        }
+        };
+        (loss, step)
     }
 }
 
@@ -338,18 +342,21 @@ impl Critic for DsacTCritic {
     fn learn(&mut self, batch: &Batch, policy: &Policy, alpha: &Tensor, noise: &mut Stream) -> UpdateReport {
         let next = policy.draw_next(batch, noise);
         let (target_mean, target_sample) = self.targets(batch, &next, alpha, noise); // [B], [B]
-        let out = self.network.at(&self.online.views(), &batch.obs, &batch.action, noise); // [E, B, 2]
         let targets = (&target_mean, &target_sample);
-        let step = match self.online.taken_tape(&out) {
-            Some(tape) => {
+        let step = match self
+            .network
+            .taped(self.online.params.frozen(), &batch.obs, &batch.action)
+        {
+            Some((out, tape)) => {
                 let running_std = (self.running_std.as_ref(), self.running_std_rate);
-                let (step, of_out) = by_hand::step(&self.spec, &out.detach(), targets, running_std, batch);
+                let (step, of_out) = by_hand::step(&self.spec, &out, targets, running_std, batch);
                 self.online.descend_from(&tape, &of_out);
                 step
             }
             None => {
-                let step = self.losses(&out, targets, batch);
-                self.online.descend(&step.loss);
+                let out = self.network.at(&self.online.views(), &batch.obs, &batch.action, noise); // [E, B, 2]
+                let (loss, step) = self.losses(&out, targets, batch);
+                self.online.descend(&loss);
                 step
             }
         };
@@ -362,12 +369,12 @@ impl Critic for DsacTCritic {
         } = step;
 
         let mut report = UpdateReport::default();
-        report.put(metrics::CRITIC_LOSS, Reduction::Mean, &loss);
+        report.put(metrics::CRITIC_LOSS, Reduction::Mean, loss);
         report.put(metrics::Q_MEAN, Reduction::Mean, &mean);
         report.put(metrics::Q_STD, Reduction::Std, &mean);
         report.put(metrics::SIGMA_MEAN, Reduction::Mean, &std);
         report.put(metrics::SIGMA_RUNNING, Reduction::Mean, &running_std);
-        report.put(metrics::TARGET_CLIPPED, Reduction::Mean, &clipped);
+        report.put(metrics::TARGET_CLIPPED, Reduction::Mean, clipped);
         report.put(metrics::TARGET_MEAN, Reduction::Mean, &target_mean);
         report.td_error = batch
             .weight

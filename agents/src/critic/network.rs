@@ -6,7 +6,10 @@ use super::{Combination, CriticContext};
 use crate::{
     encoder::Encoder,
     inspect::Look,
-    nn::{Mlp, ParamLayout, Params, Products, explicit},
+    nn::{
+        Mlp, ParamLayout, Params, Products,
+        explicit::{self, Taped},
+    },
     noise::Stream,
     policy::{ActionDraw, ActionKind, Actions, expectation},
 };
@@ -150,6 +153,17 @@ impl Network {
         value_of(&self.at(params, obs, action, noise))
     }
 
+    /// A pass by hand at `action` `[B, A]` and `obs` `[B, …]` that gives what [`Network::at`] does, and what takes a gradient
+    /// back through it. `None` where autograd is needed.
+    pub(crate) fn taped(&self, params: &Params, obs: &Tensor, action: &Tensor) -> Option<Taped> {
+        let is_vector = matches!(self.actions, ActionKind::Vector { .. });
+        // An encoder with parameters may want noise, and goes through autograd.
+        if !is_vector || !self.goes_by_hand(params) || !explicit::readable(action) {
+            return None;
+        }
+        self.body.taped(params, &self.input(params, obs, action, None))
+    }
+
     /// The smallest or mean first number over members, in expectation over a draw's actions: `[B]`.
     pub fn expected(
         &self,
@@ -178,13 +192,7 @@ impl Network {
         combination: Combination,
         count: usize,
     ) -> Option<Slope> {
-        let is_vector = matches!(self.actions, ActionKind::Vector { .. });
-        // An encoder with parameters may want noise, and goes through autograd.
-        if !is_vector || !self.goes_by_hand(params) || !explicit::readable(action) {
-            return None;
-        }
-        let x = self.input(params, obs, action, None);
-        let (out, tape) = self.body.taped(params, &x)?; // [E, B, K]
+        let (out, tape) = self.taped(params, obs, action)?; // [E, B, K]
         let (value, of_out) = combination.with_gradient(&out, count);
         let features = self.encoder.width() as usize;
         let of_action = tape.backward(params, &of_out, None, Some(features..self.body.inputs()))?;
@@ -195,9 +203,9 @@ impl Network {
 /// A value and where it rises.
 pub struct Slope {
     /// `[B]`.
-    pub value: Tensor,
+    pub value: Vec<f32>,
     /// ∂value/∂action, `[B, A]`.
-    pub of_action: Tensor,
+    pub of_action: Vec<f32>,
 }
 
 /// What an actor climbs: the smallest or mean, over members of a network, of the mean of their first numbers.

@@ -14,20 +14,17 @@
 //! With `target_filter`, Q_θ̄i(s', a') is its average over points around a' (see [`super::target_filter`]).
 
 use serde::{Deserialize, Serialize};
-use tch::{Device, Kind, Tensor};
+use tch::Tensor;
 
 use super::{Climbed, Combination, Critic, CriticContext, CriticState, Network, TargetFilter, TargetFilterSpec};
 use crate::{
-    agent::{Reduction, UpdateReport},
+    agent::{Found, Reduction, UpdateReport},
     backup::soft_backup,
     batch::Batch,
     checkpoint::Section,
     error::Result,
     metrics,
-    nn::{
-        AdamSpec, ParamBlock, ParamLayout, Products, Trainable,
-        numbers::{numbers, numbers_mut},
-    },
+    nn::{AdamSpec, ParamBlock, ParamLayout, Products, Trainable, numbers::numbers},
     noise::Stream,
     policy::{ActionDraw, Policy},
     schedule::GradSteps,
@@ -98,12 +95,9 @@ impl ScalarSpec {
 /// Equation 5 without autograd.
 struct Squares {
     /// ½ Σ_E mean_B w·error², of each replicate.
-    loss: Tensor,
-    /// `[E, B]`: the members' values, and how far they are from their targets.
-    q: Tensor,
-    error: Tensor,
+    losses: Vec<f32>,
     /// Gradient of the loss by the members' values `[E, B, 1]`.
-    of_out: Tensor,
+    of_out: Vec<f32>,
 }
 
 impl Squares {
@@ -112,36 +106,23 @@ impl Squares {
         let weight = batch.value_draw_weights();
         let (weight, target) = (weight.as_ref().map(numbers), target.contiguous());
         let target = numbers(&target);
-        let (members, rows) = ((out.numel() / target.len()) as i64, target.len() as i64);
-        let empty = |shape: &[i64]| Tensor::empty(shape, (Kind::Float, Device::Cpu));
-        let [mut q, mut error] = [(); 2].map(|()| empty(&[members, rows]));
-        let mut of_out = empty(&[members, rows, 1]);
-        numbers_mut(&mut q).copy_from_slice(numbers(out));
+        let out = numbers(out);
+        let mut of_out = vec![0.0; out.len()];
         let rows_each = batch.rows_each();
         let share = 1.0 / rows_each as f32;
         let mut sums = vec![0.0f64; batch.replicates as usize];
-        let members = numbers(out).chunks_exact(target.len());
-        let made = numbers_mut(&mut error)
-            .chunks_exact_mut(target.len())
-            .zip(numbers_mut(&mut of_out).chunks_exact_mut(target.len()));
-        for (q, (error, of_out)) in members.zip(made) {
-            for row in 0..target.len() {
+        let members = out.chunks_exact(target.len());
+        let made = of_out.chunks_exact_mut(target.len());
+        for (q, of_out) in members.zip(made) {
+            for (row, of_out) in of_out.iter_mut().enumerate() {
                 let weight = weight.map_or(1.0, |weight| weight[row]);
-                error[row] = q[row] - target[row];
-                of_out[row] = weight * error[row] * share;
-            }
-            for (replicate, sum) in sums.iter_mut().enumerate() {
-                let own = replicate * rows_each..(replicate + 1) * rows_each;
-                for (of_out, error) in of_out[own.clone()].iter().zip(&error[own]) {
-                    *sum += f64::from(of_out * error);
-                }
+                let error = q[row] - target[row];
+                *of_out = weight * error * share;
+                sums[row / rows_each] += f64::from(*of_out * error);
             }
         }
-        let losses: Vec<f32> = sums.iter().map(|sum| (0.5 * sum) as f32).collect();
         Squares {
-            loss: batch.of_replicates(&losses),
-            q,
-            error,
+            losses: sums.iter().map(|sum| (0.5 * sum) as f32).collect(),
             of_out,
         }
     }
@@ -212,32 +193,35 @@ impl Critic for ScalarCritic {
     fn learn(&mut self, batch: &Batch, policy: &Policy, alpha: &Tensor, noise: &mut Stream) -> UpdateReport {
         let next = policy.draw_next(batch, noise);
         let target = self.target_value(batch, &next, alpha, noise); // [B]
-        let out = self.network.at(&self.online.views(), &batch.obs, &batch.action, noise); // [E, B, 1]
         // Equation 5, summed over members: each is an optimisation of its own and only shares a block.
-        let (loss, q, error) = match self.online.taken_tape(&out) {
-            None => {
-                let q = out.squeeze_dim(-1); // [E, B]
-                let error = &q - &target; // [E, B]
-                let loss = batch.mean(&error.square()) * (0.5 * self.members() as f64);
-                self.online.descend(&loss);
-                (loss, q, error)
-            }
-            Some(tape) => {
-                let squares = Squares::by_hand(&out, &target, batch);
-                self.online.descend_from(&tape, &squares.of_out);
-                (squares.loss, squares.q, squares.error)
-            }
-        };
+        let (loss, q): (Found, Tensor) =
+            match self
+                .network
+                .taped(self.online.params.frozen(), &batch.obs, &batch.action)
+            {
+                None => {
+                    let q = self.network.at(&self.online.views(), &batch.obs, &batch.action, noise); // [E, B, 1]
+                    let error = q.squeeze_dim(-1) - &target; // [E, B]
+                    let loss = batch.mean(&error.square()) * (0.5 * self.members() as f64);
+                    self.online.descend(&loss);
+                    ((&loss).into(), q.detach())
+                }
+                Some((q, tape)) => {
+                    let squares = Squares::by_hand(&q, &target, batch);
+                    self.online.descend_from(&tape, &squares.of_out);
+                    (squares.losses.into(), q)
+                }
+            };
 
         let mut report = UpdateReport::default();
-        report.put(metrics::CRITIC_LOSS, Reduction::Mean, &loss);
+        report.put(metrics::CRITIC_LOSS, Reduction::Mean, loss);
         report.put(metrics::Q_MEAN, Reduction::Mean, &q);
         report.put(metrics::Q_STD, Reduction::Std, &q);
         report.put(metrics::TARGET_MEAN, Reduction::Mean, &target);
         report.td_error = batch
             .weight
             .is_some()
-            .then(|| Combination::Mean.apply(&error.detach().abs()));
+            .then(|| Combination::Mean.apply(&(q.squeeze_dim(-1) - target).abs()));
         report
     }
 

@@ -15,7 +15,7 @@ use crate::{
     error::Result,
     nn::{
         crew,
-        explicit::{self, Pass, Passes, Tape},
+        explicit::{self, Passes, Tape},
         layout::ParamLayout,
         numbers::{numbers, numbers_mut},
         params::{ParamBlock, Params},
@@ -89,6 +89,8 @@ pub struct Trainable {
     moments: Moments,
     /// Made by hand since the last views were taken.
     passes: Passes,
+    /// Room for a gradient, kept between steps.
+    room: Vec<f32>,
 }
 
 impl Trainable {
@@ -105,6 +107,7 @@ impl Trainable {
             spec,
             moments,
             passes: Passes::default(),
+            room: Vec::new(),
         }
     }
 
@@ -120,6 +123,7 @@ impl Trainable {
             params,
             spec: self.spec,
             passes: Passes::default(),
+            room: Vec::new(),
         }
     }
 
@@ -180,33 +184,24 @@ impl Trainable {
         let of_leaves = Tensor::run_backward(&[loss], &leaves, false, false);
         let gradients = passes.iter().zip(&of_leaves);
         gradients
-            .map(|(pass, of_out)| self.gradient_of(&pass.tape, of_out))
+            .map(|(pass, of_out)| {
+                let mut gradient = Tensor::empty(self.params.flat().size(), (Kind::Float, Device::Cpu));
+                let (of_out, of_params) = (of_out.contiguous(), Some(numbers_mut(&mut gradient)));
+                pass.tape
+                    .backward(self.params.frozen(), numbers(&of_out), of_params, None);
+                gradient
+            })
             .reduce(|sum, gradient| sum + gradient)
             .expect("there is a pass")
     }
 
-    /// The gradient `[P]` of a loss, from that by the result of a pass.
-    fn gradient_of(&self, tape: &Tape, of_out: &Tensor) -> Tensor {
-        let mut gradient = Tensor::empty(self.params.flat().size(), (Kind::Float, Device::Cpu));
-        tape.backward(self.params.frozen(), of_out, Some(numbers_mut(&mut gradient)), None);
-        gradient
-    }
-
-    /// The one pass by hand since views were taken, for a caller who knows the gradient of its result `out`. `None` where
-    /// autograd is needed: it was another way, or something lies between that pass and `out`.
-    pub(crate) fn taken_tape(&self, out: &Tensor) -> Option<Tape> {
-        let passes = explicit::taken(&self.passes);
-        let is_it = |pass: &Pass| pass.out.data_ptr() == out.data_ptr() && pass.out.numel() == out.numel();
-        if passes.len() == 1 && passes.iter().all(is_it) {
-            return passes.into_iter().next().map(|pass| pass.tape);
-        }
-        passes.into_iter().for_each(|pass| explicit::note(&self.passes, pass));
-        None
-    }
-
     /// One step down a loss whose gradient by the result of a pass, made with these parameters, is known.
-    pub(crate) fn descend_from(&mut self, tape: &Tape, of_out: &Tensor) {
-        self.step(&self.gradient_of(tape, of_out));
+    pub(crate) fn descend_from(&mut self, tape: &Tape, of_out: &[f32]) {
+        let mut gradient = std::mem::take(&mut self.room);
+        gradient.resize(numbers(self.params.flat()).len(), 0.0);
+        tape.backward(self.params.frozen(), of_out, Some(&mut gradient), None);
+        self.step_along(&gradient);
+        self.room = gradient;
     }
 
     /// One step along a given gradient `[P]`, or `[R·P]` of several replicates.

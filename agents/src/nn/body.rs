@@ -7,8 +7,9 @@ use crate::{
     inspect::Look,
     nn::{
         activation::Activation,
-        explicit::{self, Dense, DenseLayer, Pass, Tape},
+        explicit::{self, Dense, DenseLayer, Pass, Taped},
         layout::{Init, ParamIndex, ParamLayout},
+        numbers::numbers,
         params::Params,
         precision::Products,
     },
@@ -206,21 +207,26 @@ impl Mlp {
     /// The result is `value + (x − sg[x]) · sg[∂value/∂x]`: the same number with the same gradient.
     pub fn value_at(&self, params: &Params, x: &Tensor, value_of: &dyn Fn(&Tensor) -> Tensor) -> Option<Tensor> {
         let dense = self.dense.as_ref()?;
+        if !x.requires_grad() {
+            return None;
+        }
         let at = x.detach();
-        if !x.requires_grad() || !dense.serves(params, &at) || dense.learns(params) {
+        if !dense.serves(params, &at) || dense.learns(params) {
             return None;
         }
         let (out, tape) = dense.forward(params, &at, self.products, true);
         let out = out.set_requires_grad(true);
         let value = value_of(&out); // [B]
         let of_out = Tensor::run_backward(&[value.sum(Kind::Float)], &[&out], false, false);
-        let slope = tape?.backward(params, &of_out[0], None, Some(0..self.inputs()))?; // [B, in]
+        let of_out = of_out[0].contiguous();
+        let slope = tape?.backward(params, numbers(&of_out), None, Some(0..self.inputs()))?;
+        let slope = Tensor::from_slice(&slope).view_as(&at); // [B, in]
         let change = ((x - at) * slope).sum_dim_intlist([-1i64].as_slice(), false, Kind::Float);
         Some(value.detach() + change)
     }
 
     /// A pass by hand at `x [B, in]` whose gradient the caller takes further itself. `None` where it cannot be made so.
-    pub(crate) fn taped(&self, params: &Params, x: &Tensor) -> Option<(Tensor, Tape)> {
+    pub(crate) fn taped(&self, params: &Params, x: &Tensor) -> Option<Taped> {
         let dense = self.dense.as_ref()?;
         if !dense.serves(params, x) || !dense.is_all_of(params) {
             return None;

@@ -122,6 +122,9 @@ pub struct Tape {
     products: Products,
 }
 
+/// What a pass gave, and what takes a gradient back through it.
+pub type Taped = (Tensor, Tape);
+
 /// A pass whose result is a leaf of the graph, so that its gradient can be taken further by hand.
 pub(super) struct Pass {
     /// `[B, out]` or `[E, B, out]`.

@@ -231,7 +231,7 @@ pub trait PolicyHead: Send {
 pub trait HeadTape {
     /// The gradient `[B, inputs]` of a loss by what the head read, from that by its actions, which is `of_action` `[B, W]` times
     /// `scale`, and by every row's log-probability: one number for all rows, or as many as there are equal parts of them.
-    fn backward(&self, of_action: &Tensor, scale: f32, of_log_prob: &[f32]) -> Tensor;
+    fn backward(&self, of_action: &[f32], scale: f32, of_log_prob: &[f32]) -> Vec<f32>;
 }
 
 /// `Σ_a π(a)·x(a)` per row: `probability` and `values` are `[B, n]`, the result `[B]`.

@@ -10,7 +10,7 @@ use crate::{
     encoder::{Encoder, EncoderSpec, SharedEncoder},
     error::Result,
     inspect::Look,
-    nn::{BodySpec, Mlp, ParamBlock, ParamLayout, Params, Products, Trainable, explicit::Tape},
+    nn::{BodySpec, Mlp, ParamBlock, ParamLayout, Params, Products, Trainable, explicit::Tape, numbers::numbers},
     noise::Stream,
     schedule::GradSteps,
     target::TargetSpec,
@@ -223,10 +223,9 @@ impl Policy {
 
     /// One step down the mean over rows of `α·log π − v`, where `slope` `[B, W]` is ∂v/∂action. There is an α for each
     /// replicate.
-    pub fn climb(&mut self, drawn: &DrawnByHand, slope: &Tensor, alphas: &[f32]) {
-        let _guard = tch::no_grad_guard();
+    pub fn climb(&mut self, drawn: &DrawnByHand, slope: &[f32], alphas: &[f32]) {
         let replicates = self.trainable.params.frozen().replicates();
-        let rows = (slope.size()[0] as usize / replicates) as f32;
+        let rows = (numbers(&drawn.draw.log_prob).len() / replicates) as f32;
         let of_log_prob: Vec<f32> = alphas.iter().map(|alpha| alpha / rows).collect();
         let of_inputs = drawn.head.backward(slope, -1.0 / rows, &of_log_prob);
         self.trainable.descend_from(&drawn.body, &of_inputs);

@@ -31,7 +31,7 @@ pub(super) fn step(
     (target_mean, target_sample): (&Tensor, &Tensor),
     running_std: (Option<&Tensor>, f64),
     batch: &Batch,
-) -> (Step, Tensor) {
+) -> (Step, Vec<f32>) {
     let members = out.size()[0];
     let empty = |shape: &[i64]| Tensor::empty(shape, (Kind::Float, Device::Cpu));
     let (all_rows, rows) = (target_mean.size()[0], batch.rows_each());
@@ -45,7 +45,8 @@ pub(super) fn step(
     let before = before.as_ref().map(numbers);
 
     let [mut mean, mut std] = [(); 2].map(|()| empty(&[members, all_rows]));
-    let mut of_out = Tensor::empty_like(out);
+    let out = numbers(out);
+    let mut of_out = vec![0.0; out.len()];
     let mut running_std = empty(&[members, batch.replicates]);
     let (delta, share) = (spec.huber_delta as f32, 1.0 / rows as f32);
     let (mut losses, mut clipped) = (vec![0.0f64; replicates], vec![0usize; replicates]);
@@ -53,7 +54,7 @@ pub(super) fn step(
         let own = unit * rows..(unit + 1) * rows;
         let replicate = unit % replicates;
         let first = replicate * rows; // of its rows in a batch
-        let out = &numbers(out)[2 * own.start..2 * own.end];
+        let out = &out[2 * own.start..2 * own.end];
         let (mean, std) = (
             &mut numbers_mut(&mut mean)[own.clone()],
             &mut numbers_mut(&mut std)[own.clone()],
@@ -67,7 +68,7 @@ pub(super) fn step(
         });
         numbers_mut(&mut running_std)[unit] = running;
         let width = running * spec.clip_sigmas as f32;
-        let of_out = &mut numbers_mut(&mut of_out)[2 * own.start..2 * own.end];
+        let of_out = &mut of_out[2 * own.start..2 * own.end];
         for row in 0..rows {
             let (q, std) = (mean[row], std[row]);
             let variance = std * std;
@@ -93,11 +94,11 @@ pub(super) fn step(
     let of_member = |count: &usize| *count as f32 / (members as usize * rows) as f32;
     let clipped: Vec<f32> = clipped.iter().map(of_member).collect();
     let step = Step {
-        loss: batch.of_replicates(&losses),
+        loss: losses.into(),
         mean,
         std,
         running_std,
-        clipped: batch.of_replicates(&clipped),
+        clipped: clipped.into(),
     };
     (step, of_out)
 }
@@ -106,6 +107,7 @@ pub(super) fn step(
 mod tests {
     use super::*;
     use crate::{
+        agent::{Found, Reduction},
         critic::{
             Gaussians,
             dsac_t::{clip_to_band, follow_spread, member_losses},
@@ -162,13 +164,15 @@ mod tests {
                     (before.as_ref(), 0.1),
                     &batch,
                 );
+                let of_out = Tensor::from_slice(&of_out).view_as(&gradient);
+                let number = |found: &Found| Tensor::from(found.read(Reduction::Mean, None));
                 let pairs = [
-                    ("loss", &found.loss, &loss),
+                    ("loss", &number(&found.loss), &loss),
                     ("gradient", &of_out, &gradient),
                     ("mean", &found.mean, &mean),
                     ("std", &found.std, &std),
                     ("running_std", &found.running_std, &running_std),
-                    ("clipped", &found.clipped, &clipped.mean(Kind::Float)),
+                    ("clipped", &number(&found.clipped), &clipped.mean(Kind::Float)),
                 ];
                 for (what, found, expected) in pairs {
                     let apart = ((found - expected).abs() / (expected.abs() + 1.0))

@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
-use tch::{Device, Kind, Tensor};
+use tch::Tensor;
 
-use super::{BETWEEN, Tape, UnitLayer, Units, forward::room, multiply, own, rows_each};
+use super::{BETWEEN, Tape, UnitLayer, Units, forward::room, multiply, own, rows, rows_each};
 use crate::nn::{
     crew,
     numbers::{numbers, numbers_mut},
@@ -35,40 +35,35 @@ type OfParams<'a> = Vec<(&'a mut [f32], &'a mut [f32])>;
 impl Tape {
     /// From the gradient of the result, `[E, B, out]` or `[B, out]`, to that of the parameters, written to `of_params`,
     /// replicate by replicate, in the order weight, bias of every layer, and to that of some columns of the input,
-    /// `[B, columns]`, summed over members.
+    /// `[B, columns]`, summed over members. Numbers in and out: a tensor for them takes longer to make than they do.
     pub(crate) fn backward(
         &self,
         params: &Params,
-        of_out: &Tensor,
+        of_out: &[f32],
         of_params: Option<&mut [f32]>,
         of_input: Option<Range<usize>>,
-    ) -> Option<Tensor> {
-        let _guard = tch::no_grad_guard();
-        let of_out = of_out.contiguous();
+    ) -> Option<Vec<f32>> {
         let units = Units::of(&self.dense, params);
-        let all_rows = self.input.size()[0];
+        let all_rows = rows(&self.input) as usize;
         let hidden = self.hidden.iter();
-        let members = units.members();
-        let mut down = of_input.as_ref().map(|columns| {
-            let shape = [members as i64, all_rows, columns.len() as i64];
-            Tensor::empty(shape, (Kind::Float, Device::Cpu))
-        });
+        let width = of_input.as_ref().map_or(0, |columns| columns.len());
+        // [E, R·B, columns]
+        let mut down = of_input.as_ref().map(|_| vec![0.0; units.members() * all_rows * width]);
         let pass = Pass {
             products: self.products,
-            rows: all_rows as usize / units.replicates,
+            rows: all_rows / units.replicates,
             input: numbers(&self.input),
             hidden: hidden
                 .map(|(slope, h)| (slope.as_ref().map(numbers), numbers(h)))
                 .collect(),
-            of_out: numbers(&of_out),
-            of_input: of_input.clone(),
+            of_out,
+            of_input,
             units,
         };
-        let width = of_input.map_or(0, |columns| columns.len());
         let each = rows_each(pass.units.count(), pass.rows);
         let downs = down
             .as_mut()
-            .map(|down| numbers_mut(down).chunks_exact_mut(pass.rows * width));
+            .map(|down| down.chunks_exact_mut((pass.rows * width).max(1)));
         let mut downs = downs.into_iter().flatten();
         match of_params {
             // A unit's gradients are sums over all its rows.
@@ -91,8 +86,7 @@ impl Tape {
                 }
             }
         }
-        drop(pass);
-        down.map(|down| over_members(down, all_rows as usize, width))
+        down.map(|down| over_members(down, all_rows * width))
     }
 }
 
@@ -357,12 +351,12 @@ fn own_of(numbers: &[f32], unit: usize, count: usize) -> &[f32] {
     own(numbers, unit, numbers.len() / count)
 }
 
-/// `[E, B, n]` summed over members, in their order: `[B, n]`.
-fn over_members(members: Tensor, rows: usize, width: usize) -> Tensor {
-    if members.size()[0] == 1 {
-        return members.squeeze_dim(0);
+/// `[E, n]` summed over members, in their order: `[n]`.
+fn over_members(members: Vec<f32>, count: usize) -> Vec<f32> {
+    if members.len() == count {
+        return members;
     }
-    let mut sum = Tensor::empty([rows as i64, width as i64], (Kind::Float, Device::Cpu));
-    sum_rows(numbers(&members), numbers_mut(&mut sum));
+    let mut sum = vec![0.0; count];
+    sum_rows(&members, &mut sum);
     sum
 }
