@@ -195,7 +195,7 @@ impl Network {
         let (out, tape) = self.taped(params, obs, action)?; // [E, B, K]
         let (value, of_out) = combination.with_gradient(&out, count);
         let features = self.encoder.width() as usize;
-        let of_action = tape.backward(params, &of_out, None, Some(features..self.body.inputs()))?;
+        let of_action = tape.to_input(params, &of_out, features..self.body.inputs());
         Some(Slope { value, of_action })
     }
 }

@@ -186,9 +186,9 @@ impl Trainable {
         gradients
             .map(|(pass, of_out)| {
                 let mut gradient = Tensor::empty(self.params.flat().size(), (Kind::Float, Device::Cpu));
-                let (of_out, of_params) = (of_out.contiguous(), Some(numbers_mut(&mut gradient)));
+                let (params, of_out) = (self.params.frozen(), of_out.contiguous());
                 pass.tape
-                    .backward(self.params.frozen(), numbers(&of_out), of_params, None);
+                    .to_params(params, numbers(&of_out), numbers_mut(&mut gradient));
                 gradient
             })
             .reduce(|sum, gradient| sum + gradient)
@@ -199,7 +199,7 @@ impl Trainable {
     pub(crate) fn descend_from(&mut self, tape: &Tape, of_out: &[f32]) {
         let mut gradient = std::mem::take(&mut self.room);
         gradient.resize(numbers(self.params.flat()).len(), 0.0);
-        tape.backward(self.params.frozen(), of_out, Some(&mut gradient), None);
+        tape.to_params(self.params.frozen(), of_out, &mut gradient);
         self.step_along(&gradient);
         self.room = gradient;
     }

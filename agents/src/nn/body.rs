@@ -219,7 +219,7 @@ impl Mlp {
         let value = value_of(&out); // [B]
         let of_out = Tensor::run_backward(&[value.sum(Kind::Float)], &[&out], false, false);
         let of_out = of_out[0].contiguous();
-        let slope = tape?.backward(params, numbers(&of_out), None, Some(0..self.inputs()))?;
+        let slope = tape?.to_input(params, numbers(&of_out), 0..self.inputs());
         let slope = Tensor::from_slice(&slope).view_as(&at); // [B, in]
         let change = ((x - at) * slope).sum_dim_intlist([-1i64].as_slice(), false, Kind::Float);
         Some(value.detach() + change)

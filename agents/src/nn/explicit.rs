@@ -240,10 +240,11 @@ fn own(numbers: &[f32], index: usize, len: usize) -> &[f32] {
     &numbers[index * len..(index + 1) * len]
 }
 
-/// Into how many rows those of a unit are cut, so that all threads have work. Cuts are where vectors of any width end, whence
-/// it makes no difference where they are.
+/// Rows are cut where vectors of any width end.
+const VECTORS: usize = 64;
+
+/// Into how many rows those of a unit are cut, so that all threads have work. It makes no difference where.
 fn rows_each(units: usize, rows: usize) -> usize {
-    const VECTORS: usize = 64;
     let cuts = crew::threads().div_ceil(units);
     rows.div_ceil(cuts).next_multiple_of(VECTORS).min(rows).max(1)
 }

@@ -1,10 +1,10 @@
-//! Backward: [`Tape::backward`].
+//! Backward: [`Tape::to_params`], [`Tape::to_input`].
 
 use std::ops::Range;
 
 use tch::Tensor;
 
-use super::{BETWEEN, Tape, UnitLayer, Units, forward::room, multiply, own, rows, rows_each};
+use super::{BETWEEN, Tape, UnitLayer, Units, VECTORS, forward::room, multiply, own, rows, rows_each};
 use crate::nn::{
     crew,
     numbers::{numbers, numbers_mut},
@@ -25,8 +25,6 @@ struct Pass<'a> {
     hidden: Vec<(Option<&'a [f32]>, &'a [f32])>,
     /// ∂loss/∂out, `[E, R·B, out]`.
     of_out: &'a [f32],
-    /// Columns of the input whose gradient is wanted.
-    of_input: Option<Range<usize>>,
 }
 
 /// Where a unit's gradients go, layer by layer: weight, bias.
@@ -34,59 +32,40 @@ type OfParams<'a> = Vec<(&'a mut [f32], &'a mut [f32])>;
 
 impl Tape {
     /// From the gradient of the result, `[E, B, out]` or `[B, out]`, to that of the parameters, written to `of_params`,
-    /// replicate by replicate, in the order weight, bias of every layer, and to that of some columns of the input,
-    /// `[B, columns]`, summed over members. Numbers in and out: a tensor for them takes longer to make than they do.
-    pub(crate) fn backward(
-        &self,
-        params: &Params,
-        of_out: &[f32],
-        of_params: Option<&mut [f32]>,
-        of_input: Option<Range<usize>>,
-    ) -> Option<Vec<f32>> {
+    /// replicate by replicate, in the order weight, bias of every layer. Numbers in and out: a tensor for them takes longer
+    /// to make than they do.
+    pub(crate) fn to_params(&self, params: &Params, of_out: &[f32], of_params: &mut [f32]) {
+        let pass = self.pass(params, of_out);
+        let each = rows_each(pass.units.count(), pass.rows);
+        // A unit's gradients are sums over all its rows.
+        if each == pass.rows {
+            let of_units = pass.by_unit(of_params).into_iter().enumerate().collect();
+            return crew::each(of_units, |(unit, of_params)| pass.whole_way(unit, of_params));
+        }
+        let mut of_hidden: Vec<Tensor> = self.hidden.iter().map(|(_, h)| Tensor::empty_like(h)).collect();
+        pass.down_in_parts(each, &mut of_hidden);
+        let of_hidden: Vec<&[f32]> = of_hidden.iter().map(numbers).collect();
+        pass.of_params_in_parts(&of_hidden, of_params);
+    }
+
+    /// The same to that of some columns of the input, `[B, columns]`, summed over members.
+    pub(crate) fn to_input(&self, params: &Params, of_out: &[f32], columns: Range<usize>) -> Vec<f32> {
+        self.pass(params, of_out).to_input(columns)
+    }
+
+    fn pass<'a>(&'a self, params: &'a Params, of_out: &'a [f32]) -> Pass<'a> {
         let units = Units::of(&self.dense, params);
-        let all_rows = rows(&self.input) as usize;
         let hidden = self.hidden.iter();
-        let width = of_input.as_ref().map_or(0, |columns| columns.len());
-        // [E, R·B, columns]
-        let mut down = of_input.as_ref().map(|_| vec![0.0; units.members() * all_rows * width]);
-        let pass = Pass {
+        Pass {
             products: self.products,
-            rows: all_rows / units.replicates,
+            rows: rows(&self.input) as usize / units.replicates,
             input: numbers(&self.input),
             hidden: hidden
                 .map(|(slope, h)| (slope.as_ref().map(numbers), numbers(h)))
                 .collect(),
             of_out,
-            of_input,
             units,
-        };
-        let each = rows_each(pass.units.count(), pass.rows);
-        let downs = down
-            .as_mut()
-            .map(|down| down.chunks_exact_mut((pass.rows * width).max(1)));
-        let mut downs = downs.into_iter().flatten();
-        match of_params {
-            // A unit's gradients are sums over all its rows.
-            Some(of_params) if each == pass.rows => {
-                let of_units = pass.by_unit(of_params).into_iter().enumerate();
-                let ways = of_units
-                    .map(|(unit, of_params)| (unit, of_params, downs.next()))
-                    .collect();
-                crew::each(ways, |(unit, of_params, down)| pass.whole_way(unit, of_params, down));
-            }
-            of_params => {
-                let mut of_hidden: Vec<Tensor> = match of_params {
-                    None => Vec::new(),
-                    Some(_) => self.hidden.iter().map(|(_, h)| Tensor::empty_like(h)).collect(),
-                };
-                pass.down_in_parts(each, &mut of_hidden, downs);
-                if let Some(of_params) = of_params {
-                    let of_hidden: Vec<&[f32]> = of_hidden.iter().map(numbers).collect();
-                    pass.of_params_in_parts(&of_hidden, of_params);
-                }
-            }
         }
-        down.map(|down| over_members(down, all_rows * width))
     }
 }
 
@@ -118,40 +97,30 @@ impl Pass<'_> {
     fn read(&self, unit: usize, layer: usize) -> &[f32] {
         match layer {
             0 => self.units.input(self.input, unit),
-            _ => own_of(self.hidden[layer - 1].1, unit, self.units.count()),
+            _ => self.own_of(self.hidden[layer - 1].1, unit),
         }
     }
 
-    /// One unit with all its rows: parameters, and the input if `down` is there, `[rows, columns]`.
-    fn whole_way(&self, unit: usize, of_params: OfParams, down: Option<&mut [f32]>) {
+    /// One unit with all its rows.
+    fn whole_way(&self, unit: usize, of_params: OfParams) {
         let layers = &self.units.layers[unit];
         let rows = self.rows;
         BETWEEN.with_borrow_mut(|[one, other, ..]| {
             let first = room(one, rows * layers[layers.len() - 1].outputs);
-            first.copy_from_slice(own_of(self.of_out, unit, self.units.count()));
+            first.copy_from_slice(self.own_of(self.of_out, unit));
             for (index, (layer, (of_weight, of_bias))) in layers.iter().zip(of_params).enumerate().rev() {
                 let g = &one[..rows * layer.outputs];
                 let h = self.read(unit, index);
                 let h_turned = Matrix::new(h, rows, layer.inputs).transposed();
-                multiply(
-                    self.products,
-                    h_turned,
-                    Matrix::new(g, rows, layer.outputs),
-                    of_weight,
-                    Finish::Plain,
-                );
+                let right = Matrix::new(g, rows, layer.outputs);
+                multiply(self.products, h_turned, right, of_weight, Finish::Plain);
                 sum_rows(g, of_bias);
                 if index > 0 {
-                    let slope = self.hidden[index - 1].0;
-                    let slope = slope.map(|slope| own_of(slope, unit, self.units.count()));
+                    let slope = self.hidden[index - 1].0.map(|slope| self.own_of(slope, unit));
                     let down = room(other, rows * layer.inputs);
                     self.through(layer, g, (slope, h), down);
                     std::mem::swap(one, other);
                 }
-            }
-            if let Some(down) = down {
-                let g = &one[..rows * layers[0].outputs];
-                self.to_input(&layers[0], g, down);
             }
         });
     }
@@ -163,33 +132,100 @@ impl Pass<'_> {
         multiply(self.products, g, layer.weight().transposed(), down, finish);
     }
 
-    /// The gradient by the wanted columns of the input.
-    fn to_input(&self, first: &UnitLayer, g: &[f32], down: &mut [f32]) {
-        let Range { start, end } = self.of_input.clone().unwrap_or_default();
-        let g = Matrix::new(g, g.len() / first.outputs, first.outputs);
-        let columns = first.weight().rows(start, end - start).transposed();
-        multiply(self.products, g, columns, down, Finish::Plain);
+    /// The gradient by some columns of the input, `[R·B, columns]`. Rows whose result has no part in the loss are left out:
+    /// of those through which an actor climbs the smallest of several values, each is one member's.
+    fn to_input(&self, columns: Range<usize>) -> Vec<f32> {
+        let (units, width) = (self.units.count(), columns.len());
+        let chosen: Vec<Vec<usize>> = (0..units).map(|unit| self.rows_of(unit)).collect();
+        // Threads share what is left, not the units: one member may have most of the rows.
+        let left: usize = chosen.iter().map(Vec::len).sum();
+        let each = left.div_ceil(crew::threads()).next_multiple_of(VECTORS).max(VECTORS);
+        let mut parts: Vec<(usize, &[usize], Vec<f32>)> = Vec::new();
+        for (unit, rows) in chosen.iter().enumerate() {
+            parts.extend(
+                rows.chunks(each)
+                    .map(|rows| (unit, rows, vec![0.0; rows.len() * width])),
+            );
+        }
+        crew::each(parts.iter_mut().collect(), |(unit, rows, down)| {
+            let layers = &self.units.layers[*unit];
+            BETWEEN.with_borrow_mut(|[one, other, of_h, of_slope]| {
+                gather(
+                    self.own_of(self.of_out, *unit),
+                    rows,
+                    layers[layers.len() - 1].outputs,
+                    one,
+                );
+                for (index, layer) in layers.iter().enumerate().skip(1).rev() {
+                    let (slope, h) = self.hidden[index - 1];
+                    let gathered = |numbers, to| self.gathered(numbers, *unit, rows, layer.inputs, to);
+                    let (h, slope) = (gathered(h, of_h), slope.map(|slope| gathered(slope, of_slope)));
+                    let down = room(other, rows.len() * layer.inputs);
+                    self.through(layer, &one[..rows.len() * layer.outputs], (slope, h), down);
+                    std::mem::swap(one, other);
+                }
+                let g = Matrix::new(&one[..rows.len() * layers[0].outputs], rows.len(), layers[0].outputs);
+                let of_columns = layers[0].weight().rows(columns.start, width).transposed();
+                multiply(self.products, g, of_columns, down, Finish::Plain);
+            });
+        });
+        // Unit by unit, so that members are added up in their order.
+        let mut sum = vec![0.0; self.units.replicates * self.rows * width];
+        for (unit, rows, down) in &parts {
+            let first = unit % self.units.replicates * self.rows;
+            for (row, down) in rows.iter().zip(down.chunks_exact(width)) {
+                let sum = &mut sum[(first + row) * width..][..width];
+                sum.iter_mut().zip(down).for_each(|(sum, down)| *sum += down);
+            }
+        }
+        sum
     }
 
-    /// The way down to the input, in parts of so many rows, each through all layers. Leaves the gradients by what was before
-    /// the activations in `of_hidden`, `[E, R·B, width]` each, if they are there, and those by the input in `downs`.
-    fn down_in_parts<'o>(&self, each: usize, of_hidden: &mut [Tensor], downs: impl Iterator<Item = &'o mut [f32]>) {
+    /// The numbers of a unit.
+    fn own_of<'n>(&self, numbers: &'n [f32], unit: usize) -> &'n [f32] {
+        own(numbers, unit, numbers.len() / self.units.count())
+    }
+
+    /// Rows of a unit by whose result the loss changes.
+    fn rows_of(&self, unit: usize) -> Vec<usize> {
+        let of_out = self.own_of(self.of_out, unit);
+        let rows = of_out.chunks_exact(of_out.len() / self.rows).enumerate();
+        rows.filter(|(_, row)| row.iter().any(|number| *number != 0.0))
+            .map(|(row, _)| row)
+            .collect()
+    }
+
+    /// Some rows of a unit, where they lie if they lie together.
+    fn gathered<'n>(
+        &self,
+        numbers: &'n [f32],
+        unit: usize,
+        rows: &[usize],
+        width: usize,
+        to: &'n mut Vec<f32>,
+    ) -> &'n [f32] {
+        let own = self.own_of(numbers, unit);
+        match (rows.first(), rows.last()) {
+            (Some(first), Some(last)) if last - first + 1 == rows.len() => &own[first * width..(last + 1) * width],
+            _ => gather(own, rows, width, to),
+        }
+    }
+
+    /// The way down in parts of so many rows, each through all layers. Leaves the gradients by what was before the
+    /// activations in `of_hidden`, `[E, R·B, width]` each.
+    fn down_in_parts(&self, each: usize, of_hidden: &mut [Tensor]) {
         struct Part<'p> {
             unit: usize,
-            first: usize,
-            rows: usize,
+            rows: Range<usize>,
             of_hidden: Vec<&'p mut [f32]>,
-            down: Option<&'p mut [f32]>,
         }
         let mut parts: Vec<Part> = Vec::new();
         for unit in 0..self.units.count() {
             for first in (0..self.rows).step_by(each) {
                 parts.push(Part {
                     unit,
-                    first,
-                    rows: each.min(self.rows - first),
+                    rows: first..self.rows.min(first + each),
                     of_hidden: Vec::new(),
-                    down: None,
                 });
             }
         }
@@ -201,46 +237,17 @@ impl Pass<'_> {
                 .zip(cuts)
                 .for_each(|(part, cut)| part.of_hidden.push(cut));
         }
-        let width = self.of_input.as_ref().map_or(0, |columns| columns.len());
-        let cuts = downs.flat_map(|down| down.chunks_mut((each * width).max(1)));
-        parts.iter_mut().zip(cuts).for_each(|(part, cut)| part.down = Some(cut));
-        crew::each(parts, |mut part| {
-            let layers = &self.units.layers[part.unit];
-            let rows = part.first..part.first + part.rows;
-            let part_of = |numbers, width: usize| {
-                let own = own_of(numbers, part.unit, self.units.count());
-                &own[rows.start * width..rows.end * width]
-            };
-            BETWEEN.with_borrow_mut(|[one, other, of_h, of_slope]| {
-                let last = &layers[layers.len() - 1];
-                let of_out = part_of(self.of_out, last.outputs);
-                let chosen = match self.of_input {
-                    Some(_) if part.of_hidden.is_empty() => Chosen::of(of_out, last.outputs),
-                    _ => Chosen::all(part.rows),
-                };
-                let count = chosen.rows.len();
-                if let (0, Some(down)) = (count, &mut part.down) {
-                    return down.fill(0.0);
-                }
-                chosen.gather(of_out, last.outputs, one);
-                for (index, layer) in layers.iter().enumerate().skip(1).rev() {
-                    let (slope, h) = self.hidden[index - 1];
-                    let h = chosen.gathered(part_of(h, layer.inputs), layer.inputs, of_h);
-                    let slope =
-                        slope.map(|slope| chosen.gathered(part_of(slope, layer.inputs), layer.inputs, of_slope));
-                    let down = room(other, count * layer.inputs);
-                    self.through(layer, &one[..count * layer.outputs], (slope, h), down);
-                    if let Some(kept) = part.of_hidden.get_mut(index - 1) {
-                        kept.copy_from_slice(down);
-                    }
-                    std::mem::swap(one, other);
-                }
-                if let Some(down) = &mut part.down {
-                    let of_chosen = room(other, count * width);
-                    self.to_input(&layers[0], &one[..count * layers[0].outputs], of_chosen);
-                    chosen.scatter(of_chosen, width, down);
-                }
-            });
+        crew::each(parts, |Part { unit, rows, of_hidden }| {
+            let layers = &self.units.layers[unit];
+            let part_of = |numbers, width: usize| &self.own_of(numbers, unit)[rows.start * width..rows.end * width];
+            // That by a layer's result, from layer to layer.
+            let mut g = part_of(self.of_out, layers[layers.len() - 1].outputs);
+            for ((index, layer), down) in layers.iter().enumerate().skip(1).zip(of_hidden).rev() {
+                let (slope, h) = self.hidden[index - 1];
+                let slope = slope.map(|slope| part_of(slope, layer.inputs));
+                self.through(layer, g, (slope, part_of(h, layer.inputs)), down);
+                g = down;
+            }
         });
     }
 
@@ -274,11 +281,7 @@ impl Pass<'_> {
         }
         crew::each(parts, |part| {
             let UnitLayer { inputs, outputs, .. } = self.units.layers[part.unit][part.layer];
-            let g = own_of(
-                of_hidden.get(part.layer).copied().unwrap_or(self.of_out),
-                part.unit,
-                self.units.count(),
-            );
+            let g = self.own_of(of_hidden.get(part.layer).copied().unwrap_or(self.of_out), part.unit);
             if let Some(of_bias) = part.of_bias {
                 sum_rows(g, of_bias);
             }
@@ -295,68 +298,11 @@ impl Pass<'_> {
     }
 }
 
-/// Rows through which something comes down. An actor climbs the smallest of several values, each row that of one member; the
-/// others have nothing to do with it.
-struct Chosen {
-    /// In their order.
-    rows: Vec<usize>,
-    all: usize,
-}
-
-impl Chosen {
-    fn all(rows: usize) -> Self {
-        Chosen {
-            rows: (0..rows).collect(),
-            all: rows,
-        }
+/// Some rows of `numbers`, one after the other.
+fn gather<'t>(numbers: &[f32], rows: &[usize], width: usize, to: &'t mut Vec<f32>) -> &'t [f32] {
+    let to = room(to, rows.len() * width);
+    for (row, to) in rows.iter().zip(to.chunks_exact_mut(width)) {
+        to.copy_from_slice(own(numbers, *row, width));
     }
-
-    /// Those of `gradient`, `[rows, width]`, that are not zero.
-    fn of(gradient: &[f32], width: usize) -> Self {
-        let rows = gradient.chunks_exact(width).enumerate();
-        let chosen = rows.filter(|(_, row)| row.iter().any(|number| *number != 0.0));
-        Chosen {
-            rows: chosen.map(|(row, _)| row).collect(),
-            all: gradient.len() / width,
-        }
-    }
-
-    fn gather(&self, numbers: &[f32], width: usize, to: &mut Vec<f32>) {
-        let to = room(to, self.rows.len() * width);
-        for (row, to) in self.rows.iter().zip(to.chunks_exact_mut(width)) {
-            to.copy_from_slice(own(numbers, *row, width));
-        }
-    }
-
-    /// The chosen ones of `numbers`, `[rows, width]`, where they lie if those are all.
-    fn gathered<'n>(&self, numbers: &'n [f32], width: usize, to: &'n mut Vec<f32>) -> &'n [f32] {
-        if self.rows.len() == self.all {
-            return numbers;
-        }
-        self.gather(numbers, width, to);
-        &to[..self.rows.len() * width]
-    }
-
-    /// Back to their places among zeros.
-    fn scatter(&self, numbers: &[f32], width: usize, to: &mut [f32]) {
-        to.fill(0.0);
-        for (row, numbers) in self.rows.iter().zip(numbers.chunks_exact(width)) {
-            to[row * width..(row + 1) * width].copy_from_slice(numbers);
-        }
-    }
-}
-
-/// The numbers of one of `count` units.
-fn own_of(numbers: &[f32], unit: usize, count: usize) -> &[f32] {
-    own(numbers, unit, numbers.len() / count)
-}
-
-/// `[E, n]` summed over members, in their order: `[n]`.
-fn over_members(members: Vec<f32>, count: usize) -> Vec<f32> {
-    if members.len() == count {
-        return members;
-    }
-    let mut sum = vec![0.0; count];
-    sum_rows(&members, &mut sum);
-    sum
+    to
 }
