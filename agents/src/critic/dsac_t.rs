@@ -49,7 +49,7 @@ use crate::{
     checkpoint::Section,
     error::Result,
     metrics,
-    nn::{AdamSpec, ParamBlock, ParamLayout, Products, Trainable},
+    nn::{AdamSpec, ParamBlock, ParamLayout, Products, Trainable, numbers::numbers},
     noise::Stream,
     policy::{ActionDraw, Policy},
     schedule::GradSteps,
@@ -259,6 +259,30 @@ struct Step {
 }
 
 impl DsacTCritic {
+    /// A step towards targets `[B]` of mean and sample without autograd.
+    fn descend_by_hand(&mut self, batch: &Batch, (mean, sample): (&Tensor, &Tensor)) -> Option<Step> {
+        let (weight, mean, sample) = (batch.value_draw_weights(), mean.contiguous(), sample.contiguous());
+        let (weight, mean, sample) = (weight.as_ref().map(numbers), numbers(&mean), numbers(&sample));
+        let running_std = self.running_std.as_ref().map(Tensor::contiguous); // [E, R]
+        let running_std = running_std.as_ref().map(numbers);
+        let (spec, rate, replicates) = (&self.spec, self.running_std_rate, batch.replicates as usize);
+        let rows = mean.len() / replicates;
+        let loss = |unit: usize, out: &[f32], of_out: &mut [f32]| {
+            let own = unit % replicates * rows..(unit % replicates + 1) * rows;
+            let targets = by_hand::Targets {
+                mean: &mean[own.clone()],
+                sample: &sample[own.clone()],
+                weight: weight.map(|weight| &weight[own]),
+            };
+            let before = running_std.map(|running_std| running_std[unit]);
+            by_hand::of_unit(spec, out, targets, (before, rate), of_out)
+        };
+        let (_, units) = self
+            .network
+            .descend(&mut self.online, &batch.obs, &batch.action, loss)?;
+        Some(by_hand::of_all(&units, replicates))
+    }
+
     /// Of the members' numbers `out` `[E, B, 2]`, against targets `[B]` of mean and sample: the loss with its history, and
     /// the step.
     fn losses(&self, out: &Tensor, (target_mean, target_sample): (&Tensor, &Tensor), batch: &Batch) -> (Tensor, Step) {
@@ -343,16 +367,8 @@ impl Critic for DsacTCritic {
         let next = policy.draw_next(batch, noise);
         let (target_mean, target_sample) = self.targets(batch, &next, alpha, noise); // [B], [B]
         let targets = (&target_mean, &target_sample);
-        let step = match self
-            .network
-            .taped(self.online.params.frozen(), &batch.obs, &batch.action)
-        {
-            Some((out, tape)) => {
-                let running_std = (self.running_std.as_ref(), self.running_std_rate);
-                let (step, of_out) = by_hand::step(&self.spec, &out, targets, running_std, batch);
-                self.online.descend_from(&tape, &of_out);
-                step
-            }
+        let step = match self.descend_by_hand(batch, targets) {
+            Some(step) => step,
             None => {
                 let out = self.network.at(&self.online.views(), &batch.obs, &batch.action, noise); // [E, B, 2]
                 let (loss, step) = self.losses(&out, targets, batch);

@@ -6,10 +6,7 @@ use super::{Combination, CriticContext};
 use crate::{
     encoder::Encoder,
     inspect::Look,
-    nn::{
-        Mlp, ParamLayout, Params, Products,
-        explicit::{self, Taped},
-    },
+    nn::{Mlp, ParamLayout, Params, Products, Trainable, explicit},
     noise::Stream,
     policy::{ActionDraw, ActionKind, Actions, expectation},
 };
@@ -153,15 +150,26 @@ impl Network {
         value_of(&self.at(params, obs, action, noise))
     }
 
-    /// A pass by hand at `action` `[B, A]` and `obs` `[B, …]` that gives what [`Network::at`] does, and what takes a gradient
-    /// back through it. `None` where autograd is needed.
-    pub(crate) fn taped(&self, params: &Params, obs: &Tensor, action: &Tensor) -> Option<Taped> {
+    /// What the members read where passes by hand can be made; `None` where autograd is needed.
+    fn input_by_hand(&self, params: &Params, obs: &Tensor, action: &Tensor) -> Option<Tensor> {
         let is_vector = matches!(self.actions, ActionKind::Vector { .. });
         // An encoder with parameters may want noise, and goes through autograd.
-        if !is_vector || !self.goes_by_hand(params) || !explicit::readable(action) {
-            return None;
-        }
-        self.body.taped(params, &self.input(params, obs, action, None))
+        let can = is_vector && self.goes_by_hand(params) && explicit::readable(action);
+        can.then(|| self.input(params, obs, action, None))
+    }
+
+    /// One step of `online`, its parameters, down a loss of which every member's part is its own, by hand: numbers
+    /// `[E, R·B, K]` of `action` `[R·B, A]` at `obs` `[R·B, …]`, and what `loss` says of each unit, e·R + r. It is given a
+    /// unit and its numbers `[B, K]`, and writes their gradient. `None`, and no step, where autograd is needed.
+    pub(crate) fn descend<S: Send>(
+        &self,
+        online: &mut Trainable,
+        obs: &Tensor,
+        action: &Tensor,
+        loss: impl Fn(usize, &[f32], &mut [f32]) -> S + Sync,
+    ) -> Option<(Tensor, Vec<S>)> {
+        let x = self.input_by_hand(online.params.frozen(), obs, action)?;
+        online.descend_along(|params, gradient| self.body.there_and_back(params, &x, gradient, loss))
     }
 
     /// The smallest or mean first number over members, in expectation over a draw's actions: `[B]`.
@@ -192,7 +200,8 @@ impl Network {
         combination: Combination,
         count: usize,
     ) -> Option<Slope> {
-        let (out, tape) = self.taped(params, obs, action)?; // [E, B, K]
+        let x = self.input_by_hand(params, obs, action)?;
+        let (out, tape) = self.body.taped(params, &x)?; // [E, B, K]
         let (value, of_out) = combination.with_gradient(&out, count);
         let features = self.encoder.width() as usize;
         let of_action = tape.to_input(params, &of_out, features..self.body.inputs());

@@ -92,40 +92,16 @@ impl ScalarSpec {
     }
 }
 
-/// Equation 5 without autograd.
-struct Squares {
-    /// ½ Σ_E mean_B w·error², of each replicate.
-    losses: Vec<f32>,
-    /// Gradient of the loss by the members' values `[E, B, 1]`.
-    of_out: Vec<f32>,
-}
-
-impl Squares {
-    /// Of `out` `[E, B, 1]` and `target` `[B]`.
-    fn by_hand(out: &Tensor, target: &Tensor, batch: &Batch) -> Self {
-        let weight = batch.value_draw_weights();
-        let (weight, target) = (weight.as_ref().map(numbers), target.contiguous());
-        let target = numbers(&target);
-        let out = numbers(out);
-        let mut of_out = vec![0.0; out.len()];
-        let rows_each = batch.rows_each();
-        let share = 1.0 / rows_each as f32;
-        let mut sums = vec![0.0f64; batch.replicates as usize];
-        let members = out.chunks_exact(target.len());
-        let made = of_out.chunks_exact_mut(target.len());
-        for (q, of_out) in members.zip(made) {
-            for (row, of_out) in of_out.iter_mut().enumerate() {
-                let weight = weight.map_or(1.0, |weight| weight[row]);
-                let error = q[row] - target[row];
-                *of_out = weight * error * share;
-                sums[row / rows_each] += f64::from(*of_out * error);
-            }
-        }
-        Squares {
-            losses: sums.iter().map(|sum| (0.5 * sum) as f32).collect(),
-            of_out,
-        }
+/// Equation 5 without autograd: ½ mean w·error² of a unit whose values are `q` `[B]`, and its gradient.
+fn half_square(q: &[f32], target: &[f32], weight: Option<&[f32]>, of_q: &mut [f32]) -> f64 {
+    let share = 1.0 / q.len() as f32;
+    let mut sum = 0.0;
+    for (row, of_q) in of_q.iter_mut().enumerate() {
+        let error = q[row] - target[row];
+        *of_q = weight.map_or(1.0, |weight| weight[row]) * error * share;
+        sum += f64::from(*of_q * error);
     }
+    0.5 * sum
 }
 
 /// See the module.
@@ -187,6 +163,24 @@ impl ScalarCritic {
     fn members(&self) -> i64 {
         self.network.members()
     }
+
+    /// A step towards `target` `[B]` without autograd: the loss of each replicate, summed over members, and values
+    /// `[E, B, 1]`.
+    fn descend_by_hand(&mut self, batch: &Batch, target: &Tensor) -> Option<(Vec<f32>, Tensor)> {
+        let (weight, target) = (batch.value_draw_weights(), target.contiguous());
+        let (weight, target) = (weight.as_ref().map(numbers), numbers(&target));
+        let replicates = batch.replicates as usize;
+        let loss = |unit: usize, q: &[f32], of_q: &mut [f32]| {
+            let first = unit % replicates * q.len();
+            let own = first..first + q.len();
+            half_square(q, &target[own.clone()], weight.map(|weight| &weight[own]), of_q)
+        };
+        let (q, of_units) = self
+            .network
+            .descend(&mut self.online, &batch.obs, &batch.action, loss)?;
+        let of_replicate = |replicate| of_units.iter().skip(replicate).step_by(replicates).sum::<f64>() as f32;
+        Some(((0..replicates).map(of_replicate).collect(), q))
+    }
 }
 
 impl Critic for ScalarCritic {
@@ -194,24 +188,16 @@ impl Critic for ScalarCritic {
         let next = policy.draw_next(batch, noise);
         let target = self.target_value(batch, &next, alpha, noise); // [B]
         // Equation 5, summed over members: each is an optimisation of its own and only shares a block.
-        let (loss, q): (Found, Tensor) =
-            match self
-                .network
-                .taped(self.online.params.frozen(), &batch.obs, &batch.action)
-            {
-                None => {
-                    let q = self.network.at(&self.online.views(), &batch.obs, &batch.action, noise); // [E, B, 1]
-                    let error = q.squeeze_dim(-1) - &target; // [E, B]
-                    let loss = batch.mean(&error.square()) * (0.5 * self.members() as f64);
-                    self.online.descend(&loss);
-                    ((&loss).into(), q.detach())
-                }
-                Some((q, tape)) => {
-                    let squares = Squares::by_hand(&q, &target, batch);
-                    self.online.descend_from(&tape, &squares.of_out);
-                    (squares.losses.into(), q)
-                }
-            };
+        let (loss, q): (Found, Tensor) = match self.descend_by_hand(batch, &target) {
+            Some((losses, q)) => (losses.into(), q),
+            None => {
+                let q = self.network.at(&self.online.views(), &batch.obs, &batch.action, noise); // [E, B, 1]
+                let error = q.squeeze_dim(-1) - &target; // [E, B]
+                let loss = batch.mean(&error.square()) * (0.5 * self.members() as f64);
+                self.online.descend(&loss);
+                ((&loss).into(), q.detach())
+            }
+        };
 
         let mut report = UpdateReport::default();
         report.put(metrics::CRITIC_LOSS, Reduction::Mean, loss);

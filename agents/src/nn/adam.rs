@@ -197,11 +197,19 @@ impl Trainable {
 
     /// One step down a loss whose gradient by the result of a pass, made with these parameters, is known.
     pub(crate) fn descend_from(&mut self, tape: &Tape, of_out: &[f32]) {
+        self.descend_along(|params, gradient| Some(tape.to_params(params, of_out, gradient)));
+    }
+
+    /// One step along the gradient `[P]` that `find` writes, if it does.
+    pub(crate) fn descend_along<T>(&mut self, find: impl FnOnce(&Params, &mut [f32]) -> Option<T>) -> Option<T> {
         let mut gradient = std::mem::take(&mut self.room);
         gradient.resize(numbers(self.params.flat()).len(), 0.0);
-        tape.to_params(self.params.frozen(), of_out, &mut gradient);
-        self.step_along(&gradient);
+        let found = find(self.params.frozen(), &mut gradient);
+        if found.is_some() {
+            self.step_along(&gradient);
+        }
         self.room = gradient;
+        found
     }
 
     /// One step along a given gradient `[P]`, or `[R·P]` of several replicates.

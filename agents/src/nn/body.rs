@@ -235,6 +235,21 @@ impl Mlp {
         Some((out, tape?))
     }
 
+    /// A pass by hand at `x [B, in]` there and back, as [`Dense::there_and_back`]. `None` where it cannot be made so.
+    pub(crate) fn there_and_back<R: Send>(
+        &self,
+        params: &Params,
+        x: &Tensor,
+        of_params: &mut [f32],
+        loss: impl Fn(usize, &[f32], &mut [f32]) -> R + Sync,
+    ) -> Option<(Tensor, Vec<R>)> {
+        let dense = self.dense.as_ref()?;
+        if !dense.serves(params, x) || !dense.is_all_of(params) {
+            return None;
+        }
+        Some(dense.there_and_back(params, x, self.products, of_params, loss))
+    }
+
     /// Numbers that a sample has.
     pub(crate) fn inputs(&self) -> usize {
         self.layers[0].inputs as usize

@@ -19,6 +19,7 @@
 
 mod backward;
 mod forward;
+mod learning;
 
 use std::{
     cell::{Cell, RefCell},
@@ -188,6 +189,9 @@ impl<'a> UnitLayer<'a> {
     }
 }
 
+/// Where a unit's gradients go, layer by layer: weight, bias.
+type OfParams<'a> = Vec<(&'a mut [f32], &'a mut [f32])>;
+
 /// The layers of all units.
 struct Units<'a> {
     replicates: usize,
@@ -217,6 +221,27 @@ impl<'a> Units<'a> {
             replicates,
             layers: (0..members * replicates).map(of_unit).collect(),
         }
+    }
+
+    /// Gradients of all parameters `[R·P]`, by unit and layer.
+    fn gradients<'o>(&self, of_params: &'o mut [f32]) -> Vec<OfParams<'o>> {
+        let mut by_unit: Vec<OfParams> = (0..self.count()).map(|_| Vec::new()).collect();
+        let each = of_params.len() / self.replicates;
+        for (replicate, mut rest) in of_params.chunks_exact_mut(each).enumerate() {
+            for layer in &self.layers[replicate] {
+                let (weights, biases) = (layer.weight.len(), layer.bias.len());
+                let (of_weights, others) = rest.split_at_mut(self.members() * weights);
+                let (of_biases, later) = others.split_at_mut(self.members() * biases);
+                rest = later;
+                let pairs = of_weights
+                    .chunks_exact_mut(weights)
+                    .zip(of_biases.chunks_exact_mut(biases));
+                for (member, pair) in pairs.enumerate() {
+                    by_unit[member * self.replicates + replicate].push(pair);
+                }
+            }
+        }
+        by_unit
     }
 
     /// U.

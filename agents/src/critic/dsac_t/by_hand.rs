@@ -4,16 +4,10 @@
 //! ∂L/∂q = ρ·H'(q − y_q)      ∂L/∂σ = ρ·(σ² − h) / (σ + ε)      σ = softplus(x):  ∂σ/∂x = sigmoid(x)
 //! ```
 
-use tch::{Device, Kind, Tensor};
+use tch::Tensor;
 
 use super::{DsacTSpec, SigmaRule, Step};
-use crate::{
-    batch::Batch,
-    nn::{
-        elementary::{sigmoid, softplus},
-        numbers::{numbers, numbers_mut},
-    },
-};
+use crate::nn::elementary::{sigmoid, softplus};
 
 /// Huber's function of an error, and its derivative.
 fn huber(error: f32, delta: f32) -> (f32, f32) {
@@ -23,95 +17,107 @@ fn huber(error: f32, delta: f32) -> (f32, f32) {
     }
 }
 
-/// A step and the gradient of its loss by the members' numbers, `[E, B, 2]`: from those numbers `out` `[E, B, 2]`, `target_mean`
-/// and `target_sample` `[B]`, and the running standard deviation `[E, R]` before this batch.
-pub(super) fn step(
-    spec: &DsacTSpec,
-    out: &Tensor,
-    (target_mean, target_sample): (&Tensor, &Tensor),
-    running_std: (Option<&Tensor>, f64),
-    batch: &Batch,
-) -> (Step, Vec<f32>) {
-    let members = out.size()[0];
-    let empty = |shape: &[i64]| Tensor::empty(shape, (Kind::Float, Device::Cpu));
-    let (all_rows, rows) = (target_mean.size()[0], batch.rows_each());
-    let replicates = batch.replicates as usize;
-    let weight = batch.value_draw_weights();
-    let weight = weight.as_ref().map(numbers);
-    let [target_mean, target_sample] = [target_mean, target_sample].map(Tensor::contiguous);
-    let [target_mean, target_sample] = [&target_mean, &target_sample].map(numbers);
-    let (before, rate) = running_std;
-    let before = before.map(Tensor::contiguous);
-    let before = before.as_ref().map(numbers);
+/// What a unit's numbers are compared with: `[B]` each.
+#[derive(Clone, Copy)]
+pub(super) struct Targets<'a> {
+    pub(super) mean: &'a [f32],
+    pub(super) sample: &'a [f32],
+    /// How much each row counts, if not all alike.
+    pub(super) weight: Option<&'a [f32]>,
+}
 
-    let [mut mean, mut std] = [(); 2].map(|()| empty(&[members, all_rows]));
-    let out = numbers(out);
-    let mut of_out = vec![0.0; out.len()];
-    let mut running_std = empty(&[members, batch.replicates]);
+/// What a unit's step is made of.
+pub(super) struct OfUnit {
+    /// `[B]` each.
+    mean: Vec<f32>,
+    std: Vec<f32>,
+    /// This batch included.
+    running_std: f32,
+    loss: f64,
+    /// How many sampled targets were clipped.
+    clipped: usize,
+}
+
+/// A unit's step, from its numbers `out` `[B, 2]` and its running standard deviation before this batch, which moves at
+/// `rate`; and the gradient of its loss, `of_out` `[B, 2]`.
+pub(super) fn of_unit(
+    spec: &DsacTSpec,
+    out: &[f32],
+    targets: Targets,
+    (before, rate): (Option<f32>, f64),
+    of_out: &mut [f32],
+) -> OfUnit {
+    let rows = targets.mean.len();
     let (delta, share) = (spec.huber_delta as f32, 1.0 / rows as f32);
-    let (mut losses, mut clipped) = (vec![0.0f64; replicates], vec![0usize; replicates]);
-    for unit in 0..members as usize * replicates {
-        let own = unit * rows..(unit + 1) * rows;
-        let replicate = unit % replicates;
-        let first = replicate * rows; // of its rows in a batch
-        let out = &out[2 * own.start..2 * own.end];
-        let (mean, std) = (
-            &mut numbers_mut(&mut mean)[own.clone()],
-            &mut numbers_mut(&mut std)[own.clone()],
-        );
-        for ((mean, std), out) in mean.iter_mut().zip(std.iter_mut()).zip(out.chunks_exact(2)) {
-            (*mean, *std) = (out[0], softplus(out[1]));
-        }
-        let batch_std = std.iter().sum::<f32>() * share;
-        let running = before.map_or(batch_std, |before| {
-            before[unit] + rate as f32 * (batch_std - before[unit])
-        });
-        numbers_mut(&mut running_std)[unit] = running;
-        let width = running * spec.clip_sigmas as f32;
-        let of_out = &mut of_out[2 * own.start..2 * own.end];
-        for row in 0..rows {
-            let (q, std) = (mean[row], std[row]);
-            let variance = std * std;
-            let distance = target_sample[first + row] - q;
-            clipped[replicate] += usize::from(distance.abs() > width);
-            let banded = distance.min(width).max(-width);
-            let grad_weight = (running * running / (variance + spec.variance_bias as f32))
-                .max(spec.grad_weight_min as f32)
-                .min(spec.grad_weight_max as f32);
-            let spread = match spec.sigma_rule {
-                SigmaRule::Nll => banded * banded,
-                SigmaRule::Reference => huber(banded, delta).0,
-            };
-            let pull = (variance - spread) / (std + spec.std_bias as f32);
-            let (of_error, slope) = huber(q - target_mean[first + row], delta);
-            let weight = grad_weight * weight.map_or(1.0, |weight| weight[first + row]) * share;
-            losses[replicate] += f64::from(weight * (of_error + std * pull));
-            of_out[2 * row] = weight * slope;
-            of_out[2 * row + 1] = weight * pull * sigmoid(out[2 * row + 1]);
-        }
+    let mean: Vec<f32> = out.chunks_exact(2).map(|out| out[0]).collect();
+    let std: Vec<f32> = out.chunks_exact(2).map(|out| softplus(out[1])).collect();
+    let batch_std = std.iter().sum::<f32>() * share;
+    let running = before.map_or(batch_std, |before| before + rate as f32 * (batch_std - before));
+    let width = running * spec.clip_sigmas as f32;
+    let (mut loss, mut clipped) = (0.0f64, 0);
+    for (row, of_out) in of_out.chunks_exact_mut(2).enumerate() {
+        let (q, std) = (mean[row], std[row]);
+        let variance = std * std;
+        let distance = targets.sample[row] - q;
+        clipped += usize::from(distance.abs() > width);
+        let banded = distance.min(width).max(-width);
+        let grad_weight = (running * running / (variance + spec.variance_bias as f32))
+            .max(spec.grad_weight_min as f32)
+            .min(spec.grad_weight_max as f32);
+        let spread = match spec.sigma_rule {
+            SigmaRule::Nll => banded * banded,
+            SigmaRule::Reference => huber(banded, delta).0,
+        };
+        let pull = (variance - spread) / (std + spec.std_bias as f32);
+        let (of_error, slope) = huber(q - targets.mean[row], delta);
+        let weight = grad_weight * targets.weight.map_or(1.0, |weight| weight[row]) * share;
+        loss += f64::from(weight * (of_error + std * pull));
+        of_out[0] = weight * slope;
+        of_out[1] = weight * pull * sigmoid(out[2 * row + 1]);
     }
-    let losses: Vec<f32> = losses.iter().map(|loss| *loss as f32).collect();
-    let of_member = |count: &usize| *count as f32 / (members as usize * rows) as f32;
-    let clipped: Vec<f32> = clipped.iter().map(of_member).collect();
-    let step = Step {
-        loss: losses.into(),
+    OfUnit {
         mean,
         std,
-        running_std,
-        clipped: clipped.into(),
-    };
-    (step, of_out)
+        running_std: running,
+        loss,
+        clipped,
+    }
+}
+
+/// The step of all units, e·R + r.
+pub(super) fn of_all(units: &[OfUnit], replicates: usize) -> Step {
+    let rows = units[0].mean.len();
+    let members = units.len() / replicates;
+    let tensor = |numbers: Vec<f32>| Tensor::from_slice(&numbers).view([members as i64, -1]);
+    let joint = |of: fn(&OfUnit) -> &Vec<f32>| tensor(units.iter().flat_map(|unit| of(unit).iter().copied()).collect());
+    let of_replicate = |replicate: usize| units.iter().skip(replicate).step_by(replicates);
+    let losses = (0..replicates).map(|replicate| of_replicate(replicate).map(|unit| unit.loss).sum::<f64>() as f32);
+    let clipped = (0..replicates).map(|replicate| {
+        let count: usize = of_replicate(replicate).map(|unit| unit.clipped).sum();
+        count as f32 / (members * rows) as f32
+    });
+    Step {
+        loss: losses.collect::<Vec<_>>().into(),
+        mean: joint(|unit| &unit.mean),
+        std: joint(|unit| &unit.std),
+        running_std: tensor(units.iter().map(|unit| unit.running_std).collect()),
+        clipped: clipped.collect::<Vec<_>>().into(),
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use tch::{Device, Kind};
+
     use super::*;
     use crate::{
         agent::{Found, Reduction},
+        batch::Batch,
         critic::{
             Gaussians,
             dsac_t::{clip_to_band, follow_spread, member_losses},
         },
+        nn::numbers::numbers,
         noise::Stream,
     };
 
@@ -157,13 +163,21 @@ mod tests {
                 let gradient = Tensor::run_backward(&[&loss], &[&out], false, false).remove(0);
                 let clipped = (&target_sample - &mean).abs().gt_tensor(&width).to_kind(Kind::Float);
 
-                let (found, of_out) = step(
-                    &spec,
-                    &out.detach(),
-                    (&target_mean, &target_sample),
-                    (before.as_ref(), 0.1),
-                    &batch,
-                );
+                let (mut of_out, flat) = (vec![0.0; 4 * b as usize], out.detach());
+                let targets = Targets {
+                    mean: numbers(&target_mean),
+                    sample: numbers(&target_sample),
+                    weight: batch.weight.as_ref().map(numbers),
+                };
+                let of_members = numbers(&flat)
+                    .chunks_exact(2 * b as usize)
+                    .zip(of_out.chunks_exact_mut(2 * b as usize))
+                    .enumerate();
+                let units = of_members.map(|(member, (out, of_out))| {
+                    let before = before.as_ref().map(|before| numbers(before)[member]);
+                    of_unit(&spec, out, targets, (before, 0.1), of_out)
+                });
+                let found = of_all(&units.collect::<Vec<_>>(), 1);
                 let of_out = Tensor::from_slice(&of_out).view_as(&gradient);
                 let number = |found: &Found| Tensor::from(found.read(Reduction::Mean, None));
                 let pairs = [

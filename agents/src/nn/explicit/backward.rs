@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use tch::Tensor;
 
-use super::{BETWEEN, Tape, UnitLayer, Units, VECTORS, forward::room, multiply, own, rows, rows_each};
+use super::{BETWEEN, OfParams, Tape, UnitLayer, Units, VECTORS, forward::room, multiply, own, rows, rows_each};
 use crate::nn::{
     crew,
     numbers::{numbers, numbers_mut},
@@ -14,21 +14,18 @@ use crate::nn::{
 };
 
 /// What all ways back share.
-struct Pass<'a> {
-    products: Products,
-    units: Units<'a>,
+pub(super) struct Pass<'a> {
+    pub(super) products: Products,
+    pub(super) units: Units<'a>,
     /// Of a replicate.
-    rows: usize,
+    pub(super) rows: usize,
     /// `[R·B, in]`.
-    input: &'a [f32],
+    pub(super) input: &'a [f32],
     /// Of each hidden layer: φ'(z), where it is not to be seen from h, and h, `[E, R·B, width]`.
-    hidden: Vec<(Option<&'a [f32]>, &'a [f32])>,
+    pub(super) hidden: Vec<(Option<&'a [f32]>, &'a [f32])>,
     /// ∂loss/∂out, `[E, R·B, out]`.
-    of_out: &'a [f32],
+    pub(super) of_out: &'a [f32],
 }
-
-/// Where a unit's gradients go, layer by layer: weight, bias.
-type OfParams<'a> = Vec<(&'a mut [f32], &'a mut [f32])>;
 
 impl Tape {
     /// From the gradient of the result, `[E, B, out]` or `[B, out]`, to that of the parameters, written to `of_params`,
@@ -39,7 +36,7 @@ impl Tape {
         let each = rows_each(pass.units.count(), pass.rows);
         // A unit's gradients are sums over all its rows.
         if each == pass.rows {
-            let of_units = pass.by_unit(of_params).into_iter().enumerate().collect();
+            let of_units = pass.units.gradients(of_params).into_iter().enumerate().collect();
             return crew::each(of_units, |(unit, of_params)| pass.whole_way(unit, of_params));
         }
         let mut of_hidden: Vec<Tensor> = self.hidden.iter().map(|(_, h)| Tensor::empty_like(h)).collect();
@@ -70,29 +67,6 @@ impl Tape {
 }
 
 impl Pass<'_> {
-    /// Gradients of all parameters `[R·P]`, by unit and layer.
-    fn by_unit<'o>(&self, of_params: &'o mut [f32]) -> Vec<OfParams<'o>> {
-        let replicates = self.units.replicates;
-        let mut by_unit: Vec<OfParams> = (0..self.units.count()).map(|_| Vec::new()).collect();
-        let each = of_params.len() / replicates;
-        for (replicate, mut rest) in of_params.chunks_exact_mut(each).enumerate() {
-            for layer in &self.units.layers[replicate] {
-                let (weights, biases) = (layer.weight.len(), layer.bias.len());
-                let members = self.units.members();
-                let (of_weights, others) = rest.split_at_mut(members * weights);
-                let (of_biases, later) = others.split_at_mut(members * biases);
-                rest = later;
-                let pairs = of_weights
-                    .chunks_exact_mut(weights)
-                    .zip(of_biases.chunks_exact_mut(biases));
-                for (member, pair) in pairs.enumerate() {
-                    by_unit[member * replicates + replicate].push(pair);
-                }
-            }
-        }
-        by_unit
-    }
-
     /// What a layer of a unit read, `[rows, in]`.
     fn read(&self, unit: usize, layer: usize) -> &[f32] {
         match layer {
@@ -102,7 +76,7 @@ impl Pass<'_> {
     }
 
     /// One unit with all its rows.
-    fn whole_way(&self, unit: usize, of_params: OfParams) {
+    pub(super) fn whole_way(&self, unit: usize, of_params: OfParams) {
         let layers = &self.units.layers[unit];
         let rows = self.rows;
         BETWEEN.with_borrow_mut(|[one, other, ..]| {
@@ -263,7 +237,7 @@ impl Pass<'_> {
         }
         let cuts = crew::threads().div_ceil(self.units.count());
         let mut parts: Vec<Part> = Vec::new();
-        for (unit, of_layers) in self.by_unit(of_params).into_iter().enumerate() {
+        for (unit, of_layers) in self.units.gradients(of_params).into_iter().enumerate() {
             for (layer, (of_weight, of_bias)) in of_layers.into_iter().enumerate() {
                 let UnitLayer { inputs, outputs, .. } = self.units.layers[unit][layer];
                 let each = inputs.div_ceil(cuts);

@@ -13,20 +13,17 @@ use crate::nn::{
 };
 
 /// Some rows of one unit on their way through the layers, and where they leave what is kept.
-struct Way<'a> {
-    unit: usize,
-    /// Of the unit's rows.
-    first: usize,
-    rows: usize,
+pub(super) struct Way<'a> {
+    pub(super) rows: usize,
     /// Of each hidden layer, where there is a way back.
-    kept: Vec<Kept<'a>>,
-    out: &'a mut [f32],
+    pub(super) kept: Vec<Kept<'a>>,
+    pub(super) out: &'a mut [f32],
 }
 
-struct Kept<'a> {
+pub(super) struct Kept<'a> {
     /// φ'(z), where it is not to be seen from h.
-    slope: Option<&'a mut [f32]>,
-    h: &'a mut [f32],
+    pub(super) slope: Option<&'a mut [f32]>,
+    pub(super) h: &'a mut [f32],
 }
 
 impl Dense {
@@ -64,23 +61,18 @@ impl Dense {
                 .collect(),
             false => Vec::new(),
         };
-        let width = last[0].outputs as i64;
-        let mut out = match self.is_single {
-            true => Tensor::empty([all_rows, width], (Kind::Float, Device::Cpu)),
-            false => empty(last[0].outputs),
-        };
+        let mut out = self.room_for_results(x, units.members());
 
         let cuts = Cuts { rows, each };
-        let mut ways: Vec<Way> = Vec::new();
+        let mut ways: Vec<(usize, usize, Way)> = Vec::new();
         for (unit, parts) in cuts.of(&mut out, last[0].outputs).into_iter().enumerate() {
             for (index, out) in parts.into_iter().enumerate() {
-                ways.push(Way {
-                    unit,
-                    first: index * each,
+                let way = Way {
                     rows: out.len() / last[0].outputs,
                     kept: Vec::new(),
                     out,
-                });
+                };
+                ways.push((unit, index * each, way));
             }
         }
         for ((slope, h), layer) in hidden.iter_mut().zip(hidden_layers) {
@@ -89,18 +81,17 @@ impl Dense {
                 .map(|slope| cuts.of(slope, layer.outputs).into_iter().flatten());
             let mut slopes = slopes.into_iter().flatten();
             let hs = cuts.of(h, layer.outputs).into_iter().flatten();
-            for (way, h) in ways.iter_mut().zip(hs) {
+            for ((_, _, way), h) in ways.iter_mut().zip(hs) {
                 let slope = slopes.next();
                 way.kept.push(Kept { slope, h });
             }
         }
         let from = numbers(&input);
-        crew::each(ways, |way| {
-            let own = units.input(from, way.unit);
+        crew::each(ways, |(unit, first, way)| {
+            let own = units.input(from, unit);
             let width = own.len() / rows.max(1);
-            let own = &own[way.first * width..(way.first + way.rows) * width];
-            let layers = &units.layers[way.unit];
-            way.go(own, layers, self.activation, products);
+            let own = &own[first * width..(first + way.rows) * width];
+            way.go(own, &units.layers[unit], self.activation, products);
         });
         drop(units);
         let tape = keep.then(|| Tape {
@@ -110,6 +101,17 @@ impl Dense {
             products,
         });
         (out, tape)
+    }
+}
+
+impl Dense {
+    /// `[E, B, out]`, or `[B, out]` of a single network, for as many rows as `x` has, whatever is in it.
+    pub(super) fn room_for_results(&self, x: &Tensor, members: usize) -> Tensor {
+        let (rows, width) = (super::rows(x), self.layers[self.layers.len() - 1].outputs as i64);
+        match self.is_single {
+            true => Tensor::empty([rows, width], (Kind::Float, Device::Cpu)),
+            false => Tensor::empty([members as i64, rows, width], (Kind::Float, Device::Cpu)),
+        }
     }
 }
 
@@ -128,7 +130,7 @@ impl Cuts {
 }
 
 impl Way<'_> {
-    fn go(mut self, input: &[f32], layers: &[UnitLayer], activation: Activation, products: Products) {
+    pub(super) fn go(mut self, input: &[f32], layers: &[UnitLayer], activation: Activation, products: Products) {
         BETWEEN.with_borrow_mut(|[one, other, before, _]| {
             let last = layers.len() - 1;
             let kept = self.kept.len();
