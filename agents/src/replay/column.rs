@@ -70,14 +70,14 @@ impl Column {
     pub(super) fn prefetch(&self, row: usize) {
         #[cfg(target_arch = "x86_64")]
         {
-            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
             const NUMBERS_PER_LINE: usize = 16;
             let numbers = self.row(row);
             let lines = numbers.chunks(NUMBERS_PER_LINE).map(<[f32]>::as_ptr);
             // A row seldom begins with a line, and so ends in one more.
             for number in lines.chain(numbers.last().map(std::ptr::from_ref)) {
                 // SAFETY: a prefetch reads nothing that the program sees.
-                unsafe { _mm_prefetch::<_MM_HINT_T0>(number.cast()) };
+                unsafe { _mm_prefetch::<_MM_HINT_T1>(number.cast()) };
             }
         }
     }
