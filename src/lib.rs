@@ -42,6 +42,7 @@ pub mod config;
 pub mod error;
 pub mod replicates;
 pub mod run;
+pub mod threads;
 
 pub use error::{Error, Result};
 pub use sac_agents as agents;

@@ -28,6 +28,11 @@ pub fn choose(overrides: &Overrides, registry: &Registry) -> Result<Chosen> {
     })
 }
 
+/// Whether somebody said how many threads, instead of `auto`.
+pub fn threads_are_given(layers: &Layers) -> bool {
+    layers.get("train.threads").is_some_and(|value| value.is_integer())
+}
+
 fn layers(overrides: &Overrides) -> Result<(Layers, Option<String>)> {
     let file = match &overrides.config {
         Some(path) if path == Path::new("none") => None,

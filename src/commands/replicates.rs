@@ -28,11 +28,7 @@ pub fn begin(args: &TrainArgs, registry: &Registry) -> Result<ExitCode> {
         ));
     }
     // `auto` is for one update's threads, of which few are best; replicates have a use for every core.
-    let asked = chosen
-        .layers
-        .get("train.threads")
-        .is_some_and(|value| value.is_integer());
-    let threads = match asked {
+    let threads = match overrides::threads_are_given(&chosen.layers) {
         true => config.train.threads,
         false => available_parallelism().map_or(1, NonZero::get) as u64,
     };

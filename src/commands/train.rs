@@ -14,6 +14,7 @@ use sac::{
     envs::{Registry, VecEnv},
     replicates::{Seeds, SeedsFolder},
     run::{self, RunFolder, Summary},
+    threads,
 };
 use signal_hook::consts::{SIGINT, SIGTERM};
 
@@ -41,7 +42,14 @@ pub fn run(args: &TrainArgs) -> Result<ExitCode> {
 
 fn begin(args: &TrainArgs, registry: &Registry) -> Result<Summary> {
     let chosen = overrides::choose(&args.overrides, registry)?;
-    let config = chosen.config;
+    let mut config = chosen.config;
+    let measured = match overrides::threads_are_given(&chosen.layers) {
+        true => None,
+        false => threads::measure(&config, registry)?,
+    };
+    if let Some(measured) = &measured {
+        config.train.threads = measured.threads();
+    }
     let folder = match &args.run_dir {
         Some(path) => RunFolder::create(path)?,
         None => RunFolder::create_default(&config)?,
@@ -50,6 +58,11 @@ fn begin(args: &TrainArgs, registry: &Registry) -> Result<Summary> {
         let experiment = chosen.experiment.map(|from| format!(", {from}")).unwrap_or_default();
         say(&format!("training {} with {}{experiment}", config.env.id, config.algo));
         header(&config, registry, folder.path(), None)?;
+        if let Some(measured) = measured {
+            let rates = measured.rates.iter();
+            let rates: Vec<String> = rates.map(|(threads, rate)| format!("{rate:.0} on {threads}")).collect();
+            say(&format!("  threads      measured, updates/s: {}", rates.join(", ")));
+        }
     }
     run::train(
         &config,

@@ -1,0 +1,166 @@
+//! How many threads an update is worth on this machine, as it is now: [`measure`].
+//!
+//! Only asked where the answer changes no number: networks that go by hand give the same bits on any number of threads.
+
+use std::{
+    num::NonZero,
+    thread::available_parallelism,
+    time::{Duration, Instant},
+};
+
+use sac_agents::{Agent, Batch, noise::Stream, process};
+use sac_envs::{Dtype, Space};
+use tch::{Device, Kind, Tensor};
+
+use crate::{assemble, config::Config, envs::Registry, error::Result};
+
+/// A shorter run is over before it has gained what measuring takes.
+const WORTH_UPDATES: f64 = 10_000.0;
+/// Each number of threads is tried so often, in turn, so that whatever else runs on the machine hits all alike.
+const TURNS: usize = 3;
+/// A try takes as long, or two updates.
+const TRY: Duration = Duration::from_millis(40);
+/// One thread more has to bring something.
+const AS_GOOD: f64 = 0.95;
+
+/// What was found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Measured {
+    /// Threads tried, and updates a second with them: the best of all turns.
+    pub rates: Vec<(u64, f64)>,
+}
+
+impl Measured {
+    /// The fewest threads that are nearly as fast as the best.
+    pub fn threads(&self) -> u64 {
+        let best = self.rates.iter().map(|(_, rate)| *rate).fold(0.0, f64::max);
+        let good = self.rates.iter().find(|(_, rate)| *rate >= AS_GOOD * best);
+        good.map_or(1, |(threads, _)| *threads)
+    }
+}
+
+/// Tries 1, 2, 4 … threads, as many as there are cores, on an agent of its own and random rows. `None` where there is nothing
+/// to choose: one core, a GPU, networks through libtorch, or a run too short for it.
+///
+/// # Errors
+/// When the environment cannot be made, or the agent cannot serve it.
+pub fn measure(config: &Config, registry: &Registry) -> Result<Option<Measured>> {
+    let cores = available_parallelism().map_or(1, NonZero::get) as u64;
+    let train = &config.train;
+    let learning = train.total_env_steps.saturating_sub(train.warmup_env_steps) as f64;
+    let updates = learning * train.updates_per_env_step.0;
+    if cores == 1 || updates < WORTH_UPDATES || assemble::device(config) != Device::Cpu {
+        return Ok(None);
+    }
+    assemble::prepare_process(config);
+    let envs = assemble::envs(config, registry, 1, 1)?;
+    let mut agent = assemble::learner(config, envs.as_ref())?;
+    if !agent.goes_by_hand() {
+        return Ok(None);
+    }
+    let mut noise = Stream::derive(train.seed, "threads", 0);
+    let spaces = (envs.observation_space(), envs.action_space());
+    let batch = random_batch(spaces, train.batch_size as i64, &mut noise);
+    let mut rates: Vec<(u64, f64)> = candidates(cores).map(|threads| (threads, 0.0)).collect();
+    for _ in 0..TURNS {
+        for (threads, best) in &mut rates {
+            process::share_threads(*threads, true);
+            *best = best.max(rate(agent.as_mut(), &batch, &mut noise));
+        }
+    }
+    Ok(Some(Measured { rates }))
+}
+
+/// 1, 2, 4 … and all.
+fn candidates(cores: u64) -> impl Iterator<Item = u64> {
+    let powers = (0..u64::BITS).map(|power| 1 << power);
+    powers.take_while(move |threads| *threads < cores).chain([cores])
+}
+
+/// Updates a second, after one that does not count.
+fn rate(agent: &mut dyn Agent, batch: &Batch, noise: &mut Stream) -> f64 {
+    drop(agent.update(batch, noise));
+    let (started, mut count) = (Instant::now(), 0);
+    while count < 2 || started.elapsed() < TRY {
+        drop(agent.update(batch, noise));
+        count += 1;
+    }
+    f64::from(count) / started.elapsed().as_secs_f64()
+}
+
+fn random_batch((observation, action): (&Space, &Space), rows: i64, noise: &mut Stream) -> Batch {
+    let extents = observation.shape().into_iter().map(|extent| extent as i64);
+    let shape: Vec<i64> = [rows].into_iter().chain(extents).collect();
+    let observe = |noise: &mut Stream| match observation {
+        Space::Box { dtype: Dtype::U8, .. } => (noise.uniform(&shape, Device::Cpu) * 256.0).floor(),
+        _ => noise.normal(&shape, Device::Cpu),
+    };
+    let actions = match action {
+        Space::Box { .. } => noise.uniform(&[rows, action.len() as i64], Device::Cpu) * 2.0 - 1.0,
+        Space::Discrete { .. } | Space::MultiDiscrete { .. } => {
+            let mut actions = vec![0.0f32; rows as usize * action.len()];
+            let of_rows = actions.chunks_exact_mut(action.len());
+            of_rows.for_each(|row| action.sample(noise.rng(), row));
+            Tensor::from_slice(&actions).view([rows, -1])
+        }
+    };
+    Batch::new(
+        observe(noise),
+        actions,
+        noise.normal(&[rows], Device::Cpu),
+        Tensor::full([rows], 0.99, (Kind::Float, Device::Cpu)),
+        observe(noise),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fewest_threads_that_are_nearly_as_fast_are_chosen() {
+        let chosen = |rates: &[(u64, f64)]| Measured { rates: rates.to_vec() }.threads();
+        assert_eq!(chosen(&[(1, 240.0), (2, 410.0), (4, 420.0), (8, 300.0)]), 2);
+        assert_eq!(chosen(&[(1, 240.0), (2, 130.0)]), 1);
+        assert_eq!(chosen(&[(1, 100.0), (2, 150.0), (3, 300.0)]), 3);
+    }
+
+    #[test]
+    fn every_power_of_two_is_tried_and_all_cores() {
+        let tried = |cores| candidates(cores).collect::<Vec<u64>>();
+        assert_eq!(tried(2), [1, 2]);
+        assert_eq!(tried(6), [1, 2, 4, 6]);
+        assert_eq!(tried(8), [1, 2, 4, 8]);
+    }
+
+    #[test]
+    fn what_a_run_needs_is_measured_and_nothing_else() {
+        let registry = Registry::builtin();
+        let measured = |env: &str, settings: &[&str]| {
+            let config = crate::configure(&registry, env, "sac", settings).expect("it is one");
+            measure(&config, &registry).expect("it can be built")
+        };
+        assert_eq!(
+            measured("Pendulum-v1", &["train.total_env_steps=5000"]),
+            None,
+            "too short"
+        );
+        let through_libtorch = ["train.total_env_steps=50000", "agent.body.layer_norm=true"];
+        assert_eq!(measured("Pendulum-v1", &through_libtorch), None);
+        if available_parallelism().map_or(1, NonZero::get) > 1 {
+            for env in ["Pendulum-v1", "CartPole-v1"] {
+                let algo = ["train.total_env_steps=50000", "agent.body.hidden=[16]"];
+                let config = match env {
+                    "CartPole-v1" => crate::configure(&registry, env, "sac-discrete", &algo),
+                    _ => crate::configure(&registry, env, "sac", &algo),
+                };
+                let measured = measure(&config.expect("it is one"), &registry).expect("it can be built");
+                let rates = measured.expect("there is a choice").rates;
+                assert!(
+                    rates.len() >= 2 && rates.iter().all(|(_, rate)| *rate > 0.0),
+                    "{rates:?}"
+                );
+            }
+        }
+    }
+}
