@@ -1,17 +1,20 @@
 //! Backward: [`Tape::to_params`], [`Tape::to_input`].
 
-use std::ops::Range;
-
-use tch::Tensor;
+use std::{cell::RefCell, ops::Range};
 
 use super::{BETWEEN, OfParams, Tape, UnitLayer, Units, VECTORS, forward::room, multiply, own, rows, rows_each};
 use crate::nn::{
     crew,
-    numbers::{numbers, numbers_mut},
+    numbers::numbers,
     params::Params,
     precision::Products,
     product::{Finish, Matrix, sum_rows},
 };
+
+thread_local! {
+    /// Room for the gradients by what was before the activations.
+    static OF_HIDDEN: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) };
+}
 
 /// What all ways back share.
 pub(super) struct Pass<'a> {
@@ -39,10 +42,13 @@ impl Tape {
             let of_units = pass.units.gradients(of_params).into_iter().enumerate().collect();
             return crew::each(of_units, |(unit, of_params)| pass.whole_way(unit, of_params));
         }
-        let mut of_hidden: Vec<Tensor> = self.hidden.iter().map(|(_, h)| Tensor::empty_like(h)).collect();
-        pass.down_in_parts(each, &mut of_hidden);
-        let of_hidden: Vec<&[f32]> = of_hidden.iter().map(numbers).collect();
-        pass.of_params_in_parts(&of_hidden, of_params);
+        OF_HIDDEN.with_borrow_mut(|rooms| {
+            rooms.resize_with(self.hidden.len(), Vec::new);
+            let rooms = rooms.iter_mut().zip(&pass.hidden);
+            let mut of_hidden: Vec<&mut [f32]> = rooms.map(|(of_h, (_, h))| room(of_h, h.len())).collect();
+            pass.down_in_parts(each, &mut of_hidden);
+            pass.of_params_in_parts(&of_hidden, of_params);
+        });
     }
 
     /// The same to that of some columns of the input, `[B, columns]`, summed over members.
@@ -187,7 +193,7 @@ impl Pass<'_> {
 
     /// The way down in parts of so many rows, each through all layers. Leaves the gradients by what was before the
     /// activations in `of_hidden`, `[E, R·B, width]` each.
-    fn down_in_parts(&self, each: usize, of_hidden: &mut [Tensor]) {
+    fn down_in_parts(&self, each: usize, of_hidden: &mut [&mut [f32]]) {
         struct Part<'p> {
             unit: usize,
             rows: Range<usize>,
@@ -203,8 +209,8 @@ impl Pass<'_> {
                 });
             }
         }
-        for (tensor, layer) in of_hidden.iter_mut().zip(&self.units.layers[0]) {
-            let units = numbers_mut(tensor).chunks_exact_mut(self.rows * layer.outputs);
+        for (of_hidden, layer) in of_hidden.iter_mut().zip(&self.units.layers[0]) {
+            let units = of_hidden.chunks_exact_mut(self.rows * layer.outputs);
             let cuts = units.flat_map(|unit| unit.chunks_mut(each * layer.outputs));
             parts
                 .iter_mut()
@@ -226,7 +232,7 @@ impl Pass<'_> {
     }
 
     /// The gradients of parameters, from those by what was before the activations, in parts of some rows of weights.
-    fn of_params_in_parts(&self, of_hidden: &[&[f32]], of_params: &mut [f32]) {
+    fn of_params_in_parts(&self, of_hidden: &[&mut [f32]], of_params: &mut [f32]) {
         struct Part<'p> {
             unit: usize,
             layer: usize,
@@ -255,7 +261,10 @@ impl Pass<'_> {
         }
         crew::each(parts, |part| {
             let UnitLayer { inputs, outputs, .. } = self.units.layers[part.unit][part.layer];
-            let g = self.own_of(of_hidden.get(part.layer).copied().unwrap_or(self.of_out), part.unit);
+            let g = self.own_of(
+                of_hidden.get(part.layer).map_or(self.of_out, |of_hidden| &**of_hidden),
+                part.unit,
+            );
             if let Some(of_bias) = part.of_bias {
                 sum_rows(g, of_bias);
             }
