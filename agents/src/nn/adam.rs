@@ -197,7 +197,10 @@ impl Trainable {
 
     /// One step down a loss whose gradient by the result of a pass, made with these parameters, is known.
     pub(crate) fn descend_from(&mut self, tape: &Tape, of_out: &[f32]) {
-        self.descend_along(|params, gradient| Some(tape.to_params(params, of_out, gradient)));
+        self.descend_along(|params, gradient| {
+            tape.to_params(params, of_out, gradient);
+            Some(())
+        });
     }
 
     /// One step along the gradient `[P]` that `find` writes, if it does.
