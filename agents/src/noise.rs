@@ -241,9 +241,7 @@ impl Stream {
     /// Standard normal draws into `out`.
     pub fn normal_into(&mut self, out: &mut [f32]) {
         self.decides();
-        for value in out {
-            *value = StandardNormal.sample(&mut self.rng);
-        }
+        self.fill(Draw::Normal, out);
     }
 
     /// A uniform draw in `[0, 1)`, in double precision.

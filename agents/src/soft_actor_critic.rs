@@ -325,6 +325,12 @@ fn climbed_losses(batch: &Batch, alphas: &[f32], log_prob: &Tensor, values: &[f3
 impl Agent for SoftActorCritic {
     fn act(&mut self, obs: &[f32], mode: ActMode, noise: &mut Stream, actions: &mut [f32]) {
         let rows = (actions.len() / self.action_dim) as i64;
+        if self.normalizer.is_none() {
+            let noise = (mode == ActMode::Explore).then_some(&mut *noise);
+            if self.policy.act_by_hand(obs, rows as usize, noise, actions) {
+                return;
+            }
+        }
         let obs = self.rows(obs, rows);
         let action = match mode {
             ActMode::Explore => self.policy.explore(&obs, rows, noise),

@@ -100,23 +100,34 @@ fn every_preset_learns_by_hand_what_it_learns_by_autograd() {
 }
 
 #[test]
-fn acting_on_few_rows_is_the_same_to_the_bit() {
+fn acting_on_few_rows_is_what_autograd_would_do_and_each_row_is_for_itself() {
     let _turn = one_thread();
     let (obs_space, action) = (Space::unbounded(OBS as usize), Space::boxed(3, -1.0, 1.0));
-    let mut agent = SoftActorCritic::new(&preset("sac"), "test", (&obs_space, &action), 3, Device::Cpu).expect("valid");
-    for rows in [1, 2, 10, 15] {
-        let mut obs = vec![0.0; rows * OBS as usize];
-        Stream::derive(4, "data", rows as u64).uniform_into(-3.0, 3.0, &mut obs);
-        let mut act = |mode| {
-            let mut actions = vec![0.0; rows * 3];
-            agent.act(&obs, mode, &mut Stream::derive(5, "explore", 0), &mut actions);
-            actions.iter().map(|action| action.to_bits()).collect::<Vec<u32>>()
+    for name in ["sac", "dsac-t-paper"] {
+        let spec = preset(name);
+        let mut agent = SoftActorCritic::new(&spec, "test", (&obs_space, &action), 3, Device::Cpu).expect("valid");
+        let mut act = |obs: &[f32], mode| {
+            let mut actions = vec![0.0; obs.len() / OBS as usize * 3];
+            let mut noise = Stream::derive(5, "explore", 0);
+            agent.act(obs, mode, &mut noise, &mut actions);
+            (actions, noise.position())
         };
-        for mode in [ActMode::Explore, ActMode::Evaluate] {
-            let by_hand = act(mode);
-            let only = AutogradOnly::new();
-            assert_eq!(by_hand, act(mode), "{rows} rows, {mode:?}");
-            drop(only);
+        for rows in [1, 2, 10, 15] {
+            let mut obs = vec![0.0; rows * OBS as usize];
+            Stream::derive(4, "data", rows as u64).uniform_into(-3.0, 3.0, &mut obs);
+            for mode in [ActMode::Explore, ActMode::Evaluate] {
+                let (by_hand, at) = act(&obs, mode);
+                let only = AutogradOnly::new();
+                let (through_libtorch, at_there) = act(&obs, mode);
+                drop(only);
+                let apart = by_hand.iter().zip(&through_libtorch).map(|(a, b)| (a - b).abs());
+                let apart = apart.fold(0.0, f32::max);
+                assert!(apart < 2e-6, "{name}, {rows} rows, {mode:?}: {apart}");
+                assert_eq!(at, at_there, "as many numbers are drawn: {name}, {rows} rows, {mode:?}");
+            }
+            let (together, _) = act(&obs, ActMode::Evaluate);
+            let of_rows = obs.chunks_exact(OBS as usize).flat_map(|obs| act(obs, ActMode::Evaluate).0);
+            assert_eq!(together, of_rows.collect::<Vec<f32>>(), "{name}, {rows} rows");
         }
     }
 }

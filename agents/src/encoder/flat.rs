@@ -34,4 +34,8 @@ impl Encoder for Flat {
     fn multiply_adds(&self) -> i64 {
         0
     }
+
+    fn is_identity(&self) -> bool {
+        true
+    }
 }

@@ -51,4 +51,9 @@ pub trait Encoder: Send {
 
     /// Multiply-adds for one sample.
     fn multiply_adds(&self) -> i64;
+
+    /// Whether features are the observation's numbers as they are.
+    fn is_identity(&self) -> bool {
+        false
+    }
 }

@@ -151,6 +151,18 @@ impl Mlp {
         of_few_rows.unwrap_or_else(|| self.through_libtorch(params, x, None, None))
     }
 
+    /// Whether [`Mlp::at_few_rows`] serves so many.
+    pub(crate) fn serves_few_rows(&self, params: &Params, rows: usize) -> bool {
+        let is_few = (rows as i64) < LEAST_ROWS_TO_ACT;
+        is_few && self.members.is_none() && params.replicates() == 1 && self.goes_by_hand(params)
+    }
+
+    /// A single network's numbers `[rows, out]` at a few rows `x` `[rows, in]`, in `f32` and with the same bits on every
+    /// processor, for `read`. `None` where there is more to it than layers.
+    pub(crate) fn at_few_rows<R>(&self, params: &Params, x: &[f32], read: impl FnOnce(&[f32]) -> R) -> Option<R> {
+        Some(self.dense.as_ref()?.at_few_rows(params, x, read))
+    }
+
     /// Notes in `look` what hidden units do with `x [B, in]`, and what the last layer reads. Nothing is left out.
     pub fn inspect(&self, params: &Params, x: &Tensor, look: &mut Look) {
         drop(self.pass(params, x, Products::default(), None, Some(look)));

@@ -207,7 +207,12 @@ fn column(a: Matrix, b: &[f32], out: &mut [f32]) {
 /// The same code, for which the compiler may use wider vectors; no operation is fused, so the results are the same.
 #[cfg(target_arch = "x86_64")]
 mod wide {
-    use super::{Matrix, column_plain, sum_rows_plain};
+    use super::{Matrix, column_plain, few_rows_plain, sum_rows_plain};
+
+    #[target_feature(enable = "avx512f")]
+    pub(super) fn few_rows(a: &[f32], b: &[f32], k: usize, out: &mut [f32]) {
+        few_rows_plain(a, b, k, out);
+    }
 
     #[target_feature(enable = "avx512f")]
     pub(super) fn sum_rows(rows: &[f32], sums: &mut [f32]) {
@@ -250,6 +255,39 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
         }
     }
     sums.iter().sum::<f32>() + rest
+}
+
+/// `out [m, n] = a [m, k] · b [k, n]` for a few rows, which copying columns into panels would not pay for. No operation is
+/// fused and every sum is taken term by term, so that the bits are the same on every processor and for any m.
+pub(super) fn few_rows(a: &[f32], b: &[f32], k: usize, out: &mut [f32]) {
+    #[cfg(target_arch = "x86_64")]
+    if std::arch::is_x86_feature_detected!("avx512f") {
+        // SAFETY: the processor has AVX-512F.
+        return unsafe { wide::few_rows(a, b, k, out) };
+    }
+    few_rows_plain(a, b, k, out);
+}
+
+#[inline(always)]
+fn few_rows_plain(a: &[f32], b: &[f32], k: usize, out: &mut [f32]) {
+    /// Whose sums stay in registers.
+    const COLUMNS: usize = 128;
+    let n = b.len() / k.max(1);
+    for (row, out) in a.chunks_exact(k).zip(out.chunks_exact_mut(n)) {
+        for (block, out) in out.chunks_mut(COLUMNS).enumerate() {
+            let from = |term: usize| &b[term * n + block * COLUMNS..][..out.len()];
+            let mut sums = [0.0f32; COLUMNS];
+            for (term, factor) in row.iter().enumerate() {
+                let from = from(term);
+                match <&[f32; COLUMNS]>::try_from(from) {
+                    Ok(from) => sums.iter_mut().zip(from).for_each(|(sum, x)| *sum += factor * x),
+                    Err(_) => sums.iter_mut().zip(from).for_each(|(sum, x)| *sum += factor * x),
+                }
+            }
+            let width = out.len();
+            out.copy_from_slice(&sums[..width]);
+        }
+    }
 }
 
 /// `out [m, n] = a [m, k] · b [k, n]`, finished.

@@ -211,6 +211,13 @@ pub trait PolicyHead: Send {
         None
     }
 
+    /// Chooses actions `[B, A]` from the numbers `inputs` `[B, inputs]` that it reads, without autograd: with `noise`
+    /// `[B, A]` of standard normal draws such as [`PolicyHead::explore`], without it such as [`PolicyHead::mode`]. `false`, and
+    /// nothing chosen, where that cannot be; it can wherever [`PolicyHead::draws_by_hand`].
+    fn act_by_hand(&self, _inputs: &[f32], _noise: Option<&[f32]>, _actions: &mut [f32]) -> bool {
+        false
+    }
+
     /// Actions `[B, A]` to try out, as the environment takes them: normalised for a box, indices otherwise.
     fn explore(&self, params: &Params, inputs: &Tensor, noise: &Tensor) -> Tensor;
 

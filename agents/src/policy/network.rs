@@ -1,5 +1,7 @@
 //! A policy's network with its optimiser: [`Policy`].
 
+use std::cell::RefCell;
+
 use sac_envs::Space;
 use tch::{Device, Tensor};
 
@@ -10,7 +12,11 @@ use crate::{
     encoder::{Encoder, EncoderSpec, SharedEncoder},
     error::Result,
     inspect::Look,
-    nn::{BodySpec, Mlp, ParamBlock, ParamLayout, Params, Products, Trainable, explicit::Tape, numbers::numbers},
+    nn::{
+        BodySpec, Mlp, ParamBlock, ParamLayout, Params, Products, Trainable,
+        explicit::{self, Tape},
+        numbers::numbers,
+    },
     noise::Stream,
     schedule::GradSteps,
     target::TargetSpec,
@@ -246,6 +252,30 @@ impl Policy {
     /// Draws actions `[M·B, …]` at a batch's own observations, without a history.
     pub fn draw_now(&self, batch: &Batch, stream: &mut Stream) -> ActionDraw {
         self.draw_frozen(&batch.obs, &self.noise(batch.obs.size()[0], stream))
+    }
+
+    /// Writes actions `[rows, A]` at a few `obs [rows, O]`, flattened, to try out with `noise` and without exploration
+    /// without. `false`, with nothing written and drawn, where libtorch has to be asked: it takes ten times as long for one
+    /// row, nearly all of it to fetch its own code after an update went through the caches.
+    pub fn act_by_hand(&self, obs: &[f32], rows: usize, noise: Option<&mut Stream>, actions: &mut [f32]) -> bool {
+        thread_local! {
+            static NOISE: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+        }
+        let params = self.trainable.params.frozen();
+        let reads_obs = matches!(&self.encoder, PolicyEncoder::Own(encoder) if encoder.is_identity());
+        let serves = reads_obs && self.head.draws_by_hand() && self.body.serves_few_rows(params, rows);
+        if !serves || !explicit::readable(self.trainable.params.flat()) {
+            return false;
+        }
+        NOISE.with_borrow_mut(|drawn| {
+            drawn.resize(actions.len(), 0.0);
+            let noise = noise.map(|noise| {
+                noise.normal_into(drawn);
+                &drawn[..]
+            });
+            let act = |inputs: &[f32]| self.head.act_by_hand(inputs, noise, actions);
+            self.body.at_few_rows(params, obs, act).unwrap_or(false)
+        })
     }
 
     /// Actions `[rows, A]` to try out at `obs [rows, …]`, as the environment takes them.

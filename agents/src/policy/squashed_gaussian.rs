@@ -142,6 +142,14 @@ impl SquashedGaussian {
         }
     }
 
+    fn bounds(&self) -> by_hand::Bounds {
+        by_hand::Bounds {
+            kind: self.log_std_bounds,
+            low: self.log_std_min as f32,
+            high: self.log_std_max as f32,
+        }
+    }
+
     /// `inputs [B, inputs()]` to `mean [B, A]`, and `log_std [B, A]` or `[A]`.
     fn split(&self, params: &Params, inputs: &Tensor) -> (Tensor, Tensor) {
         let mean = inputs.narrow(1, 0, self.action_dim);
@@ -192,12 +200,14 @@ impl PolicyHead for SquashedGaussian {
         if !self.draws_by_hand() || !explicit::readable(inputs) {
             return None;
         }
-        let bounds = by_hand::Bounds {
-            kind: self.log_std_bounds,
-            low: self.log_std_min as f32,
-            high: self.log_std_max as f32,
-        };
-        Some(by_hand::draw(inputs, noise, bounds))
+        Some(by_hand::draw(inputs, noise, self.bounds()))
+    }
+
+    fn act_by_hand(&self, inputs: &[f32], noise: Option<&[f32]>, actions: &mut [f32]) -> bool {
+        if self.draws_by_hand() {
+            by_hand::act(inputs, noise, self.bounds(), self.action_dim as usize, actions);
+        }
+        self.draws_by_hand()
     }
 
     fn explore(&self, params: &Params, inputs: &Tensor, noise: &Tensor) -> Tensor {

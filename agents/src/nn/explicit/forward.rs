@@ -2,14 +2,14 @@
 
 use tch::{Device, Kind, Tensor};
 
-use super::{BETWEEN, Dense, Tape, UnitLayer, Units, multiply, rows_each};
+use super::{BETWEEN, Dense, DenseLayer, Tape, UnitLayer, Units, multiply, rows_each};
 use crate::nn::{
     activation::Activation,
     crew,
     numbers::{numbers, numbers_mut},
     params::Params,
     precision::Products,
-    product::{Finish, Matrix},
+    product::{Finish, Matrix, few_rows},
 };
 
 /// Some rows of one unit on their way through the layers, and where they leave what is kept.
@@ -112,6 +112,37 @@ impl Dense {
             true => Tensor::empty([rows, width], (Kind::Float, Device::Cpu)),
             false => Tensor::empty([members as i64, rows, width], (Kind::Float, Device::Cpu)),
         }
+    }
+}
+
+impl Dense {
+    /// A single network's result `[rows, out]` at a few rows `x` `[rows, in]`, and what `read` makes of it. Allocates nothing
+    /// once it has its room.
+    pub(in crate::nn) fn at_few_rows<R>(&self, params: &Params, x: &[f32], read: impl FnOnce(&[f32]) -> R) -> R {
+        let rows = x.len() / self.layers[0].inputs.max(1);
+        BETWEEN.with_borrow_mut(|[one, other, before, _]| {
+            let last = self.layers.len() - 1;
+            for (index, layer) in self.layers.iter().enumerate() {
+                let DenseLayer { inputs, outputs, .. } = *layer;
+                let from = if index == 0 { x } else { &one[..rows * inputs] };
+                let relu = self.activation == Activation::Relu && index < last;
+                let bias = params.numbers(layer.bias, 0);
+                let h = room(other, rows * outputs);
+                let has_curve = index < last && !relu;
+                let z = if has_curve {
+                    room(before, rows * outputs)
+                } else {
+                    &mut *h
+                };
+                few_rows(from, params.numbers(layer.weight, 0), inputs, z);
+                Finish::Bias { bias, relu }.apply(z, outputs);
+                if has_curve {
+                    self.activation.by_hand(room(before, rows * outputs), h);
+                }
+                std::mem::swap(one, other);
+            }
+            read(&one[..rows * self.layers[last].outputs])
+        })
     }
 }
 

@@ -117,6 +117,25 @@ fn every_form_equals_the_definition_at_every_remainder() {
 }
 
 #[test]
+fn few_rows_equal_the_definition_and_wide_vectors_change_no_bit() {
+    let mut stream = Stream::derive(3, "product", 0);
+    for (m, k, n) in [(1, 17, 256), (3, 256, 12), (15, 5, 131), (2, 1, 1), (4, 256, 256)] {
+        let (a, b) = (numbers(m * k, &mut stream), numbers(k * n, &mut stream));
+        let mut out = vec![f32::NAN; m * n];
+        few_rows(&a, &b, k, &mut out);
+        let (a_matrix, b_matrix) = (Matrix::new(&a, m, k), Matrix::new(&b, k, n));
+        assert_near(
+            &out,
+            &plain(a_matrix, b_matrix, Finish::Plain, |x| x),
+            (a_matrix, b_matrix),
+        );
+        let mut narrow = vec![f32::NAN; m * n];
+        few_rows_plain(&a, &b, k, &mut narrow);
+        assert_eq!(out, narrow);
+    }
+}
+
+#[test]
 fn bfloat16_equals_the_definition_with_rounded_factors() {
     for processor in bfloat16s() {
         let (diverged, one) = (Matrix::new(&[f32::NAN], 1, 1), Matrix::new(&[1.0], 1, 1));

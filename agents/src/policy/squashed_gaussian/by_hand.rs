@@ -107,6 +107,22 @@ pub(super) fn draw(inputs: &Tensor, noise: &Tensor, bounds: Bounds) -> (ActionDr
     (draw, Box::new(drawn))
 }
 
+/// Actions `[B, A]` without anything else: tanh(mean + σ·n), or tanh(mean) without noise. Each row for itself, with the same
+/// bits on every processor.
+pub(super) fn act(inputs: &[f32], noise: Option<&[f32]>, bounds: Bounds, action_dim: usize, actions: &mut [f32]) {
+    let rows = inputs
+        .chunks_exact(2 * action_dim)
+        .zip(actions.chunks_exact_mut(action_dim));
+    for (row, (inputs, actions)) in rows.enumerate() {
+        for (index, action) in actions.iter_mut().enumerate() {
+            let spread = noise.map_or(0.0, |noise| {
+                exp(bounds.apply(inputs[action_dim + index])) * noise[row * action_dim + index]
+            });
+            *action = tanh(inputs[index] + spread);
+        }
+    }
+}
+
 /// Numbers of a draw, element by element.
 #[derive(Clone, Copy)]
 struct Rows<'a> {
@@ -216,6 +232,22 @@ mod tests {
             ];
             assert!(apart.iter().all(|apart| *apart < 2e-6), "{kind:?}: {apart:?}");
             assert!(!draw.log_prob.requires_grad() && !draw.sampled().requires_grad());
+        }
+    }
+
+    #[test]
+    fn actions_are_those_of_libtorch() {
+        let head = SquashedGaussian::new(&SquashedGaussianSpec::default(), 3, &mut ParamLayout::default());
+        let mut stream = Stream::derive(1, "test", 0);
+        let inputs = stream.normal(&[7, 6], Device::Cpu) * 2.0;
+        let noise = stream.normal(&[7, 3], Device::Cpu);
+        let params = Params::default();
+        let oracles = [head.explore(&params, &inputs, &noise), head.mode(&params, &inputs)];
+        for (noise, oracle) in [Some(numbers(&noise)), None].into_iter().zip(oracles) {
+            let mut actions = vec![0.0; 21];
+            assert!(head.act_by_hand(numbers(&inputs), noise, &mut actions));
+            let apart = (Tensor::from_slice(&actions).view([7, 3]) - oracle).abs().max();
+            assert!(apart.double_value(&[]) < 5e-7, "{apart:?}");
         }
     }
 
