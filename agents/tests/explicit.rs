@@ -126,7 +126,9 @@ fn acting_on_few_rows_is_what_autograd_would_do_and_each_row_is_for_itself() {
                 assert_eq!(at, at_there, "as many numbers are drawn: {name}, {rows} rows, {mode:?}");
             }
             let (together, _) = act(&obs, ActMode::Evaluate);
-            let of_rows = obs.chunks_exact(OBS as usize).flat_map(|obs| act(obs, ActMode::Evaluate).0);
+            let of_rows = obs
+                .chunks_exact(OBS as usize)
+                .flat_map(|obs| act(obs, ActMode::Evaluate).0);
             assert_eq!(together, of_rows.collect::<Vec<f32>>(), "{name}, {rows} rows");
         }
     }

@@ -1,7 +1,8 @@
 //! `cargo xtask bench`: the suite of benchmarks, whose results are appended to `docs/benchmarks.md`.
 //!
 //! Every figure is divided by the rate at which the same process does bare matrix products, so that a slower or busier
-//! machine does not look like a regression, and that quotient is compared with the one of the entry before.
+//! machine does not look like a regression, and that quotient is compared with the one of the entry before on the same kind
+//! of processor: libraries are good for some processors and not for others.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -149,8 +150,9 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
         rounds.push(figures);
     }
     let (commit, processor) = machine.context("nothing was measured")?;
-    let heading = format!("{}, commit {commit}, {processor}, {cores} core(s)", today()?);
-    let entry = entry(&heading, options.rounds, &medians(&rounds), &last(&page));
+    let machine = format!("{processor}, {cores} core(s)");
+    let heading = format!("{}, commit {commit}, {machine}", today()?);
+    let entry = entry(&heading, options.rounds, &medians(&rounds), &last(&page, &machine));
     print!("{entry}");
     if !options.print {
         fs::write(&path, format!("{}\n\n{entry}", page.trim_end()))
@@ -210,9 +212,11 @@ fn short(value: f64) -> String {
     }
 }
 
-/// Names and quotients of the newest entry of the page; none if there is none.
-fn last(page: &str) -> Vec<(String, f64)> {
-    let Some((_, newest)) = page.rsplit_once("\n### ") else {
+/// Names and quotients of the page's newest entry of such a machine; none if there is none.
+fn last(page: &str, machine: &str) -> Vec<(String, f64)> {
+    let entries = page.split("\n### ").skip(1);
+    let is_of_machine = |entry: &&str| entry.lines().next().is_some_and(|heading| heading.ends_with(machine));
+    let Some(newest) = entries.filter(is_of_machine).last() else {
         return Vec::new();
     };
     let row = |line: &str| {
@@ -290,15 +294,18 @@ mod tests {
     #[test]
     fn an_entry_can_be_read_back_and_the_next_is_compared_with_it() {
         let first = entry(
-            "today",
+            "today, this one",
             1,
             &[figure("update", 340.0, 1.81), figure("gone", 1.0, 1.0)],
             &[],
         );
         assert!(first.contains("| update | 340 | updates/s | 1.81 | – |"), "{first}");
-        let page = format!("# Benchmarks\n\n### earlier\n\n| update | 1 | x | 9.00 | – |\n\n{first}");
-        assert_eq!(last(&page), [("update".to_string(), 1.81), ("gone".to_string(), 1.0)]);
-        let second = entry("tomorrow", 1, &[figure("update", 170.0, 3.62)], &last(&page));
+        let page = format!("# Benchmarks\n\n### earlier, this one\n\n| update | 1 | x | 9.00 | – |\n\n{first}");
+        let page = format!("{page}\n\n### now, another\n\n| update | 1 | x | 5.00 | – |\n");
+        let before = last(&page, "this one");
+        assert_eq!(before, [("update".to_string(), 1.81), ("gone".to_string(), 1.0)]);
+        assert_eq!(last(&page, "a third"), []);
+        let second = entry("tomorrow, this one", 1, &[figure("update", 170.0, 3.62)], &before);
         assert!(
             second.contains("| update | 170 | updates/s | 3.62 | 2.00 |"),
             "{second}"
