@@ -77,6 +77,10 @@ struct Shared {
     task: Mutex<Option<Task>>,
     sleepers: Mutex<usize>,
     wake: Condvar,
+    /// How many threads are to help, those of the lowest numbers; the others rest until more are wanted, and no task wakes
+    /// them.
+    wanted: AtomicUsize,
+    rest: Condvar,
 }
 
 #[derive(Clone)]
@@ -135,6 +139,10 @@ impl Crew {
             }
             self.threads += 1;
         }
+        if self.shared.wanted.swap(helpers, Ordering::Relaxed) < helpers {
+            let _sleepers = locked(&self.shared.sleepers);
+            self.shared.rest.notify_all();
+        }
         let items: Vec<Mutex<Option<T>>> = items.into_iter().map(|item| Mutex::new(Some(item))).collect();
         let of_index = |index: usize| {
             if let Some(item) = locked(&items[index]).take() {
@@ -179,7 +187,14 @@ impl Crew {
 /// The life of a thread: looks for a task, helps, looks for the next.
 fn attend(shared: &Shared, number: usize) {
     let mut seen = 0;
+    let is_wanted = || number <= shared.wanted.load(Ordering::Relaxed);
     loop {
+        if !is_wanted() {
+            let mut sleepers = locked(&shared.sleepers);
+            while !is_wanted() {
+                sleepers = shared.rest.wait(sleepers).unwrap_or_else(PoisonError::into_inner);
+            }
+        }
         let since = Instant::now();
         let turn = loop {
             let turn = shared.turn.load(Ordering::Acquire);
@@ -198,7 +213,7 @@ fn attend(shared: &Shared, number: usize) {
         };
         seen = turn;
         let task = locked(&shared.task).clone();
-        if let Some(task) = task {
+        if let Some(task) = task.filter(|task| number < task.threads) {
             task.help(number);
         }
     }
@@ -239,6 +254,30 @@ mod tests {
         };
         let thread = std::thread::spawn(alone);
         assert_eq!(thread.join().expect("all items on one thread"), 1);
+    }
+
+    #[test]
+    fn no_more_threads_help_than_are_wanted_now() {
+        let mut crew = Crew::default();
+        let mut helped_by = |helpers: usize| {
+            let seen = Mutex::new(Vec::new());
+            for _ in 0..50 {
+                crew.each(helpers, (0..16).collect(), &|_: i32| {
+                    let own = std::thread::current().id();
+                    let mut seen = locked(&seen);
+                    if !seen.contains(&own) {
+                        seen.push(own);
+                    }
+                    drop(seen);
+                    std::thread::sleep(Duration::from_micros(20));
+                });
+            }
+            seen.into_inner().expect("nobody failed").len()
+        };
+        for _ in 0..3 {
+            assert!((2..=4).contains(&helped_by(3)), "some help");
+            assert!(helped_by(1) <= 2, "one helps, and the others rest");
+        }
     }
 
     #[test]
