@@ -1,8 +1,10 @@
 //! From a configuration to the things it describes: the only place that knows the concrete types of both crates.
 
-use sac_agents::{Agent, Parts, Replay, SaveTo, SoftActorCritic, Stacking, Trainer, graph, log::Logger, process};
-use sac_envs::{Registry, VecEnv};
-use tch::Device;
+use sac_agents::{
+    Agent, Batch, Parts, Replay, SaveTo, SoftActorCritic, Stacking, Trainer, graph, log::Logger, noise::Stream, process,
+};
+use sac_envs::{Dtype, Registry, Space, VecEnv};
+use tch::{Device, Kind, Tensor};
 
 use crate::{
     config::Config,
@@ -141,4 +143,30 @@ pub fn trainer(config: &Config, registry: &Registry, logger: Logger, save_to: Op
         save_to,
     };
     Trainer::new(parts).map_err(Error::from)
+}
+
+/// A batch of so many random rows, as an agent for such spaces takes them: for those who measure updates.
+pub fn random_batch((observation, action): (&Space, &Space), rows: i64, noise: &mut Stream) -> Batch {
+    let extents = observation.shape().into_iter().map(|extent| extent as i64);
+    let shape: Vec<i64> = [rows].into_iter().chain(extents).collect();
+    let observe = |noise: &mut Stream| match observation {
+        Space::Box { dtype: Dtype::U8, .. } => (noise.uniform(&shape, Device::Cpu) * 256.0).floor(),
+        _ => noise.normal(&shape, Device::Cpu),
+    };
+    let actions = match action {
+        Space::Box { .. } => noise.uniform(&[rows, action.len() as i64], Device::Cpu) * 2.0 - 1.0,
+        Space::Discrete { .. } | Space::MultiDiscrete { .. } => {
+            let mut actions = vec![0.0f32; rows as usize * action.len()];
+            let of_rows = actions.chunks_exact_mut(action.len());
+            of_rows.for_each(|row| action.sample(noise.rng(), row));
+            Tensor::from_slice(&actions).view([rows, -1])
+        }
+    };
+    Batch::new(
+        observe(noise),
+        actions,
+        noise.normal(&[rows], Device::Cpu),
+        Tensor::full([rows], 0.99, (Kind::Float, Device::Cpu)),
+        observe(noise),
+    )
 }

@@ -240,7 +240,7 @@ pub struct BenchUpdateArgs {
     /// Any setting of the agent, such as `agent.critic.members=5`; may be given several times
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub sets: Vec<String>,
-    /// Threads of an update [default: those that training would use]
+    /// Threads of an update [default: as many as cores, at most 4]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..1024))]
     pub threads: Option<u64>,
     /// highest (float32), high or medium (bfloat16 factors, float32 sums) [default: highest]
@@ -268,7 +268,7 @@ pub struct BenchTrainArgs {
     /// Env steps after the warm-up
     #[arg(long, value_name = "N", default_value_t = 5000, value_parser = clap::value_parser!(u64).range(1..1_000_000_000_000))]
     pub steps: u64,
-    /// Threads [default: those that training would use]
+    /// Threads [default: as many as cores, at most 4]
     #[arg(long, value_name = "N", value_parser = toml_count())]
     pub threads: Option<u64>,
     /// One JSON object on stdout

@@ -9,8 +9,7 @@ use std::{
 };
 
 use sac_agents::{Agent, Batch, noise::Stream, process};
-use sac_envs::{Dtype, Space};
-use tch::{Device, Kind, Tensor};
+use tch::Device;
 
 use crate::{assemble, config::Config, envs::Registry, error::Result};
 
@@ -60,7 +59,7 @@ pub fn measure(config: &Config, registry: &Registry) -> Result<Option<Measured>>
     }
     let mut noise = Stream::derive(train.seed, "threads", 0);
     let spaces = (envs.observation_space(), envs.action_space());
-    let batch = random_batch(spaces, train.batch_size as i64, &mut noise);
+    let batch = assemble::random_batch(spaces, train.batch_size as i64, &mut noise);
     let mut rates: Vec<(u64, f64)> = candidates(cores).map(|threads| (threads, 0.0)).collect();
     for _ in 0..TURNS {
         for (threads, best) in &mut rates {
@@ -86,31 +85,6 @@ fn rate(agent: &mut dyn Agent, batch: &Batch, noise: &mut Stream) -> f64 {
         count += 1;
     }
     f64::from(count) / started.elapsed().as_secs_f64()
-}
-
-fn random_batch((observation, action): (&Space, &Space), rows: i64, noise: &mut Stream) -> Batch {
-    let extents = observation.shape().into_iter().map(|extent| extent as i64);
-    let shape: Vec<i64> = [rows].into_iter().chain(extents).collect();
-    let observe = |noise: &mut Stream| match observation {
-        Space::Box { dtype: Dtype::U8, .. } => (noise.uniform(&shape, Device::Cpu) * 256.0).floor(),
-        _ => noise.normal(&shape, Device::Cpu),
-    };
-    let actions = match action {
-        Space::Box { .. } => noise.uniform(&[rows, action.len() as i64], Device::Cpu) * 2.0 - 1.0,
-        Space::Discrete { .. } | Space::MultiDiscrete { .. } => {
-            let mut actions = vec![0.0f32; rows as usize * action.len()];
-            let of_rows = actions.chunks_exact_mut(action.len());
-            of_rows.for_each(|row| action.sample(noise.rng(), row));
-            Tensor::from_slice(&actions).view([rows, -1])
-        }
-    };
-    Batch::new(
-        observe(noise),
-        actions,
-        noise.normal(&[rows], Device::Cpu),
-        Tensor::full([rows], 0.99, (Kind::Float, Device::Cpu)),
-        observe(noise),
-    )
 }
 
 #[cfg(test)]

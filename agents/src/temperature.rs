@@ -330,8 +330,8 @@ impl Temperature {
         }
     }
 
-    /// Moves a learned α by the log-probabilities `[B]` (nats) of fresh actions. Returns the loss, if there is one: a scalar,
-    /// or `[R]` of several replicates, of which each moves by as many of the log-probabilities, in their order.
+    /// Moves a learned α by the log-probabilities `[B]` (nats) of fresh actions. Returns the loss, if there is one, of each
+    /// replicate, of which each moves by as many of the log-probabilities, in their order.
     pub fn learn(&mut self, log_prob: &Tensor) -> Option<Found> {
         let Temperature::Learned {
             log_alpha,

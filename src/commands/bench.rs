@@ -12,14 +12,14 @@ pub use replay::replay;
 use sac::{
     Error, Result,
     agents::{
-        Agent, AgentSpec, Batch, SoftActorCritic, encoder::EncoderSpec, nn::MatmulPrecision, noise::Stream, presets,
-        process,
+        Agent, AgentSpec, SoftActorCritic, encoder::EncoderSpec, nn::MatmulPrecision, noise::Stream, presets, process,
     },
+    assemble,
     config::{Issues, Origin},
     envs::{Dtype, Space},
 };
 use serde_json::json;
-use tch::{Device, Tensor};
+use tch::Device;
 pub use train::train;
 
 use super::{print, print_json};
@@ -85,32 +85,11 @@ pub fn update(args: &BenchUpdateArgs) -> Result<()> {
         .with_matmul_precision(precision)?;
     let mut noise = Stream::derive(0, "bench", 0);
     let b = args.batch as i64;
-    let draw = |shape: &[i64], noise: &mut Stream| noise.normal(shape, Device::Cpu);
     let rows: Vec<i64> = [b]
         .into_iter()
         .chain(observation.shape().into_iter().map(|extent| extent as i64))
         .collect();
-    let observe = |noise: &mut Stream| match rows.len() {
-        2 => draw(&rows, noise),
-        _ => (noise.uniform(&rows, Device::Cpu) * 256.0).floor(),
-    };
-    let actions = match &action {
-        Space::Box { .. } => draw(&[b, args.act_dim as i64], &mut noise).tanh(),
-        Space::Discrete { .. } | Space::MultiDiscrete { .. } => {
-            let mut actions = vec![0.0f32; args.batch as usize];
-            actions
-                .chunks_exact_mut(1)
-                .for_each(|row| action.sample(noise.rng(), row));
-            Tensor::from_slice(&actions).view([b, 1])
-        }
-    };
-    let batch = Batch::new(
-        observe(&mut noise),
-        actions,
-        draw(&[b], &mut noise),
-        Tensor::full([b], 0.99, (tch::Kind::Float, Device::Cpu)),
-        observe(&mut noise),
-    );
+    let batch = assemble::random_batch((&observation, &action), b, &mut noise);
     // In turn and twice, so that a machine that changes its speed changes both. Convolutions are no matrix products.
     let mut products = match rows[..] {
         [b, o] => Some(Products::new(

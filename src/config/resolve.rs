@@ -63,7 +63,7 @@ pub struct TrainConfig {
     pub seed: u64,
     /// `cpu` or `cuda:N`.
     pub device: String,
-    /// Threads of libtorch.
+    /// Threads of an update: libtorch's, or our own where networks go by hand.
     pub threads: u64,
     /// Of networks that learn without autograd. Whether this machine can is asked when training starts: elsewhere the
     /// configuration may be read, and its policies act.

@@ -154,6 +154,11 @@ impl Dense {
         readable(x) && readable(weight) && x.dim() == 2 && !x.requires_grad()
     }
 
+    /// Whether a way back needs φ'(z): that of ReLU is to be seen from h.
+    fn has_slopes(&self) -> bool {
+        self.activation != Activation::Relu
+    }
+
     /// Whether the parameters are to learn.
     pub(super) fn learns(&self, params: &Params) -> bool {
         params.learns(self.layers[0].weight)

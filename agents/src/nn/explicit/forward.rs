@@ -53,7 +53,7 @@ impl Dense {
             Tensor::empty(shape, (Kind::Float, Device::Cpu))
         };
         let (hidden_layers, last) = self.layers.split_at(self.layers.len() - 1);
-        let has_slopes = self.activation != Activation::Relu;
+        let has_slopes = self.has_slopes();
         let mut hidden: Vec<(Option<Tensor>, Tensor)> = match keep {
             true => hidden_layers
                 .iter()

@@ -11,7 +11,6 @@ use super::{
     own, rows_each,
 };
 use crate::nn::{
-    activation::Activation,
     crew,
     numbers::{numbers, numbers_mut},
     params::Params,
@@ -73,7 +72,7 @@ impl Dense {
                 let input = units.input(from, unit);
                 hidden.resize_with(layers.len() - 1, Default::default);
                 let kept = hidden.iter_mut().zip(layers).map(|((slope, h), layer)| Kept {
-                    slope: (self.activation != Activation::Relu).then(|| room(slope, rows * layer.outputs)),
+                    slope: self.has_slopes().then(|| room(slope, rows * layer.outputs)),
                     h: room(h, rows * layer.outputs),
                 });
                 let way = Way {
@@ -85,7 +84,7 @@ impl Dense {
                 let of_out = room(of_out, out.len());
                 *said = Some(loss(unit, out, of_out));
                 let kept = hidden.iter().zip(layers).map(|((slope, h), layer)| {
-                    let slope = (self.activation != Activation::Relu).then(|| own(slope, 0, rows * layer.outputs));
+                    let slope = self.has_slopes().then(|| own(slope, 0, rows * layer.outputs));
                     (slope, own(h, 0, rows * layer.outputs))
                 });
                 let pass = Pass {
