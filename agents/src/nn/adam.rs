@@ -158,6 +158,13 @@ impl Trainable {
         self.params.move_into(&stack.params, replicate);
     }
 
+    /// Counts its steps by itself from now on, wherever its numbers lie.
+    pub(crate) fn count_alone(&mut self) {
+        if let Steps::Here(steps) = &mut self.moments.steps {
+            *steps = Arc::new(AtomicI64::new(steps.load(Ordering::Relaxed)));
+        }
+    }
+
     /// Views for a pass of which [`Trainable::descend`] will take the gradient.
     pub fn views(&self) -> Params {
         explicit::taken(&self.passes);

@@ -34,8 +34,21 @@ pub(crate) fn work_alone() {
     ALONE.set(true);
 }
 
+/// Calls `work`, whose products this thread makes alone: those of a part of what [`each`] shares out.
+pub(crate) fn alone<T>(work: impl FnOnce() -> T) -> T {
+    /// Also when `work` panics.
+    struct AsBefore(bool);
+    impl Drop for AsBefore {
+        fn drop(&mut self) {
+            ALONE.set(self.0);
+        }
+    }
+    let _as_before = AsBefore(ALONE.replace(true));
+    work()
+}
+
 /// How many threads share a product: one on a thread that works alone, otherwise as many as libtorch is allowed, unless something else was said.
-pub(super) fn threads() -> usize {
+pub(crate) fn threads() -> usize {
     match THREADS.load(Ordering::Relaxed) {
         _ if ALONE.get() => 1,
         0 => tch::get_num_threads().max(1) as usize,

@@ -166,12 +166,15 @@ impl<T: Send> Lockstep<T> {
     }
 
     fn update(&mut self) {
-        let mut batches: Vec<Batch> = Vec::with_capacity(self.running.len());
-        for Running { trainer, .. } in &mut self.running {
+        let mut drawn: Vec<Option<Batch>> = self.running.iter().map(|_| None).collect();
+        let items = self.running.iter_mut().zip(&mut drawn).collect();
+        crew::each(items, |(running, batch): (&mut Running<T>, &mut Option<Batch>)| {
+            let trainer = &mut running.trainer;
             trainer.clock.spent_on(Activity::Rest);
-            let batch = trainer.replay.sample(&mut trainer.streams.replay);
-            batches.push(batch.expect("an update is due where there is something to learn from"));
-        }
+            *batch = trainer.replay.sample(&mut trainer.streams.replay);
+        });
+        let is_drawn = |batch: Option<Batch>| batch.expect("an update is due where there is something to learn from");
+        let batches: Vec<Batch> = drawn.into_iter().map(is_drawn).collect();
         let (mut agents, mut noises) = (Vec::new(), Vec::new());
         for Running { trainer, .. } in &mut self.running {
             agents.push(trainer.agent.as_soft_actor_critic().expect(STACKABLE));
