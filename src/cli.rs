@@ -312,7 +312,7 @@ pub struct BenchReplayArgs {
     /// Transitions per batch
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u64).range(1..1_000_000))]
     pub batch: u64,
-    /// How long to draw from each, seconds
+    /// How long to draw from each in a row, and again between updates, seconds
     #[arg(long, value_name = "S", default_value_t = 2.0, value_parser = seconds)]
     pub seconds: f64,
     /// One JSON object on stdout

@@ -444,11 +444,9 @@ fn bench_replay_reports_every_capacity() {
         let replays = report["replays"].as_array().expect("one object each");
         let capacities: Vec<_> = replays.iter().map(|replay| replay["capacity"].as_u64()).collect();
         assert_eq!(capacities, [Some(100), Some(1000)]);
-        for rate in replays
-            .iter()
-            .flat_map(|replay| [&replay["inserts_per_second"], &replay["batches_per_second"]])
-        {
-            assert!(rate.as_f64().is_some_and(|rate| rate > 0.0), "{report}");
+        let figures = ["inserts_per_second", "batches_per_second", "seconds_between_updates"];
+        for figure in replays.iter().flat_map(|replay| figures.map(|figure| &replay[figure])) {
+            assert!(figure.as_f64().is_some_and(|figure| figure > 0.0), "{report}");
         }
         assert!(
             report["gemm_floor_updates_per_second"]

@@ -5,8 +5,9 @@ use std::time::Instant;
 use sac::{
     Result,
     agents::{
-        Replay, ReplaySpec, Stacking,
+        Agent, AgentSpec, Replay, ReplaySpec, SoftActorCritic, Stacking,
         noise::Stream,
+        process,
         replay::{PrioritizedSpec, SamplerSpec},
     },
     envs::{Space, Status},
@@ -23,7 +24,17 @@ use crate::{
 /// In how many turns the time per capacity is measured, so that a machine that changes its speed changes all alike.
 const TURNS: usize = 5;
 
-/// Rows inserted and batches drawn per second, for each capacity; every replay is full when it is drawn from.
+/// What was measured of one capacity.
+struct Measured {
+    capacity: u64,
+    inserts_per_second: f64,
+    batches_per_second: f64,
+    /// Of a draw that follows an update, as in training: the update has left the caches to its own numbers.
+    seconds_between_updates: f64,
+}
+
+/// Rows inserted and batches drawn per second, for each capacity, and how long a draw takes between updates; every
+/// replay is full when it is drawn from.
 pub fn replay(args: &BenchReplayArgs) -> Result<()> {
     let observation = Space::unbounded(args.obs_dim as usize);
     let action = Space::boxed(args.act_dim as usize, -1.0, 1.0);
@@ -43,26 +54,44 @@ pub fn replay(args: &BenchReplayArgs) -> Result<()> {
         let mut replay = Replay::stacked(&spec, spaces, Stacking::none(1), 0.99, batch, Device::Cpu)?;
         replays.push((*capacity, fill(&mut replay, spaces, &mut stream), replay));
     }
+    let turn = args.seconds / TURNS as f64;
     let mut batches: Vec<Vec<f64>> = vec![Vec::new(); replays.len()];
     for _ in 0..TURNS {
         for ((_, _, replay), rates) in replays.iter_mut().zip(&mut batches) {
-            rates.push(rate(args.seconds / TURNS as f64, || drop(replay.sample(&mut stream))));
+            rates.push(rate(turn, || drop(replay.sample(&mut stream))));
         }
     }
-    let rows: Vec<(u64, f64, f64)> = replays
+    process::prepare(1);
+    let mut agent = SoftActorCritic::new(&AgentSpec::default(), "bench", (&observation, &action), 0, Device::Cpu)?;
+    process::share_threads(1, agent.goes_by_hand());
+    let mut draws: Vec<Vec<f64>> = vec![Vec::new(); replays.len()];
+    for _ in 0..TURNS {
+        for ((_, _, replay), draws) in replays.iter_mut().zip(&mut draws) {
+            rate(turn, || {
+                let started = Instant::now();
+                let batch = replay.sample(&mut stream).expect("a full replay");
+                draws.push(started.elapsed().as_secs_f64());
+                agent.update(&batch, &mut stream);
+            });
+        }
+    }
+    let measured: Vec<Measured> = replays
         .iter()
-        .zip(&mut batches)
-        .map(|((capacity, inserts, _), rates)| {
-            rates.sort_by(f64::total_cmp);
-            (*capacity, *inserts, rates[TURNS / 2])
+        .zip(batches.into_iter().zip(draws))
+        .map(|((capacity, inserts, _), (batches, draws))| Measured {
+            capacity: *capacity,
+            inserts_per_second: *inserts,
+            batches_per_second: median(batches),
+            seconds_between_updates: median(draws),
         })
         .collect();
     if args.json {
         return print_json(&json!({
-            "replays": rows.iter().map(|(capacity, inserts, batches)| json!({
-                "capacity": capacity,
-                "inserts_per_second": inserts,
-                "batches_per_second": batches,
+            "replays": measured.iter().map(|one| json!({
+                "capacity": one.capacity,
+                "inserts_per_second": one.inserts_per_second,
+                "batches_per_second": one.batches_per_second,
+                "seconds_between_updates": one.seconds_between_updates,
             })).collect::<Vec<_>>(),
             "batch": args.batch,
             "obs_dim": args.obs_dim,
@@ -72,15 +101,22 @@ pub fn replay(args: &BenchReplayArgs) -> Result<()> {
             "commit": env!("SAC_COMMIT"),
         }));
     }
-    let lines = rows.iter().map(|(capacity, inserts, batches)| {
+    let lines = measured.iter().map(|one| {
         format!(
-            "{capacity:>9} rows: {:.0} ns to insert one, {:.1} µs to draw a batch of {}\n",
-            1e9 / inserts,
-            1e6 / batches,
-            args.batch
+            "{:>9} rows: {:.0} ns to insert one; to draw a batch of {}, {:.1} µs in a row, {:.1} µs between updates\n",
+            one.capacity,
+            1e9 / one.inserts_per_second,
+            args.batch,
+            1e6 / one.batches_per_second,
+            1e6 * one.seconds_between_updates,
         )
     });
     print(&lines.collect::<String>())
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
 }
 
 /// Fills a replay with episodes of a thousand steps, and returns rows inserted per second.
