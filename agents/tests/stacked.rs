@@ -323,8 +323,9 @@ fn trainers_in_lockstep_act_together_or_alone_and_end_where_each_would() {
             let (_, another) = trainer(&spec, 0);
             Lockstep::new(trainers, another, acts_together)
                 .run(&never, |trainer, seed, way| ended.push((trainer, seed, way)));
-            let order: Vec<u64> = ended.iter().map(|(_, seed, _)| *seed).collect();
-            assert_eq!(order, [SEEDS[1], SEEDS[0], SEEDS[2]]);
+            let mut left: Vec<u64> = ended.iter().map(|(_, seed, _)| *seed).collect();
+            left.sort_unstable();
+            assert_eq!(left, [1, 5, 9]);
             for (found, seed, way) in ended {
                 assert_eq!(way.expect("no panic").expect("no error"), Ending::Finished);
                 let (mut alone, _) = trainer(&spec, seed);

@@ -195,6 +195,11 @@ impl Stack {
         }
     }
 
+    /// Whether each thread makes whole updates of its replicates, which then need not wait for each other.
+    pub(crate) fn is_by_replicate(&self) -> bool {
+        self.by_replicate
+    }
+
     /// R.
     #[allow(clippy::len_without_is_empty)]
     pub fn len(&self) -> usize {

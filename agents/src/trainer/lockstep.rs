@@ -5,10 +5,14 @@
 //! all together:                   one update of the stack
 //! ```
 //!
+//! Where a stack lets each thread make whole updates, trainers make a leg of some updates by themselves before they wait for
+//! each other, so that one that is late by chance is not waited for at every update.
+//!
 //! What a trainer does between two updates is its own: it may end, or fail, and leaves then. The clocks of the others go on
 //! while one of them is waited for, so that time in learning holds that, and the share of every replicate is that of all.
 
 use std::{
+    cell::Cell,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::atomic::{AtomicBool, Ordering},
     thread,
@@ -28,6 +32,9 @@ use crate::{
 /// After so long a trainer that is not waiting looks whether it is to stop: its warm-up may be long.
 const SLICE: Duration = Duration::from_millis(500);
 
+/// How long a leg is to take: long for an update, short for who wants to stop.
+const LEG: Duration = Duration::from_millis(100);
+
 /// How a trainer's way ended, or the panic that ended it.
 pub type Left = thread::Result<Result<Ending>>;
 
@@ -36,11 +43,32 @@ pub struct Lockstep<T> {
     running: Vec<Running<T>>,
     stack: Stack,
     acts_together: bool,
+    leg: Leg,
+}
+
+/// Of trainers whose updates need not be made together: how often each learns before it waits for the others, and since
+/// when. How many updates that makes is the same for all, since their plans are.
+struct Leg {
+    length: u32,
+    began: Instant,
+}
+
+impl Leg {
+    /// One that takes about [`LEG`], to judge by this one.
+    fn next(&self) -> Leg {
+        let fits = LEG.as_secs_f64() / self.began.elapsed().as_secs_f64().max(1e-6);
+        Leg {
+            length: (f64::from(self.length) * fits).clamp(1.0, 1000.0) as u32,
+            began: Instant::now(),
+        }
+    }
 }
 
 struct Running<T> {
     trainer: Trainer,
     began_at: EnvSteps,
+    /// How often it has learned in this leg.
+    learned: u32,
     owner: T,
 }
 
@@ -59,6 +87,7 @@ impl<T: Send> Lockstep<T> {
         let running = |(trainer, owner): (Trainer, T)| Running {
             began_at: trainer.env_steps(),
             trainer,
+            learned: 0,
             owner,
         };
         let mut running: Vec<Running<T>> = trainers.into_iter().map(running).collect();
@@ -66,6 +95,10 @@ impl<T: Send> Lockstep<T> {
             stack: Stack::new(agent, &mut agents(&mut running)),
             running,
             acts_together,
+            leg: Leg {
+                length: 0,
+                began: Instant::now(),
+            },
         }
     }
 
@@ -75,7 +108,12 @@ impl<T: Send> Lockstep<T> {
         let heard = AtomicBool::new(false);
         while !self.running.is_empty() {
             // All hear it before the same update, or none does.
-            if !self.running.iter().any(|running| running.trainer.waits_for_an_update()) {
+            let waiting = self
+                .running
+                .iter()
+                .filter(|running| running.trainer.waits_for_an_update())
+                .count();
+            if waiting == 0 || self.stack.is_by_replicate() && waiting == self.running.len() {
                 heard.store(stop.load(Ordering::Relaxed), Ordering::Relaxed);
             }
             let outcome = catch_unwind(AssertUnwindSafe(|| {
@@ -93,23 +131,35 @@ impl<T: Send> Lockstep<T> {
 
     /// Every trainer to where it needs the others, on the threads at hand.
     fn advance(&mut self, stop: &AtomicBool, left: &mut impl FnMut(Trainer, T, Left)) {
-        let acts_together = self.acts_together;
+        let (by_replicate, leg) = (self.stack.is_by_replicate(), self.leg.length);
+        let acts_together = self.acts_together && !by_replicate;
         let began = Instant::now();
-        let waits = |point| match point {
-            Point::Learning => true,
-            Point::Acting => acts_together,
-            _ => began.elapsed() > SLICE,
-        };
         let mut outcomes: Vec<Option<Left>> = self.running.iter().map(|_| None).collect();
         let items = self.running.iter_mut().zip(&mut outcomes).collect();
         crew::each(items, |(running, outcome): (&mut Running<T>, &mut Option<Left>)| {
             process::prepare_thread();
             let _warnings_say = tracing::info_span!("replicate", seed = running.trainer.plan.seed).entered();
-            let way = AssertUnwindSafe(|| running.trainer.run_to_pause(running.began_at, stop, waits));
+            let learned = Cell::new(running.learned);
+            let waits = |point| match point {
+                Point::Learning if by_replicate => {
+                    let is_over = learned.get() >= leg;
+                    learned.set(learned.get() + u32::from(!is_over));
+                    is_over
+                }
+                Point::Learning => true,
+                Point::Acting => acts_together,
+                // In the midst of a leg they have not made as many updates.
+                Point::BetweenGroups | Point::Chosen => learned.get() == 0 && began.elapsed() > SLICE,
+            };
+            let way = AssertUnwindSafe(|| {
+                let (trainer, began_at) = (&mut running.trainer, running.began_at);
+                crew::alone(|| trainer.run_to_pause(began_at, stop, waits))
+            });
             *outcome = match catch_unwind(way) {
                 Ok(paused_or_ended) => paused_or_ended.transpose().map(Ok),
                 Err(panic) => Some(Err(panic)),
             };
+            running.learned = learned.get();
         });
         let running = std::mem::take(&mut self.running);
         for (running, outcome) in running.into_iter().zip(outcomes) {
@@ -128,6 +178,11 @@ impl<T: Send> Lockstep<T> {
         }
         if self.stack.len() != self.running.len() {
             self.stack.hold(&mut agents(&mut self.running));
+        }
+        self.running.iter_mut().for_each(|running| running.learned = 0);
+        if self.stack.is_by_replicate() {
+            self.leg = self.leg.next();
+            return;
         }
         let acting = |running: &Running<T>| running.trainer.point == Point::Acting;
         if !self.running.iter().any(acting) {
