@@ -3,7 +3,11 @@
 #[path = "support/small.rs"]
 mod small;
 
-use std::sync::atomic::AtomicBool;
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::Duration,
+};
 
 use sac_agents::{
     ActMode, Agent, AgentSpec, Batch, Ending, EnvSteps, Every, GradSteps, Lockstep, Parts, Plan, Replay, ReplaySpec,
@@ -264,6 +268,10 @@ fn total_env_steps(seed: u64) -> u64 {
 
 /// A run of `seed` with two environments that starts to learn after 40 steps.
 fn trainer(spec: &AgentSpec, seed: u64) -> (Trainer, SoftActorCritic) {
+    trainer_until(total_env_steps(seed), spec, seed)
+}
+
+fn trainer_until(total: u64, spec: &AgentSpec, seed: u64) -> (Trainer, SoftActorCritic) {
     let registry = Registry::builtin();
     let make = || {
         registry
@@ -288,7 +296,7 @@ fn trainer(spec: &AgentSpec, seed: u64) -> (Trainer, SoftActorCritic) {
     let parts = Parts {
         plan: Plan {
             seed,
-            total_env_steps: EnvSteps(total_env_steps(seed)),
+            total_env_steps: EnvSteps(total),
             warmup_env_steps: EnvSteps(40),
             warmup_hold_env_steps: 1,
             updates_per_env_step: UpdateRatio(0.5),
@@ -352,5 +360,36 @@ fn trainers_in_lockstep_act_together_or_alone_and_end_where_each_would() {
                 }
             }
         }
+    }
+}
+
+/// However far each is when it is said: what is resumed in lockstep has to have made as many updates.
+#[test]
+fn trainers_in_lockstep_that_are_stopped_have_made_as_many_updates() {
+    let spec = spec("sac");
+    for (threads, seeds) in [(1, &SEEDS[..]), (2, &SEEDS[..2]), (2, &SEEDS[..])] {
+        tch::set_num_threads(threads);
+        let trainers = seeds
+            .iter()
+            .map(|seed| (trainer_until(1 << 40, &spec, *seed).0, *seed))
+            .collect();
+        let (_, another) = trainer(&spec, 0);
+        let stop = AtomicBool::new(false);
+        let mut made = Vec::new();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                thread::sleep(Duration::from_millis(400));
+                stop.store(true, Ordering::Relaxed);
+            });
+            Lockstep::new(trainers, another, false).run(&stop, |trainer, _, way| {
+                assert_eq!(way.expect("no panic").expect("no error"), Ending::Interrupted);
+                made.push(trainer.grad_steps());
+            });
+        });
+        assert_eq!(made.len(), seeds.len());
+        assert!(
+            made.iter().all(|one| *one == made[0]),
+            "{threads} threads, {seeds:?}: {made:?}"
+        );
     }
 }
