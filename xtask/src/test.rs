@@ -216,7 +216,11 @@ fn examples(workspace: &Workspace) -> Result<()> {
             "examples/{name}.rs is missing, and xtask/src/test.rs lists it"
         );
         let features = features.join(",");
-        let mut all = vec!["run", "--quiet", "--features", &features, "--example", name, "--"];
+        let mut all = vec!["run", "--quiet"];
+        if !features.is_empty() {
+            all.extend(["--features", &features]);
+        }
+        all.extend(["--example", name, "--"]);
         all.extend_from_slice(arguments);
         let mut command = workspace.cargo();
         command.args(all);
