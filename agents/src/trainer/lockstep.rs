@@ -9,7 +9,8 @@
 //! each other, so that one that is late by chance is not waited for at every update.
 //!
 //! What a trainer does between two updates is its own: it may end, or fail, and leaves then. The clocks of the others go on
-//! while one of them is waited for, so that time in learning holds that, and the share of every replicate is that of all.
+//! while one of them is waited for. Where updates are one, time in learning holds that, and the share of every replicate is
+//! that of all; between legs nothing does.
 
 use std::{
     cell::Cell,
