@@ -62,19 +62,6 @@ impl Batch {
         }
     }
 
-    /// The same tensors once more.
-    pub(crate) fn shallow_clone(&self) -> Batch {
-        Batch {
-            obs: self.obs.shallow_clone(),
-            action: self.action.shallow_clone(),
-            reward: self.reward.shallow_clone(),
-            discount: self.discount.shallow_clone(),
-            next_obs: self.next_obs.shallow_clone(),
-            weight: self.weight.as_ref().map(Tensor::shallow_clone),
-            replicates: self.replicates,
-        }
-    }
-
     /// Batches of replicates as one.
     ///
     /// # Panics

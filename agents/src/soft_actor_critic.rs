@@ -217,7 +217,10 @@ impl SoftActorCritic {
             obs: self.normalized(batch.obs.shallow_clone()),
             next_obs: self.normalized(batch.next_obs.shallow_clone()),
             action: self.policy.encode(&batch.action),
-            ..batch.shallow_clone()
+            reward: batch.reward.shallow_clone(),
+            discount: batch.discount.shallow_clone(),
+            weight: batch.weight.as_ref().map(Tensor::shallow_clone),
+            replicates: batch.replicates,
         };
         match &self.augmentation {
             None => batch,

@@ -4,7 +4,10 @@
 mod small;
 
 use std::{
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
     time::Duration,
 };
@@ -16,6 +19,7 @@ use sac_agents::{
     log::Logger,
     nn::{Activation, AutogradOnly},
     noise::Stream,
+    process,
     temperature::{FixedTemperatureSpec, TemperatureSpec},
 };
 use sac_envs::Registry;
@@ -140,8 +144,7 @@ fn specs() -> Vec<(&'static str, AgentSpec)> {
     ]
 }
 
-/// Three replicates and then two, on two threads and on three: both numbers of threads divide one of the two evenly, and
-/// then each thread makes whole updates.
+/// Three replicates and then two, on two threads and on three, which share out units and rows otherwise.
 #[test]
 fn each_becomes_what_it_would_alone_to_the_bit() {
     let cases = [(2, false), (2, true), (3, false), (3, true)];
@@ -319,12 +322,17 @@ fn trainer_until(total: u64, spec: &AgentSpec, seed: u64) -> (Trainer, SoftActor
     (Trainer::new(parts).expect("resets"), another)
 }
 
+/// How many threads share updates belongs to the process, and decides who makes those of trainers in lockstep.
+static THREADS: Mutex<()> = Mutex::new(());
+
+/// One ends before the two others: threads divide those that run evenly first and then not, or the other way round.
 #[test]
 fn trainers_in_lockstep_act_together_or_alone_and_end_where_each_would() {
+    let _turn = THREADS.lock().unwrap_or_else(PoisonError::into_inner);
     let never = AtomicBool::new(false);
     for preset in ["sac", "dsac-t"] {
         for (threads, acts_together) in [(2, false), (2, true), (3, false), (3, true)] {
-            tch::set_num_threads(threads);
+            process::share_threads(threads, true);
             let spec = spec(preset);
             let trainers: Vec<(Trainer, u64)> = SEEDS.map(|seed| (trainer(&spec, seed).0, seed)).into();
             let mut ended = Vec::new();
@@ -366,9 +374,10 @@ fn trainers_in_lockstep_act_together_or_alone_and_end_where_each_would() {
 /// However far each is when it is said: what is resumed in lockstep has to have made as many updates.
 #[test]
 fn trainers_in_lockstep_that_are_stopped_have_made_as_many_updates() {
+    let _turn = THREADS.lock().unwrap_or_else(PoisonError::into_inner);
     let spec = spec("sac");
     for (threads, seeds) in [(1, &SEEDS[..]), (2, &SEEDS[..2]), (2, &SEEDS[..])] {
-        tch::set_num_threads(threads);
+        process::share_threads(threads, true);
         let trainers = seeds
             .iter()
             .map(|seed| (trainer_until(1 << 40, &spec, *seed).0, *seed))

@@ -15,22 +15,18 @@
 //! By hand ([`crate::nn::explicit`]) every product is the one that the replicate would make alone, so each becomes what it
 //! would be alone, to the bit. On a GPU the products are libtorch's batched ones, which may be made differently for other
 //! numbers of replicates.
-//!
-//! Where threads divide the replicates evenly and updates go by hand, each thread makes whole updates of its replicates
-//! instead: the same numbers, and threads wait for each other once an update, not once a layer. Memory stays each agent's
-//! own then.
 
 use tch::{Device, Tensor};
 
 use super::SoftActorCritic;
 use crate::{
-    agent::{ActMode, Agent, UpdateReport},
+    agent::UpdateReport,
     augmentation::AugmentationSpec,
     batch::Batch,
     critic::{CriticSpec, scalar::TargetMembers},
     encoder::EncoderSpec,
     error::{Error, Result},
-    nn::{ParamBlock, Trainable, crew},
+    nn::{ParamBlock, Trainable},
     noise::{Stream, on},
     policy::{PolicySpec, StdSource},
     soft_actor_critic::{AgentSpec, EncoderSharing},
@@ -41,8 +37,6 @@ pub struct Stack {
     /// An agent whose blocks hold those of all.
     joint: SoftActorCritic,
     replicates: usize,
-    /// Whether each thread makes whole updates, and `joint` none.
-    by_replicate: bool,
 }
 
 /// What learning changes in an agent.
@@ -125,11 +119,7 @@ impl Stack {
     /// # Panics
     /// When there is none, or they differ in how many updates they have seen.
     pub fn new(joint: SoftActorCritic, agents: &mut [&mut SoftActorCritic]) -> Self {
-        let mut stack = Stack {
-            joint,
-            replicates: 0,
-            by_replicate: false,
-        };
+        let mut stack = Stack { joint, replicates: 0 };
         stack.hold(agents);
         stack
     }
@@ -146,15 +136,6 @@ impl Stack {
             agents.iter().all(|agent| agent.grad_steps == at),
             "replicates of a stack have seen as many updates"
         );
-        self.replicates = replicates;
-        self.by_replicate = joint.goes_by_hand() && replicates.is_multiple_of(crew::threads());
-        if self.by_replicate {
-            for agent in agents {
-                let memory = agent.memory().expect(CHECKED);
-                memory.trainables.into_iter().for_each(Trainable::count_alone);
-            }
-            return;
-        }
         let memory = joint.memory().expect(CHECKED);
         for trainable in memory.trainables {
             *trainable = trainable.of_replicates(replicates);
@@ -180,7 +161,17 @@ impl Stack {
         if let Some(statistic) = joint.memory().expect(CHECKED).statistic {
             *statistic = statistics.map(|statistics| Tensor::cat(&statistics, -1)); // [E, R]
         }
+        self.replicates = replicates;
         self.share_statistic(agents);
+    }
+
+    /// Lets these go, which it held or not: each is updated alone from now on, until it is held again.
+    pub(crate) fn release(&mut self, agents: &mut [&mut SoftActorCritic]) {
+        for agent in agents {
+            let memory = agent.memory().expect(CHECKED);
+            memory.trainables.into_iter().for_each(Trainable::count_alone);
+        }
+        self.replicates = 0;
     }
 
     /// Lets every agent see its part of a statistic.
@@ -193,11 +184,6 @@ impl Stack {
                 *own = Some(all.narrow(-1, replicate as i64, 1)); // [E, 1]
             }
         }
-    }
-
-    /// Whether each thread makes whole updates of its replicates, which then need not wait for each other.
-    pub(crate) fn is_by_replicate(&self) -> bool {
-        self.by_replicate
     }
 
     /// R.
@@ -223,9 +209,6 @@ impl Stack {
             (count, count, count),
             "one of each for every replicate"
         );
-        if self.by_replicate {
-            return update_by_replicate(agents, batches, noises);
-        }
         let mut prepared = Vec::with_capacity(count);
         let mut dues = Vec::with_capacity(count);
         for ((agent, batch), noise) in agents.iter_mut().zip(batches).zip(noises.iter_mut()) {
@@ -266,12 +249,6 @@ impl Stack {
         let count = self.replicates;
         assert_eq!((agents.len(), obs.len()), (count, count), "one for every replicate");
         assert_eq!((noises.len(), actions.len()), (count, count), "one for every replicate");
-        if self.by_replicate {
-            for (((agent, obs), noise), actions) in agents.iter_mut().zip(obs).zip(noises).zip(actions) {
-                agent.act(obs, ActMode::Explore, noise, actions);
-            }
-            return;
-        }
         let rows = (actions[0].len() / self.joint.action_dim) as i64; // N
         let observed: Vec<Tensor> = agents
             .iter_mut()
@@ -286,30 +263,6 @@ impl Stack {
             chosen.copy_data(actions, actions.len());
         }
     }
-}
-
-/// Whole updates, on the threads at hand.
-fn update_by_replicate(
-    agents: &mut [&mut SoftActorCritic],
-    batches: &[Batch],
-    noises: &mut [&mut Stream],
-) -> Vec<UpdateReport> {
-    let mut reports: Vec<Option<UpdateReport>> = agents.iter().map(|_| None).collect();
-    type Of<'a> = (
-        (&'a mut SoftActorCritic, &'a mut Stream),
-        (Batch, &'a mut Option<UpdateReport>),
-    );
-    let of_agents = agents.iter_mut().map(|agent| &mut **agent);
-    let of_agents = of_agents.zip(noises.iter_mut().map(|noise| &mut **noise));
-    let batches = batches.iter().map(Batch::shallow_clone);
-    let items: Vec<Of> = of_agents.zip(batches.zip(&mut reports)).collect();
-    crew::each(items, |((agent, noise), (batch, report)): Of| {
-        *report = Some(crew::alone(|| agent.update(&batch, noise)));
-    });
-    let reports = reports.into_iter();
-    reports
-        .map(|report| report.expect("every item was worked on"))
-        .collect()
 }
 
 /// Lends streams out as one.

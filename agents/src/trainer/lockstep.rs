@@ -5,8 +5,9 @@
 //! all together:                   one update of the stack
 //! ```
 //!
-//! Where a stack lets each thread make whole updates, trainers make a leg of some updates by themselves before they wait for
-//! each other, so that one that is late by chance is not waited for at every update.
+//! Where updates go by hand and threads divide the trainers evenly, a stack brings nothing, and every layer of it is something to
+//! wait at. There each makes its updates itself, on one thread, to the same bits, and waits for the others only after a leg of
+//! many of them.
 //!
 //! What a trainer does between two updates is its own: it may end, or fail, and leaves then. The clocks of the others go on
 //! while one of them is waited for. Where updates are one, time in learning holds that, and the share of every replicate is
@@ -22,6 +23,7 @@ use std::{
 
 use super::{Activity, Ending, Point, Trainer};
 use crate::{
+    agent::Agent,
     batch::Batch,
     error::Result,
     nn::crew,
@@ -44,17 +46,28 @@ pub struct Lockstep<T> {
     running: Vec<Running<T>>,
     stack: Stack,
     acts_together: bool,
-    leg: Leg,
+    /// `None` where the stack makes all updates.
+    leg: Option<Leg>,
+    /// For how many it was decided who makes them.
+    arranged_for: usize,
 }
 
-/// Of trainers whose updates need not be made together: how often each learns before it waits for the others, and since
-/// when. How many updates that makes is the same for all, since their plans are.
+/// How often each trainer learns before it waits for the others, and since when. How many updates that makes is the same
+/// for all, since their plans are.
 struct Leg {
     length: u32,
     began: Instant,
 }
 
 impl Leg {
+    /// None yet: all are to wait before their next update.
+    fn before_the_first() -> Leg {
+        Leg {
+            length: 0,
+            began: Instant::now(),
+        }
+    }
+
     /// One that takes about [`LEG`], to judge by this one.
     fn next(&self) -> Leg {
         let fits = LEG.as_secs_f64() / self.began.elapsed().as_secs_f64().max(1e-6);
@@ -92,15 +105,27 @@ impl<T: Send> Lockstep<T> {
             owner,
         };
         let mut running: Vec<Running<T>> = trainers.into_iter().map(running).collect();
-        Lockstep {
+        let mut lockstep = Lockstep {
             stack: Stack::new(agent, &mut agents(&mut running)),
             running,
             acts_together,
-            leg: Leg {
-                length: 0,
-                began: Instant::now(),
-            },
+            leg: None,
+            arranged_for: 0,
+        };
+        lockstep.arrange();
+        lockstep
+    }
+
+    /// Decides who makes the updates of those that run.
+    fn arrange(&mut self) {
+        self.arranged_for = self.running.len();
+        let mut agents = agents(&mut self.running);
+        let in_legs = agents[0].goes_by_hand() && agents.len().is_multiple_of(crew::threads());
+        match in_legs {
+            true => self.stack.release(&mut agents),
+            false => self.stack.hold(&mut agents),
         }
+        self.leg = in_legs.then(Leg::before_the_first);
     }
 
     /// Trains all to their ends, or until `stop` is set. Each leaves through `left` when it ends, by itself; a panic in an
@@ -114,7 +139,7 @@ impl<T: Send> Lockstep<T> {
                 .iter()
                 .filter(|running| running.trainer.waits_for_an_update())
                 .count();
-            if waiting == 0 || self.stack.is_by_replicate() && waiting == self.running.len() {
+            if waiting == 0 || self.leg.is_some() && waiting == self.running.len() {
                 heard.store(stop.load(Ordering::Relaxed), Ordering::Relaxed);
             }
             let outcome = catch_unwind(AssertUnwindSafe(|| {
@@ -132,8 +157,8 @@ impl<T: Send> Lockstep<T> {
 
     /// Every trainer to where it needs the others, on the threads at hand.
     fn advance(&mut self, stop: &AtomicBool, left: &mut impl FnMut(Trainer, T, Left)) {
-        let (by_replicate, leg) = (self.stack.is_by_replicate(), self.leg.length);
-        let acts_together = self.acts_together && !by_replicate;
+        let leg_length = self.leg.as_ref().map(|leg| leg.length);
+        let acts_together = self.acts_together && leg_length.is_none();
         let began = Instant::now();
         let mut outcomes: Vec<Option<Left>> = self.running.iter().map(|_| None).collect();
         let items = self.running.iter_mut().zip(&mut outcomes).collect();
@@ -142,12 +167,11 @@ impl<T: Send> Lockstep<T> {
             let _warnings_say = tracing::info_span!("replicate", seed = running.trainer.plan.seed).entered();
             let learned = Cell::new(running.learned);
             let waits = |point| match point {
-                Point::Learning if by_replicate => {
-                    let is_over = learned.get() >= leg;
+                Point::Learning => {
+                    let is_over = leg_length.is_none_or(|length| learned.get() >= length);
                     learned.set(learned.get() + u32::from(!is_over));
                     is_over
                 }
-                Point::Learning => true,
                 Point::Acting => acts_together,
                 // In the midst of a leg they have not made as many updates.
                 Point::BetweenGroups | Point::Chosen => learned.get() == 0 && began.elapsed() > SLICE,
@@ -177,12 +201,12 @@ impl<T: Send> Lockstep<T> {
         if self.running.is_empty() || self.running.iter().any(is_under_way) {
             return;
         }
-        if self.stack.len() != self.running.len() {
-            self.stack.hold(&mut agents(&mut self.running));
+        if self.arranged_for != self.running.len() {
+            self.arrange();
         }
         self.running.iter_mut().for_each(|running| running.learned = 0);
-        if self.stack.is_by_replicate() {
-            self.leg = self.leg.next();
+        if let Some(leg) = &mut self.leg {
+            *leg = leg.next();
             return;
         }
         let acting = |running: &Running<T>| running.trainer.point == Point::Acting;
