@@ -44,6 +44,12 @@ const RULES: &[Rule] = &[
         except: &[],
     },
     Rule {
+        claim: "kernels knows nothing of tch, agents or environments (A10)",
+        paths: &["kernels/Cargo.toml"],
+        patterns: &[Raw("tch"), Raw("torch-sys"), Raw("sac-agents"), Raw("sac-envs")],
+        except: &[],
+    },
+    Rule {
         claim: "agents names no concrete environment outside tests (A2)",
         paths: &["agents/src/"],
         patterns: &[
@@ -112,7 +118,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         claim: "nothing is left unfinished",
-        paths: &["src/", "agents/src/", "envs/src/", "xtask/src/"],
+        paths: &["src/", "agents/src/", "envs/src/", "kernels/src/", "xtask/src/"],
         patterns: &[Word("todo!"), Word("unimplemented!"), Word("dbg!")],
         except: &[],
     },
@@ -251,6 +257,8 @@ mod tests {
         for (path, text) in [
             ("envs/Cargo.toml", "[dependencies]\nrand = \"0.10\"\n"),
             ("envs/src/lib.rs", ""),
+            ("kernels/Cargo.toml", "[dependencies]\nserde.workspace = true\n"),
+            ("kernels/src/lib.rs", ""),
             ("src/main.rs", "fn main() {}\n"),
             ("xtask/src/main.rs", ""),
             ("agents/src/noise.rs", "fn draw() { Tensor::randn([1], kind) }\n"),
@@ -298,6 +306,18 @@ mod tests {
                 "[dependencies]\ntch.workspace = true\n",
                 "envs/Cargo.toml:2",
                 "(A1)",
+            ),
+            (
+                "kernels/Cargo.toml",
+                "[dependencies]\nsac-envs.workspace = true\n",
+                "kernels/Cargo.toml:2",
+                "(A10)",
+            ),
+            (
+                "kernels/src/product.rs",
+                "\nfn f() { todo!() }\n",
+                "kernels/src/product.rs:2",
+                "unfinished",
             ),
             (
                 "agents/src/agent.rs",
