@@ -1,7 +1,8 @@
 //! From a configuration to the things it describes: the only place that knows the concrete types of both crates.
 
 use sac_agents::{
-    Agent, Batch, Parts, Replay, SaveTo, SoftActorCritic, Stacking, Trainer, graph, log::Logger, noise::Stream, process,
+    Agent, Batch, Compute, Parts, Replay, SaveTo, SoftActorCritic, Stacking, Trainer, cuda_graph, kernels::ThreadPool,
+    log::Logger, noise::Stream, process,
 };
 use sac_envs::{Dtype, Registry, Space, VecEnv};
 use tch::{Device, Kind, Tensor};
@@ -68,44 +69,49 @@ pub fn eval_envs(config: &Config, registry: &Registry, episodes: usize) -> Resul
     envs(config, registry, episodes.clamp(1, MOST_EVAL_ENVS), threads)
 }
 
-/// A new agent for an environment's spaces. The threads of the process go to what it needs them for.
+/// A new agent for an environment's spaces, which acts and is scored.
 ///
 /// # Errors
 /// When the agent cannot serve them.
 pub fn agent(config: &Config, envs: &dyn VecEnv) -> Result<Box<dyn Agent>> {
-    Ok(Box::new(soft_actor_critic(config, envs)?))
+    let compute = Compute {
+        device: device(config),
+        threads: ThreadPool::new(config.train.threads as usize),
+        ..Compute::default()
+    };
+    Ok(Box::new(soft_actor_critic(config, envs, compute)?))
 }
 
-/// The same, to learn on this thread with the configured precision, and with recorded updates if it is to. Without that an
-/// agent acts the same, on every processor.
+/// The same, to learn on so many threads with the configured precision, and with recorded updates if it is to. Acting does
+/// not depend on them.
 ///
 /// # Errors
-/// When the agent cannot serve them, or cannot learn like that here.
-pub fn learner(config: &Config, envs: &dyn VecEnv) -> Result<Box<dyn Agent>> {
-    let agent = soft_actor_critic(config, envs)?;
-    let agent = agent.with_matmul_precision(config.train.matmul_precision)?;
+/// When the agent cannot serve the spaces, or cannot learn like that here.
+pub fn learner(config: &Config, envs: &dyn VecEnv, threads: u64) -> Result<Box<dyn Agent>> {
+    let compute = Compute {
+        device: device(config),
+        threads: ThreadPool::new(threads as usize),
+        precision: config.train.matmul_precision,
+        ..Compute::default()
+    };
+    let agent = soft_actor_critic(config, envs, compute)?;
+    process::set_libtorch_threads(threads, agent.is_fused());
     match config.train.cuda_graphs {
-        true => Ok(Box::new(graph::on_cuda(agent, device(config))?)),
+        true => Ok(Box::new(cuda_graph::on_cuda(agent)?)),
         false => Ok(Box::new(agent)),
     }
 }
 
-/// One more agent like those that learn, for a stack of them, whose products so many threads share.
-///
-/// # Errors
-/// As [`learner`].
-pub fn stackable(config: &Config, envs: &dyn VecEnv, threads: u64) -> Result<SoftActorCritic> {
-    let agent = soft_actor_critic(config, envs)?;
-    process::share_threads(threads, agent.goes_by_hand());
-    Ok(agent.with_matmul_precision(config.train.matmul_precision)?)
-}
-
-fn soft_actor_critic(config: &Config, envs: &dyn VecEnv) -> Result<SoftActorCritic> {
+fn soft_actor_critic(config: &Config, envs: &dyn VecEnv, compute: Compute) -> Result<SoftActorCritic> {
     let spaces = (envs.observation_space(), envs.action_space());
     let seed = config.train.seed;
-    let agent = SoftActorCritic::new(&config.agent, &config.env.id, spaces, seed, device(config))?;
-    process::share_threads(config.train.threads, agent.goes_by_hand());
-    Ok(agent)
+    Ok(SoftActorCritic::new(
+        &config.agent,
+        &config.env.id,
+        spaces,
+        seed,
+        compute,
+    )?)
 }
 
 /// A run at its beginning.
@@ -121,7 +127,7 @@ pub fn trainer(config: &Config, registry: &Registry, logger: Logger, save_to: Op
         true => Some(agent(config, envs.as_ref())?),
         false => None,
     };
-    let agent = learner(config, envs.as_ref())?;
+    let agent = learner(config, envs.as_ref(), config.train.threads)?;
     let spaces = (envs.observation_space(), envs.action_space());
     let batch_size = config.train.batch_size as usize;
     let replay = Replay::stacked(

@@ -17,7 +17,6 @@
 mod folder;
 
 use std::{
-    collections::BTreeMap,
     ops::ControlFlow,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
@@ -25,12 +24,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sac_agents::{
-    Ending, EnvSteps, GradSteps, Lockstep, Stack, Trainer, log::Sink, process, replay::available_memory_bytes,
-};
+use sac_agents::{Ending, EnvSteps, Trainer, log::Sink, process, replay::available_memory_bytes};
 use sac_envs::Registry;
 use serde::{Serialize, Serializer};
-use tch::Device;
 
 use crate::{
     assemble,
@@ -115,27 +111,10 @@ pub fn train(
         let trainer = run::start(&config, registry, &run_folder, sinks(&config))?;
         Ok(Replicate::new(config, run_folder, trainer))
     };
-    let begun: Result<Vec<Replicate>> = check_stacked(config, seeds)
-        .and_then(|()| check_memory(config, registry, seeds.seeds.len()))
-        .and_then(|()| seeds.seeds.iter().map(begin).collect());
+    let begun: Result<Vec<Replicate>> =
+        check_memory(config, registry, seeds.seeds.len()).and_then(|()| seeds.seeds.iter().map(begin).collect());
     let begun = begun.inspect_err(|_| folder.remove())?;
-    finish(begun, Vec::new(), config, registry, folder, stop)
-}
-
-/// Refuses what cannot be stacked, if it is to be.
-fn check_stacked(config: &Config, seeds: &Seeds) -> Result<()> {
-    if !seeds.stacked {
-        return Ok(());
-    }
-    Stack::check(&config.agent)?;
-    if config.train.pipelined {
-        return Err(Error::Usage(
-            "stacked replicates with train.pipelined: each would update while its environments step, and they update \
-             together"
-                .to_string(),
-        ));
-    }
-    Ok(())
+    finish(begun, Vec::new(), config, folder, stop)
 }
 
 /// Goes on with every seed of a folder from its newest checkpoint, as if none had ever stopped. `configs` are those of
@@ -162,7 +141,6 @@ pub fn resume(
         }
         folders.push(run_folder);
     }
-    check_stacked(first, folder.seeds())?;
     check_memory(first, registry, configs.len())?;
     let (mut begun, mut ended) = (Vec::new(), Vec::new());
     for (config, run_folder) in configs.iter().zip(folders) {
@@ -185,7 +163,7 @@ pub fn resume(
     if is_hopeless && let Some(error) = ended.iter_mut().find_map(|outcome| outcome.error.take()) {
         return Err(error);
     }
-    finish(begun, ended, first, registry, folder, stop)
+    finish(begun, ended, first, folder, stop)
 }
 
 /// Refuses what the machine cannot hold: every replicate has a replay.
@@ -282,7 +260,6 @@ fn finish(
     begun: Vec<Replicate>,
     ended: Vec<Outcome>,
     config: &Config,
-    registry: &Registry,
     folder: &SeedsFolder,
     stop: &AtomicBool,
 ) -> Result<Together> {
@@ -295,10 +272,7 @@ fn finish(
     let mut env_steps_now = taken(|trainer| trainer.env_steps().0);
     let mut grad_steps_now = taken(|trainer| trainer.grad_steps().0);
     let began = Instant::now();
-    let trained = match stacked {
-        true => train_stacked(begun, config, registry, *threads, stop)?,
-        false => train_all(begun, *threads, stop),
-    };
+    let trained = train_all(begun, *threads, stop);
     let seconds = began.elapsed().as_secs_f64();
     let sum = |count: fn(&Outcome) -> u64, outcomes: &[Outcome]| outcomes.iter().map(count).sum::<u64>();
     env_steps_now = sum(|outcome| outcome.summary.env_steps, &trained) - env_steps_now;
@@ -323,37 +297,6 @@ fn finish(
         failed: replicates.iter().filter(|outcome| outcome.error.is_some()).count() as u64,
         replicates,
     })
-}
-
-/// All in lockstep that have made as many updates: as a rule all there are. Others, which one that failed and was resumed
-/// is among, after them.
-fn train_stacked(
-    begun: Vec<Replicate>,
-    config: &Config,
-    registry: &Registry,
-    threads: u64,
-    stop: &AtomicBool,
-) -> Result<Vec<Outcome>> {
-    let mut groups: BTreeMap<GradSteps, Vec<Replicate>> = BTreeMap::new();
-    for replicate in begun {
-        groups
-            .entry(replicate.trainer.grad_steps())
-            .or_default()
-            .push(replicate);
-    }
-    let envs = assemble::envs(config, registry, 1, 1)?;
-    let passes_cost_more_than_products = assemble::device(config) != Device::Cpu;
-    let mut ended = Vec::new();
-    for group in groups.into_values() {
-        let agent = assemble::stackable(config, envs.as_ref(), threads)?;
-        let owned = |replicate: Replicate| (replicate.trainer, (replicate.config, replicate.folder));
-        let trainers = group.into_iter().map(owned).collect();
-        let lockstep = Lockstep::new(trainers, agent, passes_cost_more_than_products);
-        lockstep.run(stop, |trainer, (config, folder), way| {
-            ended.push(Replicate::new(config, folder, trainer).ended(way));
-        });
-    }
-    Ok(ended)
 }
 
 /// A thread that finds nothing waiting is needed no more: whatever is not done yet has a thread.

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sac_agents::{Agent, Batch, noise::Stream, process};
+use sac_agents::{Agent, Batch, noise::Stream};
 use tch::Device;
 
 use crate::{assemble, config::Config, envs::Registry, error::Result};
@@ -53,20 +53,23 @@ pub fn measure(config: &Config, registry: &Registry) -> Result<Option<Measured>>
     }
     assemble::prepare_process(config);
     let envs = assemble::envs(config, registry, 1, 1)?;
-    let mut agent = assemble::learner(config, envs.as_ref())?;
-    if !agent.goes_by_hand() {
-        return Ok(None);
-    }
     let mut noise = Stream::derive(train.seed, "threads", 0);
     let spaces = (envs.observation_space(), envs.action_space());
     let batch = assemble::random_batch(spaces, train.batch_size as i64, &mut noise);
-    let mut rates: Vec<(u64, f64)> = candidates(cores).map(|threads| (threads, 0.0)).collect();
+    let mut tried = Vec::new();
+    for threads in candidates(cores) {
+        let agent = assemble::learner(config, envs.as_ref(), threads)?;
+        if !agent.is_fused() {
+            return Ok(None);
+        }
+        tried.push((agent, threads, 0.0f64));
+    }
     for _ in 0..TURNS {
-        for (threads, best) in &mut rates {
-            process::share_threads(*threads, true);
+        for (agent, _, best) in &mut tried {
             *best = best.max(rate(agent.as_mut(), &batch, &mut noise));
         }
     }
+    let rates = tried.iter().map(|(_, threads, rate)| (*threads, *rate)).collect();
     Ok(Some(Measured { rates }))
 }
 

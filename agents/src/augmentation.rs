@@ -17,7 +17,7 @@ use sac_envs::Space;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
-use crate::{batch::Batch, noise::Stream, spec_check::SpecProblems};
+use crate::{batch::Batch, noise::Stream, spec_problems::SpecProblems};
 
 /// Far beyond use; a slip of the finger is told here and not by the allocator.
 const MOST_DRAWS: i64 = 64;
@@ -135,7 +135,6 @@ impl RandomShift {
             reward: batch.reward.shallow_clone(),
             discount: batch.discount.shallow_clone(),
             weight: batch.weight.as_ref().map(Tensor::shallow_clone),
-            replicates: batch.replicates,
         }
     }
 

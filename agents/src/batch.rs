@@ -1,20 +1,11 @@
 //! What an update sees: [`Batch`]. Shapes are checked here and nowhere else.
 
-use tch::{Device, Kind, Tensor};
-
-use crate::nn::{
-    crew, explicit,
-    numbers::{numbers, numbers_mut},
-};
+use tch::{Kind, Tensor};
 
 /// `B` transitions. All tensors are `f32` on the agent's device.
 ///
 /// An augmented batch (see [`crate::augmentation`]) has M copies of its observations and K of its next ones, each copy
 /// of all rows after the other. Otherwise, and wherever a batch comes from a replay, M and K are 1.
-///
-/// Batches of R replicates may be one, for an agent that holds them side by side
-/// ([`crate::soft_actor_critic::stack`]): then `B` is R times as much, the rows of each replicate lie together, and what is a
-/// number for a batch is one for each replicate, `[R]`.
 pub struct Batch {
     /// `[M·B, …]`: raw observation.
     pub obs: Tensor,
@@ -26,10 +17,8 @@ pub struct Batch {
     pub discount: Tensor,
     /// `[K·B, …]`: the true observation after the row's last step.
     pub next_obs: Tensor,
-    /// `[B]`: how much each row counts in the critics' loss; `None` where all count alike.
+    /// `[B]`: weight of each row in the critics' loss; `None` where all weigh alike.
     pub weight: Option<Tensor>,
-    /// R.
-    pub replicates: i64,
 }
 
 impl Batch {
@@ -58,27 +47,6 @@ impl Batch {
             discount,
             next_obs,
             weight: None,
-            replicates: 1,
-        }
-    }
-
-    /// Batches of replicates as one.
-    ///
-    /// # Panics
-    /// When there is none, or their shapes differ.
-    pub(crate) fn joint(batches: &[Batch]) -> Self {
-        let joint = |of: fn(&Batch) -> &Tensor| one_after_the_other(&batches.iter().map(of).collect::<Vec<_>>());
-        let size = batches[0].size();
-        assert!(batches.iter().all(|batch| batch.size() == size), "batches are alike");
-        let weights: Option<Vec<&Tensor>> = batches.iter().map(|batch| batch.weight.as_ref()).collect();
-        Batch {
-            obs: joint(|batch| &batch.obs),
-            action: joint(|batch| &batch.action),
-            reward: joint(|batch| &batch.reward),
-            discount: joint(|batch| &batch.discount),
-            next_obs: joint(|batch| &batch.next_obs),
-            weight: weights.map(|weights| one_after_the_other(&weights)),
-            replicates: batches.len() as i64,
         }
     }
 
@@ -92,7 +60,6 @@ impl Batch {
             discount: like(&other.discount),
             next_obs: like(&other.next_obs),
             weight: other.weight.as_ref().map(like),
-            replicates: other.replicates,
         }
     }
 
@@ -108,38 +75,12 @@ impl Batch {
         }
     }
 
-    /// The mean over all elements of `losses` `[…, M·B]`, each row counting as much as it should.
+    /// The mean over all elements of `losses` `[…, M·B]`, weighted by row where rows have weights.
     pub fn mean(&self, losses: &Tensor) -> Tensor {
         match &self.weight {
-            None => self.plain_mean(losses),
-            Some(weight) => self.plain_mean(&(losses * self.for_value_draws(weight))),
+            None => losses.mean(Kind::Float),
+            Some(weight) => (losses * self.for_value_draws(weight)).mean(Kind::Float),
         }
-    }
-
-    /// The mean over all elements of numbers `[…, M·B]`, whatever a row counts.
-    pub fn plain_mean(&self, numbers: &Tensor) -> Tensor {
-        match self.replicates {
-            1 => numbers.mean(Kind::Float),
-            replicates => {
-                let of_replicates = numbers.unflatten(-1, [replicates, -1]).movedim_int(-2, 0); // [R, …, B]
-                of_replicates
-                    .reshape([replicates, -1])
-                    .mean_dim([-1i64].as_slice(), false, Kind::Float)
-            }
-        }
-    }
-
-    /// Numbers `[…, 1]` or `[…, R]`, one for each replicate, for every row: such as fit `[…, B]`.
-    pub fn for_rows(&self, numbers: &Tensor) -> Tensor {
-        match (self.replicates, numbers.dim()) {
-            (1, _) | (_, 0) => numbers.shallow_clone(),
-            (replicates, dims) => numbers.repeat_interleave_self_int(self.size() / replicates, dims as i64 - 1, None),
-        }
-    }
-
-    /// Rows of each replicate.
-    pub(crate) fn rows_each(&self) -> usize {
-        (self.size() / self.replicates) as usize
     }
 
     /// B.
@@ -192,21 +133,6 @@ impl Batch {
     pub fn over_target_draws(&self, numbers: &Tensor) -> Tensor {
         averaged(numbers, self.target_draws())
     }
-}
-
-/// The rows of tensors of one shape, on the threads at hand.
-fn one_after_the_other(parts: &[&Tensor]) -> Tensor {
-    if !parts.iter().all(|part| explicit::is_plain(part)) {
-        return Tensor::cat(parts, 0);
-    }
-    let mut shape = parts[0].size();
-    shape[0] *= parts.len() as i64;
-    let mut all = Tensor::empty(&shape[..], (Kind::Float, Device::Cpu));
-    let each = parts[0].numel().max(1);
-    let given = parts.iter().map(|part| numbers(part));
-    let copies = numbers_mut(&mut all).chunks_exact_mut(each).zip(given).collect();
-    crew::each(copies, |(to, from): (&mut [f32], &[f32])| to.copy_from_slice(from));
-    all
 }
 
 /// `[…, draws·B]` to `[…, B]`.

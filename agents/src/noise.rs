@@ -18,7 +18,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::{
     error::{Error, Result},
-    nn::{crew, numbers::numbers_mut},
+    slices::as_slice_mut,
 };
 pub use plan::Plan;
 use plan::{Draw, Planned};
@@ -69,8 +69,6 @@ pub struct Stream {
     noted: Option<Option<Plan>>,
     /// Where numbers come from that were drawn elsewhere.
     planned: Option<Planned>,
-    /// Whose numbers it hands out side by side.
-    joint: Vec<Stream>,
 }
 
 /// Where a stream stands; equal positions mean equal futures.
@@ -89,22 +87,7 @@ impl Stream {
             script: None,
             noted: None,
             planned: None,
-            joint: Vec::new(),
         }
-    }
-
-    /// Several streams as one, for work that is done for several at once ([`crate::soft_actor_critic::stack`]): of a
-    /// tensor, the first rows are drawn from the first of `streams`, the next ones from the next, as many each.
-    pub(crate) fn joint(streams: Vec<Stream>) -> Self {
-        Stream {
-            joint: streams,
-            ..Stream::derive(0, "joint", 0)
-        }
-    }
-
-    /// The streams that were joined.
-    pub(crate) fn apart(self) -> Vec<Stream> {
-        self.joint
     }
 
     /// A stream that hands out `numbers` `[plan.len()]`, on any device, as `plan` says, and has no others.
@@ -112,6 +95,16 @@ impl Stream {
         Stream {
             planned: Some(Planned::new(plan, numbers)),
             ..Stream::derive(0, "planned", 0)
+        }
+    }
+
+    /// Draws everything that `plan` lists into `out`, of [`Plan::len`].
+    pub fn draw_planned(&mut self, plan: &Plan, out: &mut [f32]) {
+        let mut rest = out;
+        for (draw, count) in plan.draws() {
+            let (now, later) = rest.split_at_mut(*count);
+            self.fill(*draw, now);
+            rest = later;
         }
     }
 
@@ -135,18 +128,12 @@ impl Stream {
             return planned.take(draw, count).reshape(shape);
         }
         let mut drawn = Tensor::empty(shape, (Kind::Float, Device::Cpu));
-        self.fill(draw, numbers_mut(&mut drawn));
+        self.fill(draw, as_slice_mut(&mut drawn));
         on(device, drawn)
     }
 
     /// Draws numbers.
     fn fill(&mut self, draw: Draw, out: &mut [f32]) {
-        if !self.joint.is_empty() {
-            let each = out.len() / self.joint.len();
-            assert_eq!(each * self.joint.len(), out.len(), "each stream draws as much");
-            let parts = self.joint.iter_mut().zip(out.chunks_exact_mut(each)).collect();
-            return crew::each(parts, |(stream, out): (&mut Stream, &mut [f32])| stream.fill(draw, out));
-        }
         match draw {
             Draw::Normal | Draw::Uniform => out.iter_mut().for_each(|value| {
                 *value = match &mut self.script {
@@ -181,7 +168,6 @@ impl Stream {
     /// Numbers are drawn that decide something here: what follows cannot be planned.
     fn decides(&mut self) {
         assert!(self.planned.is_none(), "a planned stream has no numbers to decide by");
-        assert!(self.joint.is_empty(), "several streams decide nothing together");
         if let Some(plan) = &mut self.noted {
             *plan = None;
         }
@@ -202,17 +188,6 @@ impl Stream {
     /// Independent standard normal draws in a tensor of `shape`.
     pub fn normal(&mut self, shape: &[i64], device: Device) -> Tensor {
         self.numbers(Draw::Normal, shape, device)
-    }
-
-    /// The same in a tensor `[times, rows]`, whose rows are columns: each of several joint streams draws those of its own.
-    pub fn normal_across(&mut self, times: i64, rows: i64, device: Device) -> Tensor {
-        match self.joint.len() as i64 {
-            0 => self.normal(&[times, rows], device),
-            streams => self
-                .normal(&[streams, times, rows / streams], device)
-                .transpose(0, 1)
-                .reshape([times, rows]),
-        }
     }
 
     /// Independent uniform draws in `[0, 1)` in a tensor of `shape`.

@@ -1,7 +1,5 @@
 //! What training asks of the process as a whole.
 
-use crate::nn::crew;
-
 /// Sets libtorch's threads, and tells the C allocator to keep what libtorch gives back.
 ///
 /// An update allocates and frees dozens of tensors of a quarter of a megabyte. glibc by default maps each from the
@@ -19,7 +17,7 @@ pub fn prepare(threads: u64) {
             libc::mallopt(libc::M_TRIM_THRESHOLD, KEEP_BYTES);
         }
     }
-    share_threads(threads, false);
+    set_libtorch_threads(threads, false);
 }
 
 /// One thread for everything that the calling thread asks of libtorch: OpenMP counts its threads for each of its callers,
@@ -56,11 +54,10 @@ pub(crate) fn use_huge_pages<T>(memory: &mut [std::mem::MaybeUninit<T>]) {
     }
 }
 
-/// Who gets the threads: libtorch, or, where an agent goes by hand, the products of our own. Not both: libtorch's threads
-/// spin while they wait, and would hold the cores that the others want.
-pub fn share_threads(threads: u64, goes_by_hand: bool) {
-    crew::set_threads(threads as usize);
-    tch::set_num_threads(if goes_by_hand { 1 } else { threads as i32 });
+/// How many threads libtorch may use: one where an agent's products are our own ([`crate::fused`]). libtorch's threads spin
+/// while they wait, and would hold the cores that ours want.
+pub fn set_libtorch_threads(threads: u64, agent_is_fused: bool) {
+    tch::set_num_threads(if agent_is_fused { 1 } else { threads as i32 });
 }
 
 /// What a panic says.

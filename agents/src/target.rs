@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{nn::ParamBlock, schedule::GradSteps};
+use crate::{nn::ParamBlock, schedule::GradSteps, spec_problems::SpecProblems};
 
 /// The rule. Default: Polyak averaging with τ = 0.005 (SAC 2018b, table 1).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -32,6 +32,20 @@ impl Default for TargetSpec {
 }
 
 impl TargetSpec {
+    /// Notes values that are out of their range.
+    pub(crate) fn check(self, p: &mut SpecProblems) {
+        match self {
+            TargetSpec::Polyak { tau } => {
+                let holds = tau > 0.0 && tau <= 1.0;
+                p.require(holds, "agent.targets.tau", tau, "above 0 and at most 1");
+            }
+            TargetSpec::Hard { every_grad_steps } => {
+                let key = "agent.targets.every_grad_steps";
+                p.require(every_grad_steps > 0, key, every_grad_steps, "at least 1");
+            }
+        }
+    }
+
     /// Whether targets move after so many gradient steps, this one included.
     pub fn is_due(self, at: GradSteps) -> bool {
         match self {

@@ -2,18 +2,17 @@
 
 use sac_envs::Space;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
 use crate::{
-    agent::Found,
     checkpoint::Section,
+    compute::Compute,
     error::Result,
-    nn::{
-        AdamSpec, Init, ParamLayout, Trainable, explicit,
-        numbers::{numbers, numbers_mut},
-    },
+    losses::temperature_loss,
+    nn::{AdamSpec, Init, ParamLayout, Trainable},
     noise::Stream,
     schedule::GradSteps,
+    spec_problems::SpecProblems,
 };
 
 /// Where α comes from.
@@ -24,6 +23,24 @@ pub enum TemperatureSpec {
     Learned(LearnedTemperatureSpec),
     /// Constant.
     Fixed(FixedTemperatureSpec),
+}
+
+impl TemperatureSpec {
+    /// Notes values that are out of their range.
+    pub(crate) fn check(&self, p: &mut SpecProblems) {
+        let spec = match self {
+            TemperatureSpec::Learned(spec) => spec,
+            TemperatureSpec::Fixed(FixedTemperatureSpec { alpha }) => {
+                let holds = *alpha >= 0.0 && alpha.is_finite();
+                return p.require(holds, "agent.temperature.alpha", alpha, "finite and at least 0");
+            }
+        };
+        let alpha = spec.initial_alpha;
+        let holds = alpha > 0.0 && alpha.is_finite();
+        p.require(holds, "agent.temperature.initial_alpha", alpha, "finite and above 0");
+        spec.target_entropy.check(p, "agent.temperature.target_entropy");
+        spec.optimizer.check(p, "agent.temperature.optimizer");
+    }
 }
 
 impl Default for TemperatureSpec {
@@ -99,6 +116,37 @@ fn uniform_entropy(action: &Space) -> Option<f64> {
 }
 
 impl TargetEntropy {
+    /// As in a file.
+    pub(crate) fn in_words(self) -> String {
+        toml::Value::try_from(self).map_or(String::new(), |value| value.to_string())
+    }
+
+    fn check(self, p: &mut SpecProblems, key: &str) {
+        match self {
+            TargetEntropy::MinusActionDim => {}
+            TargetEntropy::Nats(nats) => p.require(nats.is_finite(), key, nats, "finite"),
+            TargetEntropy::OfUniform(part) => {
+                let holds = (0.0..=1.0).contains(&part);
+                p.require(holds, key, self.in_words(), "a part between 0 and 1");
+            }
+            TargetEntropy::Moving {
+                of_uniform,
+                from,
+                to,
+                over_grad_steps,
+            } => {
+                let holds = |end: f64| end.is_finite() && (!of_uniform || (0.0..=1.0).contains(&end));
+                let expected = "finite ends, parts between 0 and 1, and at least 1 gradient step";
+                p.require(
+                    holds(from) && holds(to) && over_grad_steps > 0,
+                    key,
+                    self.in_words(),
+                    expected,
+                );
+            }
+        }
+    }
+
     /// Why it makes no sense for an action space, if it makes none.
     pub fn problem(self, action: &Space) -> Option<String> {
         let is_discrete = uniform_entropy(action).is_some();
@@ -263,7 +311,8 @@ pub enum Temperature {
 
 impl Temperature {
     /// Builds what `spec` says, for an action space.
-    pub fn build(spec: &TemperatureSpec, action: &Space, device: Device) -> Self {
+    pub fn build(spec: &TemperatureSpec, action: &Space, compute: &Compute) -> Self {
+        let device = compute.device;
         match spec {
             TemperatureSpec::Fixed(FixedTemperatureSpec { alpha }) => Temperature::Fixed {
                 alpha: Tensor::full([1], *alpha, (Kind::Float, device)).squeeze(),
@@ -273,7 +322,7 @@ impl Temperature {
                 layout.add("log_alpha", &[1], Init::Constant(0.0));
                 // Nothing is drawn from the stream.
                 let mut stream = Stream::derive(0, "temperature", 0);
-                let log_alpha = Trainable::new(layout, spec.optimizer, &mut stream, device);
+                let log_alpha = Trainable::new(layout, spec.optimizer, &mut stream, compute);
                 let initial = Tensor::from_slice(&[spec.initial_alpha.ln() as f32]).to_device(device);
                 log_alpha.params.data().copy_(&initial);
                 Temperature::Learned {
@@ -286,19 +335,10 @@ impl Temperature {
         }
     }
 
-    /// α, a scalar without history; `[R]` of several replicates.
+    /// α, a scalar without a history.
     pub fn alpha(&self) -> Tensor {
         match self {
             Temperature::Fixed { alpha } => alpha.shallow_clone(),
-            Temperature::Learned { log_alpha, .. } if explicit::readable(log_alpha.params.flat()) => {
-                let log_alphas = numbers(log_alpha.params.flat());
-                let shape = [log_alphas.len() as i64];
-                let shape = if log_alphas.len() == 1 { &[] } else { &shape[..] };
-                let mut alphas = Tensor::empty(shape, (Kind::Float, Device::Cpu));
-                let pairs = numbers_mut(&mut alphas).iter_mut().zip(log_alphas);
-                pairs.for_each(|(alpha, log_alpha)| *alpha = log_alpha.exp());
-                alphas
-            }
             Temperature::Learned { log_alpha, .. } => log_alpha.params.data().exp().squeeze(),
         }
     }
@@ -315,24 +355,8 @@ impl Temperature {
         }
     }
 
-    /// What learns, if something does.
-    pub(crate) fn trainable(&mut self) -> Option<&mut Trainable> {
-        match self {
-            Temperature::Fixed { .. } => None,
-            Temperature::Learned { log_alpha, .. } => Some(log_alpha),
-        }
-    }
-
-    /// See [`Trainable::count_on_device`].
-    pub(crate) fn count_on_device(&mut self) {
-        if let Temperature::Learned { log_alpha, .. } = self {
-            log_alpha.count_on_device();
-        }
-    }
-
-    /// Moves a learned α by the log-probabilities `[B]` (nats) of fresh actions. Returns the loss, if there is one, of each
-    /// replicate, of which each moves by as many of the log-probabilities, in their order.
-    pub fn learn(&mut self, log_prob: &Tensor) -> Option<Found> {
+    /// Moves a learned α by the log-probabilities `[B]` (nats) of fresh actions. The loss, if there is one.
+    pub fn learn(&mut self, log_prob: &Tensor) -> Option<Tensor> {
         let Temperature::Learned {
             log_alpha,
             current_target,
@@ -342,36 +366,14 @@ impl Temperature {
         else {
             return None;
         };
-        if explicit::is_plain(log_prob) {
-            // d loss / d log α, and the loss, of the two objectives: one number each, not worth a graph.
-            let at = numbers(log_alpha.params.flat()).to_vec();
-            let each = log_prob.numel() / at.len();
-            let of_replicates = at
-                .iter()
-                .zip(numbers(log_prob).chunks_exact(each))
-                .map(|(at, log_probs)| {
-                    let sum: f64 = log_probs.iter().map(|log_prob| f64::from(*log_prob)).sum();
-                    let (at, excess) = (f64::from(*at), sum / each as f64 + *current_target);
-                    let (slope, weight) = match objective {
-                        TemperatureObjective::LogAlpha => (-excess, at),
-                        TemperatureObjective::Alpha => (-at.exp() * excess, at.exp()),
-                    };
-                    (slope as f32, (-weight * excess) as f32)
-                });
-            let (slopes, losses): (Vec<f32>, Vec<f32>) = of_replicates.unzip();
-            log_alpha.step_along(&slopes);
-            return Some(losses.into());
-        }
-        let parameter = log_alpha.params.flat(); // [R]
-        let excess = (log_prob.detach() + *current_target).reshape([parameter.size()[0], -1]); // [R, B]
-        let excess = excess.mean_dim([-1i64].as_slice(), false, Kind::Float);
+        let parameter = log_alpha.params.flat().squeeze(); // []
         let weight = match objective {
-            TemperatureObjective::LogAlpha => parameter.shallow_clone(),
+            TemperatureObjective::LogAlpha => parameter,
             TemperatureObjective::Alpha => parameter.exp(),
         };
-        let loss = -(weight * excess).squeeze();
+        let loss = temperature_loss(&weight, log_prob, *current_target);
         log_alpha.descend(&loss);
-        Some((&loss).into())
+        Some(loss.detach())
     }
 
     /// The section `temperature`.

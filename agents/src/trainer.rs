@@ -10,12 +10,8 @@
 //!
 //! So in a pipeline an action is chosen before the updates that the step before it made due, and not after them; nothing
 //! depends on who is faster. Between two rounds nothing is under way, whence a checkpoint holds a whole state.
-//!
-//! Trainers of replicates can go in lockstep ([`Lockstep`]): each goes its own way from one update to the next, and the
-//! updates of all are made together.
 
 mod clock;
-mod lockstep;
 mod logging;
 mod parts;
 mod scoring;
@@ -31,16 +27,16 @@ use std::{
 use sac_envs::EnvError;
 
 use crate::{
-    agent::{ActMode, Agent, UpdateReport},
+    agent::{ActMode, Agent},
     error::{Error, Result},
     evaluate::ObservationSample,
     log::Logger,
     noise::{Streams, derived_seed},
     replay::Replay,
+    report::UpdateReport,
     schedule::{EnvSteps, Every, GradSteps},
 };
 use clock::{Activity, Clock};
-pub use lockstep::Lockstep;
 pub use parts::{Ending, Parts, Plan, SaveTo};
 use scoring::{Evaluator, Scorer};
 use state::{RecentEpisodes, Warmup};

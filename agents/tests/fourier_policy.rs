@@ -5,7 +5,7 @@ use sac_agents::{
     critic::{CriticSpec, ScalarSpec},
     nn::{AdamSpec, BodySpec, Params},
     noise::Stream,
-    policy::{FourierHead, FourierSpec, Policy, PolicyHead, PolicySpec, SquashedGaussianSpec},
+    policy::{FourierHead, FourierSpec, PolicyHead, PolicySpec, SquashedGaussianSpec},
     target::TargetSpec,
     temperature::{FixedTemperatureSpec, TemperatureSpec},
 };
@@ -227,19 +227,13 @@ fn the_mode_is_where_the_density_is_greatest() {
 #[test]
 fn a_fresh_policy_is_nearly_uniform() {
     let spaces = (Space::unbounded(11), Space::boxed(3, -1.0, 1.0));
-    let spec = AgentSpec::default();
-    let policy = PolicySpec::Fourier(FourierSpec::default());
-    let mut stream = Stream::derive(1, "init.policy", 0);
-    let built = Policy::build(
-        &policy,
-        &spec.encoder,
-        &spec.body,
-        "test",
-        (&spaces.0, &spaces.1),
-        &mut stream,
-        Device::Cpu,
-    );
-    let policy = built.expect("a box");
+    let spec = AgentSpec {
+        policy: PolicySpec::Fourier(FourierSpec::default()),
+        ..AgentSpec::default()
+    };
+    let agent = SoftActorCritic::new(&spec, "test", (&spaces.0, &spaces.1), 1, Device::Cpu).expect("a box");
+    let policy = agent.policy();
+    let mut stream = Stream::derive(1, "test", 0);
     let obs = stream.normal(&[500, 11], Device::Cpu);
     let draw = policy.draw_frozen(&obs, &policy.noise(500, &mut stream));
     let entropy = -draw.log_prob.mean(Kind::Float).double_value(&[]);

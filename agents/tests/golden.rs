@@ -5,15 +5,15 @@ mod support;
 use std::collections::BTreeMap;
 
 use sac_agents::{
-    Agent, AgentSpec, metrics,
+    Agent, AgentSpec, Compute, metrics,
     nn::{AdamSpec, BodySpec, Init, ParamLayout, Trainable},
     noise::Stream,
     policy::squashed_gaussian::log_prob,
     temperature::{LearnedTemperatureSpec, TemperatureSpec},
 };
 use serde::Deserialize;
-use support::{Dims, Stored, agent_with, batch, named, read, relative_difference, tensor};
-use tch::{Device, Kind, Tensor};
+use support::{Dims, Stored, agent_with, batch, implementations, named, read, relative_difference, tensor};
+use tch::{Kind, Tensor};
 
 #[derive(Deserialize)]
 struct LogProbCase {
@@ -71,7 +71,7 @@ fn fifty_adam_steps_equal_pytorchs() {
         learning_rate: 1e-2,
         ..AdamSpec::default()
     };
-    let mut trainable = Trainable::new(layout, spec, &mut Stream::derive(0, "test", 0), Device::Cpu);
+    let mut trainable = Trainable::new(layout, spec, &mut Stream::derive(0, "test", 0), &Default::default());
     trainable.params.set("x", &tensor(&case.start)).expect("the shape fits");
     assert_eq!(case.trajectory.len(), 50);
     for (step, (gradient, expected)) in case.gradients.iter().zip(&case.trajectory).enumerate() {
@@ -108,7 +108,13 @@ fn spec(case: &UpdateCase) -> AgentSpec {
 #[test]
 fn one_full_update_equals_the_derivation() {
     let case: UpdateCase = read(include_str!("golden/sac_update/data.json"));
-    let mut agent = agent_with(&spec(&case), &case.dims, &case.before);
+    for compute in implementations() {
+        one_full_update_equals(&case, &compute);
+    }
+}
+
+fn one_full_update_equals(case: &UpdateCase, compute: &Compute) {
+    let mut agent = agent_with(&spec(case), &case.dims, &case.before, compute);
     let batch = batch(&case.dims, &case.batch);
     let mut noise = Stream::scripted(case.noise.iter().map(|value| *value as f32));
     let report: BTreeMap<_, _> = agent.update(&batch, &mut noise).read().into_iter().collect();

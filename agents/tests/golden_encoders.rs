@@ -50,7 +50,7 @@ fn build(spec: &EncoderSpec, shape: &[usize]) -> (Box<dyn Encoder>, ParamBlock) 
     let encoder = spec.build(&space(shape), &mut layout);
     (
         encoder,
-        ParamBlock::new(layout, &mut Stream::derive(3, "test", 0), Device::Cpu),
+        ParamBlock::new(layout, &mut Stream::derive(3, "test", 0), &Default::default()),
     )
 }
 
@@ -146,7 +146,7 @@ fn tokens(seed: u64, count: i64) -> Tensor {
 fn of<T>(seed: u64, build: impl FnOnce(&mut ParamLayout) -> T) -> (T, ParamBlock) {
     let mut layout = ParamLayout::default();
     let part = build(&mut layout);
-    let block = ParamBlock::new(layout, &mut Stream::derive(seed, "init", 0), Device::Cpu);
+    let block = ParamBlock::new(layout, &mut Stream::derive(seed, "init", 0), &Default::default());
     (part, block)
 }
 

@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 
 use sac_agents::{
-    Agent, AgentSpec, Batch, SoftActorCritic,
+    Agent, AgentSpec, Batch, DelaySpec, SoftActorCritic,
     checkpoint::{self, Checkpoint, Section},
     metrics,
     noise::Stream,
     presets,
     schedule::{EnvSteps, GradSteps},
-    soft_actor_critic::DelaySpec,
 };
 use sac_envs::Space;
 use serde::Deserialize;

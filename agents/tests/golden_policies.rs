@@ -83,8 +83,9 @@ fn gaussian_equals(std: StdSource, log_std_bounds: LogStdBounds, data: &str) {
     assert_eq!(case.head.len(), 3);
     for case in &case.head {
         let mut layout = ParamLayout::default();
-        let head = sac_agents::policy::SquashedGaussian::new(&spec, ACTION_DIM, &mut layout);
-        let mut block = ParamBlock::new(layout, &mut Stream::derive(0, "test", 0), Device::Cpu);
+        let mut head = sac_agents::policy::SquashedGaussian::new(&spec, ACTION_DIM);
+        head.add_parameters(&mut layout);
+        let mut block = ParamBlock::new(layout, &mut Stream::derive(0, "test", 0), &Default::default());
         if std == StdSource::StateIndependent {
             block.set("log_std", &tensor(&case.log_std)).expect("the shape fits");
         }

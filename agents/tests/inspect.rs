@@ -1,14 +1,13 @@
 //! What networks show of themselves: against networks made for it, and for every part that an agent can have.
 
 use sac_agents::{
-    Agent, AgentSpec, Inspection, SoftActorCritic,
+    Agent, AgentSpec, EncoderSharing, Inspection, SoftActorCritic,
     critic::{CriticSpec, DsacSpec, DsacTSpec, QuantileSpec, ScalarSpec, StateValueSpec},
     encoder::EncoderSpec,
-    inspect::{Look, measures},
-    nn::{BodySpec, Mlp, ParamBlock, ParamLayout},
+    inspect::measures,
+    nn::{Activations, BodySpec, Mlp, ParamBlock, ParamLayout},
     noise::Stream,
     policy::{CategoricalSpec, FourierSpec, GumbelSpec, PolicySpec},
-    soft_actor_critic::EncoderSharing,
     temperature::{FixedTemperatureSpec, TemperatureSpec},
 };
 use sac_envs::{Dtype, Space};
@@ -17,7 +16,7 @@ use tch::{Device, Kind, Tensor};
 
 fn block(layout: ParamLayout) -> ParamBlock {
     tch::set_num_threads(1);
-    ParamBlock::new(layout, &mut Stream::derive(5, "test", 0), Device::Cpu)
+    ParamBlock::new(layout, &mut Stream::derive(5, "test", 0), &Default::default())
 }
 
 fn uniform(shape: &[i64]) -> Tensor {
@@ -54,10 +53,10 @@ fn units_that_never_fire_are_dormant_and_take_their_part_of_the_rank() {
         "body.1.bias",
         &Tensor::from_slice(&[0.0f32, 0.0, -1.0, 0.0]),
     );
-    let mut look = Look::default();
-    body.inspect(block.frozen(), &uniform(&[32, 3]), &mut look);
-    assert_eq!(measures::dormant_share(look.layers()), Some(4.0 / 12.0));
-    let features = look.features.expect("what the last layer reads");
+    let mut activations = Activations::default();
+    body.inspect(block.frozen(), &uniform(&[32, 3]), &mut activations);
+    assert_eq!(measures::dormant_share(activations.layers()), Some(4.0 / 12.0));
+    let features = activations.features.expect("what the last layer reads");
     assert_eq!(features.size(), [32, 4]);
     let (srank, effective_rank) = measures::ranks(&features);
     assert!(
@@ -78,10 +77,10 @@ fn members_of_an_ensemble_are_looked_at_one_by_one() {
     // One member dead, the other alive: next to a live member's activations, a small member's are not dormant.
     let bias = Tensor::from_slice(&[-1000.0f32, -1000.0, -1000.0, -1000.0, 10.0, 10.0, 10.0, 10.0]);
     block.set("body.0.bias", &bias.reshape([2, 1, 4])).expect("fits");
-    let mut look = Look::default();
-    body.inspect(block.frozen(), &uniform(&[32, 3]), &mut look);
-    assert_eq!(measures::dormant_share(look.layers()), Some(0.5));
-    let features = look.features.expect("what the last layer reads");
+    let mut activations = Activations::default();
+    body.inspect(block.frozen(), &uniform(&[32, 3]), &mut activations);
+    assert_eq!(measures::dormant_share(activations.layers()), Some(0.5));
+    let features = activations.features.expect("what the last layer reads");
     assert_eq!(features.size(), [2, 32, 4]);
     let (mean, _) = measures::ranks(&features);
     let (of_live, _) = measures::ranks(&features.select(0, 1));
@@ -207,16 +206,16 @@ fn looking_at_an_encoder_changes_nothing_and_shows_what_it_has() {
         let encoder = spec(case.toml).build(&space(case.shape), &mut layout);
         let block = block(layout);
         let obs = obs(7, case.shape);
-        let mut look = Look::default();
-        let seen = encoder.inspect(block.frozen(), &obs, &mut look);
+        let mut activations = Activations::default();
+        let seen = encoder.inspect(block.frozen(), &obs, &mut activations);
         assert_eq!(
             seen,
             encoder.encode(block.frozen(), &obs, None),
             "{name}: the same features"
         );
-        assert_eq!(look.features.as_ref(), Some(&seen), "{name}");
-        assert_eq!(!look.layers().is_empty(), case.units, "{name}: hidden units");
-        assert_eq!(look.grid, case.grid, "{name}: grid");
+        assert_eq!(activations.features.as_ref(), Some(&seen), "{name}");
+        assert_eq!(!activations.layers().is_empty(), case.units, "{name}: hidden units");
+        assert_eq!(activations.grid, case.grid, "{name}: grid");
         let sums_to_one = |weights: &Tensor, dim: i64| {
             let sums = weights.sum_dim_intlist([dim].as_slice(), false, Kind::Float);
             assert!(
@@ -224,14 +223,14 @@ fn looking_at_an_encoder_changes_nothing_and_shows_what_it_has() {
                 "{name}: weights sum to one"
             );
         };
-        let attention = look.attention.as_ref();
+        let attention = activations.attention.as_ref();
         assert_eq!(
             attention.map(Tensor::size),
             case.attention.map(|m| vec![7, m]),
             "{name}: attention"
         );
         attention.inspect(|weights| sums_to_one(weights, 1));
-        let slots = look.routing.as_ref().map(|(dispatch, combine, _)| {
+        let slots = activations.routing.as_ref().map(|(dispatch, combine, _)| {
             sums_to_one(dispatch, 1);
             sums_to_one(combine, 2);
             dispatch.size()[2]
@@ -253,7 +252,7 @@ fn inspect(spec: &AgentSpec, shape: &[usize], action: &Space) -> Inspection {
     let obs = obs(20, shape).flatten(0, -1);
     let mut rows = vec![0.0f32; obs.numel()];
     obs.copy_data(&mut rows, obs.numel());
-    assert!(agent.inspect(&[]).values.is_empty(), "nothing to look at");
+    assert!(agent.inspect(&[]).values.is_empty(), "nothing to activations at");
     agent.inspect(&rows)
 }
 
@@ -389,10 +388,10 @@ fn a_diverged_network_shows_nan_and_does_not_panic() {
             &Tensor::full([256], f64::NAN, (Kind::Float, Device::Cpu)),
         )
         .expect("fits");
-    let mut look = Look::default();
-    body.inspect(block.frozen(), &uniform(&[8, 3]), &mut look);
+    let mut activations = Activations::default();
+    body.inspect(block.frozen(), &uniform(&[8, 3]), &mut activations);
     let mut inspection = Inspection::default();
-    inspection.add("policy", &look);
+    inspection.add("policy", &activations);
     assert_eq!(inspection.values.len(), 3);
     assert!(
         inspection.values.iter().all(|(_, value)| value.is_nan()),

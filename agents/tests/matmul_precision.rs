@@ -1,17 +1,15 @@
 //! Products in bfloat16: near `f32`, equal on any number of threads, refused where they cannot be.
 
-#[path = "support/threads.rs"]
-mod threads;
-
 use sac_agents::{
-    ActMode, Agent, AgentSpec, Batch, Error, SoftActorCritic,
-    nn::{BodySpec, MatmulPrecision, precision::multiplies_bfloat16},
-    noise::Stream,
-    process,
+    ActMode, Agent, AgentSpec, Batch, Compute, Error, MatmulPrecision, SoftActorCritic, compute::bfloat16_instructions,
+    nn::BodySpec, noise::Stream,
 };
 use sac_envs::Space;
 use tch::{Device, Kind, Tensor};
-use threads::one_thread;
+
+fn multiplies_bfloat16() -> bool {
+    bfloat16_instructions().is_some()
+}
 
 const UPDATES: usize = 100;
 const OBS: usize = 5;
@@ -32,9 +30,16 @@ fn body(hidden: &[i64]) -> BodySpec {
     }
 }
 
-fn agent(spec: &AgentSpec, precision: MatmulPrecision) -> Result<SoftActorCritic, Error> {
+fn on(threads: usize, precision: MatmulPrecision) -> Compute {
+    Compute {
+        precision,
+        ..Compute::with_threads(threads)
+    }
+}
+
+fn agent(spec: &AgentSpec, compute: Compute) -> Result<SoftActorCritic, Error> {
     let spaces = (&Space::unbounded(OBS), &Space::boxed(ACTIONS, -1.0, 1.0));
-    SoftActorCritic::new(spec, "test", spaces, 3, Device::Cpu)?.with_matmul_precision(precision)
+    SoftActorCritic::new(spec, "test", spaces, 3, compute)
 }
 
 fn batch(stream: &mut Stream) -> Batch {
@@ -47,8 +52,8 @@ fn batch(stream: &mut Stream) -> Batch {
 }
 
 /// Parameters of policy and critic after so many updates.
-fn learned(spec: &AgentSpec, precision: MatmulPrecision) -> Vec<f32> {
-    let mut agent = agent(spec, precision).expect("asked before");
+fn learned(spec: &AgentSpec, compute: Compute) -> Vec<f32> {
+    let mut agent = agent(spec, compute).expect("the agent can be built");
     let (mut data, mut noise) = (Stream::derive(1, "data", 0), Stream::derive(2, "update", 0));
     for _ in 0..UPDATES {
         agent.update(&batch(&mut data), &mut noise);
@@ -69,18 +74,17 @@ fn a_hundred_updates_in_bfloat16_stay_near_float32() {
     if !multiplies_bfloat16() {
         return eprintln!("this processor has no bfloat16");
     }
-    let _turn = one_thread();
     for hidden in [&[32, 32][..], &[17, 33, 1, 20]] {
         let spec = spec(body(hidden));
         let [start, exact, rounded] = [
-            agent(&spec, MatmulPrecision::Highest).map(|agent| {
+            agent(&spec, on(1, MatmulPrecision::Highest)).map(|agent| {
                 let blocks = [&agent.policy().trainable.params, agent.critic().encoder_block()];
                 blocks
                     .map(|block| Vec::<f32>::try_from(block.data()).expect("numbers"))
                     .concat()
             }),
-            Ok(learned(&spec, MatmulPrecision::Highest)),
-            Ok(learned(&spec, MatmulPrecision::Medium)),
+            Ok(learned(&spec, on(1, MatmulPrecision::Highest))),
+            Ok(learned(&spec, on(1, MatmulPrecision::Medium))),
         ]
         .map(|numbers| numbers.expect("valid"));
         let off = |from: &[f32]| root_mean_square(exact.iter().zip(from).map(|(a, b)| a - b));
@@ -88,7 +92,6 @@ fn a_hundred_updates_in_bfloat16_stay_near_float32() {
         eprintln!("{hidden:?}: moved {way:.1e}, off by {error:.1e}");
         assert!(error > 1e-6, "rounding can be seen: {error}");
         assert!(error < 0.2 * way, "{hidden:?}: moved {way}, off by {error}");
-        assert_eq!(exact, learned(&spec, MatmulPrecision::High), "high is float32 on a CPU");
     }
 }
 
@@ -97,11 +100,7 @@ fn threads_change_no_bit() {
     if !multiplies_bfloat16() {
         return eprintln!("this processor has no bfloat16");
     }
-    let _turn = one_thread();
-    let with_threads = |threads| {
-        process::share_threads(threads, true);
-        learned(&spec(body(&[32, 40])), MatmulPrecision::Medium)
-    };
+    let with_threads = |threads| learned(&spec(body(&[32, 40])), on(threads, MatmulPrecision::Medium));
     assert_eq!(with_threads(1), with_threads(3));
 }
 
@@ -110,12 +109,11 @@ fn acting_is_float32_whatever_learns() {
     if !multiplies_bfloat16() {
         return eprintln!("this processor has no bfloat16");
     }
-    let _turn = one_thread();
     let obs = vec![0.3; ROWS as usize * OBS];
     for mode in [ActMode::Explore, ActMode::Evaluate] {
         let actions = |precision| {
             let mut actions = vec![0.0; ROWS as usize * ACTIONS];
-            let mut agent = agent(&spec(body(&[32, 32])), precision).expect("valid");
+            let mut agent = agent(&spec(body(&[32, 32])), on(1, precision)).expect("valid");
             agent.act(&obs, mode, &mut Stream::derive(4, "explore", 0), &mut actions);
             actions
         };
@@ -128,16 +126,16 @@ fn acting_is_float32_whatever_learns() {
 }
 
 #[test]
-fn where_nothing_goes_by_hand_medium_is_refused_and_where_something_does_it_is_said_how_much() {
+fn medium_is_refused_where_nothing_is_fused_and_the_fused_share_is_known() {
     let normalised = BodySpec {
         layer_norm: true,
         ..body(&[32, 32])
     };
     let nothing = spec(normalised.clone());
     let share = |spec: &AgentSpec| {
-        let agent = agent(spec, MatmulPrecision::Highest).expect("valid");
+        let agent = agent(spec, on(1, MatmulPrecision::Highest)).expect("valid");
         let all: i64 = agent.costs().iter().map(|cost| cost.multiply_adds).sum();
-        agent.multiply_adds_by_hand() as f64 / all as f64
+        agent.fused_multiply_adds() as f64 / all as f64
     };
     assert_eq!(share(&nothing), 0.0);
     assert_eq!(share(&spec(body(&[32, 32]))), 1.0);
@@ -147,21 +145,13 @@ fn where_nothing_goes_by_hand_medium_is_refused_and_where_something_does_it_is_s
     };
     assert!((0.2..0.5).contains(&share(&policy_alone)), "{}", share(&policy_alone));
 
-    assert!(
-        agent(&nothing, MatmulPrecision::High).is_ok(),
-        "float32 can be everywhere"
-    );
-    let Err(Error::Spec { key, value, problem }) = agent(&nothing, MatmulPrecision::Medium) else {
+    let Err(Error::Spec { key, value, problem }) = agent(&nothing, on(1, MatmulPrecision::Medium)) else {
         panic!("nothing would be in bfloat16");
     };
     assert_eq!((key.as_str(), value.as_str()), ("train.matmul_precision", "\"medium\""));
-    let missing = if multiplies_bfloat16() {
-        "autograd"
-    } else {
-        "AVX512-BF16"
-    };
+    let missing = if multiplies_bfloat16() { "fused" } else { "AVX512-BF16" };
     assert!(problem.contains(missing), "{problem}");
     if multiplies_bfloat16() {
-        learned(&policy_alone, MatmulPrecision::Medium);
+        learned(&policy_alone, on(1, MatmulPrecision::Medium));
     }
 }

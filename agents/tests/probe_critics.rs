@@ -6,12 +6,13 @@ mod probes;
 
 use probes::{OPTIMIZER, assert_near, column, draws, fixed, mode, q, spec, trained};
 use sac_agents::{
-    AgentSpec, Batch, SoftActorCritic,
+    AgentSpec, Batch, Compute, SoftActorCritic,
     critic::{
-        Critic, CriticContext, CriticSpec, DsacCritic, DsacSpec, DsacTCritic, DsacTSpec, QuantileCritic, QuantileSpec,
+        CriticSpec, CriticStep, DsacSpec, DsacTSpec, Gaussians, LearnedCritic, NetworkContext, QuantileSpec,
         StateValueSpec, dsac_t::SigmaRule,
     },
-    nn::AdamSpec,
+    encoder::EncoderSpec,
+    nn::{AdamSpec, ParamLayout},
     noise::Stream,
     schedule::GradSteps,
 };
@@ -117,26 +118,23 @@ const SLOW: AdamSpec = AdamSpec {
 };
 
 /// One state for ever, rewards N(1, ½²), α = 0. A discount of 0 is P7. Builds the critic, shows it fresh batches, and
-/// gives the mean of what `look` sees over the last fifth of the updates.
-fn settled<C: Critic>(
-    discount: f64,
-    build: impl Fn(&CriticContext, &mut Stream) -> C,
-    look: impl Fn(&C, &Tensor, &Tensor, &mut Stream) -> Tensor,
-) -> Vec<f64> {
+/// gives the mean of what `look` makes of its outputs `[E, 1, K]` over the last fifth of the updates.
+fn settled(discount: f64, critic: CriticSpec, look: impl Fn(&Tensor) -> Tensor) -> Vec<f64> {
     tch::set_num_threads(1);
     let spec: AgentSpec = spec(CriticSpec::default(), fixed(0.0));
     let spaces = (Space::unbounded(1), Space::boxed(1, -1.0, 1.0));
     let agent = SoftActorCritic::new(&spec, "P7", (&spaces.0, &spaces.1), 1, Device::Cpu).expect("valid");
-    let context = CriticContext {
-        encoder: &spec.encoder,
+    let encoder = |observation: &Space, layout: &mut ParamLayout| EncoderSpec::default().build(observation, layout);
+    let context = NetworkContext {
+        encoder: &encoder,
         body: &spec.body,
         observation: &spaces.0,
         actions: agent.policy().actions(),
-        gamma: discount,
-        targets: spec.targets,
-        device: Device::Cpu,
+        compute: &Compute::default(),
+        rounding: None,
     };
-    let mut critic = build(&context, &mut Stream::derive(1, "init.critic", 0));
+    let equations = critic.build(spec.targets, Device::Cpu);
+    let mut critic = LearnedCritic::build(equations, &context, &mut Stream::derive(1, "init.critic", 0));
     let mut noise = Stream::derive(1, "update", 0);
     let alpha = Tensor::from(0.0f32);
     let obs = Tensor::ones([ROWS, 1], (Kind::Float, Device::Cpu));
@@ -146,12 +144,17 @@ fn settled<C: Critic>(
         let reward = noise.normal(&[ROWS], Device::Cpu) * NOISE + 1.0;
         let discounts = reward.ones_like() * discount;
         let batch = Batch::new(obs.shallow_clone(), action, reward, discounts, obs.shallow_clone());
-        critic.learn(&batch, agent.policy(), &alpha, &mut noise);
+        let step = CriticStep {
+            batch: &batch,
+            policy: agent.policy(),
+            alpha: &alpha,
+        };
+        critic.learn(&step, &mut noise);
         if spec.targets.is_due(GradSteps(update)) {
             critic.follow(spec.targets);
         }
         if update > UPDATES - UPDATES / 5 {
-            seen.push(look(&critic, &column(&[1.0]), &column(&[0.0]), &mut noise));
+            seen.push(look(&critic.q().at(&column(&[1.0]), &column(&[0.0]), &mut noise)));
         }
     }
     let mean = Tensor::stack(&seen, 0).mean_dim([0i64].as_slice(), false, Kind::Double);
@@ -165,14 +168,10 @@ fn dsac_t_settles(discount: f64, sigma_rule: SigmaRule) -> (f64, f64) {
         optimizer: SLOW,
         ..DsacTSpec::default()
     };
-    let numbers = settled(
-        discount,
-        |context, init| DsacTCritic::build(&spec, context, init),
-        |critic, obs, action, noise| {
-            let members = critic.members(obs, action, noise);
-            Tensor::stack(&[members.mean.mean(Kind::Float), members.std.mean(Kind::Float)], 0)
-        },
-    );
+    let numbers = settled(discount, CriticSpec::DsacT(spec), |out| {
+        let members = Gaussians::of(out);
+        Tensor::stack(&[members.mean.mean(Kind::Float), members.std.mean(Kind::Float)], 0)
+    });
     (numbers[0], numbers[1])
 }
 
@@ -232,14 +231,10 @@ fn p7_dsac_learns_mean_and_spread_of_a_noisy_reward() {
         optimizer: SLOW,
         ..DsacSpec::default()
     };
-    let numbers = settled(
-        0.0,
-        |context, init| DsacCritic::build(&spec, context, init),
-        |critic, obs, action, noise| {
-            let members = critic.members(obs, action, noise);
-            Tensor::cat(&[members.mean, members.std], 0)
-        },
-    );
+    let numbers = settled(0.0, CriticSpec::Dsac(spec), |out| {
+        let members = Gaussians::of(out);
+        Tensor::cat(&[members.mean, members.std], 0)
+    });
     assert_near("mean", numbers[0], 1.0, 0.02);
     assert_near("sigma", numbers[1], NOISE, 0.015);
 }
@@ -272,15 +267,9 @@ fn p7_tqc_learns_the_quantiles_of_a_noisy_reward() {
             optimizer: SLOW,
             ..QuantileSpec::default()
         };
-        let atoms = settled(
-            0.0,
-            |context, init| QuantileCritic::build(&spec, context, init),
-            |critic, obs, action, noise| {
-                critic
-                    .atoms(obs, action, noise)
-                    .mean_dim([0i64, 1].as_slice(), false, Kind::Float)
-            },
-        );
+        let atoms = settled(0.0, CriticSpec::Quantile(spec), |atoms| {
+            atoms.mean_dim([0i64, 1].as_slice(), false, Kind::Float)
+        });
         for (index, (found, z)) in atoms.iter().zip(normal).enumerate() {
             let on_paper = atom_on_paper(0.1 + 0.2 * index as f64, kappa);
             assert_near("atom", *found, on_paper, 0.03);

@@ -10,10 +10,9 @@ use std::sync::{
 };
 
 use sac_agents::{
-    Agent, AgentSpec, Batch, EnvSteps, GradSteps, SoftActorCritic,
+    Agent, AgentSpec, Batch, Compute, EnvSteps, GradSteps, SoftActorCritic,
     checkpoint::Checkpoint,
-    graph::{RecordedUpdates, Recorder, Recording},
-    nn::AutogradOnly,
+    cuda_graph::{RecordedUpdates, Recorder, Recording},
     noise::Stream,
     target::TargetSpec,
     temperature::{LearnedTemperatureSpec, TargetEntropy, TemperatureSpec},
@@ -28,7 +27,7 @@ const ROWS: i64 = 20;
 /// Does the work again.
 struct Again {
     refuses_from: usize,
-    recorded: usize,
+    recorded: Arc<AtomicUsize>,
     repeated: Arc<AtomicUsize>,
 }
 
@@ -37,7 +36,7 @@ impl Again {
         let repeated = Arc::new(AtomicUsize::new(0));
         let again = Again {
             refuses_from,
-            recorded: 0,
+            recorded: Arc::default(),
             repeated: repeated.clone(),
         };
         (Box::new(again), repeated)
@@ -46,10 +45,10 @@ impl Again {
 
 impl Recorder for Again {
     fn record(&mut self, work: &mut dyn FnMut()) -> Result<Box<dyn Recording>, String> {
-        if self.recorded >= self.refuses_from {
+        if self.recorded.load(Ordering::Relaxed) >= self.refuses_from {
             return Err("on purpose".to_string());
         }
-        self.recorded += 1;
+        self.recorded.fetch_add(1, Ordering::Relaxed);
         work();
         Ok(Box::new(Once(self.repeated.clone())))
     }
@@ -72,8 +71,14 @@ fn spec(preset: &str) -> AgentSpec {
     small::spec(preset, [16, 16])
 }
 
+/// By the reference update, as on a GPU.
 fn agent(spec: &AgentSpec) -> SoftActorCritic {
-    small::agent(spec, 3)
+    small::agent_on(spec, 3, Compute::reference())
+}
+
+/// The same with updates that `recorder` records.
+fn recorded(spec: &AgentSpec, recorder: Box<Again>) -> SoftActorCritic {
+    agent(spec).with_rule(|rule| Box::new(RecordedUpdates::new(rule, recorder)))
 }
 
 /// What became of an agent.
@@ -104,8 +109,6 @@ fn learned(agent: &mut dyn Agent) -> Learned {
 
 #[test]
 fn recorded_updates_are_those_made_one_by_one() {
-    // On a GPU nothing goes by hand.
-    let _only = AutogradOnly::new();
     let mut delayed = spec("dsac-t");
     (delayed.delay.policy, delayed.delay.targets) = (2, 3);
     let mut hard = spec("sac");
@@ -122,53 +125,31 @@ fn recorded_updates_are_those_made_one_by_one() {
     ];
     for (name, spec, kinds) in cases {
         assert_eq!(spec.annealed(), Vec::<&str>::new(), "{name}");
-        // The same optimisers, never recorded.
         let (never, repeated) = Again::boxed(0);
-        let expected = learned(&mut RecordedUpdates::new(agent(&spec), never));
+        let expected = learned(&mut recorded(&spec, never));
         assert_eq!(repeated.load(Ordering::Relaxed), 0);
 
         let (always, repeated) = Again::boxed(usize::MAX);
-        let mut recorded = RecordedUpdates::new(agent(&spec), always);
-        let found = learned(&mut recorded);
-        assert!(recorded.recordings() <= kinds && recorded.recordings() > 0, "{name}");
+        let kinds_recorded = always.recorded.clone();
+        let found = learned(&mut recorded(&spec, always));
+        let recordings = kinds_recorded.load(Ordering::Relaxed);
+        assert!((1..=kinds).contains(&recordings), "{name}: {recordings} kinds");
         assert!(
             repeated.load(Ordering::Relaxed) > UPDATES / 3,
             "{name}: most are repeated"
         );
         assert!(found == expected, "{name}: another run than without recordings");
+        assert!(
+            found == learned(&mut agent(&spec)),
+            "{name}: another run than without the rule"
+        );
     }
-}
-
-/// The optimiser that counts on the device is the other one, to rounding.
-#[test]
-fn steps_counted_on_the_device_are_adams() {
-    let _only = AutogradOnly::new();
-    let spec = spec("sac");
-    let numbers = |agent: &mut dyn Agent| -> Vec<f64> {
-        learned(agent)
-            .reports
-            .into_iter()
-            .flatten()
-            .map(|(_, number)| number)
-            .collect()
-    };
-    let (never, _) = Again::boxed(0);
-    let on_device = numbers(&mut RecordedUpdates::new(agent(&spec), never));
-    let here = numbers(&mut agent(&spec));
-    assert_eq!(on_device.len(), here.len());
-    let apart = on_device
-        .iter()
-        .zip(&here)
-        .map(|(a, b)| (a - b).abs() / (b.abs() + 1.0));
-    let apart = apart.fold(0.0, f64::max);
-    assert!(apart > 0.0 && apart < 1e-5, "{apart}");
 }
 
 #[test]
 fn a_run_goes_on_from_a_checkpoint() {
-    let _only = AutogradOnly::new();
     let spec = spec("dsac-t");
-    let recorded = || RecordedUpdates::new(agent(&spec), Again::boxed(usize::MAX).0);
+    let recorded = || recorded(&spec, Again::boxed(usize::MAX).0);
     let mut straight = recorded();
     let (mut data, mut noise) = (Stream::derive(1, "data", 0), Stream::derive(2, "update", 0));
     for _ in 0..10 {

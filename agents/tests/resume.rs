@@ -12,11 +12,13 @@ use std::{
 };
 
 use sac_agents::{
-    AgentSpec, Ending, EnvSteps, Every, Parts, Plan, Replay, ReplaySpec, SaveTo, SoftActorCritic, Trainer, UpdateRatio,
+    AgentSpec, Compute, Ending, EnvSteps, Every, MatmulPrecision, Parts, Plan, Replay, ReplaySpec, SaveTo,
+    SoftActorCritic, Trainer, UpdateRatio,
     checkpoint::{self, Checkpoint, CheckpointStore, Section},
+    compute::bfloat16_instructions,
     critic::{CriticSpec, DsacSpec, DsacTSpec, QuantileSpec, StateValueSpec},
     log::Logger,
-    nn::{BodySpec, MatmulPrecision, precision::multiplies_bfloat16},
+    nn::BodySpec,
     policy::{
         CategoricalSpec, FourierSpec, GumbelSpec, PolicySpec, SquashedGaussianSpec, StdSource,
         gumbel::{Curve, SoftmaxAnnealSpec},
@@ -62,8 +64,11 @@ fn trainer_at(folder: &Path, seed: u64, env: &str, spec: AgentSpec, precision: M
         },
         ..spec
     };
-    let agent = SoftActorCritic::new(&spec, "resume", spaces, seed, Device::Cpu).expect("valid");
-    let agent = agent.with_matmul_precision(precision).expect("asked before");
+    let compute = Compute {
+        precision,
+        ..Compute::default()
+    };
+    let agent = SoftActorCritic::new(&spec, "resume", spaces, seed, compute).expect("asked before");
     let replay_spec = ReplaySpec {
         capacity: 150,
         n_step: 3,
@@ -305,7 +310,7 @@ fn discrete_actions_go_on_where_they_stopped() {
 
 #[test]
 fn products_in_bfloat16_go_on_where_they_stopped() {
-    if !multiplies_bfloat16() {
+    if bfloat16_instructions().is_none() {
         return eprintln!("this processor has no bfloat16");
     }
     let start = |path: &Path, precision| trainer_at(path, 11, "Pendulum-v1", AgentSpec::default(), precision);
@@ -316,12 +321,8 @@ fn products_in_bfloat16_go_on_where_they_stopped() {
         run_to(&mut start(&path, precision), 200);
         at(&path, 200)
     };
-    let [medium, high, highest] = [
-        end("medium", MatmulPrecision::Medium),
-        end("high", MatmulPrecision::High),
-        end("highest", MatmulPrecision::Highest),
-    ];
-    assert_eq!(differing(&high, &highest), Vec::<String>::new(), "both are float32");
+    let medium = end("medium", MatmulPrecision::Medium);
+    let highest = end("highest", MatmulPrecision::Highest);
     assert!(differing(&medium, &highest).contains(&"critic.safetensors".to_string()));
 }
 

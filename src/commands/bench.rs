@@ -12,7 +12,8 @@ pub use replay::replay;
 use sac::{
     Error, Result,
     agents::{
-        Agent, AgentSpec, SoftActorCritic, encoder::EncoderSpec, nn::MatmulPrecision, noise::Stream, presets, process,
+        Agent, AgentSpec, Compute, MatmulPrecision, SoftActorCritic, encoder::EncoderSpec, noise::Stream, presets,
+        process,
     },
     assemble,
     config::{Issues, Origin},
@@ -81,8 +82,11 @@ pub fn update(args: &BenchUpdateArgs) -> Result<()> {
             n: args.act_dim as usize,
         },
     };
-    let mut agent = SoftActorCritic::new(&spec, "bench", (&observation, &action), 0, Device::Cpu)?
-        .with_matmul_precision(precision)?;
+    let compute = Compute {
+        precision,
+        ..Compute::with_threads(threads as usize)
+    };
+    let mut agent = SoftActorCritic::new(&spec, "bench", (&observation, &action), 0, compute)?;
     let mut noise = Stream::derive(0, "bench", 0);
     let b = args.batch as i64;
     let rows: Vec<i64> = [b]
@@ -95,17 +99,17 @@ pub fn update(args: &BenchUpdateArgs) -> Result<()> {
         [b, o] => Some(Products::new(
             &spec.body.hidden,
             (b, o),
-            (agent.policy().actions(), agent.policy().numbers()),
+            (agent.policy().actions(), agent.policy().head_inputs()),
             &mut noise,
         )),
         _ => None,
     };
     let (mut updates, mut floors) = (Vec::new(), Vec::new());
     for _ in 0..2 {
-        process::share_threads(threads, agent.goes_by_hand());
+        process::set_libtorch_threads(threads, agent.is_fused());
         updates.push(rate(args.seconds / 2.0, || drop(agent.update(&batch, &mut noise))));
         if let Some(products) = &mut products {
-            process::share_threads(threads, false);
+            process::set_libtorch_threads(threads, false);
             floors.push(rate(args.seconds / 2.0, || products.update()));
         }
     }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use sac::{Result, agents::nn::precision::bfloat16_instructions, run::processor};
+use sac::{Result, agents::compute::bfloat16_instructions, run::processor};
 use serde::Serialize;
 
 use super::{print, print_json};

@@ -8,7 +8,7 @@ use std::{
 
 use sac::{
     Error, Result,
-    agents::{log::Sink, nn::MatmulPrecision},
+    agents::{MatmulPrecision, log::Sink},
     assemble,
     config::{Config, Origin},
     envs::{Registry, VecEnv},
@@ -147,6 +147,8 @@ pub fn header(config: &Config, registry: &Registry, folder: &Path, seeds: Option
             )
         }
     });
+    let agent = assemble::agent(config, envs.as_ref())?;
+    say(&format!("  update       {}", agent.update_rule()));
     if let Some(products) = products(config, envs.as_ref())? {
         say(&format!("  products     {products}"));
     }
@@ -158,11 +160,10 @@ pub fn header(config: &Config, registry: &Registry, folder: &Path, seeds: Option
 fn products(config: &Config, envs: &dyn VecEnv) -> Result<Option<String>> {
     Ok(match config.train.matmul_precision {
         MatmulPrecision::Highest => None,
-        MatmulPrecision::High => Some("high: float32 on a CPU, where nothing in between gains time".to_string()),
         MatmulPrecision::Medium => {
             let agent = assemble::agent(config, envs)?;
             let all: i64 = agent.costs().iter().map(|cost| cost.multiply_adds).sum();
-            let share = 100.0 * agent.multiply_adds_by_hand() as f64 / all.max(1) as f64;
+            let share = 100.0 * agent.fused_multiply_adds() as f64 / all.max(1) as f64;
             Some(format!(
                 "medium: bfloat16 factors and float32 sums for {share:.0} % of the multiply-adds; float32 for what goes \
                  through autograd, and for acting"

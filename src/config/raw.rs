@@ -1,6 +1,6 @@
 //! The shape of a configuration file: [`RawConfig`].
 
-use sac_agents::{AgentSpec, Every, ReplaySpec, UpdateRatio, nn::MatmulPrecision};
+use sac_agents::{AgentSpec, Every, MatmulPrecision, ReplaySpec, UpdateRatio};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Everything that a file can say. Keys are explained in `docs/configuration.md`.

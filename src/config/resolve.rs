@@ -1,7 +1,7 @@
 //! From what was written to what it means: [`Config`].
 
 use sac_agents::{
-    AgentSpec, EnvSteps, Every, ReplaySpec, UpdateRatio, nn::MatmulPrecision, spec_check::SpecProblems,
+    AgentSpec, EnvSteps, Every, MatmulPrecision, ReplaySpec, UpdateRatio, spec_problems::SpecProblems,
     temperature::TemperatureSpec, trainer::Plan,
 };
 use sac_envs::{Env, EnvError, Registry};

@@ -11,29 +11,30 @@
 //! | ȳ_z, clipped | `banded` | `[E, B]`, value |
 //! | b | `td_bound` | value |
 //!
-//! With several members the target is a sample of the one with the smallest mean, and the actor climbs that mean; the
+//! With several members the target is a sample of the one with the smallest mean, and the actor maximises that mean; the
 //! paper has one.
 
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
 use super::{
-    Climbed, Combination, Critic, CriticContext, Network, TargetFilter, TargetFilterSpec,
+    Critic, CriticLoss, CriticStep,
+    combination::Combination,
     gaussian::{self, Gaussians},
+    objective::ActorObjective,
+    statistics::Statistics,
+    target_filter::TargetFilterSpec,
+    value_function::{FunctionInput, FunctionSpec, ValueFunction},
 };
 use crate::{
-    agent::{Reduction, UpdateReport},
-    backup::soft_backup,
     batch::Batch,
-    checkpoint::Section,
-    error::Result,
+    losses::soft_backup,
     metrics,
-    nn::{AdamSpec, ParamBlock, ParamLayout, Products, Trainable},
+    nn::AdamSpec,
     noise::Stream,
-    policy::{ActionDraw, Policy},
-    schedule::GradSteps,
-    spec_check::{SpecProblems, check_adam},
-    target::TargetSpec,
+    policy::ActionDraw,
+    report::{Reduction, UpdateReport},
+    spec_problems::SpecProblems,
 };
 
 /// Settings of the critic.
@@ -85,55 +86,19 @@ impl DsacSpec {
             let key = format!("agent.critic.{name}");
             p.require(value > 0.0 && value.is_finite(), &key, value, "finite and above 0");
         }
-        check_adam(p, "agent.critic.optimizer", &self.optimizer);
+        self.optimizer.check(p, "agent.critic.optimizer");
     }
 }
 
 /// See the module.
 pub struct DsacCritic {
-    network: Network,
-    filter: Option<TargetFilter>,
     spec: DsacSpec,
-    /// Encoder and all members in one block.
-    pub online: Trainable,
-    /// What trails behind.
-    pub target: ParamBlock,
 }
 
 impl DsacCritic {
-    /// Puts the critic together; targets start equal to the members.
-    pub fn build(spec: &DsacSpec, context: &CriticContext, init: &mut Stream) -> Self {
-        let mut layout = ParamLayout::default();
-        let network = Network::of_actions(context, gaussian::OUTPUTS, spec.members, &mut layout);
-        let online = Trainable::new(layout, spec.optimizer, init, context.device);
-        let target = online.params.detached_copy();
-        DsacCritic {
-            network,
-            filter: TargetFilter::of(spec.target_filter.as_ref(), context),
-            spec: spec.clone(),
-            online,
-            target,
-        }
-    }
-
-    /// Mean and spread of every member at `action` `[B, A]`, without a history: for those who look inside.
-    pub fn members(&self, obs: &Tensor, action: &Tensor, noise: &mut Stream) -> Gaussians {
-        Gaussians::at(&self.network, self.online.params.frozen(), obs, action, noise)
-    }
-
-    /// Mean and spread of the targets at the next actions `[B, A]`, filtered if there is a filter.
-    fn target_members(&self, next_obs: &Tensor, next_action: &Tensor, noise: &mut Stream) -> Gaussians {
-        let (params, filter) = (self.target.frozen(), self.filter.as_ref());
-        Gaussians::filtered(&self.network, params, filter, next_obs, next_action, noise)
-    }
-
-    /// A sample `[B]` of the soft return from here on.
-    fn sampled_target(&self, batch: &Batch, next: &ActionDraw, alpha: &Tensor, noise: &mut Stream) -> Tensor {
-        let _guard = tch::no_grad_guard();
-        let members = self.target_members(&batch.next_obs, next.sampled(), noise);
-        let sample = members.sample(self.spec.noise_clamp, batch.target_draws(), noise); // [E, B]
-        let (_, sample) = members.lowest(&sample); // [B]
-        soft_backup(batch, &sample, alpha, &next.log_prob)
+    /// With these settings.
+    pub fn new(spec: &DsacSpec) -> Self {
+        DsacCritic { spec: spec.clone() }
     }
 }
 
@@ -153,87 +118,55 @@ fn member_losses(spec: &DsacSpec, now: &Gaussians, target: &Tensor) -> Tensor {
 }
 
 impl Critic for DsacCritic {
-    fn learn(&mut self, batch: &Batch, policy: &Policy, alpha: &Tensor, noise: &mut Stream) -> UpdateReport {
-        let next = policy.draw_next(batch, noise);
-        let target = self.sampled_target(batch, &next, alpha, noise); // [B]
-        let params = self.online.views();
-        let now = Gaussians::at(&self.network, &params, &batch.obs, &batch.action, noise);
+    fn functions(&self) -> Vec<FunctionSpec> {
+        vec![FunctionSpec {
+            name: "critic",
+            input: FunctionInput::Actions,
+            members: self.spec.members,
+            outputs: gaussian::OUTPUTS,
+            optimizer: self.spec.optimizer,
+            target: Some("target"),
+            target_filter: self.spec.target_filter.clone(),
+        }]
+    }
+
+    /// y_z `[B]`: a sample of the soft return from here on.
+    fn targets(
+        &self,
+        functions: &[ValueFunction],
+        step: &CriticStep,
+        next: &ActionDraw,
+        noise: &mut Stream,
+    ) -> Vec<Tensor> {
+        let batch = step.batch;
+        let members = Gaussians::of_target(&functions[0], &batch.next_obs, next.sampled(), noise);
+        let sample = members.sample(self.spec.noise_clamp, batch.target_draws(), noise); // [E, B]
+        let (_, sample) = members.lowest(&sample); // [B]
+        vec![soft_backup(batch, &sample, step.alpha, &next.log_prob)]
+    }
+
+    fn loss(&self, out: &Tensor, targets: &[Tensor], _statistics: &mut Statistics, batch: &Batch) -> CriticLoss {
+        let (now, target) = (Gaussians::of(out), &targets[0]);
         // Summed over members: each is an optimisation of its own and only shares a block.
-        let loss = batch.mean(&member_losses(&self.spec, &now, &target)) * self.spec.members as f64;
-        self.online.descend(&loss);
+        let loss = batch.mean(&member_losses(&self.spec, &now, target)) * self.spec.members as f64;
 
         let mut report = UpdateReport::default();
         report.put(metrics::CRITIC_LOSS, Reduction::Mean, &loss);
         report.put(metrics::Q_MEAN, Reduction::Mean, &now.mean);
         report.put(metrics::Q_STD, Reduction::Std, &now.mean);
         report.put(metrics::SIGMA_MEAN, Reduction::Mean, &now.std);
-        let distance = (&target - now.mean.detach()).abs();
+        let distance = (target - now.mean.detach()).abs();
         let is_clipped = distance.gt(self.spec.td_bound).to_kind(Kind::Float);
         report.put(metrics::TARGET_CLIPPED, Reduction::Mean, &is_clipped);
-        report.put(metrics::TARGET_MEAN, Reduction::Mean, &target);
+        report.put(metrics::TARGET_MEAN, Reduction::Mean, target);
         report.td_error = batch
             .weight
             .is_some()
-            .then(|| gaussian::mean_distance(&now.mean, &target));
-        report
+            .then(|| gaussian::mean_distance(&now.mean, target));
+        CriticLoss { loss, report }
     }
 
-    fn climbed(&self) -> Climbed<'_> {
-        Climbed {
-            network: &self.network,
-            params: self.online.params.frozen(),
-            combination: Combination::Min,
-            count: 1,
-        }
-    }
-
-    fn follow(&mut self, rule: TargetSpec) {
-        rule.follow(&mut self.target, &self.online.params);
-    }
-
-    fn anneal(&mut self, at: GradSteps) {
-        if let Some(filter) = &mut self.filter {
-            filter.anneal(at);
-        }
-    }
-
-    fn count_on_device(&mut self) {
-        self.online.count_on_device();
-    }
-
-    fn set_products(&mut self, products: Products) {
-        self.network.set_products(products);
-    }
-
-    fn is_finite(&self) -> bool {
-        self.online.params.is_finite()
-    }
-
-    fn parameter_count(&self) -> i64 {
-        self.online.params.flat().numel() as i64
-    }
-
-    fn multiply_adds(&self) -> i64 {
-        self.network.multiply_adds()
-    }
-
-    fn encoder_block(&self) -> &ParamBlock {
-        &self.online.params
-    }
-
-    fn network(&self) -> Option<&Network> {
-        Some(&self.network)
-    }
-
-    fn section(&self) -> Result<Section<'static>> {
-        let mut section = Section::new("critic");
-        self.online.save("critic", &mut section);
-        self.target.save("target", &mut section);
-        Ok(section)
-    }
-
-    fn load(&mut self, section: &Section) -> Result<()> {
-        self.online.load("critic", section)?;
-        self.target.load("target", section)
+    fn actor_objective(&self) -> ActorObjective {
+        ActorObjective::first(Combination::Min)
     }
 }

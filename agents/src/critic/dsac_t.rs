@@ -6,15 +6,14 @@
 //!
 //! * *Expected-value substitution*: the mean learns from the target's mean, the spread from a sample of it.
 //! * *Twin value distributions*: mean and sample of the target come from the one member whose mean is smaller; the actor
-//!   climbs the smaller mean.
+//!   maximises the smaller mean.
 //! * *Variance-based gradient adjustment*: the sampled target stays within ξ running standard deviations of the mean, and
 //!   each row's gradient is scaled by the running variance over its own.
 //!
 //! | Line of the algorithm | Here |
 //! |---|---|
-//! | a' and log π(a'\|s') | [`Policy::draw_next`] |
-//! | smaller mean, and the same member's sample (eqs 19, 20) | `DsacTCritic::next_value` |
-//! | y_q, y_z (eq 18) | `DsacTCritic::targets` |
+//! | a' and log π(a'\|s') | [`crate::policy::Policy::draw_next`] |
+//! | smaller mean, and the same member's sample (eqs 19, 20), y_q, y_z (eq 18) | [`DsacTCritic`]'s targets |
 //! | moving averages (eqs 25–27) | [`follow_spread`] |
 //! | ξ-sigma clip (eq 23) | [`clip_to_band`] |
 //! | gradient of the critics (eqs 22–24) | [`member_losses`] |
@@ -26,34 +25,34 @@
 //! | y_q | `target_mean` | `[B]`, value |
 //! | y_z | `target_sample` | `[B]`, value |
 //! | ȳ_z, clipped | `banded` | `[E, B]`, value |
-//! | b / ξ, running E\[σ\] | `running_std` | `[E, R]`, value |
+//! | b / ξ, running E\[σ\] | `running_std` | `[E, 1]`, value |
 //! | ω / (σ² + ε), clamped | `grad_weight` | `[E, B]`, – |
 //! | ξ | `clip_sigmas` | – |
 //! | ε_ω | `variance_bias` | value² |
 //! | ε | `std_bias` | value |
 //! | τ_b | `running_std_rate` | per gradient step |
 
-mod by_hand;
-
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Reduction as TchReduction, Tensor};
 
 use super::{
-    Climbed, Combination, Critic, CriticContext, CriticState, Network, TargetFilter, TargetFilterSpec,
+    Critic, CriticLoss, CriticStep,
+    combination::Combination,
     gaussian::{self, Gaussians},
+    objective::ActorObjective,
+    statistics::Statistics,
+    target_filter::TargetFilterSpec,
+    value_function::{FunctionInput, FunctionSpec, ValueFunction},
 };
 use crate::{
-    agent::{Found, Reduction, UpdateReport},
-    backup::soft_backup,
     batch::Batch,
-    checkpoint::Section,
-    error::Result,
+    losses::soft_backup,
     metrics,
-    nn::{AdamSpec, ParamBlock, ParamLayout, Products, Trainable, numbers::numbers},
+    nn::AdamSpec,
     noise::Stream,
-    policy::{ActionDraw, Policy},
-    schedule::GradSteps,
-    spec_check::{SpecProblems, check_adam},
+    policy::ActionDraw,
+    report::{MetricValue, Reduction, UpdateReport},
+    spec_problems::SpecProblems,
     target::TargetSpec,
 };
 
@@ -177,151 +176,40 @@ impl DsacTSpec {
                 "above 0 and at most 1",
             );
         }
-        check_adam(p, "agent.critic.optimizer", &self.optimizer);
+        self.optimizer.check(p, "agent.critic.optimizer");
     }
 }
 
 /// See the module.
 pub struct DsacTCritic {
-    network: Network,
-    filter: Option<TargetFilter>,
-    spec: DsacTSpec,
-    running_std_rate: f64,
-    /// Encoder and all members in one block.
-    pub online: Trainable,
-    /// What trails behind.
-    pub target: ParamBlock,
-    /// `[E, 1]`, value, or `[E, R]` of several replicates; none before the first update.
-    running_std: Option<Tensor>,
+    pub(crate) spec: DsacTSpec,
+    /// τ_b.
+    pub(crate) running_std_rate: f64,
 }
 
 impl DsacTCritic {
-    /// Puts the critic together; targets start equal to the members.
-    pub fn build(spec: &DsacTSpec, context: &CriticContext, init: &mut Stream) -> Self {
-        let mut layout = ParamLayout::default();
-        let network = Network::of_actions(context, gaussian::OUTPUTS, spec.members, &mut layout);
-        let online = Trainable::new(layout, spec.optimizer, init, context.device);
-        let target = online.params.detached_copy();
+    /// With these settings, and targets that follow like `targets`.
+    pub fn new(spec: &DsacTSpec, targets: TargetSpec) -> Self {
         DsacTCritic {
-            network,
-            filter: TargetFilter::of(spec.target_filter.as_ref(), context),
-            running_std_rate: spec.running_std_rate.resolve(context.targets),
+            running_std_rate: spec.running_std_rate.resolve(targets),
             spec: spec.clone(),
-            online,
-            target,
-            running_std: None,
         }
     }
-
-    /// Mean and spread of every member at `action` `[B, A]`, without a history: for those who look inside.
-    pub fn members(&self, obs: &Tensor, action: &Tensor, noise: &mut Stream) -> Gaussians {
-        Gaussians::at(&self.network, self.online.params.frozen(), obs, action, noise)
-    }
-
-    /// Mean and spread of the targets at the next actions `[B, A]`, filtered if there is a filter.
-    fn target_members(&self, next_obs: &Tensor, next_action: &Tensor, noise: &mut Stream) -> Gaussians {
-        let (params, filter) = (self.target.frozen(), self.filter.as_ref());
-        Gaussians::filtered(&self.network, params, filter, next_obs, next_action, noise)
-    }
-
-    /// Smaller mean `[B]`, and a sample `[B]` of the member that has it.
-    ///
-    /// Source: equations 19 and 20.
-    fn next_value(&self, batch: &Batch, next: &ActionDraw, noise: &mut Stream) -> (Tensor, Tensor) {
-        let members = self.target_members(&batch.next_obs, next.sampled(), noise);
-        let sample = members.sample(self.spec.noise_clamp, batch.target_draws(), noise); // [E, B]
-        members.lowest(&sample)
-    }
-
-    /// `target_mean` and `target_sample`, `[B]` each.
-    ///
-    /// Source: equation 18.
-    fn targets(&self, batch: &Batch, next: &ActionDraw, alpha: &Tensor, noise: &mut Stream) -> (Tensor, Tensor) {
-        let _guard = tch::no_grad_guard();
-        let (mean, sample) = self.next_value(batch, next, noise);
-        let backup = |value: &Tensor| soft_backup(batch, value, alpha, &next.log_prob);
-        (backup(&mean), backup(&sample))
-    }
 }
 
-/// What a step is made of, and what it reports.
-struct Step {
-    /// Of each replicate.
-    loss: Found,
-    /// `[E, B]`.
-    mean: Tensor,
-    /// `[E, B]`.
-    std: Tensor,
-    /// `[E, 1]` or `[E, R]`, this batch included.
-    running_std: Tensor,
-    /// Whether sampled targets were clipped, or the share of them that was.
-    clipped: Found,
-}
-
-impl DsacTCritic {
-    /// A step towards targets `[B]` of mean and sample without autograd.
-    fn descend_by_hand(&mut self, batch: &Batch, (mean, sample): (&Tensor, &Tensor)) -> Option<Step> {
-        let (weight, mean, sample) = (batch.value_draw_weights(), mean.contiguous(), sample.contiguous());
-        let (weight, mean, sample) = (weight.as_ref().map(numbers), numbers(&mean), numbers(&sample));
-        let running_std = self.running_std.as_ref().map(Tensor::contiguous); // [E, R]
-        let running_std = running_std.as_ref().map(numbers);
-        let (spec, rate, replicates) = (&self.spec, self.running_std_rate, batch.replicates as usize);
-        let rows = mean.len() / replicates;
-        let loss = |unit: usize, out: &[f32], of_out: &mut [f32]| {
-            let own = unit % replicates * rows..(unit % replicates + 1) * rows;
-            let targets = by_hand::Targets {
-                mean: &mean[own.clone()],
-                sample: &sample[own.clone()],
-                weight: weight.map(|weight| &weight[own]),
-            };
-            let before = running_std.map(|running_std| running_std[unit]);
-            by_hand::of_unit(spec, out, targets, (before, rate), of_out)
-        };
-        let (_, units) = self
-            .network
-            .descend(&mut self.online, &batch.obs, &batch.action, loss)?;
-        Some(by_hand::of_all(&units, replicates))
-    }
-
-    /// Of the members' numbers `out` `[E, B, 2]`, against targets `[B]` of mean and sample: the loss with its history, and
-    /// the step.
-    fn losses(&self, out: &Tensor, (target_mean, target_sample): (&Tensor, &Tensor), batch: &Batch) -> (Tensor, Step) {
-        let now = Gaussians::of(out);
-        let (mean, std) = (now.mean.detach(), now.std.detach()); // [E, B]
-        let (before, rate) = (self.running_std.as_ref(), self.running_std_rate);
-        let running_std = follow_spread(before, &std, rate, batch.replicates); // [E, R]
-        let of_rows = batch.for_rows(&running_std); // [E, 1] or [E, B]
-        let width = &of_rows * self.spec.clip_sigmas;
-        let banded = clip_to_band(target_sample, &mean, &width); // [E, B]
-        // Summed over members: each is an optimisation of its own and only shares a block.
-        let losses = member_losses(&self.spec, &now, target_mean, &banded, &of_rows); // [E, B]
-        let loss = batch.mean(&losses) * self.spec.members as f64;
-        let clipped = (target_sample - &mean).abs().gt_tensor(&width).to_kind(Kind::Float);
-        let step = Step {
-            loss: (&loss).into(),
-            clipped: (&clipped).into(),
-            mean,
-            std,
-            running_std,
-        };
-        (loss, step)
-    }
-}
-
-/// The running standard deviation `[E, R]` after a batch's `std` `[E, B]` of R replicates, which is one as a rule; the first
-/// batch sets it. Rows count alike, whatever their weight: it is a statistic, not a loss.
+/// The running standard deviation `[E, 1]` after a batch's `std` `[E, B]`; the first batch sets it. Rows count alike,
+/// whatever their weight: it is a statistic, not a loss.
 ///
 /// Source: equations 25 to 27, with one average of σ for both uses, as in the reference.
-pub fn follow_spread(running_std: Option<&Tensor>, std: &Tensor, rate: f64, replicates: i64) -> Tensor {
-    let of_replicates = std.unflatten(-1, [replicates, -1]); // [E, R, B / R]
-    let batch_std = of_replicates.mean_dim([-1i64].as_slice(), false, Kind::Float); // [E, R]
+pub fn follow_spread(running_std: Option<&Tensor>, std: &Tensor, rate: f64) -> Tensor {
+    let batch_std = std.mean_dim([-1i64].as_slice(), true, Kind::Float); // [E, 1]
     match running_std {
         None => batch_std,
         Some(running_std) => running_std.lerp(&batch_std, rate),
     }
 }
 
-/// A sampled target `[B]`, brought to within `width` `[E, 1]` or `[E, B]` of each member's mean `[E, B]`.
+/// A sampled target `[B]`, brought to within `width` `[E, 1]` of each member's mean `[E, B]`.
 ///
 /// Source: equation 23.
 pub fn clip_to_band(sample: &Tensor, mean: &Tensor, width: &Tensor) -> Tensor {
@@ -363,129 +251,103 @@ pub fn member_losses(
 }
 
 impl Critic for DsacTCritic {
-    fn learn(&mut self, batch: &Batch, policy: &Policy, alpha: &Tensor, noise: &mut Stream) -> UpdateReport {
-        let next = policy.draw_next(batch, noise);
-        let (target_mean, target_sample) = self.targets(batch, &next, alpha, noise); // [B], [B]
-        let targets = (&target_mean, &target_sample);
-        let step = match self.descend_by_hand(batch, targets) {
-            Some(step) => step,
-            None => {
-                let out = self.network.at(&self.online.views(), &batch.obs, &batch.action, noise); // [E, B, 2]
-                let (loss, step) = self.losses(&out, targets, batch);
-                self.online.descend(&loss);
-                step
-            }
-        };
-        let Step {
-            loss,
+    fn functions(&self) -> Vec<FunctionSpec> {
+        vec![FunctionSpec {
+            name: "critic",
+            input: FunctionInput::Actions,
+            members: self.spec.members,
+            outputs: gaussian::OUTPUTS,
+            optimizer: self.spec.optimizer,
+            target: Some("target"),
+            target_filter: self.spec.target_filter.clone(),
+        }]
+    }
+
+    fn statistics(&self) -> Vec<(&'static str, Vec<i64>)> {
+        vec![(RUNNING_STD, vec![self.spec.members, 1])]
+    }
+
+    /// y_q and y_z, `[B]` each: mean and sample of the member whose mean is smaller (equations 18 to 20).
+    fn targets(
+        &self,
+        functions: &[ValueFunction],
+        step: &CriticStep,
+        next: &ActionDraw,
+        noise: &mut Stream,
+    ) -> Vec<Tensor> {
+        let batch = step.batch;
+        let members = Gaussians::of_target(&functions[0], &batch.next_obs, next.sampled(), noise);
+        let sample = members.sample(self.spec.noise_clamp, batch.target_draws(), noise); // [E, B]
+        let (mean, sample) = members.lowest(&sample); // [B], [B]
+        let backup = |value: &Tensor| soft_backup(batch, value, step.alpha, &next.log_prob);
+        vec![backup(&mean), backup(&sample)]
+    }
+
+    fn loss(&self, out: &Tensor, targets: &[Tensor], statistics: &mut Statistics, batch: &Batch) -> CriticLoss {
+        let (target_mean, target_sample) = (&targets[0], &targets[1]); // [B], [B]
+        let now = Gaussians::of(out);
+        let (mean, std) = (now.mean.detach(), now.std.detach()); // [E, B]
+        let running_std = follow_spread(statistics.get(RUNNING_STD), &std, self.running_std_rate); // [E, 1]
+        let width = &running_std * self.spec.clip_sigmas;
+        let banded = clip_to_band(target_sample, &mean, &width); // [E, B]
+        let losses = member_losses(&self.spec, &now, target_mean, &banded, &running_std); // [E, B]
+        // Summed over members: each is an optimisation of its own and only shares a block.
+        let loss = batch.mean(&losses) * self.spec.members as f64;
+        let clipped = (target_sample - &mean).abs().gt_tensor(&width).to_kind(Kind::Float);
+        let observed = Observed {
+            loss: (&loss).into(),
             mean,
             std,
             running_std,
-            clipped,
-        } = step;
-
-        let mut report = UpdateReport::default();
-        report.put(metrics::CRITIC_LOSS, Reduction::Mean, loss);
-        report.put(metrics::Q_MEAN, Reduction::Mean, &mean);
-        report.put(metrics::Q_STD, Reduction::Std, &mean);
-        report.put(metrics::SIGMA_MEAN, Reduction::Mean, &std);
-        report.put(metrics::SIGMA_RUNNING, Reduction::Mean, &running_std);
-        report.put(metrics::TARGET_CLIPPED, Reduction::Mean, clipped);
-        report.put(metrics::TARGET_MEAN, Reduction::Mean, &target_mean);
-        report.td_error = batch
-            .weight
-            .is_some()
-            .then(|| gaussian::mean_distance(&mean, &target_mean));
-        match &mut self.running_std {
-            // Into what is there: a recorded update goes on with that very tensor.
-            Some(kept) => kept.copy_(&running_std),
-            None => self.running_std = Some(running_std),
+            clipped: (&clipped).into(),
+        };
+        CriticLoss {
+            report: observed.report(target_mean, statistics, batch),
+            loss,
         }
-        report
     }
 
     /// Equation 21's smaller mean.
-    fn climbed(&self) -> Climbed<'_> {
-        Climbed {
-            network: &self.network,
-            params: self.online.params.frozen(),
-            combination: Combination::Min,
-            count: 1,
-        }
-    }
-
-    fn follow(&mut self, rule: TargetSpec) {
-        rule.follow(&mut self.target, &self.online.params);
-    }
-
-    fn anneal(&mut self, at: GradSteps) {
-        if let Some(filter) = &mut self.filter {
-            filter.anneal(at);
-        }
-    }
-
-    fn count_on_device(&mut self) {
-        self.online.count_on_device();
-    }
-
-    fn state(&mut self) -> Option<CriticState<'_>> {
-        self.filter.is_none().then_some(CriticState {
-            online: &mut self.online,
-            target: &mut self.target,
-            statistic: Some(&mut self.running_std),
-        })
-    }
-
-    fn set_products(&mut self, products: Products) {
-        self.network.set_products(products);
-    }
-
-    fn is_finite(&self) -> bool {
-        self.online.params.is_finite()
-    }
-
-    fn parameter_count(&self) -> i64 {
-        self.online.params.flat().numel() as i64
-    }
-
-    fn multiply_adds(&self) -> i64 {
-        self.network.multiply_adds()
-    }
-
-    fn encoder_block(&self) -> &ParamBlock {
-        &self.online.params
-    }
-
-    fn network(&self) -> Option<&Network> {
-        Some(&self.network)
-    }
-
-    fn section(&self) -> Result<Section<'static>> {
-        let mut section = Section::new("critic");
-        self.online.save("critic", &mut section);
-        self.target.save("target", &mut section);
-        if let Some(running_std) = &self.running_std {
-            section.put_tensor(RUNNING_STD, running_std);
-        }
-        Ok(section)
-    }
-
-    fn load(&mut self, section: &Section) -> Result<()> {
-        self.online.load("critic", section)?;
-        self.target.load("target", section)?;
-        self.running_std = match section.tensor_names().any(|name| name == RUNNING_STD) {
-            false => None,
-            true => {
-                let device = self.online.params.flat().device();
-                Some(section.tensor(RUNNING_STD, &[self.spec.members, 1])?.to_device(device))
-            }
-        };
-        Ok(())
+    fn actor_objective(&self) -> ActorObjective {
+        ActorObjective::first(Combination::Min)
     }
 }
 
-/// Name of the running standard deviation in the section.
-const RUNNING_STD: &str = "running_std";
+/// What a step observes of its members.
+pub(crate) struct Observed {
+    pub(crate) loss: MetricValue,
+    /// `[E, B]`.
+    pub(crate) mean: Tensor,
+    /// `[E, B]`.
+    pub(crate) std: Tensor,
+    /// `[E, 1]`, this batch included.
+    pub(crate) running_std: Tensor,
+    /// Share of sampled targets that were clipped, or whether each was.
+    pub(crate) clipped: MetricValue,
+}
+
+impl Observed {
+    /// The step's report; keeps the running standard deviation.
+    pub(crate) fn report(self, target_mean: &Tensor, statistics: &mut Statistics, batch: &Batch) -> UpdateReport {
+        let mut report = UpdateReport::default();
+        report.put(metrics::CRITIC_LOSS, Reduction::Mean, self.loss);
+        report.put(metrics::Q_MEAN, Reduction::Mean, &self.mean);
+        report.put(metrics::Q_STD, Reduction::Std, &self.mean);
+        report.put(metrics::SIGMA_MEAN, Reduction::Mean, &self.std);
+        report.put(metrics::SIGMA_RUNNING, Reduction::Mean, &self.running_std);
+        report.put(metrics::TARGET_CLIPPED, Reduction::Mean, self.clipped);
+        report.put(metrics::TARGET_MEAN, Reduction::Mean, target_mean);
+        report.td_error = batch
+            .weight
+            .is_some()
+            .then(|| gaussian::mean_distance(&self.mean, target_mean));
+        statistics.set(RUNNING_STD, &self.running_std);
+        report
+    }
+}
+
+/// Name of the running standard deviation in checkpoints.
+pub(crate) const RUNNING_STD: &str = "running_std";
 
 #[cfg(test)]
 mod tests;

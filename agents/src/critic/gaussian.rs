@@ -2,8 +2,8 @@
 
 use tch::{Kind, Tensor};
 
-use super::{Network, TargetFilter, target_filter::FilterOrder};
-use crate::{nn::Params, noise::Stream};
+use super::{target_filter::FilterOrder, value_function::ValueFunction};
+use crate::noise::Stream;
 
 /// Numbers per state and action: mean, and the standard deviation before softplus.
 pub(super) const OUTPUTS: i64 = 2;
@@ -17,41 +17,24 @@ pub struct Gaussians {
 }
 
 impl Gaussians {
-    /// What `network` says of `action` `[B, A]` at `obs` `[B, …]`.
-    pub(super) fn at(
-        network: &Network,
-        params: &Params,
-        obs: &Tensor,
-        action: &Tensor,
-        noise: &mut Stream,
-    ) -> Gaussians {
-        Gaussians::of(&network.at(params, obs, action, noise))
-    }
-
-    /// What the members' numbers `[E, B, 2]` say.
-    pub(super) fn of(out: &Tensor) -> Gaussians {
+    /// From the members' outputs `[E, B, 2]`.
+    pub fn of(out: &Tensor) -> Gaussians {
         Gaussians {
             mean: out.select(-1, 0),
             std: out.select(-1, 1).softplus(),
         }
     }
 
-    /// The same of a target, through its filter while that is active. A filtered member is the normal distribution with
-    /// the first two moments of the mixture over points; where the smallest mean is chosen at every point first
-    /// ([`FilterOrder::MinThenFilter`]), one member is left, `[1, B]`.
-    pub(super) fn filtered(
-        network: &Network,
-        params: &Params,
-        filter: Option<&TargetFilter>,
-        obs: &Tensor,
-        action: &Tensor,
-        noise: &mut Stream,
-    ) -> Gaussians {
-        let Some(filter) = filter.and_then(TargetFilter::active) else {
-            return Gaussians::at(network, params, obs, action, noise);
+    /// Those of the target of `function` for `action` `[B, A]` at `obs` `[B, …]`, through its filter while that is active.
+    ///
+    /// A filtered member is the normal distribution with the first two moments of the mixture over points; where the
+    /// smallest mean is chosen at every point first ([`FilterOrder::MinThenFilter`]), one member is left, `[1, B]`.
+    pub(super) fn of_target(function: &ValueFunction, obs: &Tensor, action: &Tensor, noise: &mut Stream) -> Gaussians {
+        let Some(filter) = function.filter() else {
+            return Gaussians::of(&function.target_at(obs, action, noise));
         };
         let (mean, std) = filter.moments(obs, action, noise, |obs, action, noise| {
-            let members = Gaussians::at(network, params, obs, action, noise); // [E, K·B]
+            let members = Gaussians::of(&function.target_at(obs, action, noise)); // [E, K·B]
             match filter.order() {
                 FilterOrder::FilterThenMin => (members.mean, members.std),
                 FilterOrder::MinThenFilter => {
@@ -68,7 +51,7 @@ impl Gaussians {
     /// quantile by quantile, and takes nothing away from their spread.
     pub fn sample(&self, clamp: f64, copies: i64, noise: &mut Stream) -> Tensor {
         let (members, rows) = self.mean.size2().expect("means are [E, n·B]");
-        let mut z = noise.normal_across(members, rows / copies, self.mean.device());
+        let mut z = noise.normal(&[members, rows / copies], self.mean.device());
         if copies > 1 {
             z = z.repeat([1, copies]);
         }

@@ -17,21 +17,22 @@ use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
 use super::{
-    Climbed, Combination, Critic, CriticContext, Network, TargetFilter, TargetFilterSpec, target_filter::FilterOrder,
+    Critic, CriticLoss, CriticStep,
+    combination::Combination,
+    objective::ActorObjective,
+    statistics::Statistics,
+    target_filter::{FilterOrder, TargetFilterSpec},
+    value_function::{FunctionInput, FunctionSpec, ValueFunction},
 };
 use crate::{
-    agent::{Reduction, UpdateReport},
-    backup::soft_backup,
     batch::Batch,
-    checkpoint::Section,
-    error::Result,
+    losses::soft_backup,
     metrics,
-    nn::{AdamSpec, ParamBlock, ParamLayout, Products, Trainable},
+    nn::AdamSpec,
     noise::Stream,
-    policy::{ActionDraw, Policy},
-    schedule::GradSteps,
-    spec_check::{SpecProblems, check_adam},
-    target::TargetSpec,
+    policy::ActionDraw,
+    report::{Reduction, UpdateReport},
+    spec_problems::SpecProblems,
 };
 
 /// Settings of the critic.
@@ -85,70 +86,44 @@ impl QuantileSpec {
             kappa,
             "finite and above 0",
         );
-        check_adam(p, "agent.critic.optimizer", &self.optimizer);
+        self.optimizer.check(p, "agent.critic.optimizer");
     }
 }
 
 /// See the module.
 pub struct QuantileCritic {
-    network: Network,
-    filter: Option<TargetFilter>,
     spec: QuantileSpec,
-    /// Encoder and all members in one block.
-    pub online: Trainable,
-    /// What trails behind.
-    pub target: ParamBlock,
+    /// `[K, 1]`.
     fractions: Tensor,
 }
 
 impl QuantileCritic {
-    /// Puts the critic together; targets start equal to the members.
-    pub fn build(spec: &QuantileSpec, context: &CriticContext, init: &mut Stream) -> Self {
-        let mut layout = ParamLayout::default();
-        let network = Network::of_actions(context, spec.quantiles, spec.members, &mut layout);
-        let online = Trainable::new(layout, spec.optimizer, init, context.device);
-        let target = online.params.detached_copy();
+    /// With these settings.
+    pub fn new(spec: &QuantileSpec, device: Device) -> Self {
         QuantileCritic {
-            network,
-            filter: TargetFilter::of(spec.target_filter.as_ref(), context),
-            fractions: fractions(spec.quantiles, context.device),
+            fractions: fractions(spec.quantiles, device),
             spec: spec.clone(),
-            online,
-            target,
         }
-    }
-
-    /// Atoms `[E, B, K]` of every member at `action` `[B, A]`, without a history: for those who look inside.
-    pub fn atoms(&self, obs: &Tensor, action: &Tensor, noise: &mut Stream) -> Tensor {
-        self.network.at(self.online.params.frozen(), obs, action, noise)
     }
 
     /// The atoms `[J, B]`, ascending, that the targets leave at the next actions `[B, A]`. A filter averages quantile by
     /// quantile: every member's own before they are pooled, or the pooled ones at every point.
-    fn kept_atoms(&self, next_obs: &Tensor, next_action: &Tensor, noise: &mut Stream) -> Tensor {
-        let atoms = |obs: &Tensor, action: &Tensor, noise: &mut Stream| {
-            self.network.at(self.target.frozen(), obs, action, noise) // [E, K·B, K]
-        };
+    fn kept_atoms(&self, z: &ValueFunction, next_obs: &Tensor, next_action: &Tensor, noise: &mut Stream) -> Tensor {
         let dropped = self.spec.dropped_per_member;
-        match self.filter.as_ref().and_then(TargetFilter::active) {
-            None => truncated(&atoms(next_obs, next_action, noise), dropped),
-            Some(filter) => match filter.order() {
-                FilterOrder::FilterThenMin => truncated(&filter.average(next_obs, next_action, noise, atoms), dropped),
-                FilterOrder::MinThenFilter => {
-                    let kept = filter.average(next_obs, next_action, noise, |obs, action, noise| {
-                        truncated(&atoms(obs, action, noise), dropped) // [J, K·B]
-                    });
-                    kept.sort(0, false).0 // weights of both signs may have changed the order
-                }
-            },
+        // [E, K·B, K]
+        let atoms = |obs: &Tensor, action: &Tensor, noise: &mut Stream| z.target_at(obs, action, noise);
+        let Some(filter) = z.filter() else {
+            return truncated(&atoms(next_obs, next_action, noise), dropped);
+        };
+        match filter.order() {
+            FilterOrder::FilterThenMin => truncated(&filter.average(next_obs, next_action, noise, atoms), dropped),
+            FilterOrder::MinThenFilter => {
+                let kept = filter.average(next_obs, next_action, noise, |obs, action, noise| {
+                    truncated(&atoms(obs, action, noise), dropped) // [J, K·B]
+                });
+                kept.sort(0, false).0 // weights of both signs may have changed the order
+            }
         }
-    }
-
-    /// Target atoms `[J, B]`, ascending.
-    fn targets(&self, batch: &Batch, next: &ActionDraw, alpha: &Tensor, noise: &mut Stream) -> Tensor {
-        let _guard = tch::no_grad_guard();
-        let kept = self.kept_atoms(&batch.next_obs, next.sampled(), noise); // [J, B]
-        soft_backup(batch, &kept, alpha, &next.log_prob)
     }
 }
 
@@ -252,16 +227,36 @@ fn member_losses(atoms: &Tensor, target: &Tensor, fractions: &Tensor, kappa: f64
 }
 
 impl Critic for QuantileCritic {
-    fn learn(&mut self, batch: &Batch, policy: &Policy, alpha: &Tensor, noise: &mut Stream) -> UpdateReport {
-        let next = policy.draw_next(batch, noise);
-        let target = self.targets(batch, &next, alpha, noise); // [J, B]
-        let params = self.online.views();
-        let atoms = self.network.at(&params, &batch.obs, &batch.action, noise); // [E, B, K]
-        let losses = member_losses(&atoms, &target, &self.fractions, self.spec.huber_kappa); // [E, B]
-        let loss = batch.mean(&losses);
-        self.online.descend(&loss);
+    fn functions(&self) -> Vec<FunctionSpec> {
+        vec![FunctionSpec {
+            name: "critic",
+            input: FunctionInput::Actions,
+            members: self.spec.members,
+            outputs: self.spec.quantiles,
+            optimizer: self.spec.optimizer,
+            target: Some("target"),
+            target_filter: self.spec.target_filter.clone(),
+        }]
+    }
 
-        let atoms = atoms.detach();
+    /// Target atoms `[J, B]`, ascending.
+    fn targets(
+        &self,
+        functions: &[ValueFunction],
+        step: &CriticStep,
+        next: &ActionDraw,
+        noise: &mut Stream,
+    ) -> Vec<Tensor> {
+        let kept = self.kept_atoms(&functions[0], &step.batch.next_obs, next.sampled(), noise); // [J, B]
+        vec![soft_backup(step.batch, &kept, step.alpha, &next.log_prob)]
+    }
+
+    fn loss(&self, out: &Tensor, targets: &[Tensor], _statistics: &mut Statistics, batch: &Batch) -> CriticLoss {
+        let target = &targets[0];
+        let losses = member_losses(out, target, &self.fractions, self.spec.huber_kappa); // [E, B]
+        let loss = batch.mean(&losses);
+
+        let atoms = out.detach();
         let q = atoms.mean_dim([-1i64].as_slice(), false, Kind::Float); // [E, B]
         let mut report = UpdateReport::default();
         report.put(metrics::CRITIC_LOSS, Reduction::Mean, &loss);
@@ -269,72 +264,20 @@ impl Critic for QuantileCritic {
         report.put(metrics::Q_STD, Reduction::Std, &q);
         let spread = atoms.std_dim([-1i64].as_slice(), false, false); // [E, B]
         report.put(metrics::SIGMA_MEAN, Reduction::Mean, &spread);
-        report.put(metrics::TARGET_MEAN, Reduction::Mean, &target);
+        report.put(metrics::TARGET_MEAN, Reduction::Mean, target);
         report.td_error = batch.weight.is_some().then(|| {
             let y = target.mean_dim([0i64].as_slice(), false, Kind::Float); // [B]
             (q - y).abs().mean_dim([0i64].as_slice(), false, Kind::Float)
         });
-        report
+        CriticLoss { loss, report }
     }
 
     /// The mean of all atoms, none left out (equation 13).
-    fn climbed(&self) -> Climbed<'_> {
-        Climbed {
-            network: &self.network,
-            params: self.online.params.frozen(),
+    fn actor_objective(&self) -> ActorObjective {
+        ActorObjective {
             combination: Combination::Mean,
-            count: self.spec.quantiles as usize,
+            outputs: self.spec.quantiles as usize,
         }
-    }
-
-    fn follow(&mut self, rule: TargetSpec) {
-        rule.follow(&mut self.target, &self.online.params);
-    }
-
-    fn anneal(&mut self, at: GradSteps) {
-        if let Some(filter) = &mut self.filter {
-            filter.anneal(at);
-        }
-    }
-
-    fn count_on_device(&mut self) {
-        self.online.count_on_device();
-    }
-
-    fn set_products(&mut self, products: Products) {
-        self.network.set_products(products);
-    }
-
-    fn is_finite(&self) -> bool {
-        self.online.params.is_finite()
-    }
-
-    fn parameter_count(&self) -> i64 {
-        self.online.params.flat().numel() as i64
-    }
-
-    fn multiply_adds(&self) -> i64 {
-        self.network.multiply_adds()
-    }
-
-    fn encoder_block(&self) -> &ParamBlock {
-        &self.online.params
-    }
-
-    fn network(&self) -> Option<&Network> {
-        Some(&self.network)
-    }
-
-    fn section(&self) -> Result<Section<'static>> {
-        let mut section = Section::new("critic");
-        self.online.save("critic", &mut section);
-        self.target.save("target", &mut section);
-        Ok(section)
-    }
-
-    fn load(&mut self, section: &Section) -> Result<()> {
-        self.online.load("critic", section)?;
-        self.target.load("target", section)
     }
 }
 

@@ -20,8 +20,7 @@ use tch::{Device, Kind, Tensor};
 pub use kernel::{KernelSpec, Tap, Window};
 pub use spec::{AnnealSpec, Bandwidth, Boundary, FilterOrder, Scheme, TargetFilterSpec};
 
-use super::CriticContext;
-use crate::{noise::Stream, policy::ActionKind, schedule::GradSteps};
+use crate::{noise::Stream, schedule::GradSteps};
 
 /// Largest magnitude whose inverse tanh is taken: in `f32`, that of the next number is infinite.
 const LARGEST_BELOW_ONE: f64 = 1.0 - 5.960_464_477_539_063e-8; // 1 − 2⁻²⁴
@@ -72,14 +71,6 @@ impl TargetFilter {
         filter
     }
 
-    /// The filter of a critic whose settings may name one.
-    pub(super) fn of(spec: Option<&TargetFilterSpec>, context: &CriticContext) -> Option<Self> {
-        match (spec?, context.actions) {
-            (spec, ActionKind::Vector { width }) => Some(TargetFilter::build(spec, width, context.device)),
-            (_, ActionKind::Enumerated { .. }) => unreachable!("spec_check refuses a filter over enumerated actions"),
-        }
-    }
-
     /// Moves the bandwidth to its value after so many gradient steps.
     pub fn anneal(&mut self, at: GradSteps) {
         let now = self.spec.bandwidth_at(at, self.action_dim);
@@ -103,7 +94,7 @@ impl TargetFilter {
     /// The weighted average `[E, B, M]` of what `evaluate` gives, `[E, K·B, M]`, at K points around every action.
     ///
     /// `evaluate` is called once, with `action [K·B, A]` (K copies of the batch, one after the other) and `obs`, which
-    /// stays `[B, …]` unless observations are filtered too; [`super::Network::at`] takes both. `noise` is read for the
+    /// stays `[B, …]` unless observations are filtered too; [`super::network::Network::at`] takes both. `noise` is read for the
     /// points first and then handed on.
     pub fn average(
         &self,
@@ -236,7 +227,7 @@ fn draw(kernel: KernelSpec, shape: &[i64], noise: &mut Stream, device: Device) -
             }
             offset
         }
-        KernelSpec::Sinc { .. } => unreachable!("spec_check refuses draws from weights of both signs"),
+        KernelSpec::Sinc { .. } => unreachable!("checks refuse draws from weights of both signs"),
     }
 }
 

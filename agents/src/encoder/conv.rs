@@ -13,10 +13,7 @@
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
-use crate::{
-    inspect::Look,
-    nn::{Init, ParamIndex, ParamLayout, Params},
-};
+use crate::nn::{Activations, Init, ParamIndex, ParamLayout, Params};
 
 /// Added to the variance of a normalised layer; PyTorch's default.
 const LAYER_NORM_EPS: f64 = 1e-5;
@@ -265,12 +262,12 @@ impl ConvTrunk {
         self.pass(params, images, None)
     }
 
-    /// The same; what comes out of every ReLU is noted in `look`.
-    pub(super) fn pass(&self, params: &Params, images: &Tensor, mut look: Option<&mut Look>) -> Tensor {
+    /// The same; what comes out of every ReLU is noted in `activations`.
+    pub(super) fn pass(&self, params: &Params, images: &Tensor, mut activations: Option<&mut Activations>) -> Tensor {
         let mut relu = |x: &Tensor| {
             let x = x.relu();
-            if let Some(look) = &mut look {
-                look.channels(&x);
+            if let Some(activations) = &mut activations {
+                activations.channels(&x);
             }
             x
         };

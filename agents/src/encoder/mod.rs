@@ -32,7 +32,16 @@ pub use token_mlp::{TokenMlp, TokenMlpSpec};
 pub use tokens::{PositionEmbedding, TokenizationSpec, Tokenizer};
 pub use transformer::{Transformer, TransformerSpec};
 
-use crate::{inspect::Look, nn::Params, noise::Stream};
+use sac_envs::Space;
+
+use crate::{
+    nn::{Activations, ParamLayout, Params},
+    noise::Stream,
+};
+
+/// Builds an encoder for observations of a space and adds its parameters, all called `encoder.…`, to a layout. Policy and
+/// critic have one each, in blocks of their own.
+pub type BuildEncoder = dyn Fn(&Space, &mut ParamLayout) -> Box<dyn Encoder>;
 
 /// A map from observations `[B, …]` to features `[B, F]`.
 pub trait Encoder: Send {
@@ -43,9 +52,9 @@ pub trait Encoder: Send {
     /// hand in `noise`; an encoder draws from it what its spec asks for, and nothing without it.
     fn encode(&self, params: &Params, obs: &Tensor, noise: Option<&mut Stream>) -> Tensor;
 
-    /// Features `[B, F]` without noise, noting in `look` what can be seen on the way. An encoder that learns nothing notes
+    /// Features `[B, F]` without noise, noting in `activations` what can be seen on the way. An encoder that learns nothing notes
     /// nothing.
-    fn inspect(&self, params: &Params, obs: &Tensor, _look: &mut Look) -> Tensor {
+    fn inspect(&self, params: &Params, obs: &Tensor, _activations: &mut Activations) -> Tensor {
         self.encode(params, obs, None)
     }
 

@@ -12,8 +12,7 @@ use super::{
     transformer::{Transformer, TransformerSpec},
 };
 use crate::{
-    inspect::Look,
-    nn::{Init, LayerNorm, Linear, ParamIndex, ParamLayout, Params},
+    nn::{Activations, Init, LayerNorm, Linear, ParamIndex, ParamLayout, Params},
     noise::Stream,
 };
 
@@ -107,17 +106,23 @@ impl Pipeline {
         self.mix(params, obs, noise, None)
     }
 
-    fn mix(&self, params: &Params, obs: &Tensor, noise: Option<&mut Stream>, mut look: Option<&mut Look>) -> Tensor {
-        let mut tokens = self.tokenizer.pass(params, obs, look.as_deref_mut()); // [B, m, d]
+    fn mix(
+        &self,
+        params: &Params,
+        obs: &Tensor,
+        noise: Option<&mut Stream>,
+        mut activations: Option<&mut Activations>,
+    ) -> Tensor {
+        let mut tokens = self.tokenizer.pass(params, obs, activations.as_deref_mut()); // [B, m, d]
         if let Some(cls) = self.cls {
             let first = params[cls].expand([tokens.size()[0], 1, -1], false);
             tokens = Tensor::cat(&[first, tokens], 1);
         }
         match &self.mixer {
             Mixer::None => tokens,
-            Mixer::Mlp(mixer) => mixer.pass(params, &tokens, look),
-            Mixer::SoftMoe(mixer) => mixer.pass(params, &tokens, noise, look),
-            Mixer::Transformer(mixer) => mixer.pass(params, &tokens, look),
+            Mixer::Mlp(mixer) => mixer.pass(params, &tokens, activations),
+            Mixer::SoftMoe(mixer) => mixer.pass(params, &tokens, noise, activations),
+            Mixer::Transformer(mixer) => mixer.pass(params, &tokens, activations),
         }
     }
 
@@ -140,19 +145,19 @@ impl Encoder for Pipeline {
         self.project(params, pooled)
     }
 
-    fn inspect(&self, params: &Params, obs: &Tensor, look: &mut Look) -> Tensor {
-        look.grid = self.tokenizer.grid();
-        look.has_cls = self.cls.is_some();
-        let tokens = self.mix(params, obs, None, Some(look)); // [B, m, d]
+    fn inspect(&self, params: &Params, obs: &Tensor, activations: &mut Activations) -> Tensor {
+        activations.grid = self.tokenizer.grid();
+        activations.has_cls = self.cls.is_some();
+        let tokens = self.mix(params, obs, None, Some(activations)); // [B, m, d]
         // A CLS token is pooled by the mixer's attention, which is noted by then.
-        if !look.has_cls {
-            look.attention = self.pooling.attention(params, &tokens);
+        if !activations.has_cls {
+            activations.attention = self.pooling.attention(params, &tokens);
         }
         let features = self.project(params, self.pooling.forward(params, &tokens)); // [B, F]
         if self.projection.is_some() {
-            look.units(&features);
+            activations.units(&features);
         }
-        look.features = Some(features.shallow_clone());
+        activations.features = Some(features.shallow_clone());
         features
     }
 

@@ -10,7 +10,7 @@ use tch::{Kind, Tensor};
 use super::attention::{Attention, Scale, over_heads};
 use crate::{
     nn::{Init, LayerNorm, Linear, ParamIndex, ParamLayout, Params},
-    spec_check::SpecProblems,
+    spec_problems::SpecProblems,
 };
 
 /// Added to the variance of SimPool's normalised tokens; its code's value.

@@ -3,7 +3,7 @@
 use sac_envs::Space;
 use tch::Tensor;
 
-use super::{Encoder, EncoderSpec};
+use super::{BuildEncoder, Encoder};
 use crate::{
     checkpoint::Section,
     error::Result,
@@ -23,11 +23,11 @@ pub struct SharedEncoder {
 }
 
 impl SharedEncoder {
-    /// The encoder of `spec` at the beginning of a critic's `block`.
-    pub fn new(spec: &EncoderSpec, observation: &Space, block: &ParamBlock) -> Self {
+    /// The encoder at the beginning of a critic's `block`, which `build` built.
+    pub fn new(build: &BuildEncoder, observation: &Space, block: &ParamBlock) -> Self {
         // Laid out once more, which gives the same indices, because critics lay their encoder out first.
         let mut layout = ParamLayout::default();
-        let encoder = spec.build(observation, &mut layout);
+        let encoder = build(observation, &mut layout);
         let (names, params) = block.frozen_start(&layout);
         SharedEncoder { encoder, params, names }
     }

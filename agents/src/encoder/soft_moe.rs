@@ -20,10 +20,9 @@ use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
 use crate::{
-    inspect::Look,
-    nn::{Init, ParamIndex, ParamLayout, Params},
+    nn::{Activations, Init, ParamIndex, ParamLayout, Params},
     noise::Stream,
-    spec_check::SpecProblems,
+    spec_problems::SpecProblems,
 };
 
 /// Added to squared lengths before the root. Reference: 1e-6.
@@ -147,25 +146,25 @@ impl SoftMoe {
         self.pass(params, tokens, noise, None)
     }
 
-    /// The same; weights and hidden activations are noted in `look`.
+    /// The same; weights and hidden activations are noted in `activations`.
     pub(super) fn pass(
         &self,
         params: &Params,
         tokens: &Tensor,
         noise: Option<&mut Stream>,
-        mut look: Option<&mut Look>,
+        mut activations: Option<&mut Activations>,
     ) -> Tensor {
         let (dispatch, combine) = self.weights(params, tokens, noise);
-        if let Some(look) = &mut look {
+        if let Some(activations) = &mut activations {
             let slots_per_expert = self.spec.slots_per_expert;
-            look.routing = Some((dispatch.shallow_clone(), combine.shallow_clone(), slots_per_expert));
+            activations.routing = Some((dispatch.shallow_clone(), combine.shallow_clone(), slots_per_expert));
         }
         let slots = dispatch.transpose(1, 2).matmul(tokens); // [B, S, d], of tokens as they are
-        combine.matmul(&self.experts(params, &slots, look))
+        combine.matmul(&self.experts(params, &slots, activations))
     }
 
     /// Each expert on its slots: `[B, S, d]` to `[B, S, d]`.
-    fn experts(&self, params: &Params, slots: &Tensor, mut look: Option<&mut Look>) -> Tensor {
+    fn experts(&self, params: &Params, slots: &Tensor, mut activations: Option<&mut Activations>) -> Tensor {
         let (experts, per_expert) = (self.spec.experts, self.spec.slots_per_expert);
         let by_expert = slots.view([-1, experts, per_expert, self.width]).transpose(0, 1); // [n, B, p, d]
         let mut x = by_expert.reshape([experts, -1, self.width]); // [n, B·p, d]
@@ -173,8 +172,8 @@ impl SoftMoe {
             x = x.bmm(&params[layer.weight]) + &params[layer.bias];
             if index + 1 < self.layers.len() {
                 x = x.relu();
-                if let Some(look) = &mut look {
-                    look.experts(&x);
+                if let Some(activations) = &mut activations {
+                    activations.experts(&x);
                 }
             }
         }

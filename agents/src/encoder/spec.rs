@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     nn::{InitialWeights, ParamLayout},
-    spec_check::SpecProblems,
+    spec_problems::SpecProblems,
 };
 
 /// Which encoder. Default: flat.

@@ -11,9 +11,8 @@ use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
 use crate::{
-    inspect::Look,
-    nn::{Linear, ParamLayout, Params},
-    spec_check::SpecProblems,
+    nn::{Activations, Linear, ParamLayout, Params},
+    spec_problems::SpecProblems,
 };
 
 /// Settings of the perceptron.
@@ -62,11 +61,11 @@ impl TokenMlp {
         self.pass(params, tokens, None)
     }
 
-    /// The same; hidden activations are noted in `look`.
-    pub(super) fn pass(&self, params: &Params, tokens: &Tensor, look: Option<&mut Look>) -> Tensor {
+    /// The same; hidden activations are noted in `activations`.
+    pub(super) fn pass(&self, params: &Params, tokens: &Tensor, activations: Option<&mut Activations>) -> Tensor {
         let hidden = self.hidden.forward(params, tokens).relu(); // [B, m, h]
-        if let Some(look) = look {
-            look.units(&hidden);
+        if let Some(activations) = activations {
+            activations.units(&hidden);
         }
         self.output.forward(params, &hidden)
     }

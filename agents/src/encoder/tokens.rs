@@ -16,10 +16,7 @@ use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
 use super::conv::{ConvTrunk, Map};
-use crate::{
-    inspect::Look,
-    nn::{Init, Linear, ParamIndex, ParamLayout, Params},
-};
+use crate::nn::{Activations, Init, Linear, ParamIndex, ParamLayout, Params};
 
 /// What one token is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -230,20 +227,20 @@ impl Tokenizer {
         self.pass(params, obs, None)
     }
 
-    /// The same; hidden activations are noted in `look`.
-    pub(super) fn pass(&self, params: &Params, obs: &Tensor, look: Option<&mut Look>) -> Tensor {
+    /// The same; hidden activations are noted in `activations`.
+    pub(super) fn pass(&self, params: &Params, obs: &Tensor, activations: Option<&mut Activations>) -> Tensor {
         let tokens = match &self.source {
             Source::Rows { count } => obs.reshape([obs.size()[0], *count, -1]),
             Source::Coordinates { weight, bias } => obs.unsqueeze(-1) * &params[*weight] + &params[*bias],
             Source::Chunks { hidden, count } => {
                 let units = hidden.forward(params, obs).relu(); // [B, hidden]
-                if let Some(look) = look {
-                    look.units(&units);
+                if let Some(activations) = activations {
+                    activations.units(&units);
                 }
                 units.unflatten(1, [*count, -1])
             }
             Source::Map { trunk, rule } => {
-                let map = trunk.pass(params, obs, look); // [B, C, H, W]
+                let map = trunk.pass(params, obs, activations); // [B, C, H, W]
                 match rule {
                     TokenizationSpec::PerConv {} => map.flatten(2, 3).transpose(1, 2),
                     TokenizationSpec::PerPatch { size } => map

@@ -12,9 +12,8 @@ use tch::Tensor;
 
 use super::attention::{Attention, Scale, over_heads};
 use crate::{
-    inspect::Look,
-    nn::{LayerNorm, Linear, ParamLayout, Params},
-    spec_check::SpecProblems,
+    nn::{Activations, LayerNorm, Linear, ParamLayout, Params},
+    spec_problems::SpecProblems,
 };
 
 /// Added to the variance; PyTorch's default.
@@ -93,21 +92,21 @@ impl Transformer {
         self.pass(params, tokens, None)
     }
 
-    /// The same; hidden activations are noted in `look`, and the last layer's attention of token 0, where a CLS token is.
-    pub(super) fn pass(&self, params: &Params, tokens: &Tensor, mut look: Option<&mut Look>) -> Tensor {
+    /// The same; hidden activations are noted in `activations`, and the last layer's attention of token 0, where a CLS token is.
+    pub(super) fn pass(&self, params: &Params, tokens: &Tensor, mut activations: Option<&mut Activations>) -> Tensor {
         let mut x = tokens.shallow_clone();
         // Sums are new tensors: the normalisations keep their input for the backward pass.
         for layer in &self.0 {
             let normed = layer.attention_norm.forward(params, &x);
             x = &x + layer.attention.forward(params, &normed, &normed);
-            if let Some(look) = &mut look {
+            if let Some(activations) = &mut activations {
                 let weights = layer.attention.weights(params, &normed.narrow(1, 0, 1), &normed); // [B, heads, 1, m]
-                look.attention = Some(over_heads(&weights.squeeze_dim(2)));
+                activations.attention = Some(over_heads(&weights.squeeze_dim(2)));
             }
             let normed = layer.hidden_norm.forward(params, &x);
             let hidden = layer.hidden.forward(params, &normed).gelu("none");
-            if let Some(look) = &mut look {
-                look.units(&hidden);
+            if let Some(activations) = &mut activations {
+                activations.units(&hidden);
             }
             x = &x + layer.output.forward(params, &hidden);
         }

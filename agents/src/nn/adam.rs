@@ -1,29 +1,23 @@
-//! Adam on a parameter block.
+//! Adam: [`AdamSpec`], and the moments of one parameter block.
 //!
-//! Our own because tch's optimisers have no way to save their moments, without which no run resumes exactly.
+//! Our own because tch's optimisers cannot save their moments, without which no run resumes exactly.
+//!
+//! Source: Kingma & Ba 2015 (arXiv 1412.6980), algorithm 1.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicI64, Ordering},
-};
-
+use sac_kernels::{ThreadPool, adam::AdamStep};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
+use super::ParamBlock;
 use crate::{
     checkpoint::Section,
+    compute::Compute,
     error::Result,
-    nn::{
-        crew,
-        explicit::{self, Passes, Tape},
-        layout::ParamLayout,
-        numbers::{numbers, numbers_mut},
-        params::{ParamBlock, Params},
-    },
-    noise::Stream,
+    slices::{as_slice, as_slice_mut},
+    spec_problems::SpecProblems,
 };
 
-/// Settings of Adam (Kingma & Ba 2015, algorithm 1). Defaults: learning rate of SAC's table 1, the rest Adam's own.
+/// Settings of Adam. Defaults: learning rate of SAC's table 1, the rest Adam's own.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AdamSpec {
@@ -49,385 +43,170 @@ impl Default for AdamSpec {
 }
 
 impl AdamSpec {
-    /// What the moments' start at zero makes of them: 1 − βᵗ of each after t steps.
-    fn corrections(&self, steps: i64) -> (f64, f64) {
-        let correction = |beta: f64| 1.0 - beta.powf(steps as f64);
-        (correction(self.beta1), correction(self.beta2))
+    /// Notes values that are out of their range, for the optimiser at `key`.
+    pub fn check(&self, p: &mut SpecProblems, key: &str) {
+        let positive = |value: f64| value > 0.0 && value.is_finite();
+        for (name, value) in [("learning_rate", self.learning_rate), ("eps", self.eps)] {
+            p.require(positive(value), &format!("{key}.{name}"), value, "finite and above 0");
+        }
+        for (name, value) in [("beta1", self.beta1), ("beta2", self.beta2)] {
+            let holds = (0.0..1.0).contains(&value);
+            p.require(holds, &format!("{key}.{name}"), value, "at least 0 and below 1");
+        }
     }
 }
 
-/// First and second moment of a block's gradient, and how many steps they saw.
-struct Moments {
+/// First and second moment of a block's gradient, and the count of steps.
+pub(super) struct Adam {
+    spec: AdamSpec,
     first: Tensor,
     second: Tensor,
     steps: Steps,
+    threads: ThreadPool,
 }
 
-/// A count of steps, of which the corrections for the moments' start are made.
+/// The count of steps, from which the corrections for the moments' start at zero follow.
 enum Steps {
-    /// Shared by replicates that take them together.
-    Here(Arc<AtomicI64>),
-    /// A number in `f64` on the device, so that nothing of a step is computed here: what is recorded once and repeated
-    /// then counts on.
-    OnDevice(Tensor),
+    /// On a CPU.
+    Host(i64),
+    /// An `f64` on the device: a step needs nothing from the host then, so that it can be recorded once and repeated.
+    Device(Tensor),
 }
 
-impl Steps {
-    fn number(&self) -> i64 {
-        match self {
-            Steps::Here(steps) => steps.load(Ordering::Relaxed),
-            Steps::OnDevice(steps) => steps.int64_value(&[]),
-        }
-    }
-}
-
-/// A parameter block with the optimiser that moves it.
-pub struct Trainable {
-    /// The parameters.
-    pub params: ParamBlock,
-    spec: AdamSpec,
-    moments: Moments,
-    /// Made by hand since the last views were taken.
-    passes: Passes,
-    /// Room for a gradient, kept between steps.
-    room: Vec<f32>,
-}
-
-impl Trainable {
-    /// Draws initial parameters; moments start at zero.
-    pub fn new(layout: ParamLayout, spec: AdamSpec, stream: &mut Stream, device: tch::Device) -> Self {
-        let params = ParamBlock::new(layout, stream, device);
-        let moments = Moments {
+impl Adam {
+    /// With moments of zero, for `params`.
+    pub(super) fn new(spec: AdamSpec, params: &ParamBlock, compute: &Compute) -> Self {
+        Adam {
+            spec,
             first: params.zeros_like(),
             second: params.zeros_like(),
-            steps: Steps::Here(Arc::default()),
-        };
-        Trainable {
-            params,
-            spec,
-            moments,
-            passes: Passes::default(),
-            room: Vec::new(),
-        }
-    }
-
-    /// Room for the same of so many replicates, which will take their steps together.
-    pub(crate) fn of_replicates(&self, replicates: usize) -> Trainable {
-        let params = self.params.of_replicates(replicates);
-        Trainable {
-            moments: Moments {
-                first: params.zeros_like(),
-                second: params.zeros_like(),
-                steps: Steps::Here(Arc::default()),
+            steps: match compute.device {
+                Device::Cpu => Steps::Host(0),
+                device => Steps::Device(Tensor::zeros([1], (Kind::Double, device)).squeeze()),
             },
-            params,
-            spec: self.spec,
-            passes: Passes::default(),
-            room: Vec::new(),
+            threads: compute.threads.clone(),
         }
     }
 
-    /// Moves into the memory of `stack`, as its replicate of that index; see [`ParamBlock::move_into`]. The first to
-    /// move says how many steps were taken.
-    ///
-    /// # Panics
-    /// When replicates differ in that, or steps are counted on the device.
-    pub(crate) fn move_into(&mut self, stack: &mut Trainable, replicate: usize) {
-        let (Steps::Here(own), Steps::Here(shared)) = (&mut self.moments.steps, &stack.moments.steps) else {
-            panic!("replicates count their steps here");
-        };
-        let taken = own.load(Ordering::Relaxed);
-        if replicate == 0 {
-            shared.store(taken, Ordering::Relaxed);
-        }
-        assert_eq!(
-            taken,
-            shared.load(Ordering::Relaxed),
-            "replicates of a stack have taken as many steps"
-        );
-        *own = shared.clone();
-        let pairs = [
-            (&mut self.moments.first, &stack.moments.first),
-            (&mut self.moments.second, &stack.moments.second),
-        ];
-        for (own, all) in pairs {
-            let mut row = self.params.row_of(all, replicate);
-            row.copy_(own);
-            *own = row;
-        }
-        self.params.move_into(&stack.params, replicate);
-    }
-
-    /// Counts its steps by itself from now on, wherever its numbers lie.
-    pub(crate) fn count_alone(&mut self) {
-        if let Steps::Here(steps) = &mut self.moments.steps {
-            *steps = Arc::new(AtomicI64::new(steps.load(Ordering::Relaxed)));
-        }
-    }
-
-    /// Views for a pass of which [`Trainable::descend`] will take the gradient.
-    pub fn views(&self) -> Params {
-        explicit::taken(&self.passes);
-        self.params.views().noting(&self.passes)
-    }
-
-    /// One step down the gradient of `loss`, a scalar or one number for each replicate `[R]`, with respect to this block
-    /// and nothing else.
-    pub fn descend(&mut self, loss: &Tensor) {
-        match loss.dim() {
-            0 => self.step(&self.gradient(loss)),
-            // No replicate's loss depends on another's parameters.
-            _ => self.step(&self.gradient(&loss.sum(Kind::Float))),
-        }
-    }
-
-    /// The gradient `[P]` of `loss`, through autograd or through the passes made by hand since views were taken.
-    fn gradient(&self, loss: &Tensor) -> Tensor {
-        let passes = explicit::taken(&self.passes);
-        if passes.is_empty() {
-            return Tensor::run_backward(&[loss], &[self.params.flat()], false, false).remove(0);
-        }
-        let leaves: Vec<&Tensor> = passes.iter().map(|pass| &pass.out).collect();
-        let of_leaves = Tensor::run_backward(&[loss], &leaves, false, false);
-        let gradients = passes.iter().zip(&of_leaves);
-        gradients
-            .map(|(pass, of_out)| {
-                let mut gradient = Tensor::empty(self.params.flat().size(), (Kind::Float, Device::Cpu));
-                let (params, of_out) = (self.params.frozen(), of_out.contiguous());
-                pass.tape
-                    .to_params(params, numbers(&of_out), numbers_mut(&mut gradient));
-                gradient
-            })
-            .reduce(|sum, gradient| sum + gradient)
-            .expect("there is a pass")
-    }
-
-    /// One step down a loss whose gradient by the result of a pass, made with these parameters, is known.
-    pub(crate) fn descend_from(&mut self, tape: &Tape, of_out: &[f32]) {
-        self.descend_along(|params, gradient| {
-            tape.to_params(params, of_out, gradient);
-            Some(())
-        });
-    }
-
-    /// One step along the gradient `[P]` that `find` writes, if it does.
-    pub(crate) fn descend_along<T>(&mut self, find: impl FnOnce(&Params, &mut [f32]) -> Option<T>) -> Option<T> {
-        let mut gradient = std::mem::take(&mut self.room);
-        gradient.resize(numbers(self.params.flat()).len(), 0.0);
-        let found = find(self.params.frozen(), &mut gradient);
-        if found.is_some() {
-            self.step_along(&gradient);
-        }
-        self.room = gradient;
-        found
-    }
-
-    /// One step along a given gradient `[P]`, or `[R·P]` of several replicates.
-    ///
-    /// Source: Kingma & Ba 2015 (arXiv 1412.6980), algorithm 1.
-    pub fn step(&mut self, gradient: &Tensor) {
-        if self.goes_by_hand() && explicit::readable(gradient) {
-            return self.step_along(numbers(&gradient.contiguous()));
-        }
+    /// One step along `gradient` `[P]`.
+    pub(super) fn step(&mut self, params: &mut ParamBlock, gradient: &Tensor) {
         let AdamSpec {
             learning_rate,
             beta1,
             beta2,
             eps,
         } = self.spec;
-        let Moments { first, second, steps } = &mut self.moments;
+        let steps = match &mut self.steps {
+            Steps::Host(_) => return self.step_on_host(params, as_slice(&gradient.contiguous())),
+            Steps::Device(steps) => steps,
+        };
         let _guard = tch::no_grad_guard();
-        let mut data = self.params.data();
-        let (first_correction, second_correction) = match steps {
-            Steps::Here(steps) => {
-                let steps = steps.fetch_add(1, Ordering::Relaxed) + 1;
-                self.spec.corrections(steps)
-            }
-            Steps::OnDevice(steps) => {
-                *steps += 1.0;
-                let correction = |beta: f64| -(&*steps * beta.ln()).expm1(); // []
-                let _ = first.lerp_(gradient, 1.0 - beta1);
-                *second *= beta2;
-                *second += gradient.square() * (1.0 - beta2);
-                let scale = (&*second / correction(beta2).to_kind(Kind::Float)).sqrt() + eps;
-                data -= &*first / scale * (correction(beta1).reciprocal() * learning_rate).to_kind(Kind::Float);
-                return;
-            }
+        *steps += 1.0;
+        let correction = |beta: f64| -(&*steps * beta.ln()).expm1(); // [], 1 − βᵗ
+        let _ = self.first.lerp_(gradient, 1.0 - beta1);
+        self.second *= beta2;
+        self.second += gradient.square() * (1.0 - beta2);
+        let scale = (&self.second / correction(beta2).to_kind(Kind::Float)).sqrt() + eps;
+        let step_size = (correction(beta1).reciprocal() * learning_rate).to_kind(Kind::Float);
+        let mut data = params.data();
+        data -= &self.first / scale * step_size;
+    }
+
+    /// The same on a CPU.
+    pub(super) fn step_on_host(&mut self, params: &mut ParamBlock, gradient: &[f32]) {
+        let Steps::Host(steps) = &mut self.steps else {
+            let gradient = Tensor::from_slice(gradient).to_device(params.device());
+            return self.step(params, &gradient);
         };
-        let _ = first.lerp_(gradient, 1.0 - beta1);
-        *second *= beta2;
-        *second += gradient.square() * (1.0 - beta2);
-        let mut scale = second.sqrt();
-        scale /= second_correction.sqrt();
-        scale += eps;
-        let mut change = &*first / scale;
-        change *= learning_rate / first_correction;
-        data -= change;
+        *steps += 1;
+        let AdamSpec {
+            learning_rate,
+            beta1,
+            beta2,
+            eps,
+        } = self.spec;
+        let mut data = params.data();
+        let [data, first, second] = [&mut data, &mut self.first, &mut self.second].map(as_slice_mut);
+        AdamStep::new(learning_rate, beta1, beta2, eps, *steps).apply(&self.threads, data, first, second, gradient);
     }
 
-    fn goes_by_hand(&self) -> bool {
-        matches!(self.moments.steps, Steps::Here(_)) && explicit::readable(self.params.flat())
-    }
-
-    /// The same along numbers that lie here, in one pass over all of them where the parameters lie here too.
-    pub(crate) fn step_along(&mut self, gradient: &[f32]) {
-        if !self.goes_by_hand() {
-            let device = self.params.flat().device();
-            return self.step(&Tensor::from_slice(gradient).to_device(device));
-        }
-        let Moments { first, second, steps } = &mut self.moments;
-        let Steps::Here(steps) = steps else {
-            unreachable!("checked above")
+    /// Writes the moments.
+    pub(super) fn save(&self, prefix: &str, section: &mut Section) {
+        section.put_tensor(format!("{prefix}/adam.first"), &self.first);
+        section.put_tensor(format!("{prefix}/adam.second"), &self.second);
+        let steps = match &self.steps {
+            Steps::Host(steps) => *steps,
+            Steps::Device(steps) => steps.int64_value(&[]),
         };
-        let steps = steps.fetch_add(1, Ordering::Relaxed) + 1;
-        let change = Change::of(&self.spec, steps);
-        let mut data = self.params.data();
-        let [data, first, second] = [&mut data, first, second].map(numbers_mut);
-        assert_eq!(
-            data.len(),
-            gradient.len(),
-            "a gradient has a number for every parameter"
-        );
-        let share = crew::shares(data.len());
-        let parts = data
-            .chunks_mut(share)
-            .zip(first.chunks_mut(share))
-            .zip(second.chunks_mut(share));
-        crew::each(
-            parts.zip(gradient.chunks(share)).collect(),
-            |(((data, first), second), gradient)| change.apply(data, first, second, gradient),
-        );
+        section.put_tensor(format!("{prefix}/adam.steps"), &Tensor::from_slice(&[steps]));
     }
 
-    /// From now on steps are counted on the device: those that are recorded and repeated have to.
-    pub fn count_on_device(&mut self) {
-        let steps = self.moments.steps.number() as f64;
-        let device = self.params.flat().device();
-        self.moments.steps = Steps::OnDevice(Tensor::full([1], steps, (Kind::Double, device)).squeeze());
-    }
-
-    /// Writes parameters and moments.
-    pub fn save(&self, prefix: &str, section: &mut Section) {
-        self.params.save(prefix, section);
-        section.put_tensor(format!("{prefix}/adam.first"), &self.moments.first);
-        section.put_tensor(format!("{prefix}/adam.second"), &self.moments.second);
-        section.put_tensor(
-            format!("{prefix}/adam.steps"),
-            &Tensor::from_slice(&[self.moments.steps.number()]),
-        );
-    }
-
-    /// Takes back what [`Trainable::save`] wrote.
+    /// Takes back what [`Adam::save`] wrote, into the same tensors: recorded updates go on with them.
     ///
     /// # Errors
-    /// When a tensor is missing or has another shape.
-    pub fn load(&mut self, prefix: &str, section: &Section) -> Result<()> {
-        let size = self.params.flat().size();
-        let device = self.params.flat().device();
-        let first = section
-            .tensor(&format!("{prefix}/adam.first"), &size)?
-            .to_device(device);
-        let second = section
-            .tensor(&format!("{prefix}/adam.second"), &size)?
-            .to_device(device);
+    /// When a tensor is missing or has another shape; nothing has been changed then.
+    pub(super) fn load(&mut self, prefix: &str, section: &Section) -> Result<()> {
+        let (size, device) = (self.first.size(), self.first.device());
+        let first = section.tensor(&format!("{prefix}/adam.first"), &size)?;
+        let second = section.tensor(&format!("{prefix}/adam.second"), &size)?;
         let steps = section.tensor(&format!("{prefix}/adam.steps"), &[1])?.int64_value(&[0]);
-        self.params.load(prefix, section)?;
-        // Into what is there: what was recorded goes on with these very tensors.
-        self.moments.first.copy_(&first);
-        self.moments.second.copy_(&second);
-        match &mut self.moments.steps {
-            Steps::Here(here) => here.store(steps, Ordering::Relaxed),
-            Steps::OnDevice(on_device) => {
-                let _ = on_device.fill_(steps);
-            }
+        self.first.copy_(&first.to_device(device));
+        self.second.copy_(&second.to_device(device));
+        match &mut self.steps {
+            Steps::Host(host) => *host = steps,
+            Steps::Device(tensor) => drop(tensor.fill_(steps)),
         }
         Ok(())
     }
 }
 
-/// Moments below this are 0. Those of a weight without a gradient, such as a dead unit's, would else shrink until they are
-/// subnormal, stay there for ever, and take some processors a hundred times as long (docs/performance.md). A first moment of
-/// this size moves a weight by less than 10⁻³⁰, a second one is nothing beside `eps`.
-const NEGLIGIBLE: f32 = 1e-35;
-
-/// One step of Adam, in one pass over the numbers.
-struct Change {
-    first_rate: f32,
-    second_decay: f32,
-    second_rate: f32,
-    root_scale: f32,
-    eps: f32,
-    step_size: f32,
-}
-
-impl Change {
-    /// The step of that number.
-    fn of(spec: &AdamSpec, steps: i64) -> Self {
-        let (first_correction, second_correction) = spec.corrections(steps);
-        Change {
-            first_rate: (1.0 - spec.beta1) as f32,
-            second_decay: spec.beta2 as f32,
-            second_rate: (1.0 - spec.beta2) as f32,
-            root_scale: second_correction.sqrt() as f32,
-            eps: spec.eps as f32,
-            step_size: (spec.learning_rate / first_correction) as f32,
-        }
-    }
-
-    fn apply(&self, data: &mut [f32], first: &mut [f32], second: &mut [f32], gradient: &[f32]) {
-        #[cfg(target_arch = "x86_64")]
-        if std::arch::is_x86_feature_detected!("avx512f") {
-            // SAFETY: the processor has AVX-512F.
-            return unsafe { self.apply_avx512(data, first, second, gradient) };
-        }
-        self.apply_plain(data, first, second, gradient);
-    }
-
-    /// The same code, for which the compiler may use wider vectors; no operation is fused, so the result is the same.
-    #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx512f")]
-    fn apply_avx512(&self, data: &mut [f32], first: &mut [f32], second: &mut [f32], gradient: &[f32]) {
-        self.apply_plain(data, first, second, gradient);
-    }
-
-    #[inline(always)]
-    fn apply_plain(&self, data: &mut [f32], first: &mut [f32], second: &mut [f32], gradient: &[f32]) {
-        for (((x, m), v), g) in data.iter_mut().zip(first).zip(second).zip(gradient) {
-            *m = kept(*m + self.first_rate * (g - *m));
-            *v = kept(*v * self.second_decay + g * g * self.second_rate);
-            *x -= *m / (v.sqrt() / self.root_scale + self.eps) * self.step_size;
-        }
-    }
-}
-
-#[inline(always)]
-fn kept(moment: f32) -> f32 {
-    // What is not a number stays none.
-    if moment.abs() < NEGLIGIBLE { 0.0 } else { moment }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::Init;
+    use crate::{
+        nn::{Init, ParamLayout},
+        noise::Stream,
+    };
+
+    fn block(len: i64) -> ParamBlock {
+        let mut layout = ParamLayout::default();
+        layout.add("weight", &[len], Init::Linear { fan_in: 1 });
+        ParamBlock::new(layout, &mut Stream::derive(1, "test", 0), &Compute::default())
+    }
 
     #[test]
-    fn moments_of_a_weight_without_a_gradient_become_nothing_and_not_subnormal() {
-        let mut layout = ParamLayout::default();
-        layout.add("weight", &[40], Init::Linear { fan_in: 1 });
-        let stream = &mut Stream::derive(1, "test", 0);
-        let mut trainable = Trainable::new(layout, AdamSpec::default(), stream, Device::Cpu);
-        trainable.step(&Tensor::full([40], 1e-3, (Kind::Float, Device::Cpu)));
-        let nothing = Tensor::zeros([40], (Kind::Float, Device::Cpu));
+    fn moments_of_a_weight_without_a_gradient_become_zero_and_not_subnormal() {
+        let mut params = block(40);
+        let mut adam = Adam::new(AdamSpec::default(), &params, &Compute::default());
+        adam.step(&mut params, &Tensor::full([40], 1e-3, (Kind::Float, Device::Cpu)));
+        let zeros = Tensor::zeros([40], (Kind::Float, Device::Cpu));
         for _ in 0..1000 {
-            trainable.step(&nothing);
+            adam.step(&mut params, &zeros);
         }
-        assert_eq!(trainable.moments.first, nothing);
-        assert!(numbers(&trainable.moments.second).iter().all(|v| v.is_normal()));
-        let weights = trainable.params.data().copy();
-        trainable.step(&nothing);
-        assert_eq!(trainable.params.data(), weights, "nothing moves it any more");
-        trainable.step(&Tensor::full([40], f64::NAN, (Kind::Float, Device::Cpu)));
-        assert!(numbers(&trainable.params.data()).iter().all(|weight| weight.is_nan()));
+        assert_eq!(adam.first, zeros);
+        assert!(as_slice(&adam.second).iter().all(|v| v.is_normal()));
+        let weights = params.data().copy();
+        adam.step(&mut params, &zeros);
+        assert_eq!(params.data(), weights, "nothing moves it any more");
+        adam.step(&mut params, &Tensor::full([40], f64::NAN, (Kind::Float, Device::Cpu)));
+        assert!(as_slice(&params.data()).iter().all(|weight| weight.is_nan()));
+    }
+
+    #[test]
+    fn steps_counted_on_the_device_are_those_counted_on_the_host() {
+        let (mut on_host, mut on_device) = (block(40), block(40));
+        let mut host = Adam::new(AdamSpec::default(), &on_host, &Compute::default());
+        let mut device = Adam {
+            steps: Steps::Device(Tensor::zeros([1], (Kind::Double, Device::Cpu)).squeeze()),
+            ..Adam::new(AdamSpec::default(), &on_device, &Compute::default())
+        };
+        let mut stream = Stream::derive(2, "test", 0);
+        for step in 0..40 {
+            let gradient = stream.normal(&[40], Device::Cpu);
+            host.step(&mut on_host, &gradient);
+            device.step(&mut on_device, &gradient);
+            let error = (on_host.data() - on_device.data()).abs().max().double_value(&[]);
+            assert!(error < 1e-6, "step {step}: {error}");
+        }
     }
 }

@@ -1,24 +1,22 @@
-//! Networks: parameters in one block, the perceptron, its initial values, Adam.
+//! Networks: parameters in one block, layers, the perceptron, Adam.
 
-pub mod activation;
+mod activation;
+mod activations;
 pub mod adam;
-pub mod body;
-pub(crate) mod crew;
-pub(crate) mod elementary;
-pub mod explicit;
+pub mod block;
 pub mod init;
 pub mod layout;
 pub mod linear;
-pub(crate) mod numbers;
+pub mod mlp;
 pub mod params;
-pub mod precision;
-mod product;
+pub mod trainable;
 
-pub use activation::Activation;
-pub use adam::{AdamSpec, Trainable};
-pub use body::{BodySpec, Mlp};
-pub use explicit::AutogradOnly;
+pub use activations::Activations;
+pub use adam::AdamSpec;
+pub use block::ParamBlock;
 pub use layout::{Init, InitialWeights, ParamIndex, ParamLayout};
 pub use linear::{LayerNorm, Linear};
-pub use params::{ParamBlock, Params};
-pub use precision::{MatmulPrecision, Products};
+pub use mlp::{Body, BodySpec, Mlp};
+pub use params::{Params, RecordedPass};
+pub use sac_kernels::Activation;
+pub use trainable::Trainable;

@@ -5,8 +5,6 @@
 
 use tch::Tensor;
 
-use super::Stream;
-
 /// One request for numbers.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Draw {
@@ -14,9 +12,9 @@ pub(super) enum Draw {
     Normal,
     /// In `[0, 1)`.
     Uniform,
-    /// What becomes of units: see [`Stream::kept_units`].
+    /// What becomes of units: see [`super::Stream::kept_units`].
     KeptUnits { dropout: f64 },
-    /// Different ones of `0..n`: see [`Stream::subset`].
+    /// Different ones of `0..n`: see [`super::Stream::subset`].
     Subset { n: i64 },
 }
 
@@ -37,14 +35,9 @@ impl Plan {
         self.draws.push((draw, count));
     }
 
-    /// Draws everything that was asked for from `stream` into `out`, of [`Plan::len`].
-    pub fn draw(&self, stream: &mut Stream, out: &mut [f32]) {
-        let mut rest = out;
-        for (draw, count) in &self.draws {
-            let (now, later) = rest.split_at_mut(*count);
-            stream.fill(*draw, now);
-            rest = later;
-        }
+    /// Requests in their order, and how many numbers each.
+    pub(super) fn draws(&self) -> &[(Draw, usize)] {
+        &self.draws
     }
 }
 

@@ -7,7 +7,11 @@
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
-use super::{ActionDraw, ActionKind, Actions, PolicyHead, discrete::Positions, expectation};
+use super::{
+    action::{ActionDraw, ActionKind, Actions, expectation},
+    discrete::Positions,
+    head::PolicyHead,
+};
 use crate::{
     nn::{AdamSpec, Params},
     noise::Stream,

@@ -32,11 +32,14 @@ use std::f64::consts::PI;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
-use super::{ActionDraw, ActionKind, Actions, PolicyHead};
+use super::{
+    action::{ActionDraw, ActionKind, Actions},
+    head::PolicyHead,
+};
 use crate::{
     nn::{AdamSpec, Params},
     noise::Stream,
-    spec_check::SpecProblems,
+    spec_problems::SpecProblems,
 };
 
 /// δ: added to the power c_0, so that a network whose outputs cancel the base amplitude gives the uniform density

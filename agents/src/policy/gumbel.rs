@@ -14,12 +14,16 @@
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
-use super::{ActionDraw, ActionKind, Actions, PolicyHead, discrete::Positions, expectation};
+use super::{
+    action::{ActionDraw, ActionKind, Actions, expectation},
+    discrete::Positions,
+    head::PolicyHead,
+};
 use crate::{
     nn::{AdamSpec, Params},
     noise::Stream,
     schedule::GradSteps,
-    spec_check::SpecProblems,
+    spec_problems::SpecProblems,
 };
 
 /// Uniform numbers below this count as this: half the smallest that a stream draws besides 0, whose logarithm is not

@@ -3,16 +3,17 @@
 //! Source: Haarnoja et al. 2018 (arXiv 1801.01290), appendix C. Where σ comes from and how it is bounded are choices;
 //! `docs/algorithms/policy_heads.md` has them side by side.
 
-mod by_hand;
-
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
-use super::{ActionDraw, ActionKind, Actions, HeadTape, PolicyHead};
+use super::{
+    action::{ActionDraw, ActionKind, Actions},
+    head::PolicyHead,
+};
 use crate::{
-    nn::{AdamSpec, Init, ParamIndex, ParamLayout, Params, explicit},
+    nn::{AdamSpec, Init, ParamIndex, ParamLayout, Params},
     noise::Stream,
-    spec_check::SpecProblems,
+    spec_problems::SpecProblems,
 };
 
 const LN_2: f64 = std::f64::consts::LN_2;
@@ -117,36 +118,19 @@ impl SquashedGaussianSpec {
 
 /// `a = tanh(u)`, `u ~ N(mean, std²)` per coordinate.
 pub struct SquashedGaussian {
+    spec: SquashedGaussianSpec,
     action_dim: i64,
     /// `[A]`, before its bounds, where σ is independent of the state.
     log_std: Option<ParamIndex>,
-    log_std_bounds: LogStdBounds,
-    log_std_min: f64,
-    log_std_max: f64,
 }
 
 impl SquashedGaussian {
-    /// For `action_dim` coordinates. Adds `log_std [A]` to `layout` where σ is independent of the state.
-    pub fn new(spec: &SquashedGaussianSpec, action_dim: i64, layout: &mut ParamLayout) -> Self {
+    /// For `action_dim` coordinates.
+    pub fn new(spec: &SquashedGaussianSpec, action_dim: i64) -> Self {
         SquashedGaussian {
+            spec: spec.clone(),
             action_dim,
-            log_std: match spec.std {
-                StdSource::StateDependent => None,
-                StdSource::StateIndependent => {
-                    Some(layout.add("log_std", &[action_dim], Init::Constant(spec.initial_parameter())))
-                }
-            },
-            log_std_bounds: spec.log_std_bounds,
-            log_std_min: spec.log_std_min,
-            log_std_max: spec.log_std_max,
-        }
-    }
-
-    fn bounds(&self) -> by_hand::Bounds {
-        by_hand::Bounds {
-            kind: self.log_std_bounds,
-            low: self.log_std_min as f32,
-            high: self.log_std_max as f32,
+            log_std: None,
         }
     }
 
@@ -157,8 +141,8 @@ impl SquashedGaussian {
             None => inputs.narrow(1, self.action_dim, self.action_dim),
             Some(index) => params[index].shallow_clone(),
         };
-        let (low, high) = (self.log_std_min, self.log_std_max);
-        let log_std = match self.log_std_bounds {
+        let (low, high) = (self.spec.log_std_min, self.spec.log_std_max);
+        let log_std = match self.spec.log_std_bounds {
             LogStdBounds::Clamp => unbounded.clamp(low, high),
             LogStdBounds::Tanh => (unbounded.tanh() + 1.0) * (0.5 * (high - low)) + low,
         };
@@ -167,10 +151,18 @@ impl SquashedGaussian {
 }
 
 impl PolicyHead for SquashedGaussian {
+    /// `log_std [A]`, where σ is independent of the state.
+    fn add_parameters(&mut self, layout: &mut ParamLayout) {
+        if self.spec.std == StdSource::StateIndependent {
+            let start = Init::Constant(self.spec.initial_parameter());
+            self.log_std = Some(layout.add("log_std", &[self.action_dim], start));
+        }
+    }
+
     fn inputs(&self) -> i64 {
-        match self.log_std {
-            None => 2 * self.action_dim,
-            Some(_) => self.action_dim,
+        match self.spec.std {
+            StdSource::StateDependent => 2 * self.action_dim,
+            StdSource::StateIndependent => self.action_dim,
         }
     }
 
@@ -190,24 +182,6 @@ impl PolicyHead for SquashedGaussian {
             actions: Actions::Sampled(u.tanh()),
             log_prob: log_prob(&u, noise, &log_std),
         }
-    }
-
-    fn draws_by_hand(&self) -> bool {
-        self.log_std.is_none()
-    }
-
-    fn draw_by_hand(&self, inputs: &Tensor, noise: &Tensor) -> Option<(ActionDraw, Box<dyn HeadTape>)> {
-        if !self.draws_by_hand() || !explicit::readable(inputs) {
-            return None;
-        }
-        Some(by_hand::draw(inputs, noise, self.bounds()))
-    }
-
-    fn act_by_hand(&self, inputs: &[f32], noise: Option<&[f32]>, actions: &mut [f32]) -> bool {
-        if self.draws_by_hand() {
-            by_hand::act(inputs, noise, self.bounds(), self.action_dim as usize, actions);
-        }
-        self.draws_by_hand()
     }
 
     fn explore(&self, params: &Params, inputs: &Tensor, noise: &Tensor) -> Tensor {
@@ -245,7 +219,7 @@ mod tests {
     use super::*;
 
     fn log_prob_of(mean: f64, log_std: f64, noise: f64) -> f64 {
-        let head = SquashedGaussian::new(&SquashedGaussianSpec::default(), 1, &mut ParamLayout::default());
+        let head = SquashedGaussian::new(&SquashedGaussianSpec::default(), 1);
         let inputs = Tensor::from_slice(&[mean as f32, log_std as f32]).view([1, 2]);
         let draw = head.draw(
             &Params::default(),
@@ -293,7 +267,7 @@ mod tests {
     fn a_smooth_bound_lets_gradients_pass_where_a_clamp_stops_them() {
         for (bounds, passes) in [(LogStdBounds::Clamp, false), (LogStdBounds::Tanh, true)] {
             let spec = spec(StdSource::StateDependent, bounds);
-            let head = SquashedGaussian::new(&spec, 1, &mut ParamLayout::default());
+            let head = SquashedGaussian::new(&spec, 1);
             for x in [-6.0f32, 3.0] {
                 let inputs = Tensor::from_slice(&[0.0, x]).view([1, 2]).set_requires_grad(true);
                 let (_, log_std) = head.split(&Params::default(), &inputs);
@@ -309,15 +283,17 @@ mod tests {
     fn a_std_independent_of_the_state_is_one_parameter_per_coordinate_and_starts_where_asked() {
         for bounds in [LogStdBounds::Clamp, LogStdBounds::Tanh] {
             let mut layout = ParamLayout::default();
-            let head = SquashedGaussian::new(&spec(StdSource::StateIndependent, bounds), 3, &mut layout);
+            let mut head = SquashedGaussian::new(&spec(StdSource::StateIndependent, bounds), 3);
+            head.add_parameters(&mut layout);
             assert_eq!((layout.count(), head.inputs()), (3, 3));
-            let block = crate::nn::ParamBlock::new(layout, &mut Stream::derive(0, "test", 0), Device::Cpu);
+            let block = crate::nn::ParamBlock::new(layout, &mut Stream::derive(0, "test", 0), &Default::default());
             let (_, log_std) = head.split(block.frozen(), &Tensor::zeros([2, 3], (Kind::Float, Device::Cpu)));
             let off = (log_std + 0.7).abs().max().double_value(&[]);
             assert!(off < 1e-6, "{bounds:?}: {off}");
         }
         let mut layout = ParamLayout::default();
-        let head = SquashedGaussian::new(&SquashedGaussianSpec::default(), 3, &mut layout);
+        let mut head = SquashedGaussian::new(&SquashedGaussianSpec::default(), 3);
+        head.add_parameters(&mut layout);
         assert_eq!(
             (layout.count(), head.inputs()),
             (0, 6),

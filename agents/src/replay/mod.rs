@@ -17,14 +17,14 @@ use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
 use crate::{
-    agent::UpdateReport,
     batch::Batch,
     checkpoint::Section,
     error::{Error, Result},
     metrics,
-    nn::numbers::numbers_mut,
     noise::{Stream, on},
-    spec_check::{SpecProblem, SpecProblems},
+    report::UpdateReport,
+    slices::as_slice_mut,
+    spec_problems::{SpecProblem, SpecProblems},
 };
 use n_step::NStep;
 use prioritized::{Prioritized, PrioritizedState};
@@ -274,7 +274,7 @@ impl Replay {
                     self.storage.prefetch(*index);
                 }
             }
-            Some(prioritized) => prioritized.draw(stream, &mut self.indices, numbers_mut(&mut self.batch.weight)),
+            Some(prioritized) => prioritized.draw(stream, &mut self.indices, as_slice_mut(&mut self.batch.weight)),
         }
         let BatchBuffer {
             obs,
@@ -285,11 +285,11 @@ impl Replay {
             weight,
         } = &mut self.batch;
         let into = Gathered {
-            obs: numbers_mut(obs),
-            action: numbers_mut(action),
-            reward: numbers_mut(reward),
-            discount: numbers_mut(discount),
-            next_obs: numbers_mut(next_obs),
+            obs: as_slice_mut(obs),
+            action: as_slice_mut(action),
+            reward: as_slice_mut(reward),
+            discount: as_slice_mut(discount),
+            next_obs: as_slice_mut(next_obs),
         };
         self.storage.gather(&self.indices, into);
         let on_device = |tensor: &Tensor| on(self.device, tensor.shallow_clone());

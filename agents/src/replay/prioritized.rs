@@ -17,12 +17,12 @@ use tch::Kind;
 
 use super::sum_tree::SumTree;
 use crate::{
-    agent::UpdateReport,
     checkpoint::Section,
     error::{Error, Result},
     noise::Stream,
+    report::UpdateReport,
     schedule::GradSteps,
-    spec_check::SpecProblems,
+    spec_problems::SpecProblems,
 };
 
 /// Settings of prioritised replay. Defaults: what Schaul et al. 2016 chose for the proportional variant.

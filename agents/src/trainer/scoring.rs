@@ -21,9 +21,7 @@ use crate::{
     evaluate::{Evaluation, ObservationSample, evaluate_sampling},
     inspect::Inspection,
     log::Row,
-    metrics,
-    nn::crew,
-    process,
+    metrics, process,
     schedule::{EnvSteps, GradSteps},
 };
 
@@ -118,8 +116,6 @@ impl Beside {
         let (requests, inbox) = channel::<Checkpoint>();
         let (outbox, answers) = channel();
         let work = move || {
-            // Whoever helps with products helps training.
-            crew::work_alone();
             while let Ok(snapshot) = inbox.recv() {
                 let scored = score_of(&snapshot, inspects, copy.as_mut(), &mut scorer);
                 if outbox.send(scored).is_err() {

@@ -5,10 +5,10 @@
 
 use std::collections::BTreeMap;
 
-use sac_agents::{Agent, AgentSpec, checkpoint::Section, nn::BodySpec, noise::Stream};
+use sac_agents::{Agent, AgentSpec, Compute, checkpoint::Section, nn::BodySpec, noise::Stream};
 use serde::Deserialize;
 
-use crate::support::{Dims, Stored, agent_with, batch, named, read, relative_difference};
+use crate::support::{Dims, Stored, agent_with, batch, implementations, named, read, relative_difference};
 
 #[derive(Deserialize)]
 pub struct Case {
@@ -31,16 +31,23 @@ pub fn one_update_equals(spec: AgentSpec, data: &str) {
     update_equals(spec, &read(data));
 }
 
-/// One update of `spec`, at the widths of the case, gives its losses, gradients and parameters. Returns the state after it.
+/// One update of `spec`, at the widths of the case, gives its losses, gradients and parameters, fused and by the reference.
+/// Returns the state after it.
 pub fn update_equals(spec: AgentSpec, case: &Case) -> Vec<Section<'static>> {
+    let [fused, reference] = implementations();
+    update_equals_on(&spec, case, &reference);
+    update_equals_on(&spec, case, &fused)
+}
+
+fn update_equals_on(spec: &AgentSpec, case: &Case, compute: &Compute) -> Vec<Section<'static>> {
     let spec = AgentSpec {
         body: BodySpec {
             hidden: vec![case.dims.hidden; 2],
             ..BodySpec::default()
         },
-        ..spec
+        ..spec.clone()
     };
-    let mut agent = agent_with(&spec, &case.dims, &case.before);
+    let mut agent = agent_with(&spec, &case.dims, &case.before, compute);
     let mut noise = Stream::scripted(case.noise.iter().map(|value| *value as f32));
     let report = agent.update(&batch(&case.dims, &case.batch), &mut noise);
     let found: BTreeMap<_, _> = report.read().into_iter().collect();

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use sac_agents::{
-    Agent, AgentSpec, Batch, SoftActorCritic,
+    Agent, AgentSpec, Batch, Compute, SoftActorCritic,
     checkpoint::{self, Checkpoint, Section},
     schedule::{EnvSteps, GradSteps},
 };
@@ -78,11 +78,22 @@ pub fn batch(dims: &Dims, values: &BTreeMap<String, Vec<f64>>) -> Batch {
     }
 }
 
+/// Both implementations of the update, which golden data holds to the same numbers.
+pub fn implementations() -> [Compute; 2] {
+    [Compute::default(), Compute::reference()]
+}
+
 /// Builds an agent with the parameters of a golden case, through a checkpoint as a user would. What no fresh agent has
 /// belongs to the critic.
-pub fn agent_with(spec: &AgentSpec, dims: &Dims, before: &BTreeMap<String, Stored>) -> SoftActorCritic {
+pub fn agent_with(
+    spec: &AgentSpec,
+    dims: &Dims,
+    before: &BTreeMap<String, Stored>,
+    compute: &Compute,
+) -> SoftActorCritic {
     let spaces = (Space::unbounded(dims.obs), dims.action());
-    let mut agent = SoftActorCritic::new(spec, "golden", (&spaces.0, &spaces.1), 0, Device::Cpu).expect("valid");
+    let spaces = (&spaces.0, &spaces.1);
+    let mut agent = SoftActorCritic::new(spec, "golden", spaces, 0, compute.clone()).expect("valid");
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("start");
     let sections = agent.sections().expect("sections");

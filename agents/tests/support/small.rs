@@ -1,6 +1,6 @@
 //! Small agents of presets, batches for them, and everything that learning changes in them.
 
-use sac_agents::{Agent, AgentSpec, Batch, SoftActorCritic, checkpoint::Section, noise::Stream, presets};
+use sac_agents::{Agent, AgentSpec, Batch, Compute, SoftActorCritic, checkpoint::Section, noise::Stream, presets};
 use sac_envs::Space;
 use tch::{Device, Kind, Tensor};
 
@@ -17,9 +17,9 @@ pub fn spec(preset: &str, hidden: [i64; 2]) -> AgentSpec {
     spec
 }
 
-pub fn agent(spec: &AgentSpec, seed: u64) -> SoftActorCritic {
+pub fn agent_on(spec: &AgentSpec, seed: u64, compute: Compute) -> SoftActorCritic {
     let spaces = (&Space::unbounded(OBS as usize), &Space::boxed(2, -1.0, 1.0));
-    SoftActorCritic::new(spec, "test", spaces, seed, Device::Cpu).expect("the agent can be built")
+    SoftActorCritic::new(spec, "test", spaces, seed, compute).expect("the agent can be built")
 }
 
 /// So many rows, the next of `data`.

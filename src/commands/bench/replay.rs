@@ -63,7 +63,7 @@ pub fn replay(args: &BenchReplayArgs) -> Result<()> {
     }
     process::prepare(1);
     let mut agent = SoftActorCritic::new(&AgentSpec::default(), "bench", (&observation, &action), 0, Device::Cpu)?;
-    process::share_threads(1, agent.goes_by_hand());
+    process::set_libtorch_threads(1, agent.is_fused());
     let mut draws: Vec<Vec<f64>> = vec![Vec::new(); replays.len()];
     for _ in 0..TURNS {
         for ((_, _, replay), draws) in replays.iter_mut().zip(&mut draws) {

@@ -13,9 +13,9 @@ fn numbers(tensor: &Tensor) -> Vec<f32> {
 #[test]
 fn the_first_batch_sets_the_running_spread_and_later_ones_move_it() {
     let std = rows(&[1.0, 3.0, 0.5, 1.5]);
-    let first = follow_spread(None, &std, 0.25, 1);
+    let first = follow_spread(None, &std, 0.25);
     assert_eq!(numbers(&first), [2.0, 1.0]);
-    let second = follow_spread(Some(&first), &rows(&[6.0, 6.0, 1.0, 1.0]), 0.25, 1);
+    let second = follow_spread(Some(&first), &rows(&[6.0, 6.0, 1.0, 1.0]), 0.25);
     assert_eq!(numbers(&second), [3.0, 1.0]);
 }
 

@@ -4,7 +4,7 @@ use sac_envs::Space;
 use serde::{Deserialize, Serialize};
 
 use super::kernel::KernelSpec;
-use crate::{schedule::GradSteps, soft_actor_critic::AgentSpec, spec_check::SpecProblems};
+use crate::{schedule::GradSteps, spec_problems::SpecProblems};
 
 /// A low-pass filter over the action of the target critic. `Default` is the preset `bl-sac`; every value is ours.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -142,13 +142,14 @@ impl TargetFilterSpec {
             .collect()
     }
 
-    /// Values that are out of range, or do not go together, whatever the action space.
-    pub(crate) fn check(&self, p: &mut SpecProblems, agent: &AgentSpec) {
+    /// Notes values that are out of range or do not go together, whatever the action space, in an agent with discount
+    /// `gamma` that normalises its observations or not.
+    pub(crate) fn check(&self, p: &mut SpecProblems, gamma: f64, normalizes_observations: bool) {
         let key = |name: &str| format!("{KEY}.{name}");
         let (kernel, scheme) = (in_words(&self.kernel), in_words(&self.scheme));
         if self.check_kernel(p) {
             let norm = self.kernel.l1_norm();
-            let rate = agent.gamma * norm;
+            let rate = gamma * norm;
             p.require(
                 norm < 1.0 + ROUNDING || rate < 1.0,
                 &key("kernel"),
@@ -156,7 +157,7 @@ impl TargetFilterSpec {
                 &format!(
                     "a kernel with agent.gamma · ‖w‖₁ below 1, without which the backup does not contract (here {} · \
                      {norm:.3} = {rate:.3}); shorten it, or choose another window",
-                    agent.gamma
+                    gamma
                 ),
             );
         }
@@ -186,7 +187,7 @@ impl TargetFilterSpec {
             let name = key("state_std");
             p.require(std >= 0.0 && std.is_finite(), &name, std, "finite and at least 0");
             p.require(
-                agent.normalize_observations,
+                normalizes_observations,
                 &name,
                 std,
                 "used with agent.normalize_observations = true: its unit is the running standard deviation",

@@ -1,0 +1,442 @@
+//! An agent put together: [`SoftActorCritic`].
+
+use sac_envs::{Dtype, Space};
+use tch::{Device, Tensor};
+
+use crate::{
+    agent::{ActMode, Agent, Cost},
+    agent_spec::{AgentSpec, DelaySpec, EncoderSharing, NextAction},
+    augmentation::RandomShift,
+    batch::Batch,
+    checkpoint::{Checkpoint, Section},
+    compute::{Compute, MatmulPrecision},
+    critic::{Critic, LearnedCritic, NetworkContext},
+    encoder::{BuildEncoder, ObservationNormalizer, SharedEncoder, Statistics},
+    error::{Error, Result},
+    fused::{self, Acting, FusedUpdate, Plan},
+    inspect::Inspection,
+    nn::{AdamSpec, Mlp, ParamBlock, ParamLayout, Trainable},
+    noise::{Stream, on},
+    policy::{Policy, PolicyEncoder, PolicyHead},
+    report::UpdateReport,
+    schedule::GradSteps,
+    soft_actor_critic::ReferenceUpdate,
+    temperature::Temperature,
+    update_rule::{Due, Learner, UpdateRule},
+};
+
+/// Parts of an agent that a library user may bring along, in place of those that an [`AgentSpec`] names.
+pub struct AgentParts {
+    /// From observations to features, for policy and critic each.
+    pub encoder: Box<BuildEncoder>,
+    /// The distribution over actions.
+    pub head: Box<dyn PolicyHead>,
+    /// Of the policy network.
+    pub policy_optimizer: AdamSpec,
+    /// The critic's equations.
+    pub critic: Box<dyn Critic>,
+    /// Which of them have a fused form.
+    plan: Plan,
+}
+
+impl AgentParts {
+    /// Those that `spec` names, for an environment's spaces. Any of them may then be replaced
+    /// ([`AgentParts::with_critic`] and its like).
+    ///
+    /// # Errors
+    /// When the policy head cannot serve the action space.
+    pub fn of(spec: &AgentSpec, env: &str, action: &Space, compute: &Compute) -> Result<Self> {
+        let encoder = spec.encoder.clone();
+        let head = spec.policy.build(env, action)?;
+        Ok(AgentParts {
+            encoder: Box::new(move |observation, layout| encoder.build(observation, layout)),
+            head: fused::head(&spec.policy, head, action.len() as i64, compute),
+            policy_optimizer: spec.policy.optimizer(),
+            critic: spec.critic.build(spec.targets, compute.device),
+            plan: Plan::of(spec),
+        })
+    }
+
+    /// The same with another critic, whose loss goes through autograd.
+    #[must_use]
+    pub fn with_critic(self, critic: Box<dyn Critic>) -> Self {
+        AgentParts {
+            critic,
+            plan: self.plan.without_critic(),
+            ..self
+        }
+    }
+
+    /// The same with another policy head, which goes through autograd.
+    #[must_use]
+    pub fn with_head(self, head: Box<dyn PolicyHead>) -> Self {
+        AgentParts {
+            head,
+            plan: self.plan.without_head(),
+            ..self
+        }
+    }
+
+    /// The same with another encoder.
+    #[must_use]
+    pub fn with_encoder(self, encoder: Box<BuildEncoder>) -> Self {
+        AgentParts { encoder, ..self }
+    }
+}
+
+/// Policy, critic and temperature with the rule that updates them, and what surrounds an update: normalised observations,
+/// augmentation, delays.
+pub struct SoftActorCritic {
+    learner: Learner,
+    rule: Box<dyn UpdateRule>,
+    acting: Option<Acting>,
+    delay: DelaySpec,
+    grad_steps: GradSteps,
+    normalizer: Option<ObservationNormalizer>,
+    augmentation: Option<RandomShift>,
+    observation_shape: Vec<i64>,
+    action_dim: usize,
+    compute: Compute,
+}
+
+impl SoftActorCritic {
+    /// Builds an agent for an environment's spaces. Initial weights derive from `seed` alone.
+    ///
+    /// `env` names the environment in errors; `compute` says where and how it computes, such as a [`Device`].
+    ///
+    /// # Errors
+    /// [`Error::UnsupportedSpace`]; [`Error::Spec`] for a value of `spec` or `compute` that cannot be.
+    pub fn new(
+        spec: &AgentSpec,
+        env: &str,
+        spaces: (&Space, &Space),
+        seed: u64,
+        compute: impl Into<Compute>,
+    ) -> Result<Self> {
+        let compute = compute.into();
+        spec.check(spaces.0, spaces.1)?;
+        let parts = AgentParts::of(spec, env, spaces.1, &compute)?;
+        SoftActorCritic::assemble(spec, parts, env, spaces, seed, compute)
+    }
+
+    /// The same with given parts. Of `spec`, what names encoder, policy head and critic is not read.
+    ///
+    /// # Errors
+    /// As [`SoftActorCritic::new`].
+    pub fn assemble(
+        spec: &AgentSpec,
+        parts: AgentParts,
+        env: &str,
+        spaces: (&Space, &Space),
+        seed: u64,
+        compute: Compute,
+    ) -> Result<Self> {
+        let (observation, action) = spaces;
+        check_observation(spec, env, observation)?;
+        let rounding = compute.rounding()?;
+        let context = NetworkContext {
+            encoder: &*parts.encoder,
+            body: spec.critic_body.as_ref().unwrap_or(&spec.body),
+            observation,
+            actions: parts.head.actions(),
+            compute: &compute,
+            rounding,
+        };
+        let critic = LearnedCritic::build(parts.critic, &context, &mut Stream::derive(seed, "init.critic", 0));
+
+        let (mut head, mut layout) = (parts.head, ParamLayout::default());
+        let encoder = match spec.encoder_sharing {
+            EncoderSharing::Separate => PolicyEncoder::Own((parts.encoder)(observation, &mut layout)),
+            EncoderSharing::Critic => {
+                PolicyEncoder::Shared(SharedEncoder::new(&*parts.encoder, observation, critic.encoder_block()))
+            }
+        };
+        head.add_parameters(&mut layout);
+        let mlp = Mlp::single(&spec.body, encoder.width(), head.inputs(), &mut layout);
+        let mut init = Stream::derive(seed, "init.policy", 0);
+        let trainable = Trainable::new(layout, parts.policy_optimizer, &mut init, &compute);
+        let body = fused::body(mlp, &compute, rounding);
+        let policy = Policy::new(encoder, body, head, trainable);
+
+        let learner = Learner {
+            policy: match spec.next_action {
+                NextAction::Online => policy,
+                NextAction::Target => policy.with_target(),
+            },
+            critic,
+            temperature: Temperature::build(&spec.temperature, action, &compute),
+            targets: spec.targets,
+        };
+        let acting = fused::acting(&parts.plan, &learner.policy, action.len(), &compute);
+        let rule: Box<dyn UpdateRule> = match compute.is_fused() {
+            true => Box::new(FusedUpdate::new(parts.plan, &learner, &compute, rounding)),
+            false => Box::new(ReferenceUpdate),
+        };
+        if compute.precision == MatmulPrecision::Medium && rule.fused_multiply_adds() == 0 {
+            return Err(compute.precision.refused(
+                "no network of this agent is fused, so that nothing would be in bfloat16: fully connected layers are, \
+                 without layer normalisation and dropout, on a flat observation",
+            ));
+        }
+        let observation_shape: Vec<i64> = observation.shape().iter().map(|extent| *extent as i64).collect();
+        let normalizer = spec
+            .normalize_observations
+            .then(|| ObservationNormalizer::new(&observation_shape, compute.device));
+        Ok(SoftActorCritic {
+            learner,
+            rule,
+            // Normalised observations go through libtorch.
+            acting: acting.filter(|_| normalizer.is_none()),
+            delay: spec.delay,
+            grad_steps: GradSteps(0),
+            normalizer,
+            augmentation: spec.augmentation.build(),
+            observation_shape,
+            action_dim: action.len(),
+            compute,
+        })
+    }
+
+    /// The same agent with updates by another rule, made of the one that it has.
+    #[must_use]
+    pub fn with_rule(self, rule: impl FnOnce(Box<dyn UpdateRule>) -> Box<dyn UpdateRule>) -> Self {
+        SoftActorCritic {
+            rule: rule(self.rule),
+            ..self
+        }
+    }
+
+    /// Where it computes.
+    pub fn device(&self) -> Device {
+        self.compute.device
+    }
+
+    /// The policy, for tests and diagnostics.
+    pub fn policy(&self) -> &Policy {
+        &self.learner.policy
+    }
+
+    /// The critic, for tests and diagnostics.
+    pub fn critic(&self) -> &LearnedCritic {
+        &self.learner.critic
+    }
+
+    /// The temperature, for tests and diagnostics.
+    pub fn temperature(&self) -> &Temperature {
+        &self.learner.temperature
+    }
+
+    /// Flattened rows to a tensor `[rows, …]` on the device, normalised if observations are.
+    fn rows(&mut self, obs: &[f32], rows: i64) -> Tensor {
+        let tensor = self.raw_rows(obs, rows);
+        self.normalized(tensor)
+    }
+
+    /// The same as the environment gives them.
+    fn raw_rows(&self, obs: &[f32], rows: i64) -> Tensor {
+        // `reshape` instead of `view` because tch's `view` allocates, and this runs at every env step.
+        let tensor = match self.observation_shape.as_slice() {
+            [width] => Tensor::from_slice(obs).reshape([rows, *width]),
+            shape => Tensor::from_slice(obs).reshape([&[rows], shape].concat()),
+        };
+        on(self.compute.device, tensor)
+    }
+
+    fn normalized(&mut self, obs: Tensor) -> Tensor {
+        match &mut self.normalizer {
+            None => obs,
+            Some(normalizer) => normalizer.normalize(&obs),
+        }
+    }
+
+    /// A batch as networks take it: observations normalised and augmented, actions in the critic's coordinates.
+    fn prepare(&mut self, batch: &Batch, noise: &mut Stream) -> Batch {
+        let batch = Batch {
+            obs: self.normalized(batch.obs.shallow_clone()),
+            next_obs: self.normalized(batch.next_obs.shallow_clone()),
+            action: self.learner.policy.encode(&batch.action),
+            reward: batch.reward.shallow_clone(),
+            discount: batch.discount.shallow_clone(),
+            weight: batch.weight.as_ref().map(Tensor::shallow_clone),
+        };
+        match &self.augmentation {
+            None => batch,
+            Some(augmentation) => augmentation.augment(&batch, noise),
+        }
+    }
+
+    /// Counts an update, and says what belongs to it.
+    fn count(&mut self) -> Due {
+        self.grad_steps += 1;
+        let is_due = |every: u64| self.grad_steps.0.is_multiple_of(every);
+        Due {
+            policy: is_due(self.delay.policy),
+            targets: is_due(self.delay.targets) && self.learner.targets.is_due(self.grad_steps),
+        }
+    }
+
+    /// Moves annealed settings to their values for the next update.
+    fn anneal(&mut self) {
+        let at = self.grad_steps;
+        self.learner.policy.anneal(at);
+        self.learner.critic.anneal(at);
+        self.learner.temperature.anneal(at);
+    }
+}
+
+/// What no encoder can be built for.
+fn check_observation(spec: &AgentSpec, env: &str, observation: &Space) -> Result<()> {
+    let unsupported = |by, reason| {
+        Err(Error::UnsupportedSpace {
+            what: "observation",
+            space: observation.to_string(),
+            env: env.to_string(),
+            by,
+            reason,
+        })
+    };
+    match observation {
+        Space::Box { dtype: Dtype::U8, .. } if spec.normalize_observations => {
+            unsupported("agent.normalize_observations", "pixels have one scale already")
+        }
+        Space::Box { .. } => Ok(()),
+        _ => unsupported("the flat encoder", "it needs a box"),
+    }
+}
+
+impl Agent for SoftActorCritic {
+    fn act(&mut self, obs: &[f32], mode: ActMode, noise: &mut Stream, actions: &mut [f32]) {
+        let rows = actions.len() / self.action_dim;
+        if let Some(acting) = self.acting.as_ref().filter(|acting| acting.serves(rows)) {
+            let noise = (mode == ActMode::Explore).then_some(noise);
+            let params = self.learner.policy.trainable.params.frozen();
+            return acting.act(params, obs, noise, actions);
+        }
+        let rows = rows as i64;
+        let obs = self.rows(obs, rows);
+        let action = match mode {
+            ActMode::Explore => self.learner.policy.explore(&obs, rows, noise),
+            ActMode::Evaluate => self.learner.policy.mode(&obs),
+        };
+        on(Device::Cpu, action).contiguous().copy_data(actions, actions.len());
+    }
+
+    fn observe(&mut self, obs: &[f32]) {
+        if let Some(normalizer) = &mut self.normalizer {
+            normalizer.observe(obs);
+        }
+    }
+
+    fn update_rule(&self) -> String {
+        self.rule.describe()
+    }
+
+    fn is_fused(&self) -> bool {
+        let all: i64 = self.costs().iter().map(|cost| cost.multiply_adds).sum();
+        self.rule.fused_multiply_adds() == all
+    }
+
+    fn fused_multiply_adds(&self) -> i64 {
+        self.rule.fused_multiply_adds()
+    }
+
+    fn update(&mut self, batch: &Batch, noise: &mut Stream) -> UpdateReport {
+        let batch = self.prepare(batch, noise);
+        let due = self.count();
+        let mut report = self.rule.update(&mut self.learner, &batch, noise, due);
+        report.td_error = report.td_error.map(|errors| batch.over_value_draws(&errors)); // [B]
+        self.anneal();
+        report
+    }
+
+    fn inspect(&mut self, obs: &[f32]) -> Inspection {
+        let _guard = tch::no_grad_guard();
+        let numbers: i64 = self.observation_shape.iter().product();
+        let rows = obs.len() as i64 / numbers.max(1);
+        let mut inspection = Inspection::default();
+        if rows == 0 {
+            return inspection;
+        }
+        let raw = self.raw_rows(obs, rows);
+        let obs = self.normalized(raw.shallow_clone());
+        let policy = &self.learner.policy;
+        let (encoder, body) = policy.inspect(&obs);
+        inspection.add("policy", &body);
+        if let Some(encoder) = encoder {
+            inspection.add_encoder("policy_encoder", &encoder, &raw);
+        }
+        let action = policy.encode(&policy.mode(&obs));
+        let (encoder, body) = self.learner.critic.inspect(&obs, &action);
+        inspection.add("critic", &body);
+        inspection.add_encoder("critic_encoder", &encoder, &raw);
+        inspection
+    }
+
+    fn sections(&self) -> Result<Vec<Section<'static>>> {
+        let mut agent = Section::new("agent");
+        agent.set_state(&self.grad_steps)?;
+        Ok(vec![
+            agent,
+            self.policy_section()?,
+            self.learner.critic.section(),
+            self.learner.temperature.section(),
+        ])
+    }
+
+    fn load(&mut self, checkpoint: &Checkpoint) -> Result<()> {
+        self.grad_steps = checkpoint.section("agent")?.state()?;
+        self.learner.critic.load(&checkpoint.section("critic")?)?;
+        self.learner.temperature.load(&checkpoint.section("temperature")?)?;
+        self.load_policy(checkpoint)?;
+        self.anneal();
+        self.rule.reset();
+        Ok(())
+    }
+
+    fn policy_section(&self) -> Result<Section<'static>> {
+        let mut section = self.learner.policy.section();
+        section.set_state(&self.normalizer.as_ref().map(ObservationNormalizer::statistics))?;
+        Ok(section)
+    }
+
+    fn load_policy(&mut self, checkpoint: &Checkpoint) -> Result<()> {
+        let section = checkpoint.section("policy")?;
+        if let Some(normalizer) = &mut self.normalizer {
+            let statistics: Option<Statistics> = section.state()?;
+            let missing = || Error::section("policy", "has no statistics of observations");
+            normalizer.restore(statistics.ok_or_else(missing)?)?;
+        }
+        self.learner.policy.load(&section)
+    }
+
+    fn is_finite(&self) -> bool {
+        self.learner.policy.trainable.params.is_finite() && self.learner.critic.is_finite()
+    }
+
+    fn parameter_counts(&self) -> Vec<(&'static str, i64)> {
+        let policy = self.learner.policy.trainable.params.flat().numel() as i64;
+        vec![("policy", policy), ("critic", self.learner.critic.parameter_count())]
+    }
+
+    fn costs(&self) -> Vec<Cost> {
+        let cost = |part, parameters, multiply_adds| Cost {
+            part,
+            parameters,
+            multiply_adds,
+        };
+        let of_encoder = |block: &ParamBlock| block.count_of("encoder.");
+        let Learner { policy, critic, .. } = &self.learner;
+        let block = &policy.trainable.params;
+        let (encoding, acting) = policy.multiply_adds();
+        let (own, critics) = (of_encoder(block), of_encoder(critic.encoder_block()));
+        let mut costs = Vec::new();
+        if !policy.shares_encoder() {
+            costs.push(cost("policy encoder", own, encoding));
+        }
+        costs.push(cost("policy", block.flat().numel() as i64 - own, acting));
+        costs.push(cost("critic encoder", critics, encoding)); // both are of one spec
+        let rest = critic.multiply_adds() - encoding;
+        costs.push(cost("critic", critic.parameter_count() - critics, rest));
+        costs
+    }
+}

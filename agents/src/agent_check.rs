@@ -1,0 +1,115 @@
+//! Checks of an [`AgentSpec`] as a whole: what single specifications cannot say, and what the spaces have to fit.
+
+use sac_envs::Space;
+
+use crate::{
+    agent_spec::AgentSpec,
+    critic::CriticSpec,
+    error::{Error, Result},
+    policy::PolicySpec,
+    presets,
+    spec_problems::{SpecProblem, SpecProblems},
+    temperature::TemperatureSpec,
+};
+
+impl AgentSpec {
+    /// Every value that is out of its range.
+    pub fn problems(&self) -> Vec<SpecProblem> {
+        let mut problems = SpecProblems::default();
+        let p = &mut problems;
+        p.require(
+            (0.0..=1.0).contains(&self.gamma),
+            "agent.gamma",
+            self.gamma,
+            "between 0 and 1",
+        );
+        self.augmentation.check(p);
+        self.encoder.check(p);
+        self.body.check(p, "agent.body");
+        if let Some(spec) = &self.critic_body {
+            spec.check(p, "agent.critic_body");
+        }
+        self.policy.check(p);
+        self.critic.check(p);
+        if let Some(filter) = self.critic.target_filter() {
+            filter.check(p, self.gamma, self.normalize_observations);
+        }
+        self.temperature.check(p);
+        self.targets.check(p);
+        p.require(
+            self.delay.policy > 0,
+            "agent.delay.policy",
+            self.delay.policy,
+            "at least 1",
+        );
+        p.require(
+            self.delay.targets > 0,
+            "agent.delay.targets",
+            self.delay.targets,
+            "at least 1",
+        );
+        problems.into_vec()
+    }
+
+    /// Every choice that does not fit the action space, or another choice because of it.
+    pub fn space_problems(&self, action: &Space) -> Vec<SpecProblem> {
+        let mut problems = SpecProblems::default();
+        if let Some(misfit) = self.policy.misfit(action) {
+            let able: Vec<&str> = presets::serving(action).collect();
+            let instead = match able.as_slice() {
+                [] => "no preset can act there".to_string(),
+                [one] => format!("--algo {one} can act there"),
+                [first, others @ ..] => format!("--algo {first} can act there, as can {}", others.join(", ")),
+            };
+            let kind = format!("\"{}\"", self.policy.kind());
+            let problem = format!("{misfit}, and the actions are {action}; {instead}");
+            problems.require(false, "agent.policy.kind", kind, &problem);
+        } else if matches!(self.policy, PolicySpec::Categorical(_)) && !self.critic.enumerates() {
+            // What keeps this critic from it is a filter over actions, which has a complaint of its own.
+            problems.require(
+                matches!(self.critic, CriticSpec::Scalar(_)),
+                "agent.critic.kind",
+                format!("\"{}\"", self.critic.kind()),
+                "this critic needs drawn actions, and the policy \"categorical\" enumerates them; use the policy \
+                 \"gumbel_softmax\", or the critic \"scalar\" or \"state_value\"",
+            );
+        }
+        if let TemperatureSpec::Learned(spec) = &self.temperature
+            && let Some(problem) = spec.target_entropy.problem(action)
+        {
+            let value = spec.target_entropy.in_words();
+            problems.require(false, "agent.temperature.target_entropy", value, &problem);
+        }
+        if let Some(filter) = self.critic.target_filter() {
+            filter.check_space(&mut problems, action, self.gamma);
+        }
+        problems.into_vec()
+    }
+
+    /// Every choice that does not fit what is observed.
+    pub fn observation_problems(&self, observation: &Space) -> Vec<SpecProblem> {
+        let mut problems = SpecProblems::default();
+        self.augmentation.check_observation(&mut problems, observation);
+        self.encoder.check_observation(&mut problems, observation);
+        problems.into_vec()
+    }
+
+    /// The first value out of its range, as an error.
+    pub(crate) fn check(&self, observation: &Space, action: &Space) -> Result<()> {
+        let of_spaces = self
+            .space_problems(action)
+            .into_iter()
+            .chain(self.observation_problems(observation));
+        match self.problems().into_iter().chain(of_spaces).next() {
+            None => Ok(()),
+            Some(SpecProblem { key, value, problem }) => Err(Error::Spec {
+                key,
+                value,
+                problem: match problem.starts_with("this ") {
+                    true => problem,
+                    false => format!("expected {problem}"),
+                },
+            }),
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! The actor's objective: Q reduced over the ensemble ([`ActorObjective`]).
+
+use tch::{Kind, Tensor};
+
+use super::{combination::Combination, value_function::ValueFunction};
+use crate::{
+    noise::Stream,
+    policy::{ActionDraw, Actions, expectation},
+};
+
+/// The smallest or mean, over the members of Q, of the mean of their first outputs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ActorObjective {
+    /// Over members.
+    pub combination: Combination,
+    /// Number of a member's outputs that count, at least 1.
+    pub outputs: usize,
+}
+
+impl ActorObjective {
+    /// The first output, reduced over members.
+    pub fn first(combination: Combination) -> Self {
+        ActorObjective {
+            combination,
+            outputs: 1,
+        }
+    }
+
+    /// Its value `[B]` for `draw` at `obs [B, …]`. Gradients reach the draw and not the parameters of `q`.
+    pub fn value(self, q: &ValueFunction, obs: &Tensor, draw: &ActionDraw, noise: &mut Stream) -> Tensor {
+        match &draw.actions {
+            Actions::Sampled(action) => q.value(obs, action, noise, &|out| self.reduce(out)),
+            Actions::Weighted(probability) => {
+                let all = q.of_all_actions(obs, noise).select(-1, 0); // [E, B, n]
+                expectation(probability, &self.combination.apply(&all))
+            }
+        }
+    }
+
+    /// `[E, B, K]` to `[B]`.
+    fn reduce(self, out: &Tensor) -> Tensor {
+        if self.outputs == 1 {
+            return self.combination.apply(&out.select(-1, 0));
+        }
+        let first = out.narrow(-1, 0, self.outputs as i64); // [E, B, outputs]
+        let mean_over = |dims: &[i64]| first.mean_dim(dims, false, Kind::Float);
+        match self.combination {
+            Combination::Mean => mean_over(&[0, 2]),
+            Combination::Min => self.combination.apply(&mean_over(&[2])),
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! Acting at a few observations without libtorch: [`Acting`].
+//!
+//! At a single row libtorch takes ten times as long, nearly all of it to fetch its own code into the caches after an
+//! update.
+
+use std::cell::RefCell;
+
+use super::{
+    dense::Dense,
+    squashed_gaussian::{self, Bounds},
+};
+use crate::{nn::Params, noise::Stream};
+
+/// From so many rows on, products over panels are faster.
+pub(super) const LEAST_ROWS: i64 = 16;
+
+/// A policy that reads the observation as it is, with a perceptron and a squashed Gaussian.
+pub(crate) struct Acting {
+    pub(super) dense: Dense,
+    pub(super) bounds: Bounds,
+    pub(super) action_dim: usize,
+}
+
+impl Acting {
+    /// Whether it serves so many rows.
+    pub(crate) fn serves(&self, rows: usize) -> bool {
+        (rows as i64) < LEAST_ROWS
+    }
+
+    /// Writes actions `[rows, A]` at `obs [rows, O]`: drawn with `noise`, or the mode without it.
+    pub(crate) fn act(&self, params: &Params, obs: &[f32], noise: Option<&mut Stream>, actions: &mut [f32]) {
+        thread_local! {
+            static NOISE: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+        }
+        NOISE.with_borrow_mut(|drawn| {
+            drawn.resize(actions.len(), 0.0);
+            let noise = noise.map(|noise| {
+                noise.normal_into(drawn);
+                &drawn[..]
+            });
+            self.dense.at_few_rows(params, obs, |inputs| {
+                squashed_gaussian::act(inputs, noise, self.bounds, self.action_dim, actions);
+            });
+        });
+    }
+}

@@ -1,0 +1,140 @@
+//! The actor's step over slices: forward and backward through policy and critic.
+
+use tch::Tensor;
+
+use super::{
+    dense::Dense,
+    squashed_gaussian::{self, Bounds},
+};
+use crate::{
+    critic::{ActorObjective, Combination, LearnedCritic},
+    noise::Stream,
+    policy::Policy,
+    report::MetricValue,
+    slices::as_slice,
+};
+
+/// What the step reads.
+pub(super) struct FusedActor {
+    pub(super) policy: Dense,
+    pub(super) critic: Dense,
+    pub(super) bounds: Bounds,
+}
+
+impl FusedActor {
+    /// One step of the policy down the mean of α·log π − v: the loss, and log-probabilities `[B]`.
+    pub(super) fn learn(
+        &self,
+        policy: &mut Policy,
+        critic: &LearnedCritic,
+        obs: &Tensor,
+        alpha: f32,
+        noise: &mut Stream,
+    ) -> (MetricValue, Tensor) {
+        let _guard = tch::no_grad_guard();
+        let rows = obs.size()[0];
+        let draws = policy.noise(rows, noise);
+        let params = policy.trainable.params.frozen();
+        let (inputs, body_tape) = self.policy.forward_taped(params, &policy.features(params, obs));
+        let (draw, head_tape) = squashed_gaussian::draw(&inputs, &draws, self.bounds);
+        let (value, of_action) = self.value_with_gradient(critic, obs, draw.sampled());
+        let losses = as_slice(&draw.log_prob)
+            .iter()
+            .zip(&value)
+            .map(|(log_prob, value)| f64::from(alpha * log_prob - value));
+        let loss = (losses.sum::<f64>() / rows as f64) as f32;
+
+        let rows = rows as f32;
+        let of_inputs = head_tape.backward(&of_action, -1.0 / rows, alpha / rows);
+        policy
+            .trainable
+            .step_with(|params, gradient| body_tape.to_params(params, &of_inputs, gradient));
+        (loss.into(), draw.log_prob)
+    }
+
+    /// The actor's objective `[B]` at `action` `[B, A]`, and its gradient by that.
+    fn value_with_gradient(&self, critic: &LearnedCritic, obs: &Tensor, action: &Tensor) -> (Vec<f32>, Vec<f32>) {
+        let q = critic.q();
+        let params = q.online.params.frozen();
+        let x = q.network.input(params, obs, action, None);
+        let (out, tape) = self.critic.forward_taped(params, &x); // [E, B, K]
+        let (value, of_out) = reduce_with_gradient(critic.actor_objective(), &out);
+        let features = q.network.features() as usize;
+        let of_action = tape.to_input(params, &of_out, features..self.critic.inputs());
+        (value, of_action)
+    }
+}
+
+/// The objective `[B]` of outputs `[E, B, K]`, and its gradient `[E, B, K]`.
+fn reduce_with_gradient(objective: ActorObjective, out: &Tensor) -> (Vec<f32>, Vec<f32>) {
+    let (members, rows, each) = out.size3().expect("outputs are [E, B, K]");
+    let (members, rows, each) = (members as usize, rows as usize, each as usize);
+    let out = as_slice(out);
+    let (mut value, mut gradient) = (vec![0.0; rows], vec![0.0; out.len()]);
+    let scale = 1.0 / objective.outputs as f32;
+    let of_member = |start: usize| out[start..start + objective.outputs].iter().sum::<f32>() * scale;
+    for (row, value) in value.iter_mut().enumerate() {
+        let starts = (0..members).map(|member| (member * rows + row) * each);
+        let mut share = |start: usize, share: f32| gradient[start..start + objective.outputs].fill(share);
+        match objective.combination {
+            Combination::Min => {
+                let mut lowest = (f32::INFINITY, row * each);
+                for start in starts {
+                    let q = of_member(start);
+                    // NaN counts as the smallest, as in libtorch.
+                    if q < lowest.0 || (q.is_nan() && !lowest.0.is_nan()) {
+                        lowest = (q, start);
+                    }
+                }
+                *value = lowest.0;
+                share(lowest.1, scale);
+            }
+            Combination::Mean => {
+                let of_each = 1.0 / members as f32;
+                *value = starts.clone().map(of_member).sum::<f32>() * of_each;
+                starts.for_each(|start| share(start, scale * of_each));
+            }
+        }
+    }
+    (value, gradient)
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::{Device, Kind};
+
+    use super::*;
+
+    #[test]
+    fn values_and_gradients_are_those_of_autograd() {
+        let mut stream = Stream::derive(1, "test", 0);
+        for (combination, members, each, outputs) in [
+            (Combination::Min, 2, 1, 1),
+            (Combination::Min, 3, 2, 1),
+            (Combination::Mean, 10, 1, 1),
+            (Combination::Mean, 5, 7, 7),
+        ] {
+            let out = stream.normal(&[members, 9, each], Device::Cpu).set_requires_grad(true);
+            let first = out.narrow(-1, 0, outputs as i64);
+            let expected = combination.apply(&first.mean_dim([-1i64].as_slice(), false, Kind::Float));
+            let expected_gradient = Tensor::run_backward(&[expected.sum(Kind::Float)], &[&out], false, false).remove(0);
+            let objective = ActorObjective { combination, outputs };
+            let (value, gradient) = reduce_with_gradient(objective, &out.detach());
+            let error = |found: &[f32], expected: &Tensor| {
+                let error = Tensor::from_slice(found).view_as(expected) - expected;
+                error.abs().max().double_value(&[])
+            };
+            assert!(error(&value, &expected) < 1e-6);
+            assert!(error(&gradient, &expected_gradient) < 1e-6);
+        }
+    }
+
+    #[test]
+    fn nan_is_the_smallest() {
+        for column in [[1.0f32, f32::NAN], [f32::NAN, 1.0]] {
+            let out = Tensor::from_slice(&column).view([2, 1, 1]);
+            let objective = ActorObjective::first(Combination::Min);
+            assert!(reduce_with_gradient(objective, &out).0[0].is_nan());
+        }
+    }
+}

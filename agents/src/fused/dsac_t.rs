@@ -1,0 +1,225 @@
+//! The loss of DSAC-T's critic and its gradient over slices: [`crate::critic::dsac_t::member_losses`], member by member.
+//!
+//! ```text
+//! ∂L/∂q = ρ·H'(q − y_q)      ∂L/∂σ = ρ·(σ² − h) / (σ + ε)      σ = softplus(x):  ∂σ/∂x = sigmoid(x)
+//! ```
+
+use sac_kernels::elementary::{sigmoid, softplus};
+use tch::Tensor;
+
+use super::dense::Dense;
+use crate::{
+    batch::Batch,
+    critic::{
+        LearnedCritic,
+        dsac_t::{DsacTSpec, Observed, RUNNING_STD, SigmaRule},
+    },
+    report::UpdateReport,
+    slices::as_slice,
+};
+
+/// One step of the critic towards `targets`, `[B]` each: of the mean, and a sample.
+pub(super) fn learn(
+    (spec, running_std_rate): (&DsacTSpec, f64),
+    dense: &Dense,
+    critic: &mut LearnedCritic,
+    batch: &Batch,
+    targets: &[Tensor],
+) -> UpdateReport {
+    let (mean, sample) = (targets[0].contiguous(), targets[1].contiguous());
+    let weight = batch.value_draw_weights();
+    let running_std = critic.statistics.get(RUNNING_STD).map(Tensor::contiguous); // [E, 1]
+    let running_std = running_std.as_ref().map(as_slice);
+    let targets = Targets {
+        mean: as_slice(&mean),
+        sample: as_slice(&sample),
+        weight: weight.as_ref().map(as_slice),
+    };
+    let loss = |member: usize, out: &[f32], of_out: &mut [f32]| {
+        let before = running_std.map(|running_std| running_std[member]);
+        member_loss(spec, out, targets, (before, running_std_rate), of_out)
+    };
+    let (_, members) = super::scalar::descend(dense, &mut critic.functions[0], batch, loss);
+    observed(&members).report(&mean, &mut critic.statistics, batch)
+}
+
+/// Huber's function of an error, and its derivative.
+fn huber(error: f32, delta: f32) -> (f32, f32) {
+    match error.abs() > delta {
+        true => (delta * (error.abs() - 0.5 * delta), delta.copysign(error)),
+        false => (0.5 * error * error, error),
+    }
+}
+
+/// What a member's outputs are compared with: `[B]` each.
+#[derive(Clone, Copy)]
+struct Targets<'a> {
+    mean: &'a [f32],
+    sample: &'a [f32],
+    /// Weights of rows, if they differ.
+    weight: Option<&'a [f32]>,
+}
+
+/// What a step observes of a member.
+struct OfMember {
+    /// `[B]` each.
+    mean: Vec<f32>,
+    std: Vec<f32>,
+    /// This batch included.
+    running_std: f32,
+    loss: f64,
+    /// Number of sampled targets that were clipped.
+    clipped: usize,
+}
+
+/// The loss of a member, from its outputs `out` `[B, 2]` and its running standard deviation before this batch, which
+/// moves at `rate`; and its gradient, `of_out` `[B, 2]`.
+fn member_loss(
+    spec: &DsacTSpec,
+    out: &[f32],
+    targets: Targets,
+    (before, rate): (Option<f32>, f64),
+    of_out: &mut [f32],
+) -> OfMember {
+    let rows = targets.mean.len();
+    let (delta, share) = (spec.huber_delta as f32, 1.0 / rows as f32);
+    let mean: Vec<f32> = out.chunks_exact(2).map(|out| out[0]).collect();
+    let std: Vec<f32> = out.chunks_exact(2).map(|out| softplus(out[1])).collect();
+    let batch_std = std.iter().sum::<f32>() * share;
+    let running = before.map_or(batch_std, |before| before + rate as f32 * (batch_std - before));
+    let width = running * spec.clip_sigmas as f32;
+    let (mut loss, mut clipped) = (0.0f64, 0);
+    for (row, of_out) in of_out.chunks_exact_mut(2).enumerate() {
+        let (q, std) = (mean[row], std[row]);
+        let variance = std * std;
+        let distance = targets.sample[row] - q;
+        clipped += usize::from(distance.abs() > width);
+        let banded = distance.min(width).max(-width);
+        let grad_weight = (running * running / (variance + spec.variance_bias as f32))
+            .max(spec.grad_weight_min as f32)
+            .min(spec.grad_weight_max as f32);
+        let spread = match spec.sigma_rule {
+            SigmaRule::Nll => banded * banded,
+            SigmaRule::Reference => huber(banded, delta).0,
+        };
+        let pull = (variance - spread) / (std + spec.std_bias as f32);
+        let (of_error, derivative) = huber(q - targets.mean[row], delta);
+        let weight = grad_weight * targets.weight.map_or(1.0, |weight| weight[row]) * share;
+        loss += f64::from(weight * (of_error + std * pull));
+        of_out[0] = weight * derivative;
+        of_out[1] = weight * pull * sigmoid(out[2 * row + 1]);
+    }
+    OfMember {
+        mean,
+        std,
+        running_std: running,
+        loss,
+        clipped,
+    }
+}
+
+/// All members together.
+fn observed(members: &[OfMember]) -> Observed {
+    let (count, rows) = (members.len(), members[0].mean.len());
+    let tensor = |values: Vec<f32>| Tensor::from_slice(&values).view([count as i64, -1]);
+    let joint =
+        |of: fn(&OfMember) -> &Vec<f32>| tensor(members.iter().flat_map(|member| of(member).iter().copied()).collect());
+    let clipped: usize = members.iter().map(|member| member.clipped).sum();
+    Observed {
+        loss: (members.iter().map(|member| member.loss).sum::<f64>() as f32).into(),
+        mean: joint(|member| &member.mean),
+        std: joint(|member| &member.std),
+        running_std: tensor(members.iter().map(|member| member.running_std).collect()),
+        clipped: (clipped as f32 / (count * rows) as f32).into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::{Device, Kind};
+
+    use super::*;
+    use crate::{
+        critic::{
+            Gaussians,
+            dsac_t::{clip_to_band, follow_spread, member_losses},
+        },
+        noise::Stream,
+        report::{MetricValue, Reduction},
+    };
+
+    #[test]
+    fn losses_and_gradients_are_those_of_autograd() {
+        let mut stream = Stream::derive(1, "test", 0);
+        let mut normal = |shape: &[i64], scale: f64| stream.normal(shape, Device::Cpu) * scale;
+        for (sigma_rule, huber_delta) in [
+            (SigmaRule::Nll, f64::INFINITY),
+            (SigmaRule::Nll, 1.5),
+            (SigmaRule::Reference, 1.5),
+        ] {
+            let spec = DsacTSpec {
+                sigma_rule,
+                huber_delta,
+                ..DsacTSpec::default()
+            };
+            for before in [None, Some(Tensor::from_slice(&[0.4f32, 1.3]).view([2, 1]))] {
+                let b = 33;
+                let batch = Batch {
+                    weight: before.as_ref().map(|_| normal(&[b], 1.0).abs()),
+                    ..Batch::new(
+                        normal(&[b, 3], 1.0),
+                        normal(&[b, 1], 1.0),
+                        normal(&[b], 1.0),
+                        normal(&[b], 1.0),
+                        normal(&[b, 3], 1.0),
+                    )
+                };
+                let out = normal(&[2, b, 2], 2.0).set_requires_grad(true);
+                let (target_mean, target_sample) = (normal(&[b], 3.0), normal(&[b], 3.0));
+
+                let now = Gaussians::of(&out);
+                let (mean, std) = (now.mean.detach(), now.std.detach());
+                let running_std = follow_spread(before.as_ref(), &std, 0.1);
+                let width = &running_std * spec.clip_sigmas;
+                let banded = clip_to_band(&target_sample, &mean, &width);
+                let losses = member_losses(&spec, &now, &target_mean, &banded, &running_std);
+                let loss = batch.mean(&losses) * 2.0;
+                let gradient = Tensor::run_backward(&[&loss], &[&out], false, false).remove(0);
+                let clipped = (&target_sample - &mean).abs().gt_tensor(&width).to_kind(Kind::Float);
+
+                let (mut of_out, flat) = (vec![0.0; 4 * b as usize], out.detach());
+                let targets = Targets {
+                    mean: as_slice(&target_mean),
+                    sample: as_slice(&target_sample),
+                    weight: batch.weight.as_ref().map(as_slice),
+                };
+                let by_member = as_slice(&flat)
+                    .chunks_exact(2 * b as usize)
+                    .zip(of_out.chunks_exact_mut(2 * b as usize))
+                    .enumerate();
+                let members = by_member.map(|(member, (out, of_out))| {
+                    let before = before.as_ref().map(|before| as_slice(before)[member]);
+                    member_loss(&spec, out, targets, (before, 0.1), of_out)
+                });
+                let found = observed(&members.collect::<Vec<_>>());
+                let of_out = Tensor::from_slice(&of_out).view_as(&gradient);
+                let number = |value: &MetricValue| Tensor::from(value.read(Reduction::Mean));
+                let pairs = [
+                    ("loss", &number(&found.loss), &loss),
+                    ("gradient", &of_out, &gradient),
+                    ("mean", &found.mean, &mean),
+                    ("std", &found.std, &std),
+                    ("running_std", &found.running_std, &running_std),
+                    ("clipped", &number(&found.clipped), &clipped.mean(Kind::Float)),
+                ];
+                for (what, found, expected) in pairs {
+                    let error = ((found - expected).abs() / (expected.abs() + 1.0))
+                        .max()
+                        .double_value(&[]);
+                    assert!(error < 2e-6, "{what}, {sigma_rule:?}, {huber_delta}: {error}");
+                }
+                assert!(clipped.mean(Kind::Float).double_value(&[]) > 0.1, "some are clipped");
+            }
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! A network body whose passes are computed by [`Dense`]: [`Perceptron`].
+
+use sac_kernels::bfloat16::Bfloat16;
+use tch::{Kind, Tensor};
+
+use super::dense::{Dense, Tape};
+use crate::{
+    compute::Compute,
+    nn::{Body, Mlp, Params, RecordedPass},
+    noise::Stream,
+    slices::as_slice,
+};
+
+/// The fastest body that computes what `mlp` defines.
+pub(crate) fn body(mlp: Mlp, compute: &Compute, rounding: Option<Bfloat16>) -> Box<dyn Body> {
+    let dense = match compute.is_fused() {
+        true => Dense::of(&mlp, compute, rounding),
+        false => None,
+    };
+    match dense {
+        Some(dense) => Box::new(Perceptron { mlp, dense }),
+        None => Box::new(mlp),
+    }
+}
+
+/// [`Mlp`] over slices. A pass that learns is recorded with its parameters ([`RecordedPass`]); one at an input that learns
+/// goes through autograd, as the definition does, and so does one that learns beside other parameters of its block.
+pub struct Perceptron {
+    mlp: Mlp,
+    dense: Dense,
+}
+
+/// A pass whose result is a leaf of autograd's graph.
+struct Recorded {
+    out: Tensor,
+    tape: Tape,
+}
+
+impl RecordedPass for Recorded {
+    fn output(&self) -> &Tensor {
+        &self.out
+    }
+
+    fn backward(&self, params: &Params, of_output: &[f32], gradient: &mut [f32]) {
+        self.tape.to_params(params, of_output, gradient);
+    }
+}
+
+impl Body for Perceptron {
+    fn forward(&self, params: &Params, x: &Tensor, noise: Option<&mut Stream>) -> Tensor {
+        if x.requires_grad() || x.dim() != 2 {
+            return self.mlp.forward(params, x, noise);
+        }
+        if !self.dense.learns(params) {
+            return self.dense.forward(params, x);
+        }
+        match params.recorder() {
+            Some(recorder) if self.dense.covers(params) => {
+                let (out, tape) = self.dense.forward_taped(params, x);
+                let out = out.set_requires_grad(true);
+                recorder.record(Box::new(Recorded {
+                    out: out.shallow_clone(),
+                    tape,
+                }));
+                out
+            }
+            _ => self.mlp.forward(params, x, noise),
+        }
+    }
+
+    /// The result is `value + (x − sg[x]) · sg[∂value/∂x]`: the same number with the same gradient.
+    fn value(&self, params: &Params, x: &Tensor, noise: &mut Stream, value_of: &dyn Fn(&Tensor) -> Tensor) -> Tensor {
+        if !x.requires_grad() || x.dim() != 2 || self.dense.learns(params) {
+            return value_of(&self.forward(params, x, Some(noise)));
+        }
+        let at = x.detach();
+        let (out, tape) = self.dense.forward_taped(params, &at);
+        let out = out.set_requires_grad(true);
+        let value = value_of(&out); // [B]
+        let of_out = Tensor::run_backward(&[value.sum(Kind::Float)], &[&out], false, false);
+        let of_out = of_out[0].contiguous();
+        let of_x = tape.to_input(params, as_slice(&of_out), 0..self.dense.inputs());
+        let of_x = Tensor::from_slice(&of_x).view_as(&at); // [B, in]
+        let change = ((x - at) * of_x).sum_dim_intlist([-1i64].as_slice(), false, Kind::Float);
+        value.detach() + change
+    }
+
+    /// Through libtorch for fewer rows than are worth copying weights into panels for.
+    fn act(&self, params: &Params, x: &Tensor) -> Tensor {
+        match x.dim() == 2 && x.size()[0] >= super::acting::LEAST_ROWS {
+            true => self.dense.forward_in_f32(params, x),
+            false => self.mlp.forward(params, x, None),
+        }
+    }
+
+    fn mlp(&self) -> &Mlp {
+        &self.mlp
+    }
+}

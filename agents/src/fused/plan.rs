@@ -1,0 +1,77 @@
+//! Which equations of an agent have a fused form: [`Plan`], [`head`].
+
+use super::squashed_gaussian::{Bounds, FusedGaussian};
+use crate::{
+    agent_spec::AgentSpec,
+    compute::Compute,
+    critic::{
+        CriticSpec,
+        dsac_t::{DsacTCritic, DsacTSpec},
+    },
+    policy::{PolicyHead, PolicySpec, SquashedGaussian},
+};
+
+/// The loss of a critic that has a fused form.
+pub(super) enum FusedCritic {
+    Scalar,
+    /// Settings, and the rate of the running standard deviation.
+    DsacT(Box<DsacTSpec>, f64),
+}
+
+/// What a specification names that has a fused form. An agent with parts of a library user's own has none for those.
+#[derive(Default)]
+pub(crate) struct Plan {
+    pub(super) critic: Option<FusedCritic>,
+    /// Of a squashed Gaussian's log σ.
+    pub(super) bounds: Option<Bounds>,
+}
+
+impl Plan {
+    /// For the critic and the policy head that `spec` names.
+    pub(crate) fn of(spec: &AgentSpec) -> Self {
+        Plan {
+            critic: match &spec.critic {
+                CriticSpec::Scalar(_) => Some(FusedCritic::Scalar),
+                CriticSpec::DsacT(critic) => {
+                    let DsacTCritic { spec, running_std_rate } = DsacTCritic::new(critic, spec.targets);
+                    Some(FusedCritic::DsacT(Box::new(spec), running_std_rate))
+                }
+                CriticSpec::Dsac(_) | CriticSpec::Quantile(_) | CriticSpec::StateValue(_) => None,
+            },
+            bounds: bounds(&spec.policy),
+        }
+    }
+
+    /// The same for another critic, of which nothing is known.
+    pub(crate) fn without_critic(self) -> Self {
+        Plan { critic: None, ..self }
+    }
+
+    /// The same for another policy head, of which nothing is known.
+    pub(crate) fn without_head(self) -> Self {
+        Plan { bounds: None, ..self }
+    }
+}
+
+fn bounds(policy: &PolicySpec) -> Option<Bounds> {
+    match policy {
+        PolicySpec::SquashedGaussian(spec) => Bounds::of(spec),
+        _ => None,
+    }
+}
+
+/// The fastest head that computes what `head`, built from `policy` for `action_dim` coordinates, defines.
+pub(crate) fn head(
+    policy: &PolicySpec,
+    head: Box<dyn PolicyHead>,
+    action_dim: i64,
+    compute: &Compute,
+) -> Box<dyn PolicyHead> {
+    match (policy, bounds(policy)) {
+        (PolicySpec::SquashedGaussian(spec), Some(bounds)) if compute.is_fused() => Box::new(FusedGaussian {
+            head: SquashedGaussian::new(spec, action_dim),
+            bounds,
+        }),
+        _ => head,
+    }
+}

@@ -1,0 +1,169 @@
+//! The update that uses every fused form there is for an agent: [`FusedUpdate`].
+
+use sac_kernels::bfloat16::Bfloat16;
+use tch::Tensor;
+
+use super::{
+    acting::Acting,
+    actor::FusedActor,
+    dense::Dense,
+    dsac_t,
+    plan::{FusedCritic, Plan},
+    scalar, temperature,
+};
+use crate::{
+    batch::Batch,
+    compute::Compute,
+    critic::{CriticStep, LearnedCritic},
+    metrics,
+    noise::Stream,
+    policy::{ActionKind, Policy, PolicyEncoder},
+    report::{MetricValue, Reduction, UpdateReport},
+    slices::as_slice,
+    soft_actor_critic::policy_step,
+    update_rule::{Due, Learner, UpdateRule},
+};
+
+/// [`crate::soft_actor_critic`] on a CPU, with what the module's table lists fused.
+pub struct FusedUpdate {
+    critic: Option<(FusedCritic, Dense)>,
+    actor: Option<FusedActor>,
+    multiply_adds: i64,
+    covers: Vec<&'static str>,
+}
+
+/// The layers of the policy, where the gradient by all its parameters is known.
+fn policy_layers(policy: &Policy, compute: &Compute, rounding: Option<Bfloat16>) -> Option<Dense> {
+    let dense = Dense::of(policy.body.mlp(), compute, rounding)?;
+    dense.covers(policy.trainable.params.frozen()).then_some(dense)
+}
+
+/// The same of the action value, where it reads actions as vectors.
+fn critic_layers(learner: &Learner, compute: &Compute, rounding: Option<Bfloat16>) -> Option<Dense> {
+    let q = learner.critic.q();
+    let dense = Dense::of(q.network.mlp(), compute, rounding)?;
+    let is_vector = matches!(learner.policy.actions(), ActionKind::Vector { .. });
+    (is_vector && dense.covers(q.online.params.frozen())).then_some(dense)
+}
+
+/// Acting without libtorch, for the policies that have it.
+pub(crate) fn acting(plan: &Plan, policy: &Policy, action_dim: usize, compute: &Compute) -> Option<Acting> {
+    let reads_obs = matches!(&policy.encoder, PolicyEncoder::Own(encoder) if encoder.is_identity());
+    let dense = policy_layers(policy, compute, None)?;
+    (compute.is_fused() && reads_obs).then_some(Acting {
+        dense,
+        bounds: plan.bounds?,
+        action_dim,
+    })
+}
+
+impl FusedUpdate {
+    /// For `learner`, whose equations have the fused forms of `plan`.
+    pub(crate) fn new(plan: Plan, learner: &Learner, compute: &Compute, rounding: Option<Bfloat16>) -> Self {
+        let policy = policy_layers(&learner.policy, compute, rounding);
+        let critic = critic_layers(learner, compute, rounding);
+        let mut covers = vec!["temperature"];
+        let mut multiply_adds = 0;
+        if policy.is_some() {
+            covers.push("policy network");
+            multiply_adds += learner.policy.multiply_adds().1;
+        }
+        for function in &learner.critic.functions {
+            let dense = Dense::of(function.network.mlp(), compute, rounding);
+            if dense.is_some_and(|dense| dense.covers(function.online.params.frozen())) {
+                multiply_adds += function.network.multiply_adds();
+            }
+        }
+        if critic.is_some() {
+            covers.push("critic networks");
+        }
+        if plan.bounds.is_some() {
+            covers.push("policy head");
+        }
+        let actor = match (policy, &critic, plan.bounds) {
+            (Some(policy), Some(critic), Some(bounds)) => Some(FusedActor {
+                policy,
+                critic: critic.clone(),
+                bounds,
+            }),
+            _ => None,
+        };
+        let critic = plan.critic.zip(critic);
+        if actor.is_some() {
+            covers.push("actor's loss");
+        }
+        if critic.is_some() {
+            covers.push("critic's loss");
+        }
+        FusedUpdate {
+            critic,
+            actor,
+            multiply_adds,
+            covers,
+        }
+    }
+
+    /// One step of the critic.
+    fn critic_step(&self, critic: &mut LearnedCritic, step: &CriticStep, noise: &mut Stream) -> UpdateReport {
+        let Some((form, dense)) = &self.critic else {
+            return critic.learn(step, noise);
+        };
+        let next = step.policy.draw_next(step.batch, noise);
+        let targets = critic.targets(step, &next, noise);
+        match form {
+            FusedCritic::Scalar => scalar::learn(dense, critic, step.batch, &targets[0]),
+            FusedCritic::DsacT(spec, rate) => dsac_t::learn((spec, *rate), dense, critic, step.batch, &targets),
+        }
+    }
+
+    /// One step of the policy: the loss, and log-probabilities `[B]`.
+    fn policy_step(
+        &self,
+        learner: &mut Learner,
+        batch: &Batch,
+        alpha: &Tensor,
+        noise: &mut Stream,
+    ) -> (MetricValue, Tensor) {
+        let Learner { policy, critic, .. } = learner;
+        match &self.actor {
+            Some(actor) => actor.learn(policy, critic, &batch.first_obs(), as_slice(alpha)[0], noise),
+            None => {
+                let (loss, log_prob) = policy_step(policy, critic, batch, alpha, noise);
+                ((&loss).into(), log_prob)
+            }
+        }
+    }
+}
+
+impl UpdateRule for FusedUpdate {
+    fn update(&mut self, learner: &mut Learner, batch: &Batch, noise: &mut Stream, due: Due) -> UpdateReport {
+        let alpha = temperature::alpha(&learner.temperature); // []
+        let step = CriticStep {
+            batch,
+            policy: &learner.policy,
+            alpha: &alpha,
+        };
+        let mut report = self.critic_step(&mut learner.critic, &step, noise);
+        if due.policy {
+            let (loss, log_prob) = self.policy_step(learner, batch, &alpha, noise);
+            report.put(metrics::ACTOR_LOSS, Reduction::Mean, loss);
+            report.put(metrics::ENTROPY, Reduction::NegativeMean, &log_prob);
+            if let Some(loss) = temperature::learn(&mut learner.temperature, &log_prob) {
+                report.put(metrics::ALPHA_LOSS, Reduction::Mean, loss);
+            }
+        }
+        if due.targets {
+            learner.follow();
+        }
+        report.put(metrics::ALPHA, Reduction::Mean, &alpha);
+        report
+    }
+
+    fn describe(&self) -> String {
+        format!("fused: {}", self.covers.join(", "))
+    }
+
+    fn fused_multiply_adds(&self) -> i64 {
+        self.multiply_adds
+    }
+}

@@ -1,0 +1,106 @@
+//! A parameter block with the optimiser that moves it: [`Trainable`].
+
+use tch::{Device, Kind, Tensor};
+
+use super::{
+    ParamBlock, ParamLayout, Params,
+    adam::{Adam, AdamSpec},
+    params::Recorder,
+};
+use crate::{
+    checkpoint::Section,
+    compute::Compute,
+    error::Result,
+    noise::Stream,
+    slices::{as_slice, as_slice_mut},
+};
+
+/// A parameter block with the optimiser that moves it.
+pub struct Trainable {
+    /// The parameters.
+    pub params: ParamBlock,
+    adam: Adam,
+    /// Passes without autograd since views were taken.
+    recorder: Recorder,
+    /// Room for a gradient, kept between steps.
+    gradient: Vec<f32>,
+}
+
+impl Trainable {
+    /// Draws initial parameters; moments start at zero.
+    pub fn new(layout: ParamLayout, spec: AdamSpec, stream: &mut Stream, compute: &Compute) -> Self {
+        let params = ParamBlock::new(layout, stream, compute);
+        Trainable {
+            adam: Adam::new(spec, &params, compute),
+            params,
+            recorder: Recorder::default(),
+            gradient: Vec::new(),
+        }
+    }
+
+    /// Views for a pass of which [`Trainable::descend`] will take the gradient.
+    pub fn views(&self) -> Params {
+        drop(self.recorder.take());
+        self.params.views().recording_to(&self.recorder)
+    }
+
+    /// One step down the gradient of the scalar `loss` with respect to this block and nothing else.
+    pub fn descend(&mut self, loss: &Tensor) {
+        let gradient = self.gradient(loss);
+        self.step(&gradient);
+    }
+
+    /// The gradient `[P]` of `loss`.
+    fn gradient(&self, loss: &Tensor) -> Tensor {
+        let passes = self.recorder.take();
+        if passes.is_empty() {
+            return Tensor::run_backward(&[loss], &[self.params.flat()], false, false).remove(0);
+        }
+        let leaves: Vec<&Tensor> = passes.iter().map(|pass| pass.output()).collect();
+        let of_leaves = Tensor::run_backward(&[loss], &leaves, false, false);
+        let gradients = passes.iter().zip(&of_leaves).map(|(pass, of_output)| {
+            let mut gradient = Tensor::empty(self.params.flat().size(), (Kind::Float, Device::Cpu));
+            let of_output = of_output.contiguous();
+            pass.backward(self.params.frozen(), as_slice(&of_output), as_slice_mut(&mut gradient));
+            gradient
+        });
+        gradients
+            .reduce(|sum, gradient| sum + gradient)
+            .expect("there is a pass: checked above")
+    }
+
+    /// One step of Adam along a given gradient `[P]`.
+    pub fn step(&mut self, gradient: &Tensor) {
+        self.adam.step(&mut self.params, gradient);
+    }
+
+    /// The same along a slice.
+    pub(crate) fn step_along(&mut self, gradient: &[f32]) {
+        self.adam.step_on_host(&mut self.params, gradient);
+    }
+
+    /// One step of Adam along the gradient `[P]` that `compute` writes.
+    pub(crate) fn step_with<T>(&mut self, compute: impl FnOnce(&Params, &mut [f32]) -> T) -> T {
+        let mut gradient = std::mem::take(&mut self.gradient);
+        gradient.resize(as_slice(self.params.flat()).len(), 0.0);
+        let result = compute(self.params.frozen(), &mut gradient);
+        self.step_along(&gradient);
+        self.gradient = gradient;
+        result
+    }
+
+    /// Writes parameters and moments.
+    pub fn save(&self, prefix: &str, section: &mut Section) {
+        self.params.save(prefix, section);
+        self.adam.save(prefix, section);
+    }
+
+    /// Takes back what [`Trainable::save`] wrote.
+    ///
+    /// # Errors
+    /// When a tensor is missing or has another shape.
+    pub fn load(&mut self, prefix: &str, section: &Section) -> Result<()> {
+        self.params.load(prefix, section)?;
+        self.adam.load(prefix, section)
+    }
+}

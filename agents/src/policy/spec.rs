@@ -1,0 +1,127 @@
+//! Which distribution over actions: [`PolicySpec`].
+
+use sac_envs::Space;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    categorical::{Categorical, CategoricalSpec},
+    discrete::{MOST_ENUMERATED, Positions},
+    fourier::{FourierHead, FourierSpec},
+    gumbel::{Gumbel, GumbelSpec},
+    head::PolicyHead,
+    squashed_gaussian::{SquashedGaussian, SquashedGaussianSpec},
+};
+use crate::{
+    error::{Error, Result},
+    nn::AdamSpec,
+    spec_problems::SpecProblems,
+};
+
+/// Which distribution over actions. Default: squashed Gaussian.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum PolicySpec {
+    /// tanh of a diagonal Gaussian, for boxes.
+    SquashedGaussian(SquashedGaussianSpec),
+    /// A non-negative Fourier series per coordinate, with several modes if need be, for boxes.
+    Fourier(FourierSpec),
+    /// Softmax over enumerated actions, for discrete spaces.
+    Categorical(CategoricalSpec),
+    /// Softmax per position with one-hot draws through which gradients pass, for discrete spaces.
+    #[serde(rename = "gumbel_softmax")]
+    Gumbel(GumbelSpec),
+}
+
+impl Default for PolicySpec {
+    fn default() -> Self {
+        PolicySpec::SquashedGaussian(SquashedGaussianSpec::default())
+    }
+}
+
+impl PolicySpec {
+    /// Settings of the optimiser.
+    pub fn optimizer(&self) -> AdamSpec {
+        match self {
+            PolicySpec::SquashedGaussian(spec) => spec.optimizer,
+            PolicySpec::Fourier(spec) => spec.optimizer,
+            PolicySpec::Categorical(spec) => spec.optimizer,
+            PolicySpec::Gumbel(spec) => spec.optimizer,
+        }
+    }
+
+    /// Its name in a file.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            PolicySpec::SquashedGaussian(_) => "squashed_gaussian",
+            PolicySpec::Fourier(_) => "fourier",
+            PolicySpec::Categorical(_) => "categorical",
+            PolicySpec::Gumbel(_) => "gumbel_softmax",
+        }
+    }
+
+    /// Notes values that are out of their range.
+    pub(crate) fn check(&self, problems: &mut SpecProblems) {
+        match self {
+            PolicySpec::SquashedGaussian(spec) => spec.check(problems),
+            PolicySpec::Fourier(spec) => spec.check(problems),
+            PolicySpec::Categorical(_) => {}
+            PolicySpec::Gumbel(spec) => spec.check(problems),
+        }
+        self.optimizer().check(problems, "agent.policy.optimizer");
+    }
+
+    /// Why it cannot act in a space, if it cannot.
+    pub(crate) fn misfit(&self, action: &Space) -> Option<String> {
+        let combinations = Positions::of(action).map(|positions| positions.combinations());
+        match (self, combinations) {
+            (PolicySpec::SquashedGaussian(_) | PolicySpec::Fourier(_), None) if action.is_bounded() => None,
+            (PolicySpec::SquashedGaussian(_), _) => {
+                Some("this squashed Gaussian needs a box with finite bounds".into())
+            }
+            (PolicySpec::Fourier(_), _) => Some("this Fourier series needs a box with finite bounds".into()),
+            (PolicySpec::Categorical(_), Some(Some(_))) | (PolicySpec::Gumbel(_), Some(_)) => None,
+            (PolicySpec::Categorical(_), Some(None)) => Some(format!(
+                "this enumerates combinations of actions, at most {MOST_ENUMERATED}; \"gumbel_softmax\" does not"
+            )),
+            (PolicySpec::Categorical(_) | PolicySpec::Gumbel(_), None) => Some("this is for discrete actions".into()),
+        }
+    }
+
+    /// The head for an action space.
+    ///
+    /// # Errors
+    /// [`Error::UnsupportedSpace`].
+    pub fn build(&self, env: &str, action: &Space) -> Result<Box<dyn PolicyHead>> {
+        let refused = |by, reason| Err(unsupported(env, action, by, reason));
+        let action_dim = action.len() as i64;
+        match (self, Positions::of(action)) {
+            (PolicySpec::SquashedGaussian(spec), None) if action.is_bounded() => {
+                Ok(Box::new(SquashedGaussian::new(spec, action_dim)))
+            }
+            (PolicySpec::SquashedGaussian(_), _) => {
+                refused("the squashed Gaussian policy", "it needs a box with finite bounds")
+            }
+            (PolicySpec::Fourier(spec), None) if action.is_bounded() => {
+                Ok(Box::new(FourierHead::new(spec, action_dim)))
+            }
+            (PolicySpec::Fourier(_), _) => refused("the Fourier policy", "it needs a box with finite bounds"),
+            (PolicySpec::Categorical(_), Some(positions)) => match Categorical::new(positions) {
+                Some(head) => Ok(Box::new(head)),
+                None => refused("the categorical policy", "there are too many combinations to enumerate"),
+            },
+            (PolicySpec::Gumbel(spec), Some(positions)) => Ok(Box::new(Gumbel::new(spec, positions))),
+            (PolicySpec::Categorical(_), None) => refused("the categorical policy", "it is for discrete actions"),
+            (PolicySpec::Gumbel(_), None) => refused("the Gumbel-Softmax policy", "it is for discrete actions"),
+        }
+    }
+}
+
+fn unsupported(env: &str, action: &Space, by: &'static str, reason: &'static str) -> Error {
+    Error::UnsupportedSpace {
+        what: "action",
+        space: action.to_string(),
+        env: env.to_string(),
+        by,
+        reason,
+    }
+}

@@ -1,0 +1,149 @@
+//! Fused updates against the reference: the same agents learn the same from the same noise.
+
+use sac_agents::{
+    ActMode, Agent, AgentSpec, Batch, Compute, SoftActorCritic, encoder::EncoderSpec, nn::Activation, noise::Stream,
+    presets,
+};
+use sac_envs::Space;
+use tch::{Device, Kind, Tensor};
+
+const UPDATES: usize = 100;
+const OBS: i64 = 5;
+const ROWS: i64 = 48;
+
+/// A batch like those that a replay gives, another at every call.
+fn batch(action: &Space, stream: &mut Stream) -> Batch {
+    let mut actions = vec![0.0f32; ROWS as usize * action.len()];
+    actions
+        .chunks_exact_mut(action.len())
+        .for_each(|row| action.sample(stream.rng(), row));
+    let obs = stream.normal(&[ROWS, OBS], Device::Cpu);
+    let next_obs = &obs + stream.normal(&[ROWS, OBS], Device::Cpu) * 0.1;
+    let reward = obs.square().mean_dim([-1i64].as_slice(), false, Kind::Float).neg();
+    let discount = Tensor::full([ROWS], 0.97, (Kind::Float, Device::Cpu));
+    let actions = Tensor::from_slice(&actions).view([ROWS, action.len() as i64]);
+    Batch::new(obs, actions, reward, discount, next_obs)
+}
+
+/// Every learned number after so many updates.
+fn learned(spec: &AgentSpec, action: &Space, compute: Compute) -> Vec<(String, Tensor)> {
+    let mut agent = SoftActorCritic::new(spec, "test", (&Space::unbounded(OBS as usize), action), 3, compute)
+        .expect("the agent can be built");
+    let (mut data, mut noise) = (Stream::derive(1, "data", 0), Stream::derive(2, "update", 0));
+    for _ in 0..UPDATES {
+        agent.update(&batch(action, &mut data), &mut noise);
+    }
+    let of_policy = agent.policy().trainable.params.named();
+    let of_critic = agent.critic().encoder_block().named();
+    let critic = of_critic
+        .iter()
+        .map(|(name, values)| (format!("critic {name}"), values.copy()));
+    let alpha = ("alpha".to_string(), agent.temperature().alpha());
+    of_policy.into_iter().chain(critic).chain([alpha]).collect()
+}
+
+/// The largest difference between fused and reference.
+fn difference(spec: &AgentSpec, action: &Space) -> f64 {
+    let fused = learned(spec, action, Compute::default());
+    let reference = learned(spec, action, Compute::reference());
+    fused
+        .iter()
+        .zip(&reference)
+        .map(|((_, a), (_, b))| (a - b).abs().max().double_value(&[]))
+        .fold(0.0, f64::max)
+}
+
+fn preset(name: &str) -> AgentSpec {
+    let preset = presets::by_name(name).expect("a preset");
+    let table: toml::Table = preset.toml.parse().expect("a preset is a table");
+    let mut spec: AgentSpec = table["agent"].clone().try_into().expect("a preset has an agent");
+    if matches!(spec.encoder, EncoderSpec::Conv(_)) {
+        // What is fused are bodies; those of presets for pixels are tried behind a vector.
+        let plain = AgentSpec::default();
+        (spec.encoder, spec.encoder_sharing) = (plain.encoder, plain.encoder_sharing);
+        spec.augmentation = plain.augmentation;
+    }
+    for body in [Some(&mut spec.body), spec.critic_body.as_mut()].into_iter().flatten() {
+        body.hidden.iter_mut().for_each(|width| *width = 24);
+    }
+    spec
+}
+
+#[test]
+fn every_preset_learns_fused_what_the_reference_learns() {
+    let in_box = Space::boxed(3, -1.0, 1.0);
+    let discrete = Space::Discrete { n: 4 };
+    let mut differs = 0;
+    for preset_name in presets::ALL.iter().map(|preset| preset.name) {
+        let serves_box = presets::serving(&in_box).any(|name| name == preset_name);
+        let action = if serves_box { &in_box } else { &discrete };
+        let difference = difference(&preset(preset_name), action);
+        eprintln!("{preset_name}: {difference:.1e}");
+        assert!(difference < 1e-5, "{preset_name}: {difference}");
+        differs += usize::from(difference > 0.0);
+    }
+    assert!(
+        differs > 5,
+        "if nothing differs by a bit, the fused update was not taken"
+    );
+}
+
+#[test]
+fn acting_on_few_rows_is_what_libtorch_would_do_and_rows_do_not_depend_on_each_other() {
+    let (obs_space, action) = (Space::unbounded(OBS as usize), Space::boxed(3, -1.0, 1.0));
+    for name in ["sac", "dsac-t-paper"] {
+        let spec = preset(name);
+        let agent = |compute| {
+            SoftActorCritic::new(&spec, "test", (&obs_space, &action), 3, compute).expect("the agent can be built")
+        };
+        let (mut fused, mut reference) = (agent(Compute::default()), agent(Compute::reference()));
+        let act = |agent: &mut SoftActorCritic, obs: &[f32], mode| {
+            let mut actions = vec![0.0; obs.len() / OBS as usize * 3];
+            let mut noise = Stream::derive(5, "explore", 0);
+            agent.act(obs, mode, &mut noise, &mut actions);
+            (actions, noise.position())
+        };
+        for rows in [1, 2, 10, 15] {
+            let mut obs = vec![0.0; rows * OBS as usize];
+            Stream::derive(4, "data", rows as u64).uniform_into(-3.0, 3.0, &mut obs);
+            for mode in [ActMode::Explore, ActMode::Evaluate] {
+                let (found, at) = act(&mut fused, &obs, mode);
+                let (expected, at_there) = act(&mut reference, &obs, mode);
+                let errors = found.iter().zip(&expected).map(|(a, b)| (a - b).abs());
+                let error = errors.fold(0.0, f32::max);
+                assert!(error < 2e-6, "{name}, {rows} rows, {mode:?}: {error}");
+                assert_eq!(at, at_there, "as many numbers are drawn: {name}, {rows} rows, {mode:?}");
+            }
+            let (together, _) = act(&mut fused, &obs, ActMode::Evaluate);
+            let of_rows = obs
+                .chunks_exact(OBS as usize)
+                .flat_map(|obs| act(&mut fused, obs, ActMode::Evaluate).0);
+            assert_eq!(together, of_rows.collect::<Vec<f32>>(), "{name}, {rows} rows");
+        }
+    }
+}
+
+#[test]
+fn threads_change_no_bit() {
+    let (spec, action) = (preset("redq"), Space::boxed(3, -1.0, 1.0));
+    let with_threads = |threads| learned(&spec, &action, Compute::with_threads(threads));
+    let (one, three) = (with_threads(1), with_threads(3));
+    assert_eq!(one, three);
+}
+
+#[test]
+fn every_activation_has_the_derivative_of_autograd() {
+    for activation in [
+        Activation::Gelu,
+        Activation::Silu,
+        Activation::Tanh,
+        Activation::Elu,
+        Activation::Relu,
+    ] {
+        let mut spec = preset("sac");
+        spec.body.activation = activation;
+        spec.body.hidden = vec![17, 33, 1, 20];
+        let difference = difference(&spec, &Space::boxed(2, -1.0, 1.0));
+        assert!(difference > 0.0 && difference < 1e-5, "{activation:?}: {difference}");
+    }
+}
