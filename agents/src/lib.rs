@@ -51,4 +51,4 @@ pub use inspect::Inspection;
 pub use replay::{PrioritizedSpec, Replay, ReplaySpec, SamplerSpec, Stacking};
 pub use schedule::{EnvSteps, Every, GradSteps, UpdateRatio};
 pub use soft_actor_critic::{AgentSpec, SoftActorCritic, Stack};
-pub use trainer::{Ending, Lockstep, Parts, Plan, SaveTo, Trainer};
+pub use trainer::{Ending, Parts, SaveTo, Trainer};
