@@ -1,10 +1,13 @@
 //! `sac algos`.
 
-use sac::{Result, agents::presets};
+use sac_agents::presets;
 use serde_json::json;
 
-use super::{print, print_json};
-use crate::cli::AlgosArgs;
+use super::{
+    args::AlgosArgs,
+    output::{print, print_json},
+};
+use crate::{config::preset_layers, error::Result};
 
 pub fn run(args: &AlgosArgs) -> Result<()> {
     match &args.name {
@@ -23,11 +26,11 @@ pub fn run(args: &AlgosArgs) -> Result<()> {
             print(&lines.collect::<String>())
         }
         Some(name) => {
-            let layers = sac::preset_layers(name)?;
+            let layers = preset_layers(name)?;
             let toml = presets::by_name(name).map_or("", |preset| preset.toml);
             if args.json {
-                let (raw, _) = layers.read();
-                return print_json(&raw);
+                let (settings, _) = layers.read();
+                return print_json(&settings);
             }
             print(toml)
         }

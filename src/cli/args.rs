@@ -1,15 +1,38 @@
-//! What can be typed.
+//! The arguments of every command: [`parse`].
 
-use std::path::PathBuf;
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+    sync::OnceLock,
+};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-/// Soft Actor-Critic and its relatives: train, evaluate, look inside.
+/// The name of the running program: `sac`, or that of a program with tasks of its own.
+pub fn program() -> &'static str {
+    static NAME: OnceLock<String> = OnceLock::new();
+    NAME.get_or_init(|| {
+        let path = std::env::args_os().next().unwrap_or_else(|| OsString::from("sac"));
+        let name = Path::new(&path).file_stem().unwrap_or(path.as_os_str());
+        name.to_string_lossy().into_owned()
+    })
+}
+
+/// The command that the arguments of the process name. Ends the process where they name none, and for `--help`.
+pub fn parse() -> Command {
+    let matches = Cli::command().name(program()).get_matches();
+    match Cli::from_arg_matches(&matches) {
+        Ok(cli) => cli.command,
+        Err(error) => error.exit(),
+    }
+}
+
+/// Soft Actor-Critic and its relatives: train, evaluate, inspect.
 ///
 /// Data goes to stdout, progress and messages to stderr. Exit codes: 0 done, 2 the input was wrong, 130 interrupted
 /// (after a checkpoint), 1 anything else.
 #[derive(Parser)]
-#[command(name = "sac", version, max_term_width = 110, propagate_version = true)]
+#[command(version, max_term_width = 110, propagate_version = true)]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
@@ -17,11 +40,11 @@ pub struct Cli {
 
 #[derive(Subcommand)]
 pub enum Command {
-    /// Train an agent, or go on with a run
+    /// Train an agent, or resume a run
     Train(TrainArgs),
     /// Score a saved policy
     Eval(EvalArgs),
-    /// Draw a saved policy at work: a film (.gif) or a contact sheet (.png)
+    /// Film a saved policy (.gif), or draw a contact sheet of it (.png)
     Play(PlayArgs),
     /// Step an environment and print every transition as a line of JSON
     Rollout(RolloutArgs),
@@ -31,14 +54,16 @@ pub enum Command {
     Algos(AlgosArgs),
     /// Print the resolved configuration and where each value comes from
     Config(ConfigArgs),
-    /// Say what was found on this machine, and how to mend what is missing
+    /// Say what was found on this machine, and how to install what is missing
     Doctor(DoctorArgs),
-    /// Measure
+    /// Write a new crate with a task of its own and this command line
+    New(NewArgs),
+    /// Measure speed
     #[command(subcommand)]
     Bench(BenchCommand),
 }
 
-/// What configures a run.
+/// The configuration of a run.
 #[derive(Default, Args, Clone)]
 pub struct Overrides {
     /// Environment id (`sac envs` lists them)
@@ -68,7 +93,7 @@ pub struct Overrides {
     /// Threads of an update (train.threads)
     #[arg(long, value_name = "N", value_parser = toml_count())]
     pub threads: Option<u64>,
-    /// highest (float32), high or medium (bfloat16 factors, float32 sums), on the CPU (train.matmul_precision)
+    /// highest (float32) or medium (bfloat16 factors, float32 sums), on the CPU (train.matmul_precision)
     #[arg(long, value_name = "HOW")]
     pub matmul_precision: Option<String>,
 }
@@ -77,18 +102,15 @@ pub struct Overrides {
 pub struct TrainArgs {
     #[command(flatten)]
     pub overrides: Overrides,
-    /// Several seeds at once, such as `1,2,3,4`: a run for each, one thread for each, --threads of them at a time
+    /// Several seeds, such as `1,2,3,4`: a run for each, on one thread each, --threads of them at a time
     /// [default: as many as there are cores]
     #[arg(long, value_name = "N,N,…", value_delimiter = ',', value_parser = toml_count(), conflicts_with = "seed")]
     pub seeds: Vec<u64>,
-    /// Update all seeds together, as one update with the seeds as a dimension of its products: for a GPU
-    #[arg(long, requires = "seeds")]
-    pub stacked: bool,
-    /// Folder of the new run [default: runs/<env>/<algo>/<utc>-s<seed>]; with --seeds of all of them
+    /// Folder of the new run [default: runs/<env>/<algo>/<utc>-s<seed>]; with --seeds, of all runs
     #[arg(long, value_name = "DIR", conflicts_with = "resume")]
     pub run_dir: Option<PathBuf>,
-    /// Go on with a run, or with all that --seeds began, from the newest checkpoint; only --steps may change
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["env", "algo", "config", "sets", "seed", "seeds", "stacked", "num_envs", "device", "threads", "matmul_precision"])]
+    /// Resume a run, or all runs of --seeds, from the newest checkpoint; only --steps may change
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["env", "algo", "config", "sets", "seed", "seeds", "num_envs", "device", "threads", "matmul_precision"])]
     pub resume: Option<PathBuf>,
     /// No progress, no header
     #[arg(long)]
@@ -108,13 +130,13 @@ pub struct EvalArgs {
     /// Whole episodes
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     pub episodes: u64,
-    /// Of the episodes; the same seed gives the same ones
+    /// Seed of the episodes; the same seed gives the same ones
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
-    /// Draw actions from the policy instead of taking its mode
+    /// Draw actions from the policy, instead of taking its mode
     #[arg(long)]
     pub stochastic: bool,
-    /// Another option of the environment than the run had, such as `wrappers=[{kind="action_noise", std=0.2}]`
+    /// An option of the environment that differs from the run's, such as `wrappers=[{kind="action_noise", std=0.2}]`
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub sets: Vec<String>,
     /// One JSON object on stdout
@@ -135,10 +157,10 @@ pub struct PlayArgs {
     /// Whole episodes
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1000))]
     pub episodes: u64,
-    /// Of the first episode
+    /// Seed of the first episode
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
-    /// A picture every so many steps
+    /// Env steps from one picture to the next
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     pub every: u64,
 }
@@ -151,10 +173,10 @@ pub struct RolloutArgs {
     /// Option of the task, such as `g=9.81`
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub sets: Vec<String>,
-    /// Of the first reset, and of random actions; without it the seed is 0
+    /// Seed of the first reset, and of random actions
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
-    /// How many; with --actions, all of them [default: 1000]
+    /// Env steps to take [default: 1000; with --actions, all of them]
     #[arg(long, value_name = "N")]
     pub steps: Option<u64>,
     /// JSON array of actions in the environment's own units
@@ -170,7 +192,7 @@ pub struct RolloutArgs {
 
 #[derive(Args)]
 pub struct EnvsArgs {
-    /// Show the page of this one
+    /// Show the page of this environment
     pub id: Option<String>,
     /// The page under another value of one of its options, such as `g=9.81`; may be given several times
     #[arg(long = "set", value_name = "KEY=VALUE", requires = "id")]
@@ -182,7 +204,7 @@ pub struct EnvsArgs {
 
 #[derive(Args)]
 pub struct AlgosArgs {
-    /// Print the preset of this one
+    /// Print this preset
     pub name: Option<String>,
     /// One JSON value on stdout
     #[arg(long)]
@@ -205,15 +227,24 @@ pub struct DoctorArgs {
     pub json: bool,
 }
 
+#[derive(Args)]
+pub struct NewArgs {
+    /// Folder of the new crate; its last part is the name of the crate
+    pub dir: PathBuf,
+    /// Checkout of sac to depend on [default: the one that this program was built in, else the published package]
+    #[arg(long, value_name = "DIR")]
+    pub sac: Option<PathBuf>,
+}
+
 #[derive(Subcommand)]
 pub enum BenchCommand {
     /// Updates per second, beside what the bare matrix products would allow
     Update(BenchUpdateArgs),
-    /// A whole run: steps and updates per second, and what the loop adds to the updates
+    /// A whole run: env steps and updates per second, and the time of the loop besides updates
     Train(BenchTrainArgs),
     /// Environment steps per second under random actions
     Env(BenchEnvArgs),
-    /// Rows inserted and batches drawn per second, from full replays of several sizes
+    /// Rows inserted and batches sampled per second, for full replays of several sizes
     Replay(BenchReplayArgs),
 }
 
@@ -225,7 +256,7 @@ pub struct BenchUpdateArgs {
     /// Channels, height and width of observations, for presets that see images
     #[arg(long, value_name = "C,H,W", default_value = "9,84,84", value_delimiter = ',')]
     pub image: Vec<u64>,
-    /// Numbers per action; of a preset for discrete actions, how many there are
+    /// Numbers per action; for presets for discrete actions, the number of actions
     #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u64).range(1..10_000))]
     pub act_dim: u64,
     /// Transitions per update
@@ -243,7 +274,7 @@ pub struct BenchUpdateArgs {
     /// Threads of an update [default: as many as cores, at most 4]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..1024))]
     pub threads: Option<u64>,
-    /// highest (float32), high or medium (bfloat16 factors, float32 sums) [default: highest]
+    /// highest (float32) or medium (bfloat16 factors, float32 sums) [default: highest]
     #[arg(long, value_name = "HOW")]
     pub matmul_precision: Option<String>,
     /// How long to measure each, seconds
@@ -281,7 +312,7 @@ pub struct BenchEnvArgs {
     /// Environment id
     #[arg(long, value_name = "ID")]
     pub env: String,
-    /// Stepped together
+    /// Environments stepped together
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..100_000))]
     pub num_envs: u64,
     /// Threads that step them
@@ -297,10 +328,10 @@ pub struct BenchEnvArgs {
 
 #[derive(Args)]
 pub struct BenchReplayArgs {
-    /// Rows of each replay that is compared
+    /// Rows of each replay to compare
     #[arg(long, value_name = "N,N", value_delimiter = ',', default_value = "10000,100000,1000000", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
     pub capacity: Vec<u64>,
-    /// How rows are chosen
+    /// How rows are sampled
     #[arg(long, value_enum, default_value_t = Sampler::Uniform)]
     pub sampler: Sampler,
     /// Numbers per observation
@@ -312,7 +343,7 @@ pub struct BenchReplayArgs {
     /// Transitions per batch
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u64).range(1..1_000_000))]
     pub batch: u64,
-    /// How long to draw from each in a row, and again between updates, seconds
+    /// How long to sample from each, in a row and again between updates, seconds
     #[arg(long, value_name = "S", default_value_t = 2.0, value_parser = seconds)]
     pub seconds: f64,
     /// One JSON object on stdout
@@ -320,21 +351,21 @@ pub struct BenchReplayArgs {
     pub json: bool,
 }
 
-/// How a replay chooses.
+/// How a replay samples rows.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 pub enum Sampler {
-    /// All rows alike
+    /// All rows with the same probability
     Uniform,
     /// By priority
     Prioritized,
 }
 
-/// A count that fits TOML's integers, so that `config.toml` can hold it.
+/// A count that TOML's integers can hold, and so `config.toml`.
 fn toml_count() -> clap::builder::RangedU64ValueParser {
     clap::value_parser!(u64).range(..=i64::MAX as u64)
 }
 
-/// A time to measure for.
+/// A duration of a measurement.
 fn seconds(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(seconds) if seconds > 0.0 && seconds <= 86_400.0 => Ok(seconds),

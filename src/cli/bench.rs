@@ -2,58 +2,46 @@
 
 mod env;
 mod products;
+mod rate;
 mod replay;
 mod train;
 
-use std::time::Instant;
-
-pub use env::env;
-pub use replay::replay;
-use sac::{
-    Error, Result,
-    agents::{
-        Agent, AgentSpec, SoftActorCritic, encoder::EncoderSpec, nn::MatmulPrecision, noise::Stream, presets, process,
-    },
-    assemble,
-    config::{Issues, Origin},
-    envs::{Dtype, Space},
+use sac_agents::{
+    Agent, AgentSpec, SoftActorCritic, encoder::EncoderSpec, nn::MatmulPrecision, noise::Stream, presets, process,
 };
+use sac_envs::{Dtype, Space};
 use serde_json::json;
 use tch::Device;
+
+use super::{
+    args::BenchUpdateArgs,
+    output::{print, print_json},
+};
+use crate::{
+    assemble,
+    config::{Issues, Origin, preset_layers},
+    error::{Error, Result},
+    run::processor,
+};
+pub use env::env;
+use products::Products;
+use rate::rate;
+pub use replay::replay;
 pub use train::train;
 
-use super::{print, print_json};
-use crate::cli::BenchUpdateArgs;
-use products::Products;
-
-/// Calls `work` for about `seconds`, after a tenth of that to warm up, and returns calls per second.
-fn rate(seconds: f64, mut work: impl FnMut()) -> f64 {
-    let mut calls_within = |limit_s: f64| {
-        let started = Instant::now();
-        let mut calls = 0u64;
-        while started.elapsed().as_secs_f64() < limit_s {
-            work();
-            calls += 1;
-        }
-        calls as f64 / started.elapsed().as_secs_f64()
-    };
-    calls_within(seconds / 10.0);
-    calls_within(seconds)
-}
-
 pub fn update(args: &BenchUpdateArgs) -> Result<()> {
-    let mut layers = sac::preset_layers(&args.algo)?;
+    let mut layers = preset_layers(&args.algo)?;
     args.sets.iter().try_for_each(|setting| layers.set_text(setting))?;
     if let Some(precision) = &args.matmul_precision {
         let flag = Origin::Flag("--matmul-precision");
         layers.set(flag, "train.matmul_precision", precision.clone());
     }
-    let (raw, issues) = layers.read();
+    let (settings, issues) = layers.read();
     if !issues.is_empty() {
         return Err(Issues(issues).into());
     }
-    let mut spec: AgentSpec = raw.agent;
-    let precision = raw.train.matmul_precision;
+    let mut spec: AgentSpec = settings.agent;
+    let precision = settings.train.matmul_precision;
     if let Some(hidden) = &args.hidden {
         if hidden.is_empty() || hidden.iter().any(|width| !(1..=65_536).contains(width)) {
             return Err(Error::Usage(format!(
@@ -73,7 +61,7 @@ pub fn update(args: &BenchUpdateArgs) -> Result<()> {
         _ => Space::unbounded(args.obs_dim as usize),
     };
     let in_box = Space::boxed(args.act_dim as usize, -1.0, 1.0);
-    // A policy that cannot act there is one for discrete actions.
+    // A policy that cannot act in a box is one for discrete actions.
     let serves_box = presets::serving(&in_box).any(|name| name == args.algo);
     let action = match serves_box {
         true => in_box,
@@ -90,7 +78,7 @@ pub fn update(args: &BenchUpdateArgs) -> Result<()> {
         .chain(observation.shape().into_iter().map(|extent| extent as i64))
         .collect();
     let batch = assemble::random_batch((&observation, &action), b, &mut noise);
-    // In turn and twice, so that a machine that changes its speed changes both. Convolutions are no matrix products.
+    // In turn and twice, so that a change of the machine's speed affects both. Convolutions are no matrix products.
     let mut products = match rows[..] {
         [b, o] => Some(Products::new(
             &spec.body.hidden,
@@ -125,7 +113,7 @@ pub fn update(args: &BenchUpdateArgs) -> Result<()> {
             "obs_dim": observation.len(),
             "act_dim": args.act_dim,
             "hidden": spec.body.hidden,
-            "processor": sac::run::processor(),
+            "processor": processor(),
             "commit": env!("SAC_COMMIT"),
         }));
     }

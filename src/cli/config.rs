@@ -1,21 +1,23 @@
 //! `sac config`.
 
-use sac::{
-    Result,
-    agents::Cost,
-    assemble,
-    config::{Config, Layers},
-    envs::Registry,
-};
+use sac_agents::Cost;
+use sac_envs::Registry;
 use serde::Serialize;
 
-use super::{overrides, print, print_json};
-use crate::cli::ConfigArgs;
+use super::{
+    args::ConfigArgs,
+    output::{print, print_json},
+    overrides,
+};
+use crate::{
+    assemble,
+    config::{Config, Layers},
+    error::Result,
+};
 
-pub fn run(args: &ConfigArgs) -> Result<()> {
-    let registry = Registry::builtin();
-    let chosen = overrides::choose(&args.overrides, &registry)?;
-    let costs = costs(&chosen.config, &registry)?;
+pub fn run(args: &ConfigArgs, registry: &Registry) -> Result<()> {
+    let chosen = overrides::choose(&args.overrides, registry)?;
+    let costs = costs(&chosen.config, registry)?;
     if args.json {
         return print_json(&WithCosts {
             config: &chosen.config,
@@ -25,7 +27,7 @@ pub fn run(args: &ConfigArgs) -> Result<()> {
     print(&(annotated(&chosen.config.to_toml(), &chosen.layers) + &as_comments(&costs)))
 }
 
-/// The configuration, and beside its tables what it costs.
+/// The configuration, and the costs beside its tables.
 #[derive(Serialize)]
 struct WithCosts<'a> {
     #[serde(flatten)]
@@ -33,13 +35,13 @@ struct WithCosts<'a> {
     costs: &'a [Cost],
 }
 
-/// What the parts of the agent cost, found by building it.
+/// The costs of the parts of the agent, read off a built one.
 fn costs(config: &Config, registry: &Registry) -> Result<Vec<Cost>> {
     let envs = assemble::envs(config, registry, 1, 1)?;
     Ok(assemble::agent(config, envs.as_ref())?.costs())
 }
 
-/// A table that TOML skips.
+/// A table in comments, which TOML skips.
 fn as_comments(costs: &[Cost]) -> String {
     let mut out = format!("\n# {:<16}{:>12}{:>20}\n", "part", "parameters", "multiply-adds");
     for cost in costs {
@@ -48,7 +50,7 @@ fn as_comments(costs: &[Cost]) -> String {
     out + "# for one observation and action, forward; a critic's members together, targets not counted\n"
 }
 
-/// The resolved configuration, each value with where it comes from.
+/// The resolved configuration, each value with its origin.
 fn annotated(toml: &str, layers: &Layers) -> String {
     let mut table = String::new();
     let mut out = String::new();

@@ -9,7 +9,7 @@ use std::{
 };
 
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
-use sac::agents::{
+use sac_agents::{
     EnvSteps, GradSteps,
     log::{Row, Sink},
     metrics,
@@ -34,7 +34,7 @@ impl Console {
     }
 }
 
-/// Where there is a terminal to draw it on.
+/// A progress bar, if stderr is a terminal.
 fn bar(total_env_steps: u64) -> Option<ProgressBar> {
     io::stderr().is_terminal().then(|| {
         let bar = ProgressBar::new(total_env_steps);
@@ -52,8 +52,7 @@ fn bar(total_env_steps: u64) -> Option<ProgressBar> {
     })
 }
 
-/// The bar's first word: speed and time left count from here, since a resumed run has not made its earlier steps in no
-/// time.
+/// Starts to measure speed and time left: the earlier steps of a resumed run do not count.
 fn begin_bar(bar: &ProgressBar) {
     bar.reset_eta();
     bar.enable_steady_tick(Duration::from_millis(500));
@@ -122,24 +121,27 @@ impl Drop for Console {
     }
 }
 
-/// One console for several runs: a line when the last of them has come to a count, with means over all, and one bar.
+/// One console for several runs: a line when the last run that is being trained has reached a count, with means over those,
+/// and one bar for all.
 pub struct SharedConsole(Arc<Shared>);
 
 struct Shared {
+    /// Runs that are trained at the same time.
+    at_a_time: usize,
     bar: Option<ProgressBar>,
     table: Mutex<Table>,
 }
 
 #[derive(Default)]
 struct Table {
-    /// Where each run is, as far as it has said; none of one that has ended.
+    /// How far each run is; `None` for one that waits for a thread or has ended.
     runs: Vec<Option<EnvSteps>>,
     header_shown: bool,
-    /// By count; at one count the row of a log before that of an evaluation.
+    /// Rows by count; at the same count, those of a log before those of an evaluation.
     waiting: BTreeMap<(EnvSteps, bool), Vec<(usize, Row)>>,
 }
 
-/// The sink of one of them.
+/// The sink of one of the runs.
 pub struct Share {
     shared: Arc<Shared>,
     run: usize,
@@ -147,18 +149,21 @@ pub struct Share {
 }
 
 impl SharedConsole {
-    /// `total_env_steps`: of all runs together.
-    pub fn new(total_env_steps: u64) -> Self {
+    /// `total_env_steps`: of all runs together; `at_a_time`: number of runs that are trained at the same time.
+    pub fn new(total_env_steps: u64, at_a_time: usize) -> Self {
         SharedConsole(Arc::new(Shared {
+            at_a_time,
             bar: bar(total_env_steps),
             table: Mutex::default(),
         }))
     }
 
-    /// For one more run.
+    /// The sink of one more run.
     pub fn share(&self) -> Share {
         let mut table = self.0.table();
-        table.runs.push(Some(EnvSteps(0)));
+        // Later runs wait for a thread: lines do not wait for them before they begin.
+        let begins_now = table.runs.len() < self.0.at_a_time;
+        table.runs.push(begins_now.then_some(EnvSteps(0)));
         Share {
             shared: self.0.clone(),
             run: table.runs.len() - 1,
@@ -174,7 +179,7 @@ impl Shared {
 }
 
 impl Table {
-    /// Says what no run has to add to any more.
+    /// Says the rows to which no run has anything to add.
     fn say_complete(&mut self) {
         while let Some(entry) = self.waiting.first_entry() {
             let (env_steps, _) = *entry.key();
@@ -195,7 +200,7 @@ impl Table {
                 let sum: f64 = values.iter().sum();
                 match (name, values.len()) {
                     (_, 0) => None,
-                    (metrics::FPS, _) => Some(sum), // they run side by side
+                    (metrics::FPS, _) => Some(sum), // they run at the same time
                     (_, count) => Some(sum / count as f64),
                 }
             });
@@ -224,7 +229,7 @@ impl Sink for Share {
             bar.inc(more);
         }
         if self.seen.is_none() {
-            // A resumed run has nothing to say about what lies behind it.
+            // A resumed run adds nothing to counts that it has passed.
             self.shared.table().runs[self.run] = Some(env_steps);
             if let Some(bar) = &self.shared.bar {
                 begin_bar(bar);
@@ -267,7 +272,7 @@ mod tests {
 
     #[test]
     fn a_line_waits_for_the_last_run_that_is_still_there() {
-        let console = SharedConsole::new(300);
+        let console = SharedConsole::new(300, 3);
         let mut shares = [console.share(), console.share(), console.share()];
         for share in &mut shares[..2] {
             share.row(&row(10, metrics::Q_MEAN, 1.0)).expect("said");
@@ -284,8 +289,19 @@ mod tests {
     }
 
     #[test]
+    fn a_run_that_waits_for_a_thread_is_not_waited_for() {
+        let console = SharedConsole::new(200, 1);
+        let (mut first, mut second) = (console.share(), console.share());
+        first.row(&row(10, metrics::Q_MEAN, 1.0)).expect("said");
+        assert!(waiting(&console).is_empty(), "the second has not begun");
+        second.progress(EnvSteps(1));
+        first.row(&row(20, metrics::Q_MEAN, 1.0)).expect("said");
+        assert_eq!(waiting(&console), [20]);
+    }
+
+    #[test]
     fn a_run_that_was_resumed_further_on_is_not_waited_for() {
-        let console = SharedConsole::new(200);
+        let console = SharedConsole::new(200, 2);
         let (mut behind, mut ahead) = (console.share(), console.share());
         ahead.progress(EnvSteps(51));
         behind.progress(EnvSteps(1));

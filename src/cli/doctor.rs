@@ -2,11 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use sac::{Result, agents::nn::precision::bfloat16_instructions, run::processor};
+use sac_agents::nn::precision::bfloat16_instructions;
 use serde::Serialize;
 
-use super::{print, print_json};
-use crate::cli::DoctorArgs;
+use super::{
+    args::DoctorArgs,
+    output::{print, print_json},
+};
+use crate::{error::Result, run::processor};
 
 #[derive(Serialize)]
 struct Finding {
@@ -182,15 +185,15 @@ fn simd() -> Finding {
     }
 }
 
-/// What `--matmul-precision medium` needs. TF32, which `high` would use on a GPU, no processor has.
+/// What `--matmul-precision medium` needs.
 fn bfloat16() -> Finding {
     let by = bfloat16_instructions();
     Finding {
         what: "bfloat16",
-        found: by.map(|by| format!("{by}: --matmul-precision medium is available; high is float32 on a CPU")),
+        found: by.map(|by| format!("{by}: --matmul-precision medium is available")),
         fix: by.is_none().then(|| {
             "--matmul-precision medium needs a processor with AVX512-BF16, such as AMD's from Zen 4 or Intel's from \
-             Sapphire Rapids; highest and high are float32"
+             Sapphire Rapids"
                 .to_string()
         }),
         needed: false,
@@ -198,7 +201,7 @@ fn bfloat16() -> Finding {
 }
 
 fn memory() -> Finding {
-    let available = sac::agents::replay::available_memory_bytes();
+    let available = sac_agents::replay::available_memory_bytes();
     Finding {
         what: "memory",
         found: Some(format!("{} MiB available", available >> 20)),

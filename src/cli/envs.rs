@@ -1,18 +1,18 @@
 //! `sac envs`.
 
-use sac::{
-    Result,
-    envs::{Env, EnvEntry, Registry, Row},
-};
+use sac_envs::{Env, EnvEntry, Registry, Row};
 use serde_json::json;
 
-use super::{env_options, print, print_json};
-use crate::cli::EnvsArgs;
+use super::{
+    args::EnvsArgs,
+    input::env_options,
+    output::{print, print_json},
+};
+use crate::error::Result;
 
-pub fn run(args: &EnvsArgs) -> Result<()> {
-    let registry = Registry::builtin();
+pub fn run(args: &EnvsArgs, registry: &Registry) -> Result<()> {
     match &args.id {
-        None => list(&registry, args.json),
+        None => list(registry, args.json),
         Some(id) => show(registry.get(id)?, &env_options(&args.sets)?, args.json),
     }
 }

@@ -1,67 +1,61 @@
 //! `sac eval`.
 
-use sac::{
-    Error, Result,
-    agents::{ActMode, EnvSteps, checkpoint::Checkpoint, evaluate},
-    assemble,
-    envs::Registry,
-    run::{RunFolder, Which},
-};
+use sac_agents::EnvSteps;
+use sac_envs::Registry;
 use serde::Serialize;
 
-use super::{env_options, messages::say, print, print_json};
-use crate::cli::EvalArgs;
+use super::{
+    args::EvalArgs,
+    input::env_options,
+    messages::say,
+    output::{print, print_json},
+};
+use crate::{
+    error::{Error, Result},
+    policy::{EvaluateOptions, Policy},
+    run::Which,
+};
 
 #[derive(Serialize)]
-struct Scores {
-    env: String,
-    algo: String,
-    checkpoint: String,
+struct Scores<'a> {
+    env: &'a str,
+    algo: &'a str,
+    checkpoint: &'a str,
     env_steps: u64,
-    episodes: usize,
+    episodes: u64,
     mean_return: f64,
     std_return: f64,
     min_return: f64,
     max_return: f64,
     mean_length: f64,
     returns: Vec<f64>,
-    /// What the environment was changed by.
-    set: Vec<String>,
+    /// Changed options of the environment.
+    set: &'a [String],
 }
 
-pub fn run(args: &EvalArgs) -> Result<()> {
-    let registry = Registry::builtin();
-    let folder = RunFolder::open(&args.run)?;
-    let mut config = folder.config(&registry)?;
-    config.env.options.extend(env_options(&args.sets)?);
-    let (path, which) = choose(&folder, args.checkpoint.as_deref())?;
-    assemble::prepare_process(&config);
-    let episodes = args.episodes as usize;
-    let mut envs = assemble::eval_envs(&config, &registry, episodes)?;
-    let mut agent = assemble::agent(&config, envs.as_ref())?;
-    let checkpoint = Checkpoint::read(&path, &["policy"])?;
-    agent
-        .load_policy(&checkpoint)
-        .map_err(|error| checkpoint.locate(error))?;
-    let mode = if args.stochastic {
-        ActMode::Explore
-    } else {
-        ActMode::Evaluate
+pub fn run(args: &EvalArgs, registry: &Registry) -> Result<()> {
+    let which = which(args.checkpoint.as_deref())?;
+    let options = EvaluateOptions {
+        episodes: args.episodes,
+        seed: args.seed,
+        stochastic: args.stochastic,
+        env: env_options(&args.sets)?,
     };
-    let evaluation = evaluate(agent.as_mut(), envs.as_mut(), episodes, args.seed, mode)?;
+    let mut policy = load(&args.run, which, registry)?;
+    let evaluation = policy.evaluate_with(&options)?;
     let scores = Scores {
-        env: config.env.id,
-        algo: config.algo,
-        checkpoint: which,
-        env_steps: checkpoint.manifest.env_steps.0,
-        episodes,
+        env: &policy.config().env.id,
+        algo: policy.config().algo.name(),
+        checkpoint: policy.saved_as(),
+        env_steps: policy.env_steps().0,
+        episodes: args.episodes,
         mean_return: evaluation.mean_return(),
         std_return: evaluation.std_return(),
         min_return: evaluation.min_return(),
         max_return: evaluation.max_return(),
         mean_length: evaluation.mean_length(),
         returns: evaluation.returns,
-        set: args.sets.clone(),
+        set: &args.sets,
     };
     if args.json {
         return print_json(&scores);
@@ -70,6 +64,7 @@ pub fn run(args: &EvalArgs) -> Result<()> {
         env,
         checkpoint,
         env_steps,
+        episodes,
         mean_return,
         std_return,
         min_return,
@@ -84,24 +79,26 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     ))
 }
 
-/// The folder of the policy, and what it is called.
-pub fn choose(folder: &RunFolder, wanted: Option<&str>) -> Result<(std::path::PathBuf, String)> {
-    let which = match wanted {
-        Some("best") => Which::Best,
-        Some("last") => Which::Last,
-        Some(steps) => Which::At(EnvSteps(steps.parse().map_err(|_| {
-            Error::Usage(format!(
+/// Which policy `--checkpoint` names.
+pub fn which(checkpoint: Option<&str>) -> Result<Which> {
+    match checkpoint {
+        None => Ok(Which::BestOrLast),
+        Some("best") => Ok(Which::Best),
+        Some("last") => Ok(Which::Last),
+        Some(steps) => match steps.parse() {
+            Ok(steps) => Ok(Which::At(EnvSteps(steps))),
+            Err(_) => Err(Error::Usage(format!(
                 "--checkpoint {steps}: expected best, last, or a number of env steps"
-            ))
-        })?)),
-        None => match folder.saved(Which::Best) {
-            Ok(path) => return Ok((path, "best".to_string())),
-            Err(_) => {
-                let path = folder.saved(Which::Last)?;
-                say("nothing was evaluated in this run; taking the last checkpoint");
-                return Ok((path, "last".to_string()));
-            }
+            ))),
         },
-    };
-    Ok((folder.saved(which)?, wanted.unwrap_or("best").to_string()))
+    }
+}
+
+/// Loads a policy, and says so if it is not the best one although none was named.
+pub fn load(run: &std::path::Path, which: Which, registry: &Registry) -> Result<Policy> {
+    let policy = Policy::load_checkpoint(run, which, registry)?;
+    if which == Which::BestOrLast && policy.saved_as() != "best" {
+        say("nothing was evaluated in this run; taking the last checkpoint");
+    }
+    Ok(policy)
 }

@@ -1,14 +1,15 @@
-//! What is said on stderr: warnings, errors, and a panic's one line.
+//! Messages on stderr: warnings, errors, and one line for a panic.
 
 use std::{io::Write, process::ExitCode, sync::Mutex};
 
-use sac::Error;
+use super::args::program;
+use crate::error::Error;
 
-/// Warnings and errors of the user's making go through here; the progress bar, when there is one, steps aside.
+/// The progress bar, if there is one. It is hidden while a message is written.
 static BAR: Mutex<Option<indicatif::ProgressBar>> = Mutex::new(None);
 static PANIC: Mutex<Option<String>> = Mutex::new(None);
 
-/// Lets warnings of the libraries appear, and panics not.
+/// Shows warnings of the libraries, and keeps panics for [`bug`].
 pub fn install() {
     std::panic::set_hook(Box::new(|panic| {
         if let Ok(mut message) = PANIC.lock() {
@@ -25,7 +26,7 @@ pub fn install() {
         .init();
 }
 
-/// The progress bar that messages must not tear.
+/// Names the progress bar that messages must not tear.
 pub fn step_aside_for(bar: Option<indicatif::ProgressBar>) {
     if let Ok(mut current) = BAR.lock() {
         *current = bar;
@@ -47,27 +48,27 @@ impl Write for Aside {
     }
 }
 
-/// A line on stderr. A closed stderr is nobody's loss.
+/// Writes a line to stderr. If stderr is closed, nobody reads it.
 pub fn say(text: &str) {
     let _ = writeln!(Aside, "{text}");
 }
 
-/// Says what went wrong and how to mend it.
+/// Says what went wrong and what to do about it, and returns the exit code.
 pub fn explain(error: &Error) -> ExitCode {
     step_aside_for(None);
-    say(&format!("error: {error}"));
+    say(&format!("error: {}", for_this_program(&error.to_string())));
     if let Some(hint) = error.hint() {
-        say(&format!("hint: {hint}"));
+        say(&format!("hint: {}", for_this_program(&hint)));
     }
     ExitCode::from(if error.is_users() { 2 } else { 1 })
 }
 
-/// One line about a panic.
+/// Says that there was a panic, in one line, and returns the exit code.
 pub fn bug() -> ExitCode {
     explain(&Error::of_panic(first_panic().unwrap_or_default()))
 }
 
-/// Says why one of several runs could not go on; of the first that panicked, where.
+/// Says why one of several runs failed; for the first that panicked, also where.
 pub fn explain_failure(error: &Error) {
     let place = match error {
         Error::Panicked(_) => first_panic(),
@@ -77,6 +78,16 @@ pub fn explain_failure(error: &Error) {
         Some(message) => explain(&Error::of_panic(message)),
         None => explain(error),
     };
+}
+
+/// A text that names commands of `sac`, for a program that may have another name.
+fn for_this_program(text: &str) -> String {
+    match program() {
+        "sac" => text.to_string(),
+        name => text
+            .replace("`sac ", &format!("`{name} "))
+            .replace("sac train ", &format!("{name} train ")),
+    }
 }
 
 fn first_panic() -> Option<String> {

@@ -1,13 +1,33 @@
-//! One file per command.
+//! The command line on any registry: [`run`].
+//!
+//! A program of your own gets all commands for its own tasks:
+//!
+//! ```no_run
+//! // Not run: it would read the arguments of the test that runs it.
+//! use sac::prelude::*;
+//!
+//! fn main() -> std::process::ExitCode {
+//!     let mut registry = Registry::builtin();
+//!     // registry.register(EnvEntry::new("Puck-v0", "A puck on a rail", || Puck).with_time_limit(50));
+//!     sac::cli::run(registry)
+//! }
+//! ```
+//!
+//! `sac new DIR` writes a crate that does so.
 
 mod algos;
+mod args;
 mod bench;
 mod config;
 mod console;
 mod doctor;
 mod envs;
 mod eval;
-pub mod messages;
+mod header;
+mod input;
+mod messages;
+mod new;
+mod output;
 mod overrides;
 mod play;
 mod replicates;
@@ -15,66 +35,43 @@ mod rollout;
 mod train;
 
 use std::{
-    io::{self, Write},
-    path::Path,
+    panic::{AssertUnwindSafe, catch_unwind},
     process::ExitCode,
 };
 
-use sac::{Error, Result, config::Layers};
+use sac_envs::Registry;
 
-use crate::cli::{BenchCommand, Command};
+use crate::error::Result;
+use args::{BenchCommand, Command};
 
-/// Runs a command.
-pub fn run(command: Command) -> Result<ExitCode> {
+/// Runs the command that the arguments of the process name, on the tasks of `registry`. Returns its exit code: 0 done, 2 the
+/// input was wrong, 130 interrupted (after a checkpoint), 1 anything else.
+pub fn run(registry: Registry) -> ExitCode {
+    let command = args::parse();
+    messages::install();
+    // A panic is a bug of ours; the user gets one line about it, not a trace.
+    match catch_unwind(AssertUnwindSafe(|| execute(command, &registry))) {
+        Ok(Ok(code)) => code,
+        Ok(Err(error)) => messages::explain(&error),
+        Err(_) => messages::bug(),
+    }
+}
+
+fn execute(command: Command, registry: &Registry) -> Result<ExitCode> {
     match command {
-        Command::Train(args) => return train::run(&args),
-        Command::Eval(args) => eval::run(&args)?,
-        Command::Play(args) => play::run(&args)?,
-        Command::Rollout(args) => rollout::run(&args)?,
-        Command::Envs(args) => envs::run(&args)?,
+        Command::Train(args) => return train::run(&args, registry),
+        Command::Eval(args) => eval::run(&args, registry)?,
+        Command::Play(args) => play::run(&args, registry)?,
+        Command::Rollout(args) => rollout::run(&args, registry)?,
+        Command::Envs(args) => envs::run(&args, registry)?,
         Command::Algos(args) => algos::run(&args)?,
-        Command::Config(args) => config::run(&args)?,
+        Command::Config(args) => config::run(&args, registry)?,
         Command::Doctor(args) => doctor::run(&args)?,
+        Command::New(args) => new::run(&args)?,
         Command::Bench(BenchCommand::Update(args)) => bench::update(&args)?,
-        Command::Bench(BenchCommand::Train(args)) => bench::train(&args)?,
-        Command::Bench(BenchCommand::Env(args)) => bench::env(&args)?,
+        Command::Bench(BenchCommand::Train(args)) => bench::train(&args, registry)?,
+        Command::Bench(BenchCommand::Env(args)) => bench::env(&args, registry)?,
         Command::Bench(BenchCommand::Replay(args)) => bench::replay(&args)?,
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// Reads a text file that the user named on the command line.
-fn read_named(path: &Path) -> Result<String> {
-    std::fs::read_to_string(path).map_err(|error| Error::Usage(format!("cannot read {}: {error}", path.display())))
-}
-
-/// Prints data. A reader that went away (`| head`) is no error.
-fn print(text: &str) -> Result<()> {
-    match io::stdout()
-        .write_all(text.as_bytes())
-        .and_then(|()| io::stdout().flush())
-    {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Error::io("stdout")(error)),
-        _ => Ok(()),
-    }
-}
-
-/// Prints one JSON value on a line.
-fn print_json(value: &impl serde::Serialize) -> Result<()> {
-    let text = serde_json::to_string(value).map_err(|error| Error::io("stdout")(error.into()))?;
-    print(&(text + "\n"))
-}
-
-/// Options of an environment from `KEY=VALUE` assignments, with or without `env.` before the key.
-fn env_options(sets: &[String]) -> Result<toml::Table> {
-    let mut layers = Layers::default();
-    sets.iter().try_for_each(|assignment| {
-        let assignment = assignment.strip_prefix("env.").unwrap_or(assignment);
-        layers.set_text(&format!("env.{assignment}"))
-    })?;
-    Ok(layers
-        .get("env")
-        .and_then(|env| env.as_table())
-        .cloned()
-        .unwrap_or_default())
 }

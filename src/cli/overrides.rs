@@ -2,22 +2,22 @@
 
 use std::path::Path;
 
-use sac::{
-    Result,
-    config::{Config, Layers, Origin},
-    envs::Registry,
+use sac_envs::Registry;
+
+use super::{args::Overrides, input::read_named};
+use crate::{
+    config::{Config, Layers, Origin, preset_layers, shipped},
+    error::Result,
 };
 
-use crate::cli::Overrides;
-
-/// A configuration, its layers, and what was laid over the preset, for the first line of output.
+/// A configuration, its layers, and the experiment over the preset, for the first line of output.
 pub struct Chosen {
     pub config: Config,
     pub layers: Layers,
     pub experiment: Option<String>,
 }
 
-/// Puts the layers on top of each other: preset, experiment, `--set`, flags.
+/// Merges the layers: preset, experiment, `--set`, flags.
 pub fn choose(overrides: &Overrides, registry: &Registry) -> Result<Chosen> {
     let (layers, experiment) = layers(overrides)?;
     let config = Config::resolve(&layers, registry)?;
@@ -28,7 +28,7 @@ pub fn choose(overrides: &Overrides, registry: &Registry) -> Result<Chosen> {
     })
 }
 
-/// Whether somebody said how many threads, instead of `auto`.
+/// Whether a number of threads was given, instead of `auto`.
 pub fn threads_are_given(layers: &Layers) -> bool {
     layers.get("train.threads").is_some_and(|value| value.is_integer())
 }
@@ -36,7 +36,7 @@ pub fn threads_are_given(layers: &Layers) -> bool {
 fn layers(overrides: &Overrides) -> Result<(Layers, Option<String>)> {
     let file = match &overrides.config {
         Some(path) if path == Path::new("none") => None,
-        Some(path) => Some((path, super::read_named(path)?)),
+        Some(path) => Some((path, read_named(path)?)),
         None => None,
     };
     // The file and --set may name the algorithm and the environment; flags win.
@@ -56,7 +56,7 @@ fn layers(overrides: &Overrides) -> Result<(Layers, Option<String>)> {
         .unwrap_or_else(|| "sac".to_string());
     let env = overrides.env.clone().or_else(|| named("env.id"));
 
-    let mut layers = sac::preset_layers(&algo)?;
+    let mut layers = preset_layers(&algo)?;
     let mut experiment = None;
     match (&file, &env) {
         (Some((path, text)), _) => {
@@ -64,7 +64,7 @@ fn layers(overrides: &Overrides) -> Result<(Layers, Option<String>)> {
             experiment = Some(path.display().to_string());
         }
         (None, Some(env)) if overrides.config.is_none() => {
-            if let Some(shipped) = sac::config::shipped(env, &algo) {
+            if let Some(shipped) = shipped(env, &algo) {
                 layers.add_toml(Origin::Shipped(shipped.path.to_string()), shipped.toml)?;
                 experiment = Some(format!("{} (--config none skips it)", shipped.path));
             }

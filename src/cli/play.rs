@@ -7,30 +7,27 @@ use std::{
     path::Path,
 };
 
-use sac::{
-    Error, Result,
-    agents::{ActMode, Agent, checkpoint::Checkpoint, noise::Stream},
-    assemble,
-    envs::{
-        Env, Registry,
-        render::{Frame, FrameSize, GifWriter, contact_sheet},
-    },
-    run::RunFolder,
+use sac_envs::{
+    Env, Registry,
+    render::{Frame, FrameSize, GifWriter, contact_sheet},
 };
 
-use super::{eval, print};
-use crate::cli::PlayArgs;
+use super::{args::PlayArgs, eval, output::print};
+use crate::{
+    error::{Error, Result},
+    policy::Policy,
+};
 
 const SIZE: FrameSize = FrameSize {
     width: 400,
     height: 400,
 };
 const FRAMES_PER_S: f64 = 25.0;
-/// A contact sheet shows so many pictures, in rows of `COLUMNS`.
+/// Pictures on a contact sheet, in rows of `COLUMNS`.
 const SHEET_FRAMES: usize = 12;
 const COLUMNS: NonZero<u32> = NonZero::new(4).expect("four is not zero");
 
-pub fn run(args: &PlayArgs) -> Result<()> {
+pub fn run(args: &PlayArgs, registry: &Registry) -> Result<()> {
     let as_sheet = match args.out.extension().and_then(|extension| extension.to_str()) {
         Some("gif") => false,
         Some("png") => true,
@@ -39,29 +36,19 @@ pub fn run(args: &PlayArgs) -> Result<()> {
             return Err(Error::Usage(format!("--out {}: {problem}", args.out.display())));
         }
     };
-    let registry = Registry::builtin();
-    let folder = RunFolder::open(&args.run)?;
-    let config = folder.config(&registry)?;
-    assemble::prepare_process(&config);
-    let spaces = assemble::envs(&config, &registry, 1, 1)?;
-    let mut agent = assemble::agent(&config, spaces.as_ref())?;
-    let (saved, which) = eval::choose(&folder, args.checkpoint.as_deref())?;
-    let checkpoint = Checkpoint::read(&saved, &["policy"])?;
-    agent
-        .load_policy(&checkpoint)
-        .map_err(|error| checkpoint.locate(error))?;
-
-    let mut env = registry.make_normalised(&config.env.id, &config.env.options)?;
+    let mut policy = eval::load(&args.run, eval::which(args.checkpoint.as_deref())?, registry)?;
+    let mut env = policy.env()?;
     let out = Out::create(&args.out, as_sheet).map_err(Error::io(&args.out))?;
-    let outcome = film(args, env.as_mut(), agent.as_mut(), out);
+    let outcome = film(args, env.as_mut(), &mut policy, out);
     if outcome.is_err() {
-        // Half a film is of no use.
+        // If half a film cannot be removed, the first error is still the one to report.
         let _ = std::fs::remove_file(&args.out);
     }
     let listed: Vec<String> = outcome?.iter().map(|value| format!("{value:.2}")).collect();
     print(&format!(
-        "{}, policy `{which}`, {} episode(s), return {}\n{}\n",
-        config.env.id,
+        "{}, policy `{}`, {} episode(s), return {}\n{}\n",
+        policy.config().env.id,
+        policy.saved_as(),
         args.episodes,
         listed.join(", "),
         args.out.display()
@@ -69,19 +56,18 @@ pub fn run(args: &PlayArgs) -> Result<()> {
 }
 
 /// Plays the episodes into `out` and returns their returns.
-fn film(args: &PlayArgs, env: &mut dyn Env, agent: &mut dyn Agent, mut out: Out) -> Result<Vec<f64>> {
+fn film(args: &PlayArgs, env: &mut dyn Env, policy: &mut Policy, mut out: Out) -> Result<Vec<f64>> {
     let mut obs = vec![0.0; env.observation_space().len()];
     let mut action = vec![0.0; env.action_space().len()];
-    let mut noise = Stream::derive(args.seed, "play", 0);
     let mut returns = Vec::new();
     for episode in 0..args.episodes {
-        // Later episodes go on in the stream of the first, as Gymnasium's users reset.
+        // Only the first reset is seeded, as users of Gymnasium do it.
         env.reset((episode == 0).then_some(args.seed), &mut obs)?;
         let (mut episode_return, mut steps, mut is_over) = (0.0, 0u64, false);
         out.push(picture(env, episode_return, steps)?)
             .map_err(Error::io(&args.out))?;
         while !is_over {
-            agent.act(&obs, ActMode::Evaluate, &mut noise, &mut action);
+            policy.act_into(&obs, &mut action)?;
             let outcome = env.step(&action, &mut obs)?;
             episode_return += outcome.reward;
             steps += 1;
@@ -103,7 +89,7 @@ fn picture(env: &dyn Env, episode_return: f64, steps: u64) -> Result<Frame> {
     Ok(frame)
 }
 
-/// Where pictures go. Neither keeps more than a few of them.
+/// Where pictures go. Only a few are held in memory.
 enum Out {
     Film(GifWriter<BufWriter<File>>),
     Sheet {
@@ -146,7 +132,7 @@ impl Out {
                 }
                 *seen += 1;
                 *last = Some(frame);
-                // Every other one goes once there are twice as many as the sheet shows.
+                // Every other one is dropped once there are twice as many as the sheet shows.
                 if kept.len() == 2 * SHEET_FRAMES {
                     let mut index = 0;
                     kept.retain(|_| {

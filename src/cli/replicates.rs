@@ -2,21 +2,23 @@
 
 use std::{num::NonZero, path::Path, process::ExitCode, thread::available_parallelism};
 
-use sac::{
-    Error, Result,
-    agents::log::Sink,
-    config::Config,
-    envs::Registry,
-    replicates::{self, Seeds, SeedsFolder, Together},
-};
+use sac_agents::log::Sink;
+use sac_envs::Registry;
 
 use super::{
+    args::TrainArgs,
     console::SharedConsole,
+    header::{header, result},
     messages::{explain_failure, say},
-    overrides, print, print_json,
-    train::{INTERRUPTED, header, stop_on_signals},
+    output::{print, print_json},
+    overrides,
 };
-use crate::cli::TrainArgs;
+use crate::{
+    config::Config,
+    error::{Error, Result},
+    replicates::{self, Seeds, SeedsFolder, Together},
+    stop::{INTERRUPTED, Stop},
+};
 
 /// Trains every seed of `--seeds` into a folder of its own.
 pub fn begin(args: &TrainArgs, registry: &Registry) -> Result<ExitCode> {
@@ -24,21 +26,17 @@ pub fn begin(args: &TrainArgs, registry: &Registry) -> Result<ExitCode> {
     let config = chosen.config;
     if config.train.cuda_graphs {
         return Err(Error::Usage(
-            "--seeds with train.cuda_graphs: seeds change threads, and an update is recorded for one".to_string(),
+            "--seeds with train.cuda_graphs: only one run in a process can record its updates; train the seeds one by one".to_string(),
         ));
     }
-    // `auto` is for one update's threads, of which few are best; replicates have a use for every core.
+    // `auto` is for the threads of one update, of which few are best; several runs have a use for every core.
     let threads = match overrides::threads_are_given(&chosen.layers) {
-        true => config.train.threads,
+        true => config.threads(),
         false => available_parallelism().map_or(1, NonZero::get) as u64,
     };
     let seeds = Seeds {
         seeds: args.seeds.clone(),
-        threads: match args.stacked {
-            true => threads,
-            false => threads.min(args.seeds.len() as u64),
-        },
-        stacked: args.stacked,
+        threads: threads.min(args.seeds.len() as u64),
     };
     let folder = match &args.run_dir {
         Some(path) => SeedsFolder::create(path, seeds)?,
@@ -49,14 +47,14 @@ pub fn begin(args: &TrainArgs, registry: &Registry) -> Result<ExitCode> {
         say(&format!("training {} with {}{experiment}", config.env.id, config.algo));
         header(&config, registry, folder.path(), Some(folder.seeds()))?;
     }
-    let stop = stop_on_signals()?;
+    let stop = Stop::on_signals()?;
     let console = console(args, std::slice::from_ref(&config), folder.seeds());
     let together = replicates::train(&config, registry, &folder, &mut sinks(&console), &stop);
     drop(console);
     report(args, &together?)
 }
 
-/// Goes on with all that `--seeds` began.
+/// Goes on with all runs that `--seeds` began.
 pub fn resume(args: &TrainArgs, path: &Path, registry: &Registry) -> Result<ExitCode> {
     let folder = SeedsFolder::open(path)?;
     let configs = folder.configs(registry, args.overrides.steps)?;
@@ -64,7 +62,7 @@ pub fn resume(args: &TrainArgs, path: &Path, registry: &Registry) -> Result<Exit
         say(&format!("resuming {} with {}", config.env.id, config.algo));
         header(config, registry, folder.path(), Some(folder.seeds()))?;
     }
-    let stop = stop_on_signals()?;
+    let stop = Stop::on_signals()?;
     let console = console(args, &configs, folder.seeds());
     let together = replicates::resume(&configs, registry, &folder, &mut sinks(&console), &stop);
     drop(console);
@@ -74,10 +72,11 @@ pub fn resume(args: &TrainArgs, path: &Path, registry: &Registry) -> Result<Exit
 fn console(args: &TrainArgs, configs: &[Config], seeds: &Seeds) -> Option<SharedConsole> {
     let total = configs.iter().map(|config| config.train.total_env_steps).max();
     let runs = seeds.seeds.len() as u64;
-    (!args.quiet).then(|| SharedConsole::new(total.unwrap_or_default().saturating_mul(runs)))
+    let total = total.unwrap_or_default().saturating_mul(runs);
+    (!args.quiet).then(|| SharedConsole::new(total, seeds.threads as usize))
 }
 
-fn sinks(console: &Option<SharedConsole>) -> impl FnMut(&Config) -> Vec<Box<dyn Sink>> {
+fn sinks(console: &Option<SharedConsole>) -> impl FnMut(&Config) -> Vec<Box<dyn Sink>> + Send {
     move |_| {
         let shares = console.iter().map(|console| Box::new(console.share()) as Box<dyn Sink>);
         shares.collect()
@@ -117,12 +116,11 @@ fn table(together: &Together) -> String {
             (None, true) => "interrupted at",
             (None, false) => "finished",
         };
-        text += &format!("seed {}: {ending} {}\n", summary.seed, super::train::result(summary));
+        text += &format!("seed {}: {ending} {}\n", summary.seed, result(summary));
     }
     let Together {
         seeds,
         threads,
-        stacked,
         env_steps,
         grad_steps,
         seconds,
@@ -131,9 +129,8 @@ fn table(together: &Together) -> String {
         run_dir,
         ..
     } = together;
-    let how = if *stacked { ", stacked," } else { "" };
     text += &format!(
-        "{} seeds{how} on {threads} thread(s): {env_steps} env steps, {grad_steps} updates in all; {seconds:.1} s now, \
+        "{} seeds on {threads} thread(s): {env_steps} env steps, {grad_steps} updates in all; {seconds:.1} s now, \
          {env_steps_per_second:.0} env steps/s, {updates_per_second:.0} updates/s together\n{run_dir}\n",
         seeds.len()
     );

@@ -6,36 +6,36 @@ use std::{
     path::Path,
 };
 
-use sac::{
-    Error, Result,
-    agents::{ActMode, Agent, checkpoint::Checkpoint, noise::Stream},
-    assemble,
-    envs::{Env, NumpyRng, Registry, Space},
-    run::RunFolder,
-};
+use sac_envs::{Env, NumpyRng, Registry, Space};
 use serde::Serialize;
 
-use super::{env_options, eval};
-use crate::cli::RolloutArgs;
+use super::{
+    args::RolloutArgs,
+    eval,
+    input::{env_options, read_named},
+};
+use crate::{
+    error::{Error, Result},
+    policy::Policy,
+    run::Which,
+};
 
 const DEFAULT_STEPS: u64 = 1000;
 
-/// Who chooses actions, in the environment's own units.
+/// What chooses actions, in the environment's own units.
 enum Actor {
     /// As Gymnasium's `action_space.seed(seed)` and `sample()` do.
     Random(Box<NumpyRng>),
     Listed(Vec<Vec<f32>>),
-    Policy {
-        agent: Box<dyn Agent>,
-        normalised: Vec<f32>,
-        noise: Box<Stream>,
-    },
+    Policy(Box<Policy>),
 }
 
-pub fn run(args: &RolloutArgs) -> Result<()> {
-    let registry = Registry::builtin();
+pub fn run(args: &RolloutArgs, registry: &Registry) -> Result<()> {
     let (mut env, actor) = match &args.policy {
-        Some(path) => with_policy(path, &registry)?,
+        Some(path) => {
+            let policy = eval::load(path, Which::BestOrLast, registry)?;
+            (policy.env()?, Actor::Policy(Box::new(policy)))
+        }
         None => {
             let id = args.env.as_deref().unwrap_or_default();
             let env = registry.make(id, &env_options(&args.sets)?)?;
@@ -59,34 +59,10 @@ pub fn run(args: &RolloutArgs) -> Result<()> {
     }
 }
 
-fn with_policy(path: &Path, registry: &Registry) -> Result<(Box<dyn Env>, Actor)> {
-    let folder = RunFolder::open(path)?;
-    let config = folder.config(registry)?;
-    assemble::prepare_process(&config);
-    let envs = assemble::envs(&config, registry, 1, 1)?;
-    let mut agent = assemble::agent(&config, envs.as_ref())?;
-    let (saved, _) = eval::choose(&folder, None)?;
-    let checkpoint = Checkpoint::read(&saved, &["policy"])?;
-    agent
-        .load_policy(&checkpoint)
-        .map_err(|error| checkpoint.locate(error))?;
-    let normalised = vec![0.0; envs.action_space().len()];
-    let noise = Box::new(Stream::derive(0, "rollout", 0));
-    let env = registry.make(&config.env.id, &config.env.options)?;
-    Ok((
-        env,
-        Actor::Policy {
-            agent,
-            normalised,
-            noise,
-        },
-    ))
-}
-
 /// `[[0.5], [1.0]]`, or plain numbers where an action is one number.
 fn read_actions(path: &Path, space: &Space) -> Result<Vec<Vec<f32>>> {
     let bad = |problem: String| Error::Usage(format!("{}: {problem}", path.display()));
-    let text = super::read_named(path)?;
+    let text = read_named(path)?;
     let list: Vec<serde_json::Value> =
         serde_json::from_str(&text).map_err(|error| bad(format!("expected a JSON array of actions ({error})")))?;
     let number = |value: &serde_json::Value| {
@@ -135,7 +111,7 @@ enum Action<'a> {
 }
 
 impl<'a> Line<'a> {
-    /// What a reset shows.
+    /// The line of a reset.
     fn first(obs: &'a [f32]) -> Self {
         Line {
             t: 0,
@@ -169,14 +145,7 @@ fn write(env: &mut dyn Env, mut actor: Actor, args: &RolloutArgs, out: &mut dyn 
         match &mut actor {
             Actor::Random(rng) => env.action_space().gymnasium_sample(rng, &mut action),
             Actor::Listed(actions) => action.copy_from_slice(&actions[step as usize]),
-            Actor::Policy {
-                agent,
-                normalised,
-                noise,
-            } => {
-                agent.act(&obs, ActMode::Evaluate, noise, normalised);
-                sac::envs::to_task_units(env.action_space(), normalised, &mut action);
-            }
+            Actor::Policy(policy) => policy.act_into(&obs, &mut action)?,
         }
         let outcome = env.step(&action, &mut obs)?;
         t += 1;

@@ -1,17 +1,21 @@
 //! `sac bench env`.
 
-use sac::{Result, agents::noise::Stream, envs::Registry};
+use sac_agents::noise::Stream;
+use sac_envs::Registry;
 use serde_json::json;
 
-use super::{products::yardstick, rate};
+use super::{products::yardstick, rate::rate};
 use crate::{
-    cli::BenchEnvArgs,
-    commands::{print, print_json},
+    cli::{
+        args::BenchEnvArgs,
+        output::{print, print_json},
+    },
+    error::Result,
+    run::processor,
 };
 
 /// Environment steps per second under random actions.
-pub fn env(args: &BenchEnvArgs) -> Result<()> {
-    let registry = Registry::builtin();
+pub fn env(args: &BenchEnvArgs, registry: &Registry) -> Result<()> {
     let (num_envs, threads) = (args.num_envs as usize, args.threads as usize);
     let mut envs = registry.make_vec(&args.env, &toml::Table::new(), num_envs, threads)?;
     let seeds: Vec<u64> = (0..args.num_envs).collect();
@@ -48,7 +52,7 @@ pub fn env(args: &BenchEnvArgs) -> Result<()> {
             "num_envs": args.num_envs,
             "threads": args.threads,
             "gemm_floor_updates_per_second": yardstick(),
-            "processor": sac::run::processor(),
+            "processor": processor(),
             "commit": env!("SAC_COMMIT"),
         }));
     }

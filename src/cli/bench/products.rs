@@ -1,10 +1,10 @@
 //! What an update is measured against: [`Products`], the matrix products of one SAC update with two critics, in libtorch,
 //! and nothing else: no bias, no activation, no loss, no optimiser.
 
-use sac::agents::{noise::Stream, policy::ActionKind};
+use sac_agents::{noise::Stream, policy::ActionKind};
 use tch::{Device, Tensor};
 
-use super::rate;
+use super::rate::rate;
 
 /// How long the products are measured where they are not what is asked for, seconds.
 const YARDSTICK_S: f64 = 0.5;

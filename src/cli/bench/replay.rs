@@ -2,23 +2,24 @@
 
 use std::time::Instant;
 
-use sac::{
-    Result,
-    agents::{
-        Agent, AgentSpec, Replay, ReplaySpec, SoftActorCritic, Stacking,
-        noise::Stream,
-        process,
-        replay::{PrioritizedSpec, SamplerSpec},
-    },
-    envs::{Space, Status},
+use sac_agents::{
+    Agent, AgentSpec, Replay, ReplaySpec, SoftActorCritic, Stacking,
+    noise::Stream,
+    process,
+    replay::{PrioritizedSpec, SamplerSpec},
 };
+use sac_envs::{Space, Status};
 use serde_json::json;
 use tch::Device;
 
-use super::{products::yardstick, rate};
+use super::{products::yardstick, rate::rate};
 use crate::{
-    cli::{BenchReplayArgs, Sampler},
-    commands::{print, print_json},
+    cli::{
+        args::{BenchReplayArgs, Sampler},
+        output::{print, print_json},
+    },
+    error::Result,
+    run::processor,
 };
 
 /// In how many turns the time per capacity is measured, so that a machine that changes its speed changes all alike.
@@ -97,7 +98,7 @@ pub fn replay(args: &BenchReplayArgs) -> Result<()> {
             "obs_dim": args.obs_dim,
             "act_dim": args.act_dim,
             "gemm_floor_updates_per_second": yardstick(),
-            "processor": sac::run::processor(),
+            "processor": processor(),
             "commit": env!("SAC_COMMIT"),
         }));
     }

@@ -1,18 +1,19 @@
 //! `sac bench train`.
 
-use std::{fs, path::PathBuf, sync::atomic::AtomicBool};
+use std::{fs, path::PathBuf};
 
-use sac::{
-    Error, Result,
-    envs::Registry,
-    run::{self, RunFolder},
-};
+use sac_envs::Registry;
 use serde_json::{Value, json};
 
 use super::products::yardstick;
 use crate::{
-    cli::{BenchTrainArgs, Overrides},
-    commands::{overrides, print, print_json},
+    cli::{
+        args::{BenchTrainArgs, Overrides},
+        output::{print, print_json},
+        overrides,
+    },
+    error::{Error, Result},
+    run::{self, RunFolder, Session},
 };
 
 /// What the loop's time goes into besides updates, by metric.
@@ -48,8 +49,7 @@ impl Stretch {
 }
 
 /// A whole run in a folder that is thrown away, and what its time went into after the warm-up.
-pub fn train(args: &BenchTrainArgs) -> Result<()> {
-    let registry = Registry::builtin();
+pub fn train(args: &BenchTrainArgs, registry: &Registry) -> Result<()> {
     let mut asked = Overrides {
         env: Some(args.env.clone()),
         algo: Some(args.algo.clone()),
@@ -57,13 +57,13 @@ pub fn train(args: &BenchTrainArgs) -> Result<()> {
         threads: args.threads,
         ..Overrides::default()
     };
-    let warmup = overrides::choose(&asked, &registry)?.config.train.warmup_env_steps;
+    let warmup = overrides::choose(&asked, registry)?.config.train.warmup_env_steps;
     asked.steps = Some(warmup + args.steps);
-    let config = overrides::choose(&asked, &registry)?.config;
+    let config = overrides::choose(&asked, registry)?.config;
 
     let folder = Temporary(std::env::temp_dir().join(format!("sac-bench-{}", std::process::id())));
     let run = RunFolder::create(&folder.0)?;
-    run::train(&config, &registry, &run, Vec::new(), &AtomicBool::new(false))?;
+    run::train_into(&config, registry, &run, Session::default())?;
     let rows = folder.0.join("metrics.jsonl");
     let text = fs::read_to_string(&rows).map_err(Error::io(&rows))?;
     let stretches = stretches(&text, warmup);
@@ -87,7 +87,7 @@ pub fn train(args: &BenchTrainArgs) -> Result<()> {
             "updates_per_second": updates / seconds,
             "overhead": overhead,
             "overhead_parts": others.iter().map(|(name, part)| (*name, *part)).collect::<std::collections::BTreeMap<_, _>>(),
-            "threads": config.train.threads,
+            "threads": config.threads(),
             "gemm_floor_updates_per_second": yardstick(),
             "processor": run::processor(),
             "commit": env!("SAC_COMMIT"),
@@ -103,7 +103,7 @@ pub fn train(args: &BenchTrainArgs) -> Result<()> {
         updates / seconds,
         100.0 * overhead,
         parts.join(", "),
-        config.train.threads
+        config.threads()
     ))
 }
 
