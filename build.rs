@@ -7,16 +7,28 @@ use std::{
 };
 
 fn main() {
-    // torch-sys is a direct dependency so that this variable reaches us; Cargo does not hand link arguments on.
+    // torch-sys is a direct dependency so that this variable reaches us; Cargo does not pass link arguments on.
     println!("cargo:rerun-if-env-changed=LIBTORCH");
     let lib = env::var_os("DEP_TCH_LIBTORCH_LIB").map(PathBuf::from);
-    if let Some(lib) = &lib {
-        println!("cargo:rustc-link-arg=-Wl,-rpath,{}", lib.display());
-    }
     println!("cargo:rerun-if-env-changed=MUJOCO_DYNAMIC_LINK_DIR");
-    if let Some(lib) = env::var_os("MUJOCO_DYNAMIC_LINK_DIR") {
-        println!("cargo:rustc-link-arg=-Wl,-rpath,{}", lib.to_string_lossy());
+    let mujoco = env::var_os("MUJOCO_DYNAMIC_LINK_DIR").map(PathBuf::from);
+    let folders: Vec<String> = [&lib, &mujoco]
+        .into_iter()
+        .flatten()
+        .map(|folder| folder.display().to_string())
+        .collect();
+    for folder in &folders {
+        println!("cargo:rustc-link-arg=-Wl,-rpath,{folder}");
     }
+    // A program that depends on this package sets the same paths in its build script, which reads DEP_SAC_RL_RPATH.
+    println!("cargo::metadata=RPATH={}", folders.join(":"));
+    // For `sac new`.
+    let shown = |folder: Option<&Path>| folder.map_or(String::new(), |folder| folder.display().to_string());
+    println!(
+        "cargo:rustc-env=SAC_LIBTORCH={}",
+        shown(lib.as_deref().and_then(Path::parent))
+    );
+    println!("cargo:rustc-env=SAC_MUJOCO={}", shown(mujoco.as_deref()));
     let version = lib
         .as_deref()
         .and_then(libtorch_version)
@@ -44,10 +56,11 @@ fn libtorch_version(lib: &Path) -> Option<String> {
     })
 }
 
-/// The commit that is being built, with a mark if the tree differs from it.
+/// The commit that is being built, with a mark if the tree differs from it; "unknown" outside a checkout.
 fn commit() -> String {
-    println!("cargo:rerun-if-changed=.git/HEAD");
-    println!("cargo:rerun-if-changed=.git/index");
+    if !Path::new(".git").exists() {
+        return "unknown".to_string();
+    }
     let git = |arguments: &[&str]| {
         let output = Command::new("git").args(arguments).output().ok()?;
         output
@@ -55,6 +68,12 @@ fn commit() -> String {
             .success()
             .then(|| String::from_utf8_lossy(&output.stdout).trim().to_string())
     };
+    // In a second worktree, `.git` is a file that points elsewhere.
+    for file in ["HEAD", "index"] {
+        if let Some(path) = git(&["rev-parse", "--git-path", file]) {
+            println!("cargo:rerun-if-changed={path}");
+        }
+    }
     match git(&["rev-parse", "--short=12", "HEAD"]) {
         None => "unknown".to_string(),
         Some(commit) => match git(&["status", "--porcelain", "--untracked-files=no"]) {

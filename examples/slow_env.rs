@@ -1,17 +1,17 @@
-//! What `train.pipelined` is worth where a step takes a while: a robot, a simulator behind a socket.
+//! The gain of `train.pipelined` where a step takes long: a robot, a simulator behind a socket.
 //!
 //! ```text
 //! cargo run --release --example slow_env -- 5
 //! ```
 //!
-//! trains 500 steps on a task that makes everybody wait 5 ms a step, one after the other and in a pipeline, and prints
-//! the wall time of both and where it went.
+//! trains 500 steps on a task whose steps take 5 ms, first one after the other, then in a pipeline, and prints the wall time of
+//! both and how it was spent.
 
 #![allow(clippy::print_stdout, reason = "an example talks to its user")]
 
-use std::{fs, sync::atomic::AtomicBool, time::Duration};
+use std::{fs, time::Duration};
 
-use sac::{prelude::*, run};
+use sac::prelude::*;
 use serde::{Deserialize, Serialize};
 
 /// A point that an action moves, slowly.
@@ -65,22 +65,19 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     registry.register(entry.with_time_limit(50));
     let here = tempfile::tempdir()?;
     for pipelined in [false, true] {
-        let pipeline = format!("train.pipelined={pipelined}");
-        let settings = [
-            "train.total_env_steps=600",
-            "train.warmup_env_steps=100",
-            "train.threads=1",
-            "train.device=cpu",
-            "replay.capacity=1000",
-            "eval.every=\"never\"",
-            "checkpoint.every=\"never\"",
-            "log.every={env_steps=100}",
-            &pipeline,
-        ];
-        let config = sac::configure(&registry, "Slow-v0", "sac", &settings)?;
+        let mut settings = Settings::new(Algo::Sac, "Slow-v0");
+        settings.train.total_env_steps = 600;
+        settings.train.warmup_env_steps = 100;
+        settings.train.threads = Threads::Count(1);
+        settings.train.device = DeviceChoice::Cpu;
+        settings.train.pipelined = pipelined;
+        settings.replay.capacity = 1000;
+        settings.eval.every = Every::Never;
+        settings.checkpoint.every = Every::Never;
+        settings.log.every = Every::EnvSteps(100);
         let path = here.path().join(format!("{pipelined}"));
-        let folder = RunFolder::create(&path)?;
-        run::train(&config, &registry, &folder, Vec::new(), &AtomicBool::new(false))?;
+        let run = RunFolder::create(&path)?;
+        train_into(&settings.resolve(&registry)?, &registry, &run, Session::default())?;
         let rows = fs::read_to_string(path.join("metrics.jsonl"))?;
         let rows: Vec<serde_json::Value> = rows.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
         let seconds = |row: usize| rows[row]["seconds"].as_f64().unwrap_or_default();

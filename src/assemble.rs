@@ -1,4 +1,4 @@
-//! From a configuration to the things it describes: the only place that knows the concrete types of both crates.
+//! Builds what a configuration describes: the only place that knows concrete types of both crates.
 
 use sac_agents::{
     Agent, Batch, Compute, Parts, Replay, SaveTo, SoftActorCritic, Stacking, Trainer, cuda_graph, kernels::ThreadPool,
@@ -8,28 +8,24 @@ use sac_envs::{Dtype, Registry, Space, VecEnv};
 use tch::{Device, Kind, Tensor};
 
 use crate::{
-    config::Config,
+    config::{Config, DeviceChoice},
     error::{Error, Result},
+    spaces::Spaces,
 };
 
-/// At most so many evaluation episodes run side by side.
+/// Most evaluation episodes that run side by side.
 const MOST_EVAL_ENVS: usize = 32;
 
 /// Gives libtorch the configured number of threads and the allocator habits that suit it. Affects the whole process.
 pub fn prepare_process(config: &Config) {
-    process::prepare(config.train.threads);
+    process::prepare(config.threads());
 }
 
 /// The configured device.
 pub fn device(config: &Config) -> Device {
-    match config
-        .train
-        .device
-        .strip_prefix("cuda:")
-        .and_then(|index| index.parse().ok())
-    {
-        Some(index) => Device::Cuda(index),
-        None => Device::Cpu,
+    match config.train.device {
+        DeviceChoice::Cuda(index) => Device::Cuda(index),
+        DeviceChoice::Cpu | DeviceChoice::Auto => Device::Cpu, // nothing is "auto" in a configuration
     }
 }
 
@@ -41,13 +37,21 @@ pub fn envs(config: &Config, registry: &Registry, num_envs: usize, threads: usiz
     Ok(registry.make_vec(&config.env.id, &config.env.options, num_envs, threads)?)
 }
 
-/// Bytes that a replay takes for the transitions of such environments, as many as are configured.
+/// The spaces of the configured environment, in the task's units.
+///
+/// # Errors
+/// When the environment cannot be made.
+pub fn spaces(config: &Config, registry: &Registry) -> Result<Spaces> {
+    Ok(Spaces::of(registry.make(&config.env.id, &config.env.options)?.as_ref()))
+}
+
+/// Bytes that the configured replay takes for transitions of these environments.
 pub fn replay_bytes(config: &Config, envs: &dyn VecEnv) -> u64 {
     let spaces = (envs.observation_space(), envs.action_space());
     config.replay.bytes(spaces, stacking(config, envs))
 }
 
-/// How the configured number of such environments fills a replay.
+/// How the configured number of these environments fills a replay.
 pub fn stacking(config: &Config, envs: &dyn VecEnv) -> Stacking {
     Stacking {
         num_envs: config.env.num_envs as usize,
@@ -55,35 +59,35 @@ pub fn stacking(config: &Config, envs: &dyn VecEnv) -> Stacking {
     }
 }
 
-/// Environments to score policies in, for so many episodes. Where a step takes long enough to be handed over, the threads
-/// of the run step them, unless training goes on meanwhile; scores do not depend on it.
+/// Environments to score policies in, for a number of episodes. If a step takes long enough to be worth a thread, the threads
+/// of the run step them, unless training goes on meanwhile. Scores do not depend on it.
 ///
 /// # Errors
 /// When the environment cannot be made.
 pub fn eval_envs(config: &Config, registry: &Registry, episodes: usize) -> Result<Box<dyn VecEnv>> {
     let takes_long = registry.get(&config.env.id)?.family == "mujoco";
     let threads = match takes_long && !config.eval.beside_training {
-        true => config.train.threads as usize,
+        true => config.threads() as usize,
         false => 1,
     };
     envs(config, registry, episodes.clamp(1, MOST_EVAL_ENVS), threads)
 }
 
-/// A new agent for an environment's spaces, which acts and is scored.
+/// A new agent for the spaces of an environment, to act.
 ///
 /// # Errors
 /// When the agent cannot serve them.
 pub fn agent(config: &Config, envs: &dyn VecEnv) -> Result<Box<dyn Agent>> {
     let compute = Compute {
         device: device(config),
-        threads: ThreadPool::new(config.train.threads as usize),
+        threads: ThreadPool::new(config.threads() as usize),
         ..Compute::default()
     };
     Ok(Box::new(soft_actor_critic(config, envs, compute)?))
 }
 
-/// The same, to learn on so many threads with the configured precision, and with recorded updates if it is to. Acting does
-/// not depend on them.
+/// A new agent that learns, with `threads` threads and the configured precision, and with CUDA graphs if they are
+/// configured. Its actions are those of [`agent`].
 ///
 /// # Errors
 /// When the agent cannot serve the spaces, or cannot learn like that here.
@@ -127,7 +131,7 @@ pub fn trainer(config: &Config, registry: &Registry, logger: Logger, save_to: Op
         true => Some(agent(config, envs.as_ref())?),
         false => None,
     };
-    let agent = learner(config, envs.as_ref(), config.train.threads)?;
+    let agent = learner(config, envs.as_ref(), config.threads())?;
     let spaces = (envs.observation_space(), envs.action_space());
     let batch_size = config.train.batch_size as usize;
     let replay = Replay::stacked(
@@ -139,7 +143,10 @@ pub fn trainer(config: &Config, registry: &Registry, logger: Logger, save_to: Op
         device(config),
     )?;
     let parts = Parts {
-        plan: config.plan(),
+        train: config.train.clone(),
+        eval: config.eval.clone(),
+        checkpoint: config.checkpoint.clone(),
+        log: config.log.clone(),
         agent,
         envs,
         eval_envs,
@@ -151,7 +158,7 @@ pub fn trainer(config: &Config, registry: &Registry, logger: Logger, save_to: Op
     Trainer::new(parts).map_err(Error::from)
 }
 
-/// A batch of so many random rows, as an agent for such spaces takes them: for those who measure updates.
+/// A batch of random rows for an agent for these spaces, to measure updates with.
 pub fn random_batch((observation, action): (&Space, &Space), rows: i64, noise: &mut Stream) -> Batch {
     let extents = observation.shape().into_iter().map(|extent| extent as i64);
     let shape: Vec<i64> = [rows].into_iter().chain(extents).collect();

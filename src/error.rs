@@ -1,24 +1,38 @@
-//! What can go wrong with a run.
+//! What can go wrong with a run: [`Error`].
 
-use std::path::PathBuf;
+use std::{error::Error as _, fmt, path::PathBuf};
 
 use sac_envs::EnvError;
 
-use crate::config::{Issues, ResolveError};
+use crate::config::{ConfigError, Issues};
 
 /// Everything that this package reports.
-#[derive(Debug, thiserror::Error)]
+///
+/// Its `Debug` form is the message with its causes and a hint, so that a program may return it from `main` and its user
+/// reads a sentence:
+///
+/// ```no_run
+/// // Not run: this program is meant to fail.
+/// fn main() -> sac::Result<()> {
+///     sac::Policy::load("runs/none")?; // Error: runs/none: no such folder
+///     Ok(())
+/// }
+/// ```
+#[derive(thiserror::Error)]
 pub enum Error {
-    /// The agents' side.
+    /// An error of the agents.
     #[error(transparent)]
     Agents(#[from] sac_agents::Error),
-    /// The environments' side.
+    /// An error of the environments.
     #[error(transparent)]
     Env(#[from] EnvError),
-    /// A configuration that cannot be.
+    /// Settings that are not valid.
     #[error(transparent)]
     Config(#[from] Issues),
-    /// A run folder that is already there.
+    /// An algorithm that does not exist.
+    #[error("{0}")]
+    UnknownAlgo(String),
+    /// A run folder that exists already.
     #[error("{} exists already; a run never writes into another's folder", .0.display())]
     RunExists(PathBuf),
     /// A folder that is not a run, or lacks what is asked for.
@@ -29,7 +43,19 @@ pub enum Error {
         /// What is missing.
         problem: String,
     },
-    /// The folder of a new run cannot be made.
+    /// A policy whose spaces are not those of a task.
+    #[error("{}: its policy takes {}, but {env} has {}", run.display(), .policy, .task)]
+    OtherSpaces {
+        /// Folder of the run.
+        run: PathBuf,
+        /// The environment.
+        env: String,
+        /// The space that the policy was trained with, and its length: `observations of 3 numbers (Box[3])`.
+        policy: String,
+        /// The space of the environment, likewise.
+        task: String,
+    },
+    /// A folder that cannot be made.
     #[error("cannot make the run folder {}: {source}", path.display())]
     Folder {
         /// The folder.
@@ -37,13 +63,13 @@ pub enum Error {
         /// What the operating system said.
         source: std::io::Error,
     },
-    /// A run that holds nothing to go on from.
+    /// A run without a checkpoint to resume from.
     #[error("{}: no checkpoint was written yet", .0.display())]
     NoCheckpoint(PathBuf),
-    /// A file could not be read or written.
+    /// A file that cannot be read or written.
     #[error("{}: {source}", path.display())]
     Io {
-        /// Which file.
+        /// The file.
         path: PathBuf,
         /// What the operating system said.
         source: std::io::Error,
@@ -51,10 +77,10 @@ pub enum Error {
     /// The machine has no more memory.
     #[error("out of memory")]
     OutOfMemory,
-    /// Our own mistake; what the panic said.
+    /// A bug of this package, with the message of its panic.
     #[error("this is a bug in sac {}: {}", env!("CARGO_PKG_VERSION"), .0.replace('\n', " "))]
     Panicked(String),
-    /// What the user typed makes no sense.
+    /// An argument that is not valid.
     #[error("{0}")]
     Usage(String),
 }
@@ -62,11 +88,34 @@ pub enum Error {
 /// Results of this package.
 pub type Result<T> = std::result::Result<T, Error>;
 
-impl From<ResolveError> for Error {
-    fn from(error: ResolveError) -> Self {
+/// The message, its causes as far as they say more, and the hint.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let message = self.to_string();
+        write!(f, "{message}")?;
+        let mut said = message;
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            let text = error.to_string();
+            if !said.contains(&text) {
+                write!(f, ": {text}")?;
+                said += &text;
+            }
+            cause = error.source();
+        }
+        match self.hint() {
+            Some(hint) => write!(f, "\nhint: {hint}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl From<ConfigError> for Error {
+    fn from(error: ConfigError) -> Self {
         match error {
-            ResolveError::Env(error) => Error::Env(error),
-            ResolveError::Issues(issues) => Error::Config(issues),
+            ConfigError::Env(error) => Error::Env(error),
+            ConfigError::Issues(issues) => Error::Config(issues),
+            unknown @ ConfigError::UnknownAlgo { .. } => Error::UnknownAlgo(unknown.to_string()),
         }
     }
 }
@@ -78,7 +127,7 @@ impl Error {
         move |source| Error::Io { path, source }
     }
 
-    /// What lies behind a panic that said so.
+    /// The error behind a panic with this message.
     pub fn of_panic(message: String) -> Error {
         if message.contains("can't allocate memory") || message.contains("CUDA out of memory") {
             Error::OutOfMemory
@@ -87,13 +136,15 @@ impl Error {
         }
     }
 
-    /// Whether the user can mend it by asking for something else: exit code 2 instead of 1.
+    /// Whether other input would help: the command line exits with 2 then, otherwise with 1.
     pub fn is_users(&self) -> bool {
         use sac_agents::Error as A;
         match self {
             Error::Config(_)
+            | Error::UnknownAlgo(_)
             | Error::RunExists(_)
             | Error::NotARun { .. }
+            | Error::OtherSpaces { .. }
             | Error::NoCheckpoint(_)
             | Error::Usage(_) => true,
             Error::Env(error) => matches!(
@@ -114,7 +165,7 @@ impl Error {
         }
     }
 
-    /// What to do about it, where that is not plain from the message.
+    /// What to do about it, where the message does not say.
     pub fn hint(&self) -> Option<String> {
         use sac_agents::Error as A;
         match self {
@@ -141,9 +192,34 @@ impl Error {
             Error::Agents(A::EnvDuringTraining {
                 checkpoint: Some(_), ..
             }) => {
-                Some("once the environment is mended, --resume goes on from the checkpoint with a new episode".into())
+                Some("once the environment is fixed, --resume goes on from the checkpoint with a new episode".into())
             }
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_prints_as_a_sentence_from_main() {
+        let error = Error::NotARun {
+            path: "runs/none".into(),
+            problem: "no such folder".into(),
+        };
+        assert_eq!(format!("{error:?}"), "runs/none: no such folder");
+        let refused = std::io::Error::from(std::io::ErrorKind::PermissionDenied);
+        let error = Error::io("config.toml")(refused);
+        assert_eq!(
+            format!("{error:?}"),
+            "config.toml: permission denied",
+            "the cause is said once"
+        );
+        let error = Error::RunExists("runs/x".into());
+        assert!(
+            format!("{error:?}").ends_with("\nhint: choose another --run-dir, or continue it with --resume runs/x")
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! Many seeds at once: independent runs side by side in one process ([`train`], [`resume`]).
+//! Several seeds: independent runs side by side in one process ([`train`], [`resume`]).
 //!
 //! ```text
 //! seeds.toml   which seeds, on how many threads
@@ -6,25 +6,21 @@
 //! seed-2/
 //! ```
 //!
-//! Replicates share nothing but the process. Each update is one thread's, so what a seed becomes is to the bit what it
-//! becomes alone with one thread. There are as many threads as cores, say, and any number of seeds: a thread takes the
-//! replicate that is furthest behind, trains it for a second, and puts it back.
-//!
-//! Stacked replicates ([`Seeds::stacked`]) make their updates together instead, as one whose products have them as a
-//! dimension ([`sac_agents::soft_actor_critic::stack`]), on all threads. On a CPU each still becomes what it would alone.
-//! `docs/performance.md` says which is for what.
+//! Each run is trained from start to end by one of the threads; with more seeds than threads, the others wait in a queue.
+//! Runs share nothing but the process, and each updates on one thread, so every run is bit for bit the run of that seed
+//! alone with one thread. When training is stopped, every run that is not at its end writes a checkpoint.
 
 mod folder;
 
 use std::{
-    ops::ControlFlow,
+    collections::VecDeque,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
+    sync::{Mutex, MutexGuard, PoisonError},
     thread,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
-use sac_agents::{Ending, EnvSteps, Trainer, log::Sink, process, replay::available_memory_bytes};
+use sac_agents::{Ending, Trainer, log::Logger, log::Sink, process, replay::available_memory_bytes};
 use sac_envs::Registry;
 use serde::{Serialize, Serializer};
 
@@ -33,21 +29,17 @@ use crate::{
     config::Config,
     error::{Error, Result},
     run::{self, RunFolder, Summary},
+    stop::Stop,
 };
-pub(crate) use folder::SEEDS_FILE;
 pub use folder::{Seeds, SeedsFolder};
-
-/// How long a replicate has a thread for itself while others wait: much longer than it takes to change over, and so short
-/// that all curves grow together.
-const SLICE: Duration = Duration::from_secs(1);
 
 /// How one of several runs ended.
 #[derive(Debug, Serialize)]
 pub struct Outcome {
-    /// As of a run by itself.
+    /// As for a run by itself.
     #[serde(flatten)]
     pub summary: Summary,
-    /// Why it could not go on, if it could not.
+    /// Why it failed, if it did.
     #[serde(serialize_with = "message")]
     pub error: Option<Error>,
 }
@@ -61,255 +53,164 @@ fn message<S: Serializer>(error: &Option<Error>, serializer: S) -> std::result::
 pub struct Together {
     /// Environment id.
     pub env: String,
-    /// Preset.
+    /// Name of the preset.
     pub algo: String,
     /// Root seeds.
     pub seeds: Vec<u64>,
-    /// So many replicates at the same moment; of stacked ones, for the products of all.
+    /// Runs that were trained at the same time.
     pub threads: u64,
-    /// Whether updates were made together.
-    pub stacked: bool,
-    /// Steps taken, all replicates and resumed parts added up.
+    /// Env steps taken, all runs and resumed parts added up.
     pub env_steps: u64,
-    /// Updates taken, likewise.
+    /// Updates made, likewise.
     pub grad_steps: u64,
-    /// Wall time in training, of this part alone.
+    /// Wall time of this call, seconds.
     pub seconds: f64,
-    /// All replicates together, in this part.
+    /// Of all runs together, in this call.
     pub env_steps_per_second: f64,
-    /// All replicates together, in this part.
+    /// Of all runs together, in this call.
     pub updates_per_second: f64,
-    /// Where the runs lie.
+    /// Folder that holds the runs.
     pub run_dir: String,
     /// Whether any was stopped before its end.
     pub interrupted: bool,
-    /// How many could not go on.
+    /// Number of runs that failed.
     pub failed: u64,
-    /// Each by itself, in the order of the seeds.
+    /// Every run, in the order of the seeds.
     pub replicates: Vec<Outcome>,
 }
 
-/// Trains every seed of a new folder as configured, the seed apart. `sinks` gives what is added to the sinks of each;
-/// `stop` ends all of them early, each with a checkpoint. One that fails ends alone.
+/// Gives the sinks that a run with this configuration writes to, besides its files.
+pub type MakeSinks<'a> = dyn FnMut(&Config) -> Vec<Box<dyn Sink>> + Send + 'a;
+
+/// Trains every seed of a new folder. The runs differ from `config` in their seeds, and update on one thread each. `stop`
+/// ends all of them early, each with a checkpoint. A run that fails does not affect the others.
 ///
 /// # Errors
-/// Before the first step: everything about the configuration, memory that does not suffice for all. No folder stays
-/// then. What befalls a replicate later stands in its [`Outcome`].
+/// Before the first step: everything about the configuration, and memory that does not suffice. No folder is left then. If a
+/// run fails later, its [`Outcome`] says why.
 pub fn train(
     config: &Config,
     registry: &Registry,
     folder: &SeedsFolder,
-    sinks: &mut dyn FnMut(&Config) -> Vec<Box<dyn Sink>>,
-    stop: &AtomicBool,
+    sinks: &mut MakeSinks,
+    stop: &Stop,
 ) -> Result<Together> {
+    let config = config.clone().with_threads(1);
     let seeds = folder.seeds();
-    let begin = |seed: &u64| {
-        let mut config = config.clone();
-        config.train.seed = *seed;
-        config.train.threads = 1;
-        let run_folder = RunFolder::create(&folder.replicate(*seed))?;
-        let trainer = run::start(&config, registry, &run_folder, sinks(&config))?;
-        Ok(Replicate::new(config, run_folder, trainer))
+    check_memory(&config, registry, seeds)
+        // A trainer that is built and dropped shows what is wrong before the first run gets a folder.
+        .and_then(|()| assemble::trainer(&config, registry, Logger::default(), None).map(drop))
+        .inspect_err(|_| folder.remove())?;
+    let configs = seeds.seeds.iter().map(|seed| config.clone().with_seed(*seed));
+    let jobs = configs.map(|config| Job {
+        run_path: folder.run_path(config.train.seed),
+        sinks: sinks(&config),
+        config,
+    });
+    let open = |job: &mut Job| {
+        let run = RunFolder::create(&job.run_path)?;
+        let trainer = run::start(&job.config, registry, &run, std::mem::take(&mut job.sinks))?;
+        Ok((run, trainer))
     };
-    let begun: Result<Vec<Replicate>> =
-        check_memory(config, registry, seeds.seeds.len()).and_then(|()| seeds.seeds.iter().map(begin).collect());
-    let begun = begun.inspect_err(|_| folder.remove())?;
-    finish(begun, Vec::new(), config, folder, stop)
+    let began = Instant::now();
+    let finished = work_off(jobs.collect(), seeds.threads, open, stop);
+    Ok(add_up(finished, &config, folder, began))
 }
 
-/// Goes on with every seed of a folder from its newest checkpoint, as if none had ever stopped. `configs` are those of
-/// [`SeedsFolder::configs`]. One whose checkpoint is missing or damaged fails alone.
+/// Goes on with every seed of a folder from its newest checkpoint, as if none had stopped. `configs` are those of
+/// [`SeedsFolder::configs`]. A run whose checkpoint is missing or damaged fails without affecting the others.
 ///
 /// # Errors
-/// When one has come further than its new end, memory does not suffice for all, or none can go on; nothing has been
-/// changed then.
+/// When a run has passed its new end, when memory does not suffice, or when no run can go on; nothing has been changed then.
 pub fn resume(
     configs: &[Config],
     registry: &Registry,
     folder: &SeedsFolder,
-    sinks: &mut dyn FnMut(&Config) -> Vec<Box<dyn Sink>>,
-    stop: &AtomicBool,
+    sinks: &mut MakeSinks,
+    stop: &Stop,
 ) -> Result<Together> {
     let Some(first) = configs.first() else {
         return Err(Error::Usage("seeds: there are none".to_string()));
     };
-    let mut folders = Vec::with_capacity(configs.len());
     for config in configs {
-        let run_folder = RunFolder::open(&folder.replicate(config.train.seed))?;
-        if let Some(at) = run_folder.checkpoints(1).latest() {
-            run::check_total(config, &run_folder, at)?;
-        }
-        folders.push(run_folder);
-    }
-    check_memory(first, registry, configs.len())?;
-    let (mut begun, mut ended) = (Vec::new(), Vec::new());
-    for (config, run_folder) in configs.iter().zip(folders) {
-        match run::reopen(config, registry, &run_folder, sinks(config)) {
-            Ok(trainer) => {
-                let replicate = Replicate::new(config.clone(), run_folder, trainer);
-                // One that is at its end gives its memory back before the next is read.
-                match replicate.is_at_its_end() {
-                    true => match replicate.go_on(stop) {
-                        ControlFlow::Continue(replicate) => begun.push(replicate),
-                        ControlFlow::Break(outcome) => ended.push(outcome),
-                    },
-                    false => begun.push(replicate),
-                }
-            }
-            Err(error) => ended.push(Outcome::unopened(config, &run_folder, error)),
+        let run = RunFolder::open(folder.run_path(config.train.seed))?;
+        if let Some(at) = run.checkpoints(1).latest() {
+            run::check_total(config, &run, at)?;
         }
     }
-    let is_hopeless = begun.is_empty() && ended.iter().all(|outcome| outcome.error.is_some());
-    if is_hopeless && let Some(error) = ended.iter_mut().find_map(|outcome| outcome.error.take()) {
+    check_memory(first, registry, folder.seeds())?;
+    let jobs = configs.iter().map(|config| Job {
+        config: config.clone(),
+        run_path: folder.run_path(config.train.seed),
+        sinks: sinks(config),
+    });
+    let open = |job: &mut Job| {
+        let run = RunFolder::open(&job.run_path)?;
+        let trainer = run::reopen(&job.config, registry, &run, std::mem::take(&mut job.sinks))?;
+        Ok((run, trainer))
+    };
+    let began = Instant::now();
+    let mut finished = work_off(jobs.collect(), folder.seeds().threads, open, stop);
+    let none_opened = finished.iter().all(|finished| finished.opened.is_none());
+    if none_opened && let Some(error) = finished.iter_mut().find_map(|finished| finished.outcome.error.take()) {
         return Err(error);
     }
-    finish(begun, ended, first, folder, stop)
+    Ok(add_up(finished, first, folder, began))
 }
 
-/// Refuses what the machine cannot hold: every replicate has a replay.
-fn check_memory(config: &Config, registry: &Registry, replicates: usize) -> Result<()> {
+/// Refuses what the machine cannot hold: every run that is trained at the same time has a replay.
+fn check_memory(config: &Config, registry: &Registry, seeds: &Seeds) -> Result<()> {
     let envs = assemble::envs(config, registry, 1, 1)?;
     check_fits(
         assemble::replay_bytes(config, envs.as_ref()),
-        replicates,
+        seeds.threads.min(seeds.seeds.len() as u64),
         available_memory_bytes(),
     )
 }
 
-fn check_fits(replay_bytes: u64, replicates: usize, available_bytes: u64) -> Result<()> {
+fn check_fits(replay_bytes: u64, at_a_time: u64, available_bytes: u64) -> Result<()> {
     const MIB: u64 = 1 << 20;
-    let needed_bytes = replay_bytes.saturating_mul(replicates as u64);
+    let needed_bytes = replay_bytes.saturating_mul(at_a_time);
     if needed_bytes <= available_bytes {
         return Ok(());
     }
     Err(Error::Usage(format!(
-        "replays of {replicates} seeds need {} MiB together, but {} MiB are available; lower replay.capacity, or train fewer at once",
+        "replays of {at_a_time} seeds need {} MiB together, but {} MiB are available; lower replay.capacity, or train fewer \
+         at once",
         needed_bytes.div_ceil(MIB),
         available_bytes / MIB
     )))
 }
 
-/// A run among others.
-struct Replicate {
+/// A run that waits for a thread.
+struct Job {
     config: Config,
-    folder: RunFolder,
-    trainer: Trainer,
+    run_path: std::path::PathBuf,
+    sinks: Vec<Box<dyn Sink>>,
 }
 
-impl Replicate {
-    fn new(config: Config, folder: RunFolder, trainer: Trainer) -> Self {
-        Replicate {
-            config,
-            folder,
-            trainer,
-        }
-    }
-
-    fn is_at_its_end(&self) -> bool {
-        self.trainer.env_steps() >= EnvSteps(self.config.train.total_env_steps)
-    }
-
-    /// A slice of training. What breaks it breaks no other.
-    fn go_on(mut self, stop: &AtomicBool) -> ControlFlow<Outcome, Replicate> {
-        let _warnings_say = tracing::info_span!("replicate", seed = self.config.train.seed).entered();
-        match catch_unwind(AssertUnwindSafe(|| self.trainer.run_for(SLICE, stop))) {
-            Ok(Ok(None)) => ControlFlow::Continue(self),
-            Ok(Ok(Some(ending))) => ControlFlow::Break(self.ended(Ok(Ok(ending)))),
-            Ok(Err(error)) => ControlFlow::Break(self.ended(Ok(Err(error)))),
-            Err(panic) => ControlFlow::Break(self.ended(Err(panic))),
-        }
-    }
-
-    fn ended(self, way: thread::Result<sac_agents::Result<Ending>>) -> Outcome {
-        let (interrupted, error) = match way {
-            Ok(Ok(ending)) => (ending == Ending::Interrupted, None),
-            Ok(Err(error)) => (false, Some(error.into())),
-            Err(panic) => {
-                let message = process::panic_message(panic.as_ref()).to_string();
-                (false, Some(Error::of_panic(message)))
-            }
-        };
-        let summary = Summary::of(&self.trainer, &self.config, &self.folder, interrupted);
-        Outcome { summary, error }
-    }
+/// A run that has left its thread.
+struct Finished {
+    outcome: Outcome,
+    /// Env steps and updates before it was trained here; `None` where it could not be opened.
+    opened: Option<(u64, u64)>,
 }
 
-impl Outcome {
-    fn unopened(config: &Config, folder: &RunFolder, error: Error) -> Self {
-        let summary = Summary {
-            env: config.env.id.clone(),
-            algo: config.algo.clone(),
-            seed: config.train.seed,
-            env_steps: folder.checkpoints(1).latest().unwrap_or_default().0,
-            grad_steps: 0,
-            seconds: 0.0,
-            run_dir: folder.path().display().to_string(),
-            eval_mean_return: None,
-            best_mean_return: None,
-            interrupted: false,
-        };
-        Outcome {
-            summary,
-            error: Some(error),
-        }
-    }
-}
-
-/// Trains all to their ends, and adds up.
-fn finish(
-    begun: Vec<Replicate>,
-    ended: Vec<Outcome>,
-    config: &Config,
-    folder: &SeedsFolder,
-    stop: &AtomicBool,
-) -> Result<Together> {
-    let Seeds {
-        seeds,
-        threads,
-        stacked,
-    } = folder.seeds();
-    let taken = |count: fn(&Trainer) -> u64| begun.iter().map(|replicate| count(&replicate.trainer)).sum::<u64>();
-    let mut env_steps_now = taken(|trainer| trainer.env_steps().0);
-    let mut grad_steps_now = taken(|trainer| trainer.grad_steps().0);
-    let began = Instant::now();
-    let trained = train_all(begun, *threads, stop);
-    let seconds = began.elapsed().as_secs_f64();
-    let sum = |count: fn(&Outcome) -> u64, outcomes: &[Outcome]| outcomes.iter().map(count).sum::<u64>();
-    env_steps_now = sum(|outcome| outcome.summary.env_steps, &trained) - env_steps_now;
-    grad_steps_now = sum(|outcome| outcome.summary.grad_steps, &trained) - grad_steps_now;
-
-    let mut replicates = ended;
-    replicates.extend(trained);
-    replicates.sort_by_key(|outcome| seeds.iter().position(|seed| *seed == outcome.summary.seed));
-    Ok(Together {
-        env: config.env.id.clone(),
-        algo: config.algo.clone(),
-        seeds: seeds.clone(),
-        threads: *threads,
-        stacked: *stacked,
-        env_steps: sum(|outcome| outcome.summary.env_steps, &replicates),
-        grad_steps: sum(|outcome| outcome.summary.grad_steps, &replicates),
-        seconds,
-        env_steps_per_second: env_steps_now as f64 / seconds.max(1e-9),
-        updates_per_second: grad_steps_now as f64 / seconds.max(1e-9),
-        run_dir: folder.path().display().to_string(),
-        interrupted: replicates.iter().any(|outcome| outcome.summary.interrupted),
-        failed: replicates.iter().filter(|outcome| outcome.error.is_some()).count() as u64,
-        replicates,
-    })
-}
-
-/// A thread that finds nothing waiting is needed no more: whatever is not done yet has a thread.
-fn train_all(begun: Vec<Replicate>, threads: u64, stop: &AtomicBool) -> Vec<Outcome> {
-    let threads = threads.min(begun.len() as u64);
-    let (waiting, ended) = (Mutex::new(begun), Mutex::new(Vec::new()));
+/// Trains every job, `threads` at a time: each thread takes the next from the queue until there is none.
+fn work_off(
+    jobs: VecDeque<Job>,
+    threads: u64,
+    open: impl Fn(&mut Job) -> Result<(RunFolder, Trainer)> + Sync,
+    stop: &Stop,
+) -> Vec<Finished> {
+    let threads = threads.min(jobs.len() as u64);
+    let (queue, finished) = (Mutex::new(jobs), Mutex::new(Vec::new()));
+    let next = || locked(&queue).pop_front();
     let work = || {
         process::prepare_thread();
-        while let Some(replicate) = take_furthest_behind(&waiting) {
-            match replicate.go_on(stop) {
-                ControlFlow::Continue(replicate) => locked(&waiting).push(replicate),
-                ControlFlow::Break(outcome) => locked(&ended).push(outcome),
-            }
+        while let Some(job) = next() {
+            let one = train_job(job, &open, stop);
+            locked(&finished).push(one);
         }
     };
     thread::scope(|scope| {
@@ -322,13 +223,90 @@ fn train_all(begun: Vec<Replicate>, threads: u64, stop: &AtomicBool) -> Vec<Outc
         }
         work();
     });
-    ended.into_inner().unwrap_or_else(PoisonError::into_inner)
+    finished.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn take_furthest_behind(waiting: &Mutex<Vec<Replicate>>) -> Option<Replicate> {
-    let mut waiting = locked(waiting);
-    let behind = (0..waiting.len()).min_by_key(|index| waiting[*index].trainer.env_steps())?;
-    Some(waiting.remove(behind))
+/// Trains one run to its end, until it is stopped, or until it fails or panics.
+fn train_job(mut job: Job, open: impl Fn(&mut Job) -> Result<(RunFolder, Trainer)>, stop: &Stop) -> Finished {
+    let _span = tracing::info_span!("replicate", seed = job.config.train.seed).entered();
+    let opened = catch_unwind(AssertUnwindSafe(|| open(&mut job))).unwrap_or_else(|panic| Err(panicked(&*panic)));
+    let (run, mut trainer) = match opened {
+        Ok(opened) => opened,
+        Err(error) => {
+            return Finished {
+                outcome: Outcome {
+                    summary: unopened(&job),
+                    error: Some(error),
+                },
+                opened: None,
+            };
+        }
+    };
+    let before = (trainer.env_steps().0, trainer.grad_steps().0);
+    let ending = catch_unwind(AssertUnwindSafe(|| trainer.run(stop.flag())));
+    let (interrupted, error) = match ending {
+        Ok(Ok(ending)) => (ending == Ending::Interrupted, None),
+        Ok(Err(error)) => (false, Some(error.into())),
+        Err(panic) => (false, Some(panicked(&*panic))),
+    };
+    Finished {
+        outcome: Outcome {
+            summary: Summary::of(&trainer, &job.config, &run, interrupted),
+            error,
+        },
+        opened: Some(before),
+    }
+}
+
+fn panicked(panic: &(dyn std::any::Any + Send)) -> Error {
+    Error::of_panic(process::panic_message(panic).to_string())
+}
+
+/// What can be said of a run that could not be opened.
+fn unopened(job: &Job) -> Summary {
+    let checkpoints = RunFolder::open(&job.run_path).map(|run| run.checkpoints(1).latest());
+    Summary {
+        env: job.config.env.id.clone(),
+        algo: job.config.algo.to_string(),
+        seed: job.config.train.seed,
+        env_steps: checkpoints.ok().flatten().unwrap_or_default().0,
+        grad_steps: 0,
+        seconds: 0.0,
+        run_dir: job.run_path.clone(),
+        eval_mean_return: None,
+        best_mean_return: None,
+        interrupted: false,
+    }
+}
+
+fn add_up(mut finished: Vec<Finished>, config: &Config, folder: &SeedsFolder, began: Instant) -> Together {
+    let seconds = began.elapsed().as_secs_f64();
+    let Seeds { seeds, threads } = folder.seeds();
+    finished.sort_by_key(|one| seeds.iter().position(|seed| *seed == one.outcome.summary.seed));
+    let (mut env_steps_now, mut grad_steps_now) = (0, 0);
+    for Finished { outcome, opened } in &finished {
+        if let Some((env_steps, grad_steps)) = opened {
+            env_steps_now += outcome.summary.env_steps - env_steps;
+            grad_steps_now += outcome.summary.grad_steps - grad_steps;
+        }
+    }
+    let replicates: Vec<Outcome> = finished.into_iter().map(|one| one.outcome).collect();
+    let sum = |count: fn(&Summary) -> u64| replicates.iter().map(|one| count(&one.summary)).sum::<u64>();
+    Together {
+        env: config.env.id.clone(),
+        algo: config.algo.to_string(),
+        seeds: seeds.clone(),
+        threads: *threads,
+        env_steps: sum(|summary| summary.env_steps),
+        grad_steps: sum(|summary| summary.grad_steps),
+        seconds,
+        env_steps_per_second: env_steps_now as f64 / seconds.max(1e-9),
+        updates_per_second: grad_steps_now as f64 / seconds.max(1e-9),
+        run_dir: folder.path().display().to_string(),
+        interrupted: replicates.iter().any(|one| one.summary.interrupted),
+        failed: replicates.iter().filter(|one| one.error.is_some()).count() as u64,
+        replicates,
+    }
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

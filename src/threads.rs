@@ -1,6 +1,6 @@
-//! How many threads an update is worth on this machine, as it is now: [`measure`].
+//! How many threads an update is fastest with on this machine: [`measure`].
 //!
-//! Only asked where the answer changes no number: networks that go by hand give the same bits on any number of threads.
+//! Only asked where results do not depend on the answer: fused networks give the same bits on any number of threads.
 
 use std::{
     num::NonZero,
@@ -13,19 +13,19 @@ use tch::Device;
 
 use crate::{assemble, config::Config, envs::Registry, error::Result};
 
-/// A shorter run is over before it has gained what measuring takes.
+/// In a run with fewer updates, measuring takes longer than it gains.
 const WORTH_UPDATES: f64 = 10_000.0;
-/// Each number of threads is tried so often, in turn, so that whatever else runs on the machine hits all alike.
+/// How often each number of threads is tried, in turn, so that other work on the machine slows all of them alike.
 const TURNS: usize = 3;
-/// A try takes as long, or two updates.
+/// How long a try takes, at least; and two updates at least.
 const TRY: Duration = Duration::from_millis(40);
-/// One thread more has to bring something.
+/// More threads are taken only if fewer are slower than this part of the best rate.
 const AS_GOOD: f64 = 0.95;
 
-/// What was found.
+/// Updates per second by number of threads.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Measured {
-    /// Threads tried, and updates a second with them: the best of all turns.
+    /// Number of threads, and the best rate of all turns, updates per second.
     pub rates: Vec<(u64, f64)>,
 }
 
@@ -38,8 +38,8 @@ impl Measured {
     }
 }
 
-/// Tries 1, 2, 4 … threads, as many as there are cores, on an agent of its own and random rows. `None` where there is nothing
-/// to choose: one core, a GPU, networks through libtorch, or a run too short for it.
+/// Tries 1, 2, 4 … threads, up to the number of cores, on an agent of its own and random rows. `None` where there is nothing to
+/// choose: on one core, on a GPU, for networks that are not fused, or for a short run.
 ///
 /// # Errors
 /// When the environment cannot be made, or the agent cannot serve it.
@@ -73,13 +73,13 @@ pub fn measure(config: &Config, registry: &Registry) -> Result<Option<Measured>>
     Ok(Some(Measured { rates }))
 }
 
-/// 1, 2, 4 … and all.
+/// 1, 2, 4 … and the number of cores.
 fn candidates(cores: u64) -> impl Iterator<Item = u64> {
     let powers = (0..u64::BITS).map(|power| 1 << power);
     powers.take_while(move |threads| *threads < cores).chain([cores])
 }
 
-/// Updates a second, after one that does not count.
+/// Updates per second, after one to warm up.
 fn rate(agent: &mut dyn Agent, batch: &Batch, noise: &mut Stream) -> f64 {
     drop(agent.update(batch, noise));
     let (started, mut count) = (Instant::now(), 0);
@@ -114,7 +114,7 @@ mod tests {
     fn what_a_run_needs_is_measured_and_nothing_else() {
         let registry = Registry::builtin();
         let measured = |env: &str, settings: &[&str]| {
-            let config = crate::configure(&registry, env, "sac", settings).expect("it is one");
+            let config = crate::config::configure(&registry, env, "sac", settings).expect("it is one");
             measure(&config, &registry).expect("it can be built")
         };
         assert_eq!(
@@ -128,8 +128,8 @@ mod tests {
             for env in ["Pendulum-v1", "CartPole-v1"] {
                 let algo = ["train.total_env_steps=50000", "agent.body.hidden=[16]"];
                 let config = match env {
-                    "CartPole-v1" => crate::configure(&registry, env, "sac-discrete", &algo),
-                    _ => crate::configure(&registry, env, "sac", &algo),
+                    "CartPole-v1" => crate::config::configure(&registry, env, "sac-discrete", &algo),
+                    _ => crate::config::configure(&registry, env, "sac", &algo),
                 };
                 let measured = measure(&config.expect("it is one"), &registry).expect("it can be built");
                 let rates = measured.expect("there is a choice").rates;

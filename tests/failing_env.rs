@@ -7,7 +7,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use sac::{Error, agents, prelude::*, run};
+use sac::{Error, agents, config::Config, envs::Simulated, prelude::*, run};
 use serde::{Deserialize, Serialize};
 use support::{checkpoints, folder, metrics};
 
@@ -176,9 +176,8 @@ fn assert_saved_and_resumable(fault: Fault, more: &[&str], env_steps: u64, words
     let is_mended = Arc::new(AtomicBool::new(false));
     let registry = registry(fault, &is_mended);
     let config = configured(&registry, more);
-    let folder = RunFolder::create(&here.path().join("run")).expect("new");
-    let never = AtomicBool::new(false);
-    let error = run::train(&config, &registry, &folder, Vec::new(), &never).expect_err("the task is faulty");
+    let folder = RunFolder::create(here.path().join("run")).expect("new");
+    let error = run::train_into(&config, &registry, &folder, Session::default()).expect_err("the task is faulty");
     let message = error.to_string();
     for word in [
         "Faulty-v0",
@@ -208,7 +207,7 @@ fn assert_saved_and_resumable(fault: Fault, more: &[&str], env_steps: u64, words
     );
 
     is_mended.store(true, Ordering::Relaxed);
-    let summary = run::resume(&config, &registry, &folder, Vec::new(), &never).expect("mended");
+    let summary = run::resume_with(&config, &registry, &folder, Session::default()).expect("mended");
     assert_eq!(summary.env_steps, 400, "{fault:?}");
     assert_eq!(checkpoints(&here.path().join("run")).last(), Some(&400), "{fault:?}");
     assert!(metrics(&here.path().join("run")).len() > 1, "{fault:?}");
@@ -294,10 +293,11 @@ fn a_space_that_the_algorithm_cannot_serve_is_the_users_to_change() {
         let here = folder();
         let mut registry = Registry::builtin();
         registry.register(EnvEntry::new("Odd-v0", "An odd space", move || Odd(space.clone())).with_time_limit(5));
-        let error = sac::configure(&registry, "Odd-v0", "sac", SETTINGS).and_then(|config| {
+        let config = sac::configure(&registry, "Odd-v0", "sac", SETTINGS).map_err(Error::from);
+        let error = config.and_then(|config| {
             let path = here.path().join("run");
             let folder = RunFolder::create(&path)?;
-            let outcome = run::train(&config, &registry, &folder, Vec::new(), &AtomicBool::new(false));
+            let outcome = run::train_into(&config, &registry, &folder, Session::default());
             assert!(!path.exists(), "no half-made run is left");
             outcome
         });

@@ -2,11 +2,11 @@
 
 use std::sync::atomic::AtomicBool;
 
-use sac::prelude::*;
+use sac::{agents::log::Logger, config::Config, prelude::*};
 
 /// Mean return of the last evaluation after training with a small network.
 fn final_return(seed: u64) -> f64 {
-    let mut layers = sac::layers("Pendulum-v1", "sac").expect("a preset");
+    let mut layers = sac::config::layers("Pendulum-v1", "sac").expect("a preset");
     for assignment in [
         "train.total_env_steps=5000",
         "train.threads=1",

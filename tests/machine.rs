@@ -2,7 +2,7 @@
 
 mod support;
 
-use sac::agents::nn::precision::multiplies_bfloat16;
+use sac::agents::compute::bfloat16_instructions;
 use support::{contents, folder, sac};
 
 #[test]
@@ -27,7 +27,7 @@ fn a_precision_that_cannot_be_is_refused_before_anything_starts() {
     let medium = ["--matmul-precision", "medium", "--set", "agent.body.layer_norm=true"];
     let refused = |command: &[&str]| {
         let said = sac(here.path(), &[command, &medium].concat()).code(2);
-        let missing = match multiplies_bfloat16() {
+        let missing = match bfloat16_instructions().is_some() {
             true => "without autograd",
             false => "AVX512-BF16",
         };

@@ -64,7 +64,7 @@ pub use inspect::Inspection;
 pub use replay::{PrioritizedSpec, Replay, ReplaySpec, SamplerSpec, Stacking};
 pub use report::{MetricValue, Reduction, UpdateReport};
 pub use schedule::{EnvSteps, Every, GradSteps, UpdateRatio};
-pub use trainer::{Ending, Parts, Plan, SaveTo, Trainer};
+pub use trainer::{Ending, Parts, SaveTo, Trainer};
 pub use update_rule::{Due, Learner, UpdateRule};
 
 /// Products, threads and elementary functions over slices.

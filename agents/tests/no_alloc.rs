@@ -6,8 +6,10 @@ use std::{
 };
 
 use sac_agents::{
-    AgentSpec, EnvSteps, Every, Parts, Plan, PrioritizedSpec, Replay, ReplaySpec, SamplerSpec, SoftActorCritic,
-    Trainer, UpdateRatio, log::Logger,
+    AgentSpec, EnvSteps, Every, Parts, PrioritizedSpec, Replay, ReplaySpec, SamplerSpec, SoftActorCritic, Trainer,
+    UpdateRatio,
+    log::Logger,
+    trainer::settings::{CheckpointSettings, EvalSettings, LogSettings, TrainSettings},
 };
 use sac_envs::Registry;
 use tch::Device;
@@ -82,22 +84,25 @@ fn trainer(sampler: SamplerSpec, updates_per_env_step: UpdateRatio, pipelined: b
         sampler,
     };
     let replay = Replay::new(&replay_spec, spaces, 2, spec.gamma, 32, Device::Cpu).expect("fits");
-    let plan = Plan {
-        seed: 1,
-        total_env_steps: EnvSteps(4000),
-        warmup_env_steps: EnvSteps(2000),
-        warmup_hold_env_steps: 2,
-        updates_per_env_step,
-        pipelined,
-        eval_every: Every::Never,
-        eval_episodes: 1,
-        eval_seed: 0,
-        inspect: true,
-        checkpoint_every: Every::Never,
-        log_every: Every::Never,
-    };
     let parts = Parts {
-        plan,
+        train: TrainSettings {
+            total_env_steps: 4000,
+            warmup_env_steps: 2000,
+            warmup_hold_env_steps: 2,
+            updates_per_env_step,
+            pipelined,
+            ..TrainSettings::default()
+        },
+        eval: EvalSettings {
+            every: Every::Never,
+            episodes: 1,
+            ..EvalSettings::default()
+        },
+        checkpoint: CheckpointSettings {
+            every: Every::Never,
+            ..CheckpointSettings::default()
+        },
+        log: LogSettings { every: Every::Never },
         agent: Box::new(agent),
         envs,
         eval_envs,

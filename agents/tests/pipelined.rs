@@ -13,12 +13,13 @@ use std::{
 };
 
 use sac_agents::{
-    ActMode, Agent, AgentSpec, Batch, Cost, EnvSteps, Every, Parts, Plan, PrioritizedSpec, Replay, ReplaySpec, Result,
+    ActMode, Agent, AgentSpec, Batch, Cost, EnvSteps, Every, Parts, PrioritizedSpec, Replay, ReplaySpec, Result,
     SamplerSpec, SaveTo, SoftActorCritic, Trainer, UpdateRatio, UpdateReport,
     checkpoint::{Checkpoint, CheckpointStore, Section},
     log::{Logger, Row, Sink},
     nn::BodySpec,
     noise::Stream,
+    trainer::settings::{CheckpointSettings, EvalSettings, LogSettings, TrainSettings},
 };
 use sac_envs::{EnvError, Registry, Space, VecEnv, VecStep};
 use tch::Device;
@@ -118,26 +119,30 @@ const TOTAL: u64 = 330;
 const WARMUP: u64 = 40;
 
 impl Run {
-    fn plan(&self) -> Plan {
-        Plan {
+    fn settings(&self) -> (TrainSettings, EvalSettings) {
+        let train = TrainSettings {
             seed: 11,
-            total_env_steps: EnvSteps(TOTAL),
-            warmup_env_steps: EnvSteps(WARMUP),
+            total_env_steps: TOTAL,
+            warmup_env_steps: WARMUP,
             warmup_hold_env_steps: 4,
             updates_per_env_step: UpdateRatio(0.7),
             pipelined: self.pipelined,
-            eval_every: Every::EnvSteps(70),
-            eval_episodes: 2,
-            eval_seed: 5,
+            ..TrainSettings::default()
+        };
+        let eval = EvalSettings {
+            every: Every::EnvSteps(70),
+            episodes: 2,
+            seed: 5,
             inspect: self.inspect,
-            checkpoint_every: self.checkpoint_every,
-            log_every: Every::EnvSteps(50),
-        }
+            beside_training: self.beside,
+        };
+        (train, eval)
     }
 
     fn start(self, folder: &Path) -> Trainer {
         tch::set_num_threads(1);
-        let plan = self.plan();
+        let (train, eval) = self.settings();
+        let checkpoint_every = self.checkpoint_every;
         let envs = envs(self.env, self.num_envs, self.step_threads, self.step);
         let eval_envs = self::envs(self.env, 2, 1, self.eval_step);
         let spec = AgentSpec {
@@ -158,7 +163,15 @@ impl Run {
         let mut logger = Logger::default();
         self.sink.into_iter().for_each(|sink| logger.add(sink));
         let parts = Parts {
-            plan,
+            train,
+            eval,
+            checkpoint: CheckpointSettings {
+                every: checkpoint_every,
+                ..CheckpointSettings::default()
+            },
+            log: LogSettings {
+                every: Every::EnvSteps(50),
+            },
             agent: Box::new(agent()),
             eval_agent: self.beside.then(|| Box::new(agent()) as Box<dyn Agent>),
             envs,
@@ -362,19 +375,27 @@ fn told(pipelined: bool, step: Happens, during_update: Box<dyn FnMut(u64) + Send
         4,
         Device::Cpu,
     );
+    let (train, eval) = Run {
+        pipelined,
+        ..Run::default()
+    }
+    .settings();
     let parts = Parts {
-        plan: Plan {
-            total_env_steps: EnvSteps(TOLD_STEPS),
-            warmup_env_steps: EnvSteps(TOLD_WARMUP),
+        train: TrainSettings {
+            total_env_steps: TOLD_STEPS,
+            warmup_env_steps: TOLD_WARMUP,
             updates_per_env_step: UpdateRatio(1.0),
-            eval_every: Every::Never,
-            log_every: Every::Never,
-            ..Run {
-                pipelined,
-                ..Run::default()
-            }
-            .plan()
+            ..train
         },
+        eval: EvalSettings {
+            every: Every::Never,
+            ..eval
+        },
+        checkpoint: CheckpointSettings {
+            every: Every::Never,
+            ..CheckpointSettings::default()
+        },
+        log: LogSettings { every: Every::Never },
         agent: Box::new(agent),
         eval_envs: self::envs("Pendulum-v1", 1, 1, nothing()),
         eval_agent: None,

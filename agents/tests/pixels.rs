@@ -3,11 +3,12 @@
 use std::{path::Path, sync::atomic::AtomicBool};
 
 use sac_agents::{
-    AgentSpec, EnvSteps, Every, Parts, Plan, PrioritizedSpec, Replay, ReplaySpec, SamplerSpec, SaveTo, SoftActorCritic,
+    AgentSpec, EnvSteps, Every, Parts, PrioritizedSpec, Replay, ReplaySpec, SamplerSpec, SaveTo, SoftActorCritic,
     Stacking, Trainer, UpdateRatio,
     checkpoint::{Checkpoint, CheckpointStore},
     log::Logger,
     presets,
+    trainer::settings::{CheckpointSettings, EvalSettings, LogSettings, TrainSettings},
 };
 use sac_envs::Registry;
 use tch::Device;
@@ -52,22 +53,28 @@ fn trainer(folder: &Path, preset: &str, sampler: SamplerSpec) -> Trainer {
     };
     let stacking = Stacking::of(envs.as_ref());
     let replay = Replay::stacked(&replay_spec, spaces, stacking, spec.gamma, 8, Device::Cpu).expect("fits");
-    let plan = Plan {
-        seed: 3,
-        total_env_steps: EnvSteps(END),
-        warmup_env_steps: EnvSteps(30),
-        warmup_hold_env_steps: 2,
-        updates_per_env_step: UpdateRatio(0.5),
-        pipelined: false,
-        eval_every: Every::Never,
-        eval_episodes: 1,
-        eval_seed: 5,
-        checkpoint_every: Every::Never,
-        log_every: Every::EnvSteps(50),
-        inspect: false,
-    };
     let parts = Parts {
-        plan,
+        train: TrainSettings {
+            seed: 3,
+            total_env_steps: END,
+            warmup_env_steps: 30,
+            warmup_hold_env_steps: 2,
+            updates_per_env_step: UpdateRatio(0.5),
+            ..TrainSettings::default()
+        },
+        eval: EvalSettings {
+            every: Every::Never,
+            episodes: 1,
+            inspect: false,
+            ..EvalSettings::default()
+        },
+        checkpoint: CheckpointSettings {
+            every: Every::Never,
+            ..CheckpointSettings::default()
+        },
+        log: LogSettings {
+            every: Every::EnvSteps(50),
+        },
         agent: Box::new(agent),
         envs,
         eval_envs,

@@ -4,8 +4,8 @@ use std::{path::Path, sync::atomic::AtomicBool};
 
 use proptest::prelude::*;
 use sac_agents::{
-    ActMode, Agent, AgentSpec, Batch, EnvSteps, Every, GradSteps, Parts, Plan, PrioritizedSpec, Replay, ReplaySpec,
-    SamplerSpec, SaveTo, SoftActorCritic, Trainer, UpdateRatio, UpdateReport,
+    ActMode, Agent, AgentSpec, Batch, EnvSteps, Every, GradSteps, Parts, PrioritizedSpec, Replay, ReplaySpec,
+    SamplerSpec, SaveTo, SoftActorCritic, Trainer, UpdateReport,
     checkpoint::{self, Checkpoint, CheckpointStore},
     critic::{CriticSpec, ScalarSpec},
     encoder::EncoderSpec,
@@ -15,6 +15,7 @@ use sac_agents::{
     policy::{ActionDraw, PolicySpec, SquashedGaussianSpec},
     presets,
     temperature::{FixedTemperatureSpec, TemperatureSpec},
+    trainer::settings::{CheckpointSettings, EvalSettings, LogSettings, TrainSettings},
 };
 use sac_envs::{Registry, Space, Status};
 use tch::{Device, Kind, Tensor};
@@ -416,22 +417,22 @@ fn trainer(id: &str, env_steps: u64, n_step: u64, folder: Option<&Path>) -> (Tra
         }),
     };
     let replay = Replay::new(&replay_spec, spaces, 1, spec.gamma, 64, Device::Cpu).expect("fits");
-    let plan = Plan {
-        seed: 1,
-        total_env_steps: EnvSteps(env_steps),
-        warmup_env_steps: EnvSteps(200.min(env_steps / 4)),
-        warmup_hold_env_steps: 1,
-        updates_per_env_step: UpdateRatio(1.0),
-        pipelined: false,
-        eval_every: Every::Never,
-        eval_episodes: 1,
-        eval_seed: 0,
-        inspect: true,
-        checkpoint_every: Every::Never,
-        log_every: Every::Never,
-    };
     let parts = Parts {
-        plan,
+        train: TrainSettings {
+            total_env_steps: env_steps,
+            warmup_env_steps: 200.min(env_steps / 4),
+            ..TrainSettings::default()
+        },
+        eval: EvalSettings {
+            every: Every::Never,
+            episodes: 1,
+            ..EvalSettings::default()
+        },
+        checkpoint: CheckpointSettings {
+            every: Every::Never,
+            ..CheckpointSettings::default()
+        },
+        log: LogSettings { every: Every::Never },
         agent: Box::new(agent),
         envs,
         eval_envs,

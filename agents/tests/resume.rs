@@ -2,18 +2,14 @@
 //! optimiser's moments. The first two must agree bit for bit, the third must not: it proves that the test can see.
 
 use std::{
-    collections::VecDeque,
     path::Path,
-    sync::{
-        Mutex,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
+    sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
 
 use sac_agents::{
-    AgentSpec, Compute, Ending, EnvSteps, Every, MatmulPrecision, Parts, Plan, Replay, ReplaySpec, SaveTo,
-    SoftActorCritic, Trainer, UpdateRatio,
+    AgentSpec, Compute, Ending, EnvSteps, Every, MatmulPrecision, Parts, Replay, ReplaySpec, SaveTo, SoftActorCritic,
+    Trainer, UpdateRatio,
     checkpoint::{self, Checkpoint, CheckpointStore, Section},
     compute::bfloat16_instructions,
     critic::{CriticSpec, DsacSpec, DsacTSpec, QuantileSpec, StateValueSpec},
@@ -24,6 +20,7 @@ use sac_agents::{
         gumbel::{Curve, SoftmaxAnnealSpec},
     },
     temperature::{LearnedTemperatureSpec, TargetEntropy, TemperatureSpec},
+    trainer::settings::{CheckpointSettings, EvalSettings, LogSettings, TrainSettings},
 };
 use sac_envs::Registry;
 use tch::Device;
@@ -75,26 +72,32 @@ fn trainer_at(folder: &Path, seed: u64, env: &str, spec: AgentSpec, precision: M
         ..ReplaySpec::default()
     };
     let replay = Replay::new(&replay_spec, spaces, NUM_ENVS, spec.gamma, 32, Device::Cpu).expect("fits");
-    let plan = Plan {
-        seed,
-        total_env_steps: EnvSteps(400),
-        warmup_env_steps: EnvSteps(40),
-        warmup_hold_env_steps: 4,
-        updates_per_env_step: UpdateRatio(0.7),
-        pipelined: false,
-        eval_every: Every::EnvSteps(90),
-        eval_episodes: 2,
-        eval_seed: 5,
-        inspect: true,
-        checkpoint_every: Every::Never,
-        log_every: Every::EnvSteps(50),
-    };
     let save_to = SaveTo {
         checkpoints: CheckpointStore::new(folder.join("checkpoints"), 10),
         best: folder.join("best"),
     };
     let parts = Parts {
-        plan,
+        train: TrainSettings {
+            seed,
+            total_env_steps: 400,
+            warmup_env_steps: 40,
+            warmup_hold_env_steps: 4,
+            updates_per_env_step: UpdateRatio(0.7),
+            ..TrainSettings::default()
+        },
+        eval: EvalSettings {
+            every: Every::EnvSteps(90),
+            episodes: 2,
+            seed: 5,
+            ..EvalSettings::default()
+        },
+        checkpoint: CheckpointSettings {
+            every: Every::Never,
+            ..CheckpointSettings::default()
+        },
+        log: LogSettings {
+            every: Every::EnvSteps(50),
+        },
         agent: Box::new(agent),
         envs,
         eval_envs,
@@ -153,44 +156,27 @@ fn a_resumed_run_is_indistinguishable_from_one_that_never_stopped() {
     }
 }
 
-/// As many seeds are trained at once: each in turns, each turn on whichever thread comes first.
+/// As several seeds are trained at once: each on whichever thread takes it.
 #[test]
-fn a_run_in_slices_on_changing_threads_is_indistinguishable_from_one_in_one_piece() {
+fn runs_side_by_side_on_threads_are_indistinguishable_from_runs_alone() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = |name: &str, seed: u64| folder.path().join(format!("{name}-{seed}"));
-    let never = AtomicBool::new(false);
-    for seed in [11, 12, 13] {
-        let ending = trainer(&path("whole", seed), seed, "Pendulum-v1").run(&never);
-        assert_eq!(ending.expect("trains"), Ending::Finished);
-    }
-    let trainers = [11, 12, 13].map(|seed| trainer(&path("sliced", seed), seed, "Pendulum-v1"));
-    let waiting = Mutex::new(VecDeque::from(trainers));
-    let slices = AtomicUsize::new(0);
-    let work = || {
+    let run = &|name: &str, seed: u64| {
         tch::set_num_threads(1);
-        let take = || waiting.lock().expect("no panic").pop_front();
-        while let Some(mut trainer) = take() {
-            slices.fetch_add(1, Ordering::Relaxed);
-            let before = trainer.env_steps();
-            match trainer.run_for(Duration::ZERO, &never).expect("trains") {
-                None => {
-                    assert!(trainer.env_steps() > before, "every slice takes a step");
-                    waiting.lock().expect("no panic").push_back(trainer);
-                }
-                Some(ending) => assert_eq!(ending, Ending::Finished),
-            }
-        }
+        let ending = trainer(&path(name, seed), seed, "Pendulum-v1").run(&AtomicBool::new(false));
+        assert_eq!(ending.expect("trains"), Ending::Finished);
     };
+    const SEEDS: [u64; 3] = [11, 12, 13];
+    SEEDS.into_iter().for_each(|seed| run("alone", seed));
     std::thread::scope(|scope| {
-        scope.spawn(work);
-        work();
+        for seed in SEEDS {
+            scope.spawn(move || run("together", seed));
+        }
     });
-    let slices = slices.into_inner();
-    assert!(slices > 3 * 100, "{slices} slices: a group of environments each");
-    for seed in [11, 12, 13] {
-        let [whole, sliced] = ["whole", "sliced"].map(|name| path(name, seed));
+    for seed in SEEDS {
+        let [alone, together] = ["alone", "together"].map(|name| path(name, seed));
         assert_eq!(
-            differing(&at(&whole, 400), &at(&sliced, 400)),
+            differing(&at(&alone, 400), &at(&together, 400)),
             Vec::<String>::new(),
             "seed {seed}"
         );
@@ -198,20 +184,18 @@ fn a_run_in_slices_on_changing_threads_is_indistinguishable_from_one_in_one_piec
 }
 
 #[test]
-fn the_clock_stands_between_slices_and_an_interrupted_slice_saves() {
+fn the_clock_runs_in_training_only_and_an_interrupted_run_saves() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut trainer = trainer(folder.path(), 11, "Pendulum-v1");
     std::thread::sleep(Duration::from_millis(20));
     assert_eq!(trainer.seconds(), 0.0, "nothing was trained yet");
     let stop = AtomicBool::new(false);
-    assert_eq!(trainer.run_for(Duration::ZERO, &stop).expect("trains"), None);
-    let before = trainer.seconds();
-    std::thread::sleep(Duration::from_millis(20));
-    assert!(before > 0.0 && trainer.seconds() == before, "{before} s");
+    trainer.run_until(EnvSteps(60), &stop).expect("trains");
+    assert!(trainer.seconds() > 0.0);
     stop.store(true, Ordering::Relaxed);
-    let ending = trainer.run_for(Duration::MAX, &stop).expect("saves");
-    assert_eq!(ending, Some(Ending::Interrupted));
-    at(folder.path(), trainer.env_steps().0);
+    assert_eq!(trainer.run(&stop).expect("saves"), Ending::Interrupted);
+    assert_eq!(trainer.env_steps(), EnvSteps(60));
+    at(folder.path(), 60);
 }
 
 #[test]

@@ -1,19 +1,19 @@
-//! What is wrong with a configuration, said all at once.
+//! Problems of a configuration: [`Issue`], [`Issues`].
 
 use std::fmt;
 
-use super::Origin;
+use super::origin::Origin;
 
-/// One problem.
+/// One problem of a configuration.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Issue {
     /// Dotted key.
     pub key: String,
-    /// As given; empty when nothing was.
+    /// The value as given; empty when none was.
     pub value: String,
     /// What is wrong, or what it should be.
     pub problem: String,
-    /// Which layer set it, if one did.
+    /// The layer that set it, if one did.
     pub origin: Option<Origin>,
 }
 
@@ -48,7 +48,7 @@ impl fmt::Display for Issues {
 }
 
 impl Issues {
-    /// A single problem.
+    /// A single problem, as a list.
     pub fn one(key: &str, value: &str, problem: impl Into<String>, origin: Option<Origin>) -> Self {
         Issues(vec![Issue {
             key: key.into(),
@@ -59,7 +59,7 @@ impl Issues {
     }
 }
 
-/// The candidate nearest to a word, if it is near enough to have been meant.
+/// The candidate most similar to a word, if it is similar enough to be a likely typo.
 pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     candidates
         .into_iter()

@@ -1,40 +1,17 @@
 //! Merging configurations and remembering where each value came from: [`Layers`].
 
-use std::{collections::BTreeMap, fmt, path::PathBuf};
+use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use toml::{Table, Value};
 
-use super::{Issue, Issues, RawConfig, issue::nearest};
+use super::{
+    issue::{Issue, Issues, nearest},
+    origin::Origin,
+    settings::Settings,
+};
 
-/// Who set a value.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Origin {
-    /// A preset of the library.
-    Preset(String),
-    /// An experiment that comes with the binary.
-    Shipped(String),
-    /// A file of the user's.
-    File(PathBuf),
-    /// `--set`.
-    Set,
-    /// A flag of its own, such as `--steps`.
-    Flag(&'static str),
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Origin::Preset(name) => write!(f, "preset {name}"),
-            Origin::Shipped(path) => write!(f, "{path}, shipped"),
-            Origin::File(path) => write!(f, "{}", path.display()),
-            Origin::Set => write!(f, "--set"),
-            Origin::Flag(flag) => write!(f, "{flag}"),
-        }
-    }
-}
-
-/// Layers from the lowest to the highest.
+/// Settings merged from several sources, later ones over earlier ones, each value with its origin.
 #[derive(Clone, Debug, Default)]
 pub struct Layers {
     merged: Table,
@@ -100,7 +77,7 @@ impl Layers {
         parts.try_fold(first, |value, part| value.get(part))
     }
 
-    /// Who set the value at a dotted key, something within it, or the nearest table above it.
+    /// The origin of the value at a dotted key, of something within it, or of the nearest table above it.
     pub fn origin(&self, key: &str) -> Option<&Origin> {
         let within = format!("{key}.");
         let mut inner = self.origins.range(within.clone()..);
@@ -116,8 +93,8 @@ impl Layers {
         }
     }
 
-    /// Reads the merged layers; what cannot be read is reported and left at its default.
-    pub fn read(&self) -> (RawConfig, Vec<Issue>) {
+    /// Reads the merged layers. Values that cannot be read are reported and left at their defaults.
+    pub fn read(&self) -> (Settings, Vec<Issue>) {
         let mut table = self.merged.clone();
         let mut issues = Vec::new();
         loop {
@@ -138,7 +115,7 @@ impl Layers {
                         origin,
                     });
                     if table.is_empty() {
-                        return (RawConfig::default(), issues);
+                        return (Settings::default(), issues);
                     }
                 }
             }
@@ -146,7 +123,7 @@ impl Layers {
     }
 }
 
-fn attempt(table: &Table) -> Result<RawConfig, (String, String)> {
+fn attempt(table: &Table) -> Result<Settings, (String, String)> {
     serde_path_to_error::deserialize(Value::Table(table.clone())).map_err(|error| {
         let path = error.path().to_string();
         (
@@ -156,13 +133,13 @@ fn attempt(table: &Table) -> Result<RawConfig, (String, String)> {
     })
 }
 
-/// The key that makes reading fail, and why in our words. Where serde can only point at a table, its entries are left
-/// out one by one: the one without which the complaint changes is to blame.
+/// The key that makes reading fail, and the reason in our words. Where serde can only point at a table, its entries are left
+/// out one by one: the entry without which the message changes is the cause.
 fn culprit(table: &Table, path: &str) -> (String, String) {
     let complaint = attempt(table).err();
     let mut key = path.to_string();
     while let Some(Value::Table(children)) = lookup(table, &key) {
-        // Without its kind a table fails in another way whatever else is wrong with it, so that one comes last.
+        // Without its kind a table fails with another message whatever else is wrong with it, so `kind` is tried last.
         let (kind, others): (Vec<_>, Vec<_>) = children.keys().partition(|name| *name == "kind");
         let blamed = others
             .into_iter()
@@ -190,7 +167,7 @@ fn culprit(table: &Table, path: &str) -> (String, String) {
     (key, problem)
 }
 
-/// Why a key of another kind of the same table makes no sense in this one.
+/// Why a key that belongs to another kind of the same table has no meaning in this one.
 fn contradiction(key: &str, kind: Option<&str>) -> Option<&'static str> {
     match (key, kind?) {
         ("agent.critic.target_filter", "state_value") => Some(
@@ -207,7 +184,7 @@ fn contradiction(key: &str, kind: Option<&str>) -> Option<&'static str> {
     }
 }
 
-/// Serde's complaint, shortened; an unknown key gets the nearest known one.
+/// Serde's message, shortened; for an unknown key with the nearest known one.
 fn phrase(message: &str, name: &str) -> String {
     let line = message.lines().next().unwrap_or(message);
     let quoted: Vec<&str> = line.split('`').skip(1).step_by(2).collect();
@@ -226,7 +203,7 @@ fn phrase(message: &str, name: &str) -> String {
             None => format!("unknown choice; known: {}", known.join(", ")),
         };
     }
-    // Serde names the types of Rust; a user knows numbers.
+    // Serde names types of Rust; users may not know them.
     for (rust, plain) in [
         ("expected u64", "expected a whole number, at least 0"),
         ("expected usize", "expected a whole number, at least 0"),
@@ -255,7 +232,7 @@ fn join(path: &str, name: &str) -> String {
 
 fn lookup<'a>(table: &'a Table, key: &str) -> Option<&'a Value> {
     if key.is_empty() {
-        // Wrapping the root would need a copy; its children are found by their own names.
+        // The root is a `Table` and no `Value`; its children are found by their own names.
         return None;
     }
     let mut parts = key.split('.');
@@ -296,7 +273,7 @@ fn short(value: Value) -> String {
     }
 }
 
-/// Lays `upper` over `lower`. Tables merge key by key; one of another `kind` replaces what stood there.
+/// Merges `upper` over `lower`. Tables merge key by key; a table of another `kind` replaces the one below.
 fn merge(lower: &mut Table, upper: Table, path: &str, origin: &Origin, origins: &mut BTreeMap<String, Origin>) {
     for (name, value) in upper {
         let key = join(path, &name);

@@ -1,18 +1,29 @@
 //! Configuration: preset ← experiment file ← `--set` ← flags.
 //!
-//! Three types, one direction. [`RawConfig`] is the shape of a file: everything has a default and may say "auto".
-//! [`Layers`] merges several and remembers where each value came from. [`Config`] is what they mean for one
-//! environment: no "auto" is left in it and it cannot be invalid. Problems are reported all at once, as [`Issue`]s.
+//! [`Settings`] is everything that can be set, with defaults: a program fills it in, or a file is read into it. [`Layers`]
+//! merges several files and assignments and remembers where each value came from. [`Config`] is a [`Settings`] that was
+//! checked against one environment: it contains no "auto" and cannot be invalid. All problems are reported at once, as
+//! [`Issue`]s.
 
+mod algo;
+mod error;
 mod issue;
 mod layers;
-mod raw;
+mod origin;
+mod presets;
 mod resolve;
+mod settings;
 mod shipped;
 
-pub(crate) use issue::nearest;
+pub use algo::Algo;
+pub use error::ConfigError;
 pub use issue::{Issue, Issues};
-pub use layers::{Layers, Origin};
-pub use raw::{RawConfig, Setting};
-pub use resolve::{CheckpointConfig, Config, EnvConfig, EvalConfig, LogConfig, ResolveError, TrainConfig};
+pub use layers::Layers;
+pub use origin::Origin;
+pub use presets::{configure, layers, preset_layers};
+pub use resolve::Config;
+pub use sac_agents::trainer::settings::{
+    CheckpointSettings, DeviceChoice, EvalSettings, LogSettings, Threads, TrainSettings,
+};
+pub use settings::{EnvSettings, Settings};
 pub use shipped::{SHIPPED, Shipped, shipped};

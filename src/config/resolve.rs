@@ -1,349 +1,317 @@
-//! From what was written to what it means: [`Config`].
+//! From settings to what they mean for one environment: [`Config`].
+
+use std::ops::Deref;
 
 use sac_agents::{
-    AgentSpec, EnvSteps, Every, MatmulPrecision, ReplaySpec, UpdateRatio, spec_problems::SpecProblems,
-    temperature::TemperatureSpec, trainer::Plan,
+    Every,
+    spec_problems::{SpecProblem, SpecProblems},
+    temperature::TemperatureSpec,
+    trainer::settings::{DeviceChoice, Threads},
 };
 use sac_envs::{Env, EnvError, Registry};
 use serde::Serialize;
 
-use super::{Issue, Issues, Layers, Setting, issue::nearest};
+use super::{
+    error::ConfigError,
+    issue::{Issue, Issues, nearest},
+    layers::Layers,
+    settings::Settings,
+};
 
-/// A configuration that is whole and valid. Serialised, it is a file that repeats the run.
+/// [`Settings`] that were checked against an environment: valid, and without anything "auto". Serialised, it is a file that
+/// repeats the run.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Config {
-    /// Preset that the run was derived from.
-    pub algo: String,
-    /// Where the agent acts.
-    pub env: EnvConfig,
-    /// How long and how fast it learns.
-    pub train: TrainConfig,
-    /// Who learns; γ stands here and nowhere else.
-    pub agent: AgentSpec,
-    /// What it remembers.
-    pub replay: ReplaySpec,
-    /// When and how it is scored.
-    pub eval: EvalConfig,
-    /// When it is saved.
-    pub checkpoint: CheckpointConfig,
-    /// When numbers are written.
-    pub log: LogConfig,
+#[serde(transparent)]
+pub struct Config(Settings);
+
+impl Deref for Config {
+    type Target = Settings;
+
+    fn deref(&self) -> &Settings {
+        &self.0
+    }
 }
 
-/// `[env]`.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct EnvConfig {
-    /// A registered id.
-    pub id: String,
-    /// Copies stepped together.
-    pub num_envs: u64,
-    /// Threads that step them.
-    pub step_threads: u64,
-    /// The task's own options, defaults filled in.
-    #[serde(flatten)]
-    pub options: toml::Table,
-}
-
-/// `[train]`.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct TrainConfig {
-    /// Stop at exactly this count.
-    pub total_env_steps: u64,
-    /// Random actions and no updates until here.
-    pub warmup_env_steps: u64,
-    /// How long each random action is held.
-    pub warmup_hold_env_steps: u64,
-    /// Updates per env step after the warm-up.
-    pub updates_per_env_step: UpdateRatio,
-    /// Whether environments step while the learner updates.
-    pub pipelined: bool,
-    /// Transitions per update.
-    pub batch_size: u64,
-    /// Root of every random stream.
-    pub seed: u64,
-    /// `cpu` or `cuda:N`.
-    pub device: String,
-    /// Threads of an update: libtorch's, or our own where networks go by hand.
-    pub threads: u64,
-    /// Of networks that learn without autograd. Whether this machine can is asked when training starts: elsewhere the
-    /// configuration may be read, and its policies act.
-    pub matmul_precision: MatmulPrecision,
-    /// Whether updates on a GPU are recorded once and repeated. Whether this binary and this machine can is asked when
-    /// training starts.
-    pub cuda_graphs: bool,
-}
-
-/// `[eval]`.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct EvalConfig {
-    /// How often, besides at the end.
-    pub every: Every,
-    /// Per evaluation.
-    pub episodes: u64,
-    /// Of the episodes.
-    pub seed: u64,
-    /// Whether the agent looks at its networks.
-    pub inspect: bool,
-    /// Whether training goes on meanwhile.
-    pub beside_training: bool,
-}
-
-/// `[checkpoint]`.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct CheckpointConfig {
-    /// How often, besides at the end.
-    pub every: Every,
-    /// How many stay.
-    pub keep: u64,
-}
-
-/// `[log]`.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct LogConfig {
-    /// How often a row is written.
-    pub every: Every,
-}
-
-/// Why layers could not be resolved.
-#[derive(Debug, thiserror::Error)]
-pub enum ResolveError {
-    /// The environment does not exist or cannot be made.
-    #[error(transparent)]
-    Env(#[from] EnvError),
-    /// Values that cannot be.
-    #[error(transparent)]
-    Issues(#[from] Issues),
+impl Settings {
+    /// Checks the settings for an environment of a registry, fills in its options, and chooses what is "auto".
+    ///
+    /// # Errors
+    /// All problems at once; an unknown environment id that is the only one as [`ConfigError::Env`].
+    pub fn resolve(&self, registry: &Registry) -> Result<Config, ConfigError> {
+        resolve(self.clone(), Vec::new(), &Layers::default(), registry)
+    }
 }
 
 impl Config {
     /// Resolves layers for the environments of a registry.
     ///
     /// # Errors
-    /// All problems at once; an unknown environment id that is the only one as [`ResolveError::Env`].
-    pub fn resolve(layers: &Layers, registry: &Registry) -> Result<Config, ResolveError> {
-        let (raw, mut issues) = layers.read();
-        let Some(id) = raw.env.id else {
-            issues.push(Issue {
-                key: "env.id".into(),
-                value: String::new(),
-                problem: "no environment given; use --env ID (`sac envs` lists them)".into(),
-                origin: None,
-            });
-            return Err(Issues(issues).into());
-        };
-
-        let mut problems = SpecProblems::default();
-        let p = &mut problems;
-        let train = &raw.train;
-        let threads = match train.threads {
-            Setting::Count(count) => count,
-            Setting::Auto => default_threads(),
-        };
-        let count = |p: &mut SpecProblems, key: &str, value: u64| p.require(value >= 1, key, value, "at least 1");
-        count(p, "env.num_envs", raw.env.num_envs);
-        count(p, "env.step_threads", raw.env.step_threads);
-        count(p, "train.total_env_steps", train.total_env_steps);
-        count(p, "train.warmup_hold_env_steps", train.warmup_hold_env_steps);
-        count(p, "train.batch_size", train.batch_size);
-        count(p, "replay.capacity", raw.replay.capacity);
-        count(p, "replay.n_step", raw.replay.n_step);
-        count(p, "eval.episodes", raw.eval.episodes);
-        count(p, "checkpoint.keep", raw.checkpoint.keep);
-        // Far beyond use; a slip of the finger is told here and not by the allocator.
-        let limits = [
-            ("env.num_envs", raw.env.num_envs, 100_000),
-            ("env.step_threads", raw.env.step_threads, 1024),
-            ("train.batch_size", train.batch_size, 1_000_000),
-            ("train.threads", threads, 1024),
-            ("replay.n_step", raw.replay.n_step, 10_000),
-            ("eval.episodes", raw.eval.episodes, 1_000_000),
-        ];
-        for (key, value, most) in limits {
-            p.require(value <= most, key, value, &format!("at most {most}"));
-        }
-        let ratio = train.updates_per_env_step.0;
-        let key = "train.updates_per_env_step";
-        p.require(
-            ratio.is_finite() && (0.0..=10_000.0).contains(&ratio),
-            key,
-            ratio,
-            "between 0 and 10000",
-        );
-        let annealed = raw.agent.annealed().join(", ");
-        p.require(
-            !train.cuda_graphs || annealed.is_empty(),
-            "train.cuda_graphs",
-            train.cuda_graphs,
-            &format!("false, since an update is recorded with its numbers, and {annealed} changes while learning"),
-        );
-        let device = resolve_device(&train.device);
-        let problem = device.as_ref().err().cloned().unwrap_or_default();
-        p.require(device.is_ok(), "train.device", format!("{:?}", train.device), &problem);
-
-        issues.extend(
-            problems
-                .into_vec()
-                .into_iter()
-                .chain(raw.replay.problems())
-                .chain(raw.agent.problems())
-                .map(|found| Issue {
-                    origin: layers.origin(&found.key).cloned(),
-                    key: found.key,
-                    value: found.value,
-                    problem: match found.problem.split(' ').next() {
-                        Some("no" | "unknown" | "this") => found.problem,
-                        _ => format!("expected {}", found.problem),
-                    },
-                }),
-        );
-
-        let env: Option<Box<dyn Env>> = match registry.make_normalised(&id, &raw.env.options) {
-            Ok(env) => Some(env),
-            Err(EnvError::Option { option, problem, .. }) => {
-                let key = format!("env.{option}");
-                let value = raw
-                    .env
-                    .options
-                    .get(&option)
-                    .map(ToString::to_string)
-                    .unwrap_or_default();
-                let known = ["id", "num_envs", "step_threads"];
-                let problem = match nearest(&option, known) {
-                    Some(near) if problem.contains("unknown") || problem.contains("no such") => {
-                        format!("{problem}; did you mean `env.{near}`?")
-                    }
-                    _ => problem,
-                };
-                issues.push(Issue {
-                    origin: layers.origin(&key).cloned(),
-                    key,
-                    value,
-                    problem,
-                });
-                None
-            }
-            Err(other) if issues.is_empty() => return Err(other.into()),
-            Err(other) => {
-                issues.push(Issue {
-                    origin: layers.origin("env.id").cloned(),
-                    key: "env.id".into(),
-                    value: format!("{id:?}"),
-                    problem: other.to_string(),
-                });
-                None
-            }
-        };
-        if let Some(env) = &env {
-            issues.extend(
-                raw.agent
-                    .space_problems(env.action_space())
-                    .into_iter()
-                    .chain(raw.agent.observation_problems(env.observation_space()))
-                    .map(|found| Issue {
-                        origin: layers.origin(&found.key).cloned(),
-                        key: found.key,
-                        value: found.value,
-                        problem: found.problem,
-                    }),
-            );
-        }
-        let (Some(env), Ok(device), true) = (env, device, issues.is_empty()) else {
-            return Err(Issues(issues).into());
-        };
-
-        let mut agent = raw.agent;
-        if let TemperatureSpec::Learned(spec) = &mut agent.temperature {
-            spec.target_entropy = spec.target_entropy.in_nats(env.action_space());
-        }
-        let mut options = registry.get(&id)?.options.clone();
-        options.extend(raw.env.options);
-        Ok(Config {
-            algo: raw.algo.unwrap_or_else(|| "sac".to_string()),
-            env: EnvConfig {
-                id,
-                num_envs: raw.env.num_envs,
-                step_threads: raw.env.step_threads,
-                options,
-            },
-            train: TrainConfig {
-                total_env_steps: train.total_env_steps,
-                warmup_env_steps: train.warmup_env_steps,
-                warmup_hold_env_steps: train.warmup_hold_env_steps,
-                updates_per_env_step: train.updates_per_env_step,
-                pipelined: train.pipelined,
-                batch_size: train.batch_size,
-                seed: train.seed,
-                device,
-                threads,
-                matmul_precision: train.matmul_precision,
-                cuda_graphs: train.cuda_graphs,
-            },
-            agent,
-            replay: raw.replay,
-            eval: EvalConfig {
-                every: raw.eval.every,
-                episodes: raw.eval.episodes,
-                seed: raw.eval.seed,
-                inspect: raw.eval.inspect,
-                beside_training: raw.eval.beside_training,
-            },
-            checkpoint: CheckpointConfig {
-                every: raw.checkpoint.every,
-                keep: raw.checkpoint.keep,
-            },
-            log: LogConfig { every: raw.log.every },
-        })
+    /// All problems at once, each with the layer that set the value; an unknown environment id that is the only one as
+    /// [`ConfigError::Env`].
+    pub fn resolve(layers: &Layers, registry: &Registry) -> Result<Config, ConfigError> {
+        let (settings, issues) = layers.read();
+        resolve(settings, issues, layers, registry)
     }
 
-    /// What the trainer is to do.
-    pub fn plan(&self) -> Plan {
-        Plan {
-            seed: self.train.seed,
-            total_env_steps: EnvSteps(self.train.total_env_steps),
-            warmup_env_steps: EnvSteps(self.train.warmup_env_steps),
-            warmup_hold_env_steps: self.train.warmup_hold_env_steps,
-            updates_per_env_step: self.train.updates_per_env_step,
-            pipelined: self.train.pipelined,
-            eval_every: self.eval.every,
-            eval_episodes: self.eval.episodes as usize,
-            eval_seed: self.eval.seed,
-            inspect: self.eval.inspect,
-            checkpoint_every: self.checkpoint.every,
-            log_every: self.log.every,
+    /// Threads of an update.
+    pub fn threads(&self) -> u64 {
+        match self.train.threads {
+            Threads::Count(count) => count,
+            Threads::Auto => unreachable!("a configuration contains no \"auto\""),
         }
+    }
+
+    /// The same with another seed.
+    #[must_use]
+    pub fn with_seed(mut self, seed: u64) -> Config {
+        self.0.train.seed = seed;
+        self
+    }
+
+    /// The same with another number of threads for an update.
+    #[must_use]
+    pub fn with_threads(mut self, threads: u64) -> Config {
+        self.0.train.threads = Threads::Count(threads.max(1));
+        self
+    }
+
+    /// The same with other options of the environment. They are checked when it is made.
+    #[must_use]
+    pub(crate) fn with_env_options(mut self, options: &toml::Table) -> Config {
+        self.0.env.options.extend(options.clone());
+        self
     }
 
     /// As a file that repeats the run.
     pub fn to_toml(&self) -> String {
-        toml::to_string(self).expect("a resolved configuration has text keys and finite numbers")
+        toml::to_string(self).expect("a resolved configuration can be written as TOML: `resolve` tried")
     }
 
     /// As a table, to look values up by key.
     pub fn to_table(&self) -> toml::Table {
-        toml::Table::try_from(self).expect("a resolved configuration has text keys and finite numbers")
+        toml::Table::try_from(self).expect("a resolved configuration can be written as TOML: `resolve` tried")
     }
 }
 
-/// Small networks gain nothing beyond a few threads and lose much by it.
+/// `issues`: what is wrong already. `layers` know where values come from; they may be empty.
+fn resolve(
+    mut settings: Settings,
+    mut issues: Vec<Issue>,
+    layers: &Layers,
+    registry: &Registry,
+) -> Result<Config, ConfigError> {
+    let id = settings.env.id.clone();
+    if id.is_empty() {
+        issues.push(Issue {
+            key: "env.id".into(),
+            value: String::new(),
+            problem: "no environment given; use --env ID (`sac envs` lists them)".into(),
+            origin: None,
+        });
+        return Err(Issues(issues).into());
+    }
+    issues.extend(value_problems(&settings).map(|found| Issue {
+        origin: layers.origin(&found.key).cloned(),
+        key: found.key,
+        value: found.value,
+        problem: match found.problem.split(' ').next() {
+            Some("no" | "unknown" | "this") => found.problem,
+            _ => format!("expected {}", found.problem),
+        },
+    }));
+    let device = choose_device(settings.train.device);
+    if let Err(problem) = &device {
+        let given = layers.get("train.device").map(ToString::to_string);
+        issues.push(Issue {
+            key: "train.device".into(),
+            value: given.unwrap_or_else(|| format!("{:?}", settings.train.device)),
+            problem: problem.clone(),
+            origin: layers.origin("train.device").cloned(),
+        });
+    }
+
+    let env: Option<Box<dyn Env>> = match registry.make_normalised(&id, &settings.env.options) {
+        Ok(env) => Some(env),
+        Err(EnvError::Option { option, problem, .. }) => {
+            issues.push(option_issue(&settings, layers, &option, problem));
+            None
+        }
+        Err(other) if issues.is_empty() => return Err(other.into()),
+        Err(other) => {
+            issues.push(Issue {
+                origin: layers.origin("env.id").cloned(),
+                key: "env.id".into(),
+                value: format!("{id:?}"),
+                problem: other.to_string(),
+            });
+            None
+        }
+    };
+    if let Some(env) = &env {
+        let problems = settings.agent.space_problems(env.action_space());
+        let problems = problems
+            .into_iter()
+            .chain(settings.agent.observation_problems(env.observation_space()));
+        issues.extend(problems.map(|found| Issue {
+            origin: layers.origin(&found.key).cloned(),
+            key: found.key,
+            value: found.value,
+            problem: found.problem,
+        }));
+    }
+    let (Some(env), Ok(device), true) = (env, device, issues.is_empty()) else {
+        return Err(Issues(issues).into());
+    };
+
+    settings.train.device = device;
+    if settings.train.threads == Threads::Auto {
+        settings.train.threads = Threads::Count(default_threads());
+    }
+    if let TemperatureSpec::Learned(spec) = &mut settings.agent.temperature {
+        spec.target_entropy = spec.target_entropy.in_nats(env.action_space());
+    }
+    let mut options = registry.get(&id)?.options.clone();
+    options.extend(settings.env.options);
+    settings.env.options = options;
+    // A program can set what no file can hold, such as a seed above the integers of TOML.
+    match toml::to_string(&settings) {
+        Ok(_) => Ok(Config(settings)),
+        Err(error) => Err(Issues::one("settings", "", error.to_string(), None).into()),
+    }
+}
+
+/// Values that are not valid whatever the environment.
+fn value_problems(settings: &Settings) -> impl Iterator<Item = SpecProblem> {
+    let Settings {
+        env,
+        train,
+        agent,
+        replay,
+        eval,
+        checkpoint,
+        log,
+        ..
+    } = settings;
+    let threads = match train.threads {
+        Threads::Count(count) => count,
+        Threads::Auto => 1,
+    };
+    let mut problems = SpecProblems::default();
+    // The upper limits are far beyond use. They tell a slip of the finger before anything is allocated.
+    const MOST: u64 = i64::MAX as u64;
+    for (key, value, least, most) in [
+        ("env.num_envs", env.num_envs, 1, 100_000),
+        ("env.step_threads", env.step_threads, 1, 1024),
+        ("train.total_env_steps", train.total_env_steps, 1, MOST),
+        ("train.warmup_env_steps", train.warmup_env_steps, 0, MOST),
+        ("train.warmup_hold_env_steps", train.warmup_hold_env_steps, 1, MOST),
+        ("train.batch_size", train.batch_size, 1, 1_000_000),
+        ("train.seed", train.seed, 0, MOST),
+        ("train.threads", threads, 1, 1024),
+        ("replay.capacity", replay.capacity, 1, MOST),
+        ("replay.n_step", replay.n_step, 1, 10_000),
+        ("eval.episodes", eval.episodes, 1, 1_000_000),
+        ("eval.seed", eval.seed, 0, MOST),
+        ("checkpoint.keep", checkpoint.keep, 1, MOST),
+    ] {
+        problems.require(value >= least, key, value, &format!("at least {least}"));
+        problems.require(value <= most, key, value, &format!("at most {most}"));
+    }
+    for (key, every) in [
+        ("eval.every", eval.every),
+        ("checkpoint.every", checkpoint.every),
+        ("log.every", log.every),
+    ] {
+        if let Every::EnvSteps(period) = every {
+            let is_valid = (1..=MOST).contains(&period);
+            problems.require(is_valid, key, period, &format!("between 1 and {MOST}"));
+        }
+    }
+    let ratio = train.updates_per_env_step.0;
+    problems.require(
+        ratio.is_finite() && (0.0..=10_000.0).contains(&ratio),
+        "train.updates_per_env_step",
+        ratio,
+        "between 0 and 10000",
+    );
+    let annealed = agent.annealed().join(", ");
+    problems.require(
+        !train.cuda_graphs || annealed.is_empty(),
+        "train.cuda_graphs",
+        train.cuda_graphs,
+        &format!("false, since an update is recorded with its numbers, and {annealed} changes while learning"),
+    );
+    let problems = problems.into_vec().into_iter();
+    problems.chain(replay.problems()).chain(agent.problems())
+}
+
+/// An option that the environment refuses.
+fn option_issue(settings: &Settings, layers: &Layers, option: &str, problem: String) -> Issue {
+    let key = format!("env.{option}");
+    let value = settings.env.options.get(option).map(ToString::to_string);
+    // The environment knows its own options; these belong to the table around them.
+    let near = nearest(option, ["id", "num_envs", "step_threads"]);
+    let is_unknown = problem.contains("unknown") || problem.contains("no such");
+    Issue {
+        origin: layers.origin(&key).cloned(),
+        key,
+        value: value.unwrap_or_default(),
+        problem: match near {
+            Some(near) if is_unknown => format!("{problem}; did you mean `env.{near}`?"),
+            _ => problem,
+        },
+    }
+}
+
+/// Small networks gain nothing from more than a few threads, and lose much.
 fn default_threads() -> u64 {
     const MOST: usize = 4;
     std::thread::available_parallelism().map_or(1, |count| count.get().min(MOST)) as u64
 }
 
-fn resolve_device(device: &str) -> Result<String, String> {
-    let devices = tch::Cuda::device_count();
-    let index = match device {
-        "cpu" => return Ok("cpu".to_string()),
-        "auto" if devices == 0 => return Ok("cpu".to_string()),
-        "auto" | "cuda" => 0,
-        other => match other.strip_prefix("cuda:").and_then(|index| index.parse::<i64>().ok()) {
-            Some(index) => index,
-            None => return Err("\"auto\", \"cpu\", \"cuda\" or \"cuda:N\"".to_string()),
-        },
+/// The CPU, or a GPU that is there.
+fn choose_device(wanted: DeviceChoice) -> Result<DeviceChoice, String> {
+    let devices = usize::try_from(tch::Cuda::device_count()).unwrap_or(0);
+    let index = match wanted {
+        DeviceChoice::Cpu => return Ok(DeviceChoice::Cpu),
+        DeviceChoice::Auto if devices == 0 => return Ok(DeviceChoice::Cpu),
+        DeviceChoice::Auto => 0,
+        DeviceChoice::Cuda(index) => index,
     };
     match devices {
         0 => Err("no CUDA device is visible; `sac doctor` says why".to_string()),
         _ if index >= devices => Err(format!("no such device; there are {devices}")),
-        _ => Ok(format!("cuda:{index}")),
+        _ => Ok(DeviceChoice::Cuda(index)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Algo;
+
+    #[test]
+    fn what_only_a_program_can_set_is_refused_with_its_key() {
+        let mut settings = Settings::new(Algo::Sac, "Pendulum-v1");
+        settings.train.seed = u64::MAX;
+        settings.train.threads = Threads::Count(0);
+        settings.eval.every = Every::EnvSteps(0);
+        settings.agent.gamma = f64::NAN;
+        let error = settings.resolve(&Registry::builtin()).expect_err("four problems");
+        let ConfigError::Issues(Issues(issues)) = error else {
+            panic!("{error}")
+        };
+        let keys: Vec<&str> = issues.iter().map(|issue| issue.key.as_str()).collect();
+        assert_eq!(keys, ["train.seed", "train.threads", "eval.every", "agent.gamma"]);
+    }
+
+    #[test]
+    fn typed_settings_resolve_to_what_a_file_of_them_does() {
+        let registry = Registry::builtin();
+        for algo in [Algo::Sac, Algo::DsacT, Algo::Redq] {
+            let typed = Settings::new(algo, "Pendulum-v1").resolve(&registry).expect("valid");
+            let layers = crate::config::layers("Pendulum-v1", algo.name()).expect("there");
+            assert_eq!(typed, Config::resolve(&layers, &registry).expect("valid"), "{algo}");
+        }
     }
 }

@@ -1,6 +1,6 @@
-//! Experiments that come with the binary: `configs/<env>/<algo>.toml`.
+//! Experiments that ship with the binary: `configs/<env>/<algo>.toml`.
 
-/// One of them.
+/// An experiment that ships with the binary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shipped {
     /// Relative to the repository: `configs/<env>/<algo>.toml`.

@@ -12,27 +12,20 @@ use serde::{Deserialize, Serialize};
 use crate::{
     config::{Config, Origin},
     error::{Error, Result},
-    run::{self, RunFolder},
+    run::{self, RunFolder, SEEDS_FILE},
 };
 
-/// What makes a folder one of replicates.
-pub(crate) const SEEDS_FILE: &str = "seeds.toml";
-
-/// Far beyond use; a slip of the finger is told before anything is made.
+/// Far beyond use. It tells a slip of the finger before anything is made.
 const MOST_SEEDS: usize = 1024;
 
-/// Which seeds are trained together, and on how many threads.
+/// The seeds to train, and on how many threads.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Seeds {
-    /// No two alike.
+    /// Root seeds, no two alike.
     pub seeds: Vec<u64>,
-    /// So many replicates are trained at the same moment; where they are stacked, so many threads share the products of
-    /// all.
+    /// Runs that are trained at the same time, each on a thread of its own.
     pub threads: u64,
-    /// Whether the updates of all are made together.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub stacked: bool,
 }
 
 impl Seeds {
@@ -40,7 +33,7 @@ impl Seeds {
         let refused = |problem: String| Err(Error::Usage(format!("seeds: {problem}")));
         let mut seen = BTreeSet::new();
         if let Some(twice) = self.seeds.iter().find(|seed| !seen.insert(**seed)) {
-            return refused(format!("{twice} is there twice; replicates of one seed are all alike"));
+            return refused(format!("{twice} is there twice; runs of one seed are all alike"));
         }
         if let Some(large) = self.seeds.iter().find(|seed| i64::try_from(**seed).is_err()) {
             return refused(format!("{large} is too large, expected at most {}", i64::MAX));
@@ -82,7 +75,7 @@ impl SeedsFolder {
     /// As [`RunFolder::create`]; [`Error::Usage`] when there is no seed, or one twice.
     pub fn create(path: &Path, seeds: Seeds) -> Result<Self> {
         seeds.check()?;
-        SeedsFolder::found(RunFolder::create(path)?, seeds)
+        SeedsFolder::write_seeds(RunFolder::create(path)?, seeds)
     }
 
     /// Makes `runs/<env>/<algo>/<utc>-seeds-<seed>-<seed>…` below the current folder.
@@ -91,25 +84,25 @@ impl SeedsFolder {
     /// As [`SeedsFolder::create`].
     pub fn create_default(config: &Config, seeds: Seeds) -> Result<Self> {
         seeds.check()?;
-        SeedsFolder::found(RunFolder::create_stamped(config, &seeds.name())?, seeds)
+        SeedsFolder::write_seeds(RunFolder::create_stamped(config, &seeds.name())?, seeds)
     }
 
-    fn found(folder: RunFolder, seeds: Seeds) -> Result<Self> {
+    fn write_seeds(folder: RunFolder, seeds: Seeds) -> Result<Self> {
         let path = folder.path().to_path_buf();
         let text = toml::to_string(&seeds).map_err(|error| Error::Usage(error.to_string()))?;
         run::write(&path.join(SEEDS_FILE), text.as_bytes())?;
         Ok(SeedsFolder { path, seeds })
     }
 
-    /// Whether a folder holds replicates and is no single run.
+    /// Whether a folder holds the runs of several seeds.
     pub fn is_one(path: &Path) -> bool {
         path.join(SEEDS_FILE).is_file()
     }
 
-    /// An existing one.
+    /// Opens an existing folder.
     ///
     /// # Errors
-    /// [`Error::NotARun`] when it is none, or its list of seeds makes no sense.
+    /// [`Error::NotARun`] when it is none, or its list of seeds is not valid.
     pub fn open(path: &Path) -> Result<Self> {
         let file = path.join(SEEDS_FILE);
         let text = fs::read_to_string(&file).map_err(Error::io(&file))?;
@@ -127,33 +120,34 @@ impl SeedsFolder {
         }
     }
 
-    /// Where it lies.
+    /// Its path.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Takes away what was made and is of no use to anybody: it is ours, and holds runs without a step.
+    /// Removes the folder, which is new and holds no step of training.
     pub(super) fn remove(&self) {
-        // What cannot be removed is left, and the reason why there is nothing to train is told anyway.
+        // If it cannot be removed, the error before it is still the one to report.
         let _ = fs::remove_dir_all(&self.path);
     }
 
-    /// Which seeds.
+    /// The seeds, and the number of threads.
     pub fn seeds(&self) -> &Seeds {
         &self.seeds
     }
 
-    pub(super) fn replicate(&self, seed: u64) -> PathBuf {
+    /// The folder of one run.
+    pub(super) fn run_path(&self, seed: u64) -> PathBuf {
         self.path.join(format!("seed-{seed}"))
     }
 
-    /// The configurations of its runs, in the order of the seeds, with another end if one is given.
+    /// The configurations of its runs, in the order of the seeds; with another `train.total_env_steps` if one is given.
     ///
     /// # Errors
     /// When one is missing, cannot be read, does not resolve with this registry, or belongs to another seed.
     pub fn configs(&self, registry: &Registry, total_env_steps: Option<u64>) -> Result<Vec<Config>> {
         let config_of = |seed: &u64| {
-            let folder = RunFolder::open(&self.replicate(*seed))?;
+            let folder = RunFolder::open(self.run_path(*seed))?;
             let mut layers = folder.layers()?;
             if let Some(total) = total_env_steps {
                 let total = total.min(i64::MAX as u64) as i64;
@@ -180,12 +174,7 @@ mod tests {
     fn a_folder_is_named_after_its_seeds_as_long_as_they_are_few() {
         let name = |seeds: &[u64]| {
             let seeds = seeds.to_vec();
-            Seeds {
-                seeds,
-                threads: 1,
-                stacked: false,
-            }
-            .name()
+            Seeds { seeds, threads: 1 }.name()
         };
         assert_eq!(name(&[1, 2, 30]), "seeds-1-2-30");
         assert_eq!(name(&(1..=100).collect::<Vec<_>>()), "100-seeds");

@@ -24,7 +24,7 @@ pub fn sac(workspace: &Workspace, arguments: Vec<OsString>) -> Result<ExitCode> 
 /// `cargo build --release`, silent unless there is something to compile.
 pub fn build(workspace: &Workspace) -> Result<()> {
     let mut cargo = workspace.cargo();
-    cargo.args(["build", "--release", "--package", "sac", "--bin", "sac"]);
+    cargo.args(["build", "--release", "--package", "sac-rl", "--bin", "sac"]);
     cargo.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     if io::stderr().is_terminal() {
         // Cargo sees a pipe; it is to draw as for the terminal behind it.

@@ -14,6 +14,7 @@ const EXAMPLES: &[(&str, &[&str], &[&str])] = &[
     ("band_limited_linear", &[], &[]),
     ("custom_env", &[], &[]),
     ("learning_curves", &[], &["--help"]),
+    ("library", &[], &[]),
     ("slow_env", &[], &["2"]),
     ("gymnasium_rs", &["gymnasium-rs"], &[]),
 ];
@@ -189,7 +190,15 @@ fn all_tests(workspace: &Workspace) -> Result<()> {
 pub fn kills(workspace: &Workspace, count: u32) -> Result<ExitCode> {
     let mut command = workspace.cargo();
     command
-        .args(["test", "--package", "sac", "--test", "kill_resume", "--", "--nocapture"])
+        .args([
+            "test",
+            "--package",
+            "sac-rl",
+            "--test",
+            "kill_resume",
+            "--",
+            "--nocapture",
+        ])
         .env("SAC_KILLS", count.to_string());
     run_command(command)?;
     Ok(ExitCode::SUCCESS)

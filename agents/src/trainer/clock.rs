@@ -1,10 +1,10 @@
-//! Wall time of a run, and what it goes into: [`Clock`].
+//! Wall time of a run and how it is spent: [`Clock`].
 
 use std::time::Instant;
 
 use crate::{metrics, schedule::EnvSteps};
 
-/// What the loop spends time on. What is left goes into writing down transitions and rows.
+/// What the loop spends time on.
 #[derive(Clone, Copy)]
 pub(super) enum Activity {
     /// Choosing actions.
@@ -17,7 +17,7 @@ pub(super) enum Activity {
     Evaluating,
     /// Writing checkpoints.
     Saving,
-    /// Everything else.
+    /// Everything else: mostly storing transitions and writing rows.
     Rest,
 }
 
@@ -29,91 +29,69 @@ const METRICS: [(Activity, &str); 5] = [
     (Activity::Saving, metrics::SAVING_SHARE),
 ];
 
-/// See the module. Nothing that is learned depends on it. It stands while the trainer waits: before it is first run, and
-/// between the slices of [`super::Trainer::run_for`].
+/// Wall time of a run and how it is spent. Nothing that is learned depends on it.
 pub(super) struct Clock {
-    started: Instant,
-    stands_at: Option<Instant>,
+    /// `None` before training starts.
+    started: Option<Instant>,
+    /// Wall time in training before `started`, seconds.
     seconds_before: f64,
-    /// Until when time has been accounted for.
+    /// Time up to here has been attributed to an activity.
     mark: Instant,
     /// Since the last row, seconds, by [`Activity`].
     spent_s: [f64; Activity::Rest as usize + 1],
-    /// From when on speed counts: the end of the warm-up, or later.
+    /// Where speed is measured from: the end of the warm-up, or a later start.
     speed_from: Option<(EnvSteps, Instant)>,
 }
 
 impl Clock {
-    /// A clock that stands, `seconds_before` into the run.
-    pub(super) fn standing(seconds_before: f64) -> Self {
-        let now = Instant::now();
+    /// A clock that does not run yet, `seconds_before` into the run.
+    pub(super) fn new(seconds_before: f64) -> Self {
         Clock {
-            started: now,
-            stands_at: Some(now),
+            started: None,
             seconds_before,
-            mark: now,
+            mark: Instant::now(),
             spent_s: Default::default(),
             speed_from: None,
         }
     }
 
-    /// Goes on, and counts speed from here.
-    pub(super) fn restart(&mut self) {
+    /// Starts the clock, or measures speed and shares anew if it runs already.
+    pub(super) fn start(&mut self) {
         *self = Clock {
-            stands_at: None,
-            ..Clock::standing(self.seconds())
+            started: Some(Instant::now()),
+            ..Clock::new(self.seconds())
         };
-    }
-
-    /// Goes on as if it had never stood.
-    pub(super) fn go_on(&mut self) {
-        if let Some(stood_at) = self.stands_at.take() {
-            let stood = stood_at.elapsed();
-            self.started += stood;
-            self.mark += stood;
-            if let Some((_, since)) = &mut self.speed_from {
-                *since += stood;
-            }
-        }
-    }
-
-    /// Stands still.
-    pub(super) fn stand(&mut self) {
-        self.stands_at = Some(Instant::now());
-    }
-
-    fn now(&self) -> Instant {
-        self.stands_at.unwrap_or_else(Instant::now)
     }
 
     /// Wall time in training, seconds, resumed parts added up.
     pub(super) fn seconds(&self) -> f64 {
-        self.seconds_before + self.now().duration_since(self.started).as_secs_f64()
+        let running_s = self.started.map_or(0.0, |started| started.elapsed().as_secs_f64());
+        self.seconds_before + running_s
     }
 
-    /// The time since the last call went into this.
+    /// Attributes the time since the last call to an activity.
     pub(super) fn spent_on(&mut self, activity: Activity) {
         let now = Instant::now();
         self.spent_s[activity as usize] += (now - self.mark).as_secs_f64();
         self.mark = now;
     }
 
-    /// Tells how far the run is. Random steps say nothing about the speed of training, so it counts from the first call
-    /// in which the warm-up is over.
+    /// Notes how far the run is. Random steps say nothing about the speed of training, so speed is measured from the first
+    /// call after the warm-up.
     pub(super) fn reached(&mut self, at: EnvSteps, warmup: EnvSteps) {
         if self.speed_from.is_none() && at >= warmup {
             self.speed_from = Some((at, Instant::now()));
         }
     }
 
-    /// Env steps per second; none before there was a step to count.
+    /// Env steps per second; `None` before the first step that counts.
     pub(super) fn env_steps_per_second(&self, at: EnvSteps) -> Option<f64> {
         let (from, since) = self.speed_from?;
         let env_steps = at.0 - from.0;
-        (env_steps > 0).then(|| env_steps as f64 / self.now().duration_since(since).as_secs_f64().max(1e-9))
+        (env_steps > 0).then(|| env_steps as f64 / since.elapsed().as_secs_f64().max(1e-9))
     }
 
-    /// What the time since the last call of this went into, as parts of it, by metric.
+    /// Shares of the time since the last call of this method, by metric.
     pub(super) fn take_shares(&mut self) -> impl Iterator<Item = (&'static str, f64)> {
         self.spent_on(Activity::Rest);
         let spent_s = std::mem::take(&mut self.spent_s);
@@ -132,8 +110,8 @@ mod tests {
 
     #[test]
     fn shares_are_of_the_time_since_the_last_row_and_leave_the_rest_out() {
-        let mut clock = Clock::standing(0.0);
-        clock.go_on();
+        let mut clock = Clock::new(0.0);
+        clock.start();
         let mut shares = |learning, rest| {
             for (activity, milliseconds) in [(Activity::Learning, learning), (Activity::Rest, rest)] {
                 clock.mark = Instant::now() - Duration::from_millis(milliseconds);
@@ -150,8 +128,8 @@ mod tests {
 
     #[test]
     fn random_steps_do_not_count_as_speed() {
-        let mut clock = Clock::standing(0.0);
-        clock.go_on();
+        let mut clock = Clock::new(0.0);
+        clock.start();
         let warmup = EnvSteps(100);
         clock.reached(EnvSteps(50), warmup);
         assert_eq!(clock.env_steps_per_second(EnvSteps(50)), None);
@@ -164,20 +142,12 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_stood_goes_on_as_if_it_had_not() {
-        let mut clock = Clock::standing(5.0);
-        clock.go_on();
-        clock.reached(EnvSteps(0), EnvSteps(0));
-        let long_ago = Instant::now() - Duration::from_secs(100);
-        (clock.started, clock.mark, clock.stands_at) = (long_ago, long_ago, Some(long_ago + Duration::from_secs(10)));
-        clock.speed_from = Some((EnvSteps(0), long_ago));
-        assert_eq!(clock.seconds(), 15.0);
-        assert_eq!(clock.env_steps_per_second(EnvSteps(20)), Some(2.0));
-        clock.go_on();
+    fn only_time_in_training_counts_and_starting_again_adds_up() {
+        let mut clock = Clock::new(5.0);
+        assert_eq!(clock.seconds(), 5.0, "it does not run before training starts");
+        clock.start();
+        clock.started = Some(Instant::now() - Duration::from_secs(10));
+        clock.start();
         assert!((15.0..16.0).contains(&clock.seconds()), "{}", clock.seconds());
-        let speed = clock.env_steps_per_second(EnvSteps(20)).expect("there were steps");
-        assert!((1.8..=2.0).contains(&speed), "{speed}");
-        clock.spent_on(Activity::Learning);
-        assert!((10.0..11.0).contains(&clock.spent_s[Activity::Learning as usize]));
     }
 }

@@ -1,4 +1,4 @@
-//! A row of the log.
+//! A row of metrics.
 
 use std::borrow::Cow;
 
@@ -10,8 +10,11 @@ use crate::{
 };
 
 impl Trainer {
-    /// Writes a row; refuses to go on when a learned quantity is not finite.
-    pub(super) fn log(&mut self) -> Result<()> {
+    /// Writes a row of metrics.
+    ///
+    /// # Errors
+    /// [`Error::Diverged`] when one of them is not finite.
+    pub(super) fn write_row(&mut self) -> Result<()> {
         let mut values = Vec::new();
         if let Some((mean_return, mean_length)) = self.recent.means() {
             values.push((metrics::EPISODE_REWARD_MEAN, mean_return));
@@ -23,8 +26,8 @@ impl Trainer {
         values.extend(self.clock.take_shares());
         values.extend(self.replay.metrics());
         values.push((metrics::UPDATES, self.grad_steps.0 as f64));
-        if self.env_steps > self.plan.warmup_env_steps {
-            let learning_env_steps = self.env_steps.0 - self.plan.warmup_env_steps.0;
+        if self.env_steps.0 > self.train.warmup_env_steps {
+            let learning_env_steps = self.env_steps.0 - self.train.warmup_env_steps;
             values.push((
                 metrics::UPDATE_RATIO,
                 self.grad_steps.0 as f64 / learning_env_steps as f64,

@@ -1,4 +1,4 @@
-//! Who steps the environments: whoever asks, or a thread of their own while the learner updates.
+//! Steps the environments of a run, on the calling thread or on a thread of their own: [`Stepper`].
 
 use std::{
     ops::Range,
@@ -9,37 +9,37 @@ use std::{
 
 use sac_envs::{EnvError, VecEnv};
 
-/// The environments of a run.
+/// The environments of a run, and the thread that steps them in a pipeline.
 pub(super) struct Stepper {
-    /// Away between [`Stepper::begin`] and [`Stepper::finish`].
+    /// `None` between [`Stepper::begin`] and [`Stepper::finish`].
     envs: Option<Box<dyn VecEnv>>,
     thread: Option<StepThread>,
 }
 
-/// What travels to the thread and back, so that a step allocates nothing.
-struct Errand {
+/// A step for the thread to take. It travels there and back, so that a step allocates nothing.
+struct Request {
     envs: Box<dyn VecEnv>,
     group: Range<usize>,
     /// `[group.len(), A]`.
     actions: Vec<f32>,
-    /// A panic is carried home, where it goes on.
+    /// A panic is returned and resumed on the calling thread.
     outcome: thread::Result<Result<(), EnvError>>,
 }
 
 struct StepThread {
     /// Taken on drop, which ends the thread.
-    requests: Option<SyncSender<Errand>>,
-    answers: Receiver<Errand>,
+    requests: Option<SyncSender<Request>>,
+    answers: Receiver<Request>,
     thread: Option<JoinHandle<()>>,
-    /// Here between two steps.
+    /// Buffer of [`Request::actions`] between two steps.
     actions: Vec<f32>,
 }
 
-const AT_HOME: &str = "nobody asks for the environments between `begin` and `finish`";
-const LIVES: &str = "the thread ends with its stepper, and a panic does not end it";
+const PRESENT: &str = "the environments are not used between `begin` and `finish`";
+const ALIVE: &str = "the thread lives as long as its stepper: it catches panics";
 
 impl Stepper {
-    /// `has_thread`: whether [`Stepper::begin`] is going to be called.
+    /// `has_thread`: whether [`Stepper::begin`] may be called.
     ///
     /// # Errors
     /// When the thread cannot be started.
@@ -58,43 +58,40 @@ impl Stepper {
     }
 
     pub(super) fn envs(&self) -> &dyn VecEnv {
-        self.envs.as_deref().expect(AT_HOME)
+        self.envs.as_deref().expect(PRESENT)
     }
 
     pub(super) fn envs_mut(&mut self) -> &mut dyn VecEnv {
-        self.envs.as_deref_mut().expect(AT_HOME)
+        self.envs.as_deref_mut().expect(PRESENT)
     }
 
-    /// Steps a group here and now.
+    /// Steps a group on the calling thread.
     pub(super) fn step(&mut self, group: Range<usize>, actions: &[f32]) -> Result<(), EnvError> {
         self.envs_mut().step(group, actions).map(|_| ())
     }
 
-    /// Lets the thread step a group. Until [`Stepper::finish`] there are no environments here.
+    /// Starts to step a group on the thread. The environments are not available until [`Stepper::finish`].
     pub(super) fn begin(&mut self, group: Range<usize>, actions: &[f32]) {
-        let thread = self
-            .thread
-            .as_mut()
-            .expect("`new` was told that there will be steps elsewhere");
+        let thread = self.thread.as_mut().expect("`new` was asked for a thread");
         let mut own = std::mem::take(&mut thread.actions);
         own.clear();
         own.extend_from_slice(actions);
-        let errand = Errand {
-            envs: self.envs.take().expect(AT_HOME),
+        let request = Request {
+            envs: self.envs.take().expect(PRESENT),
             group,
             actions: own,
             outcome: Ok(Ok(())),
         };
-        let requests = thread.requests.as_ref().expect(LIVES);
-        assert!(requests.send(errand).is_ok(), "{LIVES}");
+        let requests = thread.requests.as_ref().expect(ALIVE);
+        assert!(requests.send(request).is_ok(), "{ALIVE}");
     }
 
-    /// Waits for what [`Stepper::begin`] began.
+    /// Waits for the step that [`Stepper::begin`] started.
     pub(super) fn finish(&mut self) -> Result<(), EnvError> {
         let thread = self.thread.as_mut().expect("`begin` was called");
-        let Errand {
+        let Request {
             envs, actions, outcome, ..
-        } = thread.answers.recv().expect(LIVES);
+        } = thread.answers.recv().expect(ALIVE);
         thread.actions = actions;
         self.envs = Some(envs);
         outcome.unwrap_or_else(|panic| resume_unwind(panic))
@@ -103,17 +100,17 @@ impl Stepper {
 
 impl StepThread {
     fn start() -> std::io::Result<Self> {
-        let (requests, inbox) = sync_channel::<Errand>(1);
+        let (requests, inbox) = sync_channel::<Request>(1);
         let (outbox, answers) = sync_channel(1);
         let work = move || {
-            while let Ok(mut errand) = inbox.recv() {
-                let Errand {
+            while let Ok(mut request) = inbox.recv() {
+                let Request {
                     envs, group, actions, ..
-                } = &mut errand;
-                // A panic leaves the environments as it would have left them on the caller's thread.
+                } = &mut request;
+                // A panic leaves the environments as it would on the calling thread.
                 let step = AssertUnwindSafe(|| envs.step(group.clone(), actions).map(|_| ()));
-                errand.outcome = catch_unwind(step);
-                if outbox.send(errand).is_err() {
+                request.outcome = catch_unwind(step);
+                if outbox.send(request).is_err() {
                     break;
                 }
             }
@@ -131,7 +128,7 @@ impl Drop for StepThread {
     fn drop(&mut self) {
         self.requests = None;
         if let Some(thread) = self.thread.take() {
-            // It catches panics, and has nothing left to clean up.
+            // It catches panics, so joining cannot fail.
             let _ = thread.join();
         }
     }

@@ -3,13 +3,14 @@
 use std::sync::atomic::AtomicBool;
 
 use sac_agents::{
-    ActMode, Agent, AgentSpec, EnvSteps, Every, Parts, Plan, Replay, ReplaySpec, SoftActorCritic, Trainer, UpdateRatio,
+    ActMode, Agent, AgentSpec, EnvSteps, Every, Parts, Replay, ReplaySpec, SoftActorCritic, Trainer,
     critic::CriticSpec,
     log::Logger,
     nn::{AdamSpec, BodySpec},
     noise::Stream,
     policy::{ActionDraw, PolicySpec, SquashedGaussianSpec},
     temperature::{FixedTemperatureSpec, TemperatureSpec},
+    trainer::settings::{CheckpointSettings, EvalSettings, LogSettings, TrainSettings},
 };
 use sac_envs::Registry;
 use tch::{Device, Tensor};
@@ -61,24 +62,24 @@ pub fn trained_in(registry: &Registry, id: &str, spec: &AgentSpec, updates: u64)
         ..ReplaySpec::default()
     };
     let replay = Replay::new(&replay_spec, spaces, 1, spec.gamma, 64, Device::Cpu).expect("fits");
-    let plan = Plan {
-        seed: 1,
-        total_env_steps: EnvSteps(200 + updates),
-        warmup_env_steps: EnvSteps(200),
-        warmup_hold_env_steps: 1,
-        updates_per_env_step: UpdateRatio(1.0),
-        pipelined: false,
-        eval_every: Every::Never,
-        eval_episodes: 1,
-        eval_seed: 0,
-        inspect: true,
-        checkpoint_every: Every::Never,
-        log_every: Every::Never,
-    };
     // The trainer owns the agent as a box; a twin that reads its sections gives the concrete type back.
     let mut twin = SoftActorCritic::new(spec, id, spaces, 1, Device::Cpu).expect("valid");
     let parts = Parts {
-        plan,
+        train: TrainSettings {
+            total_env_steps: 200 + updates,
+            warmup_env_steps: 200,
+            ..TrainSettings::default()
+        },
+        eval: EvalSettings {
+            every: Every::Never,
+            episodes: 1,
+            ..EvalSettings::default()
+        },
+        checkpoint: CheckpointSettings {
+            every: Every::Never,
+            ..CheckpointSettings::default()
+        },
+        log: LogSettings { every: Every::Never },
         agent: Box::new(agent),
         envs,
         eval_envs,

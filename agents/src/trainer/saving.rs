@@ -1,0 +1,231 @@
+//! Checkpoints of a run: what they hold, when they are written, and how a run goes on from one.
+
+use std::path::PathBuf;
+
+use sac_envs::EnvError;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Trainer,
+    clock::{Activity, Clock},
+    episodes::RecentEpisodes,
+    warmup::HeldActions,
+};
+use crate::{
+    checkpoint::{Checkpoint, Section},
+    error::{Error, Result},
+    noise::{StreamPosition, derived_seed},
+    schedule::{EnvSteps, GradSteps},
+};
+
+/// What the trainer itself puts into a checkpoint.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TrainerState {
+    seed: u64,
+    env_steps: EnvSteps,
+    grad_steps: GradSteps,
+    next_env: usize,
+    warmup: HeldActions,
+    recent_episodes: RecentEpisodes,
+    best_mean_return: Option<f64>,
+    last_evaluation: Option<(EnvSteps, f64)>,
+    streams: Vec<(String, StreamPosition)>,
+}
+
+impl Trainer {
+    /// Writes a checkpoint and returns its folder. A failure is reported and does not end the run; the previous checkpoint
+    /// stays.
+    pub fn save(&mut self) -> Option<PathBuf> {
+        // An evaluation is still running only after another failure.
+        if let Err(error) = self.take_score(true) {
+            tracing::warn!("an evaluation failed: {error}");
+        }
+        self.clock.spent_on(Activity::Rest);
+        let outcome = self.write_checkpoint();
+        self.clock.spent_on(Activity::Saving);
+        outcome
+    }
+
+    /// Writes a checkpoint that knows every score so far.
+    ///
+    /// # Errors
+    /// [`Error::Diverged`] when a parameter is not finite: the checkpoint would be of no use, and would push out one that
+    /// is. [`Error::EnvDuringTraining`] when the evaluation that was running failed.
+    pub(super) fn save_finite(&mut self) -> Result<()> {
+        self.take_score(true)?;
+        self.check_finite()?;
+        self.save();
+        Ok(())
+    }
+
+    fn write_checkpoint(&mut self) -> Option<PathBuf> {
+        let save_to = self.save_to.as_ref()?;
+        let sections = self.sections();
+        let outcome =
+            sections.and_then(|sections| save_to.checkpoints.save(self.env_steps, self.grad_steps, &sections));
+        match outcome {
+            Ok(path) => {
+                self.last_checkpoint = Some(self.env_steps);
+                Some(path)
+            }
+            Err(error) => {
+                let last = self.last_checkpoint_path();
+                let last = last.map_or("there is none yet".to_string(), |path| {
+                    format!("the last good one is {}", path.display())
+                });
+                tracing::warn!(
+                    "no checkpoint at env step {}: {error}; {last}; nothing else is affected",
+                    self.env_steps
+                );
+                None
+            }
+        }
+    }
+
+    pub(super) fn last_checkpoint_path(&self) -> Option<PathBuf> {
+        Some(self.save_to.as_ref()?.checkpoints.path(self.last_checkpoint?))
+    }
+
+    fn check_finite(&self) -> Result<()> {
+        if self.agent.is_finite() {
+            return Ok(());
+        }
+        Err(Error::Diverged {
+            what: "a parameter of the agent".to_string(),
+            grad_steps: self.grad_steps.0,
+            checkpoint: self.last_checkpoint_path(),
+        })
+    }
+
+    /// Handles an environment that failed in a training step. Its episode cannot go on, so all environments begin new
+    /// episodes, at the latest when the run is resumed. What was learned is saved.
+    pub(super) fn abandon_episodes(&mut self, source: EnvError) -> Error {
+        self.replay.abandon_windows();
+        self.envs_are_lost = self.reset_after_failure().is_err();
+        self.save_after_failure(source)
+    }
+
+    fn reset_after_failure(&mut self) -> Result<()> {
+        let envs = self.envs.envs_mut();
+        let first = self.env_steps.0.wrapping_mul(envs.len() as u64);
+        let seeds: Vec<u64> = (0..envs.len() as u64)
+            .map(|env| derived_seed(self.train.seed, "env.after_failure", first.wrapping_add(env)))
+            .collect();
+        envs.reset(&seeds)?;
+        Ok(())
+    }
+
+    /// Saves after an environment failed, and returns the error to end with.
+    pub(super) fn save_after_failure(&mut self, source: EnvError) -> Error {
+        // A diverged agent acts with NaN: then it is the cause, and not worth saving.
+        if let Err(diverged) = self.check_finite() {
+            return diverged;
+        }
+        Error::EnvDuringTraining {
+            source,
+            env_steps: self.env_steps.0,
+            checkpoint: self.save(),
+        }
+    }
+
+    /// The whole state of the run.
+    fn sections(&self) -> Result<Vec<Section<'_>>> {
+        let mut trainer = Section::new("trainer");
+        trainer.set_state(&TrainerState {
+            seed: self.train.seed,
+            env_steps: self.env_steps,
+            grad_steps: self.grad_steps,
+            next_env: self.next_env,
+            warmup: self.warmup.state().clone(),
+            recent_episodes: self.recent.clone(),
+            best_mean_return: self.best_mean_return,
+            last_evaluation: self.last_evaluation,
+            streams: self
+                .streams
+                .positions()
+                .map(|(name, position)| (name.to_string(), position))
+                .into(),
+        })?;
+        let mut envs = Section::new("envs");
+        if !self.envs_are_lost {
+            let snapshots = self.envs.envs().snapshot()?;
+            envs.set_state(&snapshots.iter().map(|bytes| hex(bytes)).collect::<Vec<_>>())?;
+        }
+        let mut sections = vec![trainer, envs, self.replay.section()?];
+        sections.extend(self.agent.sections()?);
+        Ok(sections)
+    }
+
+    /// Restores a checkpoint. `seconds_before` is the wall time that the run had taken by then: checkpoints do not hold
+    /// it, because equal states must give equal bytes.
+    ///
+    /// # Errors
+    /// When a section does not fit; the trainer must not be used afterwards.
+    pub fn restore(&mut self, checkpoint: &Checkpoint, seconds_before: f64) -> Result<()> {
+        self.restore_sections(checkpoint)
+            .map_err(|error| checkpoint.locate(error))?;
+        self.clock = Clock::new(seconds_before);
+        Ok(())
+    }
+
+    fn restore_sections(&mut self, checkpoint: &Checkpoint) -> Result<()> {
+        let state: TrainerState = checkpoint.section("trainer")?.state()?;
+        let mismatch = |problem: String| Err(Error::section("trainer", problem));
+        let manifest = &checkpoint.manifest;
+        if (state.env_steps, state.grad_steps) != (manifest.env_steps, manifest.grad_steps) {
+            return mismatch(format!(
+                "was written at env step {} and update {}, but its manifest says {} and {}",
+                state.env_steps, state.grad_steps, manifest.env_steps, manifest.grad_steps
+            ));
+        }
+        if state.seed != self.train.seed {
+            return mismatch(format!(
+                "was written with seed {}, expected {}",
+                state.seed, self.train.seed
+            ));
+        }
+        let num_envs = self.envs.envs().len();
+        if !self.warmup.restore(state.warmup) {
+            return mismatch(format!(
+                "was written with another number of environments than {num_envs}"
+            ));
+        }
+        self.agent.load(checkpoint)?;
+        self.replay.load(&checkpoint.section("replay")?)?;
+        let snapshots: Option<Vec<String>> = checkpoint.section("envs")?.state()?;
+        if let Some(snapshots) = &snapshots {
+            let snapshots: Option<Vec<Vec<u8>>> = snapshots.iter().map(|text| unhex(text)).collect();
+            let snapshots = snapshots.ok_or_else(|| Error::section("envs", "a snapshot is not hexadecimal"))?;
+            self.envs.envs_mut().restore(&snapshots)?;
+        }
+        for (name, position) in &state.streams {
+            let stream = self.streams.by_name(name);
+            let unknown = || Error::section("trainer", format!("unknown stream `{name}`"));
+            stream.ok_or_else(unknown)?.seek(position)?;
+        }
+        self.env_steps = state.env_steps;
+        self.grad_steps = state.grad_steps;
+        self.next_env = state.next_env % num_envs;
+        self.recent = state.recent_episodes;
+        self.best_mean_return = state.best_mean_return;
+        self.last_evaluation = state.last_evaluation;
+        self.last_checkpoint = Some(state.env_steps);
+        if snapshots.is_none() {
+            // They failed in the run that saved this; they may work now.
+            self.reset_after_failure()?;
+        }
+        Ok(())
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    let digits = text.as_bytes().chunks(2);
+    digits
+        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
+        .collect()
+}

@@ -1,0 +1,374 @@
+//! The arguments of every command: [`parse`].
+
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+    sync::OnceLock,
+};
+
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+
+/// The name of the running program: `sac`, or that of a program with tasks of its own.
+pub fn program() -> &'static str {
+    static NAME: OnceLock<String> = OnceLock::new();
+    NAME.get_or_init(|| {
+        let path = std::env::args_os().next().unwrap_or_else(|| OsString::from("sac"));
+        let name = Path::new(&path).file_stem().unwrap_or(path.as_os_str());
+        name.to_string_lossy().into_owned()
+    })
+}
+
+/// The command that the arguments of the process name. Ends the process where they name none, and for `--help`.
+pub fn parse() -> Command {
+    let matches = Cli::command().name(program()).get_matches();
+    match Cli::from_arg_matches(&matches) {
+        Ok(cli) => cli.command,
+        Err(error) => error.exit(),
+    }
+}
+
+/// Soft Actor-Critic and its relatives: train, evaluate, inspect.
+///
+/// Data goes to stdout, progress and messages to stderr. Exit codes: 0 done, 2 the input was wrong, 130 interrupted
+/// (after a checkpoint), 1 anything else.
+#[derive(Parser)]
+#[command(version, max_term_width = 110, propagate_version = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Train an agent, or resume a run
+    Train(TrainArgs),
+    /// Score a saved policy
+    Eval(EvalArgs),
+    /// Film a saved policy (.gif), or draw a contact sheet of it (.png)
+    Play(PlayArgs),
+    /// Step an environment and print every transition as a line of JSON
+    Rollout(RolloutArgs),
+    /// List the environments, or show the page of one
+    Envs(EnvsArgs),
+    /// List the algorithms, or print the preset of one with the source of each value
+    Algos(AlgosArgs),
+    /// Print the resolved configuration and where each value comes from
+    Config(ConfigArgs),
+    /// Say what was found on this machine, and how to install what is missing
+    Doctor(DoctorArgs),
+    /// Write a new crate with a task of its own and this command line
+    New(NewArgs),
+    /// Measure speed
+    #[command(subcommand)]
+    Bench(BenchCommand),
+}
+
+/// The configuration of a run.
+#[derive(Default, Args, Clone)]
+pub struct Overrides {
+    /// Environment id (`sac envs` lists them)
+    #[arg(long, value_name = "ID")]
+    pub env: Option<String>,
+    /// Preset (`sac algos` lists them) [default: sac]
+    #[arg(long, value_name = "NAME")]
+    pub algo: Option<String>,
+    /// Experiment file; `none` skips the one that ships for the environment
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Any key, such as `agent.gamma=0.98` or `checkpoint.every={env_steps=500}`
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub sets: Vec<String>,
+    /// Env steps to train, all environments together (train.total_env_steps)
+    #[arg(long, value_name = "N", value_parser = toml_count())]
+    pub steps: Option<u64>,
+    /// Root of every random stream (train.seed)
+    #[arg(long, value_name = "N", value_parser = toml_count())]
+    pub seed: Option<u64>,
+    /// Environments stepped together (env.num_envs)
+    #[arg(long, value_name = "N", value_parser = toml_count())]
+    pub num_envs: Option<u64>,
+    /// auto, cpu, cuda or cuda:N (train.device)
+    #[arg(long, value_name = "DEVICE")]
+    pub device: Option<String>,
+    /// Threads of an update (train.threads)
+    #[arg(long, value_name = "N", value_parser = toml_count())]
+    pub threads: Option<u64>,
+    /// highest (float32) or medium (bfloat16 factors, float32 sums), on the CPU (train.matmul_precision)
+    #[arg(long, value_name = "HOW")]
+    pub matmul_precision: Option<String>,
+}
+
+#[derive(Args)]
+pub struct TrainArgs {
+    #[command(flatten)]
+    pub overrides: Overrides,
+    /// Several seeds, such as `1,2,3,4`: a run for each, on one thread each, --threads of them at a time
+    /// [default: as many as there are cores]
+    #[arg(long, value_name = "N,N,…", value_delimiter = ',', value_parser = toml_count(), conflicts_with = "seed")]
+    pub seeds: Vec<u64>,
+    /// Folder of the new run [default: runs/<env>/<algo>/<utc>-s<seed>]; with --seeds, of all runs
+    #[arg(long, value_name = "DIR", conflicts_with = "resume")]
+    pub run_dir: Option<PathBuf>,
+    /// Resume a run, or all runs of --seeds, from the newest checkpoint; only --steps may change
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["env", "algo", "config", "sets", "seed", "seeds", "num_envs", "device", "threads", "matmul_precision"])]
+    pub resume: Option<PathBuf>,
+    /// No progress, no header
+    #[arg(long)]
+    pub quiet: bool,
+    /// One JSON object on stdout at the end
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args)]
+pub struct EvalArgs {
+    /// Folder of a run
+    pub run: PathBuf,
+    /// best, last, or a number of env steps [default: best, or last where nothing was evaluated]
+    #[arg(long, value_name = "WHICH")]
+    pub checkpoint: Option<String>,
+    /// Whole episodes
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub episodes: u64,
+    /// Seed of the episodes; the same seed gives the same ones
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+    /// Draw actions from the policy, instead of taking its mode
+    #[arg(long)]
+    pub stochastic: bool,
+    /// An option of the environment that differs from the run's, such as `wrappers=[{kind="action_noise", std=0.2}]`
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub sets: Vec<String>,
+    /// One JSON object on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args)]
+pub struct PlayArgs {
+    /// Folder of a run
+    pub run: PathBuf,
+    /// File to write: .gif is a film, .png a contact sheet
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// best, last, or a number of env steps [default: best, or last where nothing was evaluated]
+    #[arg(long, value_name = "WHICH")]
+    pub checkpoint: Option<String>,
+    /// Whole episodes
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    pub episodes: u64,
+    /// Seed of the first episode
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+    /// Env steps from one picture to the next
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    pub every: u64,
+}
+
+#[derive(Args)]
+pub struct RolloutArgs {
+    /// Environment id
+    #[arg(long, value_name = "ID", required_unless_present = "policy")]
+    pub env: Option<String>,
+    /// Option of the task, such as `g=9.81`
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub sets: Vec<String>,
+    /// Seed of the first reset, and of random actions
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+    /// Env steps to take [default: 1000; with --actions, all of them]
+    #[arg(long, value_name = "N")]
+    pub steps: Option<u64>,
+    /// JSON array of actions in the environment's own units
+    #[arg(long, value_name = "FILE", conflicts_with = "policy")]
+    pub actions: Option<PathBuf>,
+    /// Folder of a run whose policy acts
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["env", "sets"])]
+    pub policy: Option<PathBuf>,
+    /// Write here instead of stdout
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub struct EnvsArgs {
+    /// Show the page of this environment
+    pub id: Option<String>,
+    /// The page under another value of one of its options, such as `g=9.81`; may be given several times
+    #[arg(long = "set", value_name = "KEY=VALUE", requires = "id")]
+    pub sets: Vec<String>,
+    /// One JSON value on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args)]
+pub struct AlgosArgs {
+    /// Print this preset
+    pub name: Option<String>,
+    /// One JSON value on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args)]
+pub struct ConfigArgs {
+    #[command(flatten)]
+    pub overrides: Overrides,
+    /// One JSON object on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args)]
+pub struct DoctorArgs {
+    /// One JSON object on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args)]
+pub struct NewArgs {
+    /// Folder of the new crate; its last part is the name of the crate
+    pub dir: PathBuf,
+    /// Checkout of sac to depend on [default: the one that this program was built in, else the published package]
+    #[arg(long, value_name = "DIR")]
+    pub sac: Option<PathBuf>,
+}
+
+#[derive(Subcommand)]
+pub enum BenchCommand {
+    /// Updates per second, beside what the bare matrix products would allow
+    Update(BenchUpdateArgs),
+    /// A whole run: env steps and updates per second, and the time of the loop besides updates
+    Train(BenchTrainArgs),
+    /// Environment steps per second under random actions
+    Env(BenchEnvArgs),
+    /// Rows inserted and batches sampled per second, for full replays of several sizes
+    Replay(BenchReplayArgs),
+}
+
+#[derive(Args)]
+pub struct BenchUpdateArgs {
+    /// Numbers per observation
+    #[arg(long, value_name = "N", default_value_t = 17, value_parser = clap::value_parser!(u64).range(1..100_000))]
+    pub obs_dim: u64,
+    /// Channels, height and width of observations, for presets that see images
+    #[arg(long, value_name = "C,H,W", default_value = "9,84,84", value_delimiter = ',')]
+    pub image: Vec<u64>,
+    /// Numbers per action; for presets for discrete actions, the number of actions
+    #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u64).range(1..10_000))]
+    pub act_dim: u64,
+    /// Transitions per update
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u64).range(1..1_000_000))]
+    pub batch: u64,
+    /// Units per hidden layer [default: the preset's]
+    #[arg(long, value_name = "N,N", value_delimiter = ',')]
+    pub hidden: Option<Vec<i64>>,
+    /// Preset
+    #[arg(long, value_name = "NAME", default_value = "sac")]
+    pub algo: String,
+    /// Any setting of the agent, such as `agent.critic.members=5`; may be given several times
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub sets: Vec<String>,
+    /// Threads of an update [default: as many as cores, at most 4]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..1024))]
+    pub threads: Option<u64>,
+    /// highest (float32) or medium (bfloat16 factors, float32 sums) [default: highest]
+    #[arg(long, value_name = "HOW")]
+    pub matmul_precision: Option<String>,
+    /// How long to measure each, seconds
+    #[arg(long, value_name = "S", default_value_t = 5.0, value_parser = seconds)]
+    pub seconds: f64,
+    /// One JSON object on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args)]
+pub struct BenchTrainArgs {
+    /// Environment id
+    #[arg(long, value_name = "ID")]
+    pub env: String,
+    /// Preset
+    #[arg(long, value_name = "NAME", default_value = "sac")]
+    pub algo: String,
+    /// Any setting, such as `train.pipelined=true`; may be given several times
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub sets: Vec<String>,
+    /// Env steps after the warm-up
+    #[arg(long, value_name = "N", default_value_t = 5000, value_parser = clap::value_parser!(u64).range(1..1_000_000_000_000))]
+    pub steps: u64,
+    /// Threads [default: as many as cores, at most 4]
+    #[arg(long, value_name = "N", value_parser = toml_count())]
+    pub threads: Option<u64>,
+    /// One JSON object on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args)]
+pub struct BenchEnvArgs {
+    /// Environment id
+    #[arg(long, value_name = "ID")]
+    pub env: String,
+    /// Environments stepped together
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..100_000))]
+    pub num_envs: u64,
+    /// Threads that step them
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..1024))]
+    pub threads: u64,
+    /// How long to measure, seconds
+    #[arg(long, value_name = "S", default_value_t = 3.0, value_parser = seconds)]
+    pub seconds: f64,
+    /// One JSON object on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args)]
+pub struct BenchReplayArgs {
+    /// Rows of each replay to compare
+    #[arg(long, value_name = "N,N", value_delimiter = ',', default_value = "10000,100000,1000000", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    pub capacity: Vec<u64>,
+    /// How rows are sampled
+    #[arg(long, value_enum, default_value_t = Sampler::Uniform)]
+    pub sampler: Sampler,
+    /// Numbers per observation
+    #[arg(long, value_name = "N", default_value_t = 17, value_parser = clap::value_parser!(u64).range(1..100_000))]
+    pub obs_dim: u64,
+    /// Numbers per action
+    #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u64).range(1..10_000))]
+    pub act_dim: u64,
+    /// Transitions per batch
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u64).range(1..1_000_000))]
+    pub batch: u64,
+    /// How long to sample from each, in a row and again between updates, seconds
+    #[arg(long, value_name = "S", default_value_t = 2.0, value_parser = seconds)]
+    pub seconds: f64,
+    /// One JSON object on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// How a replay samples rows.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub enum Sampler {
+    /// All rows with the same probability
+    Uniform,
+    /// By priority
+    Prioritized,
+}
+
+/// A count that TOML's integers can hold, and so `config.toml`.
+fn toml_count() -> clap::builder::RangedU64ValueParser {
+    clap::value_parser!(u64).range(..=i64::MAX as u64)
+}
+
+/// A duration of a measurement.
+fn seconds(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(seconds) if seconds > 0.0 && seconds <= 86_400.0 => Ok(seconds),
+        _ => Err("expected a number of seconds above 0 and at most 86400".to_string()),
+    }
+}

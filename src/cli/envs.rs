@@ -1,0 +1,114 @@
+//! `sac envs`.
+
+use sac_envs::{Env, EnvEntry, Registry, Row};
+use serde_json::json;
+
+use super::{
+    args::EnvsArgs,
+    input::env_options,
+    output::{print, print_json},
+};
+use crate::error::Result;
+
+pub fn run(args: &EnvsArgs, registry: &Registry) -> Result<()> {
+    match &args.id {
+        None => list(registry, args.json),
+        Some(id) => show(registry.get(id)?, &env_options(&args.sets)?, args.json),
+    }
+}
+
+struct Facts {
+    observation: String,
+    action: String,
+    limit: String,
+    reward: String,
+}
+
+fn facts(entry: &EnvEntry) -> Result<Facts> {
+    let env = entry.make(&toml::Table::new())?;
+    let end = |x: f64| match x {
+        f64::INFINITY => "∞".to_string(),
+        f64::NEG_INFINITY => "-∞".to_string(),
+        x => ((x * 100.0).round() / 100.0).to_string(),
+    };
+    let [low, high] = entry.manual.reward_range;
+    Ok(Facts {
+        observation: env.observation_space().to_string(),
+        action: env.action_space().to_string(),
+        limit: entry.time_limit.map_or("none".to_string(), |steps| steps.to_string()),
+        reward: format!("[{}, {}]", end(low), end(high)),
+    })
+}
+
+fn json(entry: &EnvEntry, options: &toml::Table) -> Result<serde_json::Value> {
+    let (env, manual) = (entry.make(options)?, entry.manual_for(options)?);
+    let finite = |x: f64| x.is_finite().then_some(x);
+    let rows = |rows: &[Row]| -> Vec<serde_json::Value> {
+        let row =
+            |row: &Row| json!({"name": row.name, "unit": row.unit, "low": finite(row.low), "high": finite(row.high)});
+        rows.iter().map(row).collect()
+    };
+    Ok(json!({
+        "id": entry.id,
+        "family": entry.family,
+        "summary": entry.summary,
+        "observation_space": env.observation_space().to_string(),
+        "action_space": env.action_space().to_string(),
+        "time_limit": entry.time_limit,
+        "reward_range": manual.reward_range.map(finite),
+        "options": entry.options,
+        "manual": {
+            "description": manual.description,
+            "observation": rows(&manual.observation),
+            "action": rows(&manual.action),
+            "reward": manual.reward,
+            "start": manual.start,
+            "end": manual.end,
+            "source": manual.source,
+        },
+    }))
+}
+
+fn list(registry: &Registry, as_json: bool) -> Result<()> {
+    if as_json {
+        return print_json(
+            &registry
+                .entries()
+                .iter()
+                .map(|entry| json(entry, &toml::Table::new()))
+                .collect::<Result<Vec<_>>>()?,
+        );
+    }
+    let rows: Vec<(&EnvEntry, Facts)> = registry
+        .entries()
+        .iter()
+        .map(|entry| Ok((entry, facts(entry)?)))
+        .collect::<Result<_>>()?;
+    let width = |length: fn(&(&EnvEntry, Facts)) -> usize| rows.iter().map(length).max().unwrap_or(0);
+    let (id, obs) = (width(|row| row.0.id.len()), width(|row| row.1.observation.len()));
+    let action = width(|row| row.1.action.len());
+    let reward = rows.iter().map(|row| row.1.reward.chars().count()).max().unwrap_or(0);
+    let mut text = format!(
+        "{:id$}  {:obs$}  {:action$}  {:>5}  {:reward$}  summary\n",
+        "id", "observation", "action", "limit", "reward"
+    );
+    let mut family = "";
+    for (entry, facts) in &rows {
+        if entry.family != family {
+            family = &entry.family;
+            text += &format!("\n{family}\n");
+        }
+        text += &format!(
+            "{:id$}  {:obs$}  {:action$}  {:>5}  {:reward$}  {}\n",
+            entry.id, facts.observation, facts.action, facts.limit, facts.reward, entry.summary
+        );
+    }
+    print(&text)
+}
+
+fn show(entry: &EnvEntry, options: &toml::Table, as_json: bool) -> Result<()> {
+    if as_json {
+        return print_json(&json(entry, options)?);
+    }
+    print(&entry.page(options)?)
+}

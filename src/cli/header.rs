@@ -1,0 +1,87 @@
+//! What `sac train` says of a run: [`header`] before it, [`result`] after it.
+
+use std::path::Path;
+
+use sac_agents::{Agent, MatmulPrecision};
+use sac_envs::Registry;
+
+use super::messages::say;
+use crate::{assemble, config::Config, error::Result, replicates::Seeds, run::Summary};
+
+/// Says what is about to be trained, in a few lines: with the configured seed, or with several.
+pub fn header(config: &Config, registry: &Registry, folder: &Path, seeds: Option<&Seeds>) -> Result<()> {
+    let envs = assemble::envs(config, registry, 1, 1)?;
+    let replay_mib = assemble::replay_bytes(config, envs.as_ref()) as f64 / f64::from(1 << 20);
+    let train = &config.train;
+    say(&format!("  environment  {} × {}", config.env.num_envs, envs.describe()));
+    say(&format!(
+        "  spaces       observation {}, action {}",
+        envs.observation_space(),
+        envs.action_space()
+    ));
+    say(&format!(
+        "  steps        {} env steps, {} update(s) each after {} of warm-up, batch {}",
+        train.total_env_steps, train.updates_per_env_step.0, train.warmup_env_steps, train.batch_size
+    ));
+    let frames = match assemble::stacking(config, envs.as_ref()).frames {
+        1 => String::new(),
+        frames => format!(", in stacks of {frames} frames"),
+    };
+    say(&format!(
+        "  replay       {} transitions{frames}, {replay_mib:.1} MiB{}",
+        config.replay.capacity,
+        match seeds.map(|seeds| seeds.seeds.len()) {
+            Some(count) => format!(" for each seed, {:.1} MiB together", replay_mib * count as f64),
+            None => String::new(),
+        }
+    ));
+    let device =
+        toml::Value::try_from(train.device).map_or(String::new(), |name| name.as_str().unwrap_or_default().to_string());
+    say(&match seeds {
+        None => format!(
+            "  machine      {device}, {} thread(s), seed {}",
+            config.threads(),
+            train.seed
+        ),
+        Some(Seeds { seeds, threads }) => {
+            let seeds: Vec<String> = seeds.iter().map(u64::to_string).collect();
+            let seeds = seeds.join(", ");
+            format!("  machine      {device}, {threads} thread(s), a seed on each: {seeds}")
+        }
+    });
+    let agent = assemble::agent(config, envs.as_ref())?;
+    say(&format!("  update       {}", agent.update_rule()));
+    if let Some(products) = products(config, agent.as_ref()) {
+        say(&format!("  products     {products}"));
+    }
+    say(&format!("  run          {}", folder.display()));
+    Ok(())
+}
+
+/// What `train.matmul_precision` applies to, if it is not the default.
+fn products(config: &Config, agent: &dyn Agent) -> Option<String> {
+    if config.train.matmul_precision != MatmulPrecision::Medium {
+        return None;
+    }
+    let all: i64 = agent.costs().iter().map(|cost| cost.multiply_adds).sum();
+    let share = 100.0 * agent.fused_multiply_adds() as f64 / all.max(1) as f64;
+    Some(format!(
+        "medium: bfloat16 factors and float32 sums for {share:.0} % of the multiply-adds; float32 for what goes through \
+         autograd, and for acting"
+    ))
+}
+
+/// The result of a run, in a line.
+pub fn result(summary: &Summary) -> String {
+    let score = match (summary.eval_mean_return, summary.best_mean_return) {
+        (Some(newest), Some(best)) => format!(", evaluation {newest:.2} (best {best:.2})"),
+        _ => String::new(),
+    };
+    let Summary {
+        env_steps,
+        grad_steps,
+        seconds,
+        ..
+    } = summary;
+    format!("{env_steps} env steps, {grad_steps} updates in {seconds:.1} s{score}")
+}

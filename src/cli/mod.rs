@@ -1,0 +1,77 @@
+//! The command line on any registry: [`run`].
+//!
+//! A program of your own gets all commands for its own tasks:
+//!
+//! ```no_run
+//! // Not run: it would read the arguments of the test that runs it.
+//! use sac::prelude::*;
+//!
+//! fn main() -> std::process::ExitCode {
+//!     let mut registry = Registry::builtin();
+//!     // registry.register(EnvEntry::new("Puck-v0", "A puck on a rail", || Puck).with_time_limit(50));
+//!     sac::cli::run(registry)
+//! }
+//! ```
+//!
+//! `sac new DIR` writes a crate that does so.
+
+mod algos;
+mod args;
+mod bench;
+mod config;
+mod console;
+mod doctor;
+mod envs;
+mod eval;
+mod header;
+mod input;
+mod messages;
+mod new;
+mod output;
+mod overrides;
+mod play;
+mod replicates;
+mod rollout;
+mod train;
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    process::ExitCode,
+};
+
+use sac_envs::Registry;
+
+use crate::error::Result;
+use args::{BenchCommand, Command};
+
+/// Runs the command that the arguments of the process name, on the tasks of `registry`. Returns its exit code: 0 done, 2 the
+/// input was wrong, 130 interrupted (after a checkpoint), 1 anything else.
+pub fn run(registry: Registry) -> ExitCode {
+    let command = args::parse();
+    messages::install();
+    // A panic is a bug of ours; the user gets one line about it, not a trace.
+    match catch_unwind(AssertUnwindSafe(|| execute(command, &registry))) {
+        Ok(Ok(code)) => code,
+        Ok(Err(error)) => messages::explain(&error),
+        Err(_) => messages::bug(),
+    }
+}
+
+fn execute(command: Command, registry: &Registry) -> Result<ExitCode> {
+    match command {
+        Command::Train(args) => return train::run(&args, registry),
+        Command::Eval(args) => eval::run(&args, registry)?,
+        Command::Play(args) => play::run(&args, registry)?,
+        Command::Rollout(args) => rollout::run(&args, registry)?,
+        Command::Envs(args) => envs::run(&args, registry)?,
+        Command::Algos(args) => algos::run(&args)?,
+        Command::Config(args) => config::run(&args, registry)?,
+        Command::Doctor(args) => doctor::run(&args)?,
+        Command::New(args) => new::run(&args)?,
+        Command::Bench(BenchCommand::Update(args)) => bench::update(&args)?,
+        Command::Bench(BenchCommand::Train(args)) => bench::train(&args, registry)?,
+        Command::Bench(BenchCommand::Env(args)) => bench::env(&args, registry)?,
+        Command::Bench(BenchCommand::Replay(args)) => bench::replay(&args)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}

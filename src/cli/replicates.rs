@@ -1,0 +1,138 @@
+//! `sac train --seeds`.
+
+use std::{num::NonZero, path::Path, process::ExitCode, thread::available_parallelism};
+
+use sac_agents::log::Sink;
+use sac_envs::Registry;
+
+use super::{
+    args::TrainArgs,
+    console::SharedConsole,
+    header::{header, result},
+    messages::{explain_failure, say},
+    output::{print, print_json},
+    overrides,
+};
+use crate::{
+    config::Config,
+    error::{Error, Result},
+    replicates::{self, Seeds, SeedsFolder, Together},
+    stop::{INTERRUPTED, Stop},
+};
+
+/// Trains every seed of `--seeds` into a folder of its own.
+pub fn begin(args: &TrainArgs, registry: &Registry) -> Result<ExitCode> {
+    let chosen = overrides::choose(&args.overrides, registry)?;
+    let config = chosen.config;
+    if config.train.cuda_graphs {
+        return Err(Error::Usage(
+            "--seeds with train.cuda_graphs: only one run in a process can record its updates; train the seeds one by one".to_string(),
+        ));
+    }
+    // `auto` is for the threads of one update, of which few are best; several runs have a use for every core.
+    let threads = match overrides::threads_are_given(&chosen.layers) {
+        true => config.threads(),
+        false => available_parallelism().map_or(1, NonZero::get) as u64,
+    };
+    let seeds = Seeds {
+        seeds: args.seeds.clone(),
+        threads: threads.min(args.seeds.len() as u64),
+    };
+    let folder = match &args.run_dir {
+        Some(path) => SeedsFolder::create(path, seeds)?,
+        None => SeedsFolder::create_default(&config, seeds)?,
+    };
+    if !args.quiet {
+        let experiment = chosen.experiment.map(|from| format!(", {from}")).unwrap_or_default();
+        say(&format!("training {} with {}{experiment}", config.env.id, config.algo));
+        header(&config, registry, folder.path(), Some(folder.seeds()))?;
+    }
+    let stop = Stop::on_signals()?;
+    let console = console(args, std::slice::from_ref(&config), folder.seeds());
+    let together = replicates::train(&config, registry, &folder, &mut sinks(&console), &stop);
+    drop(console);
+    report(args, &together?)
+}
+
+/// Goes on with all runs that `--seeds` began.
+pub fn resume(args: &TrainArgs, path: &Path, registry: &Registry) -> Result<ExitCode> {
+    let folder = SeedsFolder::open(path)?;
+    let configs = folder.configs(registry, args.overrides.steps)?;
+    if let (Some(config), false) = (configs.first(), args.quiet) {
+        say(&format!("resuming {} with {}", config.env.id, config.algo));
+        header(config, registry, folder.path(), Some(folder.seeds()))?;
+    }
+    let stop = Stop::on_signals()?;
+    let console = console(args, &configs, folder.seeds());
+    let together = replicates::resume(&configs, registry, &folder, &mut sinks(&console), &stop);
+    drop(console);
+    report(args, &together?)
+}
+
+fn console(args: &TrainArgs, configs: &[Config], seeds: &Seeds) -> Option<SharedConsole> {
+    let total = configs.iter().map(|config| config.train.total_env_steps).max();
+    let runs = seeds.seeds.len() as u64;
+    let total = total.unwrap_or_default().saturating_mul(runs);
+    (!args.quiet).then(|| SharedConsole::new(total, seeds.threads as usize))
+}
+
+fn sinks(console: &Option<SharedConsole>) -> impl FnMut(&Config) -> Vec<Box<dyn Sink>> + Send {
+    move |_| {
+        let shares = console.iter().map(|console| Box::new(console.share()) as Box<dyn Sink>);
+        shares.collect()
+    }
+}
+
+fn report(args: &TrainArgs, together: &Together) -> Result<ExitCode> {
+    for outcome in &together.replicates {
+        if let Some(error) = &outcome.error {
+            say(&format!("seed {}:", outcome.summary.seed));
+            explain_failure(error);
+        }
+    }
+    if together.interrupted && !args.quiet {
+        say(&format!(
+            "hint: sac train --resume {} goes on from here with all seeds",
+            together.run_dir
+        ));
+    }
+    match args.json {
+        true => print_json(together)?,
+        false => print(&table(together))?,
+    }
+    Ok(match (together.interrupted, together.failed) {
+        (true, _) => ExitCode::from(INTERRUPTED),
+        (false, 0) => ExitCode::SUCCESS,
+        (false, _) => ExitCode::FAILURE,
+    })
+}
+
+fn table(together: &Together) -> String {
+    let mut text = String::new();
+    for outcome in &together.replicates {
+        let summary = &outcome.summary;
+        let ending = match (&outcome.error, summary.interrupted) {
+            (Some(_), _) => "failed at",
+            (None, true) => "interrupted at",
+            (None, false) => "finished",
+        };
+        text += &format!("seed {}: {ending} {}\n", summary.seed, result(summary));
+    }
+    let Together {
+        seeds,
+        threads,
+        env_steps,
+        grad_steps,
+        seconds,
+        env_steps_per_second,
+        updates_per_second,
+        run_dir,
+        ..
+    } = together;
+    text += &format!(
+        "{} seeds on {threads} thread(s): {env_steps} env steps, {grad_steps} updates in all; {seconds:.1} s now, \
+         {env_steps_per_second:.0} env steps/s, {updates_per_second:.0} updates/s together\n{run_dir}\n",
+        seeds.len()
+    );
+    text
+}

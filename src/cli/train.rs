@@ -1,0 +1,113 @@
+//! `sac train`.
+
+use std::{path::Path, process::ExitCode};
+
+use sac_agents::log::Sink;
+use sac_envs::Registry;
+
+use super::{
+    args::TrainArgs,
+    console::Console,
+    header::{header, result},
+    messages::say,
+    output::{print, print_json},
+    overrides, replicates,
+};
+use crate::{
+    config::{Config, Origin},
+    error::Result,
+    replicates::SeedsFolder,
+    run::{self, RunFolder, Session, Summary},
+    stop::{INTERRUPTED, Stop},
+    threads,
+};
+
+pub fn run(args: &TrainArgs, registry: &Registry) -> Result<ExitCode> {
+    let summary = match &args.resume {
+        Some(path) if SeedsFolder::is_one(path) => return replicates::resume(args, path, registry),
+        Some(path) => resume(args, path, registry)?,
+        None if !args.seeds.is_empty() => return replicates::begin(args, registry),
+        None => begin(args, registry)?,
+    };
+    report(args, &summary)?;
+    Ok(if summary.interrupted {
+        ExitCode::from(INTERRUPTED)
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+fn begin(args: &TrainArgs, registry: &Registry) -> Result<Summary> {
+    let chosen = overrides::choose(&args.overrides, registry)?;
+    let mut config = chosen.config;
+    let measured = match overrides::threads_are_given(&chosen.layers) {
+        true => None,
+        false => threads::measure(&config, registry)?,
+    };
+    if let Some(measured) = &measured {
+        config = config.with_threads(measured.threads());
+    }
+    let folder = match &args.run_dir {
+        Some(path) => RunFolder::create(path)?,
+        None => RunFolder::create_default(&config)?,
+    };
+    if !args.quiet {
+        let experiment = chosen.experiment.map(|from| format!(", {from}")).unwrap_or_default();
+        say(&format!("training {} with {}{experiment}", config.env.id, config.algo));
+        header(&config, registry, folder.path(), None)?;
+        if let Some(measured) = measured {
+            let rates = measured.rates.iter();
+            let rates: Vec<String> = rates.map(|(threads, rate)| format!("{rate:.0} on {threads}")).collect();
+            say(&format!("  threads      measured, updates/s: {}", rates.join(", ")));
+        }
+    }
+    run::train_into(&config, registry, &folder, session(args, &config)?)
+}
+
+fn resume(args: &TrainArgs, path: &Path, registry: &Registry) -> Result<Summary> {
+    let folder = RunFolder::open(path)?;
+    let mut layers = folder.layers()?;
+    if let Some(steps) = args.overrides.steps {
+        layers.set(
+            Origin::Flag("--steps"),
+            "train.total_env_steps",
+            steps.min(i64::MAX as u64) as i64,
+        );
+    }
+    let config = Config::resolve(&layers, registry)?;
+    if !args.quiet {
+        say(&format!("resuming {} with {}", config.env.id, config.algo));
+        header(&config, registry, folder.path(), None)?;
+    }
+    run::resume_with(&config, registry, &folder, session(args, &config)?)
+}
+
+fn session(args: &TrainArgs, config: &Config) -> Result<Session> {
+    let console = || Box::new(Console::new(config.train.total_env_steps)) as Box<dyn Sink>;
+    Ok(Session {
+        sinks: (!args.quiet).then(console).into_iter().collect(),
+        stop: Stop::on_signals()?,
+    })
+}
+
+fn report(args: &TrainArgs, summary: &Summary) -> Result<()> {
+    if summary.interrupted && !args.quiet {
+        say(&format!(
+            "hint: sac train --resume {} goes on from here",
+            summary.run_dir.display()
+        ));
+    }
+    if args.json {
+        return print_json(summary);
+    }
+    let ending = if summary.interrupted {
+        "interrupted at"
+    } else {
+        "finished"
+    };
+    print(&format!(
+        "{ending} {}\n{}\n",
+        result(summary),
+        summary.run_dir.display()
+    ))
+}

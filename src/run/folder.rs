@@ -1,0 +1,195 @@
+//! The folder of one run: [`RunFolder`].
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
+
+use sac_agents::{EnvSteps, checkpoint::CheckpointStore};
+use sac_envs::Registry;
+
+use crate::{
+    config::{Config, Layers, Origin},
+    error::{Error, Result},
+};
+
+/// The file that makes a folder one of several runs: see [`crate::replicates`].
+pub(crate) const SEEDS_FILE: &str = "seeds.toml";
+
+/// The folder of one run.
+#[derive(Clone, Debug)]
+pub struct RunFolder {
+    path: PathBuf,
+}
+
+/// A saved policy of a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Which {
+    /// The one with the best evaluation; in a run without evaluations, the one of the newest checkpoint.
+    #[default]
+    BestOrLast,
+    /// The one with the best evaluation.
+    Best,
+    /// The one of the newest checkpoint.
+    Last,
+    /// The one of the checkpoint at this count.
+    At(EnvSteps),
+}
+
+impl RunFolder {
+    /// Makes a new folder, and its parents.
+    ///
+    /// # Errors
+    /// [`Error::RunExists`] when something is there already; [`Error::Folder`] when it cannot be made.
+    pub fn create(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let refused = |source: io::Error| Error::Folder {
+            path: path.to_path_buf(),
+            source,
+        };
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent).map_err(refused)?;
+        }
+        match fs::create_dir(path) {
+            Ok(()) => Ok(RunFolder {
+                path: path.to_path_buf(),
+            }),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(Error::RunExists(path.to_path_buf())),
+            Err(error) => Err(refused(error)),
+        }
+    }
+
+    /// Makes `runs/<env>/<algo>/<utc>-s<seed>` below the current folder.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn create_default(config: &Config) -> Result<Self> {
+        RunFolder::create_stamped(config, &format!("s{}", config.train.seed))
+    }
+
+    /// Makes `runs/<env>/<algo>/<utc>-<name>` below the current folder.
+    pub(crate) fn create_stamped(config: &Config, name: &str) -> Result<Self> {
+        let stamp: String = utc_now().chars().filter(|c| !matches!(c, '-' | ':')).collect();
+        let parent = Path::new("runs").join(&config.env.id).join(config.algo.name());
+        let name = format!("{stamp}-{name}");
+        let candidates = (0..100).map(|number| match number {
+            0 => name.clone(),
+            number => format!("{name}-{number}"),
+        });
+        for candidate in candidates {
+            match RunFolder::create(parent.join(candidate)) {
+                Err(Error::RunExists(_)) => continue,
+                other => return other,
+            }
+        }
+        Err(Error::RunExists(parent.join(name)))
+    }
+
+    /// An existing run.
+    ///
+    /// # Errors
+    /// [`Error::NotARun`].
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let run = RunFolder {
+            path: path.to_path_buf(),
+        };
+        if run.config_path().is_file() {
+            return Ok(run);
+        }
+        let problem = if path.join(SEEDS_FILE).is_file() {
+            "holds a run for every seed; name one of them"
+        } else if path.exists() {
+            "is not a run: it holds no config.toml"
+        } else {
+            "no such folder"
+        };
+        Err(run.lacks(problem))
+    }
+
+    /// Its path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn config_path(&self) -> PathBuf {
+        self.path.join("config.toml")
+    }
+
+    /// The configuration as one layer, to put flags over it.
+    ///
+    /// # Errors
+    /// When it cannot be read or is not TOML.
+    pub fn layers(&self) -> Result<Layers> {
+        let path = self.config_path();
+        let text = fs::read_to_string(&path).map_err(Error::io(&path))?;
+        let mut layers = Layers::default();
+        layers.add_toml(Origin::File(path), &text)?;
+        Ok(layers)
+    }
+
+    /// The configuration of the run.
+    ///
+    /// # Errors
+    /// When it cannot be read, or does not resolve with this registry.
+    pub fn config(&self, registry: &Registry) -> Result<Config> {
+        Ok(Config::resolve(&self.layers()?, registry)?)
+    }
+
+    pub(crate) fn checkpoints(&self, keep: usize) -> CheckpointStore {
+        CheckpointStore::new(self.path.join("checkpoints"), keep)
+    }
+
+    pub(super) fn best_path(&self) -> PathBuf {
+        self.path.join("best")
+    }
+
+    /// The folder of a saved policy.
+    ///
+    /// # Errors
+    /// [`Error::NotARun`] when there is none; the message says which there are.
+    pub fn saved(&self, which: Which) -> Result<PathBuf> {
+        let store = self.checkpoints(1);
+        let listed = || {
+            let steps: Vec<String> = store.steps().iter().map(ToString::to_string).collect();
+            match steps.is_empty() {
+                true => "there are no checkpoints".to_string(),
+                false => format!("there are {}", steps.join(", ")),
+            }
+        };
+        let best = self.best_path();
+        match which {
+            Which::BestOrLast | Which::Best if best.is_dir() => Ok(best),
+            Which::Best => Err(self.lacks(format!("no policy was evaluated yet; {}", listed()))),
+            Which::BestOrLast | Which::Last => match store.latest() {
+                Some(steps) => Ok(store.path(steps)),
+                None => Err(Error::NoCheckpoint(self.path.clone())),
+            },
+            Which::At(steps) => match store.path(steps) {
+                path if path.is_dir() => Ok(path),
+                _ => Err(self.lacks(format!("no checkpoint at {steps}; {}", listed()))),
+            },
+        }
+    }
+
+    fn lacks(&self, problem: impl Into<String>) -> Error {
+        Error::NotARun {
+            path: self.path.clone(),
+            problem: problem.into(),
+        }
+    }
+}
+
+/// Now, in UTC, to the second.
+pub(super) fn utc_now() -> String {
+    humantime::format_rfc3339_seconds(SystemTime::now()).to_string()
+}
+
+/// Writes a file under a temporary name and renames it, so that it is whole or not there.
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    let temporary = path.with_extension("tmp");
+    fs::write(&temporary, bytes)
+        .and_then(|()| fs::rename(&temporary, path))
+        .map_err(Error::io(path))
+}

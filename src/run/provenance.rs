@@ -1,0 +1,78 @@
+//! What made a run: `provenance.json`.
+
+use std::fs;
+
+use serde::{Deserialize, Serialize};
+
+use super::folder::{RunFolder, utc_now, write};
+use crate::{
+    config::{Config, DeviceChoice},
+    error::{Error, Result},
+    spaces::{Spaces, SpacesRecord},
+};
+
+const PROVENANCE_FILE: &str = "provenance.json";
+
+#[derive(Serialize)]
+struct Provenance {
+    sac: &'static str,
+    commit: &'static str,
+    profile: &'static str,
+    libtorch: &'static str,
+    device: DeviceChoice,
+    threads: u64,
+    processor: String,
+    spaces: SpacesRecord,
+    command: Vec<String>,
+    started_utc: String,
+}
+
+/// Writes down what made a run.
+pub(super) fn write_provenance(run: &RunFolder, config: &Config, spaces: &Spaces) -> Result<()> {
+    let provenance = Provenance {
+        sac: env!("CARGO_PKG_VERSION"),
+        commit: env!("SAC_COMMIT"),
+        profile: env!("SAC_PROFILE"),
+        libtorch: env!("SAC_LIBTORCH_VERSION"),
+        device: config.train.device,
+        threads: config.threads(),
+        processor: processor(),
+        spaces: spaces.into(),
+        command: std::env::args().collect(),
+        started_utc: utc_now(),
+    };
+    let mut json = serde_json::to_vec_pretty(&provenance).map_err(|error| Error::Usage(error.to_string()))?;
+    json.push(b'\n');
+    write(&run.path().join(PROVENANCE_FILE), &json)
+}
+
+/// The part that is read again.
+#[derive(Deserialize)]
+struct Recorded {
+    spaces: SpacesRecord,
+}
+
+/// Refuses the spaces of a task that are not those of a run.
+///
+/// # Errors
+/// [`Error::OtherSpaces`].
+pub(crate) fn check_spaces(run: &RunFolder, env: &str, task: &Spaces) -> Result<()> {
+    // Without the record, tensors that do not fit are still refused when they are loaded.
+    let text = fs::read_to_string(run.path().join(PROVENANCE_FILE)).unwrap_or_default();
+    match serde_json::from_str(&text) {
+        Ok(Recorded { spaces }) => spaces.check(run.path(), env, task),
+        Err(_) => Ok(()),
+    }
+}
+
+/// The processor's name as the system gives it.
+pub fn processor() -> String {
+    let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("model name")?.split_once(':'));
+    line.map_or_else(
+        || std::env::consts::ARCH.to_string(),
+        |(_, name)| name.trim().to_string(),
+    )
+}
