@@ -373,7 +373,11 @@ mod tests {
             assert!(threads_seen(&pool) <= 2, "one helps, and the others rest");
             assert_eq!(threads_seen(&pool.with_threads(1)), 1);
         }
-        assert_eq!(locked(&pool.workers).handles.len(), 3, "workers are shared and started once");
+        assert_eq!(
+            locked(&pool.workers).handles.len(),
+            3,
+            "workers are shared and started once"
+        );
     }
 
     #[test]
