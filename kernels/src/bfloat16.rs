@@ -109,8 +109,8 @@ thread_local! {
 
 /// `out [m, n] = a [m, k] · b [k, n]`, finished; the factors rounded to bfloat16, the sums `f32`.
 ///
-/// Each sum over k is taken in one order, whatever m and n are: a row of the result depends on no other row. The order
-/// is not the same with AMX as with AVX512-BF16.
+/// Each sum over k is taken in the same order whatever m is: a row of the result depends on no other row of `a`. The
+/// order differs between AMX and AVX512-BF16.
 ///
 /// # Panics
 /// When the shapes do not agree.

@@ -21,8 +21,8 @@ thread_local! {
 
 /// `out [m, n] = a [m, k] · b [k, n]`, finished.
 ///
-/// Each sum over k is taken in one order, whatever m and n are: a row of the result depends on no other row. It is not
-/// the same order on every processor, and where the processor can, each product and sum are one fused operation.
+/// Each sum over k is taken in the same order whatever m is: a row of the result depends on no other row of `a`. The
+/// order differs between processors with AVX-512 and others, and each multiplication and addition may be fused.
 ///
 /// # Panics
 /// When the shapes do not agree.
@@ -83,4 +83,4 @@ fn portable(a: Matrix, b: Matrix, out: &mut [f32], finish: Finish) {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
