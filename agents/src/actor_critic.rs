@@ -250,7 +250,7 @@ impl SoftActorCritic {
     }
 
     /// A batch as networks take it: observations normalised and augmented, actions in the critic's coordinates.
-    fn prepare(&mut self, batch: &Batch, noise: &mut Stream) -> Batch {
+    fn prepare(&mut self, batch: &Batch, stream: &mut Stream) -> Batch {
         let batch = Batch {
             obs: self.normalized(batch.obs.shallow_clone()),
             next_obs: self.normalized(batch.next_obs.shallow_clone()),
@@ -261,7 +261,7 @@ impl SoftActorCritic {
         };
         match &self.augmentation {
             None => batch,
-            Some(augmentation) => augmentation.augment(&batch, noise),
+            Some(augmentation) => augmentation.augment(&batch, stream),
         }
     }
 
@@ -305,17 +305,17 @@ fn check_observation(spec: &AgentSpec, env: &str, observation: &Space) -> Result
 }
 
 impl Agent for SoftActorCritic {
-    fn act(&mut self, obs: &[f32], mode: ActMode, noise: &mut Stream, actions: &mut [f32]) {
+    fn act(&mut self, obs: &[f32], mode: ActMode, stream: &mut Stream, actions: &mut [f32]) {
         let rows = actions.len() / self.action_dim;
         if let Some(acting) = self.acting.as_ref().filter(|acting| acting.serves(rows)) {
-            let noise = (mode == ActMode::Explore).then_some(noise);
+            let stream = (mode == ActMode::Explore).then_some(stream);
             let params = self.learner.policy.trainable.params.frozen();
-            return acting.act(params, obs, noise, actions);
+            return acting.act(params, obs, stream, actions);
         }
         let rows = rows as i64;
         let obs = self.rows(obs, rows);
         let action = match mode {
-            ActMode::Explore => self.learner.policy.explore(&obs, rows, noise),
+            ActMode::Explore => self.learner.policy.explore(&obs, rows, stream),
             ActMode::Evaluate => self.learner.policy.mode(&obs),
         };
         on(Device::Cpu, action).contiguous().copy_data(actions, actions.len());
@@ -340,10 +340,10 @@ impl Agent for SoftActorCritic {
         self.rule.fused_multiply_adds()
     }
 
-    fn update(&mut self, batch: &Batch, noise: &mut Stream) -> UpdateReport {
-        let batch = self.prepare(batch, noise);
+    fn update(&mut self, batch: &Batch, stream: &mut Stream) -> UpdateReport {
+        let batch = self.prepare(batch, stream);
         let due = self.count();
-        let mut report = self.rule.update(&mut self.learner, &batch, noise, due);
+        let mut report = self.rule.update(&mut self.learner, &batch, stream, due);
         report.td_error = report.td_error.map(|errors| batch.over_value_draws(&errors)); // [B]
         self.anneal();
         report

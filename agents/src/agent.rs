@@ -23,8 +23,8 @@ pub enum ActMode {
 /// A learner. Object-safe; moves between threads but is not shared.
 pub trait Agent: Send {
     /// Chooses actions for `obs` `[N, O]` (flattened rows) and writes them, normalised to [-1, 1], to `actions`
-    /// `[N, A]`. `noise` is read in [`ActMode::Explore`] only.
-    fn act(&mut self, obs: &[f32], mode: ActMode, noise: &mut Stream, actions: &mut [f32]);
+    /// `[N, A]`. Draws from `stream` only in [`ActMode::Explore`].
+    fn act(&mut self, obs: &[f32], mode: ActMode, stream: &mut Stream, actions: &mut [f32]);
 
     /// Receives every observation of training once, `obs` `[N, O]` (flattened rows), for running statistics.
     fn observe(&mut self, _obs: &[f32]) {}
@@ -51,7 +51,7 @@ pub trait Agent: Send {
     }
 
     /// Learns from one batch. Reads no clock, extracts no number, touches no file.
-    fn update(&mut self, batch: &Batch, noise: &mut Stream) -> UpdateReport;
+    fn update(&mut self, batch: &Batch, stream: &mut Stream) -> UpdateReport;
 
     /// Everything that learning changes, by section.
     ///

@@ -117,14 +117,14 @@ pub struct RandomShift(RandomShiftSpec);
 impl RandomShift {
     /// A batch with K copies of its next observations and M of its observations, each shifted by itself; what else is
     /// known of the rows is repeated where critics ask for it. Draws for the next observations come first.
-    pub fn augment(&self, batch: &Batch, noise: &mut Stream) -> Batch {
+    pub fn augment(&self, batch: &Batch, stream: &mut Stream) -> Batch {
         let RandomShiftSpec {
             target_draws,
             value_draws,
             ..
         } = self.0;
-        let next_obs = self.draw(&batch.next_obs, target_draws, noise);
-        let obs = self.draw(&batch.obs, value_draws, noise);
+        let next_obs = self.draw(&batch.next_obs, target_draws, stream);
+        let obs = self.draw(&batch.obs, value_draws, stream);
         Batch {
             obs,
             next_obs,
@@ -139,10 +139,10 @@ impl RandomShift {
     }
 
     /// So many shifted copies `[D·B, C, H, W]` of `images [B, C, H, W]`, one copy of all after the other.
-    pub fn draw(&self, images: &Tensor, draws: i64, noise: &mut Stream) -> Tensor {
+    pub fn draw(&self, images: &Tensor, draws: i64, stream: &mut Stream) -> Tensor {
         let choices = 2 * self.0.pad as usize + 1;
         let count = (draws * images.size()[0]) as usize;
-        let offsets = (0..count).map(|_| [noise.index(choices), noise.index(choices)]);
+        let offsets = (0..count).map(|_| [stream.index(choices), stream.index(choices)]);
         shift(images, &Offsets(offsets.collect()), self.0.pad)
     }
 }

@@ -157,7 +157,7 @@ pub fn evaluate_sampling(
         returns: Vec::with_capacity(episodes),
         lengths: Vec::with_capacity(episodes),
     };
-    let mut noise = Stream::derive(seed, "eval.act", 0);
+    let mut stream = Stream::derive(seed, "eval.act", 0);
     let mut actions = vec![0.0; envs.len() * envs.action_space().len()];
     while evaluation.returns.len() < episodes {
         let first = evaluation.returns.len();
@@ -173,7 +173,7 @@ pub fn evaluate_sampling(
                 let scored = finished.iter().enumerate();
                 sample.see(obs, scored.filter(|(_, end)| end.is_none()).map(|(env, _)| env));
             }
-            agent.act(obs, mode, &mut noise, &mut actions);
+            agent.act(obs, mode, &mut stream, &mut actions);
             let step = envs.step(0..envs.len(), &actions)?;
             for episode in &step.finished {
                 if let Some(slot) = finished.get_mut(episode.env) {

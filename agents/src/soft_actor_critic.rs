@@ -35,7 +35,7 @@ use crate::{
 pub struct ReferenceUpdate;
 
 impl UpdateRule for ReferenceUpdate {
-    fn update(&mut self, learner: &mut Learner, batch: &Batch, noise: &mut Stream, due: Due) -> UpdateReport {
+    fn update(&mut self, learner: &mut Learner, batch: &Batch, stream: &mut Stream, due: Due) -> UpdateReport {
         let alpha = learner.temperature.alpha(); // []
 
         // 1 and 2. Critics move towards their target, which asks the policy what it would do next.
@@ -44,11 +44,11 @@ impl UpdateRule for ReferenceUpdate {
             policy: &learner.policy,
             alpha: &alpha,
         };
-        let mut report = learner.critic.learn(&step, noise);
+        let mut report = learner.critic.learn(&step, stream);
 
         if due.policy {
             // 3. The policy moves towards a higher soft value.
-            let (loss, log_prob) = policy_step(&mut learner.policy, &learner.critic, batch, &alpha, noise);
+            let (loss, log_prob) = policy_step(&mut learner.policy, &learner.critic, batch, &alpha, stream);
             report.put(metrics::ACTOR_LOSS, Reduction::Mean, &loss);
             report.put(metrics::ENTROPY, Reduction::NegativeMean, &log_prob);
 
@@ -79,12 +79,12 @@ pub(crate) fn policy_step(
     critic: &LearnedCritic,
     batch: &Batch,
     alpha: &Tensor,
-    noise: &mut Stream,
+    stream: &mut Stream,
 ) -> (Tensor, Tensor) {
     let obs = batch.first_obs();
-    let draws = policy.noise(batch.size(), noise);
-    let draw = policy.draw(&obs, &draws);
-    let value = critic.actor_value(&obs, &draw, noise); // [B]
+    let noise = policy.noise(batch.size(), stream);
+    let draw = policy.draw(&obs, &noise);
+    let value = critic.actor_value(&obs, &draw, stream); // [B]
     let loss = actor_loss(alpha, &draw.log_prob, &value); // []
     policy.trainable.descend(&loss);
     (loss.detach(), draw.log_prob.detach())

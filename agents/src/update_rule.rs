@@ -37,8 +37,8 @@ impl Learner {
 /// One way to make an update. All ways learn the same; they are chosen by what they cover and how fast they are.
 pub trait UpdateRule: Send {
     /// One update on a batch whose observations are normalised and augmented, and whose actions are in the critic's
-    /// coordinates. It draws from `noise` in the order of the reference, [`crate::soft_actor_critic`].
-    fn update(&mut self, learner: &mut Learner, batch: &Batch, noise: &mut Stream, due: Due) -> UpdateReport;
+    /// coordinates. It draws from `stream` in the order of the reference, [`crate::soft_actor_critic`].
+    fn update(&mut self, learner: &mut Learner, batch: &Batch, stream: &mut Stream, due: Due) -> UpdateReport;
 
     /// What it is, for people: a name, and what it covers.
     fn describe(&self) -> String;

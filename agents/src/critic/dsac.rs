@@ -136,11 +136,11 @@ impl Critic for DsacCritic {
         functions: &[ValueFunction],
         step: &CriticStep,
         next: &ActionDraw,
-        noise: &mut Stream,
+        stream: &mut Stream,
     ) -> Vec<Tensor> {
         let batch = step.batch;
-        let members = Gaussians::of_target(&functions[0], &batch.next_obs, next.sampled(), noise);
-        let sample = members.sample(self.spec.noise_clamp, batch.target_draws(), noise); // [E, B]
+        let members = Gaussians::of_target(&functions[0], &batch.next_obs, next.sampled(), stream);
+        let sample = members.sample(self.spec.noise_clamp, batch.target_draws(), stream); // [E, B]
         let (_, sample) = members.lowest(&sample); // [B]
         vec![soft_backup(batch, &sample, step.alpha, &next.log_prob)]
     }

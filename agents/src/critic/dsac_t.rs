@@ -273,11 +273,11 @@ impl Critic for DsacTCritic {
         functions: &[ValueFunction],
         step: &CriticStep,
         next: &ActionDraw,
-        noise: &mut Stream,
+        stream: &mut Stream,
     ) -> Vec<Tensor> {
         let batch = step.batch;
-        let members = Gaussians::of_target(&functions[0], &batch.next_obs, next.sampled(), noise);
-        let sample = members.sample(self.spec.noise_clamp, batch.target_draws(), noise); // [E, B]
+        let members = Gaussians::of_target(&functions[0], &batch.next_obs, next.sampled(), stream);
+        let sample = members.sample(self.spec.noise_clamp, batch.target_draws(), stream); // [E, B]
         let (mean, sample) = members.lowest(&sample); // [B], [B]
         let backup = |value: &Tensor| soft_backup(batch, value, step.alpha, &next.log_prob);
         vec![backup(&mean), backup(&sample)]

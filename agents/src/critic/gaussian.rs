@@ -29,12 +29,12 @@ impl Gaussians {
     ///
     /// A filtered member is the normal distribution with the first two moments of the mixture over points; where the
     /// smallest mean is chosen at every point first ([`FilterOrder::MinThenFilter`]), one member is left, `[1, B]`.
-    pub(super) fn of_target(function: &ValueFunction, obs: &Tensor, action: &Tensor, noise: &mut Stream) -> Gaussians {
+    pub(super) fn of_target(function: &ValueFunction, obs: &Tensor, action: &Tensor, stream: &mut Stream) -> Gaussians {
         let Some(filter) = function.filter() else {
-            return Gaussians::of(&function.target_at(obs, action, noise));
+            return Gaussians::of(&function.target_at(obs, action, stream));
         };
-        let (mean, std) = filter.moments(obs, action, noise, |obs, action, noise| {
-            let members = Gaussians::of(&function.target_at(obs, action, noise)); // [E, K·B]
+        let (mean, std) = filter.moments(obs, action, stream, |obs, action, stream| {
+            let members = Gaussians::of(&function.target_at(obs, action, stream)); // [E, K·B]
             match filter.order() {
                 FilterOrder::FilterThenMin => (members.mean, members.std),
                 FilterOrder::MinThenFilter => {
@@ -49,9 +49,9 @@ impl Gaussians {
     /// One draw `[E, n·B]` of each, no further from the mean than `clamp` standard deviations. The `n` copies of a batch
     /// that stand one after the other share their randomness, so that averaging over them averages distributions,
     /// quantile by quantile, and takes nothing away from their spread.
-    pub fn sample(&self, clamp: f64, copies: i64, noise: &mut Stream) -> Tensor {
+    pub fn sample(&self, clamp: f64, copies: i64, stream: &mut Stream) -> Tensor {
         let (members, rows) = self.mean.size2().expect("means are [E, n·B]");
-        let mut z = noise.normal(&[members, rows / copies], self.mean.device());
+        let mut z = stream.normal(&[members, rows / copies], self.mean.device());
         if copies > 1 {
             z = z.repeat([1, copies]);
         }

@@ -43,14 +43,14 @@ impl LearnedCritic {
     }
 
     /// One step of the optimiser of every function.
-    pub fn learn(&mut self, step: &CriticStep, noise: &mut Stream) -> UpdateReport {
+    pub fn learn(&mut self, step: &CriticStep, stream: &mut Stream) -> UpdateReport {
         self.equations
-            .learn(&mut self.functions, &mut self.statistics, step, noise)
+            .learn(&mut self.functions, &mut self.statistics, step, stream)
     }
 
     /// Targets of the action value, given the next actions.
-    pub(crate) fn targets(&self, step: &CriticStep, next: &ActionDraw, noise: &mut Stream) -> Vec<Tensor> {
-        tch::no_grad(|| self.equations.targets(&self.functions, step, next, noise))
+    pub(crate) fn targets(&self, step: &CriticStep, next: &ActionDraw, stream: &mut Stream) -> Vec<Tensor> {
+        tch::no_grad(|| self.equations.targets(&self.functions, step, next, stream))
     }
 
     /// What the actor maximises.
@@ -59,8 +59,8 @@ impl LearnedCritic {
     }
 
     /// The actor's objective `[B]` for `draw` at `obs [B, …]`. Gradients reach the draw and not the critic's parameters.
-    pub fn actor_value(&self, obs: &Tensor, draw: &ActionDraw, noise: &mut Stream) -> Tensor {
-        self.actor_objective().value(self.q(), obs, draw, noise)
+    pub fn actor_value(&self, obs: &Tensor, draw: &ActionDraw, stream: &mut Stream) -> Tensor {
+        self.actor_objective().value(self.q(), obs, draw, stream)
     }
 
     /// Moves the targets, which are due.

@@ -78,25 +78,25 @@ pub trait Critic: Send {
         functions: &[ValueFunction],
         step: &CriticStep,
         next: &ActionDraw,
-        noise: &mut Stream,
+        stream: &mut Stream,
     ) -> Vec<Tensor>;
 
     /// The loss of the action value's outputs `[E, B, K]` against the targets.
     fn loss(&self, out: &Tensor, targets: &[Tensor], statistics: &mut Statistics, batch: &Batch) -> CriticLoss;
 
     /// One step of the optimiser of every function. By default one of Q towards the soft value of the next actions, which
-    /// are the first thing drawn from `noise`.
+    /// are the first thing drawn from `stream`.
     fn learn(
         &self,
         functions: &mut [ValueFunction],
         statistics: &mut Statistics,
         step: &CriticStep,
-        noise: &mut Stream,
+        stream: &mut Stream,
     ) -> UpdateReport {
-        let next = step.policy.draw_next(step.batch, noise);
-        let targets = tch::no_grad(|| self.targets(functions, step, &next, noise));
+        let next = step.policy.draw_next(step.batch, stream);
+        let targets = tch::no_grad(|| self.targets(functions, step, &next, stream));
         let mut report = UpdateReport::default();
-        functions[0].minimize(&step.batch.obs, &step.batch.action, noise, |out| {
+        functions[0].minimize(&step.batch.obs, &step.batch.action, stream, |out| {
             let CriticLoss { loss, report: of_loss } = self.loss(out, &targets, statistics, step.batch);
             report = of_loss;
             loss

@@ -100,14 +100,14 @@ impl Network {
     /// Outputs `[E, B, K]` of `action` `[B, A]` at `obs` `[B, …]`. Where actions are enumerated, `action` is the index
     /// `[B, 1]`; otherwise it may hold several batches one after the other, `[n·B, A]`, each taken at the same `obs`, and
     /// so does the result.
-    pub fn at(&self, params: &Params, obs: &Tensor, action: &Tensor, noise: &mut Stream) -> Tensor {
+    pub fn at(&self, params: &Params, obs: &Tensor, action: &Tensor, stream: &mut Stream) -> Tensor {
         match self.actions {
             ActionKind::Vector { .. } => {
-                let x = self.input(params, obs, action, Some(&mut *noise));
-                self.body.forward(params, &x, Some(noise))
+                let x = self.input(params, obs, action, Some(&mut *stream));
+                self.body.forward(params, &x, Some(stream))
             }
             ActionKind::Enumerated { .. } => {
-                let all = self.of_all_actions(params, obs, noise); // [E, B, n, K]
+                let all = self.of_all_actions(params, obs, stream); // [E, B, n, K]
                 let index = action.to_kind(Kind::Int64).view([1, -1, 1, 1]); // [1, B, 1, 1]
                 all.gather(2, &index.expand([all.size()[0], -1, -1, self.outputs], false), false)
                     .squeeze_dim(2)
@@ -116,8 +116,8 @@ impl Network {
     }
 
     /// What the members read, `[n·B, F + A]`, where actions are vectors.
-    pub(crate) fn input(&self, params: &Params, obs: &Tensor, action: &Tensor, noise: Option<&mut Stream>) -> Tensor {
-        let mut features = self.encoder.encode(params, obs, noise); // [B, F]
+    pub(crate) fn input(&self, params: &Params, obs: &Tensor, action: &Tensor, stream: Option<&mut Stream>) -> Tensor {
+        let mut features = self.encoder.encode(params, obs, stream); // [B, F]
         let copies = action.size()[0] / obs.size()[0];
         if copies > 1 {
             features = features.repeat([copies, 1]);
@@ -138,15 +138,15 @@ impl Network {
     }
 
     /// Outputs `[E, B, n, K]` of every action at `obs` `[B, …]`; only where actions are enumerated.
-    pub fn of_all_actions(&self, params: &Params, obs: &Tensor, noise: &mut Stream) -> Tensor {
-        let out = self.of_state(params, obs, noise); // [E, B, n·K]
+    pub fn of_all_actions(&self, params: &Params, obs: &Tensor, stream: &mut Stream) -> Tensor {
+        let out = self.of_state(params, obs, stream); // [E, B, n·K]
         out.view([out.size()[0], obs.size()[0], -1, self.outputs])
     }
 
     /// Outputs `[E, B, K]` at `obs` `[B, …]` alone; only for networks of states.
-    pub fn of_state(&self, params: &Params, obs: &Tensor, noise: &mut Stream) -> Tensor {
-        let features = self.encoder.encode(params, obs, Some(&mut *noise)); // [B, F]
-        self.body.forward(params, &features, Some(noise))
+    pub fn of_state(&self, params: &Params, obs: &Tensor, stream: &mut Stream) -> Tensor {
+        let features = self.encoder.encode(params, obs, Some(&mut *stream)); // [B, F]
+        self.body.forward(params, &features, Some(stream))
     }
 
     /// `value_of` the outputs `[E, B, K]` of `action` `[B, A]` at `obs` `[B, …]`: one number per row `[B]`, made of that row
@@ -156,15 +156,15 @@ impl Network {
         params: &Params,
         obs: &Tensor,
         action: &Tensor,
-        noise: &mut Stream,
+        stream: &mut Stream,
         value_of: &dyn Fn(&Tensor) -> Tensor,
     ) -> Tensor {
         match self.actions {
             ActionKind::Vector { .. } => {
-                let x = self.input(params, obs, action, Some(&mut *noise));
-                self.body.value(params, &x, noise, value_of)
+                let x = self.input(params, obs, action, Some(&mut *stream));
+                self.body.value(params, &x, stream, value_of)
             }
-            ActionKind::Enumerated { .. } => value_of(&self.at(params, obs, action, noise)),
+            ActionKind::Enumerated { .. } => value_of(&self.at(params, obs, action, stream)),
         }
     }
 }

@@ -27,11 +27,11 @@ impl ActorObjective {
     }
 
     /// Its value `[B]` for `draw` at `obs [B, …]`. Gradients reach the draw and not the parameters of `q`.
-    pub fn value(self, q: &ValueFunction, obs: &Tensor, draw: &ActionDraw, noise: &mut Stream) -> Tensor {
+    pub fn value(self, q: &ValueFunction, obs: &Tensor, draw: &ActionDraw, stream: &mut Stream) -> Tensor {
         match &draw.actions {
-            Actions::Sampled(action) => q.value(obs, action, noise, &|out| self.reduce(out)),
+            Actions::Sampled(action) => q.value(obs, action, stream, &|out| self.reduce(out)),
             Actions::Weighted(probability) => {
-                let all = q.of_all_actions(obs, noise).select(-1, 0); // [E, B, n]
+                let all = q.of_all_actions(obs, stream).select(-1, 0); // [E, B, n]
                 expectation(probability, &self.combination.apply(&all))
             }
         }

@@ -108,18 +108,18 @@ impl QuantileCritic {
 
     /// The atoms `[J, B]`, ascending, that the targets leave at the next actions `[B, A]`. A filter averages quantile by
     /// quantile: every member's own before they are pooled, or the pooled ones at every point.
-    fn kept_atoms(&self, z: &ValueFunction, next_obs: &Tensor, next_action: &Tensor, noise: &mut Stream) -> Tensor {
+    fn kept_atoms(&self, z: &ValueFunction, next_obs: &Tensor, next_action: &Tensor, stream: &mut Stream) -> Tensor {
         let dropped = self.spec.dropped_per_member;
         // [E, K·B, K]
-        let atoms = |obs: &Tensor, action: &Tensor, noise: &mut Stream| z.target_at(obs, action, noise);
+        let atoms = |obs: &Tensor, action: &Tensor, stream: &mut Stream| z.target_at(obs, action, stream);
         let Some(filter) = z.filter() else {
-            return truncated(&atoms(next_obs, next_action, noise), dropped);
+            return truncated(&atoms(next_obs, next_action, stream), dropped);
         };
         match filter.order() {
-            FilterOrder::FilterThenMin => truncated(&filter.average(next_obs, next_action, noise, atoms), dropped),
+            FilterOrder::FilterThenMin => truncated(&filter.average(next_obs, next_action, stream, atoms), dropped),
             FilterOrder::MinThenFilter => {
-                let kept = filter.average(next_obs, next_action, noise, |obs, action, noise| {
-                    truncated(&atoms(obs, action, noise), dropped) // [J, K·B]
+                let kept = filter.average(next_obs, next_action, stream, |obs, action, stream| {
+                    truncated(&atoms(obs, action, stream), dropped) // [J, K·B]
                 });
                 kept.sort(0, false).0 // weights of both signs may have changed the order
             }
@@ -245,9 +245,9 @@ impl Critic for QuantileCritic {
         functions: &[ValueFunction],
         step: &CriticStep,
         next: &ActionDraw,
-        noise: &mut Stream,
+        stream: &mut Stream,
     ) -> Vec<Tensor> {
-        let kept = self.kept_atoms(&functions[0], &step.batch.next_obs, next.sampled(), noise); // [J, B]
+        let kept = self.kept_atoms(&functions[0], &step.batch.next_obs, next.sampled(), stream); // [J, B]
         vec![soft_backup(step.batch, &kept, step.alpha, &next.log_prob)]
     }
 

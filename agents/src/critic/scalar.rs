@@ -107,26 +107,26 @@ impl ScalarCritic {
     }
 
     /// The smallest member's value `[B]` of the next action, over all members or over some drawn ones.
-    fn next_value(&self, q: &ValueFunction, batch: &Batch, next: &ActionDraw, noise: &mut Stream) -> Tensor {
+    fn next_value(&self, q: &ValueFunction, batch: &Batch, next: &ActionDraw, stream: &mut Stream) -> Tensor {
         // Only the members that are drawn are evaluated: two of ten cost a fifth.
         let drawn;
         let params = match self.spec.target_members {
             TargetMembers::All => q.target_params(),
             TargetMembers::Random(count) => {
-                let chosen = noise.subset(q.members(), count, batch.reward.device());
+                let chosen = stream.subset(q.members(), count, batch.reward.device());
                 drawn = q.target_members(&chosen);
                 &drawn
             }
         };
         let obs = &batch.next_obs;
         match q.filter() {
-            None => q.expected(params, obs, next, noise, Combination::Min),
+            None => q.expected(params, obs, next, stream, Combination::Min),
             Some(filter) => {
-                let members = |obs: &Tensor, action: &Tensor, noise: &mut Stream| {
-                    q.with(params, obs, action, noise).squeeze_dim(-1) // [E, K·B]
+                let members = |obs: &Tensor, action: &Tensor, stream: &mut Stream| {
+                    q.with(params, obs, action, stream).squeeze_dim(-1) // [E, K·B]
                 };
                 let lowest = |next_q: &Tensor| Combination::Min.apply(next_q);
-                filter.combined(obs, next.sampled(), noise, members, lowest)
+                filter.combined(obs, next.sampled(), stream, members, lowest)
             }
         }
     }
@@ -151,9 +151,9 @@ impl Critic for ScalarCritic {
         functions: &[ValueFunction],
         step: &CriticStep,
         next: &ActionDraw,
-        noise: &mut Stream,
+        stream: &mut Stream,
     ) -> Vec<Tensor> {
-        let next_q = self.next_value(&functions[0], step.batch, next, noise); // [B]
+        let next_q = self.next_value(&functions[0], step.batch, next, stream); // [B]
         vec![soft_backup(step.batch, &next_q, step.alpha, &next.log_prob)]
     }
 

@@ -113,19 +113,19 @@ impl Critic for StateValueCritic {
         functions: &mut [ValueFunction],
         statistics: &mut Statistics,
         step: &CriticStep,
-        noise: &mut Stream,
+        stream: &mut Stream,
     ) -> UpdateReport {
         let CriticStep { batch, policy, alpha } = *step;
-        let fresh = policy.draw_now(batch, noise);
+        let fresh = policy.draw_now(batch, stream);
         let mut report = UpdateReport::default();
 
         // V moves towards the soft value of a fresh action: equations 3 and 5, with the minimum of section 4.2.
         let target = tch::no_grad(|| {
             let q = &functions[0];
-            let value = q.expected(q.online.params.frozen(), &batch.obs, &fresh, noise, Combination::Min); // [B]
+            let value = q.expected(q.online.params.frozen(), &batch.obs, &fresh, stream, Combination::Min); // [B]
             value - alpha * &fresh.log_prob
         });
-        functions[1].minimize_of_state(&batch.obs, noise, |out| {
+        functions[1].minimize_of_state(&batch.obs, stream, |out| {
             let v = out.view([-1]); // [B]
             let loss = batch.mean(&(&v - &target).square()) * 0.5;
             report.put(metrics::VALUE_LOSS, Reduction::Mean, &loss);
@@ -133,8 +133,8 @@ impl Critic for StateValueCritic {
             loss
         });
 
-        let targets = tch::no_grad(|| self.targets(functions, step, &fresh, noise));
-        functions[0].minimize(&batch.obs, &batch.action, noise, |out| {
+        let targets = tch::no_grad(|| self.targets(functions, step, &fresh, stream));
+        functions[0].minimize(&batch.obs, &batch.action, stream, |out| {
             let CriticLoss { loss, report: of_q } = self.loss(out, &targets, statistics, batch);
             report.extend(of_q);
             loss
@@ -148,9 +148,9 @@ impl Critic for StateValueCritic {
         functions: &[ValueFunction],
         step: &CriticStep,
         _next: &ActionDraw,
-        noise: &mut Stream,
+        stream: &mut Stream,
     ) -> Vec<Tensor> {
-        let next_v = functions[1].target_of_state(&step.batch.next_obs, noise).view([-1]); // [B]
+        let next_v = functions[1].target_of_state(&step.batch.next_obs, stream).view([-1]); // [B]
         vec![backup(step.batch, &next_v)]
     }
 

@@ -94,17 +94,17 @@ impl TargetFilter {
     /// The weighted average `[E, B, M]` of what `evaluate` gives, `[E, K·B, M]`, at K points around every action.
     ///
     /// `evaluate` is called once, with `action [K·B, A]` (K copies of the batch, one after the other) and `obs`, which
-    /// stays `[B, …]` unless observations are filtered too; [`super::network::Network::at`] takes both. `noise` is read for the
+    /// stays `[B, …]` unless observations are filtered too; [`super::network::Network::at`] takes both. `stream` is read for the
     /// points first and then handed on.
     pub fn average(
         &self,
         obs: &Tensor,
         action: &Tensor,
-        noise: &mut Stream,
+        stream: &mut Stream,
         evaluate: impl FnOnce(&Tensor, &Tensor, &mut Stream) -> Tensor,
     ) -> Tensor {
-        let points = self.points(obs, action, noise);
-        points.average(&evaluate(&points.obs, &points.action, noise), 1)
+        let points = self.points(obs, action, stream);
+        points.average(&evaluate(&points.obs, &points.action, stream), 1)
     }
 
     /// Filter and combination in the configured order. `evaluate` gives `[E, K·B]`, `combine` takes `[E, …]` to `[…]`;
@@ -113,12 +113,12 @@ impl TargetFilter {
         &self,
         obs: &Tensor,
         action: &Tensor,
-        noise: &mut Stream,
+        stream: &mut Stream,
         evaluate: impl FnOnce(&Tensor, &Tensor, &mut Stream) -> Tensor,
         combine: impl Fn(&Tensor) -> Tensor,
     ) -> Tensor {
-        let points = self.points(obs, action, noise);
-        let members = evaluate(&points.obs, &points.action, noise); // [E, K·B]
+        let points = self.points(obs, action, stream);
+        let members = evaluate(&points.obs, &points.action, stream); // [E, K·B]
         match self.spec.order {
             FilterOrder::FilterThenMin => combine(&points.average(&members, 1)),
             FilterOrder::MinThenFilter => points.average(&combine(&members), 0),
@@ -139,11 +139,11 @@ impl TargetFilter {
         &self,
         obs: &Tensor,
         action: &Tensor,
-        noise: &mut Stream,
+        stream: &mut Stream,
         evaluate: impl FnOnce(&Tensor, &Tensor, &mut Stream) -> (Tensor, Tensor),
     ) -> (Tensor, Tensor) {
-        let points = self.points(obs, action, noise);
-        let (means, stds) = evaluate(&points.obs, &points.action, noise);
+        let points = self.points(obs, action, stream);
+        let (means, stds) = evaluate(&points.obs, &points.action, stream);
         let mean = points.average(&means, 1); // [E, B]
         let distance = means.unflatten(1, [points.count, -1]) - mean.unsqueeze(1); // [E, K, B]
         let spread = stds.square() + distance.square().flatten(1, 2); // [E, K·B]
@@ -153,14 +153,14 @@ impl TargetFilter {
     }
 
     /// Points around `action [B, A]`.
-    fn points(&self, obs: &Tensor, action: &Tensor, noise: &mut Stream) -> Points {
+    fn points(&self, obs: &Tensor, action: &Tensor, stream: &mut Stream) -> Points {
         let bandwidth = self.bandwidth.as_ref();
         let bandwidth = bandwidth.expect("a filter is asked only while it is active");
         let (offsets, weights) = match (&self.fixed, self.spec.scheme) {
             (Some(fixed), _) => (fixed.offsets.shallow_clone(), Some(fixed.weights.shallow_clone())),
             (None, Scheme::MonteCarlo { samples }) => {
                 let shape = [&[samples / 2], action.size().as_slice()].concat();
-                let half = draw(self.spec.kernel, &shape, noise, self.device); // [K/2, B, A]
+                let half = draw(self.spec.kernel, &shape, stream, self.device); // [K/2, B, A]
                 (Tensor::cat(&[&half, &-&half], 0), None) // each beside its mirror image
             }
             (None, scheme) => unreachable!("{scheme:?} has fixed points"),
@@ -169,7 +169,7 @@ impl TargetFilter {
         let action = self.spec.boundary.shift(action, &(offsets * bandwidth)); // [K, B, A]
         let obs = if self.state_std > 0.0 {
             let shape = [&[count / 2], obs.size().as_slice()].concat();
-            let half = noise.normal(&shape, self.device) * self.state_std; // [K/2, B, …]
+            let half = stream.normal(&shape, self.device) * self.state_std; // [K/2, B, …]
             (Tensor::cat(&[&half, &-&half], 0) + obs).flatten(0, 1)
         } else {
             obs.shallow_clone()
@@ -211,13 +211,13 @@ impl Boundary {
 }
 
 /// Independent draws of unit variance from a kernel, in a tensor of `shape`.
-fn draw(kernel: KernelSpec, shape: &[i64], noise: &mut Stream, device: Device) -> Tensor {
+fn draw(kernel: KernelSpec, shape: &[i64], stream: &mut Stream, device: Device) -> Tensor {
     match kernel {
-        KernelSpec::Gaussian => noise.normal(shape, device),
-        KernelSpec::Boxcar => (noise.uniform(shape, device) * 2.0 - 1.0) * 3f64.sqrt(),
+        KernelSpec::Gaussian => stream.normal(shape, device),
+        KernelSpec::Boxcar => (stream.uniform(shape, device) * 2.0 - 1.0) * 3f64.sqrt(),
         KernelSpec::Binomial { .. } => {
             // The inverse of the cumulative distribution: the first tap, and one spacing more for each bound passed.
-            let uniform = noise.uniform(shape, device);
+            let uniform = stream.uniform(shape, device);
             let taps = kernel.taps();
             let mut offset = Tensor::full_like(&uniform, taps[0].offset);
             let mut below = 0.0;

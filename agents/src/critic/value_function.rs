@@ -105,28 +105,28 @@ impl ValueFunction {
     }
 
     /// Outputs `[E, B, K]` of `action` `[B, A]` at `obs` `[B, …]`, without a history.
-    pub fn at(&self, obs: &Tensor, action: &Tensor, noise: &mut Stream) -> Tensor {
-        self.network.at(self.online.params.frozen(), obs, action, noise)
+    pub fn at(&self, obs: &Tensor, action: &Tensor, stream: &mut Stream) -> Tensor {
+        self.network.at(self.online.params.frozen(), obs, action, stream)
     }
 
     /// The same of the target.
-    pub fn target_at(&self, obs: &Tensor, action: &Tensor, noise: &mut Stream) -> Tensor {
-        self.network.at(self.target_params(), obs, action, noise)
+    pub fn target_at(&self, obs: &Tensor, action: &Tensor, stream: &mut Stream) -> Tensor {
+        self.network.at(self.target_params(), obs, action, stream)
     }
 
     /// The same with other parameters, such as those of some members.
-    pub fn with(&self, params: &Params, obs: &Tensor, action: &Tensor, noise: &mut Stream) -> Tensor {
-        self.network.at(params, obs, action, noise)
+    pub fn with(&self, params: &Params, obs: &Tensor, action: &Tensor, stream: &mut Stream) -> Tensor {
+        self.network.at(params, obs, action, stream)
     }
 
     /// Outputs `[E, B, K]` of the target at the states `obs` `[B, …]`.
-    pub fn target_of_state(&self, obs: &Tensor, noise: &mut Stream) -> Tensor {
-        self.network.of_state(self.target_params(), obs, noise)
+    pub fn target_of_state(&self, obs: &Tensor, stream: &mut Stream) -> Tensor {
+        self.network.of_state(self.target_params(), obs, stream)
     }
 
     /// Outputs `[E, B, n, K]` of every action at `obs` `[B, …]`, where actions are enumerated, without a history.
-    pub fn of_all_actions(&self, obs: &Tensor, noise: &mut Stream) -> Tensor {
-        self.network.of_all_actions(self.online.params.frozen(), obs, noise)
+    pub fn of_all_actions(&self, obs: &Tensor, stream: &mut Stream) -> Tensor {
+        self.network.of_all_actions(self.online.params.frozen(), obs, stream)
     }
 
     /// `value_of` the outputs `[E, B, K]` of `action` `[B, A]` at `obs` `[B, …]`: one number per row `[B]`, made of that row
@@ -135,11 +135,11 @@ impl ValueFunction {
         &self,
         obs: &Tensor,
         action: &Tensor,
-        noise: &mut Stream,
+        stream: &mut Stream,
         value_of: &dyn Fn(&Tensor) -> Tensor,
     ) -> Tensor {
         let params = self.online.params.frozen();
-        self.network.value(params, obs, action, noise, value_of)
+        self.network.value(params, obs, action, stream, value_of)
     }
 
     /// The first output with parameters `params`, reduced over members, in expectation over a draw's actions: `[B]`.
@@ -148,13 +148,13 @@ impl ValueFunction {
         params: &Params,
         obs: &Tensor,
         draw: &ActionDraw,
-        noise: &mut Stream,
+        stream: &mut Stream,
         combination: Combination,
     ) -> Tensor {
         match &draw.actions {
-            Actions::Sampled(action) => combination.apply(&self.network.at(params, obs, action, noise).select(-1, 0)),
+            Actions::Sampled(action) => combination.apply(&self.network.at(params, obs, action, stream).select(-1, 0)),
             Actions::Weighted(probability) => {
-                let all = self.network.of_all_actions(params, obs, noise).select(-1, 0); // [E, B, n]
+                let all = self.network.of_all_actions(params, obs, stream).select(-1, 0); // [E, B, n]
                 expectation(probability, &combination.apply(&all))
             }
         }
@@ -165,16 +165,16 @@ impl ValueFunction {
         &mut self,
         obs: &Tensor,
         action: &Tensor,
-        noise: &mut Stream,
+        stream: &mut Stream,
         loss: impl FnOnce(&Tensor) -> Tensor,
     ) {
-        let out = self.network.at(&self.online.views(), obs, action, noise);
+        let out = self.network.at(&self.online.views(), obs, action, stream);
         self.online.descend(&loss(&out));
     }
 
     /// The same for a function of states.
-    pub fn minimize_of_state(&mut self, obs: &Tensor, noise: &mut Stream, loss: impl FnOnce(&Tensor) -> Tensor) {
-        let out = self.network.of_state(&self.online.views(), obs, noise);
+    pub fn minimize_of_state(&mut self, obs: &Tensor, stream: &mut Stream, loss: impl FnOnce(&Tensor) -> Tensor) {
+        let out = self.network.of_state(&self.online.views(), obs, stream);
         self.online.descend(&loss(&out));
     }
 

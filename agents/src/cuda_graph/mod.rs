@@ -141,10 +141,10 @@ impl RecordedUpdates {
     }
 
     /// An update as usual, of which it is noted what it draws.
-    fn as_usual(&mut self, learner: &mut Learner, batch: &Batch, noise: &mut Stream, due: Due) -> UpdateReport {
-        noise.note();
-        let report = self.rule.update(learner, batch, noise, due);
-        let plan = noise.noted();
+    fn as_usual(&mut self, learner: &mut Learner, batch: &Batch, stream: &mut Stream, due: Due) -> UpdateReport {
+        stream.note();
+        let report = self.rule.update(learner, batch, stream, due);
+        let plan = stream.noted();
         let kind = self.kind(due);
         self.kept[kind].plan = plan;
         self.kept[kind].seen += 1;
@@ -156,22 +156,22 @@ impl RecordedUpdates {
         &mut self,
         learner: &mut Learner,
         batch: &Batch,
-        noise: &mut Stream,
+        stream: &mut Stream,
         due: Due,
         plan: &Plan,
     ) -> Option<UpdateReport> {
-        let before = noise.position();
+        let before = stream.position();
         let mut recorded_batch = Batch::like(batch);
         let mut drawn = vec![0.0; plan.len()];
-        noise.draw_planned(plan, &mut drawn);
+        stream.draw_planned(plan, &mut drawn);
         let device = batch.reward.device();
         let mut numbers = Tensor::zeros([plan.len() as i64], (Kind::Float, device));
         fill(&mut recorded_batch, batch, &mut numbers, &drawn);
         let mut report = None;
         let rule = &mut self.rule;
         let outcome = self.recorder.record(&mut || {
-            let mut noise = Stream::planned(plan, &numbers);
-            report = Some(rule.update(learner, &recorded_batch, &mut noise, due));
+            let mut stream = Stream::planned(plan, &numbers);
+            report = Some(rule.update(learner, &recorded_batch, &mut stream, due));
         });
         match (outcome, report) {
             (Ok(recording), Some(report)) => {
@@ -191,7 +191,7 @@ impl RecordedUpdates {
                 let problem = outcome.err().unwrap_or_else(|| "nothing was asked for".to_string());
                 tracing::warn!("updates are not recorded from now on, and go on as usual: {problem}");
                 self.gave_up = true;
-                if let Err(error) = noise.seek(&before) {
+                if let Err(error) = stream.seek(&before) {
                     tracing::warn!("random numbers were skipped: {error}");
                 }
                 None
@@ -208,15 +208,15 @@ fn fill(recorded: &mut Batch, batch: &Batch, numbers: &mut Tensor, drawn: &[f32]
 }
 
 impl UpdateRule for RecordedUpdates {
-    fn update(&mut self, learner: &mut Learner, batch: &Batch, noise: &mut Stream, due: Due) -> UpdateReport {
+    fn update(&mut self, learner: &mut Learner, batch: &Batch, stream: &mut Stream, due: Due) -> UpdateReport {
         let kind = self.kind(due);
         let kept = &mut self.kept[kind];
         let Some(recorded) = &mut kept.recorded else {
             let plan = kept.plan.clone().filter(|_| kept.seen >= WARM_UPS && !self.gave_up);
-            let recorded = plan.and_then(|plan| self.record(learner, batch, noise, due, &plan));
-            return recorded.unwrap_or_else(|| self.as_usual(learner, batch, noise, due));
+            let recorded = plan.and_then(|plan| self.record(learner, batch, stream, due, &plan));
+            return recorded.unwrap_or_else(|| self.as_usual(learner, batch, stream, due));
         };
-        noise.draw_planned(&recorded.plan, &mut recorded.drawn);
+        stream.draw_planned(&recorded.plan, &mut recorded.drawn);
         fill(&mut recorded.batch, batch, &mut recorded.numbers, &recorded.drawn);
         let Recorded {
             recording,
@@ -228,8 +228,8 @@ impl UpdateRule for RecordedUpdates {
         } = recorded;
         let (mut again, rule) = (None, &mut self.rule);
         recording.repeat(&mut || {
-            let mut noise = Stream::planned(plan, numbers);
-            again = Some(rule.update(learner, batch, &mut noise, due));
+            let mut stream = Stream::planned(plan, numbers);
+            again = Some(rule.update(learner, batch, &mut stream, due));
         });
         again.unwrap_or_else(|| report.shallow_clone())
     }

@@ -27,15 +27,15 @@ impl Acting {
         (rows as i64) < LEAST_ROWS
     }
 
-    /// Writes actions `[rows, A]` at `obs [rows, O]`: drawn with `noise`, or the mode without it.
-    pub(crate) fn act(&self, params: &Params, obs: &[f32], noise: Option<&mut Stream>, actions: &mut [f32]) {
+    /// Writes actions `[rows, A]` for `obs [rows, O]`: drawn with noise from `stream`, or the mode if there is none.
+    pub(crate) fn act(&self, params: &Params, obs: &[f32], stream: Option<&mut Stream>, actions: &mut [f32]) {
         thread_local! {
             static NOISE: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
         }
         NOISE.with_borrow_mut(|drawn| {
             drawn.resize(actions.len(), 0.0);
-            let noise = noise.map(|noise| {
-                noise.normal_into(drawn);
+            let noise = stream.map(|stream| {
+                stream.normal_into(drawn);
                 &drawn[..]
             });
             self.dense.at_few_rows(params, obs, |inputs| {

@@ -29,14 +29,14 @@ impl FusedActor {
         critic: &LearnedCritic,
         obs: &Tensor,
         alpha: f32,
-        noise: &mut Stream,
+        stream: &mut Stream,
     ) -> (MetricValue, Tensor) {
         let _guard = tch::no_grad_guard();
         let rows = obs.size()[0];
-        let draws = policy.noise(rows, noise);
+        let noise = policy.noise(rows, stream);
         let params = policy.trainable.params.frozen();
         let (inputs, body_tape) = self.policy.forward_taped(params, &policy.features(params, obs));
-        let (draw, head_tape) = squashed_gaussian::draw(&inputs, &draws, self.bounds);
+        let (draw, head_tape) = squashed_gaussian::draw(&inputs, &noise, self.bounds);
         let (value, of_action) = self.value_with_gradient(critic, obs, draw.sampled());
         let losses = as_slice(&draw.log_prob)
             .iter()

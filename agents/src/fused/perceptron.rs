@@ -47,9 +47,9 @@ impl RecordedPass for Recorded {
 }
 
 impl Body for Perceptron {
-    fn forward(&self, params: &Params, x: &Tensor, noise: Option<&mut Stream>) -> Tensor {
+    fn forward(&self, params: &Params, x: &Tensor, stream: Option<&mut Stream>) -> Tensor {
         if x.requires_grad() || x.dim() != 2 {
-            return self.mlp.forward(params, x, noise);
+            return self.mlp.forward(params, x, stream);
         }
         if !self.dense.learns(params) {
             return self.dense.forward(params, x);
@@ -64,14 +64,14 @@ impl Body for Perceptron {
                 }));
                 out
             }
-            _ => self.mlp.forward(params, x, noise),
+            _ => self.mlp.forward(params, x, stream),
         }
     }
 
     /// The result is `value + (x − sg[x]) · sg[∂value/∂x]`: the same number with the same gradient.
-    fn value(&self, params: &Params, x: &Tensor, noise: &mut Stream, value_of: &dyn Fn(&Tensor) -> Tensor) -> Tensor {
+    fn value(&self, params: &Params, x: &Tensor, stream: &mut Stream, value_of: &dyn Fn(&Tensor) -> Tensor) -> Tensor {
         if !x.requires_grad() || x.dim() != 2 || self.dense.learns(params) {
-            return value_of(&self.forward(params, x, Some(noise)));
+            return value_of(&self.forward(params, x, Some(stream)));
         }
         let at = x.detach();
         let (out, tape) = self.dense.forward_taped(params, &at);

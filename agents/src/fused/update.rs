@@ -104,12 +104,12 @@ impl FusedUpdate {
     }
 
     /// One step of the critic.
-    fn critic_step(&self, critic: &mut LearnedCritic, step: &CriticStep, noise: &mut Stream) -> UpdateReport {
+    fn critic_step(&self, critic: &mut LearnedCritic, step: &CriticStep, stream: &mut Stream) -> UpdateReport {
         let Some((form, dense)) = &self.critic else {
-            return critic.learn(step, noise);
+            return critic.learn(step, stream);
         };
-        let next = step.policy.draw_next(step.batch, noise);
-        let targets = critic.targets(step, &next, noise);
+        let next = step.policy.draw_next(step.batch, stream);
+        let targets = critic.targets(step, &next, stream);
         match form {
             FusedCritic::Scalar => scalar::learn(dense, critic, step.batch, &targets[0]),
             FusedCritic::DsacT(spec, rate) => dsac_t::learn((spec, *rate), dense, critic, step.batch, &targets),
@@ -122,13 +122,13 @@ impl FusedUpdate {
         learner: &mut Learner,
         batch: &Batch,
         alpha: &Tensor,
-        noise: &mut Stream,
+        stream: &mut Stream,
     ) -> (MetricValue, Tensor) {
         let Learner { policy, critic, .. } = learner;
         match &self.actor {
-            Some(actor) => actor.learn(policy, critic, &batch.first_obs(), as_slice(alpha)[0], noise),
+            Some(actor) => actor.learn(policy, critic, &batch.first_obs(), as_slice(alpha)[0], stream),
             None => {
-                let (loss, log_prob) = policy_step(policy, critic, batch, alpha, noise);
+                let (loss, log_prob) = policy_step(policy, critic, batch, alpha, stream);
                 ((&loss).into(), log_prob)
             }
         }
@@ -136,16 +136,16 @@ impl FusedUpdate {
 }
 
 impl UpdateRule for FusedUpdate {
-    fn update(&mut self, learner: &mut Learner, batch: &Batch, noise: &mut Stream, due: Due) -> UpdateReport {
+    fn update(&mut self, learner: &mut Learner, batch: &Batch, stream: &mut Stream, due: Due) -> UpdateReport {
         let alpha = temperature::alpha(&learner.temperature); // []
         let step = CriticStep {
             batch,
             policy: &learner.policy,
             alpha: &alpha,
         };
-        let mut report = self.critic_step(&mut learner.critic, &step, noise);
+        let mut report = self.critic_step(&mut learner.critic, &step, stream);
         if due.policy {
-            let (loss, log_prob) = self.policy_step(learner, batch, &alpha, noise);
+            let (loss, log_prob) = self.policy_step(learner, batch, &alpha, stream);
             report.put(metrics::ACTOR_LOSS, Reduction::Mean, loss);
             report.put(metrics::ENTROPY, Reduction::NegativeMean, &log_prob);
             if let Some(loss) = temperature::learn(&mut learner.temperature, &log_prob) {

@@ -60,12 +60,12 @@ impl BodySpec {
 /// [`Mlp`] is the definition. Another implementation may compute the same faster ([`crate::fused::Perceptron`]); which one
 /// a network has is decided when it is built.
 pub trait Body: Send {
-    /// `x [B, in]` to `[B, out]`, or to `[E, B, out]` of an ensemble. With `noise` units are dropped, if the body says so.
-    fn forward(&self, params: &Params, x: &Tensor, noise: Option<&mut Stream>) -> Tensor;
+    /// The outputs at `x [B, in]`: `[B, out]`, or `[E, B, out]` of an ensemble. With a `stream`, dropout is active.
+    fn forward(&self, params: &Params, x: &Tensor, stream: Option<&mut Stream>) -> Tensor;
 
     /// `value_of` the outputs at `x [B, in]`: one number per row `[B]`, made of that row alone. Gradients reach `x`.
-    fn value(&self, params: &Params, x: &Tensor, noise: &mut Stream, value_of: &dyn Fn(&Tensor) -> Tensor) -> Tensor {
-        value_of(&self.forward(params, x, Some(noise)))
+    fn value(&self, params: &Params, x: &Tensor, stream: &mut Stream, value_of: &dyn Fn(&Tensor) -> Tensor) -> Tensor {
+        value_of(&self.forward(params, x, Some(stream)))
     }
 
     /// The outputs for acting, in `f32` whatever the precision of learning.
@@ -177,7 +177,7 @@ impl Mlp {
         &self,
         params: &Params,
         x: &Tensor,
-        mut noise: Option<&mut Stream>,
+        mut stream: Option<&mut Stream>,
         mut activations: Option<&mut Activations>,
     ) -> Tensor {
         let last = self.layers.len() - 1;
@@ -207,8 +207,8 @@ impl Mlp {
             if index == last {
                 break;
             }
-            if let (Some(noise), true) = (&mut noise, self.dropout > 0.0) {
-                x *= noise.kept_units(&x.size(), self.dropout, x.device());
+            if let (Some(stream), true) = (&mut stream, self.dropout > 0.0) {
+                x *= stream.kept_units(&x.size(), self.dropout, x.device());
             }
             if let Some((gain, shift)) = layer.norm {
                 let normed = x.layer_norm::<Tensor>([layer.outputs], None, None, LAYER_NORM_EPS, false);
@@ -227,8 +227,8 @@ impl Mlp {
 }
 
 impl Body for Mlp {
-    fn forward(&self, params: &Params, x: &Tensor, noise: Option<&mut Stream>) -> Tensor {
-        self.pass(params, x, noise, None)
+    fn forward(&self, params: &Params, x: &Tensor, stream: Option<&mut Stream>) -> Tensor {
+        self.pass(params, x, stream, None)
     }
 
     fn mlp(&self) -> &Mlp {
