@@ -1,7 +1,7 @@
-//! Acting at a few observations without libtorch: [`Acting`].
+//! Acting for a few observations without libtorch: [`Acting`].
 //!
-//! At a single row libtorch takes ten times as long, nearly all of it to fetch its own code into the caches after an
-//! update.
+//! For a single row libtorch takes ten times as long. Most of this time is spent on cache misses in libtorch's own code after
+//! an update.
 
 use std::cell::RefCell;
 
@@ -11,10 +11,10 @@ use super::{
 };
 use crate::{nn::Params, noise::Stream};
 
-/// From so many rows on, products over panels are faster.
+/// Number of rows from which products over panels are faster.
 pub(super) const LEAST_ROWS: i64 = 16;
 
-/// A policy that reads the observation as it is, with a perceptron and a squashed Gaussian.
+/// A policy with the identity encoder, a multi-layer perceptron and a squashed Gaussian.
 pub(crate) struct Acting {
     pub(super) dense: Dense,
     pub(super) bounds: Bounds,
@@ -22,7 +22,7 @@ pub(crate) struct Acting {
 }
 
 impl Acting {
-    /// Whether it serves so many rows.
+    /// Whether this path is the fastest for `rows` rows.
     pub(crate) fn serves(&self, rows: usize) -> bool {
         (rows as i64) < LEAST_ROWS
     }

@@ -14,7 +14,7 @@ use crate::{
     slices::as_slice,
 };
 
-/// What the step reads.
+/// The fused actor's step: the layers of policy and critic, and the bounds of log σ.
 pub(super) struct FusedActor {
     pub(super) policy: Dense,
     pub(super) critic: Dense,
@@ -22,7 +22,7 @@ pub(super) struct FusedActor {
 }
 
 impl FusedActor {
-    /// One step of the policy down the mean of α·log π − v: the loss, and log-probabilities `[B]`.
+    /// Makes one step of the policy on the mean of α·log π − v. Returns the loss, and the log-probabilities `[B]`.
     pub(super) fn learn(
         &self,
         policy: &mut Policy,
@@ -52,7 +52,7 @@ impl FusedActor {
         (loss.into(), draw.log_prob)
     }
 
-    /// The actor's objective `[B]` at `action` `[B, A]`, and its gradient by that.
+    /// The actor's objective `[B]` at `action` `[B, A]`, and its gradient `[B, A]` with respect to `action`.
     fn value_with_gradient(&self, critic: &LearnedCritic, obs: &Tensor, action: &Tensor) -> (Vec<f32>, Vec<f32>) {
         let q = critic.q();
         let params = q.online.params.frozen();
@@ -65,7 +65,7 @@ impl FusedActor {
     }
 }
 
-/// The objective `[B]` of outputs `[E, B, K]`, and its gradient `[E, B, K]`.
+/// The objective `[B]` of outputs `[E, B, K]`, and its gradient `[E, B, K]` with respect to them.
 fn reduce_with_gradient(objective: ActorObjective, out: &Tensor) -> (Vec<f32>, Vec<f32>) {
     let (members, rows, each) = out.size3().expect("outputs are [E, B, K]");
     let (members, rows, each) = (members as usize, rows as usize, each as usize);
