@@ -1,9 +1,11 @@
-//! Passes the run-time paths of libtorch and (a build of the whole workspace links it) libmujoco to this package's tests and
-//! examples; compiles the shim for CUDA graphs, where the feature `cuda-graphs` asks for it.
+//! Sets the run-time library paths of this package's tests and examples, and compiles the shim for CUDA graphs if the
+//! feature `cuda-graphs` is on.
+//!
+//! The paths are those of libtorch and, because a build of the whole workspace links it, libmujoco.
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
-    // torch-sys is a direct dependency so that this variable reaches us; Cargo does not hand link arguments on.
+    // Cargo passes this variable only to packages that depend on torch-sys directly, and never passes link arguments on.
     println!("cargo:rerun-if-env-changed=LIBTORCH");
     if let Some(lib) = std::env::var_os("DEP_TCH_LIBTORCH_LIB") {
         println!("cargo:rustc-link-arg=-Wl,-rpath,{}", lib.to_string_lossy());
@@ -32,14 +34,14 @@ mod cuda_graphs {
         let libraries = env::var_os("DEP_TCH_LIBTORCH_LIB").map(PathBuf::from);
         let Some(libraries) = libraries else {
             panic!(
-                "the feature `cuda-graphs` needs to know where libtorch is: set LIBTORCH, or run `cargo xtask setup --cuda`"
+                "the feature `cuda-graphs` cannot find libtorch: set LIBTORCH, or run `cargo xtask setup --cuda`"
             );
         };
         let root = libraries.parent().unwrap_or(Path::new(".")).to_owned();
         let Some(cuda) = headers_of_cuda(&root) else {
             panic!(
-                "the feature `cuda-graphs` needs the headers of CUDA 13, and neither $CUDA_HOME/include nor \
-                 {}/../cuda-headers/include has them: run `cargo xtask setup`",
+                "the feature `cuda-graphs` needs the headers of CUDA 13, but they are neither in $CUDA_HOME/include nor \
+                 in {}/../cuda-headers/include: run `cargo xtask setup`",
                 root.display()
             )
         };
@@ -56,7 +58,7 @@ mod cuda_graphs {
 
     fn headers_of_cuda(root: &Path) -> Option<PathBuf> {
         let own = env::var_os("CUDA_HOME").map(|home| PathBuf::from(home).join("include"));
-        let fetched = root.parent().map(|beside| beside.join("cuda-headers/include")); // where set-up puts them
+        let fetched = root.parent().map(|folder| folder.join("cuda-headers/include")); // downloaded by `cargo xtask setup`
         let has_all = |folder: &PathBuf| {
             let files = ["cuda_runtime.h", "crt/host_config.h"];
             files.iter().all(|file| folder.join(file).exists())

@@ -1,4 +1,4 @@
-//! An agent put together: [`SoftActorCritic`].
+//! The Soft Actor-Critic agent, assembled from its parts: [`SoftActorCritic`], [`AgentParts`].
 
 use sac_envs::{Dtype, Space};
 use tch::{Device, Tensor};
@@ -25,26 +25,25 @@ use crate::{
     update_rule::{Due, Learner, UpdateRule},
 };
 
-/// Parts of an agent that a library user may bring along, in place of those that an [`AgentSpec`] names.
+/// The replaceable parts of an agent: those that an [`AgentSpec`] names, or implementations of a library user.
 pub struct AgentParts {
-    /// From observations to features, for policy and critic each.
+    /// Builder of the encoders of policy and critic.
     pub encoder: Box<BuildEncoder>,
     /// The distribution over actions.
     pub head: Box<dyn PolicyHead>,
-    /// Of the policy network.
+    /// Optimiser of the policy network.
     pub policy_optimizer: AdamSpec,
     /// The critic's equations.
     pub critic: Box<dyn Critic>,
-    /// Which of them have a fused form.
+    /// The parts that have a fused form.
     plan: Plan,
 }
 
 impl AgentParts {
-    /// Those that `spec` names, for an environment's spaces. Any of them may then be replaced
-    /// ([`AgentParts::with_critic`] and its like).
+    /// The parts that `spec` names, for an environment's action space. They can be replaced by the `with_…` methods.
     ///
     /// # Errors
-    /// When the policy head cannot serve the action space.
+    /// When the policy head does not support the action space.
     pub fn of(spec: &AgentSpec, env: &str, action: &Space, compute: &Compute) -> Result<Self> {
         let encoder = spec.encoder.clone();
         let head = spec.policy.build(env, action)?;
@@ -57,7 +56,7 @@ impl AgentParts {
         })
     }
 
-    /// The same with another critic, whose loss goes through autograd.
+    /// Replaces the critic. Its loss is computed through autograd.
     #[must_use]
     pub fn with_critic(self, critic: Box<dyn Critic>) -> Self {
         AgentParts {
@@ -67,7 +66,7 @@ impl AgentParts {
         }
     }
 
-    /// The same with another policy head, which goes through autograd.
+    /// Replaces the policy head. It is computed through autograd.
     #[must_use]
     pub fn with_head(self, head: Box<dyn PolicyHead>) -> Self {
         AgentParts {
@@ -77,15 +76,15 @@ impl AgentParts {
         }
     }
 
-    /// The same with another encoder.
+    /// Replaces the encoder.
     #[must_use]
     pub fn with_encoder(self, encoder: Box<BuildEncoder>) -> Self {
         AgentParts { encoder, ..self }
     }
 }
 
-/// Policy, critic and temperature with the rule that updates them, and what surrounds an update: normalised observations,
-/// augmentation, delays.
+/// A Soft Actor-Critic agent: policy, critic and temperature, the rule that updates them, and the normalisation,
+/// augmentation and delays around an update.
 pub struct SoftActorCritic {
     learner: Learner,
     rule: Box<dyn UpdateRule>,
@@ -100,12 +99,12 @@ pub struct SoftActorCritic {
 }
 
 impl SoftActorCritic {
-    /// Builds an agent for an environment's spaces. Initial weights derive from `seed` alone.
+    /// Builds an agent for an environment's spaces, `(observation, action)`. Initial weights depend on `seed` alone.
     ///
-    /// `env` names the environment in errors; `compute` says where and how it computes, such as a [`Device`].
+    /// `env` is the name of the environment in errors. `compute` is a [`Compute`], or just a [`Device`].
     ///
     /// # Errors
-    /// [`Error::UnsupportedSpace`]; [`Error::Spec`] for a value of `spec` or `compute` that cannot be.
+    /// [`Error::UnsupportedSpace`]; [`Error::Spec`] for an invalid value of `spec` or `compute`.
     pub fn new(
         spec: &AgentSpec,
         env: &str,
@@ -119,10 +118,10 @@ impl SoftActorCritic {
         SoftActorCritic::assemble(spec, parts, env, spaces, seed, compute)
     }
 
-    /// The same with given parts. Of `spec`, what names encoder, policy head and critic is not read.
+    /// Builds an agent from `parts`, which replace the encoder, policy head and critic of `spec`.
     ///
     /// # Errors
-    /// As [`SoftActorCritic::new`].
+    /// The errors of [`SoftActorCritic::new`].
     pub fn assemble(
         spec: &AgentSpec,
         parts: AgentParts,
@@ -174,8 +173,8 @@ impl SoftActorCritic {
         };
         if compute.precision == MatmulPrecision::Medium && rule.fused_multiply_adds() == 0 {
             return Err(compute.precision.refused(
-                "no network of this agent is fused, so that nothing would be in bfloat16: fully connected layers are, \
-                 without layer normalisation and dropout, on a flat observation",
+                "no network of this agent would use bfloat16; only fully connected networks on flat observations do, \
+                 without layer normalisation and dropout",
             ));
         }
         let observation_shape: Vec<i64> = observation.shape().iter().map(|extent| *extent as i64).collect();
@@ -185,7 +184,7 @@ impl SoftActorCritic {
         Ok(SoftActorCritic {
             learner,
             rule,
-            // Normalised observations go through libtorch.
+            // Observations are normalised through libtorch, so acting goes through libtorch too.
             acting: acting.filter(|_| normalizer.is_none()),
             delay: spec.delay,
             grad_steps: GradSteps(0),
@@ -197,7 +196,7 @@ impl SoftActorCritic {
         })
     }
 
-    /// The same agent with updates by another rule, made of the one that it has.
+    /// Replaces the update rule by the result of `rule`, which is given the current one.
     #[must_use]
     pub fn with_rule(self, rule: impl FnOnce(Box<dyn UpdateRule>) -> Box<dyn UpdateRule>) -> Self {
         SoftActorCritic {
@@ -206,7 +205,7 @@ impl SoftActorCritic {
         }
     }
 
-    /// Where it computes.
+    /// The device of parameters and batches.
     pub fn device(&self) -> Device {
         self.compute.device
     }
@@ -226,13 +225,13 @@ impl SoftActorCritic {
         &self.learner.temperature
     }
 
-    /// Flattened rows to a tensor `[rows, …]` on the device, normalised if observations are.
+    /// Converts flattened rows to a tensor `[rows, …]` on the device, normalised if the agent normalises observations.
     fn rows(&mut self, obs: &[f32], rows: i64) -> Tensor {
         let tensor = self.raw_rows(obs, rows);
         self.normalized(tensor)
     }
 
-    /// The same as the environment gives them.
+    /// Converts flattened rows to a tensor `[rows, …]` on the device, without normalisation.
     fn raw_rows(&self, obs: &[f32], rows: i64) -> Tensor {
         // `reshape` instead of `view` because tch's `view` allocates, and this runs at every env step.
         let tensor = match self.observation_shape.as_slice() {
@@ -249,8 +248,9 @@ impl SoftActorCritic {
         }
     }
 
-    /// A batch as networks take it: observations normalised and augmented, actions in the critic's coordinates.
-    fn prepare(&mut self, batch: &Batch, noise: &mut Stream) -> Batch {
+    /// Converts a batch of the replay to the networks' inputs: observations normalised and augmented, actions encoded for
+    /// the critic.
+    fn prepare(&mut self, batch: &Batch, stream: &mut Stream) -> Batch {
         let batch = Batch {
             obs: self.normalized(batch.obs.shallow_clone()),
             next_obs: self.normalized(batch.next_obs.shallow_clone()),
@@ -261,11 +261,11 @@ impl SoftActorCritic {
         };
         match &self.augmentation {
             None => batch,
-            Some(augmentation) => augmentation.augment(&batch, noise),
+            Some(augmentation) => augmentation.augment(&batch, stream),
         }
     }
 
-    /// Counts an update, and says what belongs to it.
+    /// Counts an update, and returns which of the delayed steps it includes.
     fn count(&mut self) -> Due {
         self.grad_steps += 1;
         let is_due = |every: u64| self.grad_steps.0.is_multiple_of(every);
@@ -275,7 +275,7 @@ impl SoftActorCritic {
         }
     }
 
-    /// Moves annealed settings to their values for the next update.
+    /// Sets annealed settings to their values for the next update.
     fn anneal(&mut self) {
         let at = self.grad_steps;
         self.learner.policy.anneal(at);
@@ -284,7 +284,7 @@ impl SoftActorCritic {
     }
 }
 
-/// What no encoder can be built for.
+/// Checks that an encoder can be built for the observation space.
 fn check_observation(spec: &AgentSpec, env: &str, observation: &Space) -> Result<()> {
     let unsupported = |by, reason| {
         Err(Error::UnsupportedSpace {
@@ -305,17 +305,17 @@ fn check_observation(spec: &AgentSpec, env: &str, observation: &Space) -> Result
 }
 
 impl Agent for SoftActorCritic {
-    fn act(&mut self, obs: &[f32], mode: ActMode, noise: &mut Stream, actions: &mut [f32]) {
+    fn act(&mut self, obs: &[f32], mode: ActMode, stream: &mut Stream, actions: &mut [f32]) {
         let rows = actions.len() / self.action_dim;
         if let Some(acting) = self.acting.as_ref().filter(|acting| acting.serves(rows)) {
-            let noise = (mode == ActMode::Explore).then_some(noise);
+            let stream = (mode == ActMode::Explore).then_some(stream);
             let params = self.learner.policy.trainable.params.frozen();
-            return acting.act(params, obs, noise, actions);
+            return acting.act(params, obs, stream, actions);
         }
         let rows = rows as i64;
         let obs = self.rows(obs, rows);
         let action = match mode {
-            ActMode::Explore => self.learner.policy.explore(&obs, rows, noise),
+            ActMode::Explore => self.learner.policy.explore(&obs, rows, stream),
             ActMode::Evaluate => self.learner.policy.mode(&obs),
         };
         on(Device::Cpu, action).contiguous().copy_data(actions, actions.len());
@@ -340,10 +340,10 @@ impl Agent for SoftActorCritic {
         self.rule.fused_multiply_adds()
     }
 
-    fn update(&mut self, batch: &Batch, noise: &mut Stream) -> UpdateReport {
-        let batch = self.prepare(batch, noise);
+    fn update(&mut self, batch: &Batch, stream: &mut Stream) -> UpdateReport {
+        let batch = self.prepare(batch, stream);
         let due = self.count();
-        let mut report = self.rule.update(&mut self.learner, &batch, noise, due);
+        let mut report = self.rule.update(&mut self.learner, &batch, stream, due);
         report.td_error = report.td_error.map(|errors| batch.over_value_draws(&errors)); // [B]
         self.anneal();
         report
@@ -434,7 +434,7 @@ impl Agent for SoftActorCritic {
             costs.push(cost("policy encoder", own, encoding));
         }
         costs.push(cost("policy", block.flat().numel() as i64 - own, acting));
-        costs.push(cost("critic encoder", critics, encoding)); // both are of one spec
+        costs.push(cost("critic encoder", critics, encoding)); // both encoders have the same spec
         let rest = critic.multiply_adds() - encoding;
         costs.push(cost("critic", critic.parameter_count() - critics, rest));
         costs

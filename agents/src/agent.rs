@@ -1,4 +1,4 @@
-//! What the trainer sees of an agent: [`Agent`], [`ActMode`].
+//! The interface of an agent to the trainer: [`Agent`], [`ActMode`], [`Cost`].
 
 use serde::Serialize;
 
@@ -11,89 +11,90 @@ use crate::{
     report::UpdateReport,
 };
 
-/// Whether actions explore.
+/// How actions are chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ActMode {
-    /// Drawn from the policy.
+    /// Sampled from the policy.
     Explore,
-    /// The policy's mode, without noise.
+    /// The mode of the policy, without randomness.
     Evaluate,
 }
 
-/// A learner. Object-safe; moves between threads but is not shared.
+/// A learning agent. Object-safe; can move between threads but is not shared by them.
 pub trait Agent: Send {
     /// Chooses actions for `obs` `[N, O]` (flattened rows) and writes them, normalised to [-1, 1], to `actions`
-    /// `[N, A]`. `noise` is read in [`ActMode::Explore`] only.
-    fn act(&mut self, obs: &[f32], mode: ActMode, noise: &mut Stream, actions: &mut [f32]);
+    /// `[N, A]`. Draws from `stream` only in [`ActMode::Explore`].
+    fn act(&mut self, obs: &[f32], mode: ActMode, stream: &mut Stream, actions: &mut [f32]);
 
-    /// Receives every observation of training once, `obs` `[N, O]` (flattened rows), for running statistics.
+    /// Updates running statistics with `obs` `[N, O]` (flattened rows). Training calls it once with each observation.
     fn observe(&mut self, _obs: &[f32]) {}
 
-    /// Diagnostics of its networks at `obs` `[N, O]` (flattened rows), which an evaluation visited. Changes nothing.
+    /// Computes diagnostics of the networks at `obs` `[N, O]` (flattened rows), a sample of those that an evaluation
+    /// visited. Does not change the agent.
     fn inspect(&mut self, _obs: &[f32]) -> Inspection {
         Inspection::default()
     }
 
-    /// How it computes its updates, for people.
+    /// A description of how updates are computed, for people to read.
     fn update_rule(&self) -> String {
         "its own".to_string()
     }
 
-    /// Whether the bulk of an update runs outside libtorch, which then has no use for threads.
+    /// Whether all matrix products of an update run outside libtorch, so that libtorch needs one thread only.
     fn is_fused(&self) -> bool {
         false
     }
 
-    /// Of the multiply-adds in [`Agent::costs`], those that are computed without autograd: what
-    /// [`crate::compute::MatmulPrecision`] is about.
+    /// The part of the multiply-adds in [`Agent::costs`] that is computed without autograd.
+    /// [`crate::compute::MatmulPrecision`] applies to this part.
     fn fused_multiply_adds(&self) -> i64 {
         0
     }
 
-    /// Learns from one batch. Reads no clock, extracts no number, touches no file.
-    fn update(&mut self, batch: &Batch, noise: &mut Stream) -> UpdateReport;
+    /// Makes one update with one batch. Does no I/O, reads no clock, and reads no number back from the device.
+    fn update(&mut self, batch: &Batch, stream: &mut Stream) -> UpdateReport;
 
-    /// Everything that learning changes, by section.
+    /// All state that learning changes, by section.
     ///
     /// # Errors
-    /// When a value cannot be written down.
+    /// When a value cannot be serialised.
     fn sections(&self) -> Result<Vec<Section<'static>>>;
 
-    /// Takes back all sections.
+    /// Restores the state from all sections of `checkpoint`.
     ///
     /// # Errors
-    /// When one is missing or does not fit; the agent must then not be used.
+    /// When one is missing or does not fit. The agent must not be used after an error.
     fn load(&mut self, checkpoint: &Checkpoint) -> Result<()>;
 
-    /// The one section that acting needs.
+    /// The section that is needed for acting.
     ///
     /// # Errors
-    /// When a value cannot be written down.
+    /// When a value cannot be serialised.
     fn policy_section(&self) -> Result<Section<'static>>;
 
-    /// Takes back what acting needs, and nothing else.
+    /// Restores only what is needed for acting.
     ///
     /// # Errors
-    /// When it is missing or does not fit; the agent must then not be used.
+    /// When it is missing or does not fit. The agent must not be used after an error.
     fn load_policy(&mut self, checkpoint: &Checkpoint) -> Result<()>;
 
-    /// Whether every learned parameter is a finite number. Waits for the device.
+    /// Whether every learned parameter is finite. Waits for the device.
     fn is_finite(&self) -> bool;
 
-    /// Number of learned parameters, targets not counted, by part.
+    /// Number of learned parameters by part, without target parameters.
     fn parameter_counts(&self) -> Vec<(&'static str, i64)>;
 
-    /// What every part costs, encoders apart from what reads them.
+    /// Parameters and multiply-adds of each part. Encoders are parts of their own.
     fn costs(&self) -> Vec<Cost>;
 }
 
-/// What a part of an agent costs.
+/// Parameters and multiply-adds of one part of an agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Cost {
-    /// Which.
+    /// Name of the part.
     pub part: &'static str,
-    /// Learned numbers, targets not counted.
+    /// Learned parameters, without target parameters.
     pub parameters: i64,
-    /// Of one forward pass for one observation and action. Normalisations and activations do not count.
+    /// Multiply-adds of one forward pass for one observation and action, without normalisations and activations.
     pub multiply_adds: i64,
 }

@@ -1,4 +1,4 @@
-//! Checks of an [`AgentSpec`] as a whole: what single specifications cannot say, and what the spaces have to fit.
+//! Checks of a whole [`AgentSpec`]: ranges, settings that depend on each other, and settings that depend on the spaces.
 
 use sac_envs::Space;
 
@@ -51,7 +51,7 @@ impl AgentSpec {
         problems.into_vec()
     }
 
-    /// Every choice that does not fit the action space, or another choice because of it.
+    /// Every setting that does not fit the action space, or that conflicts with a setting chosen for that space.
     pub fn space_problems(&self, action: &Space) -> Vec<SpecProblem> {
         let mut problems = SpecProblems::default();
         if let Some(misfit) = self.policy.misfit(action) {
@@ -65,7 +65,7 @@ impl AgentSpec {
             let problem = format!("{misfit}, and the actions are {action}; {instead}");
             problems.require(false, "agent.policy.kind", kind, &problem);
         } else if matches!(self.policy, PolicySpec::Categorical(_)) && !self.critic.enumerates() {
-            // What keeps this critic from it is a filter over actions, which has a complaint of its own.
+            // A scalar critic cannot enumerate only if it has a target filter, and the filter reports that itself.
             problems.require(
                 matches!(self.critic, CriticSpec::Scalar(_)),
                 "agent.critic.kind",
@@ -86,7 +86,7 @@ impl AgentSpec {
         problems.into_vec()
     }
 
-    /// Every choice that does not fit what is observed.
+    /// Every setting that does not fit the observation space.
     pub fn observation_problems(&self, observation: &Space) -> Vec<SpecProblem> {
         let mut problems = SpecProblems::default();
         self.augmentation.check_observation(&mut problems, observation);
@@ -94,7 +94,10 @@ impl AgentSpec {
         problems.into_vec()
     }
 
-    /// The first value out of its range, as an error.
+    /// Returns the first problem as an error.
+    ///
+    /// # Errors
+    /// [`Error::Spec`].
     pub(crate) fn check(&self, observation: &Space, action: &Space) -> Result<()> {
         let of_spaces = self
             .space_problems(action)

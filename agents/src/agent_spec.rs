@@ -1,4 +1,4 @@
-//! What a file can say about an agent: [`AgentSpec`].
+//! The settings of an agent: [`AgentSpec`].
 
 use serde::{Deserialize, Serialize};
 
@@ -12,34 +12,34 @@ use crate::{
     temperature::{TargetEntropy, TemperatureSpec},
 };
 
-/// Everything about an agent that a file can say. `Default` is SAC as published in 2018b.
+/// All settings of an agent, the table `[agent]` of a configuration file. The default is SAC as published in 2018b.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AgentSpec {
     /// Discount per env step, in [0, 1]. Paper: 0.99.
     pub gamma: f64,
-    /// Whether observations are brought to mean 0 and spread 1 first, by their running statistics.
+    /// Whether observations are normalised to mean 0 and standard deviation 1 with running statistics.
     pub normalize_observations: bool,
-    /// What happens to images before they are learned from.
+    /// Augmentation of images in training batches.
     pub augmentation: AugmentationSpec,
-    /// From observations to features.
+    /// Encoder of observations to features.
     pub encoder: EncoderSpec,
-    /// Whether policy and critic have an encoder each.
+    /// Whether policy and critic have separate encoders or share the critic's.
     pub encoder_sharing: EncoderSharing,
     /// Hidden layers of policy and critic.
     pub body: BodySpec,
-    /// Hidden layers of the critic, where they differ from the policy's.
+    /// Hidden layers of the critic, if they differ from the policy's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub critic_body: Option<BodySpec>,
     /// Distribution over actions.
     pub policy: PolicySpec,
-    /// Representation of value.
+    /// Representation of the value function.
     pub critic: CriticSpec,
     /// Weight of the entropy.
     pub temperature: TemperatureSpec,
-    /// How targets follow.
+    /// How target parameters follow the learned ones.
     pub targets: TargetSpec,
-    /// What does not happen at every update.
+    /// Gradient steps between updates of policy, temperature and target parameters.
     pub delay: DelaySpec,
     /// Which policy draws the next actions of the critic's target.
     pub next_action: NextAction,
@@ -66,7 +66,8 @@ impl Default for AgentSpec {
 }
 
 impl AgentSpec {
-    /// Keys of what changes by itself while learning: updates with such a thing are not recorded ([`crate::graph`]).
+    /// Keys of the settings that are annealed during training. Updates with such settings cannot be recorded as CUDA
+    /// graphs ([`crate::cuda_graph`]).
     pub fn annealed(&self) -> Vec<&'static str> {
         let filter = match &self.critic {
             CriticSpec::Scalar(spec) => &spec.target_filter,
@@ -92,15 +93,17 @@ impl AgentSpec {
     }
 }
 
-/// Who has an encoder, and whose loss trains it.
+/// Whether policy and critic share an encoder, and which loss trains it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EncoderSharing {
-    /// Policy and critic have one each, trained by their own losses.
+    /// Policy and critic have an encoder each, trained by their own losses.
     Separate,
-    /// The critic has one, trained by the critic's loss; the policy reads its features as constants, as in SAC-AE (Yarats
-    /// et al. 2019, arXiv 1910.01741) and DrQ-v2 (2021, arXiv 2107.09645). It reads the encoder as it stands wherever it
-    /// acts, next actions included; the critic's target has a target encoder of its own, as in SAC-AE.
+    /// The critic's encoder, trained by the critic's loss, also serves the policy, which reads its features as constants.
+    ///
+    /// The policy always reads the online encoder, also when it draws next actions. The target critic has a target
+    /// encoder of its own, as in SAC-AE. Sources: SAC-AE (Yarats et al. 2019, arXiv 1910.01741) and DrQ-v2 (2021, arXiv
+    /// 2107.09645).
     Critic,
 }
 
@@ -108,19 +111,20 @@ pub enum EncoderSharing {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NextAction {
-    /// The one that learns (SAC 2018b, equation 6).
+    /// The online policy (SAC 2018b, equation 6).
     Online,
-    /// One that trails behind, as the critics' targets do (DSAC-T's reference).
+    /// A target policy, whose parameters follow as those of target critics do (DSAC-T's reference code).
     Target,
 }
 
-/// Every how many gradient steps something happens, at least 1. Two knobs, because papers differ in which they mean.
+/// Periods of delayed steps, in gradient steps, at least 1. There are two settings because papers differ in which of the
+/// two they delay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DelaySpec {
-    /// Policy and temperature.
+    /// Period of the steps of policy and temperature.
     pub policy: u64,
-    /// Targets.
+    /// Period of the updates of target parameters.
     pub targets: u64,
 }
 

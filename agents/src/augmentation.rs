@@ -1,17 +1,17 @@
-//! Images moved a little at random before they are learned from: [`AugmentationSpec`], [`RandomShift`].
+//! Random shifts of the images in training batches: [`AugmentationSpec`], [`RandomShift`].
 //!
 //! Source: Kostrikov, Yarats and Fergus 2020, "Image Augmentation Is All You Need" (DrQ, arXiv 2004.13649), section 3 and
 //! appendix C, and its reference code `drq`.
 //!
 //! | Paper | Code | Shape |
 //! |---|---|---|
-//! | f(s, ν) | `RandomShift::draw` | `[D·B, C, H, W]`, D draws one after the other |
+//! | f(s, ν) | `RandomShift::draw` | `[D·B, C, H, W]`, D shifted copies of the batch one after the other |
 //! | K | `target_draws` | – |
 //! | M | `value_draws` | – |
 //!
-//! Every draw of every row has one offset of its own for the whole image, all channels and so all stacked frames alike.
-//! The image is continued beyond its border by the pixels of the border, `pad` of them, and a piece of its own size is
-//! cut out, every place equally likely.
+//! An image is padded with `pad` copies of its border pixels on every side, and a crop of the original size is taken at a
+//! uniformly random offset. Each copy of each image has its own offset; all channels of an image, and so all its stacked
+//! frames, share one.
 
 use sac_envs::Space;
 use serde::{Deserialize, Serialize};
@@ -19,16 +19,16 @@ use tch::{Device, Kind, Tensor};
 
 use crate::{batch::Batch, noise::Stream, spec_problems::SpecProblems};
 
-/// Far beyond use; a slip of the finger is told here and not by the allocator.
+/// Upper limit of copies, far above what is useful. It turns a typing error into a message instead of exhausted memory.
 const MOST_DRAWS: i64 = 64;
 
-/// What happens to images before they are learned from. Acting and evaluation see them as they are. Default: nothing.
+/// Augmentation of the images in training batches. Acting and evaluation use the original images. Default: none.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum AugmentationSpec {
-    /// Nothing.
+    /// No augmentation.
     None {},
-    /// They are moved.
+    /// Random shifts.
     RandomShift(RandomShiftSpec),
 }
 
@@ -38,15 +38,15 @@ impl Default for AugmentationSpec {
     }
 }
 
-/// Settings of random shifts. Defaults: DrQ's border for 84 × 84; one draw each, as in DrQ-v2.
+/// Settings of random shifts. Defaults: DrQ's padding for images of 84 × 84, and one copy each as in DrQ-v2.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RandomShiftSpec {
-    /// Pixels that an image may move in each direction, below its height and width. DrQ: 4.
+    /// Largest shift in each direction, pixels; less than the image's height and width. DrQ: 4.
     pub pad: i64,
-    /// K: shifted copies of a next observation whose targets are averaged, at least 1. DrQ: 2.
+    /// K, the number of shifted copies of a next observation over which the target is averaged, at least 1. DrQ: 2.
     pub target_draws: i64,
-    /// M: shifted copies of an observation over which the critic's loss is averaged, at least 1. DrQ: 2.
+    /// M, the number of shifted copies of an observation over which the critic's loss is averaged, at least 1. DrQ: 2.
     pub value_draws: i64,
 }
 
@@ -61,7 +61,7 @@ impl Default for RandomShiftSpec {
 }
 
 impl AugmentationSpec {
-    /// Values that are out of their range, whatever is observed.
+    /// Reports values that are out of range for any observation space.
     pub(crate) fn check(&self, p: &mut SpecProblems) {
         let AugmentationSpec::RandomShift(spec) = self else {
             return;
@@ -74,7 +74,7 @@ impl AugmentationSpec {
         }
     }
 
-    /// Why it does not fit what is observed, if it does not.
+    /// Reports settings that do not fit the observation space.
     pub(crate) fn check_observation(&self, p: &mut SpecProblems, observation: &Space) {
         let AugmentationSpec::RandomShift(spec) = self else {
             return;
@@ -98,7 +98,7 @@ impl AugmentationSpec {
         p.require(spec.pad < least, "agent.augmentation.pad", spec.pad, &problem);
     }
 
-    /// What it does to batches.
+    /// The augmentation of batches, if there is one.
     pub(crate) fn build(&self) -> Option<RandomShift> {
         match self {
             AugmentationSpec::None {} => None,
@@ -107,24 +107,24 @@ impl AugmentationSpec {
     }
 }
 
-/// Offsets, in pixels from 0 to twice the border, of every image of a draw: `[D·B, 2]`, down and to the right.
+/// Offsets of the crops within the padded images, pixels from 0 to 2·`pad`: `[D·B, 2]`, down and to the right.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Offsets(pub Vec<[usize; 2]>);
 
-/// See the module.
+/// Random shifts of images; the module's documentation defines them.
 pub struct RandomShift(RandomShiftSpec);
 
 impl RandomShift {
-    /// A batch with K copies of its next observations and M of its observations, each shifted by itself; what else is
-    /// known of the rows is repeated where critics ask for it. Draws for the next observations come first.
-    pub fn augment(&self, batch: &Batch, noise: &mut Stream) -> Batch {
+    /// Makes a batch with K shifted copies of the next observations and M of the observations; see [`Batch`]. The offsets
+    /// of the next observations are drawn first.
+    pub fn augment(&self, batch: &Batch, stream: &mut Stream) -> Batch {
         let RandomShiftSpec {
             target_draws,
             value_draws,
             ..
         } = self.0;
-        let next_obs = self.draw(&batch.next_obs, target_draws, noise);
-        let obs = self.draw(&batch.obs, value_draws, noise);
+        let next_obs = self.draw(&batch.next_obs, target_draws, stream);
+        let obs = self.draw(&batch.obs, value_draws, stream);
         Batch {
             obs,
             next_obs,
@@ -138,16 +138,16 @@ impl RandomShift {
         }
     }
 
-    /// So many shifted copies `[D·B, C, H, W]` of `images [B, C, H, W]`, one copy of all after the other.
-    pub fn draw(&self, images: &Tensor, draws: i64, noise: &mut Stream) -> Tensor {
+    /// Makes `draws` (D) shifted copies of `images [B, C, H, W]`: `[D·B, C, H, W]`, copy after copy.
+    pub fn draw(&self, images: &Tensor, draws: i64, stream: &mut Stream) -> Tensor {
         let choices = 2 * self.0.pad as usize + 1;
         let count = (draws * images.size()[0]) as usize;
-        let offsets = (0..count).map(|_| [noise.index(choices), noise.index(choices)]);
+        let offsets = (0..count).map(|_| [stream.index(choices), stream.index(choices)]);
         shift(images, &Offsets(offsets.collect()), self.0.pad)
     }
 }
 
-/// `images [B, C, H, W]` continued by `pad` pixels of their borders, and of image `i mod B` the piece at offset i.
+/// Pads `images [B, C, H, W]` by `pad` border pixels; crop i is cut out of image `i mod B` at offset i.
 pub fn shift(images: &Tensor, offsets: &Offsets, pad: i64) -> Tensor {
     let is_plain = images.device() == Device::Cpu && images.kind() == Kind::Float;
     if is_plain {
@@ -157,7 +157,7 @@ pub fn shift(images: &Tensor, offsets: &Offsets, pad: i64) -> Tensor {
     }
 }
 
-/// With indices, on any device: what the other way is tested against.
+/// [`shift`] by gathering indices, on any device. [`shift_rows`] is tested against it.
 fn shift_indexed(images: &Tensor, offsets: &Offsets, pad: i64) -> Tensor {
     let (b, c, h, w) = images
         .size4()
@@ -176,7 +176,7 @@ fn shift_indexed(images: &Tensor, offsets: &Offsets, pad: i64) -> Tensor {
         .gather(3, &columns, false)
 }
 
-/// Row by row of memory, on the CPU.
+/// [`shift`] on the CPU, copying the pixels row by row.
 fn shift_rows(images: &Tensor, offsets: &Offsets, pad: usize) -> Tensor {
     let (b, c, h, w) = images
         .size4()
@@ -186,8 +186,8 @@ fn shift_rows(images: &Tensor, offsets: &Offsets, pad: usize) -> Tensor {
     let moved = Tensor::empty([count, c, h, w], (Kind::Float, Device::Cpu));
     let (h, w) = (h as usize, w as usize);
     let image = c as usize * h * w;
-    // SAFETY: both tensors are contiguous f32 on the CPU (the first was asked to be, the second was just made), live to
-    // the end of this function and are seen by nobody else meanwhile.
+    // SAFETY: both tensors are contiguous (the first by `contiguous`, the second because it is new), f32 and on the CPU.
+    // They live to the end of this function, and nothing else accesses the second.
     let (from, to) = unsafe {
         (
             std::slice::from_raw_parts(images.data_ptr().cast::<f32>().cast_const(), images.numel()),
@@ -196,7 +196,7 @@ fn shift_rows(images: &Tensor, offsets: &Offsets, pad: usize) -> Tensor {
     };
     for ((index, to), [down, right]) in to.chunks_exact_mut(image).enumerate().zip(&offsets.0) {
         let from = &from[index % b as usize * image..][..image];
-        // Columns `left..right_end` of the piece lie within the image; beyond them its border goes on.
+        // Columns `left..left + within` of the crop are columns of the image; those outside repeat its border pixels.
         let left = pad.saturating_sub(*right).min(w);
         let first = (right + left).saturating_sub(pad).min(w - 1);
         let within = (w - first).min(w - left);
@@ -276,7 +276,7 @@ mod tests {
 
     #[test]
     fn offsets_are_uniform_and_each_copy_of_each_image_has_its_own() {
-        // The one bright pixel in the middle tells where an image was cut.
+        // One bright pixel in the middle shows the offset of each crop.
         let images = Tensor::zeros([50, 1, 9, 9], (Kind::Float, Device::Cpu));
         let _ = images.narrow(2, 4, 1).narrow(3, 4, 1).fill_(1.0);
         let shift = RandomShift(RandomShiftSpec {

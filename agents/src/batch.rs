@@ -1,11 +1,11 @@
-//! What an update sees: [`Batch`]. Shapes are checked here and nowhere else.
+//! A batch of transitions: [`Batch`]. Shapes are checked here and nowhere else.
 
 use tch::{Kind, Tensor};
 
 /// `B` transitions. All tensors are `f32` on the agent's device.
 ///
-/// An augmented batch (see [`crate::augmentation`]) has M copies of its observations and K of its next ones, each copy
-/// of all rows after the other. Otherwise, and wherever a batch comes from a replay, M and K are 1.
+/// An augmented batch ([`crate::augmentation`]) has M copies of its observations and actions, and K copies of its next
+/// observations. A copy is a block of B rows; the blocks follow one another. Batches from a replay have M = K = 1.
 pub struct Batch {
     /// `[M·B, …]`: raw observation.
     pub obs: Tensor,
@@ -13,19 +13,19 @@ pub struct Batch {
     pub action: Tensor,
     /// `[B]`: discounted sum of raw rewards over the row's steps.
     pub reward: Tensor,
-    /// `[B]`: γᵏ for a row of k steps, 0 where it ended in termination.
+    /// `[B]`: γᵏ for a row of k steps, or 0 if the row ends in a termination.
     pub discount: Tensor,
     /// `[K·B, …]`: the true observation after the row's last step.
     pub next_obs: Tensor,
-    /// `[B]`: weight of each row in the critics' loss; `None` where all weigh alike.
+    /// `[B]`: weight of each row in the critics' loss; `None` if all weights are 1.
     pub weight: Option<Tensor>,
 }
 
 impl Batch {
-    /// Puts a batch together.
+    /// Makes a batch of unweighted rows.
     ///
     /// # Panics
-    /// When shapes disagree: a bug in the replay.
+    /// When the batch is empty or the shapes disagree.
     pub fn new(obs: Tensor, action: Tensor, reward: Tensor, discount: Tensor, next_obs: Tensor) -> Self {
         let size = obs.size()[0];
         assert!(size > 0, "a batch is not empty");
@@ -50,7 +50,7 @@ impl Batch {
         }
     }
 
-    /// A batch of the same shapes, with nothing in it yet.
+    /// A batch of zeros with the shapes of `other`.
     pub(crate) fn like(other: &Batch) -> Self {
         let like = |tensor: &Tensor| Tensor::zeros_like(tensor);
         Batch {
@@ -63,7 +63,7 @@ impl Batch {
         }
     }
 
-    /// Takes over the numbers of a batch of the same shapes, in place.
+    /// Copies the values of `other`, a batch of the same shapes, in place.
     pub(crate) fn copy_from(&mut self, other: &Batch) {
         self.obs.copy_(&other.obs);
         self.action.copy_(&other.action);
@@ -75,7 +75,7 @@ impl Batch {
         }
     }
 
-    /// The mean over all elements of `losses` `[…, M·B]`, weighted by row where rows have weights.
+    /// The mean over all elements of `losses` `[…, M·B]`, each multiplied by the weight of its row.
     pub fn mean(&self, losses: &Tensor) -> Tensor {
         match &self.weight {
             None => losses.mean(Kind::Float),
@@ -83,17 +83,17 @@ impl Batch {
         }
     }
 
-    /// B.
+    /// B, the number of rows.
     pub fn size(&self) -> i64 {
         self.reward.size()[0]
     }
 
-    /// M: copies of each observation.
+    /// M, the number of copies of each observation.
     pub fn value_draws(&self) -> i64 {
         self.obs.size()[0] / self.size()
     }
 
-    /// K: copies of each next observation.
+    /// K, the number of copies of each next observation.
     pub fn target_draws(&self) -> i64 {
         self.next_obs.size()[0] / self.size()
     }
@@ -106,7 +106,7 @@ impl Batch {
         }
     }
 
-    /// Numbers `[…, B]` of rows, for each copy of an observation: `[…, M·B]`.
+    /// Repeats `numbers` `[…, B]`, one per row, for every copy of the observations: `[…, M·B]`.
     pub fn for_value_draws(&self, numbers: &Tensor) -> Tensor {
         match self.value_draws() {
             1 => numbers.shallow_clone(),
@@ -118,24 +118,24 @@ impl Batch {
         }
     }
 
-    /// Weights of rows for each copy of an observation, `[M·B]` in one piece, where rows have any.
+    /// The weights of the rows repeated for every copy of the observations, `[M·B]`, contiguous.
     pub(crate) fn value_draw_weights(&self) -> Option<Tensor> {
         let weight = self.weight.as_ref()?;
         Some(self.for_value_draws(weight).contiguous())
     }
 
-    /// Numbers `[…, M·B]` of copies of observations, averaged over the copies: `[…, B]`.
+    /// Averages `numbers` `[…, M·B]` over the copies of the observations: `[…, B]`.
     pub fn over_value_draws(&self, numbers: &Tensor) -> Tensor {
         averaged(numbers, self.value_draws())
     }
 
-    /// Numbers `[…, K·B]` of copies of next observations, averaged over the copies: `[…, B]`.
+    /// Averages `numbers` `[…, K·B]` over the copies of the next observations: `[…, B]`.
     pub fn over_target_draws(&self, numbers: &Tensor) -> Tensor {
         averaged(numbers, self.target_draws())
     }
 }
 
-/// `[…, draws·B]` to `[…, B]`.
+/// Averages `[…, draws·B]` over the copies: `[…, B]`.
 fn averaged(numbers: &Tensor, draws: i64) -> Tensor {
     match draws {
         1 => numbers.shallow_clone(),

@@ -1,7 +1,7 @@
 //! Where and how an agent computes: [`Compute`].
 //!
-//! It is handed in once, when an agent is built. Nothing of it belongs to the whole process: two agents in one process may
-//! differ in their threads and in their precision.
+//! It is passed in once, when an agent is built. It contains no settings of the whole process: two agents in one process
+//! may have different threads and precisions.
 
 use sac_kernels::{ThreadPool, bfloat16::Bfloat16};
 use serde::{Deserialize, Serialize};
@@ -9,26 +9,27 @@ use tch::Device;
 
 use crate::error::{Error, Result};
 
-/// Which implementation of the update serves an agent.
+/// The implementation of an agent's update.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Implementation {
-    /// The derivation by hand in [`crate::fused`], for as much as it covers. Only on a CPU; elsewhere the reference.
+    /// [`crate::fused`] for the parts of the agent that it covers, and autograd for the rest. On a GPU the same as
+    /// `Reference`.
     #[default]
     Fused,
-    /// Autograd throughout ([`crate::soft_actor_critic`]): the definition that the other is tested against.
+    /// Autograd for the whole agent ([`crate::soft_actor_critic`]): the definition that [`crate::fused`] is tested against.
     Reference,
 }
 
 /// Device, threads, precision and implementation of an agent.
 #[derive(Clone, Debug)]
 pub struct Compute {
-    /// Where parameters and batches live.
+    /// Device of parameters and batches.
     pub device: Device,
-    /// Threads that share matrix products, Adam and Polyak averaging on a CPU. Results do not depend on how many there are.
+    /// Threads for matrix products, Adam and Polyak averaging on a CPU. Their number does not affect results.
     pub threads: ThreadPool,
-    /// Of the matrix products of fused networks that learn. Acting is in `f32` always.
+    /// Precision of the matrix products in updates of fused networks. Acting always uses `f32`.
     pub precision: MatmulPrecision,
-    /// Of the update.
+    /// Implementation of the update.
     pub implementation: Implementation,
 }
 
@@ -45,7 +46,7 @@ impl From<Device> for Compute {
 }
 
 impl Compute {
-    /// One thread, `f32`, fused where that is possible.
+    /// On `device`, with one thread, in `f32`, fused where possible.
     pub fn on(device: Device) -> Self {
         Compute {
             device,
@@ -55,7 +56,7 @@ impl Compute {
         }
     }
 
-    /// On a CPU with so many threads, at least 1.
+    /// On a CPU with `threads` threads, at least 1.
     pub fn with_threads(threads: usize) -> Self {
         Compute {
             threads: ThreadPool::new(threads.max(1)),
@@ -63,7 +64,7 @@ impl Compute {
         }
     }
 
-    /// On a CPU, through autograd throughout.
+    /// On a CPU, with the reference implementation.
     pub fn reference() -> Self {
         Compute {
             implementation: Implementation::Reference,
@@ -76,30 +77,30 @@ impl Compute {
         self.device == Device::Cpu && self.implementation == Implementation::Fused
     }
 
-    /// How the products of fused networks are rounded; `None` for `f32`.
+    /// The bfloat16 arithmetic of the products of fused networks; `None` for `f32`.
     ///
     /// # Errors
-    /// [`Error::Spec`] when the device or this processor cannot; the message says what is missing.
+    /// [`Error::Spec`] when the device, the implementation or this processor does not support the precision.
     pub fn rounding(&self) -> Result<Option<Bfloat16>> {
         match (self.precision, Bfloat16::detect()) {
             (MatmulPrecision::Highest, _) => Ok(None),
             (precision, _) if !self.is_fused() => Err(precision.refused(match self.device {
                 Device::Cpu => "expected \"highest\" with the reference implementation",
-                _ => "expected \"highest\" on a GPU: the others are made for the CPU",
+                _ => "expected \"highest\" on a GPU: other precisions are implemented on the CPU only",
             })),
             (MatmulPrecision::Medium, found @ Some(_)) => Ok(found),
             (precision @ MatmulPrecision::Medium, None) => Err(precision.refused(
-                "this processor has no AVX512-BF16, without which bfloat16 gains nothing (`sac doctor` shows what it \
-                 has); \"highest\" works everywhere",
+                "this processor has no AVX512-BF16, and bfloat16 is no faster without it (`sac doctor` shows what the \
+                 processor has); \"highest\" works everywhere",
             )),
         }
     }
 }
 
-/// How exact matrix products are, with PyTorch's names (`torch.set_float32_matmul_precision`).
+/// Precision of matrix products, with PyTorch's names (`torch.set_float32_matmul_precision`).
 ///
-/// Rounded are the factors of the matrix products of fused networks, and nothing else: sums, parameters, moments,
-/// activations, log-probabilities and targets are `f32`, and so is everything that goes through autograd.
+/// Only the factors of the matrix products of fused networks are rounded. Sums, parameters, moments, activations,
+/// log-probabilities and targets are `f32`, and so is everything computed through autograd.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MatmulPrecision {
@@ -110,11 +111,11 @@ pub enum MatmulPrecision {
     Medium,
 }
 
-/// Where files and flags set it, for errors.
+/// The key of the setting, for errors.
 const PRECISION_KEY: &str = "train.matmul_precision";
 
 impl MatmulPrecision {
-    /// As in a file.
+    /// The name in a file.
     pub fn name(self) -> &'static str {
         match self {
             MatmulPrecision::Highest => "highest",
@@ -122,7 +123,7 @@ impl MatmulPrecision {
         }
     }
 
-    /// The error of a setting that cannot be.
+    /// An [`Error::Spec`] for this value of the setting.
     pub(crate) fn refused(self, problem: impl Into<String>) -> Error {
         Error::Spec {
             key: PRECISION_KEY.to_string(),
@@ -132,8 +133,7 @@ impl MatmulPrecision {
     }
 }
 
-/// The instructions by which this processor multiplies bfloat16, which [`MatmulPrecision::Medium`] needs; `None` if it has
-/// none.
+/// The name of this processor's bfloat16 instructions, which [`MatmulPrecision::Medium`] needs; `None` if it has none.
 pub fn bfloat16_instructions() -> Option<&'static str> {
     Bfloat16::detect().map(Bfloat16::instructions)
 }

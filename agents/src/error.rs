@@ -1,104 +1,104 @@
-//! What can go wrong while building, training or loading an agent.
+//! Errors of building, training and loading an agent: [`Error`].
 
 use std::path::PathBuf;
 
 use sac_envs::EnvError;
 
-/// Everything that this crate reports.
+/// All errors of this crate.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The environment failed.
+    /// An environment failed.
     #[error(transparent)]
     Env(#[from] EnvError),
-    /// The environment failed during training; what had been learned until then may have been saved.
+    /// An environment failed during training. The state before the failing step may have been saved.
     #[error("{source} (at env step {env_steps}{})", checkpoint.as_ref().map(|p| format!("; checkpoint written to {}", p.display())).unwrap_or_default())]
     EnvDuringTraining {
-        /// What the environment said.
+        /// The environment's error.
         source: EnvError,
         /// Env steps taken so far.
         env_steps: u64,
-        /// Where the state from before the failing step was saved.
+        /// The checkpoint of the state before the failing step, if it was written.
         checkpoint: Option<PathBuf>,
     },
-    /// A space that the chosen agent cannot use.
+    /// A space that a part of the agent does not support.
     #[error("{what} space {space} of {env} is not supported by {by}: {reason}")]
     UnsupportedSpace {
         /// `action` or `observation`.
         what: &'static str,
-        /// The space, printed.
+        /// The space, formatted.
         space: String,
-        /// Environment, printed.
+        /// Name of the environment.
         env: String,
-        /// Which part of the agent refuses.
+        /// The part of the agent that does not support it.
         by: &'static str,
-        /// What it would need.
+        /// Why not.
         reason: &'static str,
     },
-    /// A replay that does not fit in memory.
+    /// A replay that does not fit into memory.
     #[error(
         "replay of {capacity} transitions needs {needed_mib} MiB, but {available_mib} MiB are available; lower replay.capacity"
     )]
     ReplayTooLarge {
-        /// Transitions.
+        /// Capacity of the replay, transitions.
         capacity: u64,
-        /// For the whole replay.
+        /// Memory that the full replay takes.
         needed_mib: u64,
-        /// As the operating system says.
+        /// Memory that the operating system reports as available.
         available_mib: u64,
     },
-    /// A value of the specification that makes no sense.
+    /// An invalid value in the specification.
     #[error("{key} = {value}: {problem}")]
     Spec {
         /// Dotted key.
         key: String,
-        /// As given.
+        /// The invalid value.
         value: String,
-        /// What it should be.
+        /// What is wrong with it, or what was expected.
         problem: String,
     },
     /// A file could not be read or written.
     #[error("{path}: {source}")]
     Io {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What the operating system said.
+        /// The operating system's error.
         source: std::io::Error,
     },
-    /// A checkpoint that is damaged, incomplete, or not of this program.
+    /// A checkpoint that is damaged, incomplete, or was not written by this program.
     #[error("checkpoint {path}: section `{section}`: {problem}")]
     Checkpoint {
         /// The file within the checkpoint.
         path: PathBuf,
-        /// Which section of the state.
+        /// The section of the state.
         section: String,
         /// What is wrong with it.
         problem: String,
     },
-    /// A section that does not fit the agent, replay or environment it is loaded into.
+    /// A section of a checkpoint that does not fit the agent, replay or environment that loads it.
     #[error("section `{section}`: {problem}")]
     Section {
-        /// Which section of the state.
+        /// The section of the state.
         section: String,
         /// What does not fit.
         problem: String,
     },
-    /// libtorch refused.
+    /// An error of libtorch.
     #[error("libtorch: {0}")]
     Torch(#[from] tch::TchError),
-    /// A learned quantity is no longer a number.
+    /// A learned quantity is NaN or infinite.
     #[error("{what} is not finite at gradient step {grad_steps}{}", checkpoint.as_ref().map(|p| format!("; the last good checkpoint is {}", p.display())).unwrap_or_default())]
     Diverged {
-        /// Metric name.
+        /// The metric or parameter.
         what: String,
         /// Updates so far.
         grad_steps: u64,
-        /// The last checkpoint before it.
+        /// The last checkpoint with finite parameters, if there is one.
         checkpoint: Option<PathBuf>,
     },
 }
 
 impl Error {
-    /// An [`Error::Io`] for `path`.
+    /// Makes an [`Error::Io`] for `path`; for `map_err`.
     pub fn io(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Error {
         let path = path.into();
         move |source| Error::Io { path, source }
@@ -112,5 +112,5 @@ impl Error {
     }
 }
 
-/// Results of this crate.
+/// A `Result` with this crate's [`Error`].
 pub type Result<T> = std::result::Result<T, Error>;

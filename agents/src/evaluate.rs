@@ -1,4 +1,4 @@
-//! Scoring a policy on episodes of its own.
+//! Evaluation of a policy on separate episodes: [`evaluate`].
 
 use sac_envs::VecEnv;
 use serde::Serialize;
@@ -9,7 +9,7 @@ use crate::{
     noise::{Stream, derived_seed},
 };
 
-/// What the episodes gave, in their order.
+/// Returns and lengths of the episodes of an evaluation, in their order.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Evaluation {
     /// Undiscounted sum of raw rewards per episode.
@@ -47,28 +47,30 @@ impl Evaluation {
     }
 }
 
-/// At most so many observations of an evaluation are kept. A rank cannot be above their number.
+/// Maximum number of observations in a sample. The ranks that are measured with a sample cannot exceed it.
 const MOST_OBSERVATIONS: usize = 256;
-/// At most so many numbers of observations are kept, which is 16 MiB; of 84 × 84 pixels in 9 channels 66 observations.
+/// Maximum number of values in a sample: 16 MiB, or 66 observations of 84 × 84 pixels in 9 channels.
 const MOST_NUMBERS: usize = 1 << 22;
 
-/// Some of the observations that an evaluation's scored episodes visited, evenly spread over its steps: all that were
-/// visited side by side at every k-th step, with the least k, a power of two, for which they are few enough. The same
-/// episodes give the same sample.
+/// A sample of the observations visited in the scored episodes of an evaluation, evenly spread over its steps.
+///
+/// It holds the observations of all environments at every k-th step. k is the smallest power of two for which they fit.
+/// The same episodes give the same sample.
 pub struct ObservationSample {
-    /// O.
+    /// O, numbers per observation.
     width: usize,
     most_rows: usize,
-    /// Steps of environments side by side.
+    /// Steps seen so far; all environments take a step together.
     step: u64,
+    /// k.
     every_steps: u64,
-    /// Step that each row is of.
+    /// The step of each observation.
     steps: Vec<u64>,
     rows: Vec<f32>,
 }
 
 impl ObservationSample {
-    /// Of observations with `width` numbers each.
+    /// An empty sample of observations with `width` numbers each.
     pub fn new(width: usize) -> Self {
         ObservationSample {
             width,
@@ -80,19 +82,19 @@ impl ObservationSample {
         }
     }
 
-    /// Forgets everything and keeps its memory, for the next evaluation.
+    /// Removes all observations and keeps the memory, for the next evaluation.
     pub fn clear(&mut self) {
         (self.step, self.every_steps) = (0, 1);
         self.steps.clear();
         self.rows.clear();
     }
 
-    /// The observations `[N, O]`, flattened, in the order of their visits.
+    /// The observations `[rows, O]`, flattened, in the order in which they were visited.
     pub fn rows(&self) -> &[f32] {
         &self.rows
     }
 
-    /// Sees `obs` `[N, O]` of environments side by side, of which those that are `scored` count.
+    /// Takes the next step's observations `obs` `[N, O]` into account, for the environments in `scored` only.
     fn see(&mut self, obs: &[f32], scored: impl Iterator<Item = usize>) {
         let step = self.step;
         self.step += 1;
@@ -104,13 +106,14 @@ impl ObservationSample {
                 .extend_from_slice(&obs[env * self.width..(env + 1) * self.width]);
             self.steps.push(step);
         }
-        // Step 0 stays for ever, and alone is few enough.
+        // This ends: the observations of step 0, which always stay, are at most `most_rows`.
         while self.steps.len() > self.most_rows {
             self.every_steps *= 2;
             self.thin_out();
         }
     }
 
+    /// Removes the observations of steps that are not multiples of k.
     fn thin_out(&mut self) {
         let mut kept = 0;
         for index in 0..self.steps.len() {
@@ -126,8 +129,9 @@ impl ObservationSample {
     }
 }
 
-/// Runs `episodes` (at least 1) whole episodes, episode i from a seed derived from `(seed, i)`: the same episodes at
-/// every call. Several run side by side, as many as `envs` holds.
+/// Runs `episodes` (at least 1) whole episodes, as many at a time as there are environments in `envs`.
+///
+/// Episode i starts from a seed derived from `(seed, i)`, so that every call runs the same episodes.
 ///
 /// # Errors
 /// When an environment fails.
@@ -141,7 +145,7 @@ pub fn evaluate(
     evaluate_sampling(agent, envs, episodes, seed, mode, None)
 }
 
-/// The same, which also fills a sample of the observations.
+/// [`evaluate`], which also fills a sample of the observations.
 ///
 /// # Errors
 /// When an environment fails.
@@ -157,11 +161,11 @@ pub fn evaluate_sampling(
         returns: Vec::with_capacity(episodes),
         lengths: Vec::with_capacity(episodes),
     };
-    let mut noise = Stream::derive(seed, "eval.act", 0);
+    let mut stream = Stream::derive(seed, "eval.act", 0);
     let mut actions = vec![0.0; envs.len() * envs.action_space().len()];
     while evaluation.returns.len() < episodes {
         let first = evaluation.returns.len();
-        // Environments beyond the last episode run along unscored, so that every pass has one shape.
+        // Environments beyond the last episode also run, unscored, so that all forward passes have the same shape.
         let seeds: Vec<u64> = (0..envs.len())
             .map(|i| derived_seed(seed, "eval", (first + i) as u64))
             .collect();
@@ -173,7 +177,7 @@ pub fn evaluate_sampling(
                 let scored = finished.iter().enumerate();
                 sample.see(obs, scored.filter(|(_, end)| end.is_none()).map(|(env, _)| env));
             }
-            agent.act(obs, mode, &mut noise, &mut actions);
+            agent.act(obs, mode, &mut stream, &mut actions);
             let step = envs.step(0..envs.len(), &actions)?;
             for episode in &step.finished {
                 if let Some(slot) = finished.get_mut(episode.env) {
@@ -193,7 +197,7 @@ pub fn evaluate_sampling(
 mod tests {
     use super::*;
 
-    /// Observations of one number that tells environment and step.
+    /// A sample after `steps` steps with observations `1000 · env + step`.
     fn after(steps: u64, envs: usize, most_rows: usize) -> ObservationSample {
         let mut sample = ObservationSample::new(1);
         sample.most_rows = most_rows;

@@ -1,11 +1,14 @@
-//! Agents around Soft Actor-Critic.
+//! Soft Actor-Critic agents: policies, critics, replay, trainer, checkpoints.
 //!
 //! # Reading order
 //!
-//! [`trainer`] is the loop, [`soft_actor_critic`] the update with the equations in [`losses`]; then [`critic`], [`policy`],
-//! [`temperature`], [`replay`], and the leaves [`nn`], [`target`], [`noise`], [`schedule`], [`checkpoint`], [`log`].
-//! [`fused`] computes the same updates faster on a CPU, [`cuda_graph`] on a GPU; nobody has to read them to know what is
-//! learned.
+//! 1. [`trainer`]: the training loop.
+//! 2. [`soft_actor_critic`]: the update, with the equations in [`losses`].
+//! 3. [`critic`], [`policy`], [`temperature`], [`replay`]: the parts of an agent.
+//! 4. [`nn`], [`target`], [`noise`], [`schedule`], [`checkpoint`], [`log`]: what the parts are built from.
+//!
+//! [`fused`] computes the same updates faster on a CPU, and [`cuda_graph`] on a GPU. They are optimisations: the
+//! algorithm can be understood without them.
 //!
 //! # Data path
 //!
@@ -15,9 +18,9 @@
 //!
 //! # Shapes
 //!
-//! `N` environments, `B` batch, `O` observation, `A` action, `F` features, `E` members of an ensemble, `K` outputs of a
-//! member, `P` parameters. Tensors are `f32`. Log-probabilities are in nats, with respect to the normalised action box
-//! `[-1, 1]^A`.
+//! `N` environments, `B` batch size, `O` observation size, `A` action size, `F` features, `E` members of an ensemble, `K`
+//! outputs of a member, `P` parameters. Tensors are `f32`. Log-probabilities are in nats, with respect to the normalised
+//! action box `[-1, 1]^A`.
 
 pub mod actor_critic;
 pub mod agent;
@@ -67,5 +70,5 @@ pub use schedule::{EnvSteps, Every, GradSteps, UpdateRatio};
 pub use trainer::{Ending, Parts, SaveTo, Trainer};
 pub use update_rule::{Due, Learner, UpdateRule};
 
-/// Products, threads and elementary functions over slices.
+/// Matrix products, a thread pool and elementary functions over slices.
 pub use sac_kernels as kernels;

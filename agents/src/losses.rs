@@ -1,7 +1,7 @@
 //! The equations of Soft Actor-Critic that all critics and policies share.
 //!
-//! Where a batch has several augmented copies of its next observations, the backup is where their targets are averaged,
-//! and where the one target of a row is handed to the copies of its observation.
+//! In an augmented batch, the backup averages the targets of a row over the copies of its next observation, and repeats the
+//! averaged target for the copies of its observation.
 
 use tch::{Kind, Tensor};
 
@@ -10,8 +10,8 @@ use crate::batch::Batch;
 /// Soft Bellman target `y = r + discount · (v − α·log π)`.
 ///
 /// `log_prob`: `[K·B]`; `next_value`: `[.., K·B]`, value units; `alpha`: scalar. Returns `[.., M·B]`. K and M are 1 unless
-/// the batch is augmented (see [`Batch`]): v − α·log π is averaged over the K copies, number by number. The discount
-/// already holds γᵏ and the termination, so neither appears here.
+/// the batch is augmented (see [`Batch`]); v − α·log π is averaged over the K copies. The discount already contains γᵏ and
+/// is 0 after a termination, so neither appears here.
 ///
 /// Source: Haarnoja et al. 2018b (arXiv 1812.05905), equations 2, 3 and 6; the average is Kostrikov et al. 2020's (arXiv
 /// 2004.13649), equation 1.
@@ -19,7 +19,7 @@ pub fn soft_backup(batch: &Batch, next_value: &Tensor, alpha: &Tensor, log_prob:
     backup(batch, &(next_value - alpha * log_prob))
 }
 
-/// Bellman target `y = r + discount · v`, for values that hold the entropy already.
+/// Bellman target `y = r + discount · v`, for values that already include the entropy.
 ///
 /// Shapes as for [`soft_backup`].
 ///
@@ -29,9 +29,9 @@ pub fn backup(batch: &Batch, next_value: &Tensor) -> Tensor {
     batch.for_value_draws(&target)
 }
 
-/// The actor's loss `E[α·log π − v]`, a scalar: minus the soft value of fresh actions.
+/// The actor's loss `E[α·log π − v]`, a scalar: minus the soft value of the policy's actions.
 ///
-/// `log_prob`, `value`: `[B]`, with their histories; `alpha`: scalar.
+/// `log_prob`, `value`: `[B]`, attached to the autograd graph; `alpha`: scalar.
 ///
 /// Source: Haarnoja et al. 2018b (arXiv 1812.05905), equation 9.
 pub fn actor_loss(alpha: &Tensor, log_prob: &Tensor, value: &Tensor) -> Tensor {
@@ -40,7 +40,8 @@ pub fn actor_loss(alpha: &Tensor, log_prob: &Tensor, value: &Tensor) -> Tensor {
 
 /// The temperature's loss `−w · E[log π + H̄]`, a scalar, where w is α or log α.
 ///
-/// `log_prob`: `[B]`, a constant; `target_entropy`: H̄, nats; `weight`: w, a scalar with its history.
+/// `log_prob`: `[B]`, treated as a constant; `target_entropy`: H̄, nats; `weight`: w, a scalar attached to the autograd
+/// graph.
 ///
 /// Source: Haarnoja et al. 2018b (arXiv 1812.05905), equation 18, with w = α.
 pub fn temperature_loss(weight: &Tensor, log_prob: &Tensor, target_entropy: f64) -> Tensor {

@@ -1,14 +1,14 @@
-//! Names of everything that is logged. `docs/metrics.md` explains each; a test holds the two together.
+//! Names of all metrics. `docs/metrics.md` explains each of them; a test checks that the lists agree.
 //!
-//! The names are those that users of Stable-Baselines3 know, and more for what that library hides.
+//! Metrics that Stable-Baselines3 also logs have the names that they have there.
 //!
-//! What an agent shows of its networks has places in its name, which [`filled`] fills: `{part}` is a network, `{encoder}`
-//! an encoder, `{i}` a count from 0.
+//! Names of network diagnostics contain placeholders, which [`filled`] replaces: `{part}` stands for a network, `{encoder}`
+//! for an encoder, `{i}` for an index from 0.
 
 macro_rules! metrics {
     ($($(#[$doc:meta])* $name:ident = $tag:literal;)*) => {
         $($(#[$doc])* pub const $name: &str = $tag;)*
-        /// Every metric.
+        /// Names of all metrics.
         pub const ALL: &[&str] = &[$($tag),*];
     };
 }
@@ -20,29 +20,29 @@ metrics! {
     EPISODE_LENGTH_MEAN = "rollout/ep_len_mean";
     /// Env steps per second since the warm-up ended, or since the run was resumed.
     FPS = "time/fps";
-    /// Part of the wall time since the last row that went into batches and updates.
+    /// Fraction of the wall time since the last row that was spent on sampling batches and updating.
     LEARNING_SHARE = "time/learning_share";
-    /// Part of it that went into choosing actions.
+    /// Fraction of that time that was spent on choosing actions.
     ACTING_SHARE = "time/acting_share";
-    /// Part of it in which environments stepped and nothing else happened.
+    /// Fraction of that time in which environments stepped and nothing else ran.
     STEPPING_SHARE = "time/env_share";
-    /// Part of it in which training waited for evaluations.
+    /// Fraction of that time in which training waited for evaluations.
     EVALUATING_SHARE = "time/eval_share";
-    /// Part of it that went into checkpoints.
+    /// Fraction of that time that was spent on checkpoints.
     SAVING_SHARE = "time/checkpoint_share";
-    /// Updates taken.
+    /// Number of updates.
     UPDATES = "train/n_updates";
-    /// Updates per env step after the warm-up, as achieved.
+    /// Updates per env step after the warm-up, as measured.
     UPDATE_RATIO = "train/updates_per_env_step";
     /// mean(α·log π − Q) of the last update.
     ACTOR_LOSS = "train/actor_loss";
-    /// Loss of all members, as the critic's page defines it; for scalar critics ½·Σ of the mean squared error.
+    /// Loss of all members as the critic's page defines it; for scalar critics ½·Σ of the mean squared errors.
     CRITIC_LOSS = "train/critic_loss";
     /// α.
     ALPHA = "train/ent_coef";
     /// Loss of log α.
     ALPHA_LOSS = "train/ent_coef_loss";
-    /// Mean of −log π at fresh actions, nats.
+    /// Mean of −log π over newly drawn actions, nats.
     ENTROPY = "train/entropy";
     /// Mean value over batch and members.
     Q_MEAN = "train/q_mean";
@@ -50,11 +50,11 @@ metrics! {
     Q_STD = "train/q_std";
     /// Mean soft Bellman target.
     TARGET_MEAN = "train/target_mean";
-    /// Mean learned spread of the return, over batch and members.
+    /// Mean learned standard deviation of the return, over batch and members.
     SIGMA_MEAN = "train/sigma_mean";
-    /// Mean over members of the running spread that clips targets.
+    /// Mean over members of the running standard deviation that sets the clipping of targets.
     SIGMA_RUNNING = "train/sigma_running";
-    /// Part of the sampled targets that were clipped.
+    /// Fraction of the sampled targets that were clipped.
     TARGET_CLIPPED = "train/target_clipped";
     /// Loss of a separate state value.
     VALUE_LOSS = "train/value_loss";
@@ -62,9 +62,9 @@ metrics! {
     VALUE_MEAN = "train/value_mean";
     /// Transitions in the replay.
     REPLAY_SIZE = "replay/size";
-    /// Greatest priority so far; prioritised replay only.
+    /// Largest priority so far; prioritised replay only.
     REPLAY_PRIORITY_MAX = "replay/priority_max";
-    /// β; prioritised replay only.
+    /// The exponent β of importance weights; prioritised replay only.
     REPLAY_IMPORTANCE_EXPONENT = "replay/importance_exponent";
     /// Mean return of the evaluation episodes.
     EVAL_REWARD_MEAN = "eval/mean_reward";
@@ -72,41 +72,41 @@ metrics! {
     EVAL_REWARD_STD = "eval/std_reward";
     /// Mean length of the evaluation episodes, env steps.
     EVAL_LENGTH_MEAN = "eval/mean_ep_length";
-    /// Part of the hidden units that are dormant.
+    /// Fraction of the hidden units that are dormant.
     DORMANT_SHARE = "{part}/dormant_share";
-    /// Directions that hold all but a hundredth of the features' singular values.
+    /// Smallest number of singular values of the features that add up to 99 % of their sum.
     SRANK = "{part}/srank";
-    /// exp of the entropy of the features' singular values.
+    /// exp of the entropy of the features' normalised singular values.
     EFFECTIVE_RANK = "{part}/effective_rank";
-    /// Entropy of a pooling's attention over tokens, nats.
+    /// Entropy of the attention of a pooling over tokens, nats.
     ATTENTION_ENTROPY = "{encoder}/attention_entropy";
-    /// Soft mixture of experts: entropy over tokens of what a slot is mixed of, nats.
+    /// Soft mixture of experts: entropy of a slot's dispatch weights over tokens, nats.
     DISPATCH_ENTROPY = "{encoder}/dispatch_entropy";
-    /// Entropy over slots of what a token takes, nats.
+    /// Entropy of a token's combine weights over slots, nats.
     COMBINE_ENTROPY = "{encoder}/combine_entropy";
-    /// Part of what tokens take that comes from an expert.
+    /// Fraction of the combine weights that falls to an expert.
     EXPERT_COMBINE_SHARE = "{encoder}/expert_{i}_combine_share";
-    /// Entropy over tokens of what an expert's slots are mixed of, nats.
+    /// Entropy of the dispatch weights of an expert's slots over tokens, nats.
     EXPERT_DISPATCH_ENTROPY = "{encoder}/expert_{i}_dispatch_entropy";
-    /// Part of what tokens take that comes from a slot; several slots per expert only.
+    /// Fraction of the combine weights that falls to a slot; only with several slots per expert.
     SLOT_COMBINE_SHARE = "{encoder}/slot_{i}_combine_share";
-    /// Entropy over tokens of what a slot is mixed of, nats; several slots per expert only.
+    /// Entropy of a slot's dispatch weights over tokens, nats; only with several slots per expert.
     SLOT_DISPATCH_ENTROPY = "{encoder}/slot_{i}_dispatch_entropy";
 }
 
-/// Image: weights of the tokens in a pooling with attention.
+/// Image of the weights of the tokens in a pooling with attention.
 pub const ATTENTION_IMAGE: &str = "{encoder}/attention";
-/// Image: weights of the tokens in the slots of a soft mixture of experts.
+/// Image of the weights of the tokens in the slots of a soft mixture of experts.
 pub const DISPATCH_IMAGE: &str = "{encoder}/dispatch";
-/// Every image.
+/// Names of all images.
 pub const IMAGES: &[&str] = &[ATTENTION_IMAGE, DISPATCH_IMAGE];
 
-/// What `{part}` stands for.
+/// Values of `{part}`.
 pub const PARTS: &[&str] = &["policy", "critic", "policy_encoder", "critic_encoder"];
-/// What `{encoder}` stands for.
+/// Values of `{encoder}`.
 pub const ENCODERS: &[&str] = &["policy_encoder", "critic_encoder"];
 
-/// A name with its places filled, each `{key}` by its value.
+/// Replaces every placeholder `{key}` in `name` by its value in `places`.
 pub fn filled(name: &str, places: &[(&str, &str)]) -> String {
     let fill = |name: String, (key, value): &(&str, &str)| name.replace(&format!("{{{key}}}"), value);
     places.iter().fold(name.to_string(), fill)

@@ -1,9 +1,8 @@
-//! All randomness of the learning side: named streams, and the tensors filled from them.
+//! Random streams, and tensors filled from them: [`Stream`], [`Streams`].
 //!
-//! libtorch's own generator can be seeded but not saved, and it belongs to the whole process. Here every draw comes
-//! from a ChaCha stream that somebody handed in; its position is two numbers in the checkpoint. Streams derive from
-//! the run's seed by hashing `(seed, name, index)`, never by adding to it, so that runs with neighbouring seeds share
-//! nothing.
+//! libtorch's own generator is shared by the whole process, and its state cannot be saved. Agents therefore draw every
+//! random number from a ChaCha stream that is passed in as an argument. A checkpoint stores its key and position.
+//! A stream's key is a hash of `(seed, name, index)`, so that runs with neighbouring seeds share no numbers.
 
 mod plan;
 
@@ -23,7 +22,7 @@ use crate::{
 pub use plan::Plan;
 use plan::{Draw, Planned};
 
-/// A seed for something that makes its own generator, such as an environment.
+/// A seed for a component with its own generator, such as an environment. `name` and `index` identify the component.
 pub fn derived_seed(root: u64, name: &str, index: u64) -> u64 {
     let hash = derived_key(root, name, index);
     u64::from_le_bytes(hash[..8].try_into().expect("a digest has 32 bytes"))
@@ -40,15 +39,15 @@ fn derived_key(root: u64, name: &str, index: u64) -> [u8; 32] {
 
 const SCRIPT_IS_LONG_ENOUGH: &str = "a scripted stream holds all numbers that are drawn";
 
-/// A tensor on a device. Where it is there already nothing is asked of libtorch, since this runs at every env step. To a
-/// GPU it goes by way of memory that the GPU reads by itself, and nobody waits for it.
+/// Moves a tensor to a device. Returns it unchanged if it is already there, because this runs at every env step. Copies
+/// to a GPU go through pinned memory and do not block the host.
 pub(crate) fn on(device: Device, tensor: Tensor) -> Tensor {
     if tensor.device() == device {
         return tensor;
     }
     match device {
         Device::Cuda(_) => {
-            // The allocator of such memory hands it out again only when the copy is over.
+            // The allocator of pinned memory does not reuse a block before its copy is complete.
             let pinned = tensor.pin_memory(device);
             pinned.to_dtype_layout((tensor.kind(), device), true, false)
         }
@@ -56,7 +55,7 @@ pub(crate) fn on(device: Device, tensor: Tensor) -> Tensor {
     }
 }
 
-/// How many numbers a shape has.
+/// Number of elements of a shape.
 fn count(shape: &[i64]) -> usize {
     shape.iter().product::<i64>() as usize
 }
@@ -65,13 +64,13 @@ fn count(shape: &[i64]) -> usize {
 pub struct Stream {
     rng: ChaCha8Rng,
     script: Option<VecDeque<f32>>,
-    /// What was asked for since somebody wanted to know; `None` where that is nothing that can be planned.
+    /// The requests since [`Stream::note`]; the inner `None` says that they cannot be planned.
     noted: Option<Option<Plan>>,
-    /// Where numbers come from that were drawn elsewhere.
+    /// Numbers drawn in advance, which are returned instead of new ones.
     planned: Option<Planned>,
 }
 
-/// Where a stream stands; equal positions mean equal futures.
+/// The position of a stream. Streams at equal positions return the same numbers from then on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StreamPosition {
@@ -80,7 +79,7 @@ pub struct StreamPosition {
 }
 
 impl Stream {
-    /// The stream called `name` (and `index`, where there are several) of a run's root seed.
+    /// The stream `name` of a run with root seed `root`; `index` distinguishes several streams of one name.
     pub fn derive(root: u64, name: &str, index: u64) -> Self {
         Stream {
             rng: ChaCha8Rng::from_seed(derived_key(root, name, index)),
@@ -90,7 +89,7 @@ impl Stream {
         }
     }
 
-    /// A stream that hands out `numbers` `[plan.len()]`, on any device, as `plan` says, and has no others.
+    /// A stream that returns `numbers` `[plan.len()]`, on any device, in answer to the requests of `plan` and no others.
     pub fn planned(plan: &Plan, numbers: &Tensor) -> Self {
         Stream {
             planned: Some(Planned::new(plan, numbers)),
@@ -98,7 +97,7 @@ impl Stream {
         }
     }
 
-    /// Draws everything that `plan` lists into `out`, of [`Plan::len`].
+    /// Draws the numbers of all requests of `plan` into `out`, which has [`Plan::len`] elements.
     pub fn draw_planned(&mut self, plan: &Plan, out: &mut [f32]) {
         let mut rest = out;
         for (draw, count) in plan.draws() {
@@ -108,17 +107,18 @@ impl Stream {
         }
     }
 
-    /// Notes what is asked for from now on.
+    /// Starts to record requests as a plan.
     pub fn note(&mut self) {
         self.noted = Some(Some(Plan::default()));
     }
 
-    /// What was asked for since [`Stream::note`]; `None` where numbers were drawn that decide something here.
+    /// Stops recording, and returns the requests since [`Stream::note`]. `None` if the host used one of the numbers, for
+    /// example as an index: such requests cannot be planned.
     pub fn noted(&mut self) -> Option<Plan> {
         self.noted.take().flatten()
     }
 
-    /// A tensor of `shape`.
+    /// Draws a tensor of `shape`.
     fn numbers(&mut self, draw: Draw, shape: &[i64], device: Device) -> Tensor {
         let count = count(shape);
         if let Some(Some(plan)) = &mut self.noted {
@@ -132,7 +132,7 @@ impl Stream {
         on(device, drawn)
     }
 
-    /// Draws numbers.
+    /// Fills `out` with the numbers of one request.
     fn fill(&mut self, draw: Draw, out: &mut [f32]) {
         match draw {
             Draw::Normal | Draw::Uniform => out.iter_mut().for_each(|value| {
@@ -165,19 +165,21 @@ impl Stream {
         }
     }
 
-    /// Numbers are drawn that decide something here: what follows cannot be planned.
+    /// Marks a request whose numbers the host uses, so that the requests cannot be planned.
     fn decides(&mut self) {
-        assert!(self.planned.is_none(), "a planned stream has no numbers to decide by");
+        assert!(self.planned.is_none(), "a planned stream has no numbers for the host");
         if let Some(plan) = &mut self.noted {
             *plan = None;
         }
     }
 
-    /// A stream that draws these numbers, in this order, to compare an update with a derivation made elsewhere: normal
-    /// ones as they are, uniform ones in `[0, 1)`, of which an index is the whole part of n times as much.
+    /// A stream that returns the given numbers in this order, for tests against an independent implementation.
+    ///
+    /// Normal and uniform draws return the next number unchanged. A draw of an index below n returns ⌊n·u⌋ for the next
+    /// number u.
     ///
     /// # Panics
-    /// When more are drawn than there are.
+    /// When more numbers are drawn than were given.
     pub fn scripted(draws: impl IntoIterator<Item = f32>) -> Self {
         Stream {
             script: Some(draws.into_iter().collect()),
@@ -185,27 +187,27 @@ impl Stream {
         }
     }
 
-    /// Independent standard normal draws in a tensor of `shape`.
+    /// Draws a tensor of `shape` of independent standard normal numbers.
     pub fn normal(&mut self, shape: &[i64], device: Device) -> Tensor {
         self.numbers(Draw::Normal, shape, device)
     }
 
-    /// Independent uniform draws in `[0, 1)` in a tensor of `shape`.
+    /// Draws a tensor of `shape` of independent numbers, uniform in `[0, 1)`.
     pub fn uniform(&mut self, shape: &[i64], device: Device) -> Tensor {
         self.numbers(Draw::Uniform, shape, device)
     }
 
-    /// What becomes of each unit of a layer when some are left out at random: 0 with probability `dropout`, in (0, 1),
-    /// and otherwise 1 / (1 − dropout), which keeps the expectation. A tensor of `shape`.
+    /// Draws a dropout mask of `shape`: each element is 0 with probability `dropout`, in (0, 1), and otherwise
+    /// 1 / (1 − dropout), so that the expectation is 1.
     ///
-    /// Units left out are `⌊ln(1 − u) / ln(1 − dropout)⌋` units apart, u uniform: the distance between successes of
-    /// independent trials. That takes one draw per unit that is left out, and not one per unit.
+    /// The number of kept units before the next dropped one is geometric, `⌊ln(1 − u) / ln(1 − dropout)⌋` with u uniform.
+    /// This takes one draw per dropped unit instead of one per unit.
     pub fn kept_units(&mut self, shape: &[i64], dropout: f64, device: Device) -> Tensor {
         let draw = Draw::KeptUnits { dropout };
         self.numbers(draw, shape, device)
     }
 
-    /// Uniform draws in `[low, high)` into `out`.
+    /// Fills `out` with numbers uniform in `[low, high)`.
     pub fn uniform_into(&mut self, low: f32, high: f32, out: &mut [f32]) {
         self.decides();
         for value in out {
@@ -213,13 +215,13 @@ impl Stream {
         }
     }
 
-    /// Standard normal draws into `out`.
+    /// Fills `out` with standard normal numbers.
     pub fn normal_into(&mut self, out: &mut [f32]) {
         self.decides();
         self.fill(Draw::Normal, out);
     }
 
-    /// A uniform draw in `[0, 1)`, in double precision.
+    /// Draws a number uniform in `[0, 1)`, in double precision.
     pub fn fraction(&mut self) -> f64 {
         self.decides();
         self.drawn_fraction()
@@ -232,12 +234,12 @@ impl Stream {
         }
     }
 
-    /// `count` different ones of the whole numbers `0..n`, each subset equally likely: `[count]` of `i64`.
+    /// Draws `count` distinct integers from `0..n`, every subset equally likely: `[count]` of `i64`.
     pub fn subset(&mut self, n: i64, count: i64, device: Device) -> Tensor {
         self.numbers(Draw::Subset { n }, &[count], device).to_kind(Kind::Int64)
     }
 
-    /// A whole number in `0..n`, uniformly. `n` is at least 1.
+    /// Draws an integer uniformly from `0..n`. `n` is at least 1.
     pub fn index(&mut self, n: usize) -> usize {
         self.decides();
         self.drawn_index(n)
@@ -250,13 +252,13 @@ impl Stream {
         }
     }
 
-    /// The generator itself, for [`sac_envs::Space::sample`].
+    /// The underlying generator, for [`sac_envs::Space::sample`].
     pub fn rng(&mut self) -> &mut impl rand::Rng {
         self.decides();
         &mut self.rng
     }
 
-    /// Where the stream stands.
+    /// The current position.
     pub fn position(&self) -> StreamPosition {
         StreamPosition {
             key: self.rng.get_seed().iter().map(|byte| format!("{byte:02x}")).collect(),
@@ -264,10 +266,10 @@ impl Stream {
         }
     }
 
-    /// Goes to a position that [`Stream::position`] gave.
+    /// Moves to a position returned by [`Stream::position`].
     ///
     /// # Errors
-    /// When it is not one.
+    /// When `position` is malformed.
     pub fn seek(&mut self, position: &StreamPosition) -> Result<()> {
         let malformed = || Error::section("streams", format!("`{position:?}` is not a stream position"));
         let mut seed = [0u8; 32];
@@ -284,11 +286,11 @@ impl Stream {
     }
 }
 
-/// The streams of one run, one per purpose, so that drawing more for one never shifts another.
+/// The streams of one run, one per purpose, so that more draws for one purpose do not change the numbers of another.
 pub struct Streams {
-    /// Actions: warm-up and exploration.
+    /// Actions of warm-up and exploration.
     pub explore: Stream,
-    /// Noise inside updates.
+    /// Random numbers of updates.
     pub update: Stream,
     /// Indices of sampled transitions.
     pub replay: Stream,
@@ -304,7 +306,7 @@ impl Streams {
         }
     }
 
-    /// All positions, by name.
+    /// Names and positions of all streams.
     pub fn positions(&self) -> [(&'static str, StreamPosition); 3] {
         [
             ("explore", self.explore.position()),
@@ -385,7 +387,7 @@ mod tests {
         }
     }
 
-    /// Exact values, so that a change of generator cannot be accidental.
+    /// Pins exact values, so that the generator cannot change unnoticed.
     #[test]
     fn draws_are_stable_across_releases() {
         let mut stream = Stream::derive(1, "explore", 0);

@@ -1,27 +1,27 @@
-//! What an update reports: [`UpdateReport`].
+//! The metrics of an update: [`UpdateReport`].
 
 use tch::{Kind, Tensor};
 
-/// How a reported tensor becomes one number.
+/// The reduction of a reported tensor to one number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reduction {
-    /// Over all elements.
+    /// Mean over all elements.
     Mean,
     /// Standard deviation over all elements, without Bessel's correction.
     Std,
-    /// Over all elements.
+    /// Minimum over all elements.
     Min,
-    /// Over all elements.
+    /// Maximum over all elements.
     Max,
-    /// Minus the mean: entropies from log-probabilities.
+    /// Minus the mean over all elements: an entropy from log-probabilities.
     NegativeMean,
 }
 
-/// The value of a metric, before somebody reads it.
+/// The value of a metric, not yet read back from the device.
 pub enum MetricValue {
-    /// Detached; reduced to one number when it is read, which on a GPU waits for the device.
+    /// A detached tensor, reduced to one number when it is read. On a GPU reading waits for the device.
     Tensor(Tensor),
-    /// One number, where a fused update has it at hand.
+    /// A number that a fused update has already computed.
     Number(f32),
 }
 
@@ -49,7 +49,7 @@ impl MetricValue {
         }
     }
 
-    /// As one number.
+    /// Reduces the value to one number.
     pub(crate) fn read(&self, reduction: Reduction) -> f64 {
         let tensor = match self {
             MetricValue::Number(number) => return f64::from(*number),
@@ -66,11 +66,11 @@ impl MetricValue {
     }
 }
 
-/// Named metrics of one update; tensors become numbers only when somebody reads them.
+/// The named metrics of one update. Tensors are reduced to numbers only when the report is read.
 #[derive(Default)]
 pub struct UpdateReport {
     entries: Vec<(&'static str, Reduction, MetricValue)>,
-    /// `[B]`, value units: the absolute error of each row's value against its target; prioritised replays read it.
+    /// `[B]`, value units: the absolute TD error of each row, which a prioritised replay reads.
     pub td_error: Option<Tensor>,
 }
 
@@ -80,7 +80,7 @@ impl UpdateReport {
         self.entries.push((name, reduction, value.into()));
     }
 
-    /// The same tensors once more.
+    /// A copy that shares the tensors.
     pub(crate) fn shallow_clone(&self) -> Self {
         let entries = self.entries.iter();
         UpdateReport {
@@ -91,13 +91,13 @@ impl UpdateReport {
         }
     }
 
-    /// Adds everything of another report.
+    /// Adds all entries of `other`, and takes its `td_error` if it has one.
     pub fn extend(&mut self, other: UpdateReport) {
         self.entries.extend(other.entries);
         self.td_error = other.td_error.or(self.td_error.take());
     }
 
-    /// The numbers, in the order they were put. Waits for the device.
+    /// Names and numbers, in the order in which they were added. Waits for the device.
     pub fn read(&self) -> Vec<(&'static str, f64)> {
         let entries = self.entries.iter();
         entries

@@ -1,4 +1,4 @@
-//! Counters with their unit in the type, and when things are due.
+//! Counters with their unit in the type, and schedules: [`EnvSteps`], [`GradSteps`], [`Every`], [`UpdateRatio`].
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -24,25 +24,25 @@ macro_rules! counter {
 }
 
 counter! {
-    /// Steps taken in environments, summed over all of them.
+    /// Environment steps, summed over all environments.
     EnvSteps
 }
 counter! {
-    /// Updates of the agent's parameters.
+    /// Gradient steps: updates of the agent.
     GradSteps
 }
 
-/// How often something happens: `{ env_steps = 5000 }` or `"never"` in a file.
+/// The period of a recurring event: `{ env_steps = 5000 }` or `"never"` in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Every {
-    /// Not at all.
+    /// Never.
     Never,
-    /// Whenever the counter reaches a multiple of this (at least 1).
+    /// Whenever the counter reaches a multiple of this number, at least 1.
     EnvSteps(u64),
 }
 
 impl Every {
-    /// Whether it is due at exactly this count.
+    /// Whether the event is due at exactly the count `at`.
     pub fn due(self, at: EnvSteps) -> bool {
         match self {
             Every::Never => false,
@@ -50,7 +50,7 @@ impl Every {
         }
     }
 
-    /// The next count after `from` at which it is due.
+    /// The next count after `from` at which the event is due.
     pub fn next_after(self, from: EnvSteps) -> Option<EnvSteps> {
         match self {
             Every::Never => None,
@@ -88,18 +88,18 @@ impl<'de> Deserialize<'de> for Every {
     }
 }
 
-/// How many updates follow each environment step; may be fractional.
+/// Updates per environment step; may be fractional.
 ///
-/// The number due so far is a function of the steps so far, so the remainder carries over by itself and a resumed run
+/// The number of updates due is a function of the number of env steps alone, so fractions carry over and a resumed run
 /// needs no extra state.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct UpdateRatio(pub f64);
 
 impl UpdateRatio {
-    /// Updates due after `env_steps`, the first `warmup` of which count for nothing.
+    /// Total number of updates due after `env_steps`. The first `warmup` steps make no updates due.
     pub fn due(self, env_steps: EnvSteps, warmup: EnvSteps) -> GradSteps {
-        // The small constant forgives the rounding of ratios such as 0.1, which no binary number equals.
+        // The small constant compensates the rounding of ratios like 0.1, which have no exact binary representation.
         GradSteps((self.0 * env_steps.0.saturating_sub(warmup.0) as f64 + 1e-9).floor() as u64)
     }
 }

@@ -1,4 +1,4 @@
-//! The values of tensors as slices: [`as_slice`], [`as_slice_mut`].
+//! Views of tensors as slices: [`as_slice`], [`as_slice_mut`].
 
 use tch::{Device, Kind, Tensor};
 
@@ -9,33 +9,36 @@ fn check(tensor: &Tensor) {
     );
 }
 
-/// Number of elements. Stepping an environment must not allocate, and tch's `numel` does.
+/// Number of elements. tch's `numel` allocates, and an env step must not.
 fn len(tensor: &Tensor) -> usize {
     let mut shape = [1i64; 4];
     if tensor.dim() > shape.len() {
         return tensor.numel();
     }
-    // SAFETY: the tensor lives, and has no more extents than there is room for.
+    // SAFETY: the tensor is alive, and `shape` has room for all its extents.
     unsafe { torch_sys::at_shape(tensor.as_ptr().cast_mut(), shape.as_mut_ptr()) };
     shape.iter().product::<i64>() as usize
 }
 
-/// The values of a contiguous `f32` tensor on the CPU. Nobody may write to it meanwhile, through other views either.
+/// The values of a contiguous `f32` tensor on the CPU. While the slice lives, nothing may write to the tensor's memory,
+/// not even through another view.
 ///
 /// # Panics
-/// When it is not such a tensor.
+/// When the tensor is not contiguous, not `f32` or not on the CPU.
 pub(crate) fn as_slice(tensor: &Tensor) -> &[f32] {
     check(tensor);
     let len = len(tensor);
     if len == 0 {
-        return &[]; // such a tensor has no memory
+        return &[]; // an empty tensor has no memory
     }
-    // SAFETY: checked above; the tensor lives as long as the borrow. Nobody writes meanwhile: an update runs on one thread,
-    // results are fresh tensors, and batches, moments and parameters are written between passes.
+    // SAFETY: kind, layout and device are checked above, and the tensor lives as long as the borrow. Nothing writes
+    // meanwhile: an update runs on one thread, results are new tensors, and batches, moments and parameters are written
+    // between passes.
     unsafe { std::slice::from_raw_parts(tensor.data_ptr().cast::<f32>(), len) }
 }
 
-/// The same of a tensor that is being filled. Nobody may read it meanwhile, through other views either.
+/// The values of a contiguous `f32` tensor on the CPU, for writing. While the slice lives, nothing else may access the
+/// tensor's memory, not even through another view.
 ///
 /// # Panics
 /// As [`as_slice`].
@@ -45,6 +48,6 @@ pub(crate) fn as_slice_mut(tensor: &mut Tensor) -> &mut [f32] {
     if len == 0 {
         return &mut [];
     }
-    // SAFETY: as above.
+    // SAFETY: as in `as_slice`; the caller has the only access to the memory.
     unsafe { std::slice::from_raw_parts_mut(tensor.data_ptr().cast::<f32>(), len) }
 }

@@ -1,22 +1,23 @@
-//! THE update: Soft Actor-Critic with a learned temperature.
+//! The update of Soft Actor-Critic with a learned temperature: [`ReferenceUpdate`].
 //!
 //! Source: Haarnoja et al. 2018b (arXiv 1812.05905), algorithm 1; equation numbers are that paper's.
 //!
 //! The order is part of the algorithm, and a golden test pins it:
 //!
-//! 1. next actions a' ~ π(·|s') are drawn from the policy as it stands;
-//! 2. the critics step towards their target;
-//! 3. the policy steps towards a higher soft value, as the *new* critics see it, with the α of before this update;
-//! 4. the temperature steps, on the log-probabilities of the actions of 3;
-//! 5. the targets follow the new critics.
+//! 1. Draw next actions a' ~ π(·|s') from the current policy.
+//! 2. Move the critics one step towards their target.
+//! 3. Move the policy one step towards a higher soft value, computed with the *new* critics and the α from before this
+//!    update.
+//! 4. Move the temperature one step, with the log-probabilities of the actions of step 3.
+//! 5. Move the target parameters towards the new critics.
 //!
-//! 1 and 2 belong to the critic ([`crate::critic::Critic::learn`]). 3 and 4 happen when the policy is due, 5 when targets
-//! are due; both delays count gradient steps.
+//! Steps 1 and 2 belong to the critic ([`crate::critic::Critic::learn`]). Steps 3 and 4 happen when the policy is due, and
+//! step 5 when targets are due; both delays count gradient steps.
 //!
-//! Where actions are enumerated, draws are replaced by the probability of every action and log-probabilities by their
-//! expectation; the steps are the same.
+//! A policy that enumerates its actions gives the probability of every action instead of a draw, and the expected
+//! log-probability. The steps are the same.
 //!
-//! This is the definition, by autograd. [`crate::fused`] computes the same faster on a CPU.
+//! This is the definition of the update, through autograd. [`crate::fused`] computes the same update faster on a CPU.
 
 use tch::Tensor;
 
@@ -31,34 +32,34 @@ use crate::{
     update_rule::{Due, Learner, UpdateRule},
 };
 
-/// See the module.
+/// The reference implementation of the update, through autograd.
 pub struct ReferenceUpdate;
 
 impl UpdateRule for ReferenceUpdate {
-    fn update(&mut self, learner: &mut Learner, batch: &Batch, noise: &mut Stream, due: Due) -> UpdateReport {
+    fn update(&mut self, learner: &mut Learner, batch: &Batch, stream: &mut Stream, due: Due) -> UpdateReport {
         let alpha = learner.temperature.alpha(); // []
 
-        // 1 and 2. Critics move towards their target, which asks the policy what it would do next.
+        // 1 and 2. The policy draws next actions, and the critics step towards their target.
         let step = CriticStep {
             batch,
             policy: &learner.policy,
             alpha: &alpha,
         };
-        let mut report = learner.critic.learn(&step, noise);
+        let mut report = learner.critic.learn(&step, stream);
 
         if due.policy {
-            // 3. The policy moves towards a higher soft value.
-            let (loss, log_prob) = policy_step(&mut learner.policy, &learner.critic, batch, &alpha, noise);
+            // 3. The policy steps towards a higher soft value.
+            let (loss, log_prob) = policy_step(&mut learner.policy, &learner.critic, batch, &alpha, stream);
             report.put(metrics::ACTOR_LOSS, Reduction::Mean, &loss);
             report.put(metrics::ENTROPY, Reduction::NegativeMean, &log_prob);
 
-            // 4. The temperature follows the entropy.
+            // 4. The temperature steps towards the target entropy.
             if let Some(loss) = learner.temperature.learn(&log_prob) {
                 report.put(metrics::ALPHA_LOSS, Reduction::Mean, &loss);
             }
         }
 
-        // 5. Targets trail behind.
+        // 5. The target parameters move towards the learned ones.
         if due.targets {
             learner.follow();
         }
@@ -72,19 +73,19 @@ impl UpdateRule for ReferenceUpdate {
     }
 }
 
-/// One step of the policy down the actor's loss (equation 9) on fresh actions: the loss, and their log-probabilities
-/// `[B]`, nats.
+/// Makes one gradient step of the policy on the actor's loss (equation 9) with newly drawn actions. Returns the loss, and
+/// the log-probabilities `[B]` of the actions, nats.
 pub(crate) fn policy_step(
     policy: &mut Policy,
     critic: &LearnedCritic,
     batch: &Batch,
     alpha: &Tensor,
-    noise: &mut Stream,
+    stream: &mut Stream,
 ) -> (Tensor, Tensor) {
     let obs = batch.first_obs();
-    let draws = policy.noise(batch.size(), noise);
-    let draw = policy.draw(&obs, &draws);
-    let value = critic.actor_value(&obs, &draw, noise); // [B]
+    let noise = policy.noise(batch.size(), stream);
+    let draw = policy.draw(&obs, &noise);
+    let value = critic.actor_value(&obs, &draw, stream); // [B]
     let loss = actor_loss(alpha, &draw.log_prob, &value); // []
     policy.trainable.descend(&loss);
     (loss.detach(), draw.log_prob.detach())

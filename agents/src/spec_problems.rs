@@ -1,22 +1,22 @@
-//! Problems of a specification, collected so that all are reported at once: [`SpecProblems`].
+//! A list of problems of a specification: [`SpecProblems`].
 
-/// A value out of range: dotted key (from `agent` on), value, what it should be.
+/// An invalid setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SpecProblem {
-    /// Such as `agent.gamma`.
+    /// Dotted key that begins with `agent`, for example `agent.gamma`.
     pub key: String,
-    /// As given.
+    /// The invalid value.
     pub value: String,
-    /// What it should be.
+    /// What was expected, or what is wrong with it.
     pub problem: String,
 }
 
-/// Collects problems so that all are reported at once.
+/// All problems found so far, so that they can be reported together.
 #[derive(Default)]
 pub struct SpecProblems(Vec<SpecProblem>);
 
 impl SpecProblems {
-    /// Notes a problem unless `holds`.
+    /// Adds a problem unless `holds`.
     pub fn require(&mut self, holds: bool, key: &str, value: impl ToString, expected: &str) {
         if !holds {
             self.0.push(SpecProblem {
@@ -27,12 +27,12 @@ impl SpecProblems {
         }
     }
 
-    /// Whether none was found.
+    /// Whether no problem was found.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// All that were found.
+    /// The problems found.
     pub fn into_vec(self) -> Vec<SpecProblem> {
         self.0
     }

@@ -4,19 +4,19 @@ use serde::{Deserialize, Serialize};
 
 use crate::{nn::ParamBlock, schedule::GradSteps, spec_problems::SpecProblems};
 
-/// The rule. Default: Polyak averaging with τ = 0.005 (SAC 2018b, table 1).
+/// The rule by which target parameters follow. Default: Polyak averaging with τ = 0.005 (SAC 2018b, table 1).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum TargetSpec {
-    /// θ̄ ← θ̄ + τ(θ − θ̄) whenever targets are due.
+    /// Polyak averaging: θ̄ ← θ̄ + τ(θ − θ̄) whenever targets are due.
     Polyak {
-        /// In (0, 1].
+        /// τ, in (0, 1].
         #[serde(default = "default_tau")]
         tau: f64,
     },
-    /// θ̄ ← θ every so many gradient steps.
+    /// Hard updates: θ̄ ← θ once per period.
     Hard {
-        /// At least 1.
+        /// The period, gradient steps, at least 1.
         every_grad_steps: u64,
     },
 }
@@ -32,7 +32,7 @@ impl Default for TargetSpec {
 }
 
 impl TargetSpec {
-    /// Notes values that are out of their range.
+    /// Reports values that are out of range.
     pub(crate) fn check(self, p: &mut SpecProblems) {
         match self {
             TargetSpec::Polyak { tau } => {
@@ -46,7 +46,7 @@ impl TargetSpec {
         }
     }
 
-    /// Whether targets move after so many gradient steps, this one included.
+    /// Whether the rule moves target parameters at gradient step `at`, counted from 1.
     pub fn is_due(self, at: GradSteps) -> bool {
         match self {
             TargetSpec::Polyak { .. } => true,
@@ -54,7 +54,7 @@ impl TargetSpec {
         }
     }
 
-    /// Moves `target`, which is due, one step after `source`.
+    /// Moves `target` one step towards `source`. To be called when targets are due.
     pub fn follow(self, target: &mut ParamBlock, source: &ParamBlock) {
         match self {
             TargetSpec::Polyak { tau } => target.move_towards(source, tau),

@@ -15,18 +15,18 @@ use crate::{
     spec_problems::SpecProblems,
 };
 
-/// Where α comes from.
+/// Whether α is learned or fixed.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum TemperatureSpec {
-    /// Learned, so that the policy's entropy settles at a target (SAC 2018b, section 5).
+    /// Learned, so that the policy's entropy approaches a target (SAC 2018b, section 5).
     Learned(LearnedTemperatureSpec),
     /// Constant.
     Fixed(FixedTemperatureSpec),
 }
 
 impl TemperatureSpec {
-    /// Notes values that are out of their range.
+    /// Reports values that are out of range.
     pub(crate) fn check(&self, p: &mut SpecProblems) {
         let spec = match self {
             TemperatureSpec::Learned(spec) => spec,
@@ -49,25 +49,25 @@ impl Default for TemperatureSpec {
     }
 }
 
-/// A constant α.
+/// Settings of a constant α.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FixedTemperatureSpec {
-    /// At least 0, in units of reward per nat.
+    /// α, at least 0, in units of reward per nat.
     pub alpha: f64,
 }
 
-/// A learned α.
+/// Settings of a learned α.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LearnedTemperatureSpec {
-    /// α before the first update, > 0.
+    /// α before the first update, above 0.
     pub initial_alpha: f64,
-    /// Entropy to settle at, nats, of the density on the normalised box.
+    /// Target of the policy's entropy, nats, of the density on the normalised box.
     pub target_entropy: TargetEntropy,
-    /// What is minimised.
+    /// The loss that is minimised.
     pub objective: TemperatureObjective,
-    /// Of log α.
+    /// Optimiser of log α.
     pub optimizer: AdamSpec,
 }
 
@@ -82,31 +82,31 @@ impl Default for LearnedTemperatureSpec {
     }
 }
 
-/// A target entropy: `"minus_action_dim"`, a number of nats, or a part of the entropy of uniformly random actions.
+/// A target entropy: `"minus_action_dim"`, a number of nats, or a fraction of the entropy of the uniform distribution.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum TargetEntropy {
-    /// −dim(A), for boxes (SAC 2018b, table 1). Becomes a number when the configuration is resolved.
+    /// −dim(A), for boxes (SAC 2018b, table 1). Replaced by a number when the configuration is resolved.
     MinusActionDim,
-    /// As given.
+    /// A number of nats.
     Nats(f64),
-    /// This part of log|A|, for discrete actions (Christodoulou 2019: 0.98). Becomes a number when the configuration is
-    /// resolved. `{ of_uniform = 0.98 }` in a file.
+    /// A fraction of log|A|, for discrete actions (Christodoulou 2019: 0.98). Replaced by a number when the configuration
+    /// is resolved. `{ of_uniform = 0.98 }` in a file.
     OfUniform(f64),
-    /// Moves along a line while learning. `{ of_uniform = 0.98, falling_to = 0.3, over_grad_steps = 20000 }` in a file,
-    /// or the same with `nats`.
+    /// Linear interpolation between two values during training.
+    /// `{ of_uniform = 0.98, falling_to = 0.3, over_grad_steps = 20000 }` in a file, or the same with `nats`.
     Moving {
-        /// Whether the ends are parts of log|A|.
+        /// Whether `from` and `to` are fractions of log|A| instead of nats.
         of_uniform: bool,
-        /// Before the first update.
+        /// Value before the first update.
         from: f64,
-        /// In the end.
+        /// Value after `over_grad_steps`.
         to: f64,
-        /// How long the way takes, at least 1.
+        /// Length of the interpolation, gradient steps, at least 1.
         over_grad_steps: u64,
     },
 }
 
-/// Entropy of uniformly random discrete actions, nats.
+/// Entropy of the uniform distribution over discrete actions, nats; `None` for a box.
 fn uniform_entropy(action: &Space) -> Option<f64> {
     match action {
         Space::Box { .. } => None,
@@ -116,7 +116,7 @@ fn uniform_entropy(action: &Space) -> Option<f64> {
 }
 
 impl TargetEntropy {
-    /// As in a file.
+    /// The value as it is written in a file.
     pub(crate) fn in_words(self) -> String {
         toml::Value::try_from(self).map_or(String::new(), |value| value.to_string())
     }
@@ -127,7 +127,7 @@ impl TargetEntropy {
             TargetEntropy::Nats(nats) => p.require(nats.is_finite(), key, nats, "finite"),
             TargetEntropy::OfUniform(part) => {
                 let holds = (0.0..=1.0).contains(&part);
-                p.require(holds, key, self.in_words(), "a part between 0 and 1");
+                p.require(holds, key, self.in_words(), "a fraction between 0 and 1");
             }
             TargetEntropy::Moving {
                 of_uniform,
@@ -136,7 +136,7 @@ impl TargetEntropy {
                 over_grad_steps,
             } => {
                 let holds = |end: f64| end.is_finite() && (!of_uniform || (0.0..=1.0).contains(&end));
-                let expected = "finite ends, parts between 0 and 1, and at least 1 gradient step";
+                let expected = "finite values, fractions between 0 and 1, and at least 1 gradient step";
                 p.require(
                     holds(from) && holds(to) && over_grad_steps > 0,
                     key,
@@ -147,24 +147,25 @@ impl TargetEntropy {
         }
     }
 
-    /// Why it makes no sense for an action space, if it makes none.
+    /// Why the value does not fit an action space; `None` if it does.
     pub fn problem(self, action: &Space) -> Option<String> {
         let is_discrete = uniform_entropy(action).is_some();
         match self {
             TargetEntropy::MinusActionDim if is_discrete => Some(format!(
-                "this is for boxes, and the actions are {action}: an entropy of discrete actions is not below 0; use \
+                "this applies to boxes, but the actions are {action}, whose entropy is never negative; use \
                  {{ of_uniform = 0.98 }} or a number of nats"
             )),
             TargetEntropy::OfUniform(_) | TargetEntropy::Moving { of_uniform: true, .. } if !is_discrete => {
                 Some(format!(
-                    "this is for discrete actions, and the actions are {action}; use \"minus_action_dim\" or a number of nats"
+                    "this applies to discrete actions, but the actions are {action}; use \"minus_action_dim\" or a number \
+                     of nats"
                 ))
             }
             _ => None,
         }
     }
 
-    /// The same in nats, for an action space that it makes sense for.
+    /// The same value in nats, for an action space that it fits.
     #[must_use]
     pub fn in_nats(self, action: &Space) -> Self {
         let uniform = uniform_entropy(action).unwrap_or(0.0);
@@ -186,7 +187,7 @@ impl TargetEntropy {
         }
     }
 
-    /// In nats after so many gradient steps; what was not brought to nats before counts as 0.
+    /// The value after `grad_steps` updates, nats. Call [`TargetEntropy::in_nats`] first; other values count as 0.
     fn at(self, grad_steps: GradSteps) -> f64 {
         match self {
             TargetEntropy::Nats(nats) => nats,
@@ -279,38 +280,38 @@ impl<'de> Deserialize<'de> for TargetEntropy {
     }
 }
 
-/// Which function of log α is minimised. Both have one fixed point.
+/// The function of log α that is minimised. Both have the same fixed point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TemperatureObjective {
-    /// `−log α · (log π + H̄)`: the gradient does not shrink with α. What most implementations use.
+    /// `−log α · (log π + H̄)`, as most implementations have it. The gradient does not shrink with α.
     LogAlpha,
     /// `−α · (log π + H̄)`: the paper's equation 18.
     Alpha,
 }
 
-/// α itself, fixed or learned.
+/// The temperature α, fixed or learned.
 pub enum Temperature {
     /// Constant.
     Fixed {
-        /// Scalar.
+        /// α, a scalar.
         alpha: Tensor,
     },
     /// Learned through its logarithm.
     Learned {
         /// One parameter: log α.
         log_alpha: Box<Trainable>,
-        /// In nats.
+        /// Target entropy in nats, possibly changing during training.
         target_entropy: TargetEntropy,
-        /// The target of the next update, nats.
+        /// Target entropy of the next update, nats.
         current_target: f64,
-        /// What is minimised.
+        /// The loss that is minimised.
         objective: TemperatureObjective,
     },
 }
 
 impl Temperature {
-    /// Builds what `spec` says, for an action space.
+    /// Builds the temperature that `spec` describes, for an action space.
     pub fn build(spec: &TemperatureSpec, action: &Space, compute: &Compute) -> Self {
         let device = compute.device;
         match spec {
@@ -320,7 +321,7 @@ impl Temperature {
             TemperatureSpec::Learned(spec) => {
                 let mut layout = ParamLayout::default();
                 layout.add("log_alpha", &[1], Init::Constant(0.0));
-                // Nothing is drawn from the stream.
+                // The layout has constant initial values only, so nothing is drawn from this stream.
                 let mut stream = Stream::derive(0, "temperature", 0);
                 let log_alpha = Trainable::new(layout, spec.optimizer, &mut stream, compute);
                 let initial = Tensor::from_slice(&[spec.initial_alpha.ln() as f32]).to_device(device);
@@ -335,7 +336,7 @@ impl Temperature {
         }
     }
 
-    /// α, a scalar without a history.
+    /// α, a detached scalar.
     pub fn alpha(&self) -> Tensor {
         match self {
             Temperature::Fixed { alpha } => alpha.shallow_clone(),
@@ -343,7 +344,7 @@ impl Temperature {
         }
     }
 
-    /// Moves the target entropy to its value after so many gradient steps.
+    /// Sets the target entropy to its value after `at` gradient steps.
     pub fn anneal(&mut self, at: GradSteps) {
         if let Temperature::Learned {
             target_entropy,
@@ -355,7 +356,8 @@ impl Temperature {
         }
     }
 
-    /// Moves a learned α by the log-probabilities `[B]` (nats) of fresh actions. The loss, if there is one.
+    /// Updates a learned α with the log-probabilities `[B]` (nats) of actions just drawn. Returns the loss; `None` if α is
+    /// fixed.
     pub fn learn(&mut self, log_prob: &Tensor) -> Option<Tensor> {
         let Temperature::Learned {
             log_alpha,
@@ -376,7 +378,7 @@ impl Temperature {
         Some(loss.detach())
     }
 
-    /// The section `temperature`.
+    /// The checkpoint section `temperature`.
     pub fn section(&self) -> Section<'static> {
         let mut section = Section::new("temperature");
         if let Temperature::Learned { log_alpha, .. } = self {
@@ -385,10 +387,10 @@ impl Temperature {
         section
     }
 
-    /// Takes back what [`Temperature::section`] wrote.
+    /// Restores the state from a section written by [`Temperature::section`].
     ///
     /// # Errors
-    /// When it does not fit.
+    /// When the section does not fit.
     pub fn load(&mut self, section: &Section) -> Result<()> {
         match self {
             Temperature::Fixed { .. } => Ok(()),

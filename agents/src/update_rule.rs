@@ -1,53 +1,54 @@
-//! Who makes an update: [`UpdateRule`], and the state that it changes, [`Learner`].
+//! Implementations of the update: the trait [`UpdateRule`], and the state that an update changes, [`Learner`].
 
 use crate::{
     batch::Batch, critic::LearnedCritic, noise::Stream, policy::Policy, report::UpdateReport, target::TargetSpec,
     temperature::Temperature,
 };
 
-/// What belongs to an update.
+/// The delayed steps that an update includes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Due {
-    /// Steps of policy and temperature.
+    /// Whether policy and temperature make a step.
     pub policy: bool,
-    /// Targets follow.
+    /// Whether target parameters move.
     pub targets: bool,
 }
 
-/// Everything that learning changes.
+/// The learned state of an agent.
 pub struct Learner {
-    /// π.
+    /// The policy π.
     pub policy: Policy,
-    /// Q, and whatever else the critic learns.
+    /// The critic: Q, and any other function that it learns.
     pub critic: LearnedCritic,
-    /// α.
+    /// The temperature α.
     pub temperature: Temperature,
-    /// How targets follow.
+    /// The rule by which target parameters follow.
     pub targets: TargetSpec,
 }
 
 impl Learner {
-    /// Moves the targets, which are due.
+    /// Moves all target parameters. To be called when targets are due.
     pub(crate) fn follow(&mut self) {
         self.critic.follow(self.targets);
         self.policy.follow(self.targets);
     }
 }
 
-/// One way to make an update. All ways learn the same; they are chosen by what they cover and how fast they are.
+/// An implementation of the update. All implementations compute the same update; they differ in speed and in the agents
+/// that they support.
 pub trait UpdateRule: Send {
-    /// One update on a batch whose observations are normalised and augmented, and whose actions are in the critic's
-    /// coordinates. It draws from `noise` in the order of the reference, [`crate::soft_actor_critic`].
-    fn update(&mut self, learner: &mut Learner, batch: &Batch, noise: &mut Stream, due: Due) -> UpdateReport;
+    /// Makes one update with a batch whose observations are normalised and augmented, and whose actions are encoded for
+    /// the critic. Draws from `stream` in the same order as [`crate::soft_actor_critic::ReferenceUpdate`].
+    fn update(&mut self, learner: &mut Learner, batch: &Batch, stream: &mut Stream, due: Due) -> UpdateReport;
 
-    /// What it is, for people: a name, and what it covers.
+    /// A description for people to read: the name, and the parts of the agent that it covers.
     fn describe(&self) -> String;
 
-    /// Multiply-adds for one observation and action of the networks whose passes it computes without autograd.
+    /// Multiply-adds, for one observation and action, of the networks that it computes without autograd.
     fn fused_multiply_adds(&self) -> i64 {
         0
     }
 
-    /// The state was replaced, such as by a checkpoint.
+    /// Is called after the learned state was replaced, for example by a checkpoint.
     fn reset(&mut self) {}
 }

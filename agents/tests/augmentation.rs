@@ -137,8 +137,8 @@ fn copies_that_do_not_move_and_act_alike_change_nothing() {
                 critic,
                 "kind = 'random_shift', pad = 0, target_draws = 3, value_draws = 2",
             );
-            let mut noise = script(name, *noisy_members, &[1, 1, 1], &[1, 1], true);
-            let found = augmented.update(&batch(weighted), &mut noise);
+            let mut stream = script(name, *noisy_members, &[1, 1, 1], &[1, 1], true);
+            let found = augmented.update(&batch(weighted), &mut stream);
             for metric in [
                 metrics::CRITIC_LOSS,
                 metrics::TARGET_MEAN,
@@ -214,8 +214,8 @@ fn a_loss_of_m_copies_is_the_mean_of_the_losses_of_each() {
                     critic,
                     &format!("kind = 'random_shift', pad = 3, value_draws = {draws}"),
                 );
-                let noise = &mut script(name, *noisy_members, &[9], now, true);
-                let report = agent.update(&batch(weighted), noise);
+                let stream = &mut script(name, *noisy_members, &[9], now, true);
+                let report = agent.update(&batch(weighted), stream);
                 [metrics::CRITIC_LOSS, metrics::ACTOR_LOSS].map(|metric| value(&report, metric))
             };
             let apart = [losses(1, &[1])[0], losses(1, &[2])[0]];

@@ -29,9 +29,9 @@ fn batch(action: &Space, stream: &mut Stream) -> Batch {
 fn learned(spec: &AgentSpec, action: &Space, compute: Compute) -> Vec<(String, Tensor)> {
     let mut agent = SoftActorCritic::new(spec, "test", (&Space::unbounded(OBS as usize), action), 3, compute)
         .expect("the agent can be built");
-    let (mut data, mut noise) = (Stream::derive(1, "data", 0), Stream::derive(2, "update", 0));
+    let (mut data, mut stream) = (Stream::derive(1, "data", 0), Stream::derive(2, "update", 0));
     for _ in 0..UPDATES {
-        agent.update(&batch(action, &mut data), &mut noise);
+        agent.update(&batch(action, &mut data), &mut stream);
     }
     let of_policy = agent.policy().trainable.params.named();
     let of_critic = agent.critic().encoder_block().named();
@@ -99,9 +99,9 @@ fn acting_on_few_rows_is_what_libtorch_would_do_and_rows_do_not_depend_on_each_o
         let (mut fused, mut reference) = (agent(Compute::default()), agent(Compute::reference()));
         let act = |agent: &mut SoftActorCritic, obs: &[f32], mode| {
             let mut actions = vec![0.0; obs.len() / OBS as usize * 3];
-            let mut noise = Stream::derive(5, "explore", 0);
-            agent.act(obs, mode, &mut noise, &mut actions);
-            (actions, noise.position())
+            let mut stream = Stream::derive(5, "explore", 0);
+            agent.act(obs, mode, &mut stream, &mut actions);
+            (actions, stream.position())
         };
         for rows in [1, 2, 10, 15] {
             let mut obs = vec![0.0; rows * OBS as usize];

@@ -116,8 +116,8 @@ fn one_full_update_equals_the_derivation() {
 fn one_full_update_equals(case: &UpdateCase, compute: &Compute) {
     let mut agent = agent_with(&spec(case), &case.dims, &case.before, compute);
     let batch = batch(&case.dims, &case.batch);
-    let mut noise = Stream::scripted(case.noise.iter().map(|value| *value as f32));
-    let report: BTreeMap<_, _> = agent.update(&batch, &mut noise).read().into_iter().collect();
+    let mut stream = Stream::scripted(case.noise.iter().map(|value| *value as f32));
+    let report: BTreeMap<_, _> = agent.update(&batch, &mut stream).read().into_iter().collect();
     for (name, expected) in [
         (metrics::CRITIC_LOSS, case.critic_loss),
         (metrics::ACTOR_LOSS, case.actor_loss),

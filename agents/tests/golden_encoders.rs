@@ -82,8 +82,8 @@ fn every_encoder_equals_its_derivation_with_its_gradients() {
         assert_eq!(named.len(), case.params.len(), "{name}: every parameter is given");
         let obs = tensor(&case.obs).reshape(&batch_shape(&case.shape)[..]);
         let obs = obs.set_requires_grad(!case.d_obs.is_empty());
-        let mut noise = Stream::scripted(case.noise.iter().map(|value| *value as f32));
-        let features = encoder.encode(&block.views(), &obs, Some(&mut noise));
+        let mut stream = Stream::scripted(case.noise.iter().map(|value| *value as f32));
+        let features = encoder.encode(&block.views(), &obs, Some(&mut stream));
         assert_eq!(features.size()[1], encoder.width(), "{name}");
         assert_close(&format!("{name}: features"), &features, &case.features);
 

@@ -122,8 +122,8 @@ fn check(name: &str, data: &str) {
         flat("discount"),
         rows("next_obs"),
     );
-    let mut noise = Stream::scripted(single(&case.noise));
-    let report: BTreeMap<_, _> = agent.update(&batch, &mut noise).read().into_iter().collect();
+    let mut stream = Stream::scripted(single(&case.noise));
+    let report: BTreeMap<_, _> = agent.update(&batch, &mut stream).read().into_iter().collect();
     for (metric, expected) in [
         (metrics::CRITIC_LOSS, case.critic_loss),
         (metrics::ACTOR_LOSS, case.actor_loss),
@@ -181,8 +181,8 @@ fn the_policy_learns_once_in_twenty_updates_of_the_critics() {
             dropout: Some(0.01),
         };
         let mut agent = agent(&small(name, &dims), &dims);
-        let mut noise = Stream::derive(1, "update", 0);
-        let mut draw = |shape: &[i64]| noise.normal(shape, Device::Cpu);
+        let mut stream = Stream::derive(1, "update", 0);
+        let mut draw = |shape: &[i64]| stream.normal(shape, Device::Cpu);
         let batch = Batch::new(
             draw(&[4, 3]),
             draw(&[4, 2]).tanh(),
@@ -202,7 +202,7 @@ fn the_policy_learns_once_in_twenty_updates_of_the_critics() {
         };
         let mut before = parameters(&agent);
         for update in 1..=40 {
-            let _ = agent.update(&batch, &mut noise);
+            let _ = agent.update(&batch, &mut stream);
             let after = parameters(&agent);
             let changed = |prefix: &str| {
                 let mut pairs = before.iter().zip(&after);

@@ -54,9 +54,9 @@ fn batch(stream: &mut Stream) -> Batch {
 /// Parameters of policy and critic after so many updates.
 fn learned(spec: &AgentSpec, compute: Compute) -> Vec<f32> {
     let mut agent = agent(spec, compute).expect("the agent can be built");
-    let (mut data, mut noise) = (Stream::derive(1, "data", 0), Stream::derive(2, "update", 0));
+    let (mut data, mut stream) = (Stream::derive(1, "data", 0), Stream::derive(2, "update", 0));
     for _ in 0..UPDATES {
-        agent.update(&batch(&mut data), &mut noise);
+        agent.update(&batch(&mut data), &mut stream);
     }
     assert!(agent.is_finite());
     let blocks = [&agent.policy().trainable.params, agent.critic().encoder_block()];

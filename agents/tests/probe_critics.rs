@@ -135,13 +135,13 @@ fn settled(discount: f64, critic: CriticSpec, look: impl Fn(&Tensor) -> Tensor) 
     };
     let equations = critic.build(spec.targets, Device::Cpu);
     let mut critic = LearnedCritic::build(equations, &context, &mut Stream::derive(1, "init.critic", 0));
-    let mut noise = Stream::derive(1, "update", 0);
+    let mut stream = Stream::derive(1, "update", 0);
     let alpha = Tensor::from(0.0f32);
     let obs = Tensor::ones([ROWS, 1], (Kind::Float, Device::Cpu));
     let mut seen = Vec::new();
     for update in 1..=UPDATES {
-        let action = noise.uniform(&[ROWS, 1], Device::Cpu) * 2.0 - 1.0;
-        let reward = noise.normal(&[ROWS], Device::Cpu) * NOISE + 1.0;
+        let action = stream.uniform(&[ROWS, 1], Device::Cpu) * 2.0 - 1.0;
+        let reward = stream.normal(&[ROWS], Device::Cpu) * NOISE + 1.0;
         let discounts = reward.ones_like() * discount;
         let batch = Batch::new(obs.shallow_clone(), action, reward, discounts, obs.shallow_clone());
         let step = CriticStep {
@@ -149,12 +149,12 @@ fn settled(discount: f64, critic: CriticSpec, look: impl Fn(&Tensor) -> Tensor) 
             policy: agent.policy(),
             alpha: &alpha,
         };
-        critic.learn(&step, &mut noise);
+        critic.learn(&step, &mut stream);
         if spec.targets.is_due(GradSteps(update)) {
             critic.follow(spec.targets);
         }
         if update > UPDATES - UPDATES / 5 {
-            seen.push(look(&critic.q().at(&column(&[1.0]), &column(&[0.0]), &mut noise)));
+            seen.push(look(&critic.q().at(&column(&[1.0]), &column(&[0.0]), &mut stream)));
         }
     }
     let mean = Tensor::stack(&seen, 0).mean_dim([0i64].as_slice(), false, Kind::Double);

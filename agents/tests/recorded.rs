@@ -92,16 +92,16 @@ struct Learned {
 
 /// All numbers that learning changes, where the stream stands, what every update reported, and errors of rows.
 fn learned(agent: &mut dyn Agent) -> Learned {
-    let (mut data, mut noise) = (Stream::derive(1, "data", 0), Stream::derive(2, "update", 0));
+    let (mut data, mut stream) = (Stream::derive(1, "data", 0), Stream::derive(2, "update", 0));
     let (mut reports, mut errors) = (Vec::new(), Vec::new());
     for _ in 0..UPDATES {
-        let report = agent.update(&batch(&mut data), &mut noise);
+        let report = agent.update(&batch(&mut data), &mut stream);
         reports.push(report.read());
         errors.push(report.td_error.expect("rows are weighted").copy());
     }
     Learned {
         tensors: tensors(agent),
-        stream: format!("{:?}", noise.position()),
+        stream: format!("{:?}", stream.position()),
         reports,
         errors,
     }
@@ -151,18 +151,18 @@ fn a_run_goes_on_from_a_checkpoint() {
     let spec = spec("dsac-t");
     let recorded = || recorded(&spec, Again::boxed(usize::MAX).0);
     let mut straight = recorded();
-    let (mut data, mut noise) = (Stream::derive(1, "data", 0), Stream::derive(2, "update", 0));
+    let (mut data, mut stream) = (Stream::derive(1, "data", 0), Stream::derive(2, "update", 0));
     for _ in 0..10 {
-        straight.update(&batch(&mut data), &mut noise);
+        straight.update(&batch(&mut data), &mut stream);
     }
     let sections = straight.sections().expect("sections");
     let checkpoint = Checkpoint::in_memory(EnvSteps(1), GradSteps(10), &sections).expect("a checkpoint");
-    let position = (data.position(), noise.position());
+    let position = (data.position(), stream.position());
     let mut go_on = |agent: &mut dyn Agent| {
         data.seek(&position.0).expect("a position");
-        noise.seek(&position.1).expect("a position");
+        stream.seek(&position.1).expect("a position");
         for _ in 0..10 {
-            agent.update(&batch(&mut data), &mut noise);
+            agent.update(&batch(&mut data), &mut stream);
         }
         tensors(agent)
     };

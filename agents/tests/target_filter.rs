@@ -21,7 +21,7 @@ use sac_envs::Space;
 use serde::Deserialize;
 use tch::{Device, Kind, Tensor};
 
-fn stream() -> Stream {
+fn update_stream() -> Stream {
     Stream::derive(3, "filter", 0)
 }
 
@@ -38,7 +38,7 @@ fn filter(kernel: KernelSpec, scheme: Scheme, bandwidth: f64) -> TargetFilterSpe
 fn filtered(spec: &TargetFilterSpec, action: &Tensor, value: impl Fn(&Tensor) -> Tensor) -> Tensor {
     let obs = Tensor::zeros([action.size()[0], 1], (Kind::Float, Device::Cpu));
     TargetFilter::build(spec, action.size()[1], Device::Cpu)
-        .average(&obs, action, &mut stream(), |_, action, _| {
+        .average(&obs, action, &mut update_stream(), |_, action, _| {
             value(action).view([1, -1, 1])
         })
         .view([-1])
@@ -240,7 +240,7 @@ fn the_minimum_before_the_filter_is_never_above_the_minimum_after() {
         };
         let members = |_: &Tensor, a: &Tensor, _: &mut Stream| Tensor::stack(&[sum(&(a * 5.0).sin()), sum(a)], 0);
         let smallest = |q: &Tensor| q.min_dim(0, false).0;
-        TargetFilter::build(&spec, 2, Device::Cpu).combined(&obs, &action, &mut stream(), members, smallest)
+        TargetFilter::build(&spec, 2, Device::Cpu).combined(&obs, &action, &mut update_stream(), members, smallest)
     });
     let gap = after - before;
     assert_eq!(gap.size(), [9]);
@@ -257,7 +257,7 @@ fn filtered_moments_are_those_of_the_mixture() {
     let spec = filter(KernelSpec::Gaussian, Scheme::SigmaPoints { lambda: 0.0 }, 0.25);
     let obs = Tensor::zeros([1, 1], (Kind::Float, Device::Cpu));
     let filter = TargetFilter::build(&spec, 1, Device::Cpu);
-    let (mean, std) = filter.moments(&obs, &actions(1, 1).zeros_like(), &mut stream(), |_, a, _| {
+    let (mean, std) = filter.moments(&obs, &actions(1, 1).zeros_like(), &mut update_stream(), |_, a, _| {
         let side = (a / 0.25).view([1, -1]); // −1, 1, and 0 without weight
         (&side * 2.0 + 1000.0, &side + 2.0)
     });
@@ -275,7 +275,7 @@ fn filtered_states_are_drawn_in_pairs_around_the_observation() {
     };
     let obs = Tensor::linspace(-2.0, 2.0, 500 * 3, (Kind::Float, Device::Cpu)).view([500, 3]);
     let filter = TargetFilter::build(&spec, 2, Device::Cpu);
-    let moments = filter.average(&obs, &actions(500, 2), &mut stream(), |moved, _, _| {
+    let moments = filter.average(&obs, &actions(500, 2), &mut update_stream(), |moved, _, _| {
         Tensor::cat(&[moved, &moved.square()], 1).unsqueeze(0) // [1, K·B, 6]
     });
     let (first, second) = (
@@ -348,9 +348,9 @@ fn batch(stream: &mut Stream) -> Batch {
     )
 }
 
-fn update(agent: &mut SoftActorCritic, updates: u64, batches: &mut Stream, noise: &mut Stream) {
+fn update(agent: &mut SoftActorCritic, updates: u64, batches: &mut Stream, stream: &mut Stream) {
     for _ in 0..updates {
-        let _ = agent.update(&batch(batches), noise);
+        let _ = agent.update(&batch(batches), stream);
     }
 }
 
@@ -371,9 +371,9 @@ fn bandwidth_zero_is_the_unfiltered_algorithm_to_the_bit() {
     let off = filter(KernelSpec::Gaussian, Scheme::MonteCarlo { samples: 4 }, 0.0);
     let on = TargetFilterSpec::default();
     let run = |critic: CriticSpec| {
-        let (mut agent, mut noise) = (agent_of(&agent_spec_of(critic)), Stream::derive(1, "update", 0));
-        update(&mut agent, 50, &mut Stream::derive(2, "batches", 0), &mut noise);
-        (everything(&agent), noise.position())
+        let (mut agent, mut stream) = (agent_of(&agent_spec_of(critic)), Stream::derive(1, "update", 0));
+        update(&mut agent, 50, &mut Stream::derive(2, "batches", 0), &mut stream);
+        (everything(&agent), stream.position())
     };
     let cases = critics(None).into_iter().zip(critics(Some(off))).zip(critics(Some(on)));
     for ((without, off), on) in cases {
@@ -411,7 +411,12 @@ fn the_order_of_filter_and_minimum_matters_where_there_is_a_minimum() {
                 CriticSpec::StateValue(_) => {}
             }
             let mut agent = agent_of(&agent_spec_of(critic));
-            update(&mut agent, 5, &mut Stream::derive(2, "batches", 0), &mut stream());
+            update(
+                &mut agent,
+                5,
+                &mut Stream::derive(2, "batches", 0),
+                &mut update_stream(),
+            );
             everything(&agent)["critic/critic/body.0.weight"].shallow_clone()
         })
     };
@@ -440,21 +445,21 @@ fn annealed() -> TargetFilterSpec {
 
 #[test]
 fn an_annealed_filter_ends_and_draws_nothing_from_then_on() {
-    let (mut agent, mut noise) = (agent(Some(annealed())), stream());
+    let (mut agent, mut stream) = (agent(Some(annealed())), update_stream());
     let mut batches = Stream::derive(2, "batches", 0);
     let words_per_update: Vec<u128> = (0..20)
         .map(|_| {
-            let word = |noise: &Stream| {
-                let position = serde_json::to_value(noise.position()).expect("a table");
+            let word = |stream: &Stream| {
+                let position = serde_json::to_value(stream.position()).expect("a table");
                 position["word"]
                     .as_str()
                     .expect("text")
                     .parse::<u128>()
                     .expect("digits")
             };
-            let before = word(&noise);
-            update(&mut agent, 1, &mut batches, &mut noise);
-            word(&noise) - before
+            let before = word(&stream);
+            update(&mut agent, 1, &mut batches, &mut stream);
+            word(&stream) - before
         })
         .collect();
     // Normal draws take two words and rarely more: 2 × 8 × 2 without the filter, as much again for its two pairs.
@@ -477,20 +482,20 @@ fn written(agent: &SoftActorCritic, path: &Path) -> Checkpoint {
 #[test]
 fn annealing_resumes_to_the_bit() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let (mut straight, mut noise) = (agent(Some(annealed())), stream());
+    let (mut straight, mut stream) = (agent(Some(annealed())), update_stream());
     let mut batches = Stream::derive(2, "batches", 0);
-    update(&mut straight, 7, &mut batches, &mut noise);
+    update(&mut straight, 7, &mut batches, &mut stream);
     let mut resumed = agent(Some(annealed()));
     resumed
         .load(&written(&straight, &folder.path().join("7")))
         .expect("fits");
-    let (mut other_noise, mut other_batches) = (stream(), stream());
-    other_noise.seek(&noise.position()).expect("a position");
+    let (mut other_stream, mut other_batches) = (update_stream(), update_stream());
+    other_stream.seek(&stream.position()).expect("a position");
     other_batches.seek(&batches.position()).expect("a position");
-    update(&mut straight, 12, &mut batches, &mut noise);
-    update(&mut resumed, 12, &mut other_batches, &mut other_noise);
+    update(&mut straight, 12, &mut batches, &mut stream);
+    update(&mut resumed, 12, &mut other_batches, &mut other_stream);
     assert!(everything(&straight) == everything(&resumed));
-    assert_eq!(noise.position(), other_noise.position());
+    assert_eq!(stream.position(), other_stream.position());
 }
 
 /// Keys that are complained about.
@@ -695,8 +700,8 @@ fn one_full_band_limited_update_equals_the_derivation() {
         flat("discount"),
         rows("next_obs"),
     );
-    let mut noise = Stream::scripted(case.noise.iter().map(|value| *value as f32));
-    let report: BTreeMap<_, _> = agent.update(&batch, &mut noise).read().into_iter().collect();
+    let mut stream = Stream::scripted(case.noise.iter().map(|value| *value as f32));
+    let report: BTreeMap<_, _> = agent.update(&batch, &mut stream).read().into_iter().collect();
     for (name, expected) in [
         (metrics::CRITIC_LOSS, case.critic_loss),
         (metrics::ACTOR_LOSS, case.actor_loss),

@@ -1,20 +1,20 @@
-//! How members become one number: [`Combination`].
+//! The reduction of an ensemble to one value: [`Combination`].
 
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
-/// How members become one number.
+/// A reduction over the members of an ensemble.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Combination {
-    /// The smallest (SAC 2018b, section 4.2).
+    /// The minimum (SAC 2018b, section 4.2).
     Min,
     /// The mean (REDQ, algorithm 1).
     Mean,
 }
 
 impl Combination {
-    /// `[E, …]` to `[…]`.
+    /// Reduces `[E, …]` to `[…]`.
     pub fn apply(self, members: &Tensor) -> Tensor {
         match self {
             Combination::Min => members.min_dim(0, false).0,

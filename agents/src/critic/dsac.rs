@@ -1,7 +1,8 @@
-//! The critic of DSAC, before DSAC-T: one normal distribution of the soft return, learned from samples of its target.
+//! The critic of DSAC, the predecessor of DSAC-T: one normal distribution of the soft return, learned from samples of the
+//! target distribution.
 //!
 //! Source: Duan et al. 2021, "Distributional Soft Actor-Critic: Off-Policy Reinforcement Learning for Addressing Value
-//! Estimation Errors" (arXiv 2001.02811; TNNLS 33(11)), as in the reference code of its authors, `DSAC-v2`, file
+//! Estimation Errors" (arXiv 2001.02811; TNNLS 33(11)), as implemented in its authors' reference code `DSAC-v2`, file
 //! `dsac_v1.py` ("reference").
 //!
 //! | Paper | Code | Shape · unit |
@@ -11,8 +12,8 @@
 //! | ȳ_z, clipped | `banded` | `[E, B]`, value |
 //! | b | `td_bound` | value |
 //!
-//! With several members the target is a sample of the one with the smallest mean, and the actor maximises that mean; the
-//! paper has one.
+//! The paper has one member. With several members, the target is a sample of the member with the smallest mean, and the
+//! actor maximises that mean.
 
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
@@ -37,19 +38,19 @@ use crate::{
     spec_problems::SpecProblems,
 };
 
-/// Settings of the critic.
+/// Settings of the DSAC critic.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DsacSpec {
-    /// E, at least 1. Paper: 1.
+    /// E, the number of members, at least 1. Paper: 1.
     pub members: i64,
-    /// b: how far from the mean the spread's target may lie, value. Has to fit the task's rewards. Reference: 20.
+    /// b, the largest error in the gradient of σ, value. It depends on the scale of the task's rewards. Reference: 20.
     pub td_bound: f64,
-    /// Standard deviations that a sample of the target may lie from its mean. Reference: 3.
+    /// Largest distance of a target sample from its mean, standard deviations. Reference: 3.
     pub noise_clamp: f64,
-    /// Added to σ² in the mean's gradient (value²), and to σ³ in the spread's (value³). Reference: 0.1.
+    /// Added to σ² in the gradient of the mean (value²), and to σ³ in the gradient of σ (value³). Reference: 0.1.
     pub bias: f64,
-    /// Of all members together.
+    /// Optimiser of all members.
     pub optimizer: AdamSpec,
     /// Low-pass filter over the action of the target.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -90,20 +91,20 @@ impl DsacSpec {
     }
 }
 
-/// See the module.
+/// The critic of DSAC.
 pub struct DsacCritic {
     spec: DsacSpec,
 }
 
 impl DsacCritic {
-    /// With these settings.
+    /// A critic with the given settings.
     pub fn new(spec: &DsacSpec) -> Self {
         DsacCritic { spec: spec.clone() }
     }
 }
 
-/// Losses `[E, B]` whose gradients are those of −log N(y; Q, σ²), with `bias` in the denominators and the spread's
-/// target within `td_bound` of the mean:
+/// Losses `[E, B]` with the gradients of −log N(y; Q, σ²), where `bias` is added to the denominators, and the target of σ
+/// is clipped to `td_bound` around the mean:
 ///
 /// ```text
 /// −sg( (y − Q) / (σ² + bias) ) · Q  −  sg( ((ȳ − Q)² − σ²) / (σ³ + bias) ) · σ
@@ -130,24 +131,24 @@ impl Critic for DsacCritic {
         }]
     }
 
-    /// y_z `[B]`: a sample of the soft return from here on.
+    /// y_z `[B]`: a sample of the soft return.
     fn targets(
         &self,
         functions: &[ValueFunction],
         step: &CriticStep,
         next: &ActionDraw,
-        noise: &mut Stream,
+        stream: &mut Stream,
     ) -> Vec<Tensor> {
         let batch = step.batch;
-        let members = Gaussians::of_target(&functions[0], &batch.next_obs, next.sampled(), noise);
-        let sample = members.sample(self.spec.noise_clamp, batch.target_draws(), noise); // [E, B]
+        let members = Gaussians::of_target(&functions[0], &batch.next_obs, next.sampled(), stream);
+        let sample = members.sample(self.spec.noise_clamp, batch.target_draws(), stream); // [E, B]
         let (_, sample) = members.lowest(&sample); // [B]
         vec![soft_backup(batch, &sample, step.alpha, &next.log_prob)]
     }
 
     fn loss(&self, out: &Tensor, targets: &[Tensor], _statistics: &mut Statistics, batch: &Batch) -> CriticLoss {
         let (now, target) = (Gaussians::of(out), &targets[0]);
-        // Summed over members: each is an optimisation of its own and only shares a block.
+        // Summed over members, which share no parameters, so that each minimises its own loss.
         let loss = batch.mean(&member_losses(&self.spec, &now, target)) * self.spec.members as f64;
 
         let mut report = UpdateReport::default();

@@ -1,16 +1,16 @@
 //! The critic of DSAC-T: two normal distributions of the soft return, `Z(s, a) ~ N(Q(s, a), σ(s, a)²)`.
 //!
 //! Source: Duan et al., "Distributional Soft Actor-Critic with Three Refinements" (arXiv 2310.05858; TPAMI 47(5), 2025),
-//! and its reference code `DSAC-v2`, file `dsac_v2.py`, of July 2025 ("reference"). Equation numbers are the paper's, as
-//! a third party quotes them.
+//! and its reference code `DSAC-v2`, file `dsac_v2.py`, of July 2025 ("reference"). We took the paper's equation numbers
+//! from a secondary source.
 //!
-//! * *Expected-value substitution*: the mean learns from the target's mean, the spread from a sample of it.
-//! * *Twin value distributions*: mean and sample of the target come from the one member whose mean is smaller; the actor
+//! * *Expected-value substitution*: the mean learns from the mean of the target, and σ from a sample of the target.
+//! * *Twin value distributions*: mean and sample of the target come from the member with the smaller mean, and the actor
 //!   maximises the smaller mean.
-//! * *Variance-based gradient adjustment*: the sampled target stays within ξ running standard deviations of the mean, and
-//!   each row's gradient is scaled by the running variance over its own.
+//! * *Variance-based gradient adjustment*: the sampled target is clipped to ξ running standard deviations around the mean,
+//!   and the gradient of each row is scaled by the ratio of the running variance to the row's variance.
 //!
-//! | Line of the algorithm | Here |
+//! | Line of the algorithm | Implementation |
 //! |---|---|
 //! | a' and log π(a'\|s') | [`crate::policy::Policy::draw_next`] |
 //! | smaller mean, and the same member's sample (eqs 19, 20), y_q, y_z (eq 18) | [`DsacTCritic`]'s targets |
@@ -56,32 +56,32 @@ use crate::{
     target::TargetSpec,
 };
 
-/// Settings of the critic. What stands in the reference as a bare number is a field.
+/// Settings of the DSAC-T critic, including those that the reference code hard-codes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DsacTSpec {
-    /// E, at least 1. Paper: 2.
+    /// E, the number of members, at least 1. Paper: 2.
     pub members: i64,
-    /// What σ settles at.
+    /// The quantity that σ² converges to.
     pub sigma_rule: SigmaRule,
-    /// ξ: half the width of the band around the mean that sampled targets are clipped to, in running standard
-    /// deviations. Paper and reference: 3.
+    /// ξ, half the width of the band around the mean to which sampled targets are clipped, in running standard deviations.
+    /// Paper and reference: 3.
     pub clip_sigmas: f64,
-    /// How fast the running standard deviation follows.
+    /// Rate of the moving average of the standard deviation.
     pub running_std_rate: RunningStdRate,
-    /// Standard deviations that a sample of the target may lie from its mean. Reference: 3; the paper is silent.
+    /// Largest distance of a target sample from its mean, standard deviations. Reference: 3; not stated in the paper.
     pub noise_clamp: f64,
-    /// Added to σ² where the gradient is divided by it, value². Paper (ε_ω) and reference: 0.1.
+    /// Added to σ² in the denominator of the gradient weight, value². Paper (ε_ω) and reference: 0.1.
     pub variance_bias: f64,
-    /// Added to σ where its gradient is divided by it, value. Paper (ε) and reference: 0.1.
+    /// Added to σ in the denominator of its gradient, value. Paper (ε) and reference: 0.1.
     pub std_bias: f64,
-    /// Smallest weight of a row's gradient. Reference: 0.1; the paper is silent.
+    /// Smallest gradient weight of a row. Reference: 0.1; not stated in the paper.
     pub grad_weight_min: f64,
-    /// Largest weight of a row's gradient. Reference: 10; the paper is silent.
+    /// Largest gradient weight of a row. Reference: 10; not stated in the paper.
     pub grad_weight_max: f64,
-    /// Error of the mean beyond which its gradient grows no more, value. Paper: infinite, a square; reference: 50.
+    /// δ of the Huber loss of the mean, value. Paper: infinite, a squared error; reference: 50.
     pub huber_delta: f64,
-    /// Of all members together.
+    /// Optimiser of all members.
     pub optimizer: AdamSpec,
     /// Low-pass filter over the action of the target.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -107,27 +107,28 @@ impl Default for DsacTSpec {
     }
 }
 
-/// What σ² is compared with, and so where it settles; δ is the distance of the clipped sample from the mean.
+/// The quantity that σ² is compared with and converges to. δ is the difference between the clipped sample and the mean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SigmaRule {
-    /// σ² = E\[δ²\]: where the log-likelihood of the paper is stationary.
+    /// σ² = E\[δ²\], the stationary point of the paper's log-likelihood.
     Nll,
-    /// σ² = ½ E\[δ²\]: the reference's Huber loss carries a factor ½.
+    /// σ² = ½ E\[δ²\], because the Huber loss of the reference has a factor ½.
     Reference,
 }
 
-/// How fast the running standard deviation follows the batch's: `"targets"`, or a number per gradient step.
+/// Rate at which the running standard deviation follows that of the batch: `"targets"`, or a number per gradient step.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RunningStdRate {
-    /// As the targets do: their τ, or one over the interval between hard copies (the reference's default).
+    /// The rate of target parameters: τ, or one over the period of hard updates (the reference's default).
     Targets,
-    /// `{ per_grad_step = 0.005 }`.
+    /// A given rate: `{ per_grad_step = 0.005 }`.
     PerGradStep(f64),
 }
 
 impl RunningStdRate {
+    /// The rate per gradient step.
     fn resolve(self, targets: TargetSpec) -> f64 {
         match (self, targets) {
             (RunningStdRate::PerGradStep(rate), _) => rate,
@@ -160,7 +161,7 @@ impl DsacTSpec {
             self.huber_delta > 0.0,
             "agent.critic.huber_delta",
             self.huber_delta,
-            "above 0, or inf for none",
+            "above 0; inf for a squared error",
         );
         p.require(
             self.grad_weight_max >= self.grad_weight_min && self.grad_weight_max.is_finite(),
@@ -180,15 +181,15 @@ impl DsacTSpec {
     }
 }
 
-/// See the module.
+/// The critic of DSAC-T.
 pub struct DsacTCritic {
     pub(crate) spec: DsacTSpec,
-    /// τ_b.
+    /// τ_b, per gradient step.
     pub(crate) running_std_rate: f64,
 }
 
 impl DsacTCritic {
-    /// With these settings, and targets that follow like `targets`.
+    /// A critic with the given settings, whose target parameters follow by `targets`.
     pub fn new(spec: &DsacTSpec, targets: TargetSpec) -> Self {
         DsacTCritic {
             running_std_rate: spec.running_std_rate.resolve(targets),
@@ -197,8 +198,8 @@ impl DsacTCritic {
     }
 }
 
-/// The running standard deviation `[E, 1]` after a batch's `std` `[E, B]`; the first batch sets it. Rows count alike,
-/// whatever their weight: it is a statistic, not a loss.
+/// The running standard deviation `[E, 1]` updated with a batch's `std` `[E, B]`. The first batch initialises it. Row weights
+/// are ignored, because this is a statistic and not a loss.
 ///
 /// Source: equations 25 to 27, with one average of σ for both uses, as in the reference.
 pub fn follow_spread(running_std: Option<&Tensor>, std: &Tensor, rate: f64) -> Tensor {
@@ -209,23 +210,23 @@ pub fn follow_spread(running_std: Option<&Tensor>, std: &Tensor, rate: f64) -> T
     }
 }
 
-/// A sampled target `[B]`, brought to within `width` `[E, 1]` of each member's mean `[E, B]`.
+/// Clips a sampled target `[B]` to the band of half-width `width` `[E, 1]` around each member's mean `[E, B]`: `[E, B]`.
 ///
 /// Source: equation 23.
 pub fn clip_to_band(sample: &Tensor, mean: &Tensor, width: &Tensor) -> Tensor {
     mean + (sample - mean).minimum(width).maximum(&-width)
 }
 
-/// Losses `[E, B]` of mean and spread.
+/// Losses `[E, B]` of the members' means and standard deviations.
 ///
 /// ```text
 /// ρ · [ H(q − y_q) + σ · sg( (σ² − h) / (σ + ε) ) ]      ρ = clamp( running_std² / (σ² + ε_ω) ),  H Huber's function
 /// h = ½ δ²  (reference: its Huber loss)   or   δ²  (nll),    δ = clipped y_z − q
 /// ```
 ///
-/// The second term has a gradient, not a meaning: σ rises where σ² < h, and settles at E\[h\] = σ².
+/// Only the gradient of the second term is meaningful: σ increases if σ² < h, and converges to σ² = E\[h\].
 ///
-/// Source: the reference; equations 22 to 24 are its gradient without Huber and clamps, and with h = δ².
+/// Source: the reference. Equations 22 to 24 are its gradient without Huber loss and clamps, and with h = δ².
 pub fn member_losses(
     spec: &DsacTSpec,
     now: &Gaussians,
@@ -273,11 +274,11 @@ impl Critic for DsacTCritic {
         functions: &[ValueFunction],
         step: &CriticStep,
         next: &ActionDraw,
-        noise: &mut Stream,
+        stream: &mut Stream,
     ) -> Vec<Tensor> {
         let batch = step.batch;
-        let members = Gaussians::of_target(&functions[0], &batch.next_obs, next.sampled(), noise);
-        let sample = members.sample(self.spec.noise_clamp, batch.target_draws(), noise); // [E, B]
+        let members = Gaussians::of_target(&functions[0], &batch.next_obs, next.sampled(), stream);
+        let sample = members.sample(self.spec.noise_clamp, batch.target_draws(), stream); // [E, B]
         let (mean, sample) = members.lowest(&sample); // [B], [B]
         let backup = |value: &Tensor| soft_backup(batch, value, step.alpha, &next.log_prob);
         vec![backup(&mean), backup(&sample)]
@@ -291,7 +292,7 @@ impl Critic for DsacTCritic {
         let width = &running_std * self.spec.clip_sigmas;
         let banded = clip_to_band(target_sample, &mean, &width); // [E, B]
         let losses = member_losses(&self.spec, &now, target_mean, &banded, &running_std); // [E, B]
-        // Summed over members: each is an optimisation of its own and only shares a block.
+        // Summed over members, which share no parameters, so that each minimises its own loss.
         let loss = batch.mean(&losses) * self.spec.members as f64;
         let clipped = (target_sample - &mean).abs().gt_tensor(&width).to_kind(Kind::Float);
         let observed = Observed {
@@ -307,27 +308,27 @@ impl Critic for DsacTCritic {
         }
     }
 
-    /// Equation 21's smaller mean.
+    /// The smaller mean (equation 21).
     fn actor_objective(&self) -> ActorObjective {
         ActorObjective::first(Combination::Min)
     }
 }
 
-/// What a step observes of its members.
+/// The quantities that the report of a step is made from.
 pub(crate) struct Observed {
     pub(crate) loss: MetricValue,
-    /// `[E, B]`.
+    /// `[E, M·B]`.
     pub(crate) mean: Tensor,
-    /// `[E, B]`.
+    /// `[E, M·B]`.
     pub(crate) std: Tensor,
-    /// `[E, 1]`, this batch included.
+    /// `[E, 1]`, updated with this batch.
     pub(crate) running_std: Tensor,
-    /// Share of sampled targets that were clipped, or whether each was.
+    /// Fraction of the sampled targets that were clipped, or an indicator of each.
     pub(crate) clipped: MetricValue,
 }
 
 impl Observed {
-    /// The step's report; keeps the running standard deviation.
+    /// Makes the step's report, and stores the running standard deviation in `statistics`.
     pub(crate) fn report(self, target_mean: &Tensor, statistics: &mut Statistics, batch: &Batch) -> UpdateReport {
         let mut report = UpdateReport::default();
         report.put(metrics::CRITIC_LOSS, Reduction::Mean, self.loss);

@@ -1,23 +1,23 @@
-//! Normal distributions of the soft return, one per member: what DSAC and DSAC-T share.
+//! Normal distributions of the soft return, one per member, for DSAC and DSAC-T: [`Gaussians`].
 
 use tch::{Kind, Tensor};
 
 use super::{target_filter::FilterOrder, value_function::ValueFunction};
 use crate::noise::Stream;
 
-/// Numbers per state and action: mean, and the standard deviation before softplus.
+/// Outputs per state and action: the mean, and the standard deviation before softplus.
 pub(super) const OUTPUTS: i64 = 2;
 
-/// Of every member: `[E, B]` each, value.
+/// A normal distribution per member and row: means and standard deviations, `[E, B]` each, in value units.
 pub struct Gaussians {
     /// Expected soft return.
     pub mean: Tensor,
-    /// Its standard deviation, > 0.
+    /// Standard deviation of the soft return, above 0.
     pub std: Tensor,
 }
 
 impl Gaussians {
-    /// From the members' outputs `[E, B, 2]`.
+    /// The distributions given by the members' outputs `[E, B, 2]`.
     pub fn of(out: &Tensor) -> Gaussians {
         Gaussians {
             mean: out.select(-1, 0),
@@ -25,16 +25,18 @@ impl Gaussians {
         }
     }
 
-    /// Those of the target of `function` for `action` `[B, A]` at `obs` `[B, …]`, through its filter while that is active.
+    /// The distributions of the target network of `function` for `action` `[B, A]` at `obs` `[B, …]`, filtered if its target
+    /// filter is active.
     ///
-    /// A filtered member is the normal distribution with the first two moments of the mixture over points; where the
-    /// smallest mean is chosen at every point first ([`FilterOrder::MinThenFilter`]), one member is left, `[1, B]`.
-    pub(super) fn of_target(function: &ValueFunction, obs: &Tensor, action: &Tensor, noise: &mut Stream) -> Gaussians {
+    /// A filtered distribution is the normal distribution with the first two moments of the mixture over the filter's
+    /// points. With [`FilterOrder::MinThenFilter`] the member with the smallest mean is chosen at every point first, and
+    /// the result is `[1, B]`.
+    pub(super) fn of_target(function: &ValueFunction, obs: &Tensor, action: &Tensor, stream: &mut Stream) -> Gaussians {
         let Some(filter) = function.filter() else {
-            return Gaussians::of(&function.target_at(obs, action, noise));
+            return Gaussians::of(&function.target_at(obs, action, stream));
         };
-        let (mean, std) = filter.moments(obs, action, noise, |obs, action, noise| {
-            let members = Gaussians::of(&function.target_at(obs, action, noise)); // [E, K·B]
+        let (mean, std) = filter.moments(obs, action, stream, |obs, action, stream| {
+            let members = Gaussians::of(&function.target_at(obs, action, stream)); // [E, K·B]
             match filter.order() {
                 FilterOrder::FilterThenMin => (members.mean, members.std),
                 FilterOrder::MinThenFilter => {
@@ -46,26 +48,28 @@ impl Gaussians {
         Gaussians { mean, std }
     }
 
-    /// One draw `[E, n·B]` of each, no further from the mean than `clamp` standard deviations. The `n` copies of a batch
-    /// that stand one after the other share their randomness, so that averaging over them averages distributions,
-    /// quantile by quantile, and takes nothing away from their spread.
-    pub fn sample(&self, clamp: f64, copies: i64, noise: &mut Stream) -> Tensor {
+    /// One sample `[E, n·B]` of each distribution, at most `clamp` standard deviations from the mean.
+    ///
+    /// The n = `copies` copies of a batch share their noise. Averaging the samples over copies then averages the quantiles
+    /// of the distributions, and does not reduce the standard deviation.
+    pub fn sample(&self, clamp: f64, copies: i64, stream: &mut Stream) -> Tensor {
         let (members, rows) = self.mean.size2().expect("means are [E, n·B]");
-        let mut z = noise.normal(&[members, rows / copies], self.mean.device());
+        let mut z = stream.normal(&[members, rows / copies], self.mean.device());
         if copies > 1 {
             z = z.repeat([1, copies]);
         }
         &self.mean + &self.std * z.clamp(-clamp, clamp)
     }
 
-    /// The smallest mean `[B]`, and of `values` `[E, B]` what the *same* member says `[B]`.
+    /// The smallest mean `[B]`, and the entries `[B]` of `values` `[E, B]` of the *same* members.
     pub fn lowest(&self, values: &Tensor) -> (Tensor, Tensor) {
         let (low, member) = self.mean.min_dim(0, true); // [1, B], [1, B]
         (low.squeeze_dim(0), values.gather(0, &member, false).squeeze_dim(0))
     }
 }
 
-/// The mean over members `[B]` of the distance from a target `[B]`, for replays that rank rows.
+/// The absolute difference between values `[E, B]` and a target `[B]`, averaged over members: `[B]`. The TD error for
+/// prioritised replays.
 pub(super) fn mean_distance(values: &Tensor, target: &Tensor) -> Tensor {
     (values.detach() - target)
         .abs()
@@ -87,7 +91,7 @@ mod tests {
 
     #[test]
     fn the_sample_comes_from_the_member_with_the_smaller_mean() {
-        // Noise makes the member with the larger mean give the smaller sample in row 0.
+        // In row 0 the noise gives the member with the larger mean the smaller sample.
         let noise = [1.0, 0.0, -1.0, -2.0, 2.0, 0.0];
         let gaussians = gaussians();
         let sample = gaussians.sample(3.0, 1, &mut Stream::scripted(noise));

@@ -1,4 +1,4 @@
-//! A critic with what it has learned: [`LearnedCritic`].
+//! A critic with its learned state: [`LearnedCritic`].
 
 use tch::Tensor;
 
@@ -14,17 +14,17 @@ use crate::{
     target::TargetSpec,
 };
 
-/// Equations, functions and statistics of a critic.
+/// A critic: its equations, learned functions and running statistics.
 pub struct LearnedCritic {
     equations: Box<dyn Critic>,
-    /// As [`Critic::functions`] lists them.
+    /// The learned functions, in the order of [`Critic::functions`].
     pub functions: Vec<ValueFunction>,
-    /// As [`Critic::statistics`] lists them.
+    /// The running statistics of [`Critic::statistics`].
     pub statistics: Statistics,
 }
 
 impl LearnedCritic {
-    /// With initial weights from `init`.
+    /// Builds the critic with initial weights drawn from `init`.
     pub fn build(equations: Box<dyn Critic>, context: &NetworkContext, init: &mut Stream) -> Self {
         let specs = equations.functions();
         LearnedCritic {
@@ -42,54 +42,54 @@ impl LearnedCritic {
         &self.functions[0]
     }
 
-    /// One step of the optimiser of every function.
-    pub fn learn(&mut self, step: &CriticStep, noise: &mut Stream) -> UpdateReport {
+    /// Makes one optimiser step of every function.
+    pub fn learn(&mut self, step: &CriticStep, stream: &mut Stream) -> UpdateReport {
         self.equations
-            .learn(&mut self.functions, &mut self.statistics, step, noise)
+            .learn(&mut self.functions, &mut self.statistics, step, stream)
     }
 
-    /// Targets of the action value, given the next actions.
-    pub(crate) fn targets(&self, step: &CriticStep, next: &ActionDraw, noise: &mut Stream) -> Vec<Tensor> {
-        tch::no_grad(|| self.equations.targets(&self.functions, step, next, noise))
+    /// Targets of the action value for given next actions.
+    pub(crate) fn targets(&self, step: &CriticStep, next: &ActionDraw, stream: &mut Stream) -> Vec<Tensor> {
+        tch::no_grad(|| self.equations.targets(&self.functions, step, next, stream))
     }
 
-    /// What the actor maximises.
+    /// The objective that the actor maximises.
     pub fn actor_objective(&self) -> super::ActorObjective {
         self.equations.actor_objective()
     }
 
-    /// The actor's objective `[B]` for `draw` at `obs [B, …]`. Gradients reach the draw and not the critic's parameters.
-    pub fn actor_value(&self, obs: &Tensor, draw: &ActionDraw, noise: &mut Stream) -> Tensor {
-        self.actor_objective().value(self.q(), obs, draw, noise)
+    /// The actor's objective `[B]` for `draw` at `obs [B, …]`. Gradients reach the draw but not the critic's parameters.
+    pub fn actor_value(&self, obs: &Tensor, draw: &ActionDraw, stream: &mut Stream) -> Tensor {
+        self.actor_objective().value(self.q(), obs, draw, stream)
     }
 
-    /// Moves the targets, which are due.
+    /// Moves all target parameters by `rule`. To be called when targets are due.
     pub fn follow(&mut self, rule: TargetSpec) {
         self.functions.iter_mut().for_each(|function| function.follow(rule));
     }
 
-    /// Moves annealed settings to their values after `at` gradient steps.
+    /// Sets annealed settings to their values after `at` gradient steps.
     pub fn anneal(&mut self, at: GradSteps) {
         self.functions.iter_mut().for_each(|function| function.anneal(at));
     }
 
-    /// Whether every learned parameter is a finite number. Waits for the device.
+    /// Whether every learned parameter is finite. Waits for the device.
     pub fn is_finite(&self) -> bool {
         self.functions.iter().all(|function| function.online.params.is_finite())
     }
 
-    /// Number of learned parameters, targets not counted.
+    /// Number of learned parameters, without target parameters.
     pub fn parameter_count(&self) -> i64 {
         let counts = self.functions.iter().map(|f| f.online.params.flat().numel() as i64);
         counts.sum()
     }
 
-    /// Multiply-adds for one observation and action, of all that learns.
+    /// Multiply-adds of all functions for one observation and action.
     pub fn multiply_adds(&self) -> i64 {
         self.functions.iter().map(|f| f.network.multiply_adds()).sum()
     }
 
-    /// The block that begins with the encoder which a policy may share.
+    /// The parameter block that begins with Q's encoder, which a policy may share.
     pub fn encoder_block(&self) -> &ParamBlock {
         &self.q().online.params
     }
@@ -99,7 +99,7 @@ impl LearnedCritic {
         self.q().inspect(obs, action)
     }
 
-    /// The section `critic`.
+    /// The checkpoint section `critic`.
     pub fn section(&self) -> Section<'static> {
         let mut section = Section::new("critic");
         self.functions.iter().for_each(|function| function.save(&mut section));
@@ -107,10 +107,10 @@ impl LearnedCritic {
         section
     }
 
-    /// Takes back what [`LearnedCritic::section`] wrote.
+    /// Restores the state from a section written by [`LearnedCritic::section`].
     ///
     /// # Errors
-    /// When it does not fit.
+    /// When the section does not fit.
     pub fn load(&mut self, section: &Section) -> Result<()> {
         for function in &mut self.functions {
             function.load(section)?;

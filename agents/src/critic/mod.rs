@@ -1,8 +1,8 @@
-//! What actions are worth: [`Critic`], the equations of one paper, and [`LearnedCritic`], which holds what they learn.
+//! Critics: the trait [`Critic`] for the equations, and [`LearnedCritic`] for the learned state.
 //!
-//! A critic says which functions it learns ([`FunctionSpec`]), what their targets and losses are, and what the actor
-//! maximises. Networks, target parameters, optimisers, filters and checkpoints belong to [`ValueFunction`], so that a new
-//! critic is one file of its equations.
+//! A critic defines the functions that it learns ([`FunctionSpec`]), their targets and losses, and the actor's objective.
+//! [`ValueFunction`] contains networks, target parameters, optimisers, filters and checkpoints, so that a new critic is a
+//! single file with its equations.
 
 mod combination;
 pub mod dsac;
@@ -43,60 +43,60 @@ use crate::{
     report::UpdateReport,
 };
 
-/// What a step of the critic sees besides its own functions.
+/// The inputs of a critic's step besides its own functions.
 pub struct CriticStep<'a> {
-    /// Transitions; actions in the critic's coordinates.
+    /// Transitions, with actions encoded for the critic.
     pub batch: &'a Batch,
-    /// As it stands.
+    /// The policy before its own step.
     pub policy: &'a Policy,
     /// α, a scalar.
     pub alpha: &'a Tensor,
 }
 
-/// A loss with what is reported of it.
+/// A critic's loss and its metrics.
 pub struct CriticLoss {
-    /// A scalar with its history.
+    /// A scalar, attached to the autograd graph.
     pub loss: Tensor,
-    /// Metrics, and the TD errors where rows are weighted.
+    /// Metrics, and TD errors if rows are weighted.
     pub report: UpdateReport,
 }
 
-/// The equations of a critic. It has no state of its own.
+/// The equations of a critic. An implementation has no learned state.
 pub trait Critic: Send {
-    /// What it learns. The first is the action value Q that the actor maximises.
+    /// The functions that it learns. The first is the action value Q that the actor maximises.
     fn functions(&self) -> Vec<FunctionSpec>;
 
-    /// Names and shapes of running statistics, such as a spread over past batches.
+    /// Names and shapes of its running statistics, for example a standard deviation over past batches.
     fn statistics(&self) -> Vec<(&'static str, Vec<i64>)> {
         Vec::new()
     }
 
-    /// Targets of the action value for `batch`, given the next actions: whatever [`Critic::loss`] needs. No gradient is
-    /// recorded.
+    /// Targets of the action value for a batch and its next actions, in the form that [`Critic::loss`] takes. Called
+    /// without gradient tracking.
     fn targets(
         &self,
         functions: &[ValueFunction],
         step: &CriticStep,
         next: &ActionDraw,
-        noise: &mut Stream,
+        stream: &mut Stream,
     ) -> Vec<Tensor>;
 
-    /// The loss of the action value's outputs `[E, B, K]` against the targets.
+    /// The loss of the action value, from its outputs `[E, B, K]` and targets. May update the statistics.
     fn loss(&self, out: &Tensor, targets: &[Tensor], statistics: &mut Statistics, batch: &Batch) -> CriticLoss;
 
-    /// One step of the optimiser of every function. By default one of Q towards the soft value of the next actions, which
-    /// are the first thing drawn from `noise`.
+    /// Makes one optimiser step of every function. The default makes one step of Q, and draws the next actions from
+    /// `stream` before anything else.
     fn learn(
         &self,
         functions: &mut [ValueFunction],
         statistics: &mut Statistics,
         step: &CriticStep,
-        noise: &mut Stream,
+        stream: &mut Stream,
     ) -> UpdateReport {
-        let next = step.policy.draw_next(step.batch, noise);
-        let targets = tch::no_grad(|| self.targets(functions, step, &next, noise));
+        let next = step.policy.draw_next(step.batch, stream);
+        let targets = tch::no_grad(|| self.targets(functions, step, &next, stream));
         let mut report = UpdateReport::default();
-        functions[0].minimize(&step.batch.obs, &step.batch.action, noise, |out| {
+        functions[0].minimize(&step.batch.obs, &step.batch.action, stream, |out| {
             let CriticLoss { loss, report: of_loss } = self.loss(out, &targets, statistics, step.batch);
             report = of_loss;
             loss
@@ -104,6 +104,6 @@ pub trait Critic: Send {
         report
     }
 
-    /// What the actor maximises.
+    /// The objective that the actor maximises.
     fn actor_objective(&self) -> ActorObjective;
 }

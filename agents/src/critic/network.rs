@@ -1,4 +1,4 @@
-//! The network of a value function: observation and action in, numbers per member out ([`Network`]).
+//! The network of a value function: [`Network`].
 
 use sac_envs::Space;
 use sac_kernels::bfloat16::Bfloat16;
@@ -13,23 +13,23 @@ use crate::{
     policy::ActionKind,
 };
 
-/// What networks are built for.
+/// The settings shared by all networks of a critic.
 pub struct NetworkContext<'a> {
-    /// From observations to features.
+    /// Builder of the encoder.
     pub encoder: &'a BuildEncoder,
     /// Hidden layers.
     pub body: &'a BodySpec,
-    /// What is observed.
+    /// Observation space.
     pub observation: &'a Space,
-    /// How actions arrive.
+    /// Representation of the actions.
     pub actions: ActionKind,
-    /// Where and how everything is computed.
+    /// Device, threads, precision and implementation.
     pub compute: &'a Compute,
-    /// How factors of fused products are rounded, if they are.
+    /// The bfloat16 arithmetic of fused products; `None` for `f32`.
     pub rounding: Option<Bfloat16>,
 }
 
-/// `E` members with `K` outputs each; encoder and members live in one parameter block, the encoder first.
+/// An encoder, and an ensemble of `E` members with `K` outputs each. Their parameters are in one block, the encoder's first.
 pub struct Network {
     encoder: Box<dyn Encoder>,
     body: Box<dyn Body>,
@@ -39,7 +39,7 @@ pub struct Network {
 }
 
 impl Network {
-    /// `outputs` numbers per state and action, from `members` members.
+    /// A network with `outputs` numbers per state and action, and `members` members.
     pub fn of_actions(context: &NetworkContext, outputs: i64, members: i64, layout: &mut ParamLayout) -> Self {
         let (extra, columns) = match context.actions {
             ActionKind::Vector { width } => (width, outputs),
@@ -48,7 +48,7 @@ impl Network {
         Network::build(context, (extra, columns), outputs, members, layout)
     }
 
-    /// `outputs` numbers per state, whatever the action, from `members` members.
+    /// A network with `outputs` numbers per state, and `members` members.
     pub fn of_states(context: &NetworkContext, outputs: i64, members: i64, layout: &mut ParamLayout) -> Self {
         Network::build(context, (0, outputs), outputs, members, layout)
     }
@@ -72,42 +72,43 @@ impl Network {
         }
     }
 
-    /// Multiply-adds for one observation and action, of all members together.
+    /// Multiply-adds of encoder and all members for one observation and action.
     pub fn multiply_adds(&self) -> i64 {
         self.encoder.multiply_adds() + self.mlp().multiply_adds()
     }
 
-    /// E.
+    /// E, the number of members.
     pub fn members(&self) -> i64 {
         self.members
     }
 
-    /// The layers of its members.
+    /// The layers of the members.
     pub(crate) fn mlp(&self) -> &Mlp {
         self.body.mlp()
     }
 
-    /// Number of features that its members read before the action.
+    /// F, the number of features. In the members' inputs the features precede the action.
     pub(crate) fn features(&self) -> i64 {
         self.encoder.width()
     }
 
-    /// Parameters of the members `chosen` `[M]` alone; with them every other method is of M members.
+    /// The parameters of the members `chosen` `[M]`. With them, the outputs of all other methods have M members.
     pub fn of_members(&self, params: &Params, chosen: &Tensor) -> Params {
         self.mlp().of_members(params, chosen)
     }
 
-    /// Outputs `[E, B, K]` of `action` `[B, A]` at `obs` `[B, …]`. Where actions are enumerated, `action` is the index
-    /// `[B, 1]`; otherwise it may hold several batches one after the other, `[n·B, A]`, each taken at the same `obs`, and
-    /// so does the result.
-    pub fn at(&self, params: &Params, obs: &Tensor, action: &Tensor, noise: &mut Stream) -> Tensor {
+    /// Outputs `[E, B, K]` for `action` `[B, A]` at `obs` `[B, …]`.
+    ///
+    /// If actions are enumerated, `action` is the index `[B, 1]`. Otherwise it may hold n batches of actions for the same
+    /// `obs` one after the other, `[n·B, A]`; the result is then `[E, n·B, K]`.
+    pub fn at(&self, params: &Params, obs: &Tensor, action: &Tensor, stream: &mut Stream) -> Tensor {
         match self.actions {
             ActionKind::Vector { .. } => {
-                let x = self.input(params, obs, action, Some(&mut *noise));
-                self.body.forward(params, &x, Some(noise))
+                let x = self.input(params, obs, action, Some(&mut *stream));
+                self.body.forward(params, &x, Some(stream))
             }
             ActionKind::Enumerated { .. } => {
-                let all = self.of_all_actions(params, obs, noise); // [E, B, n, K]
+                let all = self.of_all_actions(params, obs, stream); // [E, B, n, K]
                 let index = action.to_kind(Kind::Int64).view([1, -1, 1, 1]); // [1, B, 1, 1]
                 all.gather(2, &index.expand([all.size()[0], -1, -1, self.outputs], false), false)
                     .squeeze_dim(2)
@@ -115,9 +116,9 @@ impl Network {
         }
     }
 
-    /// What the members read, `[n·B, F + A]`, where actions are vectors.
-    pub(crate) fn input(&self, params: &Params, obs: &Tensor, action: &Tensor, noise: Option<&mut Stream>) -> Tensor {
-        let mut features = self.encoder.encode(params, obs, noise); // [B, F]
+    /// The members' inputs `[n·B, F + A]`, if actions are vectors.
+    pub(crate) fn input(&self, params: &Params, obs: &Tensor, action: &Tensor, stream: Option<&mut Stream>) -> Tensor {
+        let mut features = self.encoder.encode(params, obs, stream); // [B, F]
         let copies = action.size()[0] / obs.size()[0];
         if copies > 1 {
             features = features.repeat([copies, 1]);
@@ -125,7 +126,7 @@ impl Network {
         Tensor::cat(&[&features, action], 1)
     }
 
-    /// Activations of encoder and members for `action` `[B, A]` at `obs` `[B, …]`, without noise.
+    /// Activations of encoder and members for `action` `[B, A]` at `obs` `[B, …]`, without dropout or other noise.
     pub fn inspect(&self, params: &Params, obs: &Tensor, action: &Tensor) -> (Activations, Activations) {
         let (mut of_encoder, mut of_body) = (Activations::default(), Activations::default());
         let features = self.encoder.inspect(params, obs, &mut of_encoder); // [B, F]
@@ -137,34 +138,34 @@ impl Network {
         (of_encoder, of_body)
     }
 
-    /// Outputs `[E, B, n, K]` of every action at `obs` `[B, …]`; only where actions are enumerated.
-    pub fn of_all_actions(&self, params: &Params, obs: &Tensor, noise: &mut Stream) -> Tensor {
-        let out = self.of_state(params, obs, noise); // [E, B, n·K]
+    /// Outputs `[E, B, n, K]` for each of n enumerated actions at `obs` `[B, …]`.
+    pub fn of_all_actions(&self, params: &Params, obs: &Tensor, stream: &mut Stream) -> Tensor {
+        let out = self.of_state(params, obs, stream); // [E, B, n·K]
         out.view([out.size()[0], obs.size()[0], -1, self.outputs])
     }
 
-    /// Outputs `[E, B, K]` at `obs` `[B, …]` alone; only for networks of states.
-    pub fn of_state(&self, params: &Params, obs: &Tensor, noise: &mut Stream) -> Tensor {
-        let features = self.encoder.encode(params, obs, Some(&mut *noise)); // [B, F]
-        self.body.forward(params, &features, Some(noise))
+    /// Outputs of the members at `obs` `[B, …]`, without an action as input: `[E, B, K]` of a network of states.
+    pub fn of_state(&self, params: &Params, obs: &Tensor, stream: &mut Stream) -> Tensor {
+        let features = self.encoder.encode(params, obs, Some(&mut *stream)); // [B, F]
+        self.body.forward(params, &features, Some(stream))
     }
 
-    /// `value_of` the outputs `[E, B, K]` of `action` `[B, A]` at `obs` `[B, …]`: one number per row `[B]`, made of that row
-    /// alone. Gradients reach `action`.
+    /// Applies `value_of` to the outputs `[E, B, K]` for `action` `[B, A]` at `obs` `[B, …]`. It returns one number per row,
+    /// `[B]`, that depends on that row alone. Gradients reach `action`.
     pub fn value(
         &self,
         params: &Params,
         obs: &Tensor,
         action: &Tensor,
-        noise: &mut Stream,
+        stream: &mut Stream,
         value_of: &dyn Fn(&Tensor) -> Tensor,
     ) -> Tensor {
         match self.actions {
             ActionKind::Vector { .. } => {
-                let x = self.input(params, obs, action, Some(&mut *noise));
-                self.body.value(params, &x, noise, value_of)
+                let x = self.input(params, obs, action, Some(&mut *stream));
+                self.body.value(params, &x, stream, value_of)
             }
-            ActionKind::Enumerated { .. } => value_of(&self.at(params, obs, action, noise)),
+            ActionKind::Enumerated { .. } => value_of(&self.at(params, obs, action, stream)),
         }
     }
 }

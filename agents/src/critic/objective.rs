@@ -1,4 +1,4 @@
-//! The actor's objective: Q reduced over the ensemble ([`ActorObjective`]).
+//! The actor's objective: [`ActorObjective`].
 
 use tch::{Kind, Tensor};
 
@@ -8,12 +8,12 @@ use crate::{
     policy::{ActionDraw, Actions, expectation},
 };
 
-/// The smallest or mean, over the members of Q, of the mean of their first outputs.
+/// The actor's objective: the mean of each member's first outputs, reduced over members by minimum or mean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ActorObjective {
-    /// Over members.
+    /// Reduction over members.
     pub combination: Combination,
-    /// Number of a member's outputs that count, at least 1.
+    /// Number of outputs of each member that are averaged, at least 1.
     pub outputs: usize,
 }
 
@@ -26,18 +26,18 @@ impl ActorObjective {
         }
     }
 
-    /// Its value `[B]` for `draw` at `obs [B, …]`. Gradients reach the draw and not the parameters of `q`.
-    pub fn value(self, q: &ValueFunction, obs: &Tensor, draw: &ActionDraw, noise: &mut Stream) -> Tensor {
+    /// The objective `[B]` for `draw` at `obs [B, …]`. Gradients reach the draw but not the parameters of `q`.
+    pub fn value(self, q: &ValueFunction, obs: &Tensor, draw: &ActionDraw, stream: &mut Stream) -> Tensor {
         match &draw.actions {
-            Actions::Sampled(action) => q.value(obs, action, noise, &|out| self.reduce(out)),
+            Actions::Sampled(action) => q.value(obs, action, stream, &|out| self.reduce(out)),
             Actions::Weighted(probability) => {
-                let all = q.of_all_actions(obs, noise).select(-1, 0); // [E, B, n]
+                let all = q.of_all_actions(obs, stream).select(-1, 0); // [E, B, n]
                 expectation(probability, &self.combination.apply(&all))
             }
         }
     }
 
-    /// `[E, B, K]` to `[B]`.
+    /// Reduces outputs `[E, B, K]` to the objective `[B]`.
     fn reduce(self, out: &Tensor) -> Tensor {
         if self.outputs == 1 {
             return self.combination.apply(&out.select(-1, 0));

@@ -1,5 +1,5 @@
-//! The critic of TQC: `E` networks that give `K` quantiles of the soft return each, targets from all of them together
-//! but for the largest.
+//! The critic of TQC: `E` networks with `K` quantiles of the soft return each. Targets are the quantiles of all networks
+//! pooled, without the largest ones.
 //!
 //! Source: Kuznetsov et al. 2020, "Controlling Overestimation Bias with Truncated Mixture of Continuous Distributional
 //! Quantile Critics" (arXiv 2005.04269), section 3.
@@ -35,19 +35,19 @@ use crate::{
     spec_problems::SpecProblems,
 };
 
-/// Settings of the critic.
+/// Settings of the quantile critic.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct QuantileSpec {
-    /// E, at least 1. Paper: 5.
+    /// E, the number of members, at least 1. Paper: 5.
     pub members: i64,
-    /// K, at least 1. Paper: 25.
+    /// K, the number of quantiles per member, at least 1. Paper: 25.
     pub quantiles: i64,
-    /// How many of the largest target atoms are left out, per member: what the paper tunes to the task. Reference: 2.
+    /// Number of the largest target atoms that are dropped, per member. The paper tunes it per task. Reference: 2.
     pub dropped_per_member: i64,
-    /// Error up to which the loss is quadratic, value. Paper: 1.
+    /// κ of the Huber loss, the largest error for which it is quadratic, value. Paper: 1.
     pub huber_kappa: f64,
-    /// Of all members together.
+    /// Optimiser of all members.
     pub optimizer: AdamSpec,
     /// Low-pass filter over the action of the target.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -90,15 +90,15 @@ impl QuantileSpec {
     }
 }
 
-/// See the module.
+/// The critic of TQC.
 pub struct QuantileCritic {
     spec: QuantileSpec,
-    /// `[K, 1]`.
+    /// τ_m, `[K, 1]`.
     fractions: Tensor,
 }
 
 impl QuantileCritic {
-    /// With these settings.
+    /// A critic with the given settings.
     pub fn new(spec: &QuantileSpec, device: Device) -> Self {
         QuantileCritic {
             fractions: fractions(spec.quantiles, device),
@@ -106,28 +106,28 @@ impl QuantileCritic {
         }
     }
 
-    /// The atoms `[J, B]`, ascending, that the targets leave at the next actions `[B, A]`. A filter averages quantile by
-    /// quantile: every member's own before they are pooled, or the pooled ones at every point.
-    fn kept_atoms(&self, z: &ValueFunction, next_obs: &Tensor, next_action: &Tensor, noise: &mut Stream) -> Tensor {
+    /// The target atoms `[J, B]`, in ascending order, at the next actions `[B, A]`, without the dropped ones. A target filter
+    /// averages each quantile, either of every member before pooling or of the pooled atoms of every point.
+    fn kept_atoms(&self, z: &ValueFunction, next_obs: &Tensor, next_action: &Tensor, stream: &mut Stream) -> Tensor {
         let dropped = self.spec.dropped_per_member;
         // [E, K·B, K]
-        let atoms = |obs: &Tensor, action: &Tensor, noise: &mut Stream| z.target_at(obs, action, noise);
+        let atoms = |obs: &Tensor, action: &Tensor, stream: &mut Stream| z.target_at(obs, action, stream);
         let Some(filter) = z.filter() else {
-            return truncated(&atoms(next_obs, next_action, noise), dropped);
+            return truncated(&atoms(next_obs, next_action, stream), dropped);
         };
         match filter.order() {
-            FilterOrder::FilterThenMin => truncated(&filter.average(next_obs, next_action, noise, atoms), dropped),
+            FilterOrder::FilterThenMin => truncated(&filter.average(next_obs, next_action, stream, atoms), dropped),
             FilterOrder::MinThenFilter => {
-                let kept = filter.average(next_obs, next_action, noise, |obs, action, noise| {
-                    truncated(&atoms(obs, action, noise), dropped) // [J, K·B]
+                let kept = filter.average(next_obs, next_action, stream, |obs, action, stream| {
+                    truncated(&atoms(obs, action, stream), dropped) // [J, K·B]
                 });
-                kept.sort(0, false).0 // weights of both signs may have changed the order
+                kept.sort(0, false).0 // negative weights may have changed the order
             }
         }
     }
 }
 
-/// Midpoints `[K, 1]` of K equal parts of \[0, 1\].
+/// The fractions τ_m `[K, 1]`: midpoints of K equal parts of \[0, 1\].
 fn fractions(quantiles: i64, device: Device) -> Tensor {
     let fractions: Vec<f32> = (0..quantiles)
         .map(|m| ((m as f64 + 0.5) / quantiles as f64) as f32)
@@ -135,7 +135,7 @@ fn fractions(quantiles: i64, device: Device) -> Tensor {
     Tensor::from_slice(&fractions).view([quantiles, 1]).to_device(device)
 }
 
-/// All members' atoms `[E, B, K]` in one ascending row `[J, B]`, without the `dropped_per_member`·E largest.
+/// Pools the atoms `[E, B, K]` of all members and drops the E·`dropped_per_member` largest: `[J, B]` in ascending order.
 fn truncated(atoms: &Tensor, dropped_per_member: i64) -> Tensor {
     let (members, rows, quantiles) = atoms.size3().expect("atoms are [E, B, K]");
     let pooled = atoms.permute([0, 2, 1]).reshape([members * quantiles, rows]); // [E·K, B]
@@ -143,22 +143,24 @@ fn truncated(atoms: &Tensor, dropped_per_member: i64) -> Tensor {
     sorted.narrow(0, 0, members * (quantiles - dropped_per_member))
 }
 
-/// Quantile Huber losses `[E, B]` of `atoms` `[E, B, K]` for targets `[J, B]`, ascending; mean over pairs of atoms.
+/// Quantile Huber losses `[E, B]` of `atoms` `[E, B, K]` for targets `[J, B]` in ascending order; the mean over all pairs of
+/// atom and target.
 ///
 /// ```text
 /// ρ_τ(δ) = |τ − 1{δ < 0}| · H_κ(δ),   δ = y_j − θ_m
-/// H_κ(δ) = ½ δ² for |δ| ≤ κ, κ (|δ| − ½ κ) beyond
+/// H_κ(δ) = ½ δ² for |δ| ≤ κ, otherwise κ (|δ| − ½ κ)
 /// ```
 ///
-/// No pair is formed. In ascending order the targets of an atom lie in four groups, told apart by three searches: further
-/// than κ below it, below, above, further than κ above. Over a group the loss and its slope
+/// The pairs are not computed one by one. The sorted targets fall into four groups for each atom: more than κ below it,
+/// below it, above it, more than κ above it. Three binary searches find the borders. Within a group the loss and its slope
 ///
 /// ```text
 /// −|τ − 1{δ < 0}| · clamp(δ, −κ, κ)
 /// ```
 ///
-/// are polynomials in θ whose coefficients are the group's size, Σ y and Σ y²: differences of running sums. Those are kept
-/// in `f64`, because they cancel. The loss comes without a history and gets its slope from a term that is 0.
+/// are polynomials in θ whose coefficients are the group's size, Σ y and Σ y², which are differences of cumulative sums.
+/// These are computed in `f64` because of cancellation. The loss itself is detached; a term with the value 0 adds its
+/// gradient.
 ///
 /// Source: section 3, equations 11 and 12, with κ = 1.
 fn member_losses(atoms: &Tensor, target: &Tensor, fractions: &Tensor, kappa: f64) -> Tensor {
@@ -174,7 +176,7 @@ fn member_losses(atoms: &Tensor, target: &Tensor, fractions: &Tensor, kappa: f64
     let below = |bound: &Tensor, or_at: bool| {
         let side = if or_at { "right" } else { "left" };
         bound.searchsorted(&y, false, or_at, side, None::<Tensor>)
-    }; // [B, E·K]: how many are
+    }; // [B, E·K]: number of targets below the bound
     let ends = [
         below(&(&theta - kappa), false),
         below(&theta, false),
@@ -188,7 +190,7 @@ fn member_losses(atoms: &Tensor, target: &Tensor, fractions: &Tensor, kappa: f64
     let [square_far_below, square_below, square_above] = up_to(&y.square().cumsum(1, Kind::Double));
     let [far_below, below, above] = ends.each_ref().map(|end| end.to_kind(Kind::Double));
 
-    // Per group: how many, Σ y, Σ y²; then Σ δ and Σ ½ δ² over the two near ones.
+    // Size, Σ y and Σ y² of each group; then Σ δ and Σ ½ δ² over the two groups within κ.
     let near = |size: &Tensor, sum: &Tensor, squares: &Tensor| {
         let error = sum - &theta * size;
         let half_square = (squares - &theta * (sum * 2.0 - &theta * size)) * 0.5;
@@ -206,7 +208,7 @@ fn member_losses(atoms: &Tensor, target: &Tensor, fractions: &Tensor, kappa: f64
     );
     let far_above = count - &above;
     let all = y.sum_dim_intlist([1i64].as_slice(), true, Kind::Double); // [B, 1]
-    let distance_below = &theta * &far_below - &y_far_below; // Σ |δ| of those far below
+    let distance_below = &theta * &far_below - &y_far_below; // Σ |δ| over the group far below
     let distance_above = all - &y_above - &theta * &far_above;
     let loss_below = loss_below + (distance_below - &far_below * (0.5 * kappa)) * kappa;
     let loss_above = loss_above + (distance_above - &far_above * (0.5 * kappa)) * kappa;
@@ -215,7 +217,7 @@ fn member_losses(atoms: &Tensor, target: &Tensor, fractions: &Tensor, kappa: f64
 
     let tau = fractions.view([-1]).to_kind(Kind::Double).repeat([members]); // [E·K]
     let weigh = |below: &Tensor, above: &Tensor| {
-        (below + &tau * (above - below)) // (1 − τ) of one, τ of the other
+        (below + &tau * (above - below)) // (1 − τ)·below + τ·above
             .view([rows, members, quantiles])
             .transpose(0, 1)
             / count // [E, B, K]
@@ -239,15 +241,15 @@ impl Critic for QuantileCritic {
         }]
     }
 
-    /// Target atoms `[J, B]`, ascending.
+    /// Target atoms `[J, B]` in ascending order.
     fn targets(
         &self,
         functions: &[ValueFunction],
         step: &CriticStep,
         next: &ActionDraw,
-        noise: &mut Stream,
+        stream: &mut Stream,
     ) -> Vec<Tensor> {
-        let kept = self.kept_atoms(&functions[0], &step.batch.next_obs, next.sampled(), noise); // [J, B]
+        let kept = self.kept_atoms(&functions[0], &step.batch.next_obs, next.sampled(), stream); // [J, B]
         vec![soft_backup(step.batch, &kept, step.alpha, &next.log_prob)]
     }
 
@@ -272,7 +274,7 @@ impl Critic for QuantileCritic {
         CriticLoss { loss, report }
     }
 
-    /// The mean of all atoms, none left out (equation 13).
+    /// The mean of all atoms of all members (equation 13).
     fn actor_objective(&self) -> ActorObjective {
         ActorObjective {
             combination: Combination::Mean,
@@ -289,14 +291,14 @@ mod tests {
 
     #[test]
     fn the_largest_atoms_of_all_members_together_are_left_out() {
-        // Two members, one row, three atoms each, not in order: one per member is dropped, both of the second.
+        // Two members with three unsorted atoms each. One per member is dropped; both are of the second member.
         let atoms = Tensor::from_slice(&[3.0f32, 1.0, 2.0, 9.0, -4.0, 8.0]).view([2, 1, 3]);
         let kept: Vec<f32> = truncated(&atoms, 1).flatten(0, -1).try_into().unwrap();
         assert_eq!(kept, [-4.0, 1.0, 2.0, 3.0]);
         assert_eq!(truncated(&atoms, 0).size(), [6, 1]);
     }
 
-    /// The definition, pair by pair: `[E, B, K, J]` numbers.
+    /// The definition: the mean over all pairs, computed as a tensor `[E, B, K, J]`.
     fn member_losses_by_pairs(atoms: &Tensor, target: &Tensor, fractions: &Tensor, kappa: f64) -> Tensor {
         let y = target.transpose(0, 1).unsqueeze(0).unsqueeze(2); // [1, B, 1, J]
         let error = y - atoms.unsqueeze(-1); // [E, B, K, J]
@@ -308,7 +310,7 @@ mod tests {
     #[test]
     fn running_sums_give_the_loss_and_the_slope_of_all_pairs() {
         let mut stream = Stream::derive(1, "pairs", 0);
-        // Far from 0, as values are after a while; wide against κ, and narrow; with ties.
+        // Values near and far from 0, errors larger and smaller than κ, and ties.
         for (offset, scale, kappa) in [
             (0.0, 1.0, 1.0),
             (-900.0, 30.0, 1.0),
@@ -323,7 +325,7 @@ mod tests {
             let both = [member_losses, member_losses_by_pairs].map(|losses| {
                 let atoms = start.detach().copy().set_requires_grad(true);
                 let loss = losses(&atoms, &target, &fractions, kappa);
-                let rows = Tensor::linspace(0.5, 2.0, 6, (Kind::Float, Device::Cpu)); // rows that count differently
+                let rows = Tensor::linspace(0.5, 2.0, 6, (Kind::Float, Device::Cpu)); // different weights of rows
                 (&loss * rows).sum(Kind::Float).backward();
                 (loss.detach(), atoms.grad())
             });

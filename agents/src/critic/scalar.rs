@@ -1,8 +1,8 @@
-//! The critic of Soft Actor-Critic: `E` networks `Q(s, a)`, targets from the smallest; and of REDQ, whose targets come
-//! from a few of many.
+//! The critics of Soft Actor-Critic and REDQ: `E` networks `Q(s, a)`, with targets from the minimum over all of them (SAC)
+//! or over a random subset (REDQ).
 //!
-//! Sources: Haarnoja et al. 2018b (arXiv 1812.05905), section 4.2; the clipped double estimate is Fujimoto et al.
-//! 2018's; random subsets are Chen et al. 2021's (arXiv 2101.05982, algorithm 1).
+//! Sources: Haarnoja et al. 2018b (arXiv 1812.05905), section 4.2; Fujimoto et al. 2018 (TD3) for the clipped double
+//! estimate; Chen et al. 2021 (REDQ, arXiv 2101.05982), algorithm 1, for random subsets.
 //!
 //! | Paper | Code | Shape · unit |
 //! |---|---|---|
@@ -11,7 +11,7 @@
 //! | y | `target` | `[B]`, value |
 //! | M (REDQ) | `target_members` | members |
 //!
-//! With `target_filter`, Q_θ̄i(s', a') is its average over points around a' (see [`super::target_filter`]).
+//! With a `target_filter`, Q_θ̄i(s', a') is averaged over points around a' (see [`super::target_filter`]).
 
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
@@ -35,17 +35,17 @@ use crate::{
     spec_problems::SpecProblems,
 };
 
-/// Settings of the critic.
+/// Settings of the scalar critic.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ScalarSpec {
-    /// E, at least 1. SAC uses two, REDQ ten.
+    /// E, the number of members, at least 1. SAC uses two, REDQ ten.
     pub members: i64,
-    /// Members whose smallest value is the target's.
+    /// The members whose minimum is used in the target.
     pub target_members: TargetMembers,
-    /// What the actor maximises: the smallest or the mean value over members.
+    /// Reduction over members in the actor's objective.
     pub actor_value: Combination,
-    /// Of all members together.
+    /// Optimiser of all members.
     pub optimizer: AdamSpec,
     /// Low-pass filter over the action of the target.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -64,13 +64,13 @@ impl Default for ScalarSpec {
     }
 }
 
-/// Which members make the target: `"all"`, or `{ random = M }` for M different ones, drawn anew at every update.
+/// The members used in the target: `"all"`, or `{ random = M }` for M distinct members drawn at every update.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum TargetMembers {
-    /// Every one (SAC).
+    /// All members (SAC).
     All,
-    /// M (REDQ: 2).
+    /// M randomly drawn members (REDQ: 2).
     Random(i64),
 }
 
@@ -95,38 +95,38 @@ impl ScalarSpec {
     }
 }
 
-/// See the module.
+/// The critic of SAC and REDQ.
 pub struct ScalarCritic {
     spec: ScalarSpec,
 }
 
 impl ScalarCritic {
-    /// With these settings.
+    /// A critic with the given settings.
     pub fn new(spec: &ScalarSpec) -> Self {
         ScalarCritic { spec: spec.clone() }
     }
 
-    /// The smallest member's value `[B]` of the next action, over all members or over some drawn ones.
-    fn next_value(&self, q: &ValueFunction, batch: &Batch, next: &ActionDraw, noise: &mut Stream) -> Tensor {
-        // Only the members that are drawn are evaluated: two of ten cost a fifth.
+    /// The target value `[K·B]` of the next actions: the minimum over all members or over randomly drawn ones.
+    fn next_value(&self, q: &ValueFunction, batch: &Batch, next: &ActionDraw, stream: &mut Stream) -> Tensor {
+        // Only the drawn members are evaluated: two of ten take a fifth of the time.
         let drawn;
         let params = match self.spec.target_members {
             TargetMembers::All => q.target_params(),
             TargetMembers::Random(count) => {
-                let chosen = noise.subset(q.members(), count, batch.reward.device());
+                let chosen = stream.subset(q.members(), count, batch.reward.device());
                 drawn = q.target_members(&chosen);
                 &drawn
             }
         };
         let obs = &batch.next_obs;
         match q.filter() {
-            None => q.expected(params, obs, next, noise, Combination::Min),
+            None => q.expected(params, obs, next, stream, Combination::Min),
             Some(filter) => {
-                let members = |obs: &Tensor, action: &Tensor, noise: &mut Stream| {
-                    q.with(params, obs, action, noise).squeeze_dim(-1) // [E, K·B]
+                let members = |obs: &Tensor, action: &Tensor, stream: &mut Stream| {
+                    q.with(params, obs, action, stream).squeeze_dim(-1) // [E, K·B]
                 };
                 let lowest = |next_q: &Tensor| Combination::Min.apply(next_q);
-                filter.combined(obs, next.sampled(), noise, members, lowest)
+                filter.combined(obs, next.sampled(), stream, members, lowest)
             }
         }
     }
@@ -151,13 +151,13 @@ impl Critic for ScalarCritic {
         functions: &[ValueFunction],
         step: &CriticStep,
         next: &ActionDraw,
-        noise: &mut Stream,
+        stream: &mut Stream,
     ) -> Vec<Tensor> {
-        let next_q = self.next_value(&functions[0], step.batch, next, noise); // [B]
+        let next_q = self.next_value(&functions[0], step.batch, next, stream); // [B]
         vec![soft_backup(step.batch, &next_q, step.alpha, &next.log_prob)]
     }
 
-    /// Equation 5, ½ E[(Q − y)²], summed over members: each is an optimisation of its own and only shares a block.
+    /// Equation 5, ½ E[(Q − y)²], summed over members. Members share no parameters, so each minimises its own loss.
     fn loss(&self, out: &Tensor, targets: &[Tensor], _statistics: &mut Statistics, batch: &Batch) -> CriticLoss {
         let (q, target) = (out.squeeze_dim(-1), &targets[0]); // [E, B], [B]
         let error = &q - target; // [E, B]
@@ -173,7 +173,7 @@ impl Critic for ScalarCritic {
     }
 }
 
-/// What a step reports: values `q` `[E, B]` before it, targets `[B]`.
+/// The report of a step, from the values `q` `[E, M·B]` before it and the targets `[M·B]`.
 pub(crate) fn report(loss: MetricValue, q: &Tensor, target: &Tensor, batch: &Batch) -> UpdateReport {
     let mut report = UpdateReport::default();
     report.put(metrics::CRITIC_LOSS, Reduction::Mean, loss);

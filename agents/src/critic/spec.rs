@@ -1,4 +1,4 @@
-//! Which critic: [`CriticSpec`].
+//! Settings of critics: [`CriticSpec`].
 
 use serde::{Deserialize, Serialize};
 use tch::Device;
@@ -14,19 +14,19 @@ use super::{
 };
 use crate::{spec_problems::SpecProblems, target::TargetSpec};
 
-/// Which critic. Default: scalar, two members.
+/// The kind of critic and its settings. Default: scalar with two members.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum CriticSpec {
-    /// One number per state and action, several members.
+    /// An ensemble of scalar action values.
     Scalar(ScalarSpec),
-    /// A normal distribution of the soft return, learned from samples of its target.
+    /// A normal distribution of the soft return, learned from samples of the target distribution.
     Dsac(DsacSpec),
     /// Twin normal distributions of the soft return, with the three refinements of DSAC-T.
     DsacT(DsacTSpec),
-    /// Quantiles of the soft return, the largest of which are left out of the target.
+    /// Quantiles of the soft return; the target omits the largest ones.
     Quantile(QuantileSpec),
-    /// A value of states beside action values, as in SAC's first version.
+    /// Action values and a separate state value, as in the first version of SAC.
     StateValue(StateValueSpec),
 }
 
@@ -37,7 +37,7 @@ impl Default for CriticSpec {
 }
 
 impl CriticSpec {
-    /// Its equations. `targets` says how fast targets follow, for statistics that follow at the same rate.
+    /// The critic's equations. `targets` sets the rate of statistics that follow as fast as target parameters.
     pub fn build(&self, targets: TargetSpec, device: Device) -> Box<dyn Critic> {
         match self {
             CriticSpec::Scalar(spec) => Box::new(ScalarCritic::new(spec)),
@@ -48,7 +48,7 @@ impl CriticSpec {
         }
     }
 
-    /// Notes values that are out of their range, keys from `agent` on.
+    /// Reports values that are out of range.
     pub(crate) fn check(&self, problems: &mut SpecProblems) {
         match self {
             CriticSpec::Scalar(spec) => spec.check(problems),
@@ -59,7 +59,7 @@ impl CriticSpec {
         }
     }
 
-    /// Its name in a file.
+    /// The name in a file.
     pub fn kind(&self) -> &'static str {
         match self {
             CriticSpec::Scalar(_) => "scalar",
@@ -70,25 +70,25 @@ impl CriticSpec {
         }
     }
 
-    /// Whether it can score actions that are enumerated: a policy's probabilities instead of its draws.
+    /// Whether the critic supports policies that enumerate their actions.
     pub fn enumerates(&self) -> bool {
         match self {
-            // A filter averages over neighbours of a drawn action; enumerated ones have none.
+            // A filter averages over actions near a drawn one; enumerated actions have no neighbours.
             CriticSpec::Scalar(spec) => spec.target_filter.is_none(),
             CriticSpec::StateValue(_) => true,
-            // Samples of distributions and sorted atoms have no expectation over actions here.
+            // The expectation of samples or sorted atoms over actions is not implemented.
             CriticSpec::Dsac(_) | CriticSpec::DsacT(_) | CriticSpec::Quantile(_) => false,
         }
     }
 
-    /// The filter over the action of the target, if there is one.
+    /// The target filter, if there is one.
     pub fn target_filter(&self) -> Option<&TargetFilterSpec> {
         match self {
             CriticSpec::Scalar(spec) => spec.target_filter.as_ref(),
             CriticSpec::Dsac(spec) => spec.target_filter.as_ref(),
             CriticSpec::DsacT(spec) => spec.target_filter.as_ref(),
             CriticSpec::Quantile(spec) => spec.target_filter.as_ref(),
-            // Its target is a value of states: there is no action to filter over.
+            // The target is a value of states, so there is no action to filter over.
             CriticSpec::StateValue(_) => None,
         }
     }

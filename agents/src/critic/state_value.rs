@@ -1,4 +1,4 @@
-//! The critic of SAC's first version: a value `V(s)` with its target beside two action values `Q(s, a)`.
+//! The critic of the first version of SAC: a state value `V(s)` with a target network, and two action values `Q(s, a)`.
 //!
 //! Source: Haarnoja et al. 2018, "Soft Actor-Critic: Off-Policy Maximum Entropy Deep Reinforcement Learning with a
 //! Stochastic Actor" (arXiv 1801.01290), section 4.2 and algorithm 1.
@@ -33,17 +33,17 @@ use crate::{
     spec_problems::SpecProblems,
 };
 
-/// Settings of the critic.
+/// Settings of the state-value critic.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct StateValueSpec {
-    /// E: action values, at least 1. Paper: 2. There is one V.
+    /// E, the number of action values, at least 1. Paper: 2. There is always one V.
     pub members: i64,
-    /// What the actor maximises: the smallest or the mean value over members.
+    /// Reduction over members in the actor's objective.
     pub actor_value: Combination,
-    /// Of the action values together.
+    /// Optimiser of all action values.
     pub optimizer: AdamSpec,
-    /// Of V.
+    /// Optimiser of V.
     pub value_optimizer: AdamSpec,
 }
 
@@ -72,20 +72,20 @@ impl StateValueSpec {
     }
 }
 
-/// See the module.
+/// The critic of the first version of SAC.
 pub struct StateValueCritic {
     spec: StateValueSpec,
 }
 
 impl StateValueCritic {
-    /// With these settings.
+    /// A critic with the given settings.
     pub fn new(spec: &StateValueSpec) -> Self {
         StateValueCritic { spec: spec.clone() }
     }
 }
 
 impl Critic for StateValueCritic {
-    /// Q's, which have no targets, and V with an encoder of its own and a trailing copy.
+    /// The action values, without target parameters, and V, with its own encoder and target parameters.
     fn functions(&self) -> Vec<FunctionSpec> {
         let q = FunctionSpec {
             name: "critic",
@@ -107,25 +107,25 @@ impl Critic for StateValueCritic {
         vec![q, v]
     }
 
-    /// Algorithm 1's order: V, which reads the Q's as they stand, then the Q's, which read V's target.
+    /// In the order of algorithm 1: V learns from the current action values, then the action values learn from V's target.
     fn learn(
         &self,
         functions: &mut [ValueFunction],
         statistics: &mut Statistics,
         step: &CriticStep,
-        noise: &mut Stream,
+        stream: &mut Stream,
     ) -> UpdateReport {
         let CriticStep { batch, policy, alpha } = *step;
-        let fresh = policy.draw_now(batch, noise);
+        let fresh = policy.draw_now(batch, stream);
         let mut report = UpdateReport::default();
 
-        // V moves towards the soft value of a fresh action: equations 3 and 5, with the minimum of section 4.2.
+        // V moves towards the soft value of a newly drawn action: equations 3 and 5, with the minimum of section 4.2.
         let target = tch::no_grad(|| {
             let q = &functions[0];
-            let value = q.expected(q.online.params.frozen(), &batch.obs, &fresh, noise, Combination::Min); // [B]
+            let value = q.expected(q.online.params.frozen(), &batch.obs, &fresh, stream, Combination::Min); // [B]
             value - alpha * &fresh.log_prob
         });
-        functions[1].minimize_of_state(&batch.obs, noise, |out| {
+        functions[1].minimize_of_state(&batch.obs, stream, |out| {
             let v = out.view([-1]); // [B]
             let loss = batch.mean(&(&v - &target).square()) * 0.5;
             report.put(metrics::VALUE_LOSS, Reduction::Mean, &loss);
@@ -133,8 +133,8 @@ impl Critic for StateValueCritic {
             loss
         });
 
-        let targets = tch::no_grad(|| self.targets(functions, step, &fresh, noise));
-        functions[0].minimize(&batch.obs, &batch.action, noise, |out| {
+        let targets = tch::no_grad(|| self.targets(functions, step, &fresh, stream));
+        functions[0].minimize(&batch.obs, &batch.action, stream, |out| {
             let CriticLoss { loss, report: of_q } = self.loss(out, &targets, statistics, batch);
             report.extend(of_q);
             loss
@@ -142,19 +142,19 @@ impl Critic for StateValueCritic {
         report
     }
 
-    /// Q̂ `[B]`: equation 8. V holds the entropy already.
+    /// Q̂ `[B]`: equation 8. V already includes the entropy.
     fn targets(
         &self,
         functions: &[ValueFunction],
         step: &CriticStep,
         _next: &ActionDraw,
-        noise: &mut Stream,
+        stream: &mut Stream,
     ) -> Vec<Tensor> {
-        let next_v = functions[1].target_of_state(&step.batch.next_obs, noise).view([-1]); // [B]
+        let next_v = functions[1].target_of_state(&step.batch.next_obs, stream).view([-1]); // [B]
         vec![backup(step.batch, &next_v)]
     }
 
-    /// Equation 7, summed over members: each is an optimisation of its own and only shares a block.
+    /// Equation 7, summed over members. Members share no parameters, so each minimises its own loss.
     fn loss(&self, out: &Tensor, targets: &[Tensor], _statistics: &mut Statistics, batch: &Batch) -> CriticLoss {
         let (q, target) = (out.squeeze_dim(-1), &targets[0]); // [E, B], [B]
         let loss = batch.mean(&(&q - target).square()) * (0.5 * self.spec.members as f64);

@@ -4,7 +4,7 @@ use tch::Tensor;
 
 use crate::{checkpoint::Section, error::Result, nn::ParamBlock};
 
-/// Named tensors that batches move and no gradient does. None has a value before the first update.
+/// Named running statistics, which are not updated by gradients. They have no value before the first update.
 #[derive(Default)]
 pub struct Statistics(Vec<Statistic>);
 
@@ -15,7 +15,7 @@ struct Statistic {
 }
 
 impl Statistics {
-    /// Without values.
+    /// Statistics with the given names and shapes, without values.
     pub fn new(declared: Vec<(&'static str, Vec<i64>)>) -> Self {
         let empty = |(name, shape)| Statistic {
             name,
@@ -25,25 +25,25 @@ impl Statistics {
         Statistics(declared.into_iter().map(empty).collect())
     }
 
-    /// The value of a statistic, once it has one.
+    /// The value of a statistic; `None` before the first update.
     pub fn get(&self, name: &str) -> Option<&Tensor> {
         self.0.iter().find(|statistic| statistic.name == name)?.value.as_ref()
     }
 
-    /// Sets a declared statistic, into the tensor that is there: a recorded update goes on with that very tensor.
+    /// Sets a statistic. An existing tensor is overwritten in place, because recorded updates refer to it.
     ///
     /// # Panics
-    /// When none was declared by this name.
+    /// When there is no statistic of this name.
     pub fn set(&mut self, name: &str, value: &Tensor) {
         let statistic = self.0.iter_mut().find(|statistic| statistic.name == name);
-        let statistic = statistic.expect("a critic declares the statistics that it keeps");
+        let statistic = statistic.expect("a critic declares the statistics that it sets");
         match &mut statistic.value {
             Some(kept) => kept.copy_(value),
             None => statistic.value = Some(value.shallow_clone()),
         }
     }
 
-    /// Writes those that have a value.
+    /// Writes the statistics that have a value to `section`.
     pub(super) fn save(&self, section: &mut Section) {
         for Statistic { name, value, .. } in &self.0 {
             if let Some(value) = value {
@@ -52,7 +52,7 @@ impl Statistics {
         }
     }
 
-    /// Takes back what [`Statistics::save`] wrote, to the device of `block`.
+    /// Restores the state written by [`Statistics::save`], on the device of `block`.
     ///
     /// # Errors
     /// When a tensor has another shape.

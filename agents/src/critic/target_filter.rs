@@ -1,16 +1,15 @@
-//! Band-limited critics: a low-pass filter over the action of the *target* critic.
+//! Band-limited critics, with a low-pass filter over the action of the *target* critic: [`TargetFilter`].
 //!
 //! ```text
-//! Q̂_f(s', a') = Σ_k w_k Q̂(s', a' + δ_k)        in place of Q̂(s', a') in the soft Bellman target
+//! Q̂_f(s', a') = Σ_k w_k Q̂(s', a' + δ_k)        replaces Q̂(s', a') in the soft Bellman target
 //! ```
 //!
-//! The learned critic, the actor's loss and log π(a'|s') stay as they are. The idea is Campo et al.'s (2020, arXiv
-//! 2006.11431), of whose text we had the abstract only: kernels, schemes, bounds and defaults are ours.
+//! The learned critic, the actor's loss and log π(a'|s') are unchanged. The idea is from Campo et al. (2020, arXiv
+//! 2006.11431), of which we had only the abstract; kernels, schemes, bounds and defaults are our own.
 //! `docs/algorithms/band_limited.md` has the derivations.
 //!
-//! What is filtered depends on what a critic represents: its numbers as they are where they are values (scalars) or
-//! quantiles in their order (averaged quantile by quantile, before any sorting); for a mean and a spread, the first two
-//! moments of the mixture over points, [`TargetFilter::moments`].
+//! Values and quantiles are averaged directly, each quantile before any sorting. For distributions with a mean and a
+//! standard deviation, the filter gives the first two moments of the mixture over points ([`TargetFilter::moments`]).
 
 mod kernel;
 mod spec;
@@ -22,42 +21,42 @@ pub use spec::{AnnealSpec, Bandwidth, Boundary, FilterOrder, Scheme, TargetFilte
 
 use crate::{noise::Stream, schedule::GradSteps};
 
-/// Largest magnitude whose inverse tanh is taken: in `f32`, that of the next number is infinite.
+/// Largest `f32` below 1. Actions are clamped to it, because the inverse tanh of 1 is infinite.
 const LARGEST_BELOW_ONE: f64 = 1.0 - 5.960_464_477_539_063e-8; // 1 − 2⁻²⁴
 
-/// A filter at its bandwidth of the moment.
+/// A filter with its current bandwidth.
 pub struct TargetFilter {
     spec: TargetFilterSpec,
     action_dim: usize,
     device: Device,
-    /// Points in bandwidths, where they are the same at every update.
+    /// The points of schemes without randomness.
     fixed: Option<FixedPoints>,
     /// `[A]`: bandwidth per dimension; `None` while all are 0.
     bandwidth: Option<Tensor>,
-    /// Standard deviation on the observation, normalised units.
+    /// Current standard deviation of the noise on observations, normalised units.
     state_std: f64,
 }
 
-/// Offsets `[K, 1, A]` in bandwidths, and weights `[K]`.
+/// Points of a scheme without randomness: offsets `[K, 1, A]` in bandwidths, and weights `[K]`.
 struct FixedPoints {
     offsets: Tensor,
     weights: Tensor,
 }
 
-/// Where the target is asked.
+/// The points at which the target critic is evaluated.
 struct Points {
-    /// `[B, …]` as it came, or `[K·B, …]` where observations are filtered too.
+    /// `[B, …]`, the observations unchanged; or `[K·B, …]` if they are filtered too.
     obs: Tensor,
     /// `[K·B, A]`: K copies of the batch, one after the other.
     action: Tensor,
     /// K.
     count: i64,
-    /// `[K]`; `None` where all are 1/K.
+    /// `[K]`; `None` if all are 1/K.
     weights: Option<Tensor>,
 }
 
 impl TargetFilter {
-    /// At its bandwidth before the first update. The spec has passed its checks.
+    /// Builds a filter with its initial bandwidth. `spec` must have passed its checks.
     pub fn build(spec: &TargetFilterSpec, action_dim: i64, device: Device) -> Self {
         let mut filter = TargetFilter {
             spec: spec.clone(),
@@ -71,7 +70,7 @@ impl TargetFilter {
         filter
     }
 
-    /// Moves the bandwidth to its value after so many gradient steps.
+    /// Sets the bandwidth to its value after `at` gradient steps.
     pub fn anneal(&mut self, at: GradSteps) {
         let now = self.spec.bandwidth_at(at, self.action_dim);
         let total = |bandwidth: &[f64]| bandwidth.iter().sum::<f64>();
@@ -81,87 +80,87 @@ impl TargetFilter {
         self.bandwidth = is_on.then(|| vector(&now, self.device));
     }
 
-    /// Itself while any bandwidth is above 0. A critic whose filter is off takes its ordinary path and draws nothing.
+    /// The filter if any bandwidth is above 0, otherwise `None`. Critics ignore an inactive filter, and it draws nothing.
     pub fn active(&self) -> Option<&Self> {
         self.bandwidth.is_some().then_some(self)
     }
 
-    /// Whether members are combined after the filter or before.
+    /// Whether members are reduced after the filter or before it.
     pub fn order(&self) -> FilterOrder {
         self.spec.order
     }
 
-    /// The weighted average `[E, B, M]` of what `evaluate` gives, `[E, K·B, M]`, at K points around every action.
+    /// The weighted average `[E, B, …]` of the outputs `[E, K·B, …]` of `evaluate` over K points around every action.
     ///
-    /// `evaluate` is called once, with `action [K·B, A]` (K copies of the batch, one after the other) and `obs`, which
-    /// stays `[B, …]` unless observations are filtered too; [`super::network::Network::at`] takes both. `noise` is read for the
-    /// points first and then handed on.
+    /// `evaluate` is called once, with `action [K·B, A]` (K copies of the batch, one after the other) and `obs`, which is
+    /// `[B, …]`, or `[K·B, …]` if observations are filtered too. [`super::network::Network::at`] accepts both. The points are
+    /// drawn from `stream` before `evaluate` receives it.
     pub fn average(
         &self,
         obs: &Tensor,
         action: &Tensor,
-        noise: &mut Stream,
+        stream: &mut Stream,
         evaluate: impl FnOnce(&Tensor, &Tensor, &mut Stream) -> Tensor,
     ) -> Tensor {
-        let points = self.points(obs, action, noise);
-        points.average(&evaluate(&points.obs, &points.action, noise), 1)
+        let points = self.points(obs, action, stream);
+        points.average(&evaluate(&points.obs, &points.action, stream), 1)
     }
 
-    /// Filter and combination in the configured order. `evaluate` gives `[E, K·B]`, `combine` takes `[E, …]` to `[…]`;
-    /// the result is `[B]`.
+    /// Filters, and reduces over members, in the configured order: `[B]`. `evaluate` returns `[E, K·B]`, and `combine`
+    /// reduces `[E, …]` to `[…]`.
     pub fn combined(
         &self,
         obs: &Tensor,
         action: &Tensor,
-        noise: &mut Stream,
+        stream: &mut Stream,
         evaluate: impl FnOnce(&Tensor, &Tensor, &mut Stream) -> Tensor,
         combine: impl Fn(&Tensor) -> Tensor,
     ) -> Tensor {
-        let points = self.points(obs, action, noise);
-        let members = evaluate(&points.obs, &points.action, noise); // [E, K·B]
+        let points = self.points(obs, action, stream);
+        let members = evaluate(&points.obs, &points.action, stream); // [E, K·B]
         match self.spec.order {
             FilterOrder::FilterThenMin => combine(&points.average(&members, 1)),
             FilterOrder::MinThenFilter => points.average(&combine(&members), 0),
         }
     }
 
-    /// Mean and standard deviation, `[E, B]` each, of the mixture over points of distributions with the mean and
-    /// standard deviation that `evaluate` gives, `[E, K·B]` each.
+    /// Mean and standard deviation, `[E, B]` each, of the mixture over points. `evaluate` returns the mean and standard
+    /// deviation at every point, `[E, K·B]` each.
     ///
     /// ```text
     /// mean = Σ_k w_k μ_k        std² + mean² = Σ_k w_k (σ_k² + μ_k²)
     /// ```
     ///
-    /// A value drawn after an action is drawn from the kernel has these moments: the filter adds to the spread how much
-    /// the mean varies over the kernel. Computed around the mean, where nothing large cancels. To choose a member at
-    /// every point ([`FilterOrder::MinThenFilter`]), choose within `evaluate` and give E = 1.
+    /// These are the moments of a return whose action is drawn from the kernel: the filter adds the variance of the mean over
+    /// the kernel. The variance is computed around the mean, to avoid cancellation. For [`FilterOrder::MinThenFilter`],
+    /// `evaluate` chooses a member at every point and returns E = 1.
     pub fn moments(
         &self,
         obs: &Tensor,
         action: &Tensor,
-        noise: &mut Stream,
+        stream: &mut Stream,
         evaluate: impl FnOnce(&Tensor, &Tensor, &mut Stream) -> (Tensor, Tensor),
     ) -> (Tensor, Tensor) {
-        let points = self.points(obs, action, noise);
-        let (means, stds) = evaluate(&points.obs, &points.action, noise);
+        let points = self.points(obs, action, stream);
+        let (means, stds) = evaluate(&points.obs, &points.action, stream);
         let mean = points.average(&means, 1); // [E, B]
         let distance = means.unflatten(1, [points.count, -1]) - mean.unsqueeze(1); // [E, K, B]
         let spread = stds.square() + distance.square().flatten(1, 2); // [E, K·B]
-        // Weights of both signs could leave less than nothing.
+        // With negative weights the variance may be negative.
         let variance = points.average(&spread, 1).clamp_min(0.0);
         (mean, variance.sqrt())
     }
 
-    /// Points around `action [B, A]`.
-    fn points(&self, obs: &Tensor, action: &Tensor, noise: &mut Stream) -> Points {
+    /// The points around `action [B, A]`.
+    fn points(&self, obs: &Tensor, action: &Tensor, stream: &mut Stream) -> Points {
         let bandwidth = self.bandwidth.as_ref();
-        let bandwidth = bandwidth.expect("a filter is asked only while it is active");
+        let bandwidth = bandwidth.expect("an inactive filter is not used");
         let (offsets, weights) = match (&self.fixed, self.spec.scheme) {
             (Some(fixed), _) => (fixed.offsets.shallow_clone(), Some(fixed.weights.shallow_clone())),
             (None, Scheme::MonteCarlo { samples }) => {
                 let shape = [&[samples / 2], action.size().as_slice()].concat();
-                let half = draw(self.spec.kernel, &shape, noise, self.device); // [K/2, B, A]
-                (Tensor::cat(&[&half, &-&half], 0), None) // each beside its mirror image
+                let half = draw(self.spec.kernel, &shape, stream, self.device); // [K/2, B, A]
+                (Tensor::cat(&[&half, &-&half], 0), None) // every draw and its mirror image
             }
             (None, scheme) => unreachable!("{scheme:?} has fixed points"),
         };
@@ -169,7 +168,7 @@ impl TargetFilter {
         let action = self.spec.boundary.shift(action, &(offsets * bandwidth)); // [K, B, A]
         let obs = if self.state_std > 0.0 {
             let shape = [&[count / 2], obs.size().as_slice()].concat();
-            let half = noise.normal(&shape, self.device) * self.state_std; // [K/2, B, …]
+            let half = stream.normal(&shape, self.device) * self.state_std; // [K/2, B, …]
             (Tensor::cat(&[&half, &-&half], 0) + obs).flatten(0, 1)
         } else {
             obs.shallow_clone()
@@ -184,22 +183,22 @@ impl TargetFilter {
 }
 
 impl Points {
-    /// `[…, K·B, …]`, rows in dimension `rows`, to `[…, B, …]`.
+    /// The weighted average over points of `out`, whose dimension `rows` has K·B elements and has B in the result.
     fn average(&self, out: &Tensor, rows: i64) -> Tensor {
-        let apart = out.unflatten(rows, [self.count, -1]);
+        let by_point = out.unflatten(rows, [self.count, -1]); // […, K, B, …]
         match &self.weights {
-            None => apart.mean_dim([rows].as_slice(), false, Kind::Float),
+            None => by_point.mean_dim([rows].as_slice(), false, Kind::Float),
             Some(weights) => {
-                let mut shape = vec![1; apart.dim()];
+                let mut shape = vec![1; by_point.dim()];
                 shape[rows as usize] = self.count;
-                (apart * weights.view(shape.as_slice())).sum_dim_intlist([rows].as_slice(), false, Kind::Float)
+                (by_point * weights.view(shape.as_slice())).sum_dim_intlist([rows].as_slice(), false, Kind::Float)
             }
         }
     }
 }
 
 impl Boundary {
-    /// `action [B, A]`, in [-1, 1], moved by `shift [K, 1 or B, A]` and kept inside: `[K, B, A]`.
+    /// Shifts `action [B, A]`, in [-1, 1], by `shift [K, 1 or B, A]`, within the bounds: `[K, B, A]`.
     fn shift(self, action: &Tensor, shift: &Tensor) -> Tensor {
         match self {
             // 1 − |t − 2| is a triangle wave in t = (x + 1) mod 4 that equals x on [-1, 1].
@@ -210,14 +209,14 @@ impl Boundary {
     }
 }
 
-/// Independent draws of unit variance from a kernel, in a tensor of `shape`.
-fn draw(kernel: KernelSpec, shape: &[i64], noise: &mut Stream, device: Device) -> Tensor {
+/// Draws a tensor of `shape` of independent numbers from a kernel with unit variance.
+fn draw(kernel: KernelSpec, shape: &[i64], stream: &mut Stream, device: Device) -> Tensor {
     match kernel {
-        KernelSpec::Gaussian => noise.normal(shape, device),
-        KernelSpec::Boxcar => (noise.uniform(shape, device) * 2.0 - 1.0) * 3f64.sqrt(),
+        KernelSpec::Gaussian => stream.normal(shape, device),
+        KernelSpec::Boxcar => (stream.uniform(shape, device) * 2.0 - 1.0) * 3f64.sqrt(),
         KernelSpec::Binomial { .. } => {
-            // The inverse of the cumulative distribution: the first tap, and one spacing more for each bound passed.
-            let uniform = noise.uniform(shape, device);
+            // Inverse transform sampling: start at the first tap, and add one spacing for each cumulative weight passed.
+            let uniform = stream.uniform(shape, device);
             let taps = kernel.taps();
             let mut offset = Tensor::full_like(&uniform, taps[0].offset);
             let mut below = 0.0;
@@ -227,17 +226,17 @@ fn draw(kernel: KernelSpec, shape: &[i64], noise: &mut Stream, device: Device) -
             }
             offset
         }
-        KernelSpec::Sinc { .. } => unreachable!("checks refuse draws from weights of both signs"),
+        KernelSpec::Sinc { .. } => unreachable!("a kernel with negative weights is not sampled: checked in the specification"),
     }
 }
 
-/// Offsets and weights of schemes that draw nothing.
+/// The points of schemes without randomness; `None` for Monte Carlo.
 fn fixed_points(spec: &TargetFilterSpec, action_dim: usize, device: Device) -> Option<FixedPoints> {
     let dims = action_dim as f64;
     let (taps, reach) = match spec.scheme {
         Scheme::MonteCarlo { .. } => return None,
         Scheme::SigmaPoints { lambda } => {
-            // Along each axis √(A + λ) away with A/(2(A + λ)), of which the mean over axes takes one part in A.
+            // Points at distance √(A + λ) along each axis, with weight A/(2(A + λ)) before the mean over A axes.
             let outer = dims / (2.0 * (dims + lambda));
             let tap = |offset, weight| Tap { offset, weight };
             (

@@ -1,4 +1,4 @@
-//! A learned function with everything that belongs to it: [`FunctionSpec`], [`ValueFunction`].
+//! A learned value function with target parameters, optimiser and filter: [`FunctionSpec`], [`ValueFunction`].
 
 use tch::Tensor;
 
@@ -17,47 +17,47 @@ use crate::{
     target::TargetSpec,
 };
 
-/// What a function reads.
+/// The inputs of a function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FunctionInput {
     /// States and actions.
     Actions,
-    /// States alone.
+    /// States only.
     States,
 }
 
-/// A function that a critic learns.
+/// Description of a function that a critic learns.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FunctionSpec {
-    /// Its name in checkpoints.
+    /// Name in checkpoints.
     pub name: &'static str,
-    /// What it reads.
+    /// The function's inputs.
     pub input: FunctionInput,
-    /// E.
+    /// E, the number of members.
     pub members: i64,
-    /// K: numbers per input and member.
+    /// K, the number of outputs per input and member.
     pub outputs: i64,
-    /// Of all members together.
+    /// Optimiser of all members.
     pub optimizer: AdamSpec,
-    /// Name of the trailing copy in checkpoints, where there is one.
+    /// Name of the target parameters in checkpoints, if the function has any.
     pub target: Option<&'static str>,
     /// Low-pass filter over the action of the target.
     pub target_filter: Option<TargetFilterSpec>,
 }
 
-/// Encoder, members, online and target parameters, optimiser and filter of one function.
+/// A learned function: network, online and target parameters, optimiser and target filter.
 pub struct ValueFunction {
     spec: FunctionSpec,
     pub(crate) network: Network,
-    /// Encoder and all members in one block.
+    /// Online parameters of encoder and all members, with their optimiser.
     pub online: Trainable,
-    /// The trailing copy.
+    /// Target parameters.
     pub target: Option<ParamBlock>,
     filter: Option<TargetFilter>,
 }
 
 impl ValueFunction {
-    /// With initial weights from `init`; the target starts equal to the online parameters.
+    /// Builds the function with initial weights drawn from `init`. Target parameters start as a copy of them.
     pub fn build(spec: &FunctionSpec, context: &NetworkContext, init: &mut Stream) -> Self {
         let mut layout = ParamLayout::default();
         let network = match spec.input {
@@ -71,7 +71,7 @@ impl ValueFunction {
                 Some(TargetFilter::build(filter, width, context.compute.device))
             }
             (Some(_), ActionKind::Enumerated { .. }) => {
-                unreachable!("a filter over enumerated actions is refused before anything is built")
+                unreachable!("no filter over enumerated actions: checked in the specification")
             }
         };
         ValueFunction {
@@ -83,109 +83,110 @@ impl ValueFunction {
         }
     }
 
-    /// E.
+    /// E, the number of members.
     pub fn members(&self) -> i64 {
         self.spec.members
     }
 
-    /// The filter of the target, while it is active.
+    /// The target filter, if it is active.
     pub fn filter(&self) -> Option<&TargetFilter> {
         self.filter.as_ref().and_then(TargetFilter::active)
     }
 
-    /// The parameters of the target, as constants.
+    /// The target parameters, detached.
     pub fn target_params(&self) -> &Params {
         let target = self.target.as_ref();
-        target.expect("a function whose target is asked for has one").frozen()
+        target.expect("only functions with a target are evaluated with it").frozen()
     }
 
-    /// Those of the members `chosen` `[M]` alone.
+    /// The target parameters of the members `chosen` `[M]`, detached.
     pub fn target_members(&self, chosen: &Tensor) -> Params {
         self.network.of_members(self.target_params(), chosen)
     }
 
-    /// Outputs `[E, B, K]` of `action` `[B, A]` at `obs` `[B, …]`, without a history.
-    pub fn at(&self, obs: &Tensor, action: &Tensor, noise: &mut Stream) -> Tensor {
-        self.network.at(self.online.params.frozen(), obs, action, noise)
+    /// Outputs `[E, B, K]` for `action` `[B, A]` at `obs` `[B, …]`, detached.
+    pub fn at(&self, obs: &Tensor, action: &Tensor, stream: &mut Stream) -> Tensor {
+        self.network.at(self.online.params.frozen(), obs, action, stream)
     }
 
-    /// The same of the target.
-    pub fn target_at(&self, obs: &Tensor, action: &Tensor, noise: &mut Stream) -> Tensor {
-        self.network.at(self.target_params(), obs, action, noise)
+    /// Outputs `[E, B, K]` with target parameters for `action` `[B, A]` at `obs` `[B, …]`, detached.
+    pub fn target_at(&self, obs: &Tensor, action: &Tensor, stream: &mut Stream) -> Tensor {
+        self.network.at(self.target_params(), obs, action, stream)
     }
 
-    /// The same with other parameters, such as those of some members.
-    pub fn with(&self, params: &Params, obs: &Tensor, action: &Tensor, noise: &mut Stream) -> Tensor {
-        self.network.at(params, obs, action, noise)
+    /// Outputs `[E, B, K]` with parameters `params` for `action` `[B, A]` at `obs` `[B, …]`.
+    pub fn with(&self, params: &Params, obs: &Tensor, action: &Tensor, stream: &mut Stream) -> Tensor {
+        self.network.at(params, obs, action, stream)
     }
 
-    /// Outputs `[E, B, K]` of the target at the states `obs` `[B, …]`.
-    pub fn target_of_state(&self, obs: &Tensor, noise: &mut Stream) -> Tensor {
-        self.network.of_state(self.target_params(), obs, noise)
+    /// Outputs `[E, B, K]` with target parameters at the states `obs` `[B, …]`, detached.
+    pub fn target_of_state(&self, obs: &Tensor, stream: &mut Stream) -> Tensor {
+        self.network.of_state(self.target_params(), obs, stream)
     }
 
-    /// Outputs `[E, B, n, K]` of every action at `obs` `[B, …]`, where actions are enumerated, without a history.
-    pub fn of_all_actions(&self, obs: &Tensor, noise: &mut Stream) -> Tensor {
-        self.network.of_all_actions(self.online.params.frozen(), obs, noise)
+    /// Outputs `[E, B, n, K]` for each of n enumerated actions at `obs` `[B, …]`, detached.
+    pub fn of_all_actions(&self, obs: &Tensor, stream: &mut Stream) -> Tensor {
+        self.network.of_all_actions(self.online.params.frozen(), obs, stream)
     }
 
-    /// `value_of` the outputs `[E, B, K]` of `action` `[B, A]` at `obs` `[B, …]`: one number per row `[B]`, made of that row
-    /// alone. Gradients reach `action` and not the parameters.
+    /// Applies `value_of` to the outputs `[E, B, K]` for `action` `[B, A]` at `obs` `[B, …]`. It returns one number per row,
+    /// `[B]`, that depends on that row alone. Gradients reach `action` but not the parameters.
     pub fn value(
         &self,
         obs: &Tensor,
         action: &Tensor,
-        noise: &mut Stream,
+        stream: &mut Stream,
         value_of: &dyn Fn(&Tensor) -> Tensor,
     ) -> Tensor {
         let params = self.online.params.frozen();
-        self.network.value(params, obs, action, noise, value_of)
+        self.network.value(params, obs, action, stream, value_of)
     }
 
-    /// The first output with parameters `params`, reduced over members, in expectation over a draw's actions: `[B]`.
+    /// The first output with parameters `params`, reduced over members: `[B]`. For a draw with probabilities, the
+    /// expectation over its actions.
     pub fn expected(
         &self,
         params: &Params,
         obs: &Tensor,
         draw: &ActionDraw,
-        noise: &mut Stream,
+        stream: &mut Stream,
         combination: Combination,
     ) -> Tensor {
         match &draw.actions {
-            Actions::Sampled(action) => combination.apply(&self.network.at(params, obs, action, noise).select(-1, 0)),
+            Actions::Sampled(action) => combination.apply(&self.network.at(params, obs, action, stream).select(-1, 0)),
             Actions::Weighted(probability) => {
-                let all = self.network.of_all_actions(params, obs, noise).select(-1, 0); // [E, B, n]
+                let all = self.network.of_all_actions(params, obs, stream).select(-1, 0); // [E, B, n]
                 expectation(probability, &combination.apply(&all))
             }
         }
     }
 
-    /// One step of the optimiser down `loss` of the outputs `[E, B, K]` of `action` `[B, A]` at `obs` `[B, …]`.
+    /// Makes one optimiser step on `loss` of the outputs `[E, B, K]` for `action` `[B, A]` at `obs` `[B, …]`.
     pub fn minimize(
         &mut self,
         obs: &Tensor,
         action: &Tensor,
-        noise: &mut Stream,
+        stream: &mut Stream,
         loss: impl FnOnce(&Tensor) -> Tensor,
     ) {
-        let out = self.network.at(&self.online.views(), obs, action, noise);
+        let out = self.network.at(&self.online.views(), obs, action, stream);
         self.online.descend(&loss(&out));
     }
 
-    /// The same for a function of states.
-    pub fn minimize_of_state(&mut self, obs: &Tensor, noise: &mut Stream, loss: impl FnOnce(&Tensor) -> Tensor) {
-        let out = self.network.of_state(&self.online.views(), obs, noise);
+    /// Makes one optimiser step on `loss` of the outputs `[E, B, K]` at the states `obs` `[B, …]`.
+    pub fn minimize_of_state(&mut self, obs: &Tensor, stream: &mut Stream, loss: impl FnOnce(&Tensor) -> Tensor) {
+        let out = self.network.of_state(&self.online.views(), obs, stream);
         self.online.descend(&loss(&out));
     }
 
-    /// Moves the target, which is due.
+    /// Moves the target parameters by `rule`. To be called when targets are due.
     pub(super) fn follow(&mut self, rule: TargetSpec) {
         if let Some(target) = &mut self.target {
             rule.follow(target, &self.online.params);
         }
     }
 
-    /// Moves the filter's bandwidth to its value after `at` gradient steps.
+    /// Sets the filter's bandwidth to its value after `at` gradient steps.
     pub(super) fn anneal(&mut self, at: GradSteps) {
         if let Some(filter) = &mut self.filter {
             filter.anneal(at);

@@ -1,7 +1,7 @@
-//! CUDA graphs, through a shim on libtorch's own (`agents/cuda/graphs.cpp`): [`CudaRecorder`].
+//! CUDA graphs of libtorch through a C++ shim (`agents/cuda/graphs.cpp`): [`CudaRecorder`].
 //!
-//! **Never run so far: no GPU was at hand.** It is compiled and linked against libtorch's CUDA build; its logic, all that
-//! is not the recording itself, is tested on the CPU (`agents/tests/recorded.rs`).
+//! **Not yet run on a GPU, because none was available.** It compiles and links against libtorch's CUDA build. The logic
+//! around recording and replay is tested on the CPU (`agents/tests/recorded.rs`).
 
 use std::{
     ffi::{CStr, c_char, c_int},
@@ -27,12 +27,12 @@ unsafe extern "C" {
     fn sac_cuda_graph_replay(graph: *mut Graph) -> *mut c_char;
 }
 
-/// What the shim says: nothing, or an error's text, which is ours to free.
+/// Converts a result of the shim: null, or the text of an error, which we must free.
 fn outcome(text: *mut c_char) -> Result<(), String> {
     if text.is_null() {
         return Ok(());
     }
-    // SAFETY: the shim gives a text that ends with a zero and that nobody else frees.
+    // SAFETY: the shim returns a zero-terminated text and passes its ownership to us.
     unsafe {
         let owned = CStr::from_ptr(text).to_string_lossy().into_owned();
         sac_cuda_free_text(text);
@@ -40,16 +40,16 @@ fn outcome(text: *mut c_char) -> Result<(), String> {
     }
 }
 
-/// Records on one device, for the thread that made it.
+/// Records CUDA graphs on one device, for the thread that created it.
 pub struct CudaRecorder(());
 
 impl CudaRecorder {
-    /// From now on this thread's work on device `index` goes to a stream of its own, on which it can be recorded.
+    /// Redirects this thread's work on device `index` to a CUDA stream of its own, on which it can be recorded.
     ///
     /// # Errors
     /// When there is no such device.
     pub fn new(index: usize) -> Result<Self, String> {
-        // SAFETY: a call without pointers.
+        // SAFETY: the call passes no pointers.
         outcome(unsafe { sac_cuda_own_stream(index as c_int) })?;
         Ok(CudaRecorder(()))
     }
@@ -57,26 +57,26 @@ impl CudaRecorder {
 
 struct CudaGraph(*mut Graph);
 
-// SAFETY: a graph has no thread of its own; it is launched from one thread at a time.
+// SAFETY: a graph is not tied to a thread, and is launched from one thread at a time.
 unsafe impl Send for CudaGraph {}
 
 impl CudaGraph {
     fn new() -> Result<Self, String> {
         let mut graph = null_mut();
-        // SAFETY: the shim writes a graph there, or says why not.
+        // SAFETY: the shim writes a graph to the pointer, or returns an error.
         outcome(unsafe { sac_cuda_graph_new(&mut graph) })?;
         Ok(CudaGraph(graph))
     }
 
     fn replay(&self) -> Result<(), String> {
-        // SAFETY: the graph lives as long as this.
+        // SAFETY: the graph lives as long as `self`.
         outcome(unsafe { sac_cuda_graph_replay(self.0) })
     }
 }
 
 impl Drop for CudaGraph {
     fn drop(&mut self) {
-        // SAFETY: it was made by the shim, and nobody else frees it.
+        // SAFETY: the graph was made by the shim, and is freed only here.
         unsafe { sac_cuda_graph_free(self.0) }
     }
 }
@@ -84,9 +84,9 @@ impl Drop for CudaGraph {
 impl Recorder for CudaRecorder {
     fn record(&mut self, work: &mut dyn FnMut()) -> Result<Box<dyn Recording>, String> {
         let graph = CudaGraph::new()?;
-        // SAFETY: the graph lives.
+        // SAFETY: the graph is alive.
         outcome(unsafe { sac_cuda_graph_begin(graph.0) })?;
-        // What cannot be captured ends in an error of libtorch, which tch makes a panic of.
+        // libtorch reports operations that cannot be captured as errors, and tch turns those into panics.
         let worked = catch_unwind(AssertUnwindSafe(work));
         // SAFETY: as above.
         let ended = outcome(unsafe { sac_cuda_graph_end(graph.0) });
@@ -96,7 +96,7 @@ impl Recorder for CudaRecorder {
             return Err(text.unwrap_or("an update cannot be captured").to_string());
         }
         ended?;
-        graph.replay()?; // captured work was not done
+        graph.replay()?; // capturing does not execute the work
         Ok(Box::new(graph))
     }
 }
@@ -104,7 +104,7 @@ impl Recorder for CudaRecorder {
 impl Recording for CudaGraph {
     fn repeat(&self, _work: &mut dyn FnMut()) {
         if let Err(problem) = self.replay() {
-            // As every other operation of libtorch that fails on the device.
+            // tch also panics when any other operation fails on the device.
             panic!("a recorded update cannot be repeated: {problem}");
         }
     }

@@ -1,21 +1,21 @@
-//! Updates on a GPU, recorded once and repeated: [`RecordedUpdates`].
+//! Updates on a GPU, recorded and replayed as CUDA graphs: [`RecordedUpdates`].
 //!
-//! On a GPU an update of a usual network is some hundred kernels of a few microseconds each, and launching them takes longer
-//! than they run. A CUDA graph is launched as a whole. It repeats exactly what it recorded: the same kernels on the same
-//! memory. So whatever differs between two updates is put into that memory before:
+//! An update of a typical network is some hundred kernels of a few microseconds each, and launching them takes longer than
+//! running them. A CUDA graph is launched as a whole. It replays the same kernels on the same memory, so data that changes
+//! between updates is copied into that memory beforehand:
 //!
-//! | Differs | Where it is put |
+//! | Data | Location |
 //! |---|---|
-//! | batch | one set of tensors, copied over on the device |
-//! | random numbers | one tensor, drawn on the host in the order of a [`Plan`], so that a run is the same with and without graphs |
-//! | steps of Adam | counted on the device |
-//! | whether policy and targets are due | one recording for each case that occurs |
+//! | batch | one set of tensors, overwritten on the device |
+//! | random numbers | one tensor, drawn on the host in the order of a [`Plan`], so that runs are the same with and without graphs |
+//! | step count of Adam | counted on the device |
+//! | whether policy and targets are due | one recording for each combination that occurs |
 //!
-//! Annealed settings are constants within kernels, so updates with them cannot be recorded:
-//! [`crate::AgentSpec::annealed`]. Observations are normalised and augmented before the update, not within.
+//! Annealed settings are constants within kernels, so updates with such settings ([`crate::AgentSpec::annealed`]) cannot be
+//! recorded. Observations are normalised and augmented before the recorded part.
 //!
-//! A [`Recorder`] does the recording: CUDA's with the feature `cuda-graphs` (`cuda_graph/cuda.rs`); tests have one that
-//! repeats the work itself, on the CPU.
+//! A [`Recorder`] does the recording: CUDA's with the feature `cuda-graphs` (`cuda_graph/cuda.rs`). Tests have one that
+//! repeats the work on the CPU.
 
 #[cfg(feature = "cuda-graphs")]
 pub mod cuda;
@@ -31,25 +31,25 @@ use crate::{
     update_rule::{Due, Learner, UpdateRule},
 };
 
-/// Records the work of a device.
+/// Records work on a device.
 pub trait Recorder: Send {
-    /// Records the device's work for `work`, which is done exactly once.
+    /// Runs `work` exactly once, and records the operations that it runs on the device.
     ///
     /// # Errors
-    /// When it cannot be recorded; then nothing of it was done.
+    /// When the work cannot be recorded. The device has then executed none of it.
     fn record(&mut self, work: &mut dyn FnMut()) -> std::result::Result<Box<dyn Recording>, String>;
 }
 
 /// Recorded work.
 pub trait Recording: Send {
-    /// Does it once more, on the same memory. `work` is what was recorded, for recorders that have nothing better.
+    /// Repeats the work on the same memory. A recorder without a faster way calls `work`, the closure that was recorded.
     fn repeat(&self, work: &mut dyn FnMut());
 }
 
-/// The agent with updates recorded as CUDA graphs, for the thread that calls this.
+/// Makes an agent record its updates as CUDA graphs. It must be trained on the thread that calls this.
 ///
 /// # Errors
-/// [`Error::Spec`] where that cannot be: on a CPU, in a build without the feature, or when the device refuses.
+/// [`Error::Spec`] on a CPU, in a build without the feature `cuda-graphs`, or when the device reports an error.
 pub fn on_cuda(agent: SoftActorCritic) -> Result<SoftActorCritic> {
     let device = agent.device();
     let refused = |problem: String| Error::Spec {
@@ -77,15 +77,16 @@ pub fn on_cuda(agent: SoftActorCritic) -> Result<SoftActorCritic> {
     }
 }
 
-/// So many updates of a kind are made as usual before one is recorded: libraries choose their algorithms meanwhile, and
-/// statistics begin.
+/// Number of ordinary updates of a kind before one is recorded. In these, libraries choose their algorithms and running
+/// statistics get their first values.
 const WARM_UPS: u32 = 3;
 
-/// One kind of update.
+/// The state of one kind of update.
 struct Kept {
     due: Due,
+    /// Number of ordinary updates.
     seen: u32,
-    /// What the last one drew.
+    /// The random numbers that the last update requested.
     plan: Option<Plan>,
     recorded: Option<Recorded>,
 }
@@ -95,24 +96,24 @@ struct Recorded {
     recording: Box<dyn Recording>,
     batch: Batch,
     plan: Plan,
-    /// Drawn here, `[plan.len()]`.
+    /// Random numbers on the host, `[plan.len()]`.
     drawn: Vec<f32>,
-    /// Where they are read, the same.
+    /// Random numbers on the device, `[plan.len()]`.
     numbers: Tensor,
     report: UpdateReport,
 }
 
-/// A rule whose updates are recorded and repeated. It learns what the rule would.
+/// An update rule that records the updates of another rule and repeats them. Results are the same.
 pub struct RecordedUpdates {
     rule: Box<dyn UpdateRule>,
     recorder: Box<dyn Recorder>,
     kept: Vec<Kept>,
-    /// Recording failed once; updates go on without it.
+    /// Whether recording has failed, so that all updates are ordinary ones.
     gave_up: bool,
 }
 
 impl RecordedUpdates {
-    /// Of `rule`.
+    /// Records the updates of `rule` with `recorder`.
     pub fn new(rule: Box<dyn UpdateRule>, recorder: Box<dyn Recorder>) -> Self {
         RecordedUpdates {
             rule,
@@ -122,11 +123,12 @@ impl RecordedUpdates {
         }
     }
 
-    /// Kinds of updates that are repeated by now.
+    /// Number of kinds of updates that have been recorded.
     pub fn recordings(&self) -> usize {
         self.kept.iter().filter(|kept| kept.recorded.is_some()).count()
     }
 
+    /// Index of the kind of update with the steps `due`.
     fn kind(&mut self, due: Due) -> usize {
         if let Some(index) = self.kept.iter().position(|kept| kept.due == due) {
             return index;
@@ -140,38 +142,38 @@ impl RecordedUpdates {
         self.kept.len() - 1
     }
 
-    /// An update as usual, of which it is noted what it draws.
-    fn as_usual(&mut self, learner: &mut Learner, batch: &Batch, noise: &mut Stream, due: Due) -> UpdateReport {
-        noise.note();
-        let report = self.rule.update(learner, batch, noise, due);
-        let plan = noise.noted();
+    /// Makes an ordinary update, and notes the random numbers that it requests.
+    fn as_usual(&mut self, learner: &mut Learner, batch: &Batch, stream: &mut Stream, due: Due) -> UpdateReport {
+        stream.note();
+        let report = self.rule.update(learner, batch, stream, due);
+        let plan = stream.noted();
         let kind = self.kind(due);
         self.kept[kind].plan = plan;
         self.kept[kind].seen += 1;
         report
     }
 
-    /// An update that is recorded. `None` when that fails; then it is as if nothing had been asked for.
+    /// Makes an update and records it. If that fails, restores the stream and returns `None`.
     fn record(
         &mut self,
         learner: &mut Learner,
         batch: &Batch,
-        noise: &mut Stream,
+        stream: &mut Stream,
         due: Due,
         plan: &Plan,
     ) -> Option<UpdateReport> {
-        let before = noise.position();
+        let before = stream.position();
         let mut recorded_batch = Batch::like(batch);
         let mut drawn = vec![0.0; plan.len()];
-        noise.draw_planned(plan, &mut drawn);
+        stream.draw_planned(plan, &mut drawn);
         let device = batch.reward.device();
         let mut numbers = Tensor::zeros([plan.len() as i64], (Kind::Float, device));
         fill(&mut recorded_batch, batch, &mut numbers, &drawn);
         let mut report = None;
         let rule = &mut self.rule;
         let outcome = self.recorder.record(&mut || {
-            let mut noise = Stream::planned(plan, &numbers);
-            report = Some(rule.update(learner, &recorded_batch, &mut noise, due));
+            let mut stream = Stream::planned(plan, &numbers);
+            report = Some(rule.update(learner, &recorded_batch, &mut stream, due));
         });
         match (outcome, report) {
             (Ok(recording), Some(report)) => {
@@ -188,10 +190,10 @@ impl RecordedUpdates {
                 Some(copy)
             }
             (outcome, _) => {
-                let problem = outcome.err().unwrap_or_else(|| "nothing was asked for".to_string());
-                tracing::warn!("updates are not recorded from now on, and go on as usual: {problem}");
+                let problem = outcome.err().unwrap_or_else(|| "the recorder did not run the update".to_string());
+                tracing::warn!("recording an update as a CUDA graph failed, updates continue without: {problem}");
                 self.gave_up = true;
-                if let Err(error) = noise.seek(&before) {
+                if let Err(error) = stream.seek(&before) {
                     tracing::warn!("random numbers were skipped: {error}");
                 }
                 None
@@ -200,7 +202,7 @@ impl RecordedUpdates {
     }
 }
 
-/// Puts a batch and random numbers where they are read.
+/// Copies a batch and random numbers to the memory that the recorded update reads.
 fn fill(recorded: &mut Batch, batch: &Batch, numbers: &mut Tensor, drawn: &[f32]) {
     let _guard = tch::no_grad_guard();
     recorded.copy_from(batch);
@@ -208,15 +210,15 @@ fn fill(recorded: &mut Batch, batch: &Batch, numbers: &mut Tensor, drawn: &[f32]
 }
 
 impl UpdateRule for RecordedUpdates {
-    fn update(&mut self, learner: &mut Learner, batch: &Batch, noise: &mut Stream, due: Due) -> UpdateReport {
+    fn update(&mut self, learner: &mut Learner, batch: &Batch, stream: &mut Stream, due: Due) -> UpdateReport {
         let kind = self.kind(due);
         let kept = &mut self.kept[kind];
         let Some(recorded) = &mut kept.recorded else {
             let plan = kept.plan.clone().filter(|_| kept.seen >= WARM_UPS && !self.gave_up);
-            let recorded = plan.and_then(|plan| self.record(learner, batch, noise, due, &plan));
-            return recorded.unwrap_or_else(|| self.as_usual(learner, batch, noise, due));
+            let recorded = plan.and_then(|plan| self.record(learner, batch, stream, due, &plan));
+            return recorded.unwrap_or_else(|| self.as_usual(learner, batch, stream, due));
         };
-        noise.draw_planned(&recorded.plan, &mut recorded.drawn);
+        stream.draw_planned(&recorded.plan, &mut recorded.drawn);
         fill(&mut recorded.batch, batch, &mut recorded.numbers, &recorded.drawn);
         let Recorded {
             recording,
@@ -228,8 +230,8 @@ impl UpdateRule for RecordedUpdates {
         } = recorded;
         let (mut again, rule) = (None, &mut self.rule);
         recording.repeat(&mut || {
-            let mut noise = Stream::planned(plan, numbers);
-            again = Some(rule.update(learner, batch, &mut noise, due));
+            let mut stream = Stream::planned(plan, numbers);
+            again = Some(rule.update(learner, batch, &mut stream, due));
         });
         again.unwrap_or_else(|| report.shallow_clone())
     }
@@ -242,7 +244,7 @@ impl UpdateRule for RecordedUpdates {
         self.rule.fused_multiply_adds()
     }
 
-    /// Recordings may not fit the new state, such as statistics without a value.
+    /// Drops all recordings, because they may not fit the new state. For example, statistics may have no value.
     fn reset(&mut self) {
         self.kept.clear();
         self.rule.reset();

@@ -24,7 +24,7 @@ impl Encoder for Flat {
         self.width
     }
 
-    fn encode(&self, _params: &Params, obs: &Tensor, _noise: Option<&mut Stream>) -> Tensor {
+    fn encode(&self, _params: &Params, obs: &Tensor, _stream: Option<&mut Stream>) -> Tensor {
         match obs.dim() {
             2 => obs.shallow_clone(),
             _ => obs.flatten(1, -1), // [B, F]

@@ -49,8 +49,8 @@ pub trait Encoder: Send {
     fn width(&self) -> i64;
 
     /// Features `[B, F]` of `obs` `[B, …]`. `params` are the views of the block that the encoder was built into. Critics
-    /// hand in `noise`; an encoder draws from it what its spec asks for, and nothing without it.
-    fn encode(&self, params: &Params, obs: &Tensor, noise: Option<&mut Stream>) -> Tensor;
+    /// hand in `stream`; an encoder draws from it what its spec asks for, and nothing without it.
+    fn encode(&self, params: &Params, obs: &Tensor, stream: Option<&mut Stream>) -> Tensor;
 
     /// Features `[B, F]` without noise, noting in `activations` what can be seen on the way. An encoder that learns nothing notes
     /// nothing.

@@ -102,15 +102,15 @@ impl Pipeline {
     }
 
     /// The tokens `[B, m, d]` that the pooling sees.
-    pub fn mixed(&self, params: &Params, obs: &Tensor, noise: Option<&mut Stream>) -> Tensor {
-        self.mix(params, obs, noise, None)
+    pub fn mixed(&self, params: &Params, obs: &Tensor, stream: Option<&mut Stream>) -> Tensor {
+        self.mix(params, obs, stream, None)
     }
 
     fn mix(
         &self,
         params: &Params,
         obs: &Tensor,
-        noise: Option<&mut Stream>,
+        stream: Option<&mut Stream>,
         mut activations: Option<&mut Activations>,
     ) -> Tensor {
         let mut tokens = self.tokenizer.pass(params, obs, activations.as_deref_mut()); // [B, m, d]
@@ -121,7 +121,7 @@ impl Pipeline {
         match &self.mixer {
             Mixer::None => tokens,
             Mixer::Mlp(mixer) => mixer.pass(params, &tokens, activations),
-            Mixer::SoftMoe(mixer) => mixer.pass(params, &tokens, noise, activations),
+            Mixer::SoftMoe(mixer) => mixer.pass(params, &tokens, stream, activations),
             Mixer::Transformer(mixer) => mixer.pass(params, &tokens, activations),
         }
     }
@@ -140,8 +140,8 @@ impl Encoder for Pipeline {
         self.width
     }
 
-    fn encode(&self, params: &Params, obs: &Tensor, noise: Option<&mut Stream>) -> Tensor {
-        let pooled = self.pooling.forward(params, &self.mixed(params, obs, noise));
+    fn encode(&self, params: &Params, obs: &Tensor, stream: Option<&mut Stream>) -> Tensor {
+        let pooled = self.pooling.forward(params, &self.mixed(params, obs, stream));
         self.project(params, pooled)
     }
 

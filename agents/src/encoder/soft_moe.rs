@@ -130,20 +130,20 @@ impl SoftMoe {
     /// Weights `[B, m, S]` of dispatch and of combine for `tokens [B, m, d]`.
     ///
     /// Source: Puigcerver et al., equations 1 and 3, with the normalisation of section 2.3.
-    pub fn weights(&self, params: &Params, tokens: &Tensor, noise: Option<&mut Stream>) -> (Tensor, Tensor) {
+    pub fn weights(&self, params: &Params, tokens: &Tensor, stream: Option<&mut Stream>) -> (Tensor, Tensor) {
         let phi = unit_length(&params[self.phi], 0) * &params[self.scale]; // [d, S]
         let mut logits = unit_length(tokens, -1).matmul(&phi); // [B, m, S]
-        if let Some(noise) = noise
+        if let Some(stream) = stream
             && self.spec.logit_noise > 0.0
         {
-            logits += noise.normal(&logits.size(), logits.device()) * self.spec.logit_noise;
+            logits += stream.normal(&logits.size(), logits.device()) * self.spec.logit_noise;
         }
         (logits.softmax(1, Kind::Float), logits.softmax(2, Kind::Float))
     }
 
     /// `tokens [B, m, d]` to `[B, m, d]`.
-    pub fn forward(&self, params: &Params, tokens: &Tensor, noise: Option<&mut Stream>) -> Tensor {
-        self.pass(params, tokens, noise, None)
+    pub fn forward(&self, params: &Params, tokens: &Tensor, stream: Option<&mut Stream>) -> Tensor {
+        self.pass(params, tokens, stream, None)
     }
 
     /// The same; weights and hidden activations are noted in `activations`.
@@ -151,10 +151,10 @@ impl SoftMoe {
         &self,
         params: &Params,
         tokens: &Tensor,
-        noise: Option<&mut Stream>,
+        stream: Option<&mut Stream>,
         mut activations: Option<&mut Activations>,
     ) -> Tensor {
-        let (dispatch, combine) = self.weights(params, tokens, noise);
+        let (dispatch, combine) = self.weights(params, tokens, stream);
         if let Some(activations) = &mut activations {
             let slots_per_expert = self.spec.slots_per_expert;
             activations.routing = Some((dispatch.shallow_clone(), combine.shallow_clone(), slots_per_expert));

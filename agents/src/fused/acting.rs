@@ -1,7 +1,7 @@
-//! Acting at a few observations without libtorch: [`Acting`].
+//! Acting for a few observations without libtorch: [`Acting`].
 //!
-//! At a single row libtorch takes ten times as long, nearly all of it to fetch its own code into the caches after an
-//! update.
+//! For a single row libtorch takes ten times as long. Most of this time is spent on cache misses in libtorch's own code after
+//! an update.
 
 use std::cell::RefCell;
 
@@ -11,10 +11,10 @@ use super::{
 };
 use crate::{nn::Params, noise::Stream};
 
-/// From so many rows on, products over panels are faster.
+/// Number of rows from which products over panels are faster.
 pub(super) const LEAST_ROWS: i64 = 16;
 
-/// A policy that reads the observation as it is, with a perceptron and a squashed Gaussian.
+/// A policy with the identity encoder, a multi-layer perceptron and a squashed Gaussian.
 pub(crate) struct Acting {
     pub(super) dense: Dense,
     pub(super) bounds: Bounds,
@@ -22,20 +22,20 @@ pub(crate) struct Acting {
 }
 
 impl Acting {
-    /// Whether it serves so many rows.
+    /// Whether this path is the fastest for `rows` rows.
     pub(crate) fn serves(&self, rows: usize) -> bool {
         (rows as i64) < LEAST_ROWS
     }
 
-    /// Writes actions `[rows, A]` at `obs [rows, O]`: drawn with `noise`, or the mode without it.
-    pub(crate) fn act(&self, params: &Params, obs: &[f32], noise: Option<&mut Stream>, actions: &mut [f32]) {
+    /// Writes actions `[rows, A]` for `obs [rows, O]`: drawn with noise from `stream`, or the mode if there is none.
+    pub(crate) fn act(&self, params: &Params, obs: &[f32], stream: Option<&mut Stream>, actions: &mut [f32]) {
         thread_local! {
             static NOISE: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
         }
         NOISE.with_borrow_mut(|drawn| {
             drawn.resize(actions.len(), 0.0);
-            let noise = noise.map(|noise| {
-                noise.normal_into(drawn);
+            let noise = stream.map(|stream| {
+                stream.normal_into(drawn);
                 &drawn[..]
             });
             self.dense.at_few_rows(params, obs, |inputs| {

@@ -14,7 +14,7 @@ use crate::{
     slices::as_slice,
 };
 
-/// What the step reads.
+/// The fused actor's step: the layers of policy and critic, and the bounds of log σ.
 pub(super) struct FusedActor {
     pub(super) policy: Dense,
     pub(super) critic: Dense,
@@ -22,21 +22,21 @@ pub(super) struct FusedActor {
 }
 
 impl FusedActor {
-    /// One step of the policy down the mean of α·log π − v: the loss, and log-probabilities `[B]`.
+    /// Makes one step of the policy on the mean of α·log π − v. Returns the loss, and the log-probabilities `[B]`.
     pub(super) fn learn(
         &self,
         policy: &mut Policy,
         critic: &LearnedCritic,
         obs: &Tensor,
         alpha: f32,
-        noise: &mut Stream,
+        stream: &mut Stream,
     ) -> (MetricValue, Tensor) {
         let _guard = tch::no_grad_guard();
         let rows = obs.size()[0];
-        let draws = policy.noise(rows, noise);
+        let noise = policy.noise(rows, stream);
         let params = policy.trainable.params.frozen();
         let (inputs, body_tape) = self.policy.forward_taped(params, &policy.features(params, obs));
-        let (draw, head_tape) = squashed_gaussian::draw(&inputs, &draws, self.bounds);
+        let (draw, head_tape) = squashed_gaussian::draw(&inputs, &noise, self.bounds);
         let (value, of_action) = self.value_with_gradient(critic, obs, draw.sampled());
         let losses = as_slice(&draw.log_prob)
             .iter()
@@ -52,7 +52,7 @@ impl FusedActor {
         (loss.into(), draw.log_prob)
     }
 
-    /// The actor's objective `[B]` at `action` `[B, A]`, and its gradient by that.
+    /// The actor's objective `[B]` at `action` `[B, A]`, and its gradient `[B, A]` with respect to `action`.
     fn value_with_gradient(&self, critic: &LearnedCritic, obs: &Tensor, action: &Tensor) -> (Vec<f32>, Vec<f32>) {
         let q = critic.q();
         let params = q.online.params.frozen();
@@ -65,7 +65,7 @@ impl FusedActor {
     }
 }
 
-/// The objective `[B]` of outputs `[E, B, K]`, and its gradient `[E, B, K]`.
+/// The objective `[B]` of outputs `[E, B, K]`, and its gradient `[E, B, K]` with respect to them.
 fn reduce_with_gradient(objective: ActorObjective, out: &Tensor) -> (Vec<f32>, Vec<f32>) {
     let (members, rows, each) = out.size3().expect("outputs are [E, B, K]");
     let (members, rows, each) = (members as usize, rows as usize, each as usize);

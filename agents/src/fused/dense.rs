@@ -1,7 +1,7 @@
-//! Passes of a perceptron over slices, derived by hand: [`Dense`].
+//! Forward and backward passes of a multi-layer perceptron over slices: [`Dense`].
 //!
-//! For fully connected layers in `f32` on a CPU, without normalisation and dropout. [`crate::nn::Mlp`] is the definition;
-//! `agents/tests/fused.rs` holds the two together.
+//! They support fully connected layers in `f32` on a CPU, without normalisation and dropout. [`crate::nn::Mlp`] is the
+//! definition; `agents/tests/fused.rs` compares the two.
 //!
 //! ```text
 //! forward     h_0 = x;   z_l = h_{l−1} W_l + b_l;   h_l = φ(z_l);   out = z_L
@@ -10,9 +10,9 @@
 //!
 //! Shapes: x `[B, in]`, shared by the members; z, h, g `[E, B, width]`; W `[E, in, out]`; b `[E, 1, out]`.
 //!
-//! A member, or some rows of it, goes through all layers on one thread before the next begins: the output of a layer is
-//! still in the cache when the next reads it, and threads wait for each other once per pass. No number depends on how the
-//! work is divided.
+//! Work is divided by members, or by ranges of rows of a member. One thread computes all layers of its part, so that the
+//! outputs of a layer are still in the cache when the next layer reads them, and threads synchronise once per pass. Results
+//! do not depend on the division.
 
 mod backward;
 mod forward;
@@ -33,13 +33,13 @@ use crate::{
 };
 
 thread_local! {
-    /// Room for a packed right side, kept between products.
+    /// Buffer for a packed right factor, reused by all products.
     static PACKED: RefCell<Vec<u32>> = const { RefCell::new(Vec::new()) };
-    /// Room for what one layer hands to the next.
+    /// Buffers for the values passed from layer to layer.
     static SCRATCH: RefCell<[Vec<f32>; 4]> = const { RefCell::new([const { Vec::new() }; 4]) };
 }
 
-/// Where the parameters of a layer lie, and its extents.
+/// Parameters and extents of a layer.
 #[derive(Clone, Copy, Debug)]
 struct DenseLayer {
     weight: ParamIndex,
@@ -48,30 +48,30 @@ struct DenseLayer {
     outputs: usize,
 }
 
-/// The layers of a perceptron, and how its passes are computed.
+/// The layers of a multi-layer perceptron, with the threads and rounding of its passes.
 #[derive(Clone, Debug)]
 pub(crate) struct Dense {
     layers: Vec<DenseLayer>,
     activation: Activation,
-    /// Whether there is one network, whose results have no dimension for members.
+    /// Whether this is a single network, whose outputs have no member dimension.
     is_single: bool,
     threads: ThreadPool,
-    /// How factors of products are rounded, if they are.
+    /// The bfloat16 arithmetic of products; `None` for `f32`.
     rounding: Option<Bfloat16>,
 }
 
-/// What a forward pass keeps for the backward pass.
+/// The values that a forward pass keeps for the backward pass.
 pub(crate) struct Tape {
     dense: Dense,
     /// `[B, in]`.
     input: Tensor,
-    /// Of each hidden layer: φ'(z) `[E, B, width]`, except for ReLU, whose derivative follows from h; and h.
+    /// φ'(z) and h of each hidden layer, `[E, B, width]`. φ'(z) is omitted for ReLU, where it follows from h.
     hidden: Vec<(Option<Tensor>, Tensor)>,
     rounding: Option<Bfloat16>,
 }
 
 impl Dense {
-    /// For the layers of `mlp`; `None` if there is more to it than linear layers and activations.
+    /// The fused form of `mlp`; `None` if it has layers other than linear layers and activations.
     pub(crate) fn of(mlp: &Mlp, compute: &Compute, rounding: Option<Bfloat16>) -> Option<Self> {
         let layer = |layer: &crate::nn::mlp::Layer| DenseLayer {
             weight: layer.weight,
@@ -88,7 +88,7 @@ impl Dense {
         })
     }
 
-    /// Whether these parameters are those of the layers and no others: then the gradient by all of them is known.
+    /// Whether `params` consists of the parameters of these layers only, so that the backward pass gives the whole gradient.
     pub(crate) fn covers(&self, params: &Params) -> bool {
         params.count() == 2 * self.layers.len()
     }
@@ -98,18 +98,18 @@ impl Dense {
         params.learns(self.layers[0].weight)
     }
 
-    /// Width of a sample.
+    /// Number of inputs of the first layer.
     pub(crate) fn inputs(&self) -> usize {
         self.layers[0].inputs
     }
 
-    /// Rounding of passes with these parameters: only in a network that is fused as a whole, so that no network learns
-    /// with one precision and is read with another.
+    /// The rounding of passes with `params`. Only completely fused networks are rounded, because the others learn in `f32`
+    /// and must not be evaluated in another precision.
     fn rounding_with(&self, params: &Params) -> Option<Bfloat16> {
         self.rounding.filter(|_| self.covers(params))
     }
 
-    /// Whether the backward pass needs φ'(z) kept: that of ReLU follows from h.
+    /// Whether φ'(z) is kept for the backward pass. For ReLU it follows from h.
     fn keeps_derivatives(&self) -> bool {
         self.activation != Activation::Relu
     }
@@ -118,17 +118,17 @@ impl Dense {
         Members::of(&self.layers, params)
     }
 
-    /// Rows of a member per part, so that all threads have work. Results do not depend on it.
+    /// Number of rows per part of a member, chosen so that all threads have work. Results do not depend on it.
     fn rows_per_part(&self, members: usize, rows: usize) -> usize {
         let parts = self.threads.threads().div_ceil(members);
         rows.div_ceil(parts).next_multiple_of(VECTORS).min(rows).max(1)
     }
 }
 
-/// Parts of rows end where vectors of any width do.
+/// Row counts of parts are multiples of this, a multiple of every vector width.
 const VECTORS: usize = 64;
 
-/// A layer of one member.
+/// The parameters of a layer of one member.
 #[derive(Clone, Copy)]
 struct MemberLayer<'a> {
     /// `[in, out]`.
@@ -145,7 +145,7 @@ impl<'a> MemberLayer<'a> {
     }
 }
 
-/// Gradients of a member's parameters, layer by layer: weight, bias.
+/// Gradients with respect to weight and bias of each layer of a member.
 type MemberGradients<'a> = Vec<(&'a mut [f32], &'a mut [f32])>;
 
 /// The layers of all members.
@@ -170,12 +170,12 @@ impl<'a> Members<'a> {
         Members((0..count).map(of_member).collect())
     }
 
-    /// E.
+    /// E, the number of members.
     fn count(&self) -> usize {
         self.0.len()
     }
 
-    /// A gradient `[P]` by member and layer.
+    /// Splits a gradient `[P]` by member and layer.
     fn split_gradient<'g>(&self, gradient: &'g mut [f32]) -> Vec<MemberGradients<'g>> {
         let mut by_member: Vec<MemberGradients> = self.0.iter().map(|_| Vec::new()).collect();
         let mut rest = gradient;
@@ -196,12 +196,12 @@ impl<'a> Members<'a> {
     }
 }
 
-/// The part of the given index, of parts with `len` values each.
+/// Part `index` of `values`, where each part has `len` values.
 fn nth(values: &[f32], index: usize, len: usize) -> &[f32] {
     &values[index * len..(index + 1) * len]
 }
 
-/// Room for `len` values, whatever is in it.
+/// A buffer of `len` values with unspecified content.
 fn room(room: &mut Vec<f32>, len: usize) -> &mut [f32] {
     if room.len() < len {
         room.resize(len, 0.0);
@@ -209,11 +209,11 @@ fn room(room: &mut Vec<f32>, len: usize) -> &mut [f32] {
     &mut room[..len]
 }
 
-/// A product, with its factors rounded if they are to be.
+/// A matrix product, with factors rounded by `rounding`.
 fn multiply(rounding: Option<Bfloat16>, left: Matrix, right: Matrix, out: &mut [f32], finish: Finish) {
     match rounding.filter(|processor| processor.serves(right.depth(), right.columns())) {
         None => product(left, right, out, finish),
-        // Two threads that share a right side both pack it: that takes less time than to wait for each other.
+        // Threads with the same right factor pack it independently, which is faster than synchronising.
         Some(processor) => PACKED.with_borrow_mut(|packed| {
             product_packed(left, Packed::new(processor, right, packed), out, finish);
         }),

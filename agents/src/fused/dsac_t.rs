@@ -1,4 +1,4 @@
-//! The loss of DSAC-T's critic and its gradient over slices: [`crate::critic::dsac_t::member_losses`], member by member.
+//! The loss of DSAC-T's critic ([`crate::critic::dsac_t::member_losses`]) and its gradient over slices, member by member.
 //!
 //! ```text
 //! ∂L/∂q = ρ·H'(q − y_q)      ∂L/∂σ = ρ·(σ² − h) / (σ + ε)      σ = softplus(x):  ∂σ/∂x = sigmoid(x)
@@ -18,7 +18,7 @@ use crate::{
     slices::as_slice,
 };
 
-/// One step of the critic towards `targets`, `[B]` each: of the mean, and a sample.
+/// Makes one step of the critic towards `targets`, the target mean and the target sample, `[M·B]` each.
 pub(super) fn learn(
     (spec, running_std_rate): (&DsacTSpec, f64),
     dense: &Dense,
@@ -43,7 +43,7 @@ pub(super) fn learn(
     observed(&members).report(&mean, &mut critic.statistics, batch)
 }
 
-/// Huber's function of an error, and its derivative.
+/// The Huber function of an error, and its derivative.
 fn huber(error: f32, delta: f32) -> (f32, f32) {
     match error.abs() > delta {
         true => (delta * (error.abs() - 0.5 * delta), delta.copysign(error)),
@@ -51,29 +51,29 @@ fn huber(error: f32, delta: f32) -> (f32, f32) {
     }
 }
 
-/// What a member's outputs are compared with: `[B]` each.
+/// The targets of a member and the weights of the rows, `[B]` each.
 #[derive(Clone, Copy)]
 struct Targets<'a> {
     mean: &'a [f32],
     sample: &'a [f32],
-    /// Weights of rows, if they differ.
+    /// Weights of the rows; `None` if all are 1.
     weight: Option<&'a [f32]>,
 }
 
-/// What a step observes of a member.
+/// Outputs, statistics and loss of one member.
 struct OfMember {
     /// `[B]` each.
     mean: Vec<f32>,
     std: Vec<f32>,
-    /// This batch included.
+    /// Updated with this batch.
     running_std: f32,
     loss: f64,
     /// Number of sampled targets that were clipped.
     clipped: usize,
 }
 
-/// The loss of a member, from its outputs `out` `[B, 2]` and its running standard deviation before this batch, which
-/// moves at `rate`; and its gradient, `of_out` `[B, 2]`.
+/// The loss of a member, from its outputs `out` `[B, 2]`, its running standard deviation before this batch (`before`) and the
+/// rate of the latter. Writes the gradient with respect to `out` to `of_out` `[B, 2]`.
 fn member_loss(
     spec: &DsacTSpec,
     out: &[f32],
@@ -118,7 +118,7 @@ fn member_loss(
     }
 }
 
-/// All members together.
+/// Combines the results of all members.
 fn observed(members: &[OfMember]) -> Observed {
     let (count, rows) = (members.len(), members[0].mean.len());
     let tensor = |values: Vec<f32>| Tensor::from_slice(&values).view([count as i64, -1]);
@@ -218,7 +218,7 @@ mod tests {
                         .double_value(&[]);
                     assert!(error < 2e-6, "{what}, {sigma_rule:?}, {huber_delta}: {error}");
                 }
-                assert!(clipped.mean(Kind::Float).double_value(&[]) > 0.1, "some are clipped");
+                assert!(clipped.mean(Kind::Float).double_value(&[]) > 0.1, "some targets are clipped");
             }
         }
     }

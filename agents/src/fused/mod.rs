@@ -1,18 +1,18 @@
 //! The update of [`crate::soft_actor_critic`], derived by hand for perceptrons on a CPU.
 //!
-//! Nothing here defines anything: every file names the equations that it computes, and tests hold it to them
-//! (`agents/tests/fused.rs`, and the unit tests). What is fused for an agent is decided once, when it is built
-//! ([`Plan`]), and printed in the header of a run:
+//! The reference update remains the definition. Every file here names the equations that it computes, and tests compare it
+//! with the reference (`agents/tests/fused.rs` and unit tests). Which parts of an agent are fused is decided when it is
+//! built ([`Plan`]), and is printed in the header of a run:
 //!
-//! | Part | Fused where |
+//! | Part | Fused if |
 //! |---|---|
 //! | networks | fully connected, without layer normalisation and dropout ([`Perceptron`]) |
-//! | policy head | squashed Gaussian whose σ depends on the state |
-//! | critic's loss | `scalar`, `dsac_t`, where the critic reads the observation as it is |
-//! | actor's step | policy and critic both fused |
+//! | policy head | a squashed Gaussian whose σ depends on the state |
+//! | critic's loss | `scalar` or `dsac_t`, and the critic has no encoder with parameters |
+//! | actor's step | policy and critic are both fused |
 //! | temperature | always |
 //!
-//! What is not fused goes through autograd, on fused networks where there are any.
+//! The other parts go through autograd, on fused networks if there are any.
 
 mod acting;
 mod actor;

@@ -23,14 +23,16 @@ pub(crate) fn body(mlp: Mlp, compute: &Compute, rounding: Option<Bfloat16>) -> B
     }
 }
 
-/// [`Mlp`] over slices. A pass that learns is recorded with its parameters ([`RecordedPass`]); one at an input that learns
-/// goes through autograd, as the definition does, and so does one that learns beside other parameters of its block.
+/// [`Mlp`] over slices.
+///
+/// A pass whose parameters need gradients is recorded ([`RecordedPass`]). A pass goes through autograd, like the
+/// definition, if its input needs gradients, or if its block has further parameters that need them.
 pub struct Perceptron {
     mlp: Mlp,
     dense: Dense,
 }
 
-/// A pass whose result is a leaf of autograd's graph.
+/// A pass whose output is a leaf of the autograd graph.
 struct Recorded {
     out: Tensor,
     tape: Tape,
@@ -47,9 +49,9 @@ impl RecordedPass for Recorded {
 }
 
 impl Body for Perceptron {
-    fn forward(&self, params: &Params, x: &Tensor, noise: Option<&mut Stream>) -> Tensor {
+    fn forward(&self, params: &Params, x: &Tensor, stream: Option<&mut Stream>) -> Tensor {
         if x.requires_grad() || x.dim() != 2 {
-            return self.mlp.forward(params, x, noise);
+            return self.mlp.forward(params, x, stream);
         }
         if !self.dense.learns(params) {
             return self.dense.forward(params, x);
@@ -64,14 +66,14 @@ impl Body for Perceptron {
                 }));
                 out
             }
-            _ => self.mlp.forward(params, x, noise),
+            _ => self.mlp.forward(params, x, stream),
         }
     }
 
-    /// The result is `value + (x − sg[x]) · sg[∂value/∂x]`: the same number with the same gradient.
-    fn value(&self, params: &Params, x: &Tensor, noise: &mut Stream, value_of: &dyn Fn(&Tensor) -> Tensor) -> Tensor {
+    /// Returns `value + (x − sg[x]) · sg[∂value/∂x]`, which has the value and the gradient of the definition.
+    fn value(&self, params: &Params, x: &Tensor, stream: &mut Stream, value_of: &dyn Fn(&Tensor) -> Tensor) -> Tensor {
         if !x.requires_grad() || x.dim() != 2 || self.dense.learns(params) {
-            return value_of(&self.forward(params, x, Some(noise)));
+            return value_of(&self.forward(params, x, Some(stream)));
         }
         let at = x.detach();
         let (out, tape) = self.dense.forward_taped(params, &at);
@@ -85,7 +87,7 @@ impl Body for Perceptron {
         value.detach() + change
     }
 
-    /// Through libtorch for fewer rows than are worth copying weights into panels for.
+    /// Small batches go through libtorch, because copying the weights into panels does not pay off for few rows.
     fn act(&self, params: &Params, x: &Tensor) -> Tensor {
         match x.dim() == 2 && x.size()[0] >= super::acting::LEAST_ROWS {
             true => self.dense.forward_in_f32(params, x),

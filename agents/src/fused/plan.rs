@@ -1,4 +1,4 @@
-//! Which equations of an agent have a fused form: [`Plan`], [`head`].
+//! The parts of an agent that have a fused form: [`Plan`], [`head`].
 
 use super::squashed_gaussian::{Bounds, FusedGaussian};
 use crate::{
@@ -11,23 +11,23 @@ use crate::{
     policy::{PolicyHead, PolicySpec, SquashedGaussian},
 };
 
-/// The loss of a critic that has a fused form.
+/// A critic's loss with a fused form.
 pub(super) enum FusedCritic {
     Scalar,
     /// Settings, and the rate of the running standard deviation.
     DsacT(Box<DsacTSpec>, f64),
 }
 
-/// What a specification names that has a fused form. An agent with parts of a library user's own has none for those.
+/// The fused forms for an agent's critic and policy head. Parts supplied by a library user have none.
 #[derive(Default)]
 pub(crate) struct Plan {
     pub(super) critic: Option<FusedCritic>,
-    /// Of a squashed Gaussian's log σ.
+    /// Bounds of the squashed Gaussian's log σ.
     pub(super) bounds: Option<Bounds>,
 }
 
 impl Plan {
-    /// For the critic and the policy head that `spec` names.
+    /// The fused forms for the critic and the policy head that `spec` names.
     pub(crate) fn of(spec: &AgentSpec) -> Self {
         Plan {
             critic: match &spec.critic {
@@ -42,12 +42,12 @@ impl Plan {
         }
     }
 
-    /// The same for another critic, of which nothing is known.
+    /// Removes the critic's fused form.
     pub(crate) fn without_critic(self) -> Self {
         Plan { critic: None, ..self }
     }
 
-    /// The same for another policy head, of which nothing is known.
+    /// Removes the policy head's fused form.
     pub(crate) fn without_head(self) -> Self {
         Plan { bounds: None, ..self }
     }
@@ -60,7 +60,7 @@ fn bounds(policy: &PolicySpec) -> Option<Bounds> {
     }
 }
 
-/// The fastest head that computes what `head`, built from `policy` for `action_dim` coordinates, defines.
+/// The fastest implementation of `head`, which was built from `policy` for `action_dim` coordinates.
 pub(crate) fn head(
     policy: &PolicySpec,
     head: Box<dyn PolicyHead>,

@@ -1,4 +1,4 @@
-//! The loss of scalar critics and its gradient over slices: ½ E[(Q − y)²] of each member.
+//! The loss of scalar critics, ½ E[(Q − y)²] per member, and its gradient over slices.
 
 use tch::Tensor;
 
@@ -10,7 +10,7 @@ use crate::{
     slices::as_slice,
 };
 
-/// One step of the critic towards `target` `[B]`.
+/// Makes one step of the critic towards `target` `[M·B]`.
 pub(super) fn learn(dense: &Dense, critic: &mut LearnedCritic, batch: &Batch, target: &Tensor) -> UpdateReport {
     let (weight, values) = (batch.value_draw_weights(), target.contiguous());
     let (weight, values) = (weight.as_ref().map(as_slice), as_slice(&values));
@@ -20,8 +20,8 @@ pub(super) fn learn(dense: &Dense, critic: &mut LearnedCritic, batch: &Batch, ta
     scalar::report(loss.into(), &q.squeeze_dim(-1), target, batch)
 }
 
-/// One step of `function` down a sum of losses, one for each member: the outputs `[E, B, K]` before it, and what `loss`
-/// returned ([`Dense::forward_backward`]).
+/// Makes one step of `function` on the sum of its members' losses. Returns the outputs `[E, M·B, K]` before the step, and the
+/// results of `loss` by member ([`Dense::forward_backward`]).
 pub(super) fn descend<R: Send>(
     dense: &Dense,
     function: &mut ValueFunction,
@@ -35,7 +35,7 @@ pub(super) fn descend<R: Send>(
         .step_with(|params, gradient| dense.forward_backward(params, &x, gradient, loss))
 }
 
-/// ½ mean w·(q − y)² over the rows of a member, and its gradient by `q` `[B]`.
+/// ½ mean w·(q − y)² over the rows of a member. Writes the gradient with respect to `q` `[B]` to `of_q`.
 fn half_square(q: &[f32], target: &[f32], weight: Option<&[f32]>, of_q: &mut [f32]) -> f64 {
     let share = 1.0 / q.len() as f32;
     let mut sum = 0.0;

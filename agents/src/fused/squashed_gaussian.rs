@@ -1,12 +1,13 @@
-//! Draws of a squashed Gaussian and their gradient over slices: [`FusedGaussian`], [`draw`], [`act`].
+//! Samples of a squashed Gaussian and their gradient over slices: [`FusedGaussian`], [`draw`], [`act`].
 //!
 //! ```text
 //! draw        u = mean + σ·n;   a = tanh u;   log π = Σ_A [ −½n² − log σ − ½ ln 2π + 2 (|u| + ln(1 + e^(−2|u|)) − ln 2) ]
 //! gradient    g_u = g_a (1 − a²) + 2 a g_π;   g_mean = g_u;   g_logσ = g_u σ n − g_π;   g_x = g_logσ · bound'(x)
 //! ```
 //!
-//! x is what log σ is made of, before its bounds. The draw is that of [`crate::policy::squashed_gaussian`] with −u + |u|
-//! taken out of the softplus. g_a `[B, A]` and g_π are the gradients of a loss by actions and by log-probabilities.
+//! x is the unbounded parameter of log σ. The log-density is that of [`crate::policy::squashed_gaussian`], with the softplus
+//! rewritten in terms of |u|. g_a `[B, A]` and g_π are the gradients of a loss with respect to actions and
+//! log-probabilities.
 
 use std::f32::consts::LN_2;
 
@@ -27,7 +28,7 @@ use crate::{
 
 const LN_2PI: f32 = 1.837_877; // ln(2π)
 
-/// How log σ is kept within its bounds.
+/// The bounds of log σ.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds {
     kind: LogStdBounds,
@@ -36,7 +37,7 @@ pub(crate) struct Bounds {
 }
 
 impl Bounds {
-    /// Those of `spec`, where σ depends on the state; `None` where it is a parameter, which is not fused.
+    /// The bounds of `spec`; `None` if σ is independent of the state, which has no fused form.
     pub(super) fn of(spec: &SquashedGaussianSpec) -> Option<Self> {
         (spec.std == StdSource::StateDependent).then_some(Bounds {
             kind: spec.log_std_bounds,
@@ -69,7 +70,7 @@ impl Bounds {
     }
 }
 
-/// A squashed Gaussian whose draws without a history are computed over slices.
+/// A squashed Gaussian whose detached samples are computed over slices.
 pub(super) struct FusedGaussian {
     pub(super) head: SquashedGaussian,
     pub(super) bounds: Bounds,
@@ -108,7 +109,7 @@ impl PolicyHead for FusedGaussian {
     }
 }
 
-/// What the gradient of a draw is made of: B rows of A numbers each.
+/// The values of a draw that its gradient needs: B rows of A numbers each.
 pub(super) struct GaussianTape {
     bounds: Bounds,
     action_dim: usize,
@@ -119,7 +120,7 @@ pub(super) struct GaussianTape {
     action: Tensor,
 }
 
-/// `inputs [B, 2A]` and `noise [B, A]` to a draw, and what its gradient needs.
+/// Draws actions from `inputs [B, 2A]` and `noise [B, A]`. Also returns a tape for the gradient.
 pub(super) fn draw(inputs: &Tensor, noise: &Tensor, bounds: Bounds) -> (ActionDraw, GaussianTape) {
     let (inputs, noise) = (inputs.contiguous(), noise.contiguous());
     let [rows, action_dim] = noise.size()[..] else {
@@ -159,7 +160,7 @@ pub(super) fn draw(inputs: &Tensor, noise: &Tensor, bounds: Bounds) -> (ActionDr
     (draw, tape)
 }
 
-/// Draws coordinate by coordinate: action, σ·n, and the share of the log-density.
+/// Draws each coordinate: writes its action, σ·n and its contribution to the log-density.
 #[inline(always)]
 fn draw_each(
     (mean, unbounded, noise): (&[f32], &[f32], &[f32]),
@@ -179,8 +180,7 @@ fn draw_each(
     }
 }
 
-/// Writes actions `[B, A]` and nothing else: tanh(mean + σ·n), or tanh(mean) without noise. The same bits on every
-/// processor.
+/// Writes actions `[B, A]`: tanh(mean + σ·n), or tanh(mean) without noise. Gives the same bits on every processor.
 pub(super) fn act(inputs: &[f32], noise: Option<&[f32]>, bounds: Bounds, action_dim: usize, actions: &mut [f32]) {
     let rows = inputs
         .chunks_exact(2 * action_dim)
@@ -196,8 +196,8 @@ pub(super) fn act(inputs: &[f32], noise: Option<&[f32]>, bounds: Bounds, action_
 }
 
 impl GaussianTape {
-    /// The gradient `[B, 2A]` of a loss by the head's inputs, from that by its actions, which is `scale · of_action`
-    /// `[B, A]`, and that by every row's log-probability.
+    /// The gradient `[B, 2A]` of a loss with respect to the head's inputs. `scale · of_action` `[B, A]` is its gradient with
+    /// respect to the actions, and `of_log_prob` that with respect to the log-probability of every row.
     pub(super) fn backward(&self, of_action: &[f32], scale: f32, of_log_prob: f32) -> Vec<f32> {
         let width = self.action_dim;
         let mut gradient = vec![0.0; 2 * of_action.len()];
@@ -235,7 +235,7 @@ mod tests {
         (spec, bounds)
     }
 
-    /// Wide enough for vectors and a remainder, and for both ends of the bounds.
+    /// The rows fill vectors with a remainder, and the inputs exceed both bounds.
     #[test]
     fn draws_and_gradients_are_those_of_autograd() {
         for kind in [LogStdBounds::Clamp, LogStdBounds::Tanh] {

@@ -8,7 +8,7 @@ use crate::{
     temperature::{Temperature, TemperatureObjective},
 };
 
-/// α, a scalar without a history.
+/// α, a detached scalar.
 pub(super) fn alpha(temperature: &Temperature) -> Tensor {
     match temperature {
         Temperature::Fixed { alpha } => alpha.shallow_clone(),
@@ -20,7 +20,8 @@ pub(super) fn alpha(temperature: &Temperature) -> Tensor {
     }
 }
 
-/// Moves a learned α by the log-probabilities `[B]` (nats) of fresh actions. The loss, if there is one.
+/// Updates a learned α with the log-probabilities `[B]` (nats) of actions just drawn. Returns the loss; `None` if α is
+/// fixed.
 pub(super) fn learn(temperature: &mut Temperature, log_prob: &Tensor) -> Option<MetricValue> {
     let Temperature::Learned {
         log_alpha,

@@ -1,4 +1,4 @@
-//! The update that uses every fused form there is for an agent: [`FusedUpdate`].
+//! The update with all fused forms that an agent has: [`FusedUpdate`].
 
 use sac_kernels::bfloat16::Bfloat16;
 use tch::Tensor;
@@ -24,7 +24,7 @@ use crate::{
     update_rule::{Due, Learner, UpdateRule},
 };
 
-/// [`crate::soft_actor_critic`] on a CPU, with what the module's table lists fused.
+/// The update of [`crate::soft_actor_critic`] on a CPU. The table in [`crate::fused`] lists which parts are fused.
 pub struct FusedUpdate {
     critic: Option<(FusedCritic, Dense)>,
     actor: Option<FusedActor>,
@@ -32,13 +32,13 @@ pub struct FusedUpdate {
     covers: Vec<&'static str>,
 }
 
-/// The layers of the policy, where the gradient by all its parameters is known.
+/// The policy's layers, if they hold all its parameters, so that the fused backward pass computes the whole gradient.
 fn policy_layers(policy: &Policy, compute: &Compute, rounding: Option<Bfloat16>) -> Option<Dense> {
     let dense = Dense::of(policy.body.mlp(), compute, rounding)?;
     dense.covers(policy.trainable.params.frozen()).then_some(dense)
 }
 
-/// The same of the action value, where it reads actions as vectors.
+/// The action value's layers, if they hold all its parameters and actions are vectors.
 fn critic_layers(learner: &Learner, compute: &Compute, rounding: Option<Bfloat16>) -> Option<Dense> {
     let q = learner.critic.q();
     let dense = Dense::of(q.network.mlp(), compute, rounding)?;
@@ -46,7 +46,7 @@ fn critic_layers(learner: &Learner, compute: &Compute, rounding: Option<Bfloat16
     (is_vector && dense.covers(q.online.params.frozen())).then_some(dense)
 }
 
-/// Acting without libtorch, for the policies that have it.
+/// Acting without libtorch; `None` if the policy does not support it.
 pub(crate) fn acting(plan: &Plan, policy: &Policy, action_dim: usize, compute: &Compute) -> Option<Acting> {
     let reads_obs = matches!(&policy.encoder, PolicyEncoder::Own(encoder) if encoder.is_identity());
     let dense = policy_layers(policy, compute, None)?;
@@ -58,7 +58,7 @@ pub(crate) fn acting(plan: &Plan, policy: &Policy, action_dim: usize, compute: &
 }
 
 impl FusedUpdate {
-    /// For `learner`, whose equations have the fused forms of `plan`.
+    /// A fused update for `learner`. `plan` must belong to its critic and policy head.
     pub(crate) fn new(plan: Plan, learner: &Learner, compute: &Compute, rounding: Option<Bfloat16>) -> Self {
         let policy = policy_layers(&learner.policy, compute, rounding);
         let critic = critic_layers(learner, compute, rounding);
@@ -103,32 +103,32 @@ impl FusedUpdate {
         }
     }
 
-    /// One step of the critic.
-    fn critic_step(&self, critic: &mut LearnedCritic, step: &CriticStep, noise: &mut Stream) -> UpdateReport {
+    /// Makes one step of the critic.
+    fn critic_step(&self, critic: &mut LearnedCritic, step: &CriticStep, stream: &mut Stream) -> UpdateReport {
         let Some((form, dense)) = &self.critic else {
-            return critic.learn(step, noise);
+            return critic.learn(step, stream);
         };
-        let next = step.policy.draw_next(step.batch, noise);
-        let targets = critic.targets(step, &next, noise);
+        let next = step.policy.draw_next(step.batch, stream);
+        let targets = critic.targets(step, &next, stream);
         match form {
             FusedCritic::Scalar => scalar::learn(dense, critic, step.batch, &targets[0]),
             FusedCritic::DsacT(spec, rate) => dsac_t::learn((spec, *rate), dense, critic, step.batch, &targets),
         }
     }
 
-    /// One step of the policy: the loss, and log-probabilities `[B]`.
+    /// Makes one step of the policy. Returns the loss, and the log-probabilities `[B]`.
     fn policy_step(
         &self,
         learner: &mut Learner,
         batch: &Batch,
         alpha: &Tensor,
-        noise: &mut Stream,
+        stream: &mut Stream,
     ) -> (MetricValue, Tensor) {
         let Learner { policy, critic, .. } = learner;
         match &self.actor {
-            Some(actor) => actor.learn(policy, critic, &batch.first_obs(), as_slice(alpha)[0], noise),
+            Some(actor) => actor.learn(policy, critic, &batch.first_obs(), as_slice(alpha)[0], stream),
             None => {
-                let (loss, log_prob) = policy_step(policy, critic, batch, alpha, noise);
+                let (loss, log_prob) = policy_step(policy, critic, batch, alpha, stream);
                 ((&loss).into(), log_prob)
             }
         }
@@ -136,16 +136,16 @@ impl FusedUpdate {
 }
 
 impl UpdateRule for FusedUpdate {
-    fn update(&mut self, learner: &mut Learner, batch: &Batch, noise: &mut Stream, due: Due) -> UpdateReport {
+    fn update(&mut self, learner: &mut Learner, batch: &Batch, stream: &mut Stream, due: Due) -> UpdateReport {
         let alpha = temperature::alpha(&learner.temperature); // []
         let step = CriticStep {
             batch,
             policy: &learner.policy,
             alpha: &alpha,
         };
-        let mut report = self.critic_step(&mut learner.critic, &step, noise);
+        let mut report = self.critic_step(&mut learner.critic, &step, stream);
         if due.policy {
-            let (loss, log_prob) = self.policy_step(learner, batch, &alpha, noise);
+            let (loss, log_prob) = self.policy_step(learner, batch, &alpha, stream);
             report.put(metrics::ACTOR_LOSS, Reduction::Mean, loss);
             report.put(metrics::ENTROPY, Reduction::NegativeMean, &log_prob);
             if let Some(loss) = temperature::learn(&mut learner.temperature, &log_prob) {

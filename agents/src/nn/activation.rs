@@ -1,9 +1,9 @@
-//! [`Activation`] through libtorch, with autograd.
+//! Activation functions through libtorch, with autograd: [`apply`].
 
 use sac_kernels::Activation;
 use tch::Tensor;
 
-/// φ(x), in place where libtorch can.
+/// φ(x). Overwrites x if libtorch has an in-place version.
 pub(super) fn apply(activation: Activation, x: Tensor) -> Tensor {
     let mut x = x;
     match activation {

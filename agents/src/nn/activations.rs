@@ -1,22 +1,22 @@
-//! What a network computes on the way, recorded for diagnostics: [`Activations`].
+//! Activations of a network, recorded for diagnostics: [`Activations`].
 
 use tch::{Kind, Tensor};
 
 /// Activations of a network at a batch of `B` observations, recorded for diagnostics.
 #[derive(Default)]
 pub struct Activations {
-    /// Per hidden layer the mean absolute activation of every unit, `[G, U]`: U units in each of G networks side by side.
+    /// Mean absolute activation of every unit, `[G, U]` per hidden layer: U units in each of G networks of an ensemble.
     layers: Vec<Tensor>,
-    /// What the last linear layer reads, `[B, F]` or `[E, B, F]`; of an encoder, what it gives. None where nothing is
-    /// learned.
+    /// The inputs of a network's last linear layer, `[B, F]` or `[E, B, F]`, or the outputs of an encoder. `None` for an
+    /// encoder without parameters.
     pub features: Option<Tensor>,
-    /// Dispatch and combine `[B, m, S]` of a soft mixture, and how many slots each expert has.
+    /// Dispatch and combine weights `[B, m, S]` of a soft mixture of experts, and the number of slots per expert.
     pub routing: Option<(Tensor, Tensor, i64)>,
-    /// Weights `[B, m]` that the pooling gives to the tokens; the mean over heads.
+    /// Weights `[B, m]` of the tokens in the pooling, averaged over attention heads.
     pub attention: Option<Tensor>,
-    /// Rows and columns of the feature map, where every token is a place of it.
+    /// Height and width of the feature map, if every token is one of its positions.
     pub grid: Option<[i64; 2]>,
-    /// Whether a CLS token is before the others.
+    /// Whether the first token is a CLS token.
     pub has_cls: bool,
 }
 
@@ -27,7 +27,7 @@ impl Activations {
         self.record(&x.reshape([1, -1, units]));
     }
 
-    /// Records activations `[E, B, U]` of networks side by side.
+    /// Records activations `[E, B, U]` of the members of an ensemble.
     pub fn members(&mut self, x: &Tensor) {
         self.record(x);
     }
@@ -37,7 +37,7 @@ impl Activations {
         self.units(&x.movedim_int(1, -1));
     }
 
-    /// Records activations `[n, R, U]` of experts: all of them are one layer, so that an idle expert shows.
+    /// Records activations `[n, R, U]` of n experts as those of one layer, so that unused experts count as dormant units.
     pub fn experts(&mut self, x: &Tensor) {
         let means = x.abs().mean_dim([1i64].as_slice(), false, Kind::Float); // [n, U]
         self.layers.push(means.reshape([1, -1]));
@@ -48,7 +48,7 @@ impl Activations {
             .push(x.abs().mean_dim([1i64].as_slice(), false, Kind::Float)); // [G, U]
     }
 
-    /// Mean absolute activations `[G, U]`, layer by layer.
+    /// Mean absolute activations `[G, U]` of each layer.
     pub fn layers(&self) -> &[Tensor] {
         &self.layers
     }

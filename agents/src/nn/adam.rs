@@ -1,6 +1,6 @@
-//! Adam: [`AdamSpec`], and the moments of one parameter block.
+//! Adam: [`AdamSpec`], and the optimiser of one parameter block.
 //!
-//! Our own because tch's optimisers cannot save their moments, without which no run resumes exactly.
+//! We implement it because tch's optimisers cannot save their moments, which an exact resume needs.
 //!
 //! Source: Kingma & Ba 2015 (arXiv 1412.6980), algorithm 1.
 
@@ -17,17 +17,17 @@ use crate::{
     spec_problems::SpecProblems,
 };
 
-/// Settings of Adam. Defaults: learning rate of SAC's table 1, the rest Adam's own.
+/// Settings of Adam. Defaults: the learning rate of SAC's table 1, and the other values of the Adam paper.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AdamSpec {
-    /// Step size, > 0.
+    /// Step size, above 0.
     pub learning_rate: f64,
-    /// Decay of the first moment, in [0, 1).
+    /// Decay rate of the first moment, in [0, 1).
     pub beta1: f64,
-    /// Decay of the second moment, in [0, 1).
+    /// Decay rate of the second moment, in [0, 1).
     pub beta2: f64,
-    /// Added to the root of the second moment, > 0.
+    /// Added to the square root of the second moment, above 0.
     pub eps: f64,
 }
 
@@ -43,7 +43,7 @@ impl Default for AdamSpec {
 }
 
 impl AdamSpec {
-    /// Notes values that are out of their range, for the optimiser at `key`.
+    /// Reports values that are out of range, for the optimiser at `key`.
     pub fn check(&self, p: &mut SpecProblems, key: &str) {
         let positive = |value: f64| value > 0.0 && value.is_finite();
         for (name, value) in [("learning_rate", self.learning_rate), ("eps", self.eps)] {
@@ -56,7 +56,7 @@ impl AdamSpec {
     }
 }
 
-/// First and second moment of a block's gradient, and the count of steps.
+/// The optimiser's state: first and second moment of a block's gradient, and the number of steps.
 pub(super) struct Adam {
     spec: AdamSpec,
     first: Tensor,
@@ -65,16 +65,16 @@ pub(super) struct Adam {
     threads: ThreadPool,
 }
 
-/// The count of steps, from which the corrections for the moments' start at zero follow.
+/// The number of steps, which determines the bias correction of the moments.
 enum Steps {
-    /// On a CPU.
+    /// On the host, for a CPU.
     Host(i64),
-    /// An `f64` on the device: a step needs nothing from the host then, so that it can be recorded once and repeated.
+    /// On the device, as an `f64`. A step then needs no data from the host and can be recorded as a CUDA graph.
     Device(Tensor),
 }
 
 impl Adam {
-    /// With moments of zero, for `params`.
+    /// An optimiser for `params`, with moments of zero.
     pub(super) fn new(spec: AdamSpec, params: &ParamBlock, compute: &Compute) -> Self {
         Adam {
             spec,
@@ -88,7 +88,7 @@ impl Adam {
         }
     }
 
-    /// One step along `gradient` `[P]`.
+    /// Makes one step with `gradient` `[P]`.
     pub(super) fn step(&mut self, params: &mut ParamBlock, gradient: &Tensor) {
         let AdamSpec {
             learning_rate,
@@ -112,7 +112,7 @@ impl Adam {
         data -= &self.first / scale * step_size;
     }
 
-    /// The same on a CPU.
+    /// Makes one step with a gradient `[P]` on the host.
     pub(super) fn step_on_host(&mut self, params: &mut ParamBlock, gradient: &[f32]) {
         let Steps::Host(steps) = &mut self.steps else {
             let gradient = Tensor::from_slice(gradient).to_device(params.device());
@@ -130,7 +130,7 @@ impl Adam {
         AdamStep::new(learning_rate, beta1, beta2, eps, *steps).apply(&self.threads, data, first, second, gradient);
     }
 
-    /// Writes the moments.
+    /// Writes moments and number of steps to `section`.
     pub(super) fn save(&self, prefix: &str, section: &mut Section) {
         section.put_tensor(format!("{prefix}/adam.first"), &self.first);
         section.put_tensor(format!("{prefix}/adam.second"), &self.second);
@@ -141,10 +141,10 @@ impl Adam {
         section.put_tensor(format!("{prefix}/adam.steps"), &Tensor::from_slice(&[steps]));
     }
 
-    /// Takes back what [`Adam::save`] wrote, into the same tensors: recorded updates go on with them.
+    /// Restores the state written by [`Adam::save`], in place, because recorded updates refer to these tensors.
     ///
     /// # Errors
-    /// When a tensor is missing or has another shape; nothing has been changed then.
+    /// When a tensor is missing or has another shape. The state is then unchanged.
     pub(super) fn load(&mut self, prefix: &str, section: &Section) -> Result<()> {
         let (size, device) = (self.first.size(), self.first.device());
         let first = section.tensor(&format!("{prefix}/adam.first"), &size)?;
@@ -187,7 +187,7 @@ mod tests {
         assert!(as_slice(&adam.second).iter().all(|v| v.is_normal()));
         let weights = params.data().copy();
         adam.step(&mut params, &zeros);
-        assert_eq!(params.data(), weights, "nothing moves it any more");
+        assert_eq!(params.data(), weights, "a zero gradient no longer changes the weights");
         adam.step(&mut params, &Tensor::full([40], f64::NAN, (Kind::Float, Device::Cpu)));
         assert!(as_slice(&params.data()).iter().all(|weight| weight.is_nan()));
     }

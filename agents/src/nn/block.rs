@@ -1,7 +1,7 @@
-//! The parameters of one network in one contiguous block: [`ParamBlock`].
+//! The parameters of one network in one contiguous tensor: [`ParamBlock`].
 //!
-//! A block makes the optimiser, the target's averaging and the checkpoint one operation each, and the backward pass
-//! deliver one gradient.
+//! With one tensor, a step of the optimiser, an update of target parameters and a checkpoint are one operation each, and
+//! the backward pass computes one gradient.
 
 use sac_kernels::{ThreadPool, polyak};
 use tch::{Device, Kind, Tensor};
@@ -19,20 +19,20 @@ use crate::{
     slices::{as_slice, as_slice_mut},
 };
 
-/// A network's parameters: one flat leaf tensor `[P]`, and its layout.
+/// The parameters of a network: one flat leaf tensor `[P]` of the autograd graph, and its layout.
 pub struct ParamBlock {
     flat: Tensor,
-    /// The same memory without its history: asking libtorch for that takes microseconds.
+    /// `flat` detached. Kept because detaching takes libtorch microseconds.
     data: Tensor,
     layout: ParamLayout,
     sizes: Vec<i64>,
-    /// Views of the same memory without a history; changes in place show through.
+    /// Detached views of the same memory, which see changes in place.
     frozen: Params,
     threads: ThreadPool,
 }
 
 impl ParamBlock {
-    /// Draws initial values from `stream`, parameter by parameter in the order of the layout.
+    /// Draws initial values from `stream`, one parameter after the other in the order of the layout.
     pub fn new(layout: ParamLayout, stream: &mut Stream, compute: &Compute) -> Self {
         let sizes = layout.sizes();
         let mut values = vec![0.0f32; layout.count() as usize];
@@ -72,30 +72,31 @@ impl ParamBlock {
         &self.flat
     }
 
-    /// The leaf tensor without its history, for changes in place.
+    /// The leaf tensor detached, for changes in place.
     pub fn data(&self) -> Tensor {
         self.data.shallow_clone()
     }
 
-    /// Where the block lives.
+    /// The block's device.
     pub fn device(&self) -> Device {
         self.flat.device()
     }
 
-    /// Views through which gradients reach the block.
+    /// Views of the parameters through which gradients reach the block.
     pub fn views(&self) -> Params {
         self.frozen.with_history(&self.flat)
     }
 
-    /// Views through which none does: the block as a constant.
+    /// Detached views of the parameters, for using the block as a constant.
     pub fn frozen(&self) -> &Params {
         &self.frozen
     }
 
-    /// Names and views without a history of the parameters that the block begins with; changes show through both ways.
+    /// Names and detached views of the parameters in `start`, which the block must begin with. The views share memory with
+    /// the block.
     ///
     /// # Panics
-    /// When it does not begin with `start`.
+    /// When the block does not begin with `start`.
     pub fn frozen_start(&self, start: &ParamLayout) -> (Vec<String>, Params) {
         let count = start.entries.len();
         assert!(
@@ -109,15 +110,15 @@ impl ParamBlock {
         (names, Params::of(views))
     }
 
-    /// A copy that no gradient reaches, for targets.
+    /// A detached copy, for target parameters.
     pub fn detached_copy(&self) -> ParamBlock {
         let copy = self.data().copy();
         ParamBlock::of(copy, self.layout.clone(), self.sizes.clone(), self.threads.clone())
     }
 
-    /// θ ← θ + rate · (other − θ), in place. Both blocks have one layout.
+    /// Sets θ ← θ + rate · (other − θ) in place. Both blocks have the same layout.
     pub fn move_towards(&mut self, other: &ParamBlock, rate: f64) {
-        assert_eq!(self.sizes, other.sizes, "a target has the layout of what it follows");
+        assert_eq!(self.sizes, other.sizes, "target and learned parameters have the same layout");
         let mut data = self.data();
         match self.device() {
             Device::Cpu => polyak(&self.threads, as_slice_mut(&mut data), as_slice(&other.data), rate),
@@ -125,17 +126,17 @@ impl ParamBlock {
         }
     }
 
-    /// Writes every parameter under `prefix/name`.
+    /// Writes every parameter to `section` as `prefix/name`.
     pub fn save(&self, prefix: &str, section: &mut Section) {
         for (part, entry) in self.frozen.iter().zip(&self.layout.entries) {
             section.put_tensor(format!("{prefix}/{}", entry.name), part);
         }
     }
 
-    /// Takes every parameter from `prefix/name`; shapes must agree.
+    /// Restores every parameter from `prefix/name` in `section`.
     ///
     /// # Errors
-    /// When one is missing or has another shape.
+    /// When a parameter is missing or has another shape.
     pub fn load(&mut self, prefix: &str, section: &Section) -> Result<()> {
         let mut parts = Vec::with_capacity(self.sizes.len());
         for entry in &self.layout.entries {
@@ -149,12 +150,12 @@ impl ParamBlock {
         Ok(())
     }
 
-    /// Whether every parameter is a finite number. Waits for the device.
+    /// Whether every parameter is finite. Waits for the device.
     pub fn is_finite(&self) -> bool {
         self.data().isfinite().all().int64_value(&[]) == 1
     }
 
-    /// Number of values of the parameters whose names begin with `prefix`.
+    /// Number of elements of the parameters whose names begin with `prefix`.
     pub fn count_of(&self, prefix: &str) -> i64 {
         let entries = self.layout.entries.iter().zip(&self.sizes);
         entries
@@ -163,11 +164,12 @@ impl ParamBlock {
             .sum()
     }
 
-    /// A zero tensor shaped like the block, for an optimiser's moments.
+    /// A zero tensor `[P]` on the block's device, for an optimiser's moments.
     pub fn zeros_like(&self) -> Tensor {
         Tensor::zeros(self.flat.size(), (Kind::Float, self.device()))
     }
-    /// Name and values of every parameter, for tests and reports.
+
+    /// Names and copies of all parameters, for tests and reports.
     pub fn named(&self) -> Vec<(String, Tensor)> {
         self.layout
             .entries
@@ -177,10 +179,10 @@ impl ParamBlock {
             .collect()
     }
 
-    /// Overwrites a parameter by name, for tests and imports.
+    /// Overwrites the parameter `name`, for tests and imports.
     ///
     /// # Errors
-    /// When there is none of that name and shape.
+    /// When no parameter has that name and shape.
     pub fn set(&mut self, name: &str, values: &Tensor) -> Result<()> {
         let index = self.layout.entries.iter().position(|entry| entry.name == name);
         match index {

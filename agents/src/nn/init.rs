@@ -1,19 +1,20 @@
-//! Initial weights, drawn from a stream that is handed in.
+//! Initial weights: [`linear`], [`orthogonal`].
 
 use crate::noise::Stream;
 
-/// Fills weights and biases of a linear layer with `fan_in` inputs: `U(±1/√fan_in)`, PyTorch's default for
-/// `nn.Linear`. The SAC papers do not state theirs; the tables that we compare with come from code that uses this.
+/// Draws weights or biases of a linear layer with `fan_in` inputs: `U(±1/√fan_in)`, PyTorch's default for `nn.Linear`.
+///
+/// The SAC papers do not state their initialisation; the implementations whose results we compare with use this one.
 pub fn linear(fan_in: i64, stream: &mut Stream, out: &mut [f32]) {
     let bound = 1.0 / (fan_in as f32).sqrt();
     stream.uniform_into(-bound, bound, out);
 }
 
-/// Fills matrices that lie one after the other with orthonormal rows or columns, whichever there are fewer of, times
-/// `gain`. `shape` as [`super::Init::Orthogonal`] has it.
+/// Draws orthogonal matrices, stored one after the other, times `gain`. Rows or columns are orthonormal, whichever are
+/// fewer. `shape` is one of those of [`super::Init::Orthogonal`].
 ///
-/// Normal numbers, made orthogonal one row after the other in `f64`: uniform over all such matrices (Saxe et al. 2014,
-/// arXiv 1312.6120, use them for deep networks).
+/// Gram-Schmidt on standard normal vectors in `f64`, which gives the uniform distribution over such matrices. Saxe et al.
+/// 2014 (arXiv 1312.6120) use them for deep networks.
 pub fn orthogonal(shape: &[i64], gain: f32, stream: &mut Stream, out: &mut [f32]) {
     let (rows, cols) = match *shape {
         [out, inputs, height, width] => (out, inputs * height * width),
@@ -32,7 +33,7 @@ pub fn orthogonal(shape: &[i64], gain: f32, stream: &mut Stream, out: &mut [f32]
     }
 }
 
-/// `count` vectors of `length` numbers each, `count` at most `length`, by Gram and Schmidt's modified procedure.
+/// `count` orthonormal vectors of `length` numbers each, by modified Gram-Schmidt. `count` is at most `length`.
 fn orthonormal(count: usize, length: usize, stream: &mut Stream) -> Vec<f64> {
     let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
     let mut vectors: Vec<f64> = Vec::with_capacity(count * length);

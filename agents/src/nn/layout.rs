@@ -1,8 +1,8 @@
-//! Names and shapes of a network's parameters, and what they begin with: [`ParamLayout`], [`Init`].
+//! Names, shapes and initial values of a network's parameters: [`ParamLayout`], [`Init`].
 
 use serde::{Deserialize, Serialize};
 
-/// Where a parameter lies within the views of a block.
+/// Index of a parameter in a layout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ParamIndex(pub(super) usize);
 
@@ -13,42 +13,43 @@ pub(super) struct Entry {
     pub(super) init: Init,
 }
 
-/// Values that a parameter starts with.
+/// Initial values of a parameter.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Init {
-    /// Uniform within ±1/√fan_in: what PyTorch's `Linear` draws for weights and biases.
+    /// Uniform in ±1/√fan_in, PyTorch's default for weights and biases of `Linear`.
     Linear {
-        /// Inputs of the layer that it belongs to.
+        /// Number of inputs of the layer.
         fan_in: i64,
     },
-    /// Orthonormal rows or columns, whichever there are fewer of, times `gain`: of a matrix `[in, out]`, of each of
-    /// several `[n, in, out]`, of a convolution `[out, in, k, k]` seen as `[out, in·k·k]`.
+    /// A matrix with orthonormal rows or columns, whichever are fewer, times `gain`. The parameter is a matrix
+    /// `[in, out]`, n matrices `[n, in, out]`, or a convolution `[out, in, k, k]` seen as the matrix `[out, in·k·k]`.
     Orthogonal {
-        /// √2 keeps the size of what goes through a ReLU.
+        /// Factor of the matrix. √2 preserves the scale of activations through a ReLU.
         gain: f32,
     },
-    /// One number. Draws nothing.
+    /// The same number everywhere. Draws nothing.
     Constant(f32),
 }
 
-/// How layers begin that ask for [`Init::Linear`].
+/// Initialisation of the layers that use [`Init::Linear`] by default.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum InitialWeights {
-    /// As they ask: weights and biases uniform, PyTorch's default.
+    /// [`Init::Linear`]: uniform weights and biases, PyTorch's default.
     #[default]
     Uniform,
-    /// Weights orthogonal with a gain of √2 for convolutions and 1 for all else, biases 0: the codes of SAC-AE (Yarats et
-    /// al. 2019, arXiv 1910.01741), DrQ (arXiv 2004.13649) and DrQ-v2.
+    /// Orthogonal weights, with a gain of √2 for convolutions and 1 for other layers, and biases of 0. Used by the reference
+    /// code of SAC-AE (Yarats et al. 2019, arXiv 1910.01741), DrQ (arXiv 2004.13649) and DrQ-v2.
     Orthogonal,
 }
 
 impl InitialWeights {
-    /// Whether they are what a layer asks for; then files need not say so.
+    /// Whether this is the default, which files omit.
     pub fn is_uniform(&self) -> bool {
         *self == InitialWeights::Uniform
     }
 
+    /// The initial values of the parameter `name`, whose layer asks for `asked`.
     fn of(self, name: &str, shape: &[i64], asked: Init) -> Init {
         match (self, asked) {
             (InitialWeights::Orthogonal, Init::Linear { .. }) if name.ends_with("bias") => Init::Constant(0.0),
@@ -64,7 +65,7 @@ impl InitialWeights {
     }
 }
 
-/// Names and shapes of a network's parameters, in the order of the block.
+/// Names, shapes and initial values of a network's parameters, in the order of the block.
 #[derive(Clone, Debug, Default)]
 pub struct ParamLayout {
     pub(super) entries: Vec<Entry>,
@@ -72,7 +73,7 @@ pub struct ParamLayout {
 }
 
 impl ParamLayout {
-    /// What layers that `add` puts in begin with.
+    /// Runs `add` with `initial_weights` in effect for the layers that it adds.
     pub fn starting<T>(&mut self, initial_weights: InitialWeights, add: impl FnOnce(&mut ParamLayout) -> T) -> T {
         let before = std::mem::replace(&mut self.initial_weights, initial_weights);
         let added = add(self);
@@ -80,7 +81,7 @@ impl ParamLayout {
         added
     }
 
-    /// Adds a parameter.
+    /// Adds a parameter. Its name must be unique.
     pub fn add(&mut self, name: impl Into<String>, shape: &[i64], init: Init) -> ParamIndex {
         let name = name.into();
         assert!(
@@ -99,14 +100,14 @@ impl ParamLayout {
         self.entries.iter().map(|entry| entry.shape.iter().product()).collect()
     }
 
-    /// Names and shapes, in the order of the block.
+    /// Names and shapes in the order of the block.
     pub fn entries(&self) -> impl Iterator<Item = (&str, &[i64])> {
         self.entries
             .iter()
             .map(|entry| (entry.name.as_str(), entry.shape.as_slice()))
     }
 
-    /// How many numbers.
+    /// P, the number of elements of all parameters.
     pub fn count(&self) -> i64 {
         self.sizes().iter().sum()
     }

@@ -1,4 +1,4 @@
-//! Single layers on the last dimension of any tensor: [`Linear`], [`LayerNorm`].
+//! Layers over the last dimension of a tensor: [`Linear`], [`LayerNorm`].
 
 use tch::Tensor;
 
@@ -7,7 +7,7 @@ use crate::nn::{
     params::Params,
 };
 
-/// `x·W + b`, with or without b.
+/// A linear layer `x·W + b`, with or without the bias b.
 pub struct Linear {
     weight: ParamIndex,
     bias: Option<ParamIndex>,
@@ -37,7 +37,7 @@ impl Linear {
         }
     }
 
-    /// `x […, in]` to `[…, out]`.
+    /// The outputs `[…, out]` at `x […, in]`.
     pub fn forward(&self, params: &Params, x: &Tensor) -> Tensor {
         let out = x.matmul(&params[self.weight]);
         match self.bias {
@@ -52,7 +52,7 @@ impl Linear {
     }
 }
 
-/// Mean 0 and spread 1 over the last dimension, then a learned gain and shift.
+/// Layer normalisation: mean 0 and standard deviation 1 over the last dimension, then a learned gain and shift.
 ///
 /// Source: Ba et al. 2016 (arXiv 1607.06450).
 pub struct LayerNorm {
@@ -73,7 +73,7 @@ impl LayerNorm {
         }
     }
 
-    /// `x […, width]`, normalised.
+    /// The normalised `x […, width]`.
     pub fn forward(&self, params: &Params, x: &Tensor) -> Tensor {
         let (gain, shift) = (&params[self.gain], &params[self.shift]);
         x.layer_norm([self.width], Some(gain), Some(shift), self.eps, false)

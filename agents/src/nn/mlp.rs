@@ -17,12 +17,12 @@ use crate::{noise::Stream, spec_problems::SpecProblems};
 pub struct BodySpec {
     /// Units per hidden layer.
     pub hidden: Vec<i64>,
-    /// Between layers; the output is linear.
+    /// Activation of the hidden layers; the output is linear.
     pub activation: Activation,
     /// Layer normalisation of each hidden layer before its activation (Ba et al. 2016), with a learned gain and shift.
     pub layer_norm: bool,
-    /// Probability that a unit of a hidden layer is dropped, in [0, 1), before the normalisation. Critics only; it is
-    /// active in every pass that learns or makes a target (Hiraoka et al. 2022, DroQ).
+    /// Dropout probability of hidden units, in [0, 1), applied before the normalisation. For critics only. Dropout is
+    /// active whenever a loss or a target is computed (Hiraoka et al. 2022, DroQ).
     pub dropout: f64,
 }
 
@@ -38,7 +38,7 @@ impl Default for BodySpec {
 }
 
 impl BodySpec {
-    /// Notes values that are out of their range, for the body at `key`.
+    /// Reports values that are out of range, for the body at `key`.
     pub(crate) fn check(&self, p: &mut SpecProblems, key: &str) {
         p.require(
             self.hidden.iter().all(|width| (1..=65_536).contains(width)),
@@ -55,32 +55,33 @@ impl BodySpec {
     }
 }
 
-/// A network body: hidden layers and a linear output, for one network or for `E` side by side.
+/// A network body: hidden layers and a linear output, for one network or an ensemble of `E`.
 ///
-/// [`Mlp`] is the definition. Another implementation may compute the same faster ([`crate::fused::Perceptron`]); which one
-/// a network has is decided when it is built.
+/// [`Mlp`] is the definition. [`crate::fused::Perceptron`] computes the same faster. The implementation is chosen when the
+/// network is built.
 pub trait Body: Send {
-    /// `x [B, in]` to `[B, out]`, or to `[E, B, out]` of an ensemble. With `noise` units are dropped, if the body says so.
-    fn forward(&self, params: &Params, x: &Tensor, noise: Option<&mut Stream>) -> Tensor;
+    /// The outputs at `x [B, in]`: `[B, out]`, or `[E, B, out]` of an ensemble. With a `stream`, dropout is active.
+    fn forward(&self, params: &Params, x: &Tensor, stream: Option<&mut Stream>) -> Tensor;
 
-    /// `value_of` the outputs at `x [B, in]`: one number per row `[B]`, made of that row alone. Gradients reach `x`.
-    fn value(&self, params: &Params, x: &Tensor, noise: &mut Stream, value_of: &dyn Fn(&Tensor) -> Tensor) -> Tensor {
-        value_of(&self.forward(params, x, Some(noise)))
+    /// Applies `value_of` to the outputs at `x [B, in]`. It returns one number per row, `[B]`, that depends on that row
+    /// alone. Gradients reach `x`.
+    fn value(&self, params: &Params, x: &Tensor, stream: &mut Stream, value_of: &dyn Fn(&Tensor) -> Tensor) -> Tensor {
+        value_of(&self.forward(params, x, Some(stream)))
     }
 
-    /// The outputs for acting, in `f32` whatever the precision of learning.
+    /// The outputs at `x [B, in]` for acting, always in `f32`.
     fn act(&self, params: &Params, x: &Tensor) -> Tensor {
         self.forward(params, x, None)
     }
 
-    /// Its layers.
+    /// The layers.
     fn mlp(&self) -> &Mlp;
 }
 
 /// Added to the variance of a normalised layer; PyTorch's default.
 const LAYER_NORM_EPS: f64 = 1e-5;
 
-/// Where the parameters of a layer lie, and its extents.
+/// Parameters and extents of a layer.
 #[derive(Clone, Debug)]
 pub(crate) struct Layer {
     pub(crate) weight: ParamIndex,
@@ -91,24 +92,25 @@ pub(crate) struct Layer {
     pub(crate) outputs: i64,
 }
 
-/// A perceptron, or `E` of them side by side with weights `[E, in, out]`, through libtorch.
+/// A multi-layer perceptron, or an ensemble of `E` with weights `[E, in, out]`, through libtorch.
 #[derive(Clone, Debug)]
 pub struct Mlp {
     pub(crate) layers: Vec<Layer>,
     pub(crate) activation: Activation,
     dropout: f64,
-    /// E, of an ensemble.
+    /// E; `None` for a single network.
     pub(crate) members: Option<i64>,
 }
 
 impl Mlp {
-    /// One network. Adds `weight [in, out]` and `bias [out]` per layer to `layout`, with `layer_norm` also `gain [out]`
-    /// and `shift [out]` per hidden layer.
+    /// A single network. Adds `weight [in, out]` and `bias [out]` of every layer to `layout`, and with `layer_norm` also
+    /// `gain [out]` and `shift [out]` of every hidden layer.
     pub fn single(spec: &BodySpec, inputs: i64, outputs: i64, layout: &mut ParamLayout) -> Self {
         Mlp::build(spec, inputs, outputs, None, layout)
     }
 
-    /// `members` independent networks: the same parameters with shapes `[E, in, out]` and `[E, 1, out]`.
+    /// An ensemble of `members` independent networks. Adds the parameters of [`Mlp::single`] with the shapes
+    /// `[E, in, out]` and `[E, 1, out]`.
     pub fn ensemble(spec: &BodySpec, inputs: i64, outputs: i64, members: i64, layout: &mut ParamLayout) -> Self {
         Mlp::build(spec, inputs, outputs, Some(members), layout)
     }
@@ -143,23 +145,23 @@ impl Mlp {
         }
     }
 
-    /// Multiply-adds for one sample, of all members together.
+    /// Multiply-adds of all members for one sample.
     pub fn multiply_adds(&self) -> i64 {
         let of_one: i64 = self.layers.iter().map(|layer| layer.inputs * layer.outputs).sum();
         of_one * self.members.unwrap_or(1)
     }
 
-    /// Whether there is nothing but linear layers and activations.
+    /// Whether the network consists of linear layers and activations only.
     pub fn is_plain(&self) -> bool {
         self.dropout == 0.0 && self.layers.iter().all(|layer| layer.norm.is_none())
     }
 
-    /// Records what hidden units do with `x [B, in]`, and what the last layer reads. Nothing is dropped.
+    /// Records the activations of the hidden layers and the features of the last layer at `x [B, in]`, without dropout.
     pub fn inspect(&self, params: &Params, x: &Tensor, activations: &mut Activations) {
         drop(self.pass(params, x, None, Some(activations)));
     }
 
-    /// The same parameters with the members `chosen` `[M]` only, in that order.
+    /// The parameters of the members `chosen` `[M]`, in that order.
     pub fn of_members(&self, params: &Params, chosen: &Tensor) -> Params {
         let is_own = |index: ParamIndex| {
             self.layers.iter().any(|layer| {
@@ -177,13 +179,13 @@ impl Mlp {
         &self,
         params: &Params,
         x: &Tensor,
-        mut noise: Option<&mut Stream>,
+        mut stream: Option<&mut Stream>,
         mut activations: Option<&mut Activations>,
     ) -> Tensor {
         let last = self.layers.len() - 1;
         let mut x = match self.members {
             None => x.shallow_clone(),
-            // As many as the parameters have, which may be some of all.
+            // The parameters may be those of some members only.
             Some(_) => {
                 let members = params[self.layers[0].weight].size()[0];
                 x.unsqueeze(0).expand([members, -1, -1], false) // [E, B, in]
@@ -194,10 +196,10 @@ impl Mlp {
             if let (Some(activations), true) = (&mut activations, index == last) {
                 activations.features = Some(x.shallow_clone());
             }
-            // Product first, bias after: a product that adds to its output is slower.
+            // A product that accumulates into its output is slower, so the bias is added afterwards.
             x = match self.members {
                 None => x.mm(weight),
-                // Batched products into a single column take ten times as long as the same sums written out.
+                // A batched product with one output column takes ten times as long as this sum.
                 Some(_) if layer.outputs == 1 => {
                     (x * weight.transpose(1, 2)).sum_dim_intlist([-1i64].as_slice(), true, Kind::Float) // [E, B, 1]
                 }
@@ -207,8 +209,8 @@ impl Mlp {
             if index == last {
                 break;
             }
-            if let (Some(noise), true) = (&mut noise, self.dropout > 0.0) {
-                x *= noise.kept_units(&x.size(), self.dropout, x.device());
+            if let (Some(stream), true) = (&mut stream, self.dropout > 0.0) {
+                x *= stream.kept_units(&x.size(), self.dropout, x.device());
             }
             if let Some((gain, shift)) = layer.norm {
                 let normed = x.layer_norm::<Tensor>([layer.outputs], None, None, LAYER_NORM_EPS, false);
@@ -227,8 +229,8 @@ impl Mlp {
 }
 
 impl Body for Mlp {
-    fn forward(&self, params: &Params, x: &Tensor, noise: Option<&mut Stream>) -> Tensor {
-        self.pass(params, x, noise, None)
+    fn forward(&self, params: &Params, x: &Tensor, stream: Option<&mut Stream>) -> Tensor {
+        self.pass(params, x, stream, None)
     }
 
     fn mlp(&self) -> &Mlp {

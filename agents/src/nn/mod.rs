@@ -1,4 +1,4 @@
-//! Networks: parameters in one block, layers, the perceptron, Adam.
+//! Neural networks: parameter blocks, layers, the multi-layer perceptron, Adam.
 
 mod activation;
 mod activations;

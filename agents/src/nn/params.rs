@@ -1,8 +1,8 @@
-//! Views of parameters for one pass: [`Params`]; and passes whose gradient autograd does not compute: [`RecordedPass`].
+//! Parameters as the inputs of a forward pass: [`Params`]; and passes with a hand-written backward pass: [`RecordedPass`].
 //!
-//! PyTorch has custom autograd functions for the latter; tch has none. Instead the result of such a pass is a leaf of
-//! autograd's graph, and the pass is recorded with the parameters that it used. Whoever takes the gradient of a loss asks
-//! autograd for that by the leaf, and the pass for the rest ([`super::Trainable::descend`]).
+//! PyTorch has custom autograd functions for such passes, but tch does not. Here the output of such a pass is a leaf of the
+//! autograd graph, and the pass is recorded. [`super::Trainable::descend`] lets autograd compute the gradient of the loss
+//! with respect to the leaf, and the pass computes the gradient with respect to the parameters from it.
 
 use std::{
     cell::OnceCell,
@@ -17,23 +17,23 @@ use crate::slices::as_slice;
 /// Views of a block's parameters, valid for one forward pass.
 #[derive(Default)]
 pub struct Params {
-    /// Without a history, unless they were not made by a block.
+    /// Detached views, if they were made by a block.
     views: Vec<Tensor>,
-    /// Present where gradients are to reach the block.
+    /// Present if gradients are to reach the block.
     history: Option<History>,
-    /// Where passes without autograd are recorded, present where somebody is going to read them.
+    /// Recorder of passes with a hand-written backward pass, if their gradients will be computed.
     recorder: Option<Recorder>,
 }
 
-/// The same views with a history, made on demand: it takes longer than the sums of some layers, and recorded passes do not
-/// need them.
+/// Views attached to the autograd graph. They are made on demand, because making them takes longer than small layers, and
+/// recorded passes do not need them.
 struct History {
     flat: Tensor,
     views: OnceCell<Vec<Tensor>>,
 }
 
 impl Params {
-    /// Of parameters in the order of their layout.
+    /// Parameters in the order of their layout.
     pub(super) fn of(views: Vec<Tensor>) -> Self {
         Params {
             views,
@@ -41,7 +41,7 @@ impl Params {
         }
     }
 
-    /// Views of the leaf `flat` through which gradients reach it, of the same shapes as these.
+    /// These parameters with gradients that reach the leaf `flat`, of which they are views.
     pub(super) fn with_history(&self, flat: &Tensor) -> Self {
         Params {
             views: self.views.iter().map(Tensor::shallow_clone).collect(),
@@ -53,12 +53,12 @@ impl Params {
         }
     }
 
-    /// The parameter at a place of the layout, without a history.
+    /// The parameter at `index` in the layout, detached.
     pub(super) fn constant(&self, index: usize) -> &Tensor {
         &self.views[index]
     }
 
-    /// Views through which gradients reach the block, if it is to learn.
+    /// The views, attached to the autograd graph if gradients are to reach the block.
     fn views(&self) -> &[Tensor] {
         let Some(History { flat, views }) = &self.history else {
             return &self.views;
@@ -73,7 +73,7 @@ impl Params {
         })
     }
 
-    /// The values of a parameter on the CPU, row-major.
+    /// The values of a parameter on the CPU, in row-major order.
     pub(crate) fn values(&self, index: ParamIndex) -> &[f32] {
         as_slice(&self.views[index.0])
     }
@@ -88,7 +88,7 @@ impl Params {
         self.views.len()
     }
 
-    /// The same, with a place to record passes.
+    /// These parameters with a recorder of passes.
     pub(super) fn recording_to(self, recorder: &Recorder) -> Self {
         Params {
             recorder: Some(recorder.clone()),
@@ -96,17 +96,17 @@ impl Params {
         }
     }
 
-    /// Where passes without autograd are recorded.
+    /// The recorder of passes with a hand-written backward pass.
     pub(crate) fn recorder(&self) -> Option<&Recorder> {
         self.recorder.as_ref()
     }
 
-    /// In the order of the layout.
+    /// The parameters in the order of the layout.
     pub fn iter(&self) -> impl Iterator<Item = &Tensor> {
         self.views().iter()
     }
 
-    /// Others of the same names.
+    /// Applies `change` to every parameter.
     pub fn map(&self, change: impl Fn(ParamIndex, &Tensor) -> Tensor) -> Params {
         let changed = self
             .iter()
@@ -124,16 +124,17 @@ impl std::ops::Index<ParamIndex> for Params {
     }
 }
 
-/// A forward pass that can take a gradient back by itself.
+/// A forward pass with a hand-written backward pass.
 pub trait RecordedPass: Send {
-    /// Its result, a leaf of autograd's graph.
+    /// The output, a leaf of the autograd graph.
     fn output(&self) -> &Tensor;
 
-    /// The gradient `[P]` of a loss by `params`, written to `gradient`, from that by the result, row-major as the result.
+    /// Writes the gradient `[P]` of a loss with respect to `params` to `gradient`, given the gradient `of_output` with
+    /// respect to the output, in row-major order.
     fn backward(&self, params: &Params, of_output: &[f32], gradient: &mut [f32]);
 }
 
-/// Passes since the views of a block were taken.
+/// The passes since the views of a block were taken.
 #[derive(Clone, Default)]
 pub struct Recorder(Arc<Mutex<Vec<Box<dyn RecordedPass>>>>);
 
@@ -143,7 +144,7 @@ impl Recorder {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(pass);
     }
 
-    /// All passes, which leaves none.
+    /// Removes and returns all passes.
     pub(super) fn take(&self) -> Vec<Box<dyn RecordedPass>> {
         std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }

@@ -1,4 +1,4 @@
-//! A parameter block with the optimiser that moves it: [`Trainable`].
+//! A parameter block with its optimiser: [`Trainable`].
 
 use tch::{Device, Kind, Tensor};
 
@@ -15,19 +15,19 @@ use crate::{
     slices::{as_slice, as_slice_mut},
 };
 
-/// A parameter block with the optimiser that moves it.
+/// A parameter block with its optimiser.
 pub struct Trainable {
     /// The parameters.
     pub params: ParamBlock,
     adam: Adam,
-    /// Passes without autograd since views were taken.
+    /// Passes with a hand-written backward pass since views were taken.
     recorder: Recorder,
-    /// Room for a gradient, kept between steps.
+    /// Buffer for a gradient, reused by all steps.
     gradient: Vec<f32>,
 }
 
 impl Trainable {
-    /// Draws initial parameters; moments start at zero.
+    /// Draws initial parameters from `stream`. The optimiser's moments are zero.
     pub fn new(layout: ParamLayout, spec: AdamSpec, stream: &mut Stream, compute: &Compute) -> Self {
         let params = ParamBlock::new(layout, stream, compute);
         Trainable {
@@ -38,19 +38,19 @@ impl Trainable {
         }
     }
 
-    /// Views for a pass of which [`Trainable::descend`] will take the gradient.
+    /// Views of the parameters for a forward pass whose loss is given to [`Trainable::descend`].
     pub fn views(&self) -> Params {
         drop(self.recorder.take());
         self.params.views().recording_to(&self.recorder)
     }
 
-    /// One step down the gradient of the scalar `loss` with respect to this block and nothing else.
+    /// Makes one optimiser step on the scalar `loss`. Only this block changes.
     pub fn descend(&mut self, loss: &Tensor) {
         let gradient = self.gradient(loss);
         self.step(&gradient);
     }
 
-    /// The gradient `[P]` of `loss`.
+    /// The gradient `[P]` of `loss` with respect to the block.
     fn gradient(&self, loss: &Tensor) -> Tensor {
         let passes = self.recorder.take();
         if passes.is_empty() {
@@ -69,17 +69,17 @@ impl Trainable {
             .expect("there is a pass: checked above")
     }
 
-    /// One step of Adam along a given gradient `[P]`.
+    /// Makes one optimiser step with `gradient` `[P]`.
     pub fn step(&mut self, gradient: &Tensor) {
         self.adam.step(&mut self.params, gradient);
     }
 
-    /// The same along a slice.
+    /// Makes one optimiser step with a gradient `[P]` on the host.
     pub(crate) fn step_along(&mut self, gradient: &[f32]) {
         self.adam.step_on_host(&mut self.params, gradient);
     }
 
-    /// One step of Adam along the gradient `[P]` that `compute` writes.
+    /// Makes one optimiser step with the gradient `[P]` that `compute` writes. Returns the result of `compute`.
     pub(crate) fn step_with<T>(&mut self, compute: impl FnOnce(&Params, &mut [f32]) -> T) -> T {
         let mut gradient = std::mem::take(&mut self.gradient);
         gradient.resize(as_slice(self.params.flat()).len(), 0.0);
@@ -89,13 +89,13 @@ impl Trainable {
         result
     }
 
-    /// Writes parameters and moments.
+    /// Writes parameters and the optimiser's state to `section`.
     pub fn save(&self, prefix: &str, section: &mut Section) {
         self.params.save(prefix, section);
         self.adam.save(prefix, section);
     }
 
-    /// Takes back what [`Trainable::save`] wrote.
+    /// Restores the state written by [`Trainable::save`].
     ///
     /// # Errors
     /// When a tensor is missing or has another shape.

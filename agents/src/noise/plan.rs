@@ -1,31 +1,31 @@
-//! What an update draws, so that the same can be drawn again for one that was recorded: [`Plan`].
+//! The random numbers that an update requests, for updates recorded as CUDA graphs: [`Plan`].
 //!
-//! A recorded update reads its random numbers where it read them the first time. So they are drawn here, in the order in
-//! which the update asked for them, and put there.
+//! A recorded update reads its random numbers from fixed memory. Before each replay they are drawn on the host, in the
+//! order in which the update requested them, and copied to that memory.
 
 use tch::Tensor;
 
-/// One request for numbers.
+/// The kind of one request for random numbers.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Draw {
-    /// Standard normal.
+    /// Standard normal numbers.
     Normal,
-    /// In `[0, 1)`.
+    /// Numbers uniform in `[0, 1)`.
     Uniform,
-    /// What becomes of units: see [`super::Stream::kept_units`].
+    /// A dropout mask: see [`super::Stream::kept_units`].
     KeptUnits { dropout: f64 },
-    /// Different ones of `0..n`: see [`super::Stream::subset`].
+    /// Distinct integers from `0..n`: see [`super::Stream::subset`].
     Subset { n: i64 },
 }
 
-/// Requests in their order, and how many numbers each.
+/// The requests of an update in their order, with the number of elements of each.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Plan {
     draws: Vec<(Draw, usize)>,
 }
 
 impl Plan {
-    /// Numbers of all requests together.
+    /// Number of elements of all requests together.
     #[allow(clippy::len_without_is_empty)]
     pub fn len(&self) -> usize {
         self.draws.iter().map(|(_, count)| count).sum()
@@ -35,13 +35,13 @@ impl Plan {
         self.draws.push((draw, count));
     }
 
-    /// Requests in their order, and how many numbers each.
+    /// The requests in their order, with the number of elements of each.
     pub(super) fn draws(&self) -> &[(Draw, usize)] {
         &self.draws
     }
 }
 
-/// Numbers that were drawn for a plan, handed out as they are asked for.
+/// Numbers drawn for a plan, which are returned request by request.
 pub(super) struct Planned {
     plan: Plan,
     numbers: Tensor,
@@ -59,13 +59,13 @@ impl Planned {
         }
     }
 
-    /// A view of the numbers of the next request.
+    /// The numbers of the next request, as a view.
     pub(super) fn take(&mut self, draw: Draw, count: usize) -> Tensor {
         let planned = self.plan.draws.get(self.next);
         assert_eq!(
             planned,
             Some(&(draw, count)),
-            "an update asks for what it asked for before"
+            "a recorded update repeats the requests of its plan"
         );
         let numbers = self.numbers.narrow(0, self.start as i64, count as i64);
         self.next += 1;

@@ -1,40 +1,41 @@
-//! Actions as policies give them and critics take them: [`ActionDraw`], [`ActionKind`].
+//! The actions that policies give to critics: [`ActionDraw`], [`ActionKind`].
 
 use tch::{Kind, Tensor};
 
-/// How critics see actions.
+/// The representation of actions for critics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ActionKind {
-    /// As numbers that they take as input: a box, or one-hot vectors through which gradients pass.
+    /// A vector that is an input of the critic: the coordinates of a box, or one-hot vectors through which gradients pass.
     Vector {
-        /// W.
+        /// W, numbers per action.
         width: i64,
     },
-    /// As one of several, each with an output of its own.
+    /// One of n actions; the critic has an output for each.
     Enumerated {
-        /// n.
+        /// n, the number of actions.
         count: i64,
     },
 }
 
-/// What a policy would do: drawn actions, or the probability of each.
+/// Actions of a policy: drawn actions, or the probability of every action.
 pub enum Actions {
-    /// `[B, W]`: one action per row, in the coordinates that critics take.
+    /// `[B, W]`: one drawn action per row, encoded for critics.
     Sampled(Tensor),
-    /// `[B, n]`: the probability of every action; expectations are exact.
+    /// `[B, n]`: the probability of every action, from which expectations are computed exactly.
     Weighted(Tensor),
 }
 
-/// Actions of a policy, with their density.
+/// Actions of a policy with their log-probability.
 pub struct ActionDraw {
-    /// Drawn or weighted.
+    /// The actions.
     pub actions: Actions,
-    /// `[B]`, nats: of the drawn action, with respect to the normalised box; for discrete actions its expectation.
+    /// `[B]`, nats: the log-density of the drawn action with respect to the normalised box; for discrete actions the
+    /// expected log-probability.
     pub log_prob: Tensor,
 }
 
 impl ActionDraw {
-    /// Given actions `[B, W]`, as if there were no others: for asking a critic about them.
+    /// The given actions `[B, W]` with log-probability 0, for evaluating a critic at them.
     pub fn given(action: Tensor) -> Self {
         ActionDraw {
             log_prob: Tensor::zeros(action.size()[0], (Kind::Float, action.device())),
@@ -45,16 +46,17 @@ impl ActionDraw {
     /// The drawn actions `[B, W]`.
     ///
     /// # Panics
-    /// When the policy enumerates: configurations in which that could happen are refused before anything is built.
+    /// When the policy enumerates its actions. The checks of [`crate::AgentSpec`] reject configurations in which a critic
+    /// that needs drawn actions meets such a policy.
     pub fn sampled(&self) -> &Tensor {
         match &self.actions {
             Actions::Sampled(action) => action,
-            Actions::Weighted(_) => panic!("this critic needs drawn actions; the specification's checks refuse others"),
+            Actions::Weighted(_) => panic!("this critic needs drawn actions: checked in the specification"),
         }
     }
 }
 
-/// `Σ_a π(a)·x(a)` per row: `probability` and `values` are `[B, n]`, the result `[B]`.
+/// The expectation `Σ_a π(a)·x(a)` of every row. `probability` and `values` are `[B, n]`, the result is `[B]`.
 pub fn expectation(probability: &Tensor, values: &Tensor) -> Tensor {
     (probability * values).sum_dim_intlist([-1i64].as_slice(), false, Kind::Float)
 }

@@ -1,8 +1,7 @@
-//! Softmax over enumerated actions.
+//! The categorical policy, a softmax over enumerated actions: [`Categorical`].
 //!
-//! Source: Christodoulou 2019, "Soft Actor-Critic for Discrete Action Settings" (arXiv 1910.07207), section 3. The
-//! critics give a value for every action, so that expectations over actions are sums and nothing is drawn but what is
-//! tried out.
+//! Source: Christodoulou 2019, "Soft Actor-Critic for Discrete Action Settings" (arXiv 1910.07207), section 3. Critics
+//! have one value per action, so expectations over actions are exact sums. Actions are sampled for exploration only.
 
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
@@ -17,22 +16,22 @@ use crate::{
     noise::Stream,
 };
 
-/// Settings of the policy.
+/// Settings of a categorical policy.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CategoricalSpec {
-    /// Of the policy network.
+    /// Optimiser of the policy network.
     pub optimizer: AdamSpec,
 }
 
-/// `π(a) = softmax(l)_a` over all combinations of a discrete space.
+/// The distribution `π(a) = softmax(l)_a` over all combinations of a discrete space.
 pub struct Categorical {
     positions: Positions,
     count: i64,
 }
 
 impl Categorical {
-    /// For a space with at most [`super::discrete::MOST_ENUMERATED`] combinations; `None` for a larger one.
+    /// A head for a space with at most [`super::discrete::MOST_ENUMERATED`] combinations; `None` for a larger space.
     pub fn new(positions: Positions) -> Option<Self> {
         let count = positions.combinations()?;
         Some(Categorical { positions, count })
@@ -48,7 +47,7 @@ impl PolicyHead for Categorical {
         ActionKind::Enumerated { count: self.count }
     }
 
-    /// Uniform, `[rows, 1]`; only [`PolicyHead::explore`] has a use for it.
+    /// Uniform noise, `[rows, 1]`, used by [`PolicyHead::explore`] only.
     fn noise(&self, rows: i64, stream: &mut Stream, device: Device) -> Tensor {
         stream.uniform(&[rows, 1], device)
     }
@@ -62,13 +61,13 @@ impl PolicyHead for Categorical {
         }
     }
 
-    /// By inversion: the first action whose cumulated probability exceeds the noise.
+    /// Inverse transform sampling: the first action whose cumulative probability exceeds the noise.
     fn explore(&self, _params: &Params, inputs: &Tensor, noise: &Tensor) -> Tensor {
-        let cumulated = inputs.softmax(-1, Kind::Float).cumsum(-1, Kind::Float); // [B, n]
-        let below = cumulated
+        let cumulative = inputs.softmax(-1, Kind::Float).cumsum(-1, Kind::Float); // [B, n]
+        let below = cumulative
             .le_tensor(noise)
             .sum_dim_intlist([-1i64].as_slice(), false, Kind::Int64); // [B]
-        // Rounding may leave the whole sum a little below 1.
+        // Rounding may make the last cumulative probability slightly less than 1.
         self.positions.tuples(&below.clamp_max(self.count - 1))
     }
 
@@ -93,13 +92,13 @@ mod tests {
     fn weighted(draw: ActionDraw) -> (Tensor, Tensor) {
         match draw.actions {
             Actions::Weighted(probability) => (probability, draw.log_prob),
-            Actions::Sampled(_) => panic!("a categorical policy weighs its actions"),
+            Actions::Sampled(_) => panic!("a categorical policy gives probabilities"),
         }
     }
 
     #[test]
     fn probabilities_sum_to_one_and_the_log_probability_is_minus_the_entropy() {
-        // The last row is far beyond what exp() can hold.
+        // exp() of the last row's logits overflows.
         let inputs = Tensor::from_slice(&[0.0f32, 0.0, 0.0, 1.0, -2.0, 0.5, 300.0, -500.0, 299.0]).view([3, 3]);
         let draw = head(3).draw(
             &Params::default(),

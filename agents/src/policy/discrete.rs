@@ -1,18 +1,18 @@
-//! Discrete spaces as policies see them: [`Positions`], their joint indices and one-hot vectors.
+//! Discrete action spaces: [`Positions`], joint indices and one-hot vectors.
 
 use sac_envs::Space;
 use tch::{Device, Kind, Tensor};
 
-/// At most so many combinations are enumerated. Ours: critics then have that many outputs, and a batch of 256 with two
-/// members makes a tensor of 8 MiB.
+/// Maximum number of combinations that are enumerated. Our choice: critics have one output per combination, which for a
+/// batch of 256 and two members is a tensor of 8 MiB.
 pub const MOST_ENUMERATED: i64 = 4096;
 
-/// How many choices each position of a discrete action has; a `Discrete` space is one position.
+/// The number of choices nᵢ of each position of a discrete action. A `Discrete` space has one position.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Positions(Vec<i64>);
 
 impl Positions {
-    /// Those of a discrete space; `None` for a box.
+    /// The positions of a discrete space; `None` for a box.
     pub fn of(action: &Space) -> Option<Self> {
         match action {
             Space::Box { .. } => None,
@@ -21,12 +21,12 @@ impl Positions {
         }
     }
 
-    /// Choices of all positions together, Σ nᵢ.
+    /// Number of choices of all positions, Σ nᵢ.
     pub fn choices(&self) -> i64 {
         self.0.iter().sum()
     }
 
-    /// Combinations of one choice each, Π nᵢ; `None` where they are more than [`MOST_ENUMERATED`].
+    /// Number of combinations, Π nᵢ; `None` if it exceeds [`MOST_ENUMERATED`].
     pub fn combinations(&self) -> Option<i64> {
         let within_limit = |count: &i64| *count <= MOST_ENUMERATED;
         self.0
@@ -34,7 +34,7 @@ impl Positions {
             .try_fold(1i64, |product, n| product.checked_mul(*n).filter(within_limit))
     }
 
-    /// Indices of combinations `[B, 1]` of actions `[B, A]`; the last position counts fastest.
+    /// Joint indices `[B, 1]` of actions `[B, A]`, in row-major order: the last position varies fastest.
     pub fn joint(&self, actions: &Tensor) -> Tensor {
         let mut joint = actions.narrow(1, 0, 1); // [B, 1]
         for (position, n) in self.0.iter().enumerate().skip(1) {
@@ -43,7 +43,7 @@ impl Positions {
         joint
     }
 
-    /// Actions `[B, A]` of indices `[B]` of combinations.
+    /// Actions `[B, A]` with the joint indices `[B]`.
     pub fn tuples(&self, joint: &Tensor) -> Tensor {
         let mut rest = joint.to_kind(Kind::Int64); // [B]
         let mut columns = Vec::with_capacity(self.0.len());
@@ -55,20 +55,20 @@ impl Positions {
         Tensor::stack(&columns, 1).to_kind(Kind::Float)
     }
 
-    /// Actions `[B, A]` as one-hot vectors side by side, `[B, Σ nᵢ]`.
+    /// Concatenated one-hot vectors `[B, Σ nᵢ]` of actions `[B, A]`.
     pub fn one_hot(&self, actions: &Tensor) -> Tensor {
         let index = actions.to_kind(Kind::Int64) + self.offsets(actions.device()); // [B, A]
         let zeros = Tensor::zeros([actions.size()[0], self.choices()], (Kind::Float, actions.device()));
         zeros.scatter_value(1, &index, 1.0)
     }
 
-    /// The choice with the greatest score per position: `[B, Σ nᵢ]` to `[B, A]`.
+    /// The choice with the highest score at each position: `[B, A]`, from scores `[B, Σ nᵢ]`.
     pub fn greatest(&self, scores: &Tensor) -> Tensor {
         let choices: Vec<Tensor> = self.split(scores).map(|part| part.argmax(-1, false)).collect();
         Tensor::stack(&choices, 1).to_kind(Kind::Float)
     }
 
-    /// `[B, Σ nᵢ]` position by position, `[B, nᵢ]` each.
+    /// Splits `[B, Σ nᵢ]` by position into `[B, nᵢ]` each.
     pub fn split<'a>(&'a self, side_by_side: &'a Tensor) -> impl Iterator<Item = Tensor> + 'a {
         let mut start = 0;
         self.0.iter().map(move |n| {
@@ -78,7 +78,7 @@ impl Positions {
         })
     }
 
-    /// Where each position begins among all choices, `[A]`.
+    /// Index of the first choice of each position, `[A]`.
     fn offsets(&self, device: Device) -> Tensor {
         let mut start = 0;
         let offsets: Vec<i64> = self
@@ -128,7 +128,7 @@ mod tests {
         assert_eq!(
             positions(&[1 << 40; 3]).combinations(),
             None,
-            "nor does the product overflow"
+            "the product does not overflow"
         );
         assert_eq!(Positions::of(&Space::boxed(2, -1.0, 1.0)), None);
     }

@@ -1,9 +1,9 @@
-//! A non-negative Fourier series per action coordinate: a density with as many modes as it needs.
+//! The Fourier policy, a non-negative Fourier series per action coordinate that can have several modes: [`FourierHead`].
 //!
 //! Sources: Gillman et al. 2025, "Fourier Head: Helping Large Language Models Learn Complex Probability Distributions"
 //! (ICLR, arXiv 2410.22269), for the density; Figurnov et al. 2018, "Implicit Reparameterization Gradients" (arXiv
-//! 1805.08498), for the gradient of a drawn action. That the two make a policy for Soft Actor-Critic is ours, and so are
-//! the uniform share, the base amplitude and how quantiles are found.
+//! 1805.08498), for the gradient of a sample. Their combination as a policy for Soft Actor-Critic, the uniform share, the
+//! base amplitude and the computation of quantiles are our own.
 //!
 //! | Symbol | Code | Shape |
 //! |---|---|---|
@@ -23,9 +23,9 @@
 //! ∂z/∂θ = −(∂F/∂θ)(z) / p(z),  where F(z; θ) = u                          (4)
 //! ```
 //!
-//! (1) and (2) are one density: the square multiplied out is c_0 + 2 Re Σ_k c_k e^{iω_k z}. (1) integrates to 1, every
-//! wave having a period that divides the interval; (2) is positive, whatever the rounding. It is periodic: −1 and 1
-//! have the same density. `docs/algorithms/policy_heads.md` says more.
+//! (1) and (2) are the same density, because the square expands to c_0 + 2 Re Σ_k c_k e^{iω_k z}. (1) integrates to 1,
+//! because the period of every wave divides the length of the interval. (2) is positive in spite of rounding. The density
+//! is periodic: it has the same value at −1 and 1. See also `docs/algorithms/policy_heads.md`.
 
 use std::f64::consts::PI;
 
@@ -42,37 +42,37 @@ use crate::{
     spec_problems::SpecProblems,
 };
 
-/// δ: added to the power c_0, so that a network whose outputs cancel the base amplitude gives the uniform density
-/// instead of 0/0. Ours; small beside the power of about 1 that densities have.
+/// δ, added to the power c_0: if the network's outputs cancel the base amplitude, the density is uniform instead of 0/0.
+/// Our choice, small compared to the typical power of about 1.
 const LEAST_POWER: f64 = 1e-6;
 
-/// Cells per frequency of the grid that roots are bracketed on, and steps of Newton's method within a cell. Ours: in
-/// double precision F(z) = u then holds to 1e-12 for random series, and for series that touch zero.
+/// Cells per frequency of the grid on which roots are bracketed, and steps of Newton's method within a cell. Our choice:
+/// F(z) = u then holds to 1e-12 in double precision, for random series and for series that touch zero.
 const CELLS_PER_FREQUENCY: i64 = 8;
 const NEWTON_STEPS: usize = 8;
 
-/// By how much a bracket is wider than its cell: more than rounding in double precision makes of a border, and nothing
-/// beside a cell.
+/// Margin by which a bracket extends beyond its cell: larger than rounding errors in double precision, and much smaller
+/// than a cell.
 const ROUNDING: f64 = 1e-9;
 
-/// Of how many peaks on that grid the greatest is sought between its points.
+/// Number of the grid's highest peaks that are refined to find the mode.
 const PEAKS: i64 = 8;
 
-/// Settings of the policy.
+/// Settings of a Fourier policy.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FourierSpec {
-    /// N: the fastest wave has N periods over the box. The paper tries 2 to 32; with 16 the entropy can fall to −1.5
-    /// nats per coordinate, below SAC's target of −1.
+    /// N, the number of frequencies; the highest has N periods over the box. The paper tries 2 to 32. With 16 the entropy
+    /// can fall to −1.5 nats per coordinate, below SAC's target of −1.
     pub frequencies: i64,
-    /// ε: share of the uniform density, in (0, 1). No log-density is below ln(ε/2), and no gradient of a drawn action
-    /// beyond 2/ε times that of F. Ours; the paper's classifier adds 1e-5 within the logarithm, for the same reason.
+    /// ε, the weight of the uniform density, in (0, 1). Log-densities are at least ln(ε/2), and gradients of samples are at
+    /// most 2/ε times those of F. Our own; the paper's classifier adds 1e-5 inside the logarithm for the same reason.
     pub uniform_share: f64,
-    /// What is added to the real part of a_0, above 0: where the network's outputs are small beside it, as at the start,
-    /// the density is nearly uniform. Ours; with 2 and the default body the entropy starts 0.07 nats per coordinate
-    /// below that of the uniform density.
+    /// Constant added to the real part of a_0, above 0. The density is nearly uniform while the network's outputs are small
+    /// compared to it, as they are initially. Our own; with 2 and the default body the initial entropy is 0.07 nats per
+    /// coordinate below that of the uniform density.
     pub base_amplitude: f64,
-    /// Of the policy network.
+    /// Optimiser of the policy network.
     pub optimizer: AdamSpec,
 }
 
@@ -111,7 +111,7 @@ impl FourierSpec {
     }
 }
 
-/// See the module.
+/// The head of a Fourier policy; the module's documentation has the equations.
 pub struct FourierHead {
     action_dim: i64,
     frequencies: i64,
@@ -120,7 +120,7 @@ pub struct FourierHead {
 }
 
 impl FourierHead {
-    /// For `action_dim` coordinates.
+    /// A head for `action_dim` action coordinates.
     pub fn new(spec: &FourierSpec, action_dim: i64) -> Self {
         FourierHead {
             action_dim,
@@ -130,8 +130,8 @@ impl FourierHead {
         }
     }
 
-    /// The densities that `inputs [B, inputs()]` stand for: coordinate by coordinate all real parts of a, then all
-    /// imaginary ones.
+    /// The densities for `inputs [B, inputs()]`, which hold for each coordinate the real parts of a and then the imaginary
+    /// parts.
     pub fn series(&self, inputs: &Tensor) -> FourierSeries {
         let parts = inputs.view([-1, self.action_dim, 2, self.frequencies + 1]);
         let base = Tensor::zeros([self.frequencies + 1], (inputs.kind(), inputs.device()));
@@ -149,7 +149,7 @@ impl PolicyHead for FourierHead {
         ActionKind::Vector { width: self.action_dim }
     }
 
-    /// Uniform on [0, 1), `[rows, A]`: what F is at the action.
+    /// Uniform noise on [0, 1), `[rows, A]`: the value of F at the action.
     fn noise(&self, rows: i64, stream: &mut Stream, device: Device) -> Tensor {
         stream.uniform(&[rows, self.action_dim], device)
     }
@@ -168,7 +168,7 @@ impl PolicyHead for FourierHead {
         self.series(inputs).quantile(noise)
     }
 
-    /// Where the density is greatest.
+    /// The maximum of the density.
     fn mode(&self, _params: &Params, inputs: &Tensor) -> Tensor {
         self.series(inputs).peak()
     }
@@ -185,10 +185,10 @@ pub struct FourierSeries {
 }
 
 impl FourierSeries {
-    /// Of amplitudes a, `[B, A, N+1]` each.
+    /// The densities with amplitudes a, `[B, A, N+1]` each.
     fn new(re: Tensor, im: Tensor, uniform_share: f64) -> Self {
         let count = re.size()[2];
-        // Row k of a tensor [B, A, N+1, N+1] is a shifted by k, with zeros where nothing is left.
+        // Row k of a tensor [B, A, N+1, N+1] is a shifted by k and padded with zeros.
         let shifted = |part: &Tensor| part.constant_pad_nd([0, count - 1]).unfold(-1, count, 1);
         let (shifted_re, shifted_im) = (shifted(&re), shifted(&im));
         let (row_re, row_im) = (re.unsqueeze(-2), im.unsqueeze(-2)); // [B, A, 1, N+1]
@@ -206,7 +206,7 @@ impl FourierSeries {
         }
     }
 
-    /// Without a history, in double precision.
+    /// The same densities, detached and in double precision.
     fn frozen(&self) -> Self {
         let double = |tensor: &Tensor| tensor.detach().to_kind(Kind::Double);
         FourierSeries {
@@ -245,10 +245,10 @@ impl FourierSeries {
         (action + 1.0) * 0.5 + sum(&(terms / waves))
     }
 
-    /// The actions `[B, A]` at which F is `noise [B, A]`, and whose gradient is that of equation 4.
+    /// The actions `[B, A]` at which F is `noise [B, A]`, with the gradient of equation 4.
     ///
-    /// With z fixed and sg\[·\] for no gradient, z − (F(z; θ) − sg\[F(z; θ)\]) / sg\[p(z)\] has the value z and exactly
-    /// that derivative. What a function of θ and the action adds on its own path comes beside it.
+    /// With z constant and sg\[·\] for a stopped gradient, z − (F(z; θ) − sg\[F(z; θ)\]) / sg\[p(z)\] has the value z and
+    /// exactly that derivative with respect to θ.
     pub fn sample(&self, noise: &Tensor) -> Tensor {
         let fixed = self.quantile(noise);
         if !self.cosine.requires_grad() {
@@ -259,10 +259,10 @@ impl FourierSeries {
         &fixed - change / self.density(&fixed).detach()
     }
 
-    /// The actions `[B, A]` at which F is `noise [B, A]`, without a history.
+    /// The actions `[B, A]` at which F is `noise [B, A]`, detached.
     ///
-    /// F increases everywhere, by at least ε/2 per unit, so there is one. Its cell on a grid brackets it; Newton's
-    /// method finds it there. In double precision inside, because F is flat where the density is low.
+    /// F has a slope of at least ε/2 everywhere, so the action is unique. A cell of the grid brackets it, and Newton's
+    /// method finds it within the cell. Computed in double precision, because F is flat where the density is low.
     pub fn quantile(&self, noise: &Tensor) -> Tensor {
         let _guard = tch::no_grad_guard();
         let series = self.frozen();
@@ -276,9 +276,9 @@ impl FourierSeries {
         let low = cell.squeeze_dim(-1).to_kind(Kind::Double) * grid.width() - 1.0;
         let high = &low + grid.width();
         let start = &low + ((&noise - &below) / (above - &below)).clamp(0.0, 1.0) * grid.width();
-        // A root on the border may be on the other side of it by rounding.
+        // Rounding may put a root at the border of a cell on the other side of it.
         let bracket = (low - ROUNDING, high + ROUNDING);
-        // Equations 3 and 1 together: in double precision ε/2 is far above what rounding makes of (1).
+        // Equation 1 gives the density here: in double precision its rounding errors are far below the minimum of ε/2.
         let waves = series.waves(1);
         let (cosine, sine) = (&series.cosine / &waves, &series.sine / &waves);
         let offset = sum(&(&sine * waves.cos())) + &noise - 0.5;
@@ -292,9 +292,9 @@ impl FourierSeries {
         action.clamp(-1.0, 1.0).to_kind(self.re.kind())
     }
 
-    /// The actions `[B, A]` of greatest density, without a history.
+    /// The actions `[B, A]` of highest density, detached.
     ///
-    /// From the highest peaks of a grid to where the slope vanishes between their neighbours; the greatest of those.
+    /// Finds the stationary points near the highest peaks of the grid, and returns the one with the highest density.
     pub fn peak(&self) -> Tensor {
         let _guard = tch::no_grad_guard();
         let series = self.frozen();
@@ -319,12 +319,12 @@ impl FourierSeries {
         });
         let best = series.density(&action).argmax(-1, true); // [B, A, 1]
         let action = action.gather(-1, &best, false).squeeze_dim(-1);
-        // What lies beyond −1 is, the period being 2, at the other end.
+        // The period is 2, so actions below −1 wrap around to the other end.
         let action = action.where_self(&action.ge(-1.0), &(&action + 2.0));
         action.to_kind(self.re.kind())
     }
 
-    /// The same for several actions per density: `[B, A, M]` in place of `[B, A]`.
+    /// The same densities, for several actions per density: `[B, A, M]` instead of `[B, A]`.
     fn unsqueezed(&self) -> Self {
         FourierSeries {
             re: self.re.unsqueeze(-2),
@@ -337,15 +337,15 @@ impl FourierSeries {
     }
 }
 
-/// Equally spaced points on [-1, 1], with the waves at them.
+/// Equally spaced points on [-1, 1], with sin(ω_k z) and cos(ω_k z) at the points.
 struct Grid {
     cells: i64,
-    /// `[cells + 1]`
+    /// `[cells + 1]`.
     points: Tensor,
     /// `[N, cells + 1]` each.
     sin: Tensor,
     cos: Tensor,
-    /// `[N, 1]`
+    /// ω_k, `[N, 1]`.
     waves: Tensor,
 }
 
@@ -375,15 +375,15 @@ impl Grid {
         series.cosine.matmul(&(&self.sin / &self.waves)) + series.sine.matmul(&sine) + (&self.points + 1.0) * 0.5
     }
 
-    /// p − ½ at every point but the last, which is the first again: `[B, A, cells]`.
+    /// p − ½ at every point except the last, which is equivalent to the first: `[B, A, cells]`.
     fn density(&self, series: &FourierSeries) -> Tensor {
         let all = series.cosine.matmul(&self.cos) - series.sine.matmul(&self.sin);
         all.narrow(-1, 0, self.cells)
     }
 }
 
-/// Where an increasing function is zero within a bracket `(low, high)`: Newton's method, and half the bracket where a
-/// step would leave it. `at` gives the function and its derivative. All shapes are equal.
+/// The root of an increasing function within the bracket `(low, high)`, by Newton's method with bisection where a step
+/// would leave the bracket. `at` returns the function and its derivative. All tensors have the same shape.
 fn root(start: Tensor, (low, high): (Tensor, Tensor), at: impl Fn(&Tensor) -> (Tensor, Tensor)) -> Tensor {
     let (mut point, mut low, mut high) = (start, low, high);
     for _ in 0..NEWTON_STEPS {
@@ -392,14 +392,14 @@ fn root(start: Tensor, (low, high): (Tensor, Tensor), at: impl Fn(&Tensor) -> (T
         low = point.where_self(&is_below, &low);
         high = high.where_self(&is_below, &point);
         let next = &point - value / derivative;
-        // Also false where the derivative is 0 and the step not a number.
+        // Also false if the derivative is 0 and the step is NaN.
         let is_inside = next.ge_tensor(&low).logical_and(&next.le_tensor(&high));
         point = next.where_self(&is_inside, &((&low + &high) * 0.5));
     }
     point
 }
 
-/// Over the last dimension.
+/// Sum over the last dimension.
 fn sum(terms: &Tensor) -> Tensor {
     terms.sum_dim_intlist([-1i64].as_slice(), false, terms.kind())
 }

@@ -1,7 +1,7 @@
-//! One-hot draws of discrete actions, through which gradients pass.
+//! The Gumbel-Softmax policy, with one-hot samples through which gradients pass: [`Gumbel`].
 //!
 //! Source: Jang et al. 2016, "Categorical Reparameterization with Gumbel-Softmax" (arXiv 1611.01144), sections 2 and
-//! 2.2. Every position of the action is drawn on its own, so that nothing has to be enumerated.
+//! 2.2. The positions of an action are sampled independently, so that combinations need not be enumerated.
 //!
 //! | Paper | Code | Shape · unit |
 //! |---|---|---|
@@ -26,20 +26,20 @@ use crate::{
     spec_problems::SpecProblems,
 };
 
-/// Uniform numbers below this count as this: half the smallest that a stream draws besides 0, whose logarithm is not
-/// finite.
+/// Lower limit of uniform numbers, because the logarithm of 0 is infinite. It is half the smallest positive number that a
+/// stream draws.
 const LEAST_UNIFORM: f64 = 1.0 / (1u64 << 25) as f64;
 
-/// Settings of the policy. `Default` is the preset `sac-gumbel`.
+/// Settings of a Gumbel-Softmax policy. The default is that of the preset `sac-gumbel`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct GumbelSpec {
-    /// τ: how far the gradient's softmax is from one-hot, before the first update. Not α.
+    /// τ, the temperature of the softmax that gives the gradient, before the first update. Unrelated to the temperature α.
     pub softmax_temperature: f64,
-    /// Whether it changes.
+    /// Annealing of τ, if it changes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub anneal: Option<SoftmaxAnnealSpec>,
-    /// Of the policy network.
+    /// Optimiser of the policy network.
     pub optimizer: AdamSpec,
 }
 
@@ -53,29 +53,29 @@ impl Default for GumbelSpec {
     }
 }
 
-/// Change of τ from the first update on.
+/// Annealing of τ from the first update on.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SoftmaxAnnealSpec {
-    /// Where it ends, > 0.
+    /// Final value, above 0.
     pub to: f64,
-    /// Over so many gradient steps, at least 1.
+    /// Length of the annealing, gradient steps, at least 1.
     pub over_grad_steps: u64,
-    /// On which way.
+    /// Interpolation between initial and final value.
     pub curve: Curve,
 }
 
-/// On which way a number goes from one value to another.
+/// An interpolation between two values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Curve {
-    /// By equal differences.
+    /// Equal differences per step.
     Linear,
-    /// By equal factors (Jang et al. 2016, section 4.1: max(0.5, e^(−rt))).
+    /// Equal factors per step (Jang et al. 2016, section 4.1: max(0.5, e^(−rt))).
     Exponential,
 }
 
-/// The range of τ: below it single precision has no soft gradient left, above it no difference.
+/// The range of τ. In single precision the softmax is one-hot below it, without a gradient, and uniform above it.
 const SOFTMAX_TEMPERATURES: std::ops::RangeInclusive<f64> = 1e-3..=1e3;
 
 impl GumbelSpec {
@@ -99,7 +99,7 @@ impl GumbelSpec {
         }
     }
 
-    /// τ after so many gradient steps.
+    /// τ after `at` gradient steps.
     pub fn softmax_temperature_at(&self, at: GradSteps) -> f64 {
         let start = self.softmax_temperature;
         match self.anneal {
@@ -122,7 +122,7 @@ impl GumbelSpec {
     }
 }
 
-/// A softmax per position of a discrete space; draws are one-hot vectors side by side.
+/// A softmax per position of a discrete space. A sample is the concatenation of a one-hot vector per position.
 pub struct Gumbel {
     spec: GumbelSpec,
     positions: Positions,
@@ -130,7 +130,7 @@ pub struct Gumbel {
 }
 
 impl Gumbel {
-    /// For a discrete space of any size.
+    /// A head for a discrete space of any size.
     pub fn new(spec: &GumbelSpec, positions: Positions) -> Self {
         Gumbel {
             softmax_temperature: spec.softmax_temperature_at(GradSteps(0)),
@@ -151,14 +151,13 @@ impl PolicyHead for Gumbel {
         }
     }
 
-    /// Standard Gumbel, `[rows, Σ nᵢ]`: −ln(−ln u), u uniform.
+    /// Standard Gumbel noise, `[rows, Σ nᵢ]`: −ln(−ln u) with u uniform.
     fn noise(&self, rows: i64, stream: &mut Stream, device: Device) -> Tensor {
         let uniform = stream.uniform(&[rows, self.positions.choices()], device);
         -(-uniform.clamp_min(LEAST_UNIFORM).log()).log()
     }
 
-    /// The log-probability is that of the whole draw in expectation, Σᵢ Σ_a π log π, which is exact and varies less than
-    /// that of the drawn action.
+    /// The log-probability is its expectation Σᵢ Σ_a π log π, which has a lower variance than that of the sampled action.
     fn draw(&self, _params: &Params, inputs: &Tensor, noise: &Tensor) -> ActionDraw {
         let mut vectors = Vec::new();
         let mut log_prob: Option<Tensor> = None;
@@ -177,7 +176,7 @@ impl PolicyHead for Gumbel {
         }
     }
 
-    /// Gumbel-max: exactly π, whatever τ.
+    /// Gumbel-max sampling: exact samples of π for any τ.
     fn explore(&self, _params: &Params, inputs: &Tensor, noise: &Tensor) -> Tensor {
         self.positions.greatest(&(inputs + noise))
     }
@@ -195,12 +194,13 @@ impl PolicyHead for Gumbel {
     }
 }
 
-/// A one-hot draw with the gradient of its soft neighbour: `[B, n]`, from log-probabilities and Gumbel noise `[B, n]`.
+/// The straight-through estimator: a one-hot sample `[B, n]` with the gradient of its softmax relaxation, from
+/// log-probabilities and Gumbel noise `[B, n]`.
 ///
 /// ```text
 /// z = one-hot( argmax (log π + g) )
 /// y = softmax( (log π + g) / τ )
-/// z + (y − sg[y])                      the bracket is exactly 0, so that the value is z to the bit
+/// z + (y − sg[y])                      the bracket is exactly 0, so the value is exactly z
 /// ```
 ///
 /// Source: Jang et al. 2016 (arXiv 1611.01144), equations 1 and 2, and section 2.2.
@@ -287,7 +287,7 @@ mod tests {
         }
         let exact: f64 = row.iter().map(|log_pi| log_pi.exp() * log_pi).sum();
         assert!((draw.log_prob.double_value(&[0]) - exact).abs() < 1e-6);
-        // log π of the drawn actions, on average.
+        // The mean of log π over the sampled actions.
         let drawn = (draw.sampled() * &inputs).sum(Kind::Double).double_value(&[]) / ROWS as f64;
         assert!((drawn - exact).abs() < 0.02, "{drawn} {exact}");
     }

@@ -1,4 +1,4 @@
-//! A distribution over actions: [`PolicyHead`].
+//! The interface of distributions over actions: [`PolicyHead`].
 
 use tch::{Device, Tensor};
 
@@ -9,21 +9,21 @@ use crate::{
     schedule::GradSteps,
 };
 
-/// A distribution over actions, given numbers from the policy's body.
+/// A distribution over actions, whose parameters are the outputs of the policy's body.
 pub trait PolicyHead: Send {
-    /// Adds learned parameters of its own to the policy's block. Most heads have none.
+    /// Adds the head's own learned parameters to the policy's block. Most heads have none.
     fn add_parameters(&mut self, _layout: &mut ParamLayout) {}
 
-    /// How many numbers per observation it reads.
+    /// Number of inputs per observation.
     fn inputs(&self) -> i64;
 
-    /// How critics are to see its actions.
+    /// The representation of its actions for critics.
     fn actions(&self) -> ActionKind;
 
-    /// The random numbers `[rows, …]` that `rows` draws take.
+    /// Draws the random numbers `[rows, …]` for `rows` actions.
     fn noise(&self, rows: i64, stream: &mut Stream, device: Device) -> Tensor;
 
-    /// Actions as a differentiable function of `inputs [B, inputs()]`, given their noise.
+    /// Actions as a differentiable function of `inputs [B, inputs()]`, for given noise (reparameterised).
     fn draw(&self, params: &Params, inputs: &Tensor, noise: &Tensor) -> ActionDraw;
 
     /// Actions `[B, A]` for exploration, as the environment takes them: normalised for a box, indices otherwise.
@@ -32,12 +32,11 @@ pub trait PolicyHead: Send {
     /// Actions `[B, A]` without exploration, as the environment takes them.
     fn mode(&self, params: &Params, inputs: &Tensor) -> Tensor;
 
-    /// Actions `[B, A]` as the environment takes them, in the form that critics take: `[B, W]`, or indices `[B, 1]` where
-    /// they are enumerated.
+    /// Encodes actions `[B, A]` of the environment for critics: `[B, W]`, or indices `[B, 1]` of enumerated actions.
     fn encode(&self, actions: &Tensor) -> Tensor {
         actions.shallow_clone()
     }
 
-    /// Moves annealed settings to their values after `at` gradient steps.
+    /// Sets annealed settings to their values after `at` gradient steps.
     fn anneal(&mut self, _at: GradSteps) {}
 }

@@ -1,4 +1,4 @@
-//! What the agent does: [`Policy`] = encoder, body and a distribution over actions.
+//! Policies: [`Policy`] is an encoder, a body and a distribution over actions ([`PolicyHead`]).
 
 mod action;
 pub mod categorical;

@@ -1,4 +1,4 @@
-//! A policy's network with its optimiser: [`Policy`].
+//! A policy network with its optimiser: [`Policy`].
 
 use tch::Tensor;
 
@@ -17,16 +17,16 @@ use crate::{
     target::TargetSpec,
 };
 
-/// Whose encoder a policy reads.
+/// The encoder of a policy.
 pub enum PolicyEncoder {
-    /// Its own, in its block.
+    /// The policy's own encoder, with parameters in the policy's block.
     Own(Box<dyn Encoder>),
-    /// The critic's, which the critic trains.
+    /// The critic's encoder, trained by the critic.
     Shared(SharedEncoder),
 }
 
 impl PolicyEncoder {
-    /// F.
+    /// F, the number of features.
     pub fn width(&self) -> i64 {
         match self {
             PolicyEncoder::Own(encoder) => encoder.width(),
@@ -41,7 +41,7 @@ impl PolicyEncoder {
         }
     }
 
-    /// Features `[B, F]` of `obs` `[B, …]`; `params` are those of the policy.
+    /// Features `[B, F]` of `obs` `[B, …]`. `params` are the policy's parameters.
     fn features(&self, params: &Params, obs: &Tensor) -> Tensor {
         match self {
             PolicyEncoder::Own(encoder) => encoder.encode(params, obs, None),
@@ -55,14 +55,14 @@ pub struct Policy {
     pub(crate) encoder: PolicyEncoder,
     pub(crate) body: Box<dyn Body>,
     pub(crate) head: Box<dyn PolicyHead>,
-    /// Encoder (if it is its own), head and body in one block.
+    /// Parameters of head, body and an own encoder, in one block.
     pub trainable: Trainable,
-    /// A trailing copy, where next actions are drawn from a target.
+    /// Target parameters, if next actions are drawn from a target policy.
     target: Option<ParamBlock>,
 }
 
 impl Policy {
-    /// Puts a policy together. `trainable` holds the parameters of encoder (if it is its own), head and body.
+    /// Makes a policy. `trainable` holds the parameters of head, body and an own encoder.
     pub fn new(encoder: PolicyEncoder, body: Box<dyn Body>, head: Box<dyn PolicyHead>, trainable: Trainable) -> Self {
         Policy {
             encoder,
@@ -73,39 +73,39 @@ impl Policy {
         }
     }
 
-    /// Keeps a trailing copy from now on, which [`Policy::draw_next`] uses.
+    /// Adds target parameters, which [`Policy::draw_next`] uses from now on.
     #[must_use]
     pub fn with_target(mut self) -> Self {
         self.target = Some(self.trainable.params.detached_copy());
         self
     }
 
-    /// How critics are to see its actions.
+    /// The representation of its actions for critics.
     pub fn actions(&self) -> ActionKind {
         self.head.actions()
     }
 
-    /// How many numbers per observation its body gives to the head.
+    /// Number of outputs of the body per observation, which are the head's inputs.
     pub fn head_inputs(&self) -> i64 {
         self.head.inputs()
     }
 
-    /// Whether a critic trains the encoder that it reads.
+    /// Whether the policy uses the critic's encoder.
     pub fn shares_encoder(&self) -> bool {
         matches!(self.encoder, PolicyEncoder::Shared(_))
     }
 
-    /// Multiply-adds for one observation: of its encoder, whoever trains it, and of the rest.
+    /// Multiply-adds for one observation: of the encoder, own or shared, and of the rest.
     pub fn multiply_adds(&self) -> (i64, i64) {
         (self.encoder.multiply_adds(), self.body.mlp().multiply_adds())
     }
 
-    /// Actions `[B, A]` as the environment takes them, in the form that critics take.
+    /// Encodes actions `[B, A]` of the environment for critics.
     pub fn encode(&self, actions: &Tensor) -> Tensor {
         self.head.encode(actions)
     }
 
-    /// Moves annealed settings to their values after `at` gradient steps.
+    /// Sets annealed settings to their values after `at` gradient steps.
     pub fn anneal(&mut self, at: GradSteps) {
         self.head.anneal(at);
     }
@@ -115,12 +115,12 @@ impl Policy {
         self.encoder.features(params, obs)
     }
 
-    /// What the head reads, `[B, inputs]`.
+    /// The head's inputs at `obs [B, …]`: `[B, inputs]`.
     fn inputs(&self, params: &Params, obs: &Tensor) -> Tensor {
         self.body.forward(params, &self.features(params, obs), None)
     }
 
-    /// The random numbers `[rows, …]` that `rows` draws take.
+    /// Draws the random numbers `[rows, …]` for `rows` actions.
     pub fn noise(&self, rows: i64, stream: &mut Stream) -> Tensor {
         self.head.noise(rows, stream, self.trainable.params.device())
     }
@@ -136,24 +136,24 @@ impl Policy {
         self.head.draw(params, &self.inputs(params, obs), noise)
     }
 
-    /// Draws actions without a history.
+    /// Draws actions for `obs [B, …]`, detached.
     pub fn draw_frozen(&self, obs: &Tensor, noise: &Tensor) -> ActionDraw {
         self.draw_with(self.trainable.params.frozen(), obs, noise)
     }
 
-    /// Draws the actions `[K·B, …]` that would follow a batch, from the target if there is one, without a history.
+    /// Draws actions at the next observations `[K·B, …]` of a batch, from the target policy if there is one, detached.
     pub fn draw_next(&self, batch: &Batch, stream: &mut Stream) -> ActionDraw {
         let params = self.target.as_ref().unwrap_or(&self.trainable.params);
         let obs = &batch.next_obs;
         self.draw_with(params.frozen(), obs, &self.noise(obs.size()[0], stream))
     }
 
-    /// Draws actions `[M·B, …]` at a batch's own observations, without a history.
+    /// Draws actions at the observations `[M·B, …]` of a batch, detached.
     pub fn draw_now(&self, batch: &Batch, stream: &mut Stream) -> ActionDraw {
         self.draw_frozen(&batch.obs, &self.noise(batch.obs.size()[0], stream))
     }
 
-    /// What the head reads for acting.
+    /// The head's inputs at `obs [rows, …]` for acting: `[rows, inputs]`, always in `f32`.
     fn inputs_to_act(&self, params: &Params, obs: &Tensor) -> Tensor {
         self.body.act(params, &self.features(params, obs))
     }
@@ -166,14 +166,14 @@ impl Policy {
         self.head.explore(params, &self.inputs_to_act(params, obs), &noise)
     }
 
-    /// The action `[B, A]` without exploration, as the environment takes it.
+    /// Actions `[B, A]` without exploration at `obs [B, …]`, as the environment takes them.
     pub fn mode(&self, obs: &Tensor) -> Tensor {
         let _guard = tch::no_grad_guard();
         let params = self.trainable.params.frozen();
         self.head.mode(params, &self.inputs_to_act(params, obs))
     }
 
-    /// Activations of its encoder, if that is its own, and of its body at `obs [B, …]`.
+    /// Activations of an own encoder and of the body at `obs [B, …]`.
     pub fn inspect(&self, obs: &Tensor) -> (Option<Activations>, Activations) {
         let _guard = tch::no_grad_guard();
         let params = self.trainable.params.frozen();
@@ -186,14 +186,14 @@ impl Policy {
         (of_encoder, of_body)
     }
 
-    /// Moves the target, if there is one and targets are due.
+    /// Moves target parameters, if there are any, by `rule`. To be called when targets are due.
     pub fn follow(&mut self, rule: TargetSpec) {
         if let Some(target) = &mut self.target {
             rule.follow(target, &self.trainable.params);
         }
     }
 
-    /// The section `policy`.
+    /// The checkpoint section `policy`.
     pub fn section(&self) -> Section<'static> {
         let mut section = Section::new("policy");
         self.trainable.save("policy", &mut section);
@@ -206,10 +206,10 @@ impl Policy {
         section
     }
 
-    /// Takes back what [`Policy::section`] wrote.
+    /// Restores the state from a section written by [`Policy::section`].
     ///
     /// # Errors
-    /// When it does not fit.
+    /// When the section does not fit.
     pub fn load(&mut self, section: &Section) -> Result<()> {
         self.trainable.load("policy", section)?;
         if let PolicyEncoder::Shared(encoder) = &mut self.encoder {

@@ -1,4 +1,4 @@
-//! Which distribution over actions: [`PolicySpec`].
+//! Settings of policies: [`PolicySpec`].
 
 use sac_envs::Space;
 use serde::{Deserialize, Serialize};
@@ -17,17 +17,17 @@ use crate::{
     spec_problems::SpecProblems,
 };
 
-/// Which distribution over actions. Default: squashed Gaussian.
+/// The distribution over actions and its settings. Default: squashed Gaussian.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum PolicySpec {
     /// tanh of a diagonal Gaussian, for boxes.
     SquashedGaussian(SquashedGaussianSpec),
-    /// A non-negative Fourier series per coordinate, with several modes if need be, for boxes.
+    /// A non-negative Fourier series per coordinate, which can be multimodal, for boxes.
     Fourier(FourierSpec),
     /// Softmax over enumerated actions, for discrete spaces.
     Categorical(CategoricalSpec),
-    /// Softmax per position with one-hot draws through which gradients pass, for discrete spaces.
+    /// Softmax per position, with one-hot samples through which gradients pass, for discrete spaces.
     #[serde(rename = "gumbel_softmax")]
     Gumbel(GumbelSpec),
 }
@@ -49,7 +49,7 @@ impl PolicySpec {
         }
     }
 
-    /// Its name in a file.
+    /// The name in a file.
     pub fn kind(&self) -> &'static str {
         match self {
             PolicySpec::SquashedGaussian(_) => "squashed_gaussian",
@@ -59,7 +59,7 @@ impl PolicySpec {
         }
     }
 
-    /// Notes values that are out of their range.
+    /// Reports values that are out of range.
     pub(crate) fn check(&self, problems: &mut SpecProblems) {
         match self {
             PolicySpec::SquashedGaussian(spec) => spec.check(problems),
@@ -70,7 +70,7 @@ impl PolicySpec {
         self.optimizer().check(problems, "agent.policy.optimizer");
     }
 
-    /// Why it cannot act in a space, if it cannot.
+    /// Why the distribution does not support an action space; `None` if it does.
     pub(crate) fn misfit(&self, action: &Space) -> Option<String> {
         let combinations = Positions::of(action).map(|positions| positions.combinations());
         match (self, combinations) {
@@ -81,13 +81,13 @@ impl PolicySpec {
             (PolicySpec::Fourier(_), _) => Some("this Fourier series needs a box with finite bounds".into()),
             (PolicySpec::Categorical(_), Some(Some(_))) | (PolicySpec::Gumbel(_), Some(_)) => None,
             (PolicySpec::Categorical(_), Some(None)) => Some(format!(
-                "this enumerates combinations of actions, at most {MOST_ENUMERATED}; \"gumbel_softmax\" does not"
+                "this enumerates at most {MOST_ENUMERATED} combinations of actions; \"gumbel_softmax\" has no limit"
             )),
             (PolicySpec::Categorical(_) | PolicySpec::Gumbel(_), None) => Some("this is for discrete actions".into()),
         }
     }
 
-    /// The head for an action space.
+    /// Builds the head for an action space. `env` is the name of the environment in errors.
     ///
     /// # Errors
     /// [`Error::UnsupportedSpace`].

@@ -1,7 +1,7 @@
-//! tanh of a diagonal Gaussian.
+//! The squashed Gaussian, tanh of a diagonal Gaussian: [`SquashedGaussian`].
 //!
-//! Source: Haarnoja et al. 2018 (arXiv 1801.01290), appendix C. Where σ comes from and how it is bounded are choices;
-//! `docs/algorithms/policy_heads.md` has them side by side.
+//! Source: Haarnoja et al. 2018 (arXiv 1801.01290), appendix C. `docs/algorithms/policy_heads.md` compares the options for
+//! the source of σ and for its bounds.
 
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
@@ -19,13 +19,13 @@ use crate::{
 const LN_2: f64 = std::f64::consts::LN_2;
 const LN_2PI: f64 = 1.837_877_066_409_345_3; // ln(2π)
 
-/// Settings of the policy.
+/// Settings of a squashed Gaussian policy.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SquashedGaussianSpec {
-    /// Where log σ comes from. Paper: from the state.
+    /// Whether log σ depends on the state. Paper: it does.
     pub std: StdSource,
-    /// log σ at the start, where it is independent of the state; between the bounds. 0 is where the other kind starts.
+    /// Initial log σ, between the bounds; used only if σ is independent of the state. A state-dependent log σ starts near 0.
     pub initial_log_std: f64,
     /// How log σ is kept within its bounds. Reference code of SAC 2018a: clamped.
     pub log_std_bounds: LogStdBounds,
@@ -33,32 +33,33 @@ pub struct SquashedGaussianSpec {
     pub log_std_min: f64,
     /// Upper bound of log σ. Reference code of SAC 2018a: 2.
     pub log_std_max: f64,
-    /// Of the policy network.
+    /// Optimiser of the policy network.
     pub optimizer: AdamSpec,
 }
 
-/// Where log σ comes from.
+/// Whether log σ depends on the state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StdSource {
-    /// The network gives it beside the mean, for every state anew.
+    /// log σ is an output of the network, like the mean.
     StateDependent,
-    /// One learned number per action coordinate, the same in every state.
+    /// log σ is one learned parameter per action coordinate, the same in every state.
     StateIndependent,
 }
 
-/// How log σ is made of a number x without bounds.
+/// The function from an unbounded number x to log σ in `[lo, hi]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LogStdBounds {
-    /// min(max(x, lo), hi): log σ is x, and no gradient passes at a bound.
+    /// min(max(x, lo), hi). The gradient is zero outside the bounds.
     Clamp,
-    /// lo + ½ (hi − lo) (1 + tanh x): the bounds are far ends that no gradient stops at. Yarats et al. 2019 (SAC-AE,
-    /// arXiv 1910.01741), in its code with −10 and 2.
+    /// lo + ½ (hi − lo) (1 + tanh x). The gradient is never zero. Yarats et al. 2019 (SAC-AE, arXiv 1910.01741), whose code
+    /// has the bounds −10 and 2.
     Tanh,
 }
 
-/// Smallest middle of the bounds for a policy that starts there: that of −10 and 2, the lowest that we know in use.
+/// Smallest allowed midpoint of tanh bounds, at which a state-dependent log σ starts: that of −10 and 2, the lowest bounds
+/// in use that we know of.
 const LOWEST_TANH_START: f64 = -4.0;
 
 impl Default for SquashedGaussianSpec {
@@ -90,12 +91,13 @@ impl SquashedGaussianSpec {
                     LogStdBounds::Clamp => (low..=high).contains(&start),
                     LogStdBounds::Tanh => start > low && start < high,
                 };
-                let expected = "between agent.policy.log_std_min and agent.policy.log_std_max; with tanh at neither";
+                let expected = "between agent.policy.log_std_min and agent.policy.log_std_max, and with tanh bounds not \
+                                equal to either";
                 p.require(holds, "agent.policy.initial_log_std", start, expected);
             }
             (StdSource::StateDependent, LogStdBounds::Tanh) => {
-                let expected = "at least −8 − agent.policy.log_std_max, since with tanh bounds log σ starts half-way \
-                                between them; −5 and −10 are in use";
+                let expected = "at least −8 − agent.policy.log_std_max, because with tanh bounds log σ starts half-way \
+                                between them; usual values are −5 and −10";
                 let holds = 0.5 * (low + high) >= LOWEST_TANH_START;
                 p.require(holds, "agent.policy.log_std_min", low, expected);
             }
@@ -103,7 +105,7 @@ impl SquashedGaussianSpec {
         }
     }
 
-    /// What log σ is made of, so that it is `initial_log_std`.
+    /// The unbounded number x for which log σ is `initial_log_std`.
     fn initial_parameter(&self) -> f32 {
         let start = match self.log_std_bounds {
             LogStdBounds::Clamp => self.initial_log_std,
@@ -116,16 +118,16 @@ impl SquashedGaussianSpec {
     }
 }
 
-/// `a = tanh(u)`, `u ~ N(mean, std²)` per coordinate.
+/// The squashed Gaussian: `a = tanh(u)`, `u ~ N(mean, std²)` per coordinate.
 pub struct SquashedGaussian {
     spec: SquashedGaussianSpec,
     action_dim: i64,
-    /// `[A]`, before its bounds, where σ is independent of the state.
+    /// The parameter x `[A]` of log σ, if σ is independent of the state.
     log_std: Option<ParamIndex>,
 }
 
 impl SquashedGaussian {
-    /// For `action_dim` coordinates.
+    /// A head for `action_dim` action coordinates.
     pub fn new(spec: &SquashedGaussianSpec, action_dim: i64) -> Self {
         SquashedGaussian {
             spec: spec.clone(),
@@ -134,7 +136,7 @@ impl SquashedGaussian {
         }
     }
 
-    /// `inputs [B, inputs()]` to `mean [B, A]`, and `log_std [B, A]` or `[A]`.
+    /// Splits `inputs [B, inputs()]` into `mean [B, A]` and `log_std`, `[B, A]` or `[A]`.
     fn split(&self, params: &Params, inputs: &Tensor) -> (Tensor, Tensor) {
         let mean = inputs.narrow(1, 0, self.action_dim);
         let unbounded = match self.log_std {
@@ -151,7 +153,7 @@ impl SquashedGaussian {
 }
 
 impl PolicyHead for SquashedGaussian {
-    /// `log_std [A]`, where σ is independent of the state.
+    /// Adds `log_std [A]` if σ is independent of the state.
     fn add_parameters(&mut self, layout: &mut ParamLayout) {
         if self.spec.std == StdSource::StateIndependent {
             let start = Init::Constant(self.spec.initial_parameter());
@@ -170,7 +172,7 @@ impl PolicyHead for SquashedGaussian {
         ActionKind::Vector { width: self.action_dim }
     }
 
-    /// Standard normal, `[rows, A]`.
+    /// Standard normal noise, `[rows, A]`.
     fn noise(&self, rows: i64, stream: &mut Stream, device: Device) -> Tensor {
         stream.normal(&[rows, self.action_dim], device)
     }
@@ -189,13 +191,13 @@ impl PolicyHead for SquashedGaussian {
         (mean + log_std.exp() * noise).tanh()
     }
 
-    /// tanh(mean), whatever σ.
+    /// tanh(mean), which does not depend on σ.
     fn mode(&self, _params: &Params, inputs: &Tensor) -> Tensor {
         inputs.narrow(1, 0, self.action_dim).tanh()
     }
 }
 
-/// Log-density of a squashed Gaussian at its own sample.
+/// Log-density of a squashed Gaussian at a sample of its own.
 ///
 /// `u`: `[B, A]`, the sample before squashing; `noise = (u − mean)/std`; `log_std`: `[B, A]` or `[A]`. Returns `[B]`, nats, with
 /// respect to the normalised box. Per coordinate
@@ -205,7 +207,7 @@ impl PolicyHead for SquashedGaussian {
 /// log(1 − tanh²u) = 2 (ln 2 − u − softplus(−2u))        exact, finite for large |u|
 /// ```
 ///
-/// Given as a function of the noise, which no parameter moves, the first line needs no division by σ.
+/// The noise is an argument so that the first line needs no division by σ.
 ///
 /// Source: Haarnoja et al. 2018 (arXiv 1801.01290), appendix C, equation 21.
 pub fn log_prob(u: &Tensor, noise: &Tensor, log_std: &Tensor) -> Tensor {
@@ -229,7 +231,7 @@ mod tests {
         draw.log_prob.double_value(&[0])
     }
 
-    /// algorithms: a = 0.7730…, log π = −0.2286…, computed in f64 from the definition.
+    /// The expected value (a = 0.7730…, log π = −0.2286…) was computed in f64 from the definition.
     #[test]
     fn log_prob_equals_the_definition() {
         assert!((log_prob_of(0.3, -0.5, 1.2) - -0.228_655_332_141_999_5).abs() < 1e-6);
@@ -297,7 +299,7 @@ mod tests {
         assert_eq!(
             (layout.count(), head.inputs()),
             (0, 6),
-            "by default the network gives it"
+            "by default log σ is an output of the network"
         );
     }
 

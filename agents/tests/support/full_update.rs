@@ -48,8 +48,8 @@ fn update_equals_on(spec: &AgentSpec, case: &Case, compute: &Compute) -> Vec<Sec
         ..spec.clone()
     };
     let mut agent = agent_with(&spec, &case.dims, &case.before, compute);
-    let mut noise = Stream::scripted(case.noise.iter().map(|value| *value as f32));
-    let report = agent.update(&batch(&case.dims, &case.batch), &mut noise);
+    let mut stream = Stream::scripted(case.noise.iter().map(|value| *value as f32));
+    let report = agent.update(&batch(&case.dims, &case.batch), &mut stream);
     let found: BTreeMap<_, _> = report.read().into_iter().collect();
     for (name, expected) in &case.metrics {
         let difference = (found[name.as_str()] - expected).abs() / expected.abs().max(1.0);

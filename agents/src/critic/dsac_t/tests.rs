@@ -1,4 +1,4 @@
-//! Unit tests of the critic's equations.
+//! Unit tests of DSAC-T's equations.
 
 use super::*;
 
@@ -27,7 +27,7 @@ fn a_sample_is_clipped_to_each_members_band() {
     assert_eq!(numbers(&banded), [3.0, 0.5, -3.0, 7.0, 0.5, -5.0]);
 }
 
-/// Gradients by hand: ∂L/∂q = ρ·(q − y_q), ∂L/∂σ = ρ·(σ² − h)/(σ + ε).
+/// The expected gradients were derived by hand: ∂L/∂q = ρ·(q − y_q), ∂L/∂σ = ρ·(σ² − h)/(σ + ε).
 #[test]
 fn gradients_are_weighted_by_running_over_own_variance_within_bounds() {
     let gradients = |rule: SigmaRule, std: f32, running_std: f32| {
@@ -53,7 +53,7 @@ fn gradients_are_weighted_by_running_over_own_variance_within_bounds() {
         let is_close = found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-5);
         assert!(is_close, "{found:?} {expected:?}");
     };
-    let rho = 4.0 / 1.1; // running 2, own 1
+    let rho = 4.0 / 1.1; // running σ 2, σ of the row 1
     close(
         gradients(SigmaRule::Nll, 1.0, 2.0),
         [rho * -2.0, rho * (1.0 - 1.0) / 1.1],

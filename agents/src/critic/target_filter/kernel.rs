@@ -1,13 +1,13 @@
 //! Low-pass kernels along one axis: [`KernelSpec`].
 //!
 //! Gaussian, binomial and boxcar are probability densities whose standard deviation is one bandwidth. The windowed sinc
-//! is flat at low frequencies, pays for it with negative weights, and its bandwidth is the distance between its taps.
+//! has a flat pass band but negative weights; its bandwidth is the distance between taps.
 
 use std::f64::consts::PI;
 
 use serde::{Deserialize, Serialize};
 
-/// Shape of the kernel. Default: Gaussian.
+/// The shape of a kernel. Default: Gaussian.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum KernelSpec {
@@ -16,41 +16,41 @@ pub enum KernelSpec {
     Gaussian,
     /// Row `taps − 1` of Pascal's triangle, normalised: `[1 2 1]/4` for three taps.
     Binomial {
-        /// Odd, so that one of them lies on the action itself.
+        /// Number of taps, odd, so that one of them is at the action itself.
         taps: i64,
     },
     /// Uniform density.
     Boxcar,
-    /// The ideal low-pass filter, cut off by a window. Contracts only while γ·‖w‖₁ < 1.
+    /// The ideal low-pass filter, truncated by a window. The filtered backup is a contraction only if γ·‖w‖₁ < 1.
     Sinc {
-        /// Taps on each side.
+        /// Number of taps on each side.
         half_length: i64,
-        /// Cycles per tap, in (0, ½].
+        /// Cut-off frequency, cycles per tap, in (0, ½].
         cutoff: f64,
-        /// What the taps fade out with.
+        /// The window.
         window: Window,
     },
 }
 
-/// How a windowed sinc fades out.
+/// The window of a windowed sinc.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Window {
-    /// Not at all.
+    /// 1: no window.
     Rect,
-    /// ½ + ½ cos.
+    /// ½ + ½ cos x.
     Hann,
-    /// 0.54 + 0.46 cos.
+    /// 0.54 + 0.46 cos x.
     Hamming,
-    /// 0.42 + ½ cos + 0.08 cos of twice the angle.
+    /// 0.42 + ½ cos x + 0.08 cos 2x.
     Blackman,
     /// The main lobe of a wider sinc.
     Lanczos,
 }
 
 impl Window {
-    /// Weight of tap `k` of `−half_length..=half_length`. All but Hamming's reach 0 one tap beyond the last, so that no
-    /// tap is wasted; Hamming's ends at 0.08.
+    /// Weight of tap `k` in `−half_length..=half_length`. Windows other than Hamming and the rectangle reach 0 one tap after
+    /// the last, so that every tap contributes; Hamming ends at 0.08.
     fn weight(self, k: f64, half_length: f64) -> f64 {
         let beyond = k / (half_length + 1.0);
         match self {
@@ -63,25 +63,25 @@ impl Window {
     }
 }
 
-/// sin(πx)/(πx).
+/// The normalised sinc function sin(πx)/(πx).
 fn sinc(x: f64) -> f64 {
     if x == 0.0 { 1.0 } else { (PI * x).sin() / (PI * x) }
 }
 
-/// One point of a rule along an axis.
+/// A weighted point of a kernel along one axis.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Tap {
-    /// In bandwidths.
+    /// Distance from the action, in bandwidths.
     pub offset: f64,
-    /// Those of a rule sum to 1.
+    /// Weight; the weights of a kernel sum to 1.
     pub weight: f64,
 }
 
 impl KernelSpec {
-    /// The kernel along one axis as weighted points, an odd number of them, the middle one at 0.
+    /// The kernel along one axis as an odd number of weighted points; the middle one is at 0.
     ///
-    /// Binomial and sinc are such points. Gaussian and boxcar are integrated with three: Gauss–Hermite and
-    /// Gauss–Legendre, both exact for polynomials up to degree five.
+    /// Binomial and sinc kernels consist of such points. Gaussian and boxcar are replaced by three-point quadrature rules,
+    /// Gauss–Hermite and Gauss–Legendre, which are exact for polynomials up to degree five.
     pub fn taps(self) -> Vec<Tap> {
         let three = |reach: f64, outer: f64| {
             let tap = |offset, weight| Tap { offset, weight };
@@ -122,12 +122,13 @@ impl KernelSpec {
         }
     }
 
-    /// ‖w‖₁ of [`KernelSpec::taps`]: 1 where no weight is negative. The filtered backup contracts with γ·‖w‖₁.
+    /// ‖w‖₁ of [`KernelSpec::taps`]; 1 if no weight is negative. The filtered backup contracts with the factor γ·‖w‖₁.
     pub fn l1_norm(self) -> f64 {
         self.taps().iter().map(|tap| tap.weight.abs()).sum()
     }
 
-    /// H(ω): what the kernel multiplies a mode e^{iω·x} by, with `omega` in radians per bandwidth.
+    /// The frequency response H(ω): the factor by which the kernel attenuates the mode e^{iω·x}. `omega` is in radians per
+    /// bandwidth.
     pub fn attenuation(self, omega: f64) -> f64 {
         match self {
             KernelSpec::Gaussian => (-0.5 * omega * omega).exp(),
@@ -143,13 +144,13 @@ impl KernelSpec {
         }
     }
 
-    /// Whether one bandwidth is its standard deviation.
+    /// Whether the kernel's standard deviation is one bandwidth.
     pub(super) fn has_unit_variance(self) -> bool {
         !matches!(self, KernelSpec::Sinc { .. })
     }
 }
 
-/// Distance of neighbouring taps in standard deviations: the variance of `n` taps with spacing 1 is (n − 1)/4.
+/// Distance between neighbouring taps, standard deviations. The variance of n taps with spacing 1 is (n − 1)/4.
 fn binomial_spacing(taps: i64) -> f64 {
     2.0 / ((taps - 1) as f64).sqrt()
 }
@@ -200,7 +201,7 @@ mod tests {
         }
     }
 
-    /// Where negative lobes begin, and what they add.
+    /// The norm exceeds 1 where the sinc's negative lobes lie within the taps.
     #[test]
     fn norms_of_windowed_sincs_are_those_computed_by_hand() {
         use Window::{Blackman, Hamming, Hann, Lanczos, Rect};

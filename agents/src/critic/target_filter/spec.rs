@@ -1,4 +1,4 @@
-//! Settings of the filter and what they must fulfil: [`TargetFilterSpec`].
+//! Settings of the target filter and their checks: [`TargetFilterSpec`].
 
 use sac_envs::Space;
 use serde::{Deserialize, Serialize};
@@ -6,27 +6,28 @@ use serde::{Deserialize, Serialize};
 use super::kernel::KernelSpec;
 use crate::{schedule::GradSteps, spec_problems::SpecProblems};
 
-/// A low-pass filter over the action of the target critic. `Default` is the preset `bl-sac`; every value is ours.
+/// Settings of a low-pass filter over the action of the target critic. The default is that of the preset `bl-sac`; all
+/// values are our own.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TargetFilterSpec {
     /// Shape of the kernel.
     pub kernel: KernelSpec,
-    /// Width of the kernel, per dimension of the action, as a fraction of the half-range: its standard deviation, or
-    /// for the windowed sinc the distance of its taps. 0 everywhere turns the filter off.
+    /// Width of the kernel per action dimension, in units of the half-range: the kernel's standard deviation, or the
+    /// distance between taps of the windowed sinc. The filter is off if all are 0.
     pub bandwidth: Bandwidth,
-    /// Whether the bandwidth changes.
+    /// Annealing of the bandwidth, if it changes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub anneal: Option<AnnealSpec>,
-    /// At which points the average is taken.
+    /// The points over which the target is averaged.
     pub scheme: Scheme,
-    /// What happens to points beyond the bounds of the action.
+    /// Treatment of points beyond the bounds of the action.
     pub boundary: Boundary,
-    /// Standard deviation of Gaussian noise on the observation, in running standard deviations per coordinate; shrinks
-    /// in proportion to the bandwidth, if that is annealed.
+    /// Standard deviation of Gaussian noise on the observation, in running standard deviations per coordinate. It is
+    /// annealed in proportion to the bandwidth.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state_std: Option<f64>,
-    /// Whether members are combined after the filter or before.
+    /// Whether members are reduced after the filter or before it.
     pub order: FilterOrder,
 }
 
@@ -44,13 +45,13 @@ impl Default for TargetFilterSpec {
     }
 }
 
-/// One number for every dimension of the action, or a list.
+/// A bandwidth: one number for all action dimensions, or a list.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged, expecting = "expected a number, or a list of one number per dimension")]
 pub enum Bandwidth {
-    /// The same for all.
+    /// The same for all dimensions.
     All(f64),
-    /// `[A]`.
+    /// One number per dimension, `[A]`.
     PerDimension(Vec<f64>),
 }
 
@@ -62,7 +63,7 @@ impl Bandwidth {
         }
     }
 
-    /// `[A]`. A list already has that length: `check_space` saw to it.
+    /// One number per dimension, `[A]`. The length of a list is checked in `check_space`.
     fn spread(&self, action_dim: usize) -> Vec<f64> {
         match self {
             Bandwidth::All(value) => vec![*value; action_dim],
@@ -71,60 +72,61 @@ impl Bandwidth {
     }
 }
 
-/// Linear change of the bandwidth from the first update on.
+/// Linear annealing of the bandwidth from the first update on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AnnealSpec {
-    /// Where it ends. 0: without a filter.
+    /// Final value; 0 turns the filter off.
     pub to: Bandwidth,
-    /// Over so many gradient steps, at least 1.
+    /// Length of the annealing, gradient steps, at least 1.
     pub over_grad_steps: u64,
 }
 
-/// At which points the average is taken; all of them go through the target in one call.
+/// The points over which the target is averaged. They are evaluated in one call.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Scheme {
-    /// Draws from the kernel, each with its mirror image. Unbiased in any number of dimensions.
+    /// Samples of the kernel, each with its mirror image. Unbiased in any number of dimensions.
     MonteCarlo {
-        /// K, even.
+        /// K, the number of points, even.
         samples: i64,
     },
-    /// 2A + 1 points that share the Gaussian's moments up to the third (Julier & Uhlmann 1997, with their κ for λ).
+    /// 2A + 1 points with the same moments as the Gaussian up to the third (Julier & Uhlmann 1997; their κ is our λ).
     SigmaPoints {
-        /// Weight of the centre is λ / (A + λ).
+        /// λ; the weight of the centre is λ / (A + λ).
         lambda: f64,
     },
-    /// The mean over axes of the filter along each, √A wider so that the variance stays; a windowed sinc keeps its taps.
+    /// The mean over axes of one-dimensional filters, which are √A times wider so that the variance is preserved. A windowed
+    /// sinc is not widened.
     Stencil,
 }
 
-/// What happens to points beyond the bounds.
+/// Treatment of points beyond the bounds of the action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Boundary {
-    /// They are mirrored back in: a uniform density stays uniform.
+    /// Reflected at the bound. A uniform density stays uniform.
     Reflect,
-    /// They are moved to the bound, as in TD3: mass piles up there.
+    /// Moved to the bound, as in TD3. Probability mass accumulates there.
     Clamp,
-    /// Steps are taken before the tanh that bounds actions: always inside, ever shorter towards the bounds.
+    /// Offsets are added before the tanh that bounds actions. Points stay inside, and shifts get smaller near the bounds.
     PreTanh,
 }
 
-/// Whether members are combined after the filter or before.
+/// Whether members are reduced after the filter or before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FilterOrder {
-    /// Each member is filtered, then the smallest counts.
+    /// Filter each member, then take the minimum.
     FilterThenMin,
-    /// The smallest member at every point is averaged; never more than the other order, because the minimum is concave.
+    /// Take the minimum at every point, then filter. Never larger than the other order, because the minimum is concave.
     MinThenFilter,
 }
 
 const KEY: &str = "agent.critic.target_filter";
 
 impl TargetFilterSpec {
-    /// Bandwidths `[A]` after so many gradient steps.
+    /// Bandwidths `[A]` after `at` gradient steps.
     pub(super) fn bandwidth_at(&self, at: GradSteps, action_dim: usize) -> Vec<f64> {
         let start = self.bandwidth.spread(action_dim);
         let Some(AnnealSpec { to, over_grad_steps }) = &self.anneal else {
@@ -132,7 +134,7 @@ impl TargetFilterSpec {
         };
         let end = to.spread(action_dim);
         if at.0 >= *over_grad_steps {
-            return end; // exactly, so that 0 is 0
+            return end; // exactly, so that a final value of 0 turns the filter off
         }
         let share = at.0 as f64 / *over_grad_steps as f64;
         start
@@ -142,8 +144,8 @@ impl TargetFilterSpec {
             .collect()
     }
 
-    /// Notes values that are out of range or do not go together, whatever the action space, in an agent with discount
-    /// `gamma` that normalises its observations or not.
+    /// Reports values that are out of range or conflict, for any action space. `gamma` is the agent's discount, and
+    /// `normalizes_observations` says whether it normalises observations.
     pub(crate) fn check(&self, p: &mut SpecProblems, gamma: f64, normalizes_observations: bool) {
         let key = |name: &str| format!("{KEY}.{name}");
         let (kernel, scheme) = (in_words(&self.kernel), in_words(&self.scheme));
@@ -155,7 +157,7 @@ impl TargetFilterSpec {
                 &key("kernel"),
                 &kernel,
                 &format!(
-                    "a kernel with agent.gamma · ‖w‖₁ below 1, without which the backup does not contract (here {} · \
+                    "a kernel with agent.gamma · ‖w‖₁ below 1; otherwise the backup does not contract (here {} · \
                      {norm:.3} = {rate:.3}); shorten it, or choose another window",
                     gamma
                 ),
@@ -171,7 +173,7 @@ impl TargetFilterSpec {
         match self.scheme {
             Scheme::MonteCarlo { samples } => {
                 let holds = (2..=1024).contains(&samples) && samples % 2 == 0;
-                let expected = "even, because every draw is paired with its mirror image, and between 2 and 1024";
+                let expected = "even and between 2 and 1024, because every draw is paired with its mirror image";
                 p.require(holds, &key("scheme.samples"), samples, expected);
                 let expected = "\"stencil\" for a sinc: no draw has a negative probability";
                 p.require(self.kernel.has_unit_variance(), &key("scheme"), &scheme, expected);
@@ -199,12 +201,12 @@ impl TargetFilterSpec {
                 is_on,
                 &name,
                 std,
-                "used with a bandwidth above 0, without which the filter is off",
+                "used with a bandwidth above 0, because the filter is off at 0",
             );
         }
     }
 
-    /// Whether the kernel's numbers are in range.
+    /// Reports values of the kernel that are out of range. Returns whether there are none.
     fn check_kernel(&self, p: &mut SpecProblems) -> bool {
         match self.kernel {
             KernelSpec::Gaussian | KernelSpec::Boxcar => true,
@@ -226,11 +228,11 @@ impl TargetFilterSpec {
         }
     }
 
-    /// What does not fit the action space.
+    /// Reports values that do not fit the action space.
     pub(crate) fn check_space(&self, p: &mut SpecProblems, action: &Space, gamma: f64) {
         if !matches!(action, Space::Box { .. }) {
             let expected =
-                format!("this is for boxes, and the actions are {action}: those have no neighbours to average over");
+                format!("this applies to boxes, but the actions are {action}, which have no neighbours to average over");
             p.require(false, KEY, in_words(self), &expected);
             return;
         }
@@ -238,7 +240,7 @@ impl TargetFilterSpec {
         let mut check_length = |name: &str, bandwidth: &Bandwidth| {
             if let Bandwidth::PerDimension(values) = bandwidth {
                 let expected =
-                    format!("a list needs one number per dimension of the action, of which there are {dims}");
+                    format!("a list needs one number per dimension of the action, and there are {dims}");
                 p.require(
                     values.len() == dims,
                     &format!("{KEY}.{name}"),
@@ -252,20 +254,20 @@ impl TargetFilterSpec {
             check_length("anneal.to", &anneal.to);
         }
         if let Scheme::SigmaPoints { lambda } = self.scheme {
-            // Weights are λ/(A + λ) and 2A times 1/(2(A + λ)).
+            // The weights are λ/(A + λ), and 1/(2(A + λ)) for each of 2A points.
             let spread = dims as f64 + lambda;
             let norm = (lambda.abs() + dims as f64) / spread;
             let holds = spread > 0.0 && (norm < 1.0 + ROUNDING || gamma * norm < 1.0);
             let expected = format!(
-                "this makes the weight of the centre λ / ({dims} + λ) negative and agent.gamma · ‖w‖₁ at least 1, so that \
-                 the backup does not contract; 0 or more never does"
+                "this makes the weight of the centre λ / ({dims} + λ) negative and agent.gamma · ‖w‖₁ at least 1, so the \
+                 backup does not contract; it contracts for any λ of at least 0"
             );
             p.require(holds, &format!("{KEY}.scheme.lambda"), lambda, &expected);
         }
     }
 }
 
-/// Sums of weights may miss 1 by this much.
+/// Tolerance for rounding errors of sums of weights.
 const ROUNDING: f64 = 1e-9;
 
 fn check_bandwidth(p: &mut SpecProblems, key: &str, bandwidth: &Bandwidth) {

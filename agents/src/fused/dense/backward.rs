@@ -1,4 +1,4 @@
-//! Backward: [`Tape::to_params`], [`Tape::to_input`].
+//! The backward pass: [`Tape::to_params`], [`Tape::to_input`].
 
 use std::{cell::RefCell, ops::Range};
 
@@ -12,11 +12,11 @@ use super::{MemberGradients, MemberLayer, Members, SCRATCH, Tape, VECTORS, multi
 use crate::{nn::Params, slices::as_slice};
 
 thread_local! {
-    /// Room for the gradients by z.
+    /// Buffers for the gradients with respect to z.
     static OF_Z: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// A backward pass.
+/// The inputs of a backward pass.
 pub(super) struct Backward<'a> {
     pub(super) threads: &'a ThreadPool,
     pub(super) rounding: Option<Bfloat16>,
@@ -25,19 +25,19 @@ pub(super) struct Backward<'a> {
     pub(super) rows: usize,
     /// `[B, in]`.
     pub(super) input: &'a [f32],
-    /// Of each hidden layer: φ'(z), except for ReLU, and h, `[E, B, width]`.
+    /// φ'(z), except for ReLU, and h of each hidden layer, `[E, B, width]`.
     pub(super) hidden: Vec<(Option<&'a [f32]>, &'a [f32])>,
     /// ∂loss/∂out, `[E, B, out]`.
     pub(super) of_out: &'a [f32],
 }
 
 impl Tape {
-    /// From the gradient of the result, `[E, B, out]` or `[B, out]`, to that of the parameters `[P]`, written to
-    /// `gradient` in the order weight, bias of every layer.
+    /// Computes the gradient `[P]` with respect to the parameters from the gradient `of_out` with respect to the outputs,
+    /// `[E, B, out]` or `[B, out]`. Writes it to `gradient` in the order of the layout, weight and bias of every layer.
     pub(crate) fn to_params(&self, params: &Params, of_out: &[f32], gradient: &mut [f32]) {
         let pass = self.backward(params, of_out);
         let per_part = self.dense.rows_per_part(pass.members.count(), pass.rows);
-        // A member's gradients are sums over all its rows.
+        // Each member is one part: one thread can sum its gradients over all rows.
         if per_part == pass.rows {
             let of_members = pass.members.split_gradient(gradient).into_iter().enumerate().collect();
             let whole = |(member, gradients)| pass.member(member, gradients);
@@ -52,7 +52,7 @@ impl Tape {
         });
     }
 
-    /// The same to that of some columns of the input, `[B, columns]`, summed over members.
+    /// Computes the gradient `[B, columns]` with respect to some columns of the input, summed over members.
     pub(crate) fn to_input(&self, params: &Params, of_out: &[f32], columns: Range<usize>) -> Vec<f32> {
         self.backward(params, of_out).to_input(columns)
     }
@@ -75,7 +75,7 @@ impl Tape {
 }
 
 impl Backward<'_> {
-    /// What a layer of a member read, `[rows, in]`.
+    /// The inputs `[rows, in]` of a layer of a member.
     fn input_of(&self, member: usize, layer: usize) -> &[f32] {
         match layer {
             0 => self.input,
@@ -83,7 +83,7 @@ impl Backward<'_> {
         }
     }
 
-    /// One member with all its rows.
+    /// Computes the gradients of one member's parameters over all rows.
     pub(super) fn member(&self, member: usize, gradients: MemberGradients) {
         let layers = &self.members.0[member];
         let rows = self.rows;
@@ -108,19 +108,20 @@ impl Backward<'_> {
         });
     }
 
-    /// The gradient by the z below a layer, written to `down`, from that by the layer's own z, `g`.
+    /// Computes the gradient `down` with respect to the z of the layer below, from the gradient `g` with respect to the
+    /// layer's own z.
     fn through(&self, layer: &MemberLayer, g: &[f32], (derivative, h): (Option<&[f32]>, &[f32]), down: &mut [f32]) {
         let g = Matrix::new(g, g.len() / layer.outputs, layer.outputs);
         let finish = derivative.map_or(Finish::WherePositive(h), Finish::Times);
         multiply(self.rounding, g, layer.weight().transposed(), down, finish);
     }
 
-    /// The gradient by some columns of the input, `[B, columns]`. Rows whose output has no part in the loss are skipped:
-    /// where the loss reads the smallest of several members, each row belongs to one of them.
+    /// Computes the gradient `[B, columns]` with respect to some columns of the input. Rows of a member with zero output
+    /// gradient are skipped: with a minimum over members, each row has a gradient in one member only.
     fn to_input(&self, columns: Range<usize>) -> Vec<f32> {
         let (members, width) = (self.members.count(), columns.len());
         let chosen: Vec<Vec<usize>> = (0..members).map(|member| self.rows_with_gradient(member)).collect();
-        // Threads share the rows that are left, not the members: one member may have most of them.
+        // Divide by rows instead of members, because one member may have most of the remaining rows.
         let left: usize = chosen.iter().map(Vec::len).sum();
         let per_part = left.div_ceil(self.threads.threads());
         let per_part = per_part.next_multiple_of(VECTORS).max(VECTORS);
@@ -149,7 +150,7 @@ impl Backward<'_> {
                     multiply(self.rounding, g, of_columns, down, Finish::Plain);
                 });
             });
-        // Member by member, so that they are added in their order.
+        // Parts are added in the order of members, so that sums do not depend on the threads.
         let mut sum = vec![0.0; self.rows * width];
         for (_, rows, down) in &parts {
             for (row, down) in rows.iter().zip(down.chunks_exact(width)) {
@@ -160,12 +161,12 @@ impl Backward<'_> {
         sum
     }
 
-    /// The values of a member.
+    /// The part of `values` that belongs to a member.
     fn own<'n>(&self, values: &'n [f32], member: usize) -> &'n [f32] {
         nth(values, member, values.len() / self.members.count())
     }
 
-    /// Rows of a member on whose output the loss depends.
+    /// Rows of a member whose output gradient is not zero.
     fn rows_with_gradient(&self, member: usize) -> Vec<usize> {
         let of_out = self.own(self.of_out, member);
         let rows = of_out.chunks_exact(of_out.len() / self.rows).enumerate();
@@ -174,7 +175,7 @@ impl Backward<'_> {
             .collect()
     }
 
-    /// Some rows of a member, without a copy if they lie together.
+    /// Some rows of a member, without a copy if they are contiguous.
     fn gathered<'n>(
         &self,
         values: &'n [f32],
@@ -190,7 +191,8 @@ impl Backward<'_> {
         }
     }
 
-    /// The gradients by every z `[E, B, width]`, written to `of_z`, in parts of so many rows, each through all layers.
+    /// Computes the gradients with respect to every z `[E, B, width]`, and writes them to `of_z`. Each part has `per_part`
+    /// rows and goes through all layers.
     fn of_z_in_parts(&self, per_part: usize, of_z: &mut [&mut [f32]]) {
         struct Part<'p> {
             member: usize,
@@ -228,12 +230,13 @@ impl Backward<'_> {
         });
     }
 
-    /// The gradient `[P]` by the parameters, from those by every z, in parts of some rows of weights.
+    /// Computes the gradient `[P]` with respect to the parameters from those with respect to every z. Each part is a range
+    /// of rows of a weight matrix.
     fn of_params_in_parts(&self, of_z: &[&mut [f32]], gradient: &mut [f32]) {
         struct Part<'p> {
             member: usize,
             layer: usize,
-            /// First row of the weights.
+            /// First row of the weight matrix.
             first: usize,
             of_weight: &'p mut [f32],
             of_bias: Option<&'p mut [f32]>,

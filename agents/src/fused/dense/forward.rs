@@ -1,4 +1,4 @@
-//! Forward: [`Dense::forward`], and [`Dense::at_few_rows`] for acting.
+//! The forward pass: [`Dense::forward`], and [`Dense::at_few_rows`] for acting.
 
 use sac_kernels::{
     Activation,
@@ -13,15 +13,15 @@ use crate::{
     slices::{as_slice, as_slice_mut},
 };
 
-/// Some rows of one member on their way through the layers.
+/// A range of rows of one member, which goes through all layers.
 pub(super) struct Part<'a> {
     pub(super) rows: usize,
-    /// Of each hidden layer, where there will be a backward pass.
+    /// Buffers of each hidden layer, if there will be a backward pass.
     pub(super) kept: Vec<Kept<'a>>,
     pub(super) out: &'a mut [f32],
 }
 
-/// What a hidden layer leaves for the backward pass.
+/// Buffers for the values that a hidden layer keeps for the backward pass.
 pub(super) struct Kept<'a> {
     /// φ'(z), except for ReLU.
     pub(super) derivative: Option<&'a mut [f32]>,
@@ -29,12 +29,12 @@ pub(super) struct Kept<'a> {
 }
 
 impl Dense {
-    /// The outputs `[E, B, out]` at `x [B, in]`, or `[B, out]` of a single network, without a history.
+    /// The outputs `[E, B, out]` at `x [B, in]`, or `[B, out]` of a single network, detached.
     pub(crate) fn forward(&self, params: &Params, x: &Tensor) -> Tensor {
         self.run(params, x, false).0
     }
 
-    /// The same in `f32`.
+    /// [`Dense::forward`] in `f32`.
     pub(crate) fn forward_in_f32(&self, params: &Params, x: &Tensor) -> Tensor {
         let dense = Dense {
             rounding: None,
@@ -43,10 +43,10 @@ impl Dense {
         dense.forward(params, x)
     }
 
-    /// The same with what a backward pass needs.
+    /// [`Dense::forward`], with a tape for the backward pass.
     pub(crate) fn forward_taped(&self, params: &Params, x: &Tensor) -> (Tensor, Tape) {
         let (out, tape) = self.run(params, x, true);
-        (out, tape.expect("it was to be kept"))
+        (out, tape.expect("a tape was requested"))
     }
 
     fn run(&self, params: &Params, x: &Tensor, keep: bool) -> (Tensor, Option<Tape>) {
@@ -109,7 +109,7 @@ impl Dense {
         (out, tape)
     }
 
-    /// `[E, B, out]`, or `[B, out]` of a single network, whatever is in it.
+    /// An uninitialised tensor for the outputs, `[E, B, out]`, or `[B, out]` of a single network.
     pub(super) fn empty_outputs(&self, rows: usize, members: usize) -> Tensor {
         let (rows, width) = (rows as i64, self.layers[self.layers.len() - 1].outputs as i64);
         match self.is_single {
@@ -118,8 +118,8 @@ impl Dense {
         }
     }
 
-    /// Hands `read` the outputs `[rows, out]` of a single network at a few rows `x [rows, in]`, in `f32` and with the same
-    /// bits on every processor. Allocates nothing once it has its room.
+    /// Calls `read` with the outputs `[rows, out]` of a single network at a few rows `x [rows, in]`. They are computed in
+    /// `f32`, with the same bits on every processor. Allocates nothing after the first call.
     pub(crate) fn at_few_rows<R>(&self, params: &Params, x: &[f32], read: impl FnOnce(&[f32]) -> R) -> R {
         let rows = x.len() / self.inputs().max(1);
         SCRATCH.with_borrow_mut(|[one, other, before, _]| {
@@ -148,14 +148,14 @@ impl Dense {
     }
 }
 
-/// How the rows of members are divided into parts.
+/// The division of the members' rows into parts.
 struct Division {
     rows: usize,
     per_part: usize,
 }
 
 impl Division {
-    /// The values of every member, `[E, rows, width]`, in parts.
+    /// Splits a tensor `[E, rows, width]` by member and part.
     fn of<'t>(&self, tensor: &'t mut Tensor, width: usize) -> Vec<Vec<&'t mut [f32]>> {
         let members = as_slice_mut(tensor).chunks_exact_mut(self.rows * width);
         members
@@ -165,7 +165,7 @@ impl Division {
 }
 
 impl Part<'_> {
-    /// Through all layers.
+    /// Computes all layers.
     pub(super) fn run(
         mut self,
         input: &[f32],

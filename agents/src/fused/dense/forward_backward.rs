@@ -1,4 +1,4 @@
-//! Forward, the loss, and backward, member by member: [`Dense::forward_backward`].
+//! Forward pass, loss and backward pass, member by member: [`Dense::forward_backward`].
 
 use std::cell::RefCell;
 
@@ -15,7 +15,7 @@ use crate::{
     slices::{as_slice, as_slice_mut},
 };
 
-/// What a member keeps between forward and backward: φ'(z) and h of every hidden layer, and the gradient of its output.
+/// Buffers of a member between forward and backward pass: φ'(z) and h of every hidden layer, and the output gradient.
 #[derive(Default)]
 struct Room {
     hidden: Vec<(Vec<f32>, Vec<f32>)>,
@@ -27,14 +27,13 @@ thread_local! {
 }
 
 impl Dense {
-    /// The outputs `[E, B, out]` at `x [B, in]`, and the gradient `[P]` of a sum of losses, one for each member, written to
-    /// `gradient`.
+    /// Computes the outputs `[E, B, out]` at `x [B, in]`, and writes the gradient `[P]` of the sum of the members' losses to
+    /// `gradient`. Returns the outputs, and the results of `loss` by member.
     ///
-    /// `loss` is given a member and its outputs `[B, out]`; it writes their gradient and returns what it likes, which is
-    /// handed on by member.
+    /// `loss` is called with a member's index and outputs `[B, out]`, and writes their gradient to its third argument.
     ///
-    /// A member goes forward and backward on one thread before the next begins, so that what it keeps stays in the cache;
-    /// threads wait for each other once. Where there are more threads than members they share each pass instead.
+    /// One thread computes both passes of a member, so that its values stay in the cache and threads synchronise once. With
+    /// more threads than members, the threads share each pass instead.
     pub(crate) fn forward_backward<R: Send>(
         &self,
         params: &Params,
