@@ -14,7 +14,7 @@ use sac_agents::{
 };
 use serde::Deserialize;
 use support::{read, relative_difference, tensor};
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
 /// Largest difference that single precision may make in a few layers of width 5.
 const TOLERANCE: f64 = 1e-5;

@@ -9,7 +9,7 @@ use sac_agents::{
 };
 use sac_envs::Space;
 use serde::Deserialize;
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
 pub fn read<T: for<'de> Deserialize<'de>>(text: &str) -> T {
     serde_json::from_str(text).expect("golden data has the shape that the test expects")
