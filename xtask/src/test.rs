@@ -12,6 +12,7 @@ use crate::{deny, parity, python, setup};
 /// failure: it would rot.
 const EXAMPLES: &[(&str, &[&str], &[&str])] = &[
     ("band_limited_linear", &[], &[]),
+    ("custom_critic", &[], &[]),
     ("custom_env", &[], &[]),
     ("learning_curves", &[], &["--help"]),
     ("library", &[], &[]),
