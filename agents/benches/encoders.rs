@@ -1,4 +1,4 @@
-//! Cost of encoders behind the same convolutions: forward and backward for a batch of images of 84 x 84.
+//! Benchmark of encoders with the same convolutions: forward and backward pass for a batch of images of 84 x 84.
 //!
 //! `cargo bench --package sac-agents --bench encoders`
 
@@ -13,10 +13,10 @@ use tch::{Device, Kind, Tensor};
 const IMAGE: [usize; 3] = [3, 84, 84];
 const BATCH: i64 = 32;
 
-/// What stands behind the convolutions, as in a file.
+/// Names and settings of the encoders.
 const ENCODERS: [(&str, &str); 4] = [
     ("dense layer of 512", "kind = 'conv'\nprojection = 512"),
-    ("nothing", "kind = 'conv'"),
+    ("convolutions only", "kind = 'conv'"),
     (
         "4 experts of 128, 1 slot each",
         "kind = 'conv'\nmixer = { kind = 'soft_moe' }",

@@ -173,8 +173,8 @@ impl SoftActorCritic {
         };
         if compute.precision == MatmulPrecision::Medium && rule.fused_multiply_adds() == 0 {
             return Err(compute.precision.refused(
-                "no network of this agent would use bfloat16; only fully connected networks on flat observations do, \
-                 without layer normalisation and dropout",
+                "no network of this agent is fused, and only fused networks use bfloat16: those that are fully connected, \
+                 without layer normalisation and dropout, and read flat observations",
             ));
         }
         let observation_shape: Vec<i64> = observation.shape().iter().map(|extent| *extent as i64).collect();

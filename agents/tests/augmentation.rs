@@ -1,4 +1,4 @@
-//! Shifted copies in the update: what they average, with every critic.
+//! Updates with shifted copies, for every critic: targets and losses are averages over the copies.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ const SHAPE: [i64; 3] = [2, 17, 17];
 const B: i64 = 4;
 const A: i64 = 2;
 
-/// Name, what stands in `[agent]`, and how many members have noise of their own in their targets.
+/// Name of the critic, its settings in `[agent]`, and the number of members with noise of their own in their targets.
 const CRITICS: &[(&str, &str, i64)] = &[
     ("scalar", "critic = { kind = 'scalar' }", 0),
     (
@@ -38,7 +38,7 @@ fn pixels() -> Space {
     }
 }
 
-/// With steps in proportion to gradients, so that rounding errors stay what they are.
+/// An agent whose optimiser steps are proportional to gradients, so that rounding errors are not amplified.
 fn agent(critic: &str, augmentation: &str) -> SoftActorCritic {
     tch::set_num_threads(1);
     let text = format!(
@@ -78,21 +78,22 @@ fn draws(seed: u64, count: i64) -> Vec<f32> {
     normal.try_into().expect("numbers")
 }
 
-/// Places to cut, as fractions that an index is made of.
+/// Uniform numbers from which the offsets of `copies` copies are computed.
 fn places(seed: u64, copies: i64) -> Vec<f32> {
     let uniform = Stream::derive(seed, "places", 0).uniform(&[copies * B * 2], Device::Cpu);
     uniform.try_into().expect("numbers")
 }
 
-/// What an update draws, in its order: offsets of next observations, offsets of observations, actions, noise of targets,
-/// the actor's actions. `next` and `now` hold seeds, one per copy; those of next observations are seeds of actions too.
+/// A stream with the numbers that an update draws, in their order: offsets of next observations, offsets of observations,
+/// noise of actions, noise of targets, noise of the actor's actions. `next` and `now` hold a seed per copy of next
+/// observations and observations; the seeds of actions are those of the observations at which they are drawn.
 fn script(critic: &str, noisy_members: i64, next: &[u64], now: &[u64], is_augmented: bool) -> Stream {
     let mut script = Vec::new();
     if is_augmented {
         next.iter().for_each(|seed| script.extend(places(*seed, 1)));
         now.iter().for_each(|seed| script.extend(places(1000 + *seed, 1)));
     }
-    // A critic of states asks for actions at the observations, the others at the next ones.
+    // The state-value critic needs actions at the observations, the others at the next observations.
     let acting = if critic == "state_value" { now } else { next };
     acting.iter().for_each(|seed| script.extend(draws(*seed, B * A)));
     script.extend(draws(500, noisy_members * B));
@@ -158,8 +159,8 @@ fn copies_that_do_not_move_and_act_alike_change_nothing() {
                 "{name}"
             );
             for (key, expected) in &expected_after {
-                let apart = (&found_after[key] - expected).abs().max().double_value(&[]);
-                assert!(apart < 1e-5, "{name}: {key} is {apart} apart");
+                let error = (&found_after[key] - expected).abs().max().double_value(&[]);
+                assert!(error < 1e-5, "{name}: {key} differs by {error}");
             }
             let errors = |report: &UpdateReport| {
                 report
@@ -194,9 +195,9 @@ fn a_target_of_k_copies_is_the_mean_of_the_targets_of_each() {
             let report = agent.update(&batch(false), &mut script(name, *noisy_members, next, &[9], true));
             value(&report, metrics::TARGET_MEAN)
         };
-        let apart = [target(1, &[1]), target(1, &[2]), target(1, &[3])];
-        assert!(!is_near(apart[0], apart[1]), "{name}: {apart:?} should differ");
-        let (found, expected) = (target(3, &[1, 2, 3]), apart.iter().sum::<f64>() / 3.0);
+        let single = [target(1, &[1]), target(1, &[2]), target(1, &[3])];
+        assert!(!is_near(single[0], single[1]), "{name}: {single:?} should differ");
+        let (found, expected) = (target(3, &[1, 2, 3]), single.iter().sum::<f64>() / 3.0);
         assert!(is_near(found, expected), "{name}: {found}, expected {expected}");
     }
 }
@@ -204,7 +205,7 @@ fn a_target_of_k_copies_is_the_mean_of_the_targets_of_each() {
 #[test]
 fn a_loss_of_m_copies_is_the_mean_of_the_losses_of_each() {
     for (name, critic, noisy_members) in CRITICS {
-        // DSAC-T's weights of gradients are of the whole batch, and V of the state value learns before.
+        // DSAC-T's gradient weights depend on the whole batch, and the state-value critic updates V first.
         if ["dsac_t", "state_value"].contains(name) {
             continue;
         }
@@ -218,16 +219,16 @@ fn a_loss_of_m_copies_is_the_mean_of_the_losses_of_each() {
                 let report = agent.update(&batch(weighted), stream);
                 [metrics::CRITIC_LOSS, metrics::ACTOR_LOSS].map(|metric| value(&report, metric))
             };
-            let apart = [losses(1, &[1])[0], losses(1, &[2])[0]];
-            assert!(!is_near(apart[0], apart[1]), "{name}: {apart:?} should differ");
+            let single = [losses(1, &[1])[0], losses(1, &[2])[0]];
+            assert!(!is_near(single[0], single[1]), "{name}: {single:?} should differ");
             let found = losses(2, &[1, 2])[0];
-            let expected = (apart[0] + apart[1]) / 2.0;
+            let expected = (single[0] + single[1]) / 2.0;
             assert!(is_near(found, expected), "{name}: {found}, expected {expected}");
         }
     }
 }
 
-/// A policy that enumerates has its expectation at every copy.
+/// A policy that enumerates its actions takes an expectation at every copy.
 #[test]
 fn enumerated_actions_have_copies_too() {
     for critic in ["scalar", "state_value"] {

@@ -1,5 +1,5 @@
-//! Every legal combination of the axes is built, learns for a while, is saved, and goes on exactly where it was. Every
-//! other is refused, with a reason.
+//! Every valid combination of agent settings is built, trained, saved and resumed exactly. Every other combination is
+//! rejected with a reason.
 
 use std::collections::BTreeSet;
 
@@ -13,14 +13,15 @@ use sac_envs::Space;
 use tch::{Device, Kind, Tensor};
 
 const OBS: i64 = 3;
-/// Enough for passes by hand.
+/// Enough rows for the fused passes.
 const BATCH: i64 = 16;
 
-/// Updates before what is resumed was saved, and in all; what is annealed ends in between.
+/// Number of updates before the checkpoint.
 const SAVED_AT: u64 = 25;
+/// Total number of updates. Annealing ends between the checkpoint and the last update.
 const UPDATES: u64 = 50;
 
-/// Choices of one axis: name, and what stands in `[agent]` for it.
+/// The values of one axis: a name, and the settings in `[agent]`.
 type Axis = &'static [(&'static str, &'static str)];
 
 const CRITICS: Axis = &[
@@ -74,8 +75,8 @@ const POLICIES: Axis = &[
     ),
 ];
 
-/// Policies that meet every critic with every choice of the last axis, while temperatures and bodies take turns: a
-/// third more combinations instead of four times as many.
+/// Policies that are combined with every critic and every value of the last axis, but only with one temperature and one body
+/// in turn. This gives a third more combinations instead of four times as many.
 const TAKING_TURNS: &[&str] = &["independent std", "tanh bounds", "fourier", "gumbel"];
 
 const TEMPERATURES: Axis = &[
@@ -109,7 +110,7 @@ const REST: Axis = &[
     ("hard", "targets = { kind = 'hard', every_grad_steps = 7 }"),
 ];
 
-/// A batch as a replay would make it; with weights if rows count differently.
+/// A random batch in the form of a replay's, optionally with weights.
 fn batch((observation, action): (&Space, &Space), weighted: bool, stream: &mut Stream) -> Batch {
     let width = action.len();
     let mut actions = vec![0.0f32; BATCH as usize * width];
@@ -120,7 +121,7 @@ fn batch((observation, action): (&Space, &Space), weighted: bool, stream: &mut S
     let extents = observation.shape().into_iter().map(|extent| extent as i64);
     let rows: Vec<i64> = [BATCH].into_iter().chain(extents).collect();
     let (obs, next_obs, reward) = (normal(&rows), normal(&rows), normal(&[BATCH]));
-    // Rows of three steps, one of which ended.
+    // Rows of three steps; the first row ends in a termination.
     let discount = Tensor::full([BATCH], 0.97f64.powi(3), (Kind::Float, Device::Cpu));
     let _ = discount.get(0).fill_(0.0);
     let actions = Tensor::from_slice(&actions).reshape([BATCH, width as i64]);
@@ -138,7 +139,7 @@ fn learn(agent: &mut SoftActorCritic, spaces: (&Space, &Space), weighted: bool, 
         assert_eq!(
             report.td_error.is_some(),
             weighted,
-            "errors are given where rows are ranked"
+            "TD errors are reported if and only if rows have weights"
         );
     }
 }
@@ -149,7 +150,7 @@ fn saved(agent: &SoftActorCritic, path: &std::path::Path) -> Checkpoint {
     Checkpoint::read(path, &[]).expect("whole")
 }
 
-/// `files` is a place for checkpoints.
+/// Asserts that an agent learns, and that it resumes exactly from a checkpoint. `files` is a folder for checkpoints.
 fn learns_and_resumes_exactly(
     name: &str,
     mut agent: SoftActorCritic,
@@ -169,7 +170,7 @@ fn learns_and_resumes_exactly(
     let resumed = saved(&other, &files.join("resumed"));
     assert_eq!(
         straight.manifest.files, resumed.manifest.files,
-        "{name}: resumed elsewhere"
+        "{name}: the resumed agent differs"
     );
     assert_ne!(
         straight.manifest.files, halfway.manifest.files,
@@ -177,7 +178,7 @@ fn learns_and_resumes_exactly(
     );
 }
 
-/// One space, because tests of a file run beside each other.
+/// For one action space, so that the spaces are tested in parallel.
 fn every_combination_learns_and_resumes_exactly_or_is_refused_with_a_reason(space: &str, action: &Space) {
     tch::set_num_threads(1);
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -231,8 +232,8 @@ fn every_combination_learns_and_resumes_exactly_or_is_refused_with_a_reason(spac
         done.insert((critic.0, policy.0));
         legal += 1;
     }
-    eprintln!("{space}: {legal} combinations learn, {refused} are refused");
-    // So that a mistake in the lists above cannot refuse everything.
+    eprintln!("{space}: {legal} combinations learn, {refused} are rejected");
+    // A mistake in the lists above must not cause everything to be rejected.
     let expected: BTreeSet<_> = pairs()
         .filter(|(critic, policy)| is_served(space, critic, policy))
         .collect();
@@ -261,12 +262,12 @@ fn pairs() -> impl Iterator<Item = (&'static str, &'static str)> {
     names(CRITICS).flat_map(move |critic| names(POLICIES).map(move |policy| (critic, policy)))
 }
 
-/// Which critics learn with which policy in which space.
+/// Whether a critic and a policy can be combined in an action space.
 fn is_served(space: &str, critic: &str, policy: &str) -> bool {
     match policy {
-        // Enumerated actions have an expectation where a critic has one number for each.
+        // Enumerated actions need a critic with one value per action.
         "categorical" => space != "box" && ["one", "twin", "redq", "sac-v1"].contains(&critic),
-        // One-hot vectors are vectors, but have no neighbours to filter over.
+        // One-hot vectors have no neighbours over which a target filter could average.
         "gumbel" => space != "box" && !critic.starts_with("bl"),
         _ => space == "box",
     }
@@ -294,7 +295,7 @@ fn all() -> Vec<(Choice, Choice, Choice, Choice, Choice)> {
     all
 }
 
-/// Encoders, each with what else it meets: shape of the observation, and what stands in `[agent]`.
+/// Encoders: name, shape of the observation, and settings in `[agent]`.
 const ENCODERS: &[(&str, &[usize], &str)] = &[
     (
         "adapool",

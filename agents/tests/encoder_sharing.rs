@@ -1,4 +1,4 @@
-//! Whose loss trains the encoder, and what the policy sees of it.
+//! Separate and shared encoders: which loss trains them, and which parameters the policy uses.
 
 use std::collections::BTreeMap;
 
@@ -13,9 +13,9 @@ use tch::{Device, Kind, Tensor};
 
 const SHAPE: [usize; 2] = [5, 3];
 const BATCH: i64 = 16;
-/// Of Polyak averaging; the default.
+/// The default τ of Polyak averaging.
 const TAU: f64 = 0.005;
-/// A policy that learns with this does not move.
+/// A learning rate with which a policy does not change.
 const STILL: f64 = 1e-60;
 
 const CRITICS: [&str; 5] = ["scalar", "dsac", "dsac_t", "quantile", "state_value"];
@@ -48,21 +48,21 @@ fn update(agent: &mut SoftActorCritic, seed: u64) {
     agent.update(&batch, &mut stream);
 }
 
-/// Parameters whose names begin so, by what follows.
+/// Parameters whose names begin with `prefix`, by the rest of their names.
 fn parameters(agent: &SoftActorCritic, prefix: &str) -> BTreeMap<String, Tensor> {
     let sections = agent.sections().expect("written down");
     let of = |section: &Section| {
         let names: Vec<String> = section.tensor_names().map(str::to_string).collect();
-        let mine = names
+        let matching = names
             .into_iter()
             .filter_map(|name| Some((name.strip_prefix(prefix)?.to_string(), name)));
-        mine.map(|(rest, name)| (rest, section.any_tensor(&name).expect("listed")))
+        matching.map(|(rest, name)| (rest, section.any_tensor(&name).expect("listed")))
             .collect::<Vec<_>>()
     };
     sections.iter().flat_map(of).collect()
 }
 
-/// What the actor loses, with its history.
+/// The actor's loss, attached to the autograd graph.
 fn actor_loss(agent: &SoftActorCritic) -> Tensor {
     let mut stream = Stream::derive(5, "sharing", 2);
     let (obs, policy) = (obs(5), agent.policy());
@@ -86,7 +86,7 @@ fn the_actors_loss_leaves_a_shared_encoder_untouched_and_the_critics_moves_it() 
             "the policy has no encoder of its own"
         );
 
-        // Whatever the actor's step, the encoder is where the critic's step takes it.
+        // The encoder after an update does not depend on the actor's step.
         let (mut moving, mut still) = (agent("critic", critic, 1e-2), agent("critic", critic, STILL));
         let before = moving.critic().encoder_block().named();
         update(&mut moving, 0);
@@ -100,10 +100,10 @@ fn the_actors_loss_leaves_a_shared_encoder_untouched_and_the_critics_moves_it() 
         );
         for (name, values) in before.iter().filter(|(name, _)| name.starts_with("encoder.")) {
             assert_eq!(after[name], same[name], "{critic}: {name} depends on the actor's step");
-            // Attention does not see what moves all keys alike, so not every number has to move.
+            // Attention is invariant to a common shift of all keys, so some shifts get no gradient.
             assert!(
                 after[name] != *values || name.ends_with(".shift"),
-                "{critic}: {name} did not move"
+                "{critic}: {name} did not change"
             );
         }
     }
@@ -129,7 +129,7 @@ fn an_encoder_of_the_policys_own_is_trained_by_the_actors_loss_alone() {
     assert_eq!(
         before,
         parameters(&still, "policy/encoder."),
-        "the critic's loss does not reach it"
+        "the critic's loss does not change the policy's encoder"
     );
 }
 
@@ -141,7 +141,7 @@ fn the_policy_sees_what_the_critic_learned_at_once() {
     assert_eq!(
         parameters(&still, "policy/body."),
         before.1,
-        "the policy itself did not move"
+        "the policy's own parameters did not change"
     );
     assert_ne!(still.policy().mode(&obs(1)), before.0);
 }

@@ -1,4 +1,4 @@
-//! The Fourier policy as a distribution: what holds for every series, and that it learns what a Gaussian cannot.
+//! The Fourier policy: properties of the density, and a task with two optimal actions, which a Gaussian cannot represent.
 
 use sac_agents::{
     ActMode, Agent, AgentSpec, Batch, SoftActorCritic,
@@ -23,8 +23,8 @@ fn head(frequencies: i64) -> FourierHead {
     FourierHead::new(&spec, 1)
 }
 
-/// Outputs of a network, `[rows, 2 (N + 1)]`: random ones of every size, and the corners: a flat density, amplitudes
-/// that cancel, one wave alone, and geometric rows whose density touches zero N times.
+/// Outputs of a network, `[rows, 2 (N + 1)]`: random ones of all magnitudes, and special cases: a uniform density, amplitudes
+/// that cancel, a single wave, and geometric sequences whose density touches zero N times.
 fn outputs(frequencies: i64, kind: Kind) -> Tensor {
     let width = frequencies + 1;
     let mut stream = Stream::derive(frequencies as u64, "series", 0);
@@ -52,6 +52,7 @@ fn outputs(frequencies: i64, kind: Kind) -> Tensor {
     Tensor::cat(&rows, 0).to_kind(kind)
 }
 
+/// All `points` for each of `rows` rows, `[rows · count, 1]`, and their number.
 fn at_every_point(rows: i64, points: &Tensor) -> (Tensor, i64) {
     let count = points.size()[0];
     (
@@ -63,7 +64,7 @@ fn at_every_point(rows: i64, points: &Tensor) -> (Tensor, i64) {
     )
 }
 
-/// Each row once per point.
+/// Repeats each row `count` times.
 fn repeated(rows: &Tensor, count: i64) -> Tensor {
     rows.repeat_interleave_self_int(count, 0, None)
 }
@@ -78,7 +79,7 @@ const FREQUENCIES: [i64; 4] = [1, 2, 8, 32];
 fn a_density_is_at_least_its_uniform_part_integrates_to_one_and_is_the_slope_of_its_cumulative() {
     for frequencies in FREQUENCIES {
         let rows = outputs(frequencies, Kind::Double);
-        // The trapezoid rule is exact for waves that it samples often enough.
+        // The trapezoidal rule is exact for waves with enough points per period.
         let points = Tensor::linspace(-1, 1, 257, (Kind::Double, Device::Cpu));
         let (action, count) = at_every_point(rows.size()[0], &points);
         let series = head(frequencies).series(&repeated(&rows, count));
@@ -119,7 +120,7 @@ fn the_cumulative_of_a_drawn_action_is_its_noise() {
             let series = head(frequencies).series(&repeated(&rows, count));
             let action = series.quantile(&noise.to_kind(kind));
             assert!(most(&action) <= 1.0);
-            // Asked in double precision, so that what is seen is the action and not the asking.
+            // F is evaluated in double precision, so that the error is that of the action alone.
             let exact = head(frequencies).series(&repeated(&rows.to_kind(Kind::Double), count));
             let difference = most(&(exact.cumulative(&action.to_kind(Kind::Double)) - noise));
             assert!(difference < tolerance, "{frequencies} {kind:?}: {difference}");
@@ -150,7 +151,7 @@ fn drawn_actions_are_distributed_as_the_density_says() {
     const BINS: i64 = 40;
     let head = head(6);
     let rows = outputs(6, Kind::Float);
-    // A random one in the middle of the sizes, and one that touches zero.
+    // A random density of medium magnitude, and one that touches zero.
     for row in [110, 204] {
         let inputs = rows.narrow(0, row, 1);
         let noise = head.noise(DRAWS, &mut Stream::derive(2, "draws", 0), Device::Cpu);
@@ -162,12 +163,12 @@ fn drawn_actions_are_distributed_as_the_density_says() {
             .squeeze();
         let expected = (cumulative.narrow(0, 1, BINS) - cumulative.narrow(0, 0, BINS)) * DRAWS as f64;
         let found = explored.squeeze().histc(BINS);
-        // Mean BINS − 1, standard deviation √(2 BINS): a bound that chance passes once in 10⁵ times.
+        // χ² with mean BINS − 1 and standard deviation √(2 BINS): it exceeds the bound with a probability of 10⁻⁵.
         let distance = ((&found - &expected).square() / &expected)
             .sum(Kind::Float)
             .double_value(&[]);
         assert!(distance < 90.0, "chi-square {distance}\n{found}\n{expected}");
-        // Bins are told apart: against the uniform density the same number is far off.
+        // The test is sensitive: the statistic for the uniform density is much larger.
         let flat = DRAWS as f64 / BINS as f64;
         assert!(((found - flat).square() / flat).sum(Kind::Float).double_value(&[]) > 900.0);
     }
@@ -201,7 +202,7 @@ fn the_gradient_of_a_drawn_action_is_that_of_the_quantile() {
         let difference = most(&((&slope - &found) / (found.abs() + 1.0)));
         assert!(difference < 1e-5, "column {column}: {difference}");
     }
-    assert!(most(&gradient) > 0.1, "there is something to compare");
+    assert!(most(&gradient) > 0.1, "the gradient is not zero");
 }
 
 #[test]
@@ -240,12 +241,12 @@ fn a_fresh_policy_is_nearly_uniform() {
     let uniform = 3.0 * std::f64::consts::LN_2;
     assert!(
         entropy > uniform - 0.3 && entropy < uniform,
-        "{entropy}, and {uniform} of the uniform density"
+        "entropy {entropy}, uniform density {uniform}"
     );
 }
 
-// What the head is for: one step, r(a) = −8 (a² − 0.36)², with its best actions at ±0.6. At temperature α the best
-// policy for reward and entropy has the density exp(r(a)/α) / Z (Haarnoja et al. 2018b, equation 4).
+// A task with one step and two optimal actions ±0.6: r(a) = −8 (a² − 0.36)². At temperature α the optimal policy has the
+// density exp(r(a)/α) / Z (Haarnoja et al. 2018b, equation 4).
 
 const ALPHA: f64 = 0.3;
 
@@ -253,7 +254,7 @@ fn reward(action: &Tensor) -> Tensor {
     (action.square() - 0.36).square() * -8.0
 }
 
-/// Points in the middle of equal cells.
+/// Midpoints of `count` equal cells.
 fn middles(count: i64) -> Tensor {
     (Tensor::arange(count, (Kind::Float, Device::Cpu)) + 0.5) * (2.0 / count as f64) - 1.0
 }
@@ -302,7 +303,7 @@ fn learned(policy: PolicySpec) -> SoftActorCritic {
 
 const UPDATES: usize = 2000;
 
-/// The learned density in the cells, `[CELLS]`, from many draws.
+/// The learned density in 40 cells, `[40]`, from many samples.
 fn density(agent: &SoftActorCritic) -> Tensor {
     const DRAWS: i64 = 200_000;
     let noise = agent.policy().noise(DRAWS, &mut Stream::derive(5, "draws", 0));
@@ -313,14 +314,14 @@ fn density(agent: &SoftActorCritic) -> Tensor {
     counts / (DRAWS as f64 * edges)
 }
 
-/// Half the integral of |p − q| for p in 40 cells, and p at 0 and at ±0.6.
+/// The total variation distance between the learned and the optimal density, and the learned density at −0.6, 0 and 0.6.
 fn against_the_best(agent: &SoftActorCritic) -> (f64, [f64; 3]) {
     let found = density(agent);
     let best = (reward(&middles(CELLS)) / ALPHA).exp();
     let best = &best / (best.sum(Kind::Float) * (2.0 / CELLS as f64));
     let best = best.view([40, -1]).mean_dim([1i64].as_slice(), false, Kind::Float);
     let distance = ((&found - best).abs().sum(Kind::Float) * 0.5 * (2.0 / 40.0)).double_value(&[]);
-    // Means over the two cells that meet at −0.6, 0 and 0.6.
+    // Means over the two cells adjacent to −0.6, 0 and 0.6.
     let around = |cell: i64| found.narrow(0, cell - 1, 2).mean(Kind::Float).double_value(&[]);
     (distance, [around(8), around(20), around(32)])
 }

@@ -1,4 +1,4 @@
-//! Fused updates against the reference: the same agents learn the same from the same noise.
+//! The fused update against the reference update, for the same agents, batches and random numbers.
 
 use sac_agents::{
     ActMode, Agent, AgentSpec, Batch, Compute, SoftActorCritic, encoder::EncoderSpec, nn::Activation, noise::Stream,
@@ -11,7 +11,7 @@ const UPDATES: usize = 100;
 const OBS: i64 = 5;
 const ROWS: i64 = 48;
 
-/// A batch like those that a replay gives, another at every call.
+/// A random batch in the form of a replay's.
 fn batch(action: &Space, stream: &mut Stream) -> Batch {
     let mut actions = vec![0.0f32; ROWS as usize * action.len()];
     actions
@@ -25,7 +25,7 @@ fn batch(action: &Space, stream: &mut Stream) -> Batch {
     Batch::new(obs, actions, reward, discount, next_obs)
 }
 
-/// Every learned number after so many updates.
+/// All learned parameters after [`UPDATES`] updates.
 fn learned(spec: &AgentSpec, action: &Space, compute: Compute) -> Vec<(String, Tensor)> {
     let mut agent = SoftActorCritic::new(spec, "test", (&Space::unbounded(OBS as usize), action), 3, compute)
         .expect("the agent can be built");
@@ -42,7 +42,7 @@ fn learned(spec: &AgentSpec, action: &Space, compute: Compute) -> Vec<(String, T
     of_policy.into_iter().chain(critic).chain([alpha]).collect()
 }
 
-/// The largest difference between fused and reference.
+/// The largest difference between the parameters of the fused and the reference update.
 fn difference(spec: &AgentSpec, action: &Space) -> f64 {
     let fused = learned(spec, action, Compute::default());
     let reference = learned(spec, action, Compute::reference());
@@ -58,7 +58,7 @@ fn preset(name: &str) -> AgentSpec {
     let table: toml::Table = preset.toml.parse().expect("a preset is a table");
     let mut spec: AgentSpec = table["agent"].clone().try_into().expect("a preset has an agent");
     if matches!(spec.encoder, EncoderSpec::Conv(_)) {
-        // What is fused are bodies; those of presets for pixels are tried behind a vector.
+        // Only bodies are fused, so presets for pixels are tested with vector observations.
         let plain = AgentSpec::default();
         (spec.encoder, spec.encoder_sharing) = (plain.encoder, plain.encoder_sharing);
         spec.augmentation = plain.augmentation;
@@ -84,7 +84,7 @@ fn every_preset_learns_fused_what_the_reference_learns() {
     }
     assert!(
         differs > 5,
-        "if nothing differs by a bit, the fused update was not taken"
+        "without any difference in rounding, the fused update was not used"
     );
 }
 
@@ -112,7 +112,7 @@ fn acting_on_few_rows_is_what_libtorch_would_do_and_rows_do_not_depend_on_each_o
                 let errors = found.iter().zip(&expected).map(|(a, b)| (a - b).abs());
                 let error = errors.fold(0.0, f32::max);
                 assert!(error < 2e-6, "{name}, {rows} rows, {mode:?}: {error}");
-                assert_eq!(at, at_there, "as many numbers are drawn: {name}, {rows} rows, {mode:?}");
+                assert_eq!(at, at_there, "the same numbers are drawn: {name}, {rows} rows, {mode:?}");
             }
             let (together, _) = act(&mut fused, &obs, ActMode::Evaluate);
             let of_rows = obs

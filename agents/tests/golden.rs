@@ -1,4 +1,4 @@
-//! Numbers derived elsewhere: see `golden/README.md`.
+//! The default agent, the squashed Gaussian and Adam against golden data; see `golden/README.md`.
 
 mod support;
 
@@ -93,7 +93,7 @@ struct UpdateCase {
     alpha_loss: f64,
 }
 
-/// SAC with the case's widths.
+/// SAC with the case's layer widths.
 fn spec(case: &UpdateCase) -> AgentSpec {
     AgentSpec {
         body: BodySpec {
@@ -136,7 +136,7 @@ fn one_full_update_equals(case: &UpdateCase, compute: &Compute) {
         let moved = relative_difference(&found, &case.before[name].data, 1e-1);
         let difference = relative_difference(&found, &expected.data, 1e-1);
         assert!(difference < 1e-5, "{name}: {difference}");
-        assert!(moved > 1e-5, "{name} did not move, so the comparison sees nothing");
+        assert!(moved > 1e-5, "{name} did not change, so the comparison proves nothing");
         compared += expected.data.len();
     }
     assert!(compared > 200, "{compared} numbers were compared");

@@ -1,4 +1,4 @@
-//! Full updates of the critics beside SAC's own, derived elsewhere: see `golden/README.md`.
+//! Full updates of the critics other than SAC's against golden data; see `golden/README.md`.
 
 #[path = "support/full_update.rs"]
 mod full_update;
@@ -64,7 +64,7 @@ fn an_update_of_tqc_equals_the_derivation() {
     );
 }
 
-/// Four draws from a Gaussian, reflected at the bounds, as the derivations have it.
+/// A filter with four samples of a Gaussian, reflected at the bounds, as in the derivations.
 fn filter(order: FilterOrder) -> Option<TargetFilterSpec> {
     Some(TargetFilterSpec {
         bandwidth: Bandwidth::All(0.4),

@@ -1,4 +1,4 @@
-//! Full updates with discrete actions, derived elsewhere: see `golden/README.md`.
+//! Full updates with discrete actions against golden data; see `golden/README.md`.
 
 #[path = "support/full_update.rs"]
 mod full_update;

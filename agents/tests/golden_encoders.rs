@@ -1,7 +1,7 @@
-//! Encoders against derivations made elsewhere, features and gradients; see `golden/README.md`. And what holds for any
-//! numbers: weights sum to one, order does not matter where it should not, rows of a batch do not see each other.
+//! Features and gradients of encoders against golden data (see `golden/README.md`), and properties that hold for all inputs:
+//! weights sum to one, mixers and poolings respect the order of tokens, and rows of a batch are independent.
 
-#[allow(dead_code, reason = "full updates need more than encoders do")]
+#[allow(dead_code, reason = "only some of the shared functions are needed here")]
 mod support;
 
 use std::collections::BTreeMap;
@@ -33,7 +33,7 @@ struct Case {
     d_obs: Vec<f64>,
 }
 
-/// Largest difference that single precision may make, relative to the largest number of its kind.
+/// Tolerance for single precision, relative to the largest expected value.
 const TOLERANCE: f64 = 1e-5;
 
 fn space(shape: &[usize]) -> Space {
@@ -61,7 +61,7 @@ fn batch_shape(shape: &[usize]) -> Vec<i64> {
 
 fn assert_close(what: &str, found: &Tensor, expected: &[f64]) {
     let largest = expected.iter().fold(0.0f64, |most, value| most.max(value.abs()));
-    assert!(largest > 0.0, "{what}: nothing but zeros says nothing");
+    assert!(largest > 0.0, "{what}: expected values of zero prove nothing");
     let difference = relative_difference(found, expected, largest);
     assert!(difference < TOLERANCE, "{what}: {difference}");
 }
@@ -129,7 +129,7 @@ fn noise_is_drawn_where_it_is_handed_in_and_asked_for() {
     let untouched = position.position();
     let (silent, block) = build(&spec(0.0), &[5, 3]);
     let plain = silent.encode(block.frozen(), &obs, Some(&mut position));
-    assert_eq!(position.position(), untouched, "no noise is asked for");
+    assert_eq!(position.position(), untouched, "no noise is drawn if logit_noise is 0");
     let (noisy, block) = build(&spec(0.5), &[5, 3]);
     assert_eq!(noisy.encode(block.frozen(), &obs, None), plain);
     assert_ne!(noisy.encode(block.frozen(), &obs, Some(&mut position)), plain);
@@ -167,7 +167,7 @@ fn assert_equal(what: &str, found: &Tensor, expected: &Tensor) {
 fn order(seed: u64) -> Tensor {
     let order = Stream::derive(seed, "order", 0).subset(TOKENS, TOKENS, Device::Cpu);
     let in_place = Tensor::arange(TOKENS, (Kind::Int64, Device::Cpu));
-    assert_ne!(order, in_place, "this seed permutes nothing");
+    assert_ne!(order, in_place, "this seed gives the identity permutation");
     order
 }
 
@@ -247,7 +247,7 @@ fn poolings_of_sets_do_not_see_the_order() {
     let seeing = [PoolingSpec::Flatten {}, PoolingSpec::Cls {}, adapool(Query::Index(0))];
     for seed in 0..8 {
         let (x, order) = (tokens(seed, TOKENS), order(seed));
-        // The first token moves as well, on which some poolings build.
+        // The first token, which some poolings use, moves too.
         let moved = x.index_select(1, &order).roll([1], [1]);
         let pooled = |spec: &PoolingSpec| {
             let (pool, block) = of(seed, |layout| Pooling::new(spec, WIDTH, layout));
@@ -260,12 +260,12 @@ fn poolings_of_sets_do_not_see_the_order() {
         for spec in &seeing {
             let (before, after) = pooled(spec);
             let is_first_moved = moved.select(1, 0) != x.select(1, 0);
-            assert!(before != after || !is_first_moved, "{spec:?} does not see the order");
+            assert!(before != after || !is_first_moved, "{spec:?} does not depend on the order");
         }
     }
 }
 
-/// With one token every slot is that token, so the layer is `Σ_s softmax(Λ)_s f_{s/p}(x)`: a dense mixture of experts.
+/// With one token, every slot equals that token and the layer is a dense mixture of experts, `Σ_s softmax(Λ)_s f_{s/p}(x)`.
 #[test]
 fn a_soft_mixture_over_one_token_is_the_dense_mixture() {
     for seed in 0..4 {

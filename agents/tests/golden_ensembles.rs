@@ -1,4 +1,4 @@
-//! Updates of REDQ and DroQ against derivations made elsewhere: see `golden/README.md`.
+//! Updates of REDQ and DroQ against golden data; see `golden/README.md`.
 
 use std::collections::BTreeMap;
 
@@ -46,7 +46,7 @@ fn single(values: &[f64]) -> Vec<f32> {
     values.iter().map(|value| *value as f32).collect()
 }
 
-/// The agent of a preset, as a file says it.
+/// The table `[agent]` of a preset.
 fn preset(name: &str) -> toml::Table {
     let mut table: toml::Table = presets::by_name(name).expect("a preset").toml.parse().expect("TOML");
     table.remove("agent").expect("an agent").try_into().expect("a table")
@@ -60,7 +60,7 @@ fn small(name: &str, dims: &Dims) -> AgentSpec {
     table["critic"]["members"] = dims.members.into();
     if let Some(body) = table.get_mut("critic_body") {
         body["hidden"] = hidden;
-        body["dropout"] = dims.dropout.expect("a body of its own has dropout").into();
+        body["dropout"] = dims.dropout.expect("a separate critic body has dropout").into();
     }
     table.try_into().expect("valid")
 }
@@ -70,7 +70,7 @@ fn agent(spec: &AgentSpec, dims: &Dims) -> SoftActorCritic {
     SoftActorCritic::new(spec, "golden", (&spaces.0, &spaces.1), 0, Device::Cpu).expect("valid")
 }
 
-/// Gives an agent the parameters of the golden case, through a checkpoint as a user would.
+/// Gives an agent the parameters of the golden case, by loading a checkpoint as a user would.
 fn restore(agent: &mut SoftActorCritic, case: &UpdateCase) {
     let values: BTreeMap<&str, Vec<f32>> = case
         .before
@@ -97,7 +97,7 @@ fn restore(agent: &mut SoftActorCritic, case: &UpdateCase) {
     agent.load(&Checkpoint::read(&path, &[]).expect("read")).expect("fits");
 }
 
-/// Largest difference, relative to the larger of the value and a tenth.
+/// The largest difference relative to the expected value, or to 0.1 for smaller values.
 fn difference(found: &[f64], expected: &[f64]) -> f64 {
     assert_eq!(found.len(), expected.len());
     let pairs = found.iter().zip(expected);
@@ -106,7 +106,7 @@ fn difference(found: &[f64], expected: &[f64]) -> f64 {
 
 fn check(name: &str, data: &str) {
     let case: UpdateCase = serde_json::from_str(data).expect("golden data has the shape that the test expects");
-    // One update is to be a full one: the policy is due.
+    // Without delays, so that the first update is a full one.
     let spec = AgentSpec {
         delay: DelaySpec::default(),
         ..small(name, &case.dims)
@@ -145,7 +145,7 @@ fn check(name: &str, data: &str) {
         let distance = difference(&found, &expected.data);
         assert!(distance < 1e-5, "{name}: {distance}");
         let moved = difference(&found, &case.before[name].data);
-        assert!(moved > 1e-5, "{name} did not move, so the comparison sees nothing");
+        assert!(moved > 1e-5, "{name} did not change, so the comparison proves nothing");
     }
     let of_critic = case.after.keys().filter(|name| name.starts_with("critic/")).count();
     let in_critic = sections

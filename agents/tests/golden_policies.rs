@@ -1,5 +1,4 @@
-//! Policy heads beside the default one against derivations made elsewhere: the head alone, and one full update with it.
-//! See `golden/README.md`.
+//! Policy heads other than the default against golden data: the head alone, and one full update. See `golden/README.md`.
 
 #[path = "support/full_update.rs"]
 mod full_update;
@@ -16,7 +15,7 @@ use serde::Deserialize;
 use support::{read, relative_difference, tensor};
 use tch::{Kind, Tensor};
 
-/// Largest difference that single precision may make in a few layers of width 5.
+/// Tolerance for single precision in a few layers of width 5.
 const TOLERANCE: f64 = 1e-5;
 
 fn one_update_equals(policy: PolicySpec, case: &Case) {
@@ -56,7 +55,7 @@ struct GaussianCase {
 
 const ACTION_DIM: i64 = 2;
 
-/// Σ_j j·a_j + log π, summed over rows: what the cases differentiate.
+/// The function that the cases differentiate: Σ_j j·a_j + log π, summed over rows.
 fn objective(action: &Tensor, log_prob: &Tensor) -> Tensor {
     let weights = Tensor::from_slice(&[1.0f32, 2.0]);
     (action * weights).sum(Kind::Float) + log_prob.sum(Kind::Float)

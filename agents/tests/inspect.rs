@@ -1,4 +1,5 @@
-//! What networks show of themselves: against networks made for it, and for every part that an agent can have.
+//! Diagnostics of networks: for networks with known dormant units and ranks, and for every kind of encoder, critic and
+//! policy.
 
 use sac_agents::{
     Agent, AgentSpec, EncoderSharing, Inspection, SoftActorCritic,
@@ -35,12 +36,12 @@ fn units_that_never_fire_are_dormant_and_take_their_part_of_the_rank() {
     let body = Mlp::single(&spec, 3, 1, &mut layout);
     let mut block = block(layout);
     let set = |block: &mut ParamBlock, name: &str, values: &Tensor| block.set(name, values).expect("fits");
-    // First layer: everything fires but two units.
+    // First layer: all units except two are active.
     let mut bias = [10.0f32; 8];
     bias[1] = -1000.0;
     bias[6] = -1000.0;
     set(&mut block, "body.0.bias", &Tensor::from_slice(&bias));
-    // Second: units 0 and 1 read one number each, unit 2 is silent, unit 3 is a thousandth of unit 0.
+    // Second layer: units 0 and 1 have one input each, unit 2 is inactive, unit 3 is a thousandth of unit 0.
     let mut weight = [[0.0f32; 4]; 8];
     (weight[0][0], weight[2][1], weight[0][3]) = (1.0, 1.0, 0.001);
     set(
@@ -56,12 +57,12 @@ fn units_that_never_fire_are_dormant_and_take_their_part_of_the_rank() {
     let mut activations = Activations::default();
     body.inspect(block.frozen(), &uniform(&[32, 3]), &mut activations);
     assert_eq!(measures::dormant_share(activations.layers()), Some(4.0 / 12.0));
-    let features = activations.features.expect("what the last layer reads");
+    let features = activations.features.expect("the inputs of the last layer");
     assert_eq!(features.size(), [32, 4]);
     let (srank, effective_rank) = measures::ranks(&features);
     assert!(
         srank <= 2.0 && effective_rank <= 2.0,
-        "two directions: {srank}, {effective_rank}"
+        "the features span two directions: {srank}, {effective_rank}"
     );
 }
 
@@ -74,26 +75,31 @@ fn members_of_an_ensemble_are_looked_at_one_by_one() {
     let mut layout = ParamLayout::default();
     let body = Mlp::ensemble(&spec, 3, 1, 2, &mut layout);
     let mut block = block(layout);
-    // One member dead, the other alive: next to a live member's activations, a small member's are not dormant.
+    // All units of the first member are inactive, and all units of the second are active.
     let bias = Tensor::from_slice(&[-1000.0f32, -1000.0, -1000.0, -1000.0, 10.0, 10.0, 10.0, 10.0]);
     block.set("body.0.bias", &bias.reshape([2, 1, 4])).expect("fits");
     let mut activations = Activations::default();
     body.inspect(block.frozen(), &uniform(&[32, 3]), &mut activations);
     assert_eq!(measures::dormant_share(activations.layers()), Some(0.5));
-    let features = activations.features.expect("what the last layer reads");
+    let features = activations.features.expect("the inputs of the last layer");
     assert_eq!(features.size(), [2, 32, 4]);
     let (mean, _) = measures::ranks(&features);
-    let (of_live, _) = measures::ranks(&features.select(0, 1));
-    assert_eq!(mean, of_live / 2.0, "a dead member has rank 0");
+    let (of_active, _) = measures::ranks(&features.select(0, 1));
+    assert_eq!(mean, of_active / 2.0, "an inactive member has rank 0");
 }
 
-/// An encoder's file, its observation, and what it shows: whether it has hidden units, experts, attention, a grid.
+/// Settings of an encoder, and its expected diagnostics.
 struct Case {
     toml: &'static str,
+    /// Shape of the observation.
     shape: &'static [usize],
+    /// Whether the encoder has hidden units.
     units: bool,
+    /// Number of slots of a soft mixture of experts.
     slots: Option<i64>,
+    /// Number of tokens with attention weights.
     attention: Option<i64>,
+    /// Height and width of the grid of tokens.
     grid: Option<[i64; 2]>,
 }
 
@@ -252,7 +258,7 @@ fn inspect(spec: &AgentSpec, shape: &[usize], action: &Space) -> Inspection {
     let obs = obs(20, shape).flatten(0, -1);
     let mut rows = vec![0.0f32; obs.numel()];
     obs.copy_data(&mut rows, obs.numel());
-    assert!(agent.inspect(&[]).values.is_empty(), "nothing to activations at");
+    assert!(agent.inspect(&[]).values.is_empty(), "no diagnostics without observations");
     agent.inspect(&rows)
 }
 
@@ -341,7 +347,7 @@ fn a_mixture_shows_its_experts_and_a_shared_encoder_is_shown_once() {
                 .sum()
         };
         assert!((sum("expert", 3) - 1.0).abs() < 1e-5 && (sum("slot", 6) - 1.0).abs() < 1e-5);
-        // At the start weights are nearly uniform: five tokens, six slots.
+        // Initially the weights over five tokens and six slots are nearly uniform.
         for (name, most) in [
             ("critic_encoder/dispatch_entropy", 5f64.ln()),
             ("critic_encoder/expert_2_dispatch_entropy", 5f64.ln()),
@@ -368,7 +374,7 @@ fn an_image_shows_its_frame_beside_the_attention() {
     let tags: Vec<&str> = inspection.images.iter().map(|(tag, _)| tag.as_str()).collect();
     assert_eq!(tags, ["policy_encoder/attention", "critic_encoder/attention"]);
     for (tag, image) in &inspection.images {
-        // 44 × 40 twice as large, frame and map, four observations.
+        // Frame and map of 44 × 40, scaled by 2, for four observations.
         assert_eq!(
             (image.size.width, image.size.height),
             (2 * 88 + 4, 4 * 80 + 3 * 4),

@@ -1,4 +1,5 @@
-//! Products in bfloat16: near `f32`, equal on any number of threads, refused where they cannot be.
+//! Updates with matrix products in bfloat16: close to `f32`, independent of the number of threads, and rejected where they
+//! are not supported.
 
 use sac_agents::{
     ActMode, Agent, AgentSpec, Batch, Compute, Error, MatmulPrecision, SoftActorCritic, compute::bfloat16_instructions,
@@ -51,7 +52,7 @@ fn batch(stream: &mut Stream) -> Batch {
     Batch::new(obs, action, reward, discount, next_obs)
 }
 
-/// Parameters of policy and critic after so many updates.
+/// Parameters of policy and critic after [`UPDATES`] updates.
 fn learned(spec: &AgentSpec, compute: Compute) -> Vec<f32> {
     let mut agent = agent(spec, compute).expect("the agent can be built");
     let (mut data, mut stream) = (Stream::derive(1, "data", 0), Stream::derive(2, "update", 0));
@@ -87,11 +88,11 @@ fn a_hundred_updates_in_bfloat16_stay_near_float32() {
             Ok(learned(&spec, on(1, MatmulPrecision::Medium))),
         ]
         .map(|numbers| numbers.expect("valid"));
-        let off = |from: &[f32]| root_mean_square(exact.iter().zip(from).map(|(a, b)| a - b));
-        let (way, error) = (off(&start), off(&rounded));
-        eprintln!("{hidden:?}: moved {way:.1e}, off by {error:.1e}");
-        assert!(error > 1e-6, "rounding can be seen: {error}");
-        assert!(error < 0.2 * way, "{hidden:?}: moved {way}, off by {error}");
+        let distance = |from: &[f32]| root_mean_square(exact.iter().zip(from).map(|(a, b)| a - b));
+        let (change, error) = (distance(&start), distance(&rounded));
+        eprintln!("{hidden:?}: change {change:.1e}, error {error:.1e}");
+        assert!(error > 1e-6, "rounding has an effect: {error}");
+        assert!(error < 0.2 * change, "{hidden:?}: change {change}, error {error}");
     }
 }
 
@@ -146,7 +147,7 @@ fn medium_is_refused_where_nothing_is_fused_and_the_fused_share_is_known() {
     assert!((0.2..0.5).contains(&share(&policy_alone)), "{}", share(&policy_alone));
 
     let Err(Error::Spec { key, value, problem }) = agent(&nothing, on(1, MatmulPrecision::Medium)) else {
-        panic!("nothing would be in bfloat16");
+        panic!("an agent without fused networks must be rejected");
     };
     assert_eq!((key.as_str(), value.as_str()), ("train.matmul_precision", "\"medium\""));
     let missing = if multiplies_bfloat16() { "fused" } else { "AVX512-BF16" };

@@ -1,6 +1,6 @@
-//! The nine probes: environments whose answers are known on paper (see `sac_envs::probe`).
+//! The nine probes: environments with known solutions (see `sac_envs::probe`).
 //!
-//! α is fixed at 0 unless a test says otherwise. Small networks, a high learning rate, one thread.
+//! α is fixed at 0 unless a test says otherwise. Networks are small, the learning rate is high, and there is one thread.
 
 #[path = "support/probes.rs"]
 mod probes;
@@ -49,8 +49,8 @@ fn p4_the_mode_finds_the_rewarded_action() {
 
 #[test]
 fn p5_truncation_bootstraps_and_termination_does_not() {
-    // 1/(1 − γ) = 10 when the episode is only cut off. When it ends after five steps, the observation never changing,
-    // the one value that fits all steps is 1/(1 − 0.8 γ) = 3.571.
+    // With truncation the value is 1/(1 − γ) = 10. With termination after five steps and a constant observation, the value
+    // that fits all steps best is 1/(1 − 0.8 γ) = 3.571.
     let endless = trained("ProbeEndless-v0", &spec(fixed(0.0)), 2500);
     assert_near("Q, truncated", q(&endless, 1.0, 0.0), 10.0, 0.5);
     let ending = trained("ProbeEnding-v0", &spec(fixed(0.0)), 2500);
@@ -59,7 +59,7 @@ fn p5_truncation_bootstraps_and_termination_does_not() {
 
 #[test]
 fn p6_the_policys_spread_balances_reward_and_entropy() {
-    // Maximise −k σ² + α ln σ: σ = √(α / 2k) = 0.10 for k = 10, α = 0.2.
+    // The maximum of −k σ² + α ln σ is at σ = √(α / 2k) = 0.10 for k = 10 and α = 0.2.
     let agent = trained("ProbeQuadratic-v0", &spec(fixed(0.2)), 3000);
     let (action, _) = draws(&agent, 1.0);
     assert_near("std", action.std(true).double_value(&[]), 0.1, 0.015);
@@ -69,7 +69,7 @@ fn p6_the_policys_spread_balances_reward_and_entropy() {
 #[test]
 fn p7_a_noisy_reward_is_worth_its_mean() {
     let agent = trained("ProbeNoisy-v0", &spec(fixed(0.0)), 2500);
-    // 64 of 2,700 rewards a batch: the mean of all has a standard error of 0.5/√2700 = 0.01.
+    // The mean of all 2,700 rewards has a standard error of 0.5/√2700 = 0.01.
     assert_near("Q", q(&agent, 1.0, 0.0), 1.0, 0.08);
 }
 
@@ -82,7 +82,7 @@ fn learned() -> TemperatureSpec {
 
 #[test]
 fn p8_a_learned_temperature_falls_while_the_entropy_is_above_its_target() {
-    // No reward pulls the policy from the uniform one: entropy ln 2, above the target of −1, so the bound is slack.
+    // Without a reward the policy is uniform with entropy ln 2, above the target of −1, so the constraint is inactive.
     let agent = trained("ProbeFlat-v0", &spec(learned()), 2000);
     let (_, log_prob) = draws(&agent, 1.0);
     assert_near(
@@ -92,12 +92,12 @@ fn p8_a_learned_temperature_falls_while_the_entropy_is_above_its_target() {
         0.05,
     );
     let alpha = agent.temperature().alpha().double_value(&[]);
-    assert!(alpha < 0.05, "alpha fell from 1 to {alpha} only");
+    assert!(alpha < 0.05, "alpha fell from 1 to only {alpha}");
 }
 
 #[test]
 fn p8_a_learned_temperature_brings_the_entropy_to_its_target() {
-    // Where a reward −k a² pulls, the bound binds: ½ ln(2πe σ²) = −1 gives σ = 0.0890, and α = 2kσ² = 0.158.
+    // With the reward −k a² the constraint is active: ½ ln(2πe σ²) = −1 gives σ = 0.0890, and α = 2kσ² = 0.158.
     let agent = trained("ProbeQuadratic-v0", &spec(learned()), 4000);
     let (action, log_prob) = draws(&agent, 1.0);
     assert_near("entropy", -log_prob.mean(Kind::Float).double_value(&[]), -1.0, 0.15);

@@ -1,5 +1,5 @@
-//! The probes (see `sac_envs::probe`) for the critics beside SAC's own, and the distributions that they learn against
-//! closed forms.
+//! Probes (see `sac_envs::probe`) of the critics other than SAC's, and comparisons of learned distributions with closed
+//! forms.
 
 #[path = "support/probes.rs"]
 mod probes;
@@ -33,7 +33,7 @@ fn dsac() -> CriticSpec {
     })
 }
 
-/// Few atoms and none left out: the answers are those of expectations.
+/// With few atoms and none dropped, so that values are expectations as for scalar critics.
 fn quantile() -> CriticSpec {
     CriticSpec::Quantile(QuantileSpec {
         members: 2,
@@ -52,7 +52,7 @@ fn state_value() -> CriticSpec {
     })
 }
 
-/// Probes 1 to 6 and 9, and that a noisy reward is worth its mean.
+/// Asserts that a critic passes probes 1 to 6 and 9, and learns the mean of a noisy reward (probe 7).
 fn passes_the_probes(critic: &dyn Fn() -> CriticSpec) {
     let greedy = || spec(critic(), fixed(0.0));
     let constant = trained("ProbeConstant-v0", &greedy(), 500);
@@ -111,14 +111,14 @@ const NOISE: f64 = 0.5;
 const UPDATES: u64 = 2000;
 const ROWS: i64 = 128;
 
-/// Slower than the probes': what is compared is where the noise of the batches settles.
+/// A lower learning rate than in the probes, because the stationary values are compared.
 const SLOW: AdamSpec = AdamSpec {
     learning_rate: 1e-3,
     ..OPTIMIZER
 };
 
-/// One state for ever, rewards N(1, ½²), α = 0. A discount of 0 is P7. Builds the critic, shows it fresh batches, and
-/// gives the mean of what `look` makes of its outputs `[E, 1, K]` over the last fifth of the updates.
+/// Trains a critic on a task with one state, rewards N(1, ½²) and α = 0; with a discount of 0 this is probe 7. Returns the
+/// mean of `look` of its outputs `[E, 1, K]` over the last fifth of the updates.
 fn settled(discount: f64, critic: CriticSpec, look: impl Fn(&Tensor) -> Tensor) -> Vec<f64> {
     tch::set_num_threads(1);
     let spec: AgentSpec = spec(CriticSpec::default(), fixed(0.0));
@@ -161,7 +161,7 @@ fn settled(discount: f64, critic: CriticSpec, look: impl Fn(&Tensor) -> Tensor) 
     mean.flatten(0, -1).try_into().expect("numbers")
 }
 
-/// Mean and spread, averaged over members.
+/// Mean and standard deviation that DSAC-T converges to, averaged over members.
 fn dsac_t_settles(discount: f64, sigma_rule: SigmaRule) -> (f64, f64) {
     let spec = DsacTSpec {
         sigma_rule,
@@ -185,7 +185,7 @@ fn expected(f: impl Fn(f64) -> f64) -> f64 {
         .sum()
 }
 
-/// Where σ settles when σ² = factor · E[δ²], δ = r + γ σ ε, |ε| ≤ 3, clipped to ±3σ: the sum taken for normal.
+/// The fixed point of σ² = factor · E[δ²] with δ = r + γ σ ε, |ε| ≤ 3, clipped to ±3σ. The sum is approximated as normal.
 fn sigma_on_paper(factor: f64, discount: f64) -> f64 {
     let clamped = expected(|z| z.clamp(-3.0, 3.0).powi(2));
     let mut variance = NOISE * NOISE;
@@ -215,12 +215,13 @@ fn p7_the_references_rule_learns_seven_tenths_of_the_spread() {
 
 #[test]
 fn noise_that_lasts_adds_up_under_one_rule_and_hardly_under_the_other() {
-    // Variance of the return: NOISE² / (1 − γ²), so 1.147 for γ = 0.9. Halved at every backup: NOISE² / (2 − γ²).
+    // The variance of the return is NOISE² / (1 − γ²), a σ of 1.147 for γ = 0.9. If every backup halves it, it is
+    // NOISE² / (2 − γ²).
     let (mean, sigma) = dsac_t_settles(0.9, SigmaRule::Nll);
     let truth = NOISE / (1.0f64 - 0.81).sqrt();
     assert_near("mean", mean, 10.0, 0.2);
     assert_near("sigma", sigma, sigma_on_paper(1.0, 0.9), 0.06);
-    assert_near("sigma against the truth", sigma, truth, 0.06);
+    assert_near("sigma of the return", sigma, truth, 0.06);
     let (_, sigma) = dsac_t_settles(0.9, SigmaRule::Reference);
     assert_near("sigma, reference", sigma, sigma_on_paper(0.5, 0.9), 0.03);
 }
@@ -239,7 +240,7 @@ fn p7_dsac_learns_mean_and_spread_of_a_noisy_reward() {
     assert_near("sigma", numbers[1], NOISE, 0.015);
 }
 
-/// Where the quantile Huber loss puts the atom of a fraction: the zero of E[|τ − 1{δ<0}| · clamp(δ, ±κ)].
+/// The atom for a fraction τ under the quantile Huber loss: the root of E[|τ − 1{δ<0}| · clamp(δ, ±κ)].
 fn atom_on_paper(fraction: f64, kappa: f64) -> f64 {
     let (mut low, mut high) = (-2.0, 4.0);
     for _ in 0..40 {
@@ -273,7 +274,7 @@ fn p7_tqc_learns_the_quantiles_of_a_noisy_reward() {
         for (index, (found, z)) in atoms.iter().zip(normal).enumerate() {
             let on_paper = atom_on_paper(0.1 + 0.2 * index as f64, kappa);
             assert_near("atom", *found, on_paper, 0.03);
-            // A wide Huber zone turns quantiles into something like expectiles, closer to the mean.
+            // With a large κ the atoms approach expectiles, which are closer to the mean than quantiles.
             let exact = 1.0 + NOISE * z;
             let is_exact = (on_paper - exact).abs() < 5e-3;
             assert!(is_exact == (kappa < 0.1 || z == 0.0), "{kappa} {on_paper} {exact}");

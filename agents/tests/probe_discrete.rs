@@ -1,7 +1,7 @@
-//! The probes (see `sac_envs::probe`) for policies with discrete actions.
+//! Probes (see `sac_envs::probe`) of policies with discrete actions.
 //!
-//! P1 to P5 and P7 do not care what is done or only which of a few points is best: they run with three actions that stand
-//! for -1, 0 and 1. D1 to D3 have closed forms of their own.
+//! In P1 to P5 and P7 the reward does not depend on the action, or it suffices to find the best of a few actions. They run
+//! with three actions for -1, 0 and 1. D1 to D3 are probes for discrete actions with closed forms of their own.
 
 #[path = "support/probes.rs"]
 mod probes;
@@ -25,7 +25,7 @@ fn categorical() -> PolicySpec {
     PolicySpec::Categorical(CategoricalSpec { optimizer: OPTIMIZER })
 }
 
-/// At a low temperature, where the draws' gradient is nearly that of their expectation.
+/// With a low softmax temperature, at which the gradient of samples is nearly that of their expectation.
 fn gumbel() -> PolicySpec {
     PolicySpec::Gumbel(GumbelSpec {
         softmax_temperature: 0.2,
@@ -56,7 +56,7 @@ fn spec(policy: PolicySpec, critic: CriticSpec, temperature: TemperatureSpec) ->
     }
 }
 
-/// A task in one number from -1 to 1, with the actions 0, 1, 2 for -1, 0, 1.
+/// A task with one action coordinate from -1 to 1, whose discrete actions 0, 1, 2 stand for -1, 0, 1.
 #[derive(Clone)]
 struct InThirds<D>(D);
 
@@ -163,7 +163,7 @@ fn one_hot_draws_pass_the_probes_with_distributions() {
     );
 }
 
-/// How often each choice of a position is tried out at an observation.
+/// Frequency of each choice of a position when exploring at an observation.
 fn frequencies(agent: &SoftActorCritic, obs: f32, position: i64, choices: usize) -> Vec<f64> {
     const ROWS: i64 = 40_000;
     let obs = column(&[obs]).expand([ROWS, 1], false);
@@ -189,7 +189,8 @@ fn assert_all_near(what: &str, found: &[f64], expected: &[f64], tolerance: f64) 
     }
 }
 
-/// Critics without hidden layers are linear in one-hot actions, for which draws have no bias at a temperature of 0.
+/// An agent with linear critics. For functions that are linear in one-hot actions, the gradient of samples has no bias at a
+/// softmax temperature of 0.
 fn linear(spec: AgentSpec) -> AgentSpec {
     AgentSpec {
         critic_body: Some(BodySpec {
@@ -294,7 +295,7 @@ fn learned(part: f64) -> TemperatureSpec {
 
 #[test]
 fn p8_a_learned_temperature_brings_the_entropy_to_its_part_of_the_uniform_one() {
-    // α is where the softmax of the rewards has the target's entropy; found by halving.
+    // The α for which the softmax of the rewards has the target entropy, by bisection.
     let target = 0.6 * 3.0f64.ln();
     let (mut low, mut high) = (0.01, 10.0);
     for _ in 0..60 {
@@ -321,5 +322,5 @@ fn p8_a_learned_temperature_falls_where_nothing_pulls_the_policy_from_the_unifor
     );
     assert_near("entropy", entropy(&frequencies(&agent, 1.0, 0, 3)), 3.0f64.ln(), 0.02);
     let alpha = agent.temperature().alpha().double_value(&[]);
-    assert!(alpha < 0.1, "alpha fell from 1 to {alpha} only");
+    assert!(alpha < 0.1, "alpha fell from 1 to only {alpha}");
 }

@@ -1,5 +1,5 @@
-//! Updates that are recorded once and repeated, against the same updates made one by one: everything but the recording
-//! itself, which a recorder on the CPU replaces by doing the work again.
+//! Recorded and repeated updates against ordinary updates. A recorder on the CPU that repeats the work stands in for CUDA
+//! graphs, so that everything except the recording itself is tested.
 
 #[path = "support/small.rs"]
 mod small;
@@ -24,7 +24,7 @@ use small::tensors;
 const UPDATES: usize = 40;
 const ROWS: i64 = 20;
 
-/// Does the work again.
+/// A recorder whose recordings repeat the work. It fails after `refuses_from` recordings.
 struct Again {
     refuses_from: usize,
     recorded: Arc<AtomicUsize>,
@@ -71,17 +71,17 @@ fn spec(preset: &str) -> AgentSpec {
     small::spec(preset, [16, 16])
 }
 
-/// By the reference update, as on a GPU.
+/// An agent with the reference update, as on a GPU.
 fn agent(spec: &AgentSpec) -> SoftActorCritic {
     small::agent_on(spec, 3, Compute::reference())
 }
 
-/// The same with updates that `recorder` records.
+/// An agent whose updates are recorded by `recorder`.
 fn recorded(spec: &AgentSpec, recorder: Box<Again>) -> SoftActorCritic {
     agent(spec).with_rule(|rule| Box::new(RecordedUpdates::new(rule, recorder)))
 }
 
-/// What became of an agent.
+/// The results of a series of updates.
 #[derive(PartialEq)]
 struct Learned {
     tensors: Vec<(String, Tensor)>,
@@ -90,7 +90,7 @@ struct Learned {
     errors: Vec<Tensor>,
 }
 
-/// All numbers that learning changes, where the stream stands, what every update reported, and errors of rows.
+/// Makes [`UPDATES`] updates, and returns all tensors, the stream's position, and the reports and TD errors of all updates.
 fn learned(agent: &mut dyn Agent) -> Learned {
     let (mut data, mut stream) = (Stream::derive(1, "data", 0), Stream::derive(2, "update", 0));
     let (mut reports, mut errors) = (Vec::new(), Vec::new());
@@ -116,7 +116,7 @@ fn recorded_updates_are_those_made_one_by_one() {
     let cases = [
         ("sac", spec("sac"), 1),
         ("sac-v1", spec("sac-v1"), 1),
-        ("redq", spec("redq"), 2), // the policy moves at every twentieth update
+        ("redq", spec("redq"), 2), // the policy is updated in every twentieth update
         ("droq", spec("droq"), 2),
         ("tqc", spec("tqc"), 1),
         ("bl-sac", spec("bl-sac"), 1),
@@ -136,12 +136,12 @@ fn recorded_updates_are_those_made_one_by_one() {
         assert!((1..=kinds).contains(&recordings), "{name}: {recordings} kinds");
         assert!(
             repeated.load(Ordering::Relaxed) > UPDATES / 3,
-            "{name}: most are repeated"
+            "{name}: most updates are repeated"
         );
-        assert!(found == expected, "{name}: another run than without recordings");
+        assert!(found == expected, "{name}: the results differ from those without recordings");
         assert!(
             found == learned(&mut agent(&spec)),
-            "{name}: another run than without the rule"
+            "{name}: the results differ from those without the rule"
         );
     }
 }
@@ -169,12 +169,12 @@ fn a_run_goes_on_from_a_checkpoint() {
     let expected = go_on(&mut straight);
     let mut resumed = recorded();
     resumed.load(&checkpoint).expect("fits");
-    assert!(go_on(&mut resumed) == expected, "resumed is another run");
-    // One that has recordings already, which must not outlive what they were made of.
+    assert!(go_on(&mut resumed) == expected, "the resumed agent differs");
+    // Loading a checkpoint must discard the recordings of an agent that has some already.
     let mut used = recorded();
     learned(&mut used);
     used.load(&checkpoint).expect("fits");
-    assert!(go_on(&mut used) == expected, "resumed into a used agent is another run");
+    assert!(go_on(&mut used) == expected, "the agent resumed into a used one differs");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The replay of stacked frames against a naive model that keeps every observation whole.
+//! The replay of stacked frames against a naive model that stores complete observations.
 
 use proptest::prelude::*;
 use sac_agents::{
@@ -12,7 +12,7 @@ use tch::{Device, Tensor};
 
 const GAMMA: f64 = 0.9;
 const BATCH: usize = 64;
-/// Bytes of a frame.
+/// Size of a frame, bytes.
 const WIDTH: usize = 5;
 
 #[derive(Clone, Debug)]
@@ -24,7 +24,7 @@ struct Step {
     next_obs: Vec<f32>,
 }
 
-/// A row as it comes out: observation, reward, discount, successor.
+/// A row of a sampled batch.
 #[derive(Clone, Debug, PartialEq)]
 struct Row {
     obs: Vec<f32>,
@@ -33,14 +33,15 @@ struct Row {
     next_obs: Vec<f32>,
 }
 
-/// A picture that occurs once, or, now and then, one of three that occur all the time.
+/// A frame that occurs once, or, if `repeats`, one of three frames that occur often.
 fn frame(clock: u32, repeats: bool) -> Vec<f32> {
     let number = if repeats { clock % 3 } else { clock + 3 };
     let byte = |place: usize| (number >> (8 * (place % 4))) as u8 as f32;
     (0..WIDTH).map(byte).collect()
 }
 
-/// Episodes of `num_envs` environments, stepped at random (one may rest for long), in stacks of `stack` frames.
+/// Episodes of `num_envs` environments with stacks of `stack` frames, stepped in random order. One of them may be idle for a
+/// long time.
 fn history(num_envs: usize, stack: usize, steps: usize) -> impl Strategy<Value = Vec<Step>> {
     let step = (0..num_envs, -5.0f64..5.0, 0u8..14, 0u8..4);
     (prop::collection::vec(step, 1..steps), any::<bool>()).prop_map(move |(steps, rests)| {
@@ -52,7 +53,7 @@ fn history(num_envs: usize, stack: usize, steps: usize) -> impl Strategy<Value =
         let mut current: Vec<Option<Vec<Vec<f32>>>> = vec![None; num_envs];
         let count = steps.len();
         let with_env = steps.into_iter().enumerate().map(|(at, (env, reward, fate, repeats))| {
-            // The first environment rests in the middle, longer than any window reaches.
+            // The first environment is idle in the middle, longer than any window.
             let env = if rests && num_envs > 1 && at > count / 5 && at < count * 4 / 5 {
                 1 + env % (num_envs - 1)
             } else {
@@ -83,8 +84,8 @@ fn history(num_envs: usize, stack: usize, steps: usize) -> impl Strategy<Value =
     })
 }
 
-/// Every row in the order in which it becomes complete, straight from the definition. `forgets[i]` says that all open
-/// windows are abandoned before step i.
+/// All rows in the order in which they are completed, computed from the definition. `forgets(i)` says whether all open
+/// windows are discarded before step i.
 fn naive_rows(history: &[Step], n: usize, forgets: impl Fn(usize) -> bool) -> Vec<Row> {
     let mut rows = Vec::new();
     let mut open: Vec<Vec<&Step>> = vec![Vec::new(); 8];
@@ -157,7 +158,7 @@ fn sampled(replay: &mut Replay, stream: &mut Stream) -> Vec<Row> {
     (0..BATCH).map(row).collect()
 }
 
-/// Bytes as they are, sums up to rounding.
+/// Whether two rows are equal: bytes exactly, sums up to rounding.
 fn is_same(a: &Row, b: &Row) -> bool {
     let close = |a: f32, b: f32| (a - b).abs() <= 1e-5 * b.abs().max(1.0);
     a.obs == b.obs && a.next_obs == b.next_obs && close(a.reward, b.reward) && close(a.discount, b.discount)
@@ -170,7 +171,7 @@ fn sampler(prioritized: bool) -> SamplerSpec {
     }
 }
 
-/// Errors that rank the rows that were drawn last.
+/// A report with random TD errors of the last batch.
 fn report(stream: &mut Stream) -> UpdateReport {
     let mut report = UpdateReport::default();
     report.td_error = Some(stream.uniform(&[BATCH as i64], Device::Cpu) + 0.1);
@@ -221,7 +222,7 @@ proptest! {
             }
             let rows = naive_rows(&history[..=at], spec.n_step as usize, forgets);
             prop_assert!(replay.len() <= rows.len().min(spec.capacity as usize));
-            // Even if every row had frames of its own, so many would fit.
+            // This number of rows fits even if no frames are shared.
             let at_least = (spec.capacity as usize).div_ceil(2 * stack).min(rows.len());
             prop_assert!(replay.len() >= at_least, "{} rows, expected {at_least}", replay.len());
             let kept = &rows[rows.len() - replay.len()..];
@@ -235,7 +236,7 @@ proptest! {
                     }
                 }
             }
-            // 1920 draws from at most 40 rows that weigh alike, or were all given the greatest weight at first.
+            // 1920 draws from at most 40 rows with equal probabilities, or with priorities that started at the maximum.
             if draws > 1 {
                 prop_assert!(seen.iter().all(|seen| *seen));
             }
@@ -280,7 +281,7 @@ proptest! {
     }
 }
 
-/// Environments in turn, as the trainer steps them, with episodes of `length`.
+/// Steps of environments in turn, as in the trainer, with episodes of `length` steps.
 fn in_turn(num_envs: usize, stack: usize, length: usize, steps: usize) -> Vec<Step> {
     let mut clock = 0;
     let mut next_frame = || {
@@ -323,7 +324,7 @@ fn episodes_of_64_steps_leave_the_full_capacity_and_shorter_ones_what_their_firs
         replay.len()
     };
     assert_eq!([held(64), held(500)], [1000, 1000]);
-    // Eleven frames for ten steps, where 1000 + 16 are promised to steps and first frames.
+    // Ten steps need eleven frames, and there is room for 1000 + 16 frames.
     let short = held(10);
     assert!((1016 * 10 / 11..950).contains(&short), "{short}");
 }
@@ -352,7 +353,7 @@ fn a_hundred_thousand_stacks_of_three_frames_take_what_was_promised() {
     );
     let grey = of([3, 84, 84], 3, 100_000, sampler(false), 1);
     assert!(grey <= 730_000_000, "{grey} bytes");
-    // Without sharing, both observations are whole.
+    // Without sharing, each row has two complete observations.
     let whole = of([9, 84, 84], 1, 100_000, sampler(false), 1);
     assert_eq!(whole, 100_000 * (2 * 9 * 84 * 84 + 4 * 21 + 8));
 }
@@ -369,7 +370,7 @@ fn a_checkpoint_holds_each_frame_once() {
     let frames = section.tensor_names().filter(|name| *name == "frames").count();
     let mut bytes = vec![0u8; 2000 * WIDTH];
     assert_eq!(frames, 1);
-    // 500 steps, and the first frames of six episodes of which the sixth has begun but is not in a row.
+    // 500 steps and the first frames of five episodes. The first frame of the sixth episode is not in a row yet.
     assert_eq!(section.copy_to("frames", &mut bytes).expect("bytes"), 505 * WIDTH);
 }
 
@@ -397,7 +398,7 @@ fn a_replay_of_whole_observations_and_one_of_frames_refuse_each_others_checkpoin
     assert!(message.contains("environments"), "{message}");
 }
 
-/// A real task in pixels, beside a replay that keeps its observations whole: what is drawn is the same.
+/// Compares a replay with shared frames and one with complete observations on a real task with pixels.
 #[test]
 fn pictures_of_pendulums_come_out_as_they_went_in() {
     let options: toml::Table =
@@ -447,6 +448,6 @@ fn pictures_of_pendulums_come_out_as_they_went_in() {
     let section = shared.section().expect("section");
     let mut frames = vec![0u8; 300 * width / 3];
     let count = section.copy_to("frames", &mut frames).expect("bytes") / (width / 3);
-    // Two environments, 100 steps in eleven whole episodes and a part: so many frames, and not six per step.
+    // Two environments with 100 steps each in eleven complete episodes and one partial one: about one frame per step.
     assert!(count <= 200 + 2 * 12, "{count} frames");
 }

@@ -1,4 +1,4 @@
-//! The replay against a naive model: every step kept in a list, every row folded from its definition.
+//! The replay against a naive model that keeps every step in a list and computes rows from their definition.
 
 use proptest::prelude::*;
 use sac_agents::{
@@ -22,7 +22,7 @@ struct Step {
     next_obs: f32,
 }
 
-/// Episodes of `num_envs` environments, interleaved at random; observations count up, so that rows are recognisable.
+/// Episodes of `num_envs` environments, interleaved at random. Observations are increasing numbers, which identify rows.
 fn history(num_envs: usize) -> impl Strategy<Value = Vec<Step>> {
     let step = (0..num_envs, -1.0f32..1.0, -5.0f64..5.0, 0u8..12);
     prop::collection::vec(step, 1..120).prop_map(|steps| {
@@ -53,16 +53,16 @@ fn history(num_envs: usize) -> impl Strategy<Value = Vec<Step>> {
     })
 }
 
-/// Rows in the order in which they become complete, straight from the definition.
+/// All rows in the order in which they are completed, computed from the definition.
 fn naive_rows(history: &[Step], n: usize) -> Vec<[f32; 5]> {
     let mut rows = Vec::new();
     for (now, step) in history.iter().enumerate() {
-        let mine: Vec<&Step> = history[..=now].iter().filter(|other| other.env == step.env).collect();
-        let last_end = mine[..mine.len() - 1]
+        let same_env: Vec<&Step> = history[..=now].iter().filter(|other| other.env == step.env).collect();
+        let start_of_episode = same_env[..same_env.len() - 1]
             .iter()
             .rposition(|other| other.status.is_over())
             .map_or(0, |at| at + 1);
-        let episode = &mine[last_end..];
+        let episode = &same_env[start_of_episode..];
         let complete: Vec<usize> = (0..episode.len())
             .filter(|start| {
                 let span = episode.len() - start;
@@ -165,7 +165,7 @@ proptest! {
                 seen[which.unwrap_or(0)] = true;
             }
         }
-        // 2560 draws from at most 60 rows: missing one has a chance of 60·(59/60)^2560 < 1e-16.
+        // 2560 draws from at most 60 rows: the probability of missing one is below 60·(59/60)^2560 < 1e-16.
         prop_assert!(seen.iter().all(|seen| *seen));
     }
 
@@ -227,8 +227,9 @@ fn all_rows_are_drawn_alike() {
             .iter()
             .for_each(|row| counts[row[0] as usize] += 1);
     }
-    // 32,000 draws over 50 rows: 640 each, standard deviation 25; five of them is a chance of 1 in 30,000.
-    assert!(counts[..25].iter().all(|count| *count == 0), "the oldest rows gave way");
+    // 32,000 draws from 50 rows: 640 each with a standard deviation of 25. A deviation of five of them for any row has a
+    // probability of 1 in 30,000.
+    assert!(counts[..25].iter().all(|count| *count == 0), "the oldest rows were overwritten");
     assert!(
         counts[25..].iter().all(|count| (515..=765).contains(count)),
         "{counts:?}"

@@ -1,5 +1,4 @@
-//! The filter over the action of the target critic: what it does to functions whose average is known, what it leaves
-//! alone, and what is refused.
+//! The target filter: functions with known averages, invariants, annealing, and checks of its settings.
 
 use std::{collections::BTreeMap, f64::consts::PI, path::Path};
 
@@ -34,7 +33,7 @@ fn filter(kernel: KernelSpec, scheme: Scheme, bandwidth: f64) -> TargetFilterSpe
     }
 }
 
-/// Filtered values `[B]` of `value`, which takes actions `[K·B, A]` to `[K·B]`, at `action [B, A]`.
+/// Filtered values `[B]` at `action [B, A]` of the function `value` from actions `[K·B, A]` to `[K·B]`.
 fn filtered(spec: &TargetFilterSpec, action: &Tensor, value: impl Fn(&Tensor) -> Tensor) -> Tensor {
     let obs = Tensor::zeros([action.size()[0], 1], (Kind::Float, Device::Cpu));
     TargetFilter::build(spec, action.size()[1], Device::Cpu)
@@ -44,7 +43,7 @@ fn filtered(spec: &TargetFilterSpec, action: &Tensor, value: impl Fn(&Tensor) ->
         .view([-1])
 }
 
-/// `rows` actions alike in every coordinate, from −0.4 to 0.4.
+/// `rows` actions from −0.4 to 0.4, each with equal coordinates.
 fn actions(rows: i64, dims: i64) -> Tensor {
     Tensor::linspace(-0.4, 0.4, rows, (Kind::Float, Device::Cpu))
         .view([-1, 1])
@@ -100,7 +99,7 @@ fn draws_attenuate_a_sinusoid_within_their_standard_error() {
         KernelSpec::Binomial { taps: 3 },
         KernelSpec::Binomial { taps: 5 },
     ] {
-        // A mode along the diagonal: a product of two, because axes are independent.
+        // For a mode along the diagonal the attenuation is the product of those of the two axes, which are independent.
         let mode = |a: &Tensor| (sum(a) * omega).sin();
         let found = filtered(&filter(kernel, DRAWS, bandwidth), &action, mode);
         let expected = (omega * 0.22f64).sin() * kernel.attenuation(omega * bandwidth).powi(2);
@@ -108,7 +107,7 @@ fn draws_attenuate_a_sinusoid_within_their_standard_error() {
         let distance = (found.mean(Kind::Float).double_value(&[]) - expected).abs();
         assert!(
             distance < 4.0 * error && error < 0.02,
-            "{kernel:?}: {distance} away, standard error {error}"
+            "{kernel:?}: error {distance}, standard error {error}"
         );
     }
 }
@@ -193,13 +192,14 @@ fn every_boundary_keeps_actions_inside() {
     }
 }
 
-/// Share of points per cell, 1 for a uniform density: cells of a uniform grid, moved by whole cells.
+/// The density of filtered points in the cells of a grid, relative to uniform, for points on the grid that are shifted by
+/// whole cells.
 fn densities(boundary: Boundary) -> Vec<f64> {
     const CELLS: i64 = 64;
     let grid = (Tensor::arange(CELLS, (Kind::Float, Device::Cpu)) + 0.5) * (2.0 / CELLS as f64) - 1.0;
     let spec = TargetFilterSpec {
         boundary,
-        // Taps 10 cells apart: the spacing of three taps is √2 bandwidths.
+        // The taps are 10 cells apart, because the spacing of three taps is √2 bandwidths.
         ..filter(
             KernelSpec::Binomial { taps: 3 },
             Scheme::Stencil,
@@ -247,23 +247,23 @@ fn the_minimum_before_the_filter_is_never_above_the_minimum_after() {
     assert!(gap.min().double_value(&[]) > -1e-6, "the minimum is concave");
     assert!(
         gap.max().double_value(&[]) > 1e-3,
-        "the members cross, so the orders differ"
+        "the minimum changes between members, so the orders differ"
     );
 }
 
 #[test]
 fn filtered_moments_are_those_of_the_mixture() {
-    // At a' ± 1 (weights ½ ± 0): means 1000 ± 2, spreads 1 and 3.
+    // Two points with weights ½ each: means 1000 ± 2, standard deviations 1 and 3.
     let spec = filter(KernelSpec::Gaussian, Scheme::SigmaPoints { lambda: 0.0 }, 0.25);
     let obs = Tensor::zeros([1, 1], (Kind::Float, Device::Cpu));
     let filter = TargetFilter::build(&spec, 1, Device::Cpu);
     let (mean, std) = filter.moments(&obs, &actions(1, 1).zeros_like(), &mut update_stream(), |_, a, _| {
-        let side = (a / 0.25).view([1, -1]); // −1, 1, and 0 without weight
+        let side = (a / 0.25).view([1, -1]); // −1, 1, and 0 with weight 0
         (&side * 2.0 + 1000.0, &side + 2.0)
     });
     assert_eq!((mean.size(), std.size()), (vec![1, 1], vec![1, 1]));
     assert!((mean.double_value(&[0, 0]) - 1000.0).abs() < 1e-3);
-    // ½ (1 + 9) + 2² = 9, although the second moment itself is a million.
+    // The variance ½ (1 + 9) + 2² = 9 is exact although the second moment is a million.
     assert!((std.double_value(&[0, 0]) - 3.0).abs() < 1e-5);
 }
 
@@ -287,7 +287,7 @@ fn filtered_states_are_drawn_in_pairs_around_the_observation() {
     assert!((variance - 0.25).abs() < 0.01, "{variance}");
 }
 
-/// Every critic that has an action in its target.
+/// Every critic whose target depends on an action.
 fn critics(filter: Option<TargetFilterSpec>) -> [CriticSpec; 4] {
     [
         CriticSpec::Scalar(ScalarSpec {
@@ -385,12 +385,12 @@ fn bandwidth_zero_is_the_unfiltered_algorithm_to_the_bit() {
         );
         assert!(
             plain.0 != filtered_on.0 && plain.1 != filtered_on.1,
-            "{name}: the comparison can see"
+            "{name}: an active filter changes the result"
         );
     }
 }
 
-/// With one member there is no minimum, so both orders say the same; with several they differ.
+/// With one member there is no minimum, so both orders are equal; with several members they differ.
 #[test]
 fn the_order_of_filter_and_minimum_matters_where_there_is_a_minimum() {
     let run = |members: i64, order: FilterOrder| {
@@ -405,7 +405,7 @@ fn the_order_of_filter_and_minimum_matters_where_there_is_a_minimum() {
                 CriticSpec::DsacT(spec) => spec.members = members,
                 CriticSpec::Quantile(spec) => {
                     spec.members = members;
-                    spec.quantiles = 1; // one atom of one member: nothing to sort
+                    spec.quantiles = 1; // with one atom of one member there is nothing to sort
                     spec.dropped_per_member = 0;
                 }
                 CriticSpec::StateValue(_) => {}
@@ -428,7 +428,7 @@ fn the_order_of_filter_and_minimum_matters_where_there_is_a_minimum() {
         std::array::from_fn::<f64, 4, _>(|index| largest(&(&after[index] - &before[index])))
     };
     assert!(difference(1).iter().all(|value| *value < 1e-6), "{:?}", difference(1));
-    // Of many, which one is the smallest changes within the kernel.
+    // With many members, the member with the minimum changes within the kernel.
     let difference = difference(12);
     assert!(difference.iter().all(|value| *value > 1e-6), "{difference:?}");
 }
@@ -462,7 +462,7 @@ fn an_annealed_filter_ends_and_draws_nothing_from_then_on() {
             word(&stream) - before
         })
         .collect();
-    // Normal draws take two words and rarely more: 2 × 8 × 2 without the filter, as much again for its two pairs.
+    // A normal number takes two words, rarely more: 2 · 8 · 2 numbers without the filter, and the same for its two pairs.
     assert!(
         words_per_update[..15].iter().all(|words| *words >= 128),
         "{words_per_update:?}"
@@ -498,7 +498,7 @@ fn annealing_resumes_to_the_bit() {
     assert_eq!(stream.position(), other_stream.position());
 }
 
-/// Keys that are complained about.
+/// The keys of all problems of an agent with the given filter.
 fn keys(filter: TargetFilterSpec, change: impl Fn(&mut AgentSpec), action: &Space) -> Vec<String> {
     let mut spec = agent_spec(Some(filter));
     change(&mut spec);
@@ -641,7 +641,7 @@ fn tensor(values: &[f64]) -> Tensor {
     Tensor::from_slice(&values)
 }
 
-/// Largest difference, relative to the larger of the value and 0.1.
+/// The largest difference relative to the expected value, or to 0.1 for smaller values.
 fn relative_difference(found: &Tensor, expected: &[f64]) -> f64 {
     let expected = Tensor::from_slice(expected);
     let found = found.flatten(0, -1).to_kind(Kind::Double);
@@ -649,7 +649,7 @@ fn relative_difference(found: &Tensor, expected: &[f64]) -> f64 {
     largest(&((found - &expected) / expected.abs().clamp_min(0.1)))
 }
 
-/// Gives an agent the parameters of the golden case, through a checkpoint as a user would.
+/// Gives an agent the parameters of the golden case, by loading a checkpoint as a user would.
 fn put_parameters(agent: &mut SoftActorCritic, case: &UpdateCase) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let sections = agent.sections().expect("sections");
@@ -723,13 +723,13 @@ fn one_full_band_limited_update_equals_the_derivation() {
         let difference = relative_difference(&found, &expected.data);
         assert!(difference < 1e-5, "{name}: {difference}");
         let moved = relative_difference(&found, &case.before[name].data);
-        assert!(moved > 1e-5, "{name} did not move, so the comparison sees nothing");
+        assert!(moved > 1e-5, "{name} did not change, so the comparison proves nothing");
         compared += expected.data.len();
     }
     assert!(compared > 200, "{compared} numbers were compared");
 }
 
-/// Half a cycle per tap is the end of the band.
+/// Half a cycle per tap is the upper end of the frequency band.
 #[test]
 fn the_highest_mode_of_a_stencil_vanishes() {
     let bandwidth = 0.1;

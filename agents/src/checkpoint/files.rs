@@ -1,4 +1,4 @@
-//! Writing folders and files so that a crash leaves the old or the new, never a mixture.
+//! Atomic writing of files and folders: a crash leaves either the old or the new version, never a mixture.
 
 use std::{
     fs::{self, File},
@@ -12,13 +12,13 @@ use sha2::{Digest, Sha256};
 use super::{FileDigest, section::Entry};
 use crate::error::{Error, Result};
 
-/// `folder` with `.suffix` added to its name, hidden: `a/b` → `a/.b.suffix`.
+/// The hidden path beside `path` with `.suffix` added to its name: `a/b` → `a/.b.suffix`.
 pub(super) fn sibling(path: &Path, suffix: &str) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     path.with_file_name(format!(".{name}.{suffix}"))
 }
 
-/// Counts and digests what passes through.
+/// A writer that counts and hashes the bytes that pass through it.
 pub(super) struct Digesting<W> {
     inner: W,
     hasher: Sha256,
@@ -41,7 +41,7 @@ fn hex(hash: &[u8]) -> String {
     hash.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Creates a file, lets `write` fill it, and syncs it to the disk.
+/// Creates a file, calls `write` to fill it, and syncs it to the disk.
 pub(super) fn write_synced(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<FileDigest> {
     let attempt = || -> io::Result<FileDigest> {
         let file = File::create(path)?;
@@ -76,7 +76,7 @@ impl View for &Entry<'_> {
     }
 }
 
-/// Writes tensors in safetensors format, syncs them to the disk, and digests what now stands there.
+/// Writes tensors in safetensors format, syncs the file to the disk, and returns its digest.
 pub(super) fn write_safetensors(path: &Path, entries: &[&Entry<'_>]) -> Result<FileDigest> {
     let views = entries.iter().map(|entry| (entry.name.as_str(), *entry));
     safetensors::serialize_to_file(views, None, path).map_err(|error| match error {
@@ -100,7 +100,7 @@ pub(super) fn write_safetensors(path: &Path, entries: &[&Entry<'_>]) -> Result<F
     digest().map_err(Error::io(path))
 }
 
-/// Reads a whole file and compares it with what it should be; the error is a phrase.
+/// Reads a file and checks its size and digest. The error is a phrase that describes the problem.
 pub(super) fn read_checked(path: &Path, expected: &FileDigest) -> std::result::Result<Vec<u8>, String> {
     let file = File::open(path).map_err(|error| error.to_string())?;
     let found = file.metadata().map_err(|error| error.to_string())?.len();
@@ -115,19 +115,19 @@ pub(super) fn read_checked(path: &Path, expected: &FileDigest) -> std::result::R
         .read_to_end(&mut bytes)
         .map_err(|error| error.to_string())?;
     if hex(&Sha256::digest(&bytes)) != expected.sha256 {
-        return Err("the file was altered: its digest is not the one in the manifest".to_string());
+        return Err("the file was altered: its digest differs from that in the manifest".to_string());
     }
     Ok(bytes)
 }
 
-/// Syncs a folder's entries to the disk.
+/// Syncs the entries of a folder to the disk.
 pub(super) fn sync_dir(folder: &Path) -> Result<()> {
     File::open(folder)
         .and_then(|dir| dir.sync_all())
         .map_err(Error::io(folder))
 }
 
-/// Removes a folder; it may be absent.
+/// Removes a folder, if it exists.
 pub(super) fn remove_dir(folder: &Path) -> Result<()> {
     match fs::remove_dir_all(folder) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::io(folder)(error)),
@@ -135,7 +135,7 @@ pub(super) fn remove_dir(folder: &Path) -> Result<()> {
     }
 }
 
-/// Removes a folder, which at every moment is there whole or not at all; it may be absent.
+/// Removes a folder, if it exists, so that it is never visible with only some of its files.
 pub(super) fn remove_whole(folder: &Path) -> Result<()> {
     let old = sibling(folder, "old");
     remove_dir(&old)?;
@@ -146,7 +146,7 @@ pub(super) fn remove_whole(folder: &Path) -> Result<()> {
     }
 }
 
-/// Removes what a killed process left: hidden folders and files that [`sibling`] named.
+/// Removes the temporary folders and files, named by [`sibling`], that a killed process left.
 pub(super) fn sweep(folder: &Path) -> Result<()> {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
@@ -161,7 +161,7 @@ pub(super) fn sweep(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Moves the folder `new` to `target`, whatever stood there.
+/// Moves the folder `new` to `target`, and replaces a folder that exists there.
 pub(super) fn replace_dir(new: &Path, target: &Path) -> Result<()> {
     if target.exists() && exchange(new, target).is_ok() {
         if let Some(parent) = target.parent() {
@@ -187,13 +187,13 @@ pub(super) fn replace_dir(new: &Path, target: &Path) -> Result<()> {
     remove_dir(&old)
 }
 
-/// Swaps two folders in one step, so that `target` is there at every moment. Not every system can.
+/// Exchanges two folders atomically. Not every file system supports this.
 #[cfg(target_os = "linux")]
 fn exchange(a: &Path, b: &Path) -> io::Result<()> {
     use std::{ffi::CString, os::unix::ffi::OsStrExt};
     let c_path = |path: &Path| CString::new(path.as_os_str().as_bytes()).map_err(io::Error::other);
     let (a, b) = (c_path(a)?, c_path(b)?);
-    // SAFETY: both are strings that end in a zero and outlive the call.
+    // SAFETY: both strings are zero-terminated and outlive the call.
     let outcome = unsafe {
         libc::syscall(
             libc::SYS_renameat2,
@@ -216,7 +216,7 @@ fn exchange(_: &Path, _: &Path) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// Writes a small file and renames it into place.
+/// Replaces a small file atomically: writes a temporary file and renames it.
 pub(super) fn replace_file(path: &Path, bytes: &[u8]) -> Result<()> {
     let temporary = sibling(path, "tmp");
     write_synced(&temporary, |out| out.write_all(bytes))?;

@@ -1,13 +1,13 @@
-//! Checkpoints: a folder of safetensors and JSON that holds everything that changes.
+//! Checkpoints: folders of safetensors and JSON files with the whole state of a run: [`Checkpoint`], [`CheckpointStore`].
 //!
 //! ```text
-//! <folder>/manifest.json           format, what wrote it, a digest per file
+//! <folder>/manifest.json           format, version, and a digest of every file
 //!          state.json              small values, by section
 //!          <section>.safetensors   tensors, by section
 //! ```
 //!
-//! A folder is written under a temporary name, synced, and renamed: it is either whole or not there. Equal states give
-//! equal bytes; nothing in it tells the time. Reading checks every digest before anything is used.
+//! A folder is written under a temporary name, synced and then renamed, so it is either complete or absent. Equal states
+//! give equal bytes: there are no time stamps. When reading, every digest is checked before the data is used.
 
 mod files;
 mod section;
@@ -29,49 +29,49 @@ use crate::{
     schedule::{EnvSteps, GradSteps},
 };
 
-/// Of the layout described above. A program reads its own format only.
+/// Version of the format described above. A program reads only its own version.
 pub const FORMAT: u32 = 1;
 
 const MANIFEST: &str = "manifest.json";
 const STATE: &str = "state.json";
 
-/// What a checkpoint says about itself.
+/// The manifest of a checkpoint.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
-    /// See [`FORMAT`].
+    /// The format, [`FORMAT`].
     pub format: u32,
-    /// Version of this crate.
+    /// Version of the crate that wrote the checkpoint.
     pub version: String,
-    /// When it was taken.
+    /// Env steps at the time of the checkpoint.
     pub env_steps: EnvSteps,
-    /// When it was taken.
+    /// Gradient steps at the time of the checkpoint.
     pub grad_steps: GradSteps,
-    /// Size and digest per file.
+    /// Size and digest of every file.
     pub files: BTreeMap<String, FileDigest>,
 }
 
-/// What a file must be.
+/// Size and digest of a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FileDigest {
-    /// Bytes.
+    /// Size in bytes.
     pub bytes: u64,
-    /// Lower-case hexadecimal.
+    /// SHA-256 digest in lower-case hexadecimal.
     pub sha256: String,
 }
 
-/// Writes `sections` to `folder`, replacing a folder of that name only once the new one is whole.
+/// Writes `sections` to `folder`. An existing folder is replaced only when the new one is complete.
 ///
 /// # Errors
-/// When a file cannot be written. What stood at `folder` before still stands there.
+/// When a file cannot be written. An existing folder is then unchanged.
 pub fn write(folder: &Path, env_steps: EnvSteps, grad_steps: GradSteps, sections: &[Section<'_>]) -> Result<()> {
     let temporary = files::sibling(folder, "tmp");
     files::remove_dir(&temporary)?;
     let outcome =
         write_files(&temporary, env_steps, grad_steps, sections).and_then(|()| files::replace_dir(&temporary, folder));
     if outcome.is_err() {
-        // The half-written folder only takes room; failing to remove it changes nothing.
+        // An incomplete temporary folder does no harm, so failing to remove it is not an error.
         let _ = fs::remove_dir_all(&temporary);
     }
     outcome
@@ -111,7 +111,7 @@ fn write_files(folder: &Path, env_steps: EnvSteps, grad_steps: GradSteps, sectio
 }
 
 mod erased {
-    /// Pretty JSON of anything whose keys are text and whose numbers are finite.
+    /// Values that can be formatted as indented JSON: keys must be strings, and numbers finite.
     pub(super) trait Json {
         fn pretty(&self) -> Vec<u8>;
     }
@@ -125,20 +125,20 @@ mod erased {
     }
 }
 
-/// A checkpoint in memory, every digest checked.
+/// A checkpoint in memory, with all digests checked.
 pub struct Checkpoint {
     folder: PathBuf,
-    /// What it says about itself.
+    /// The manifest.
     pub manifest: Manifest,
     state: BTreeMap<String, serde_json::Value>,
     files: BTreeMap<String, Vec<u8>>,
 }
 
 impl Checkpoint {
-    /// Reads and checks the sections in `wanted` (all, when empty).
+    /// Reads and checks the sections in `wanted`, or all sections if it is empty.
     ///
     /// # Errors
-    /// [`Error::Checkpoint`] names the file and the section that is missing, cut short, altered, or of another format.
+    /// [`Error::Checkpoint`] when a file is missing, truncated, altered or of another format.
     pub fn read(folder: &Path, wanted: &[&str]) -> Result<Checkpoint> {
         let path = folder.join(MANIFEST);
         let bad_manifest = |problem: String| Error::Checkpoint {
@@ -196,10 +196,10 @@ impl Checkpoint {
         })
     }
 
-    /// What reading them back would give, were these sections written.
+    /// The checkpoint that would be read after writing `sections`.
     ///
     /// # Errors
-    /// When a section cannot be put into bytes.
+    /// When a section cannot be serialised.
     pub fn in_memory(env_steps: EnvSteps, grad_steps: GradSteps, sections: &[Section<'_>]) -> Result<Checkpoint> {
         let mut state = BTreeMap::new();
         let mut files = BTreeMap::new();
@@ -227,7 +227,7 @@ impl Checkpoint {
         })
     }
 
-    /// An error from loading a section, with the file that the section came from.
+    /// Adds the path of the file to an error that loading a section returned.
     pub fn locate(&self, error: Error) -> Error {
         let (section, problem) = match error {
             Error::Section { section, problem } => (section, problem),
@@ -247,10 +247,10 @@ impl Checkpoint {
         }
     }
 
-    /// One section.
+    /// The section `name`.
     ///
     /// # Errors
-    /// When the checkpoint has none of that name, or its tensors cannot be parsed.
+    /// When the checkpoint has no such section, or its tensors cannot be parsed.
     pub fn section(&self, name: &str) -> Result<Section<'_>> {
         let file = format!("{name}.safetensors");
         let bad = |problem: String| Error::Checkpoint {
@@ -281,14 +281,14 @@ impl Checkpoint {
     }
 }
 
-/// The checkpoints of a run, `<steps>` folders in one place, the newest named by a file `latest`.
+/// The folder with the checkpoints of a run: a subfolder `<env_steps>` for each, and a file `latest` with the newest one.
 pub struct CheckpointStore {
     folder: PathBuf,
     keep: usize,
 }
 
 impl CheckpointStore {
-    /// A store that keeps the newest `keep` (at least 1) checkpoints.
+    /// A store that keeps the `keep` newest checkpoints, at least 1.
     pub fn new(folder: impl Into<PathBuf>, keep: usize) -> Self {
         CheckpointStore {
             folder: folder.into(),
@@ -296,22 +296,22 @@ impl CheckpointStore {
         }
     }
 
-    /// Where the checkpoint of a step lies.
+    /// The folder of the checkpoint at `env_steps`.
     pub fn path(&self, env_steps: EnvSteps) -> PathBuf {
         self.folder.join(env_steps.to_string())
     }
 
-    /// Writes a checkpoint, points `latest` at it, and removes those beyond the number to keep.
+    /// Writes a checkpoint, updates `latest`, and removes the oldest checkpoints beyond the number to keep.
     ///
     /// # Errors
-    /// When it cannot be written; the previous ones and `latest` are then untouched.
+    /// When the checkpoint cannot be written. The others and `latest` are then unchanged.
     pub fn save(&self, env_steps: EnvSteps, grad_steps: GradSteps, sections: &[Section<'_>]) -> Result<PathBuf> {
         let path = self.path(env_steps);
         write(&path, env_steps, grad_steps, sections)?;
         files::replace_file(&self.folder.join("latest"), format!("{env_steps}\n").as_bytes())?;
         let mut steps = self.steps();
         steps.retain(|other| *other != env_steps);
-        // Later ones are left-overs of a run that was resumed from an earlier point; they go first.
+        // The oldest are removed first.
         while steps.len() >= self.keep {
             let oldest = steps.remove(0);
             files::remove_whole(&self.path(oldest))?;
@@ -319,7 +319,7 @@ impl CheckpointStore {
         Ok(path)
     }
 
-    /// All complete checkpoints, oldest first.
+    /// Env steps of all complete checkpoints, in ascending order.
     pub fn steps(&self) -> Vec<EnvSteps> {
         let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
         let mut steps: Vec<_> = entries
@@ -330,7 +330,7 @@ impl CheckpointStore {
         steps
     }
 
-    /// The checkpoint that `latest` names, or the newest complete one if `latest` is missing.
+    /// Env steps of the checkpoint in `latest`, or of the newest complete one if that is missing.
     pub fn latest(&self) -> Option<EnvSteps> {
         let named = fs::read_to_string(self.folder.join("latest")).ok();
         let named = named.and_then(|text| text.trim().parse().ok().map(EnvSteps));
@@ -339,11 +339,11 @@ impl CheckpointStore {
             .or_else(|| self.steps().pop())
     }
 
-    /// Removes checkpoints later than `env_steps`, which what follows a resume will write anew, and what a killed
-    /// process left half-written or half-removed.
+    /// Removes checkpoints later than `env_steps`, which a run resumed there will write again, and temporary folders left by a
+    /// killed process.
     ///
     /// # Errors
-    /// When one cannot be removed.
+    /// When a folder cannot be removed.
     pub fn forget_after(&self, env_steps: EnvSteps) -> Result<()> {
         self.steps()
             .into_iter()

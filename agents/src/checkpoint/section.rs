@@ -1,4 +1,4 @@
-//! One named part of the state of a run: tensors and small values.
+//! A named part of the state of a run: [`Section`].
 
 use std::borrow::Cow;
 
@@ -15,18 +15,18 @@ pub(super) struct Entry<'a> {
     pub(super) bytes: Cow<'a, [u8]>,
 }
 
-/// A stable name, tensors by name, and a JSON value for what is not a tensor.
+/// A named part of the state of a run: tensors by name, and a JSON value for everything else.
 ///
-/// Borrowed data (`'a`) is written without a copy, which matters for the replay.
+/// Borrowed data (`'a`) is written without a copy, which matters for a large replay.
 pub struct Section<'a> {
     pub(super) name: String,
     pub(super) tensors: Vec<Entry<'a>>,
     pub(super) state: serde_json::Value,
 }
 
-/// Numbers that a tensor of a checkpoint can hold, little-endian.
+/// Element types of tensors in a checkpoint, stored as little-endian.
 pub trait Number: Copy + 'static {
-    /// How safetensors calls it.
+    /// The type in safetensors.
     const DTYPE: Dtype;
 }
 
@@ -47,7 +47,7 @@ impl Number for i64 {
 }
 
 fn as_bytes<T: Number>(values: &[T]) -> &[u8] {
-    // SAFETY: `Number` is implemented for plain numbers only; any of their bytes is a valid u8.
+    // SAFETY: `Number` is implemented for primitive numbers only, which have no padding; every byte is a valid u8.
     unsafe { std::slice::from_raw_parts(values.as_ptr().cast(), size_of_val(values)) }
 }
 
@@ -66,7 +66,7 @@ impl<'a> Section<'a> {
         &self.name
     }
 
-    /// Adds numbers without copying them. `shape` multiplies to their count.
+    /// Adds a tensor of borrowed numbers. The product of `shape` is their count.
     pub fn put_slice<T: Number>(&mut self, name: impl Into<String>, shape: &[usize], values: &'a [T]) {
         assert_eq!(
             shape.iter().product::<usize>(),
@@ -103,16 +103,19 @@ impl<'a> Section<'a> {
         });
     }
 
-    /// Sets the small values.
+    /// Sets the JSON value.
+    ///
+    /// # Errors
+    /// When `state` cannot be serialised.
     pub fn set_state(&mut self, state: &impl Serialize) -> Result<()> {
         self.state = serde_json::to_value(state).map_err(|error| Error::section(&self.name, error.to_string()))?;
         Ok(())
     }
 
-    /// Reads the small values.
+    /// Deserialises the JSON value.
     ///
     /// # Errors
-    /// When they are not what is asked for.
+    /// When it does not have the type `T`.
     pub fn state<T: DeserializeOwned>(&self) -> Result<T> {
         T::deserialize(&self.state).map_err(|error| Error::section(&self.name, error.to_string()))
     }
@@ -127,10 +130,10 @@ impl<'a> Section<'a> {
         Ok(entry)
     }
 
-    /// A tensor by name, on the CPU. It must have exactly this shape; moments and parameters are `f32`, counters `i64`.
+    /// The tensor `name` on the CPU, of `f32` or `i64`. It must have the shape `shape`.
     ///
     /// # Errors
-    /// When it is missing or differs.
+    /// When the tensor is missing, or has another shape or type.
     pub fn tensor(&self, name: &str, shape: &[i64]) -> Result<Tensor> {
         let stored = self
             .tensors
@@ -159,10 +162,10 @@ impl<'a> Section<'a> {
         self.tensors.iter().map(|entry| entry.name.as_str())
     }
 
-    /// A tensor by name, whatever its shape, on the CPU.
+    /// The tensor `name` on the CPU, of any shape.
     ///
     /// # Errors
-    /// When it is missing.
+    /// When the tensor is missing, or is neither `f32` nor `i64`.
     pub fn any_tensor(&self, name: &str) -> Result<Tensor> {
         let entry = self.tensors.iter().find(|entry| entry.name == name);
         let entry = entry.ok_or_else(|| Error::section(&self.name, format!("tensor `{name}` is missing")))?;
@@ -170,10 +173,10 @@ impl<'a> Section<'a> {
         self.tensor(name, &shape)
     }
 
-    /// Copies a tensor's numbers into the front of `out` and says how many there are.
+    /// Copies the elements of the tensor `name` to the beginning of `out`, and returns their number.
     ///
     /// # Errors
-    /// When it is missing, of another type, or longer than `out`.
+    /// When the tensor is missing, of another type, or longer than `out`.
     pub fn copy_to<T: Number>(&self, name: &str, out: &mut [T]) -> Result<usize> {
         let entry = self.entry(name, T::DTYPE)?;
         let count = entry.bytes.len() / size_of::<T>();
@@ -181,8 +184,8 @@ impl<'a> Section<'a> {
             let problem = format!("tensor `{name}` has {count} numbers, at most {} fit", out.len());
             return Err(Error::section(&self.name, problem));
         }
-        // SAFETY: `Number` is implemented for plain numbers only, for which all bit patterns are valid; the
-        // destination has room for `count` of them.
+        // SAFETY: `Number` is implemented for primitive numbers only, for which all bit patterns are valid. The destination
+        // has room for `count` elements.
         unsafe {
             std::ptr::copy_nonoverlapping(
                 entry.bytes.as_ptr(),

@@ -4,16 +4,16 @@ use tch::{Kind, Tensor};
 
 use crate::nn::{Linear, ParamLayout, Params};
 
-/// What one head's products are divided by before the softmax.
+/// The divisor of the scalar products before the softmax.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scale {
     /// √(d / heads), as in Vaswani et al. 2017.
     PerHead,
-    /// √d whatever the number of heads, as in AdaPool's code.
+    /// √d for any number of heads, as in AdaPool's reference code.
     WholeWidth,
 }
 
-/// `d` units in `heads` groups; every query looks at every token.
+/// Multi-head attention of width `d`, without biases. Every query attends to every token.
 pub struct Attention {
     query: Linear,
     key: Linear,
@@ -43,27 +43,27 @@ impl Attention {
         }
     }
 
-    /// Weights `[B, heads, q, m]` that `queries [B, q, d]` give to `tokens [B, m, d]`; those of a query sum to one.
+    /// Attention weights `[B, heads, q, m]` of `tokens [B, m, d]` for `queries [B, q, d]`. The weights of a query sum to one.
     pub fn weights(&self, params: &Params, queries: &Tensor, tokens: &Tensor) -> Tensor {
         let query = self.by_head(&self.query.forward(params, queries)); // [B, heads, q, d/heads]
         let key = self.by_head(&self.key.forward(params, tokens)); // [B, heads, m, d/heads]
         (query.matmul(&key.transpose(-2, -1)) * self.scale).softmax(-1, Kind::Float)
     }
 
-    /// What `queries [B, q, d]` find in `tokens [B, m, d]`: `[B, q, d]`.
+    /// The outputs `[B, q, d]` for `queries [B, q, d]` and `tokens [B, m, d]`.
     pub fn forward(&self, params: &Params, queries: &Tensor, tokens: &Tensor) -> Tensor {
         let weights = self.weights(params, queries, tokens);
         let value = self.by_head(&self.value.forward(params, tokens)); // [B, heads, m, d/heads]
-        let found = weights.matmul(&value).transpose(1, 2).flatten(2, 3); // [B, q, d]
-        self.output.forward(params, &found)
+        let attended = weights.matmul(&value).transpose(1, 2).flatten(2, 3); // [B, q, d]
+        self.output.forward(params, &attended)
     }
 
-    /// `[B, n, d]` to `[B, heads, n, d/heads]`.
+    /// Splits `[B, n, d]` by head: `[B, heads, n, d/heads]`.
     fn by_head(&self, x: &Tensor) -> Tensor {
         x.unflatten(2, [self.heads, self.width / self.heads]).transpose(1, 2)
     }
 
-    /// Multiply-adds for one sample of so many queries and tokens.
+    /// Multiply-adds for one sample with `queries` queries and `tokens` tokens.
     pub fn multiply_adds(&self, queries: i64, tokens: i64) -> i64 {
         let projections = queries * (self.query.multiply_adds() + self.output.multiply_adds())
             + tokens * (self.key.multiply_adds() + self.value.multiply_adds());
@@ -71,7 +71,7 @@ impl Attention {
     }
 }
 
-/// Weights `[B, heads, m]` of one query, their mean over heads `[B, m]`.
+/// Averages the weights `[B, heads, m]` of one query over heads: `[B, m]`.
 pub(super) fn over_heads(weights: &Tensor) -> Tensor {
     weights.mean_dim([1i64].as_slice(), false, Kind::Float)
 }

@@ -1,14 +1,15 @@
-//! Convolutions over images `[C, H, W]`: [`Stack`], [`ConvTrunk`].
+//! Convolutional networks over images `[C, H, W]`: [`Stack`], [`ConvTrunk`].
 //!
 //! | Stack | Layers | Source |
 //! |---|---|---|
-//! | `nature` | 32 of 8×8 by 4, 64 of 4×4 by 2, 64 of 3×3 by 1 | Mnih et al. 2015, "Human-level control through deep reinforcement learning" |
-//! | `drq` | 32 of 3×3 by 2, then three times 32 of 3×3 by 1 | Yarats et al. 2019 (SAC-AE, arXiv 1910.01741) and 2021 (DrQ-v2, arXiv 2107.09645) |
-//! | `impala` | sections of 16, 32, 32: a convolution, max-pooling by 2, two residual blocks | Espeholt et al. 2018 (IMPALA, arXiv 1802.01561), figure 3 |
+//! | `nature` | 32 channels 8×8 stride 4, 64 channels 4×4 stride 2, 64 channels 3×3 stride 1 | Mnih et al. 2015, "Human-level control through deep reinforcement learning" |
+//! | `drq` | 32 channels 3×3 stride 2, then three times 32 channels 3×3 stride 1 | Yarats et al. 2019 (SAC-AE, arXiv 1910.01741) and 2021 (DrQ-v2, arXiv 2107.09645) |
+//! | `impala` | sections of 16, 32, 32 channels: a convolution, max-pooling by 2, two residual blocks | Espeholt et al. 2018 (IMPALA, arXiv 1802.01561), figure 3 |
 //!
-//! ReLU after every convolution of the first two; before every convolution of a residual block and at the end of the
-//! third. With `layer_norm` each convolution of the first two, and the one that opens a section of the third, is
-//! normalised over all of its numbers, before what follows, with a gain and a shift per channel.
+//! In `nature` and `drq` a ReLU follows every convolution. In `impala` a ReLU precedes every convolution of a residual
+//! block, and another one is at the end. `layer_norm` normalises the outputs of all convolutions in `nature` and `drq`, and
+//! of the first convolution of each section in `impala`: over all channels and positions, with a gain and a shift per
+//! channel, before the next operation.
 
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
@@ -17,10 +18,10 @@ use crate::nn::{Activations, Init, ParamIndex, ParamLayout, Params};
 
 /// Added to the variance of a normalised layer; PyTorch's default.
 const LAYER_NORM_EPS: f64 = 1e-5;
-/// Of a pixel.
+/// The largest value of a pixel.
 const LARGEST_BYTE: f64 = 255.0;
 
-/// Which convolutions.
+/// A stack of convolutional layers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stack {
@@ -32,7 +33,7 @@ pub enum Stack {
     Impala,
 }
 
-/// Channels, extent of the kernel, stride.
+/// Channels, kernel size and stride of a convolution.
 type Plain = (i64, i64, i64);
 const NATURE: &[Plain] = &[(32, 8, 4), (64, 4, 2), (64, 3, 1)];
 const DRQ: &[Plain] = &[(32, 3, 2), (32, 3, 1), (32, 3, 1), (32, 3, 1)];
@@ -40,19 +41,19 @@ const DRQ: &[Plain] = &[(32, 3, 2), (32, 3, 1), (32, 3, 1), (32, 3, 1)];
 const IMPALA: &[i64] = &[16, 32, 32];
 const BLOCKS_PER_SECTION: i64 = 2;
 
-/// Extents of a feature map.
+/// The shape of a feature map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Map {
-    /// C.
+    /// C, channels.
     pub channels: i64,
-    /// H.
+    /// H, height.
     pub height: i64,
-    /// W.
+    /// W, width.
     pub width: i64,
 }
 
 impl Map {
-    /// After a window of `extent` that moves by `stride` over the map with a border of `padding`.
+    /// The shape after a convolution or pooling with a window of `extent`; `None` if the map is too small.
     fn windowed(self, channels: i64, extent: i64, stride: i64, padding: i64) -> Option<Map> {
         let places = |length: i64| {
             let room = length + 2 * padding - extent;
@@ -65,19 +66,19 @@ impl Map {
         })
     }
 
-    /// Numbers per channel.
+    /// Number of positions, H·W.
     pub fn area(self) -> i64 {
         self.height * self.width
     }
 }
 
 impl Stack {
-    /// Channels of a layer when so much wider.
+    /// Number of channels times `multiplier`, rounded, at least 1.
     fn widened(channels: i64, multiplier: f64) -> i64 {
         ((channels as f64 * multiplier).round() as i64).max(1)
     }
 
-    /// What becomes of an image, if it is large enough.
+    /// The shape of the feature map for an image; `None` if the image is too small.
     pub fn output(self, multiplier: f64, image: Map) -> Option<Map> {
         let plain = |layers: &[Plain]| {
             layers.iter().try_fold(image, |map, (channels, extent, stride)| {
@@ -93,7 +94,7 @@ impl Stack {
         }
     }
 
-    /// The side of the smallest square image that it can take.
+    /// Side of the smallest square image that the stack accepts.
     pub fn smallest_side(self) -> i64 {
         let fits = |side: &i64| {
             let image = Map {
@@ -107,7 +108,7 @@ impl Stack {
     }
 }
 
-/// One convolution.
+/// A convolution, with optional layer normalisation.
 struct Conv {
     weight: ParamIndex,
     bias: ParamIndex,
@@ -134,7 +135,7 @@ impl Conv {
     }
 }
 
-/// Convolutions in the order of their parameters.
+/// The convolutions in the order of their parameters.
 enum Layers {
     Plain(Vec<Conv>),
     Residual(Vec<Section>),
@@ -153,7 +154,7 @@ pub struct ConvTrunk {
     multiply_adds: i64,
 }
 
-/// Adds convolutions to a layout, keeping track of the map between them.
+/// Adds convolutions to a layout, and tracks the shape of the feature map.
 struct Builder<'a> {
     layout: &'a mut ParamLayout,
     has_norm: bool,
@@ -186,10 +187,10 @@ impl Builder<'_> {
     }
 
     fn section(&mut self, index: usize, channels: i64) -> Section {
-        let same = (3, 1, 1); // what comes out has the extents of what went in
+        let same = (3, 1, 1); // preserves height and width
         let opening = self.conv(&format!("{index}"), channels, same, true);
         let halved = self.map.windowed(channels, 3, 2, 1);
-        self.map = halved.expect("a border of 1 leaves room for a window of 3");
+        self.map = halved.expect("a window of 3 with padding 1 fits any map");
         let block = |place: i64| {
             let first = self.conv(&format!("{index}.{place}.first"), channels, same, false);
             let second = self.conv(&format!("{index}.{place}.second"), channels, same, false);
@@ -203,11 +204,11 @@ impl Builder<'_> {
 }
 
 impl ConvTrunk {
-    /// For images `image`, whole numbers up to 255 if `has_bytes`. Adds `encoder.conv.…` to `layout`: weights
-    /// `[out, in, k, k]`, biases, gains and shifts `[out]`.
+    /// A trunk for images of shape `image`. If `has_bytes`, pixels are integers from 0 to 255, otherwise they are scaled
+    /// already. Adds `encoder.conv.…` to `layout`: weights `[out, in, k, k]`; biases, gains and shifts `[out]`.
     ///
     /// # Panics
-    /// When the image is too small: [`Stack::output`] is asked before.
+    /// When the image is too small, that is, when [`Stack::output`] is `None`.
     pub fn new(
         (stack, multiplier, has_norm): (Stack, f64, bool),
         image: Map,
@@ -247,7 +248,7 @@ impl ConvTrunk {
         }
     }
 
-    /// Extents of what comes out.
+    /// The shape of the output.
     pub fn output(&self) -> Map {
         self.output
     }
@@ -257,12 +258,12 @@ impl ConvTrunk {
         self.multiply_adds
     }
 
-    /// `images [B, C, H, W]` to `[B, C', H', W']`.
+    /// The feature maps `[B, C', H', W']` of `images [B, C, H, W]`.
     pub fn forward(&self, params: &Params, images: &Tensor) -> Tensor {
         self.pass(params, images, None)
     }
 
-    /// The same; what comes out of every ReLU is noted in `activations`.
+    /// [`ConvTrunk::forward`], which records the outputs of every ReLU.
     pub(super) fn pass(&self, params: &Params, images: &Tensor, mut activations: Option<&mut Activations>) -> Tensor {
         let mut relu = |x: &Tensor| {
             let x = x.relu();

@@ -1,17 +1,17 @@
-//! The observation itself.
+//! The encoder that flattens the observation: [`Flat`].
 
 use tch::Tensor;
 
 use super::Encoder;
 use crate::{nn::Params, noise::Stream};
 
-/// Flattens an observation to a vector.
+/// An encoder whose features are the observation, flattened to a vector.
 pub struct Flat {
     width: i64,
 }
 
 impl Flat {
-    /// For observations of `shape`.
+    /// An encoder for observations of `shape`.
     pub fn new(shape: &[usize]) -> Self {
         Flat {
             width: shape.iter().product::<usize>() as i64,

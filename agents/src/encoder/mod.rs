@@ -1,4 +1,4 @@
-//! From observations to features: [`EncoderSpec`], [`Encoder`].
+//! Encoders of observations to features: [`EncoderSpec`], [`Encoder`].
 //!
 //! ```text
 //! obs [B, …] → (convolutions) → tokens [B, m, d] → mixer [B, m, d] → pooling [B, F] → (projection [B, F])
@@ -39,21 +39,20 @@ use crate::{
     noise::Stream,
 };
 
-/// Builds an encoder for observations of a space and adds its parameters, all called `encoder.…`, to a layout. Policy and
-/// critic have one each, in blocks of their own.
+/// A function that builds an encoder for an observation space and adds its parameters, named `encoder.…`, to a layout.
+/// Policy and critic call it for their own parameter blocks.
 pub type BuildEncoder = dyn Fn(&Space, &mut ParamLayout) -> Box<dyn Encoder>;
 
 /// A map from observations `[B, …]` to features `[B, F]`.
 pub trait Encoder: Send {
-    /// F.
+    /// F, the number of features.
     fn width(&self) -> i64;
 
-    /// Features `[B, F]` of `obs` `[B, …]`. `params` are the views of the block that the encoder was built into. Critics
-    /// hand in `stream`; an encoder draws from it what its spec asks for, and nothing without it.
+    /// Features `[B, F]` of `obs` `[B, …]`. `params` are views of the block that the encoder was built into. Random noise is
+    /// active only if there is a `stream`, which critics pass.
     fn encode(&self, params: &Params, obs: &Tensor, stream: Option<&mut Stream>) -> Tensor;
 
-    /// Features `[B, F]` without noise, noting in `activations` what can be seen on the way. An encoder that learns nothing notes
-    /// nothing.
+    /// Features `[B, F]` without noise. Records activations; an encoder without parameters records none.
     fn inspect(&self, params: &Params, obs: &Tensor, _activations: &mut Activations) -> Tensor {
         self.encode(params, obs, None)
     }
@@ -61,7 +60,7 @@ pub trait Encoder: Send {
     /// Multiply-adds for one sample.
     fn multiply_adds(&self) -> i64;
 
-    /// Whether features are the observation's numbers as they are.
+    /// Whether the features are the observation itself.
     fn is_identity(&self) -> bool {
         false
     }

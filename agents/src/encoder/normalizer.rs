@@ -1,24 +1,24 @@
-//! Observations on one scale: [`ObservationNormalizer`].
+//! Normalisation of observations with running statistics: [`ObservationNormalizer`].
 //!
-//! The first layer of every encoder, kept once for all of them. Replays hold raw observations; what an update sees is
-//! normalised with the statistics of that moment.
+//! All encoders of an agent share one normaliser. Replays hold raw observations; a batch is normalised with the current
+//! statistics when it is used.
 
 use serde::{Deserialize, Serialize};
 use tch::{Device, Tensor};
 
 use crate::error::{Error, Result};
 
-/// Added to the variance, so that a coordinate that never changes becomes 0. As in Stable-Baselines3's `VecNormalize`.
+/// Added to the variance, so that a constant coordinate becomes 0. As in Stable-Baselines3's `VecNormalize`.
 const VARIANCE_EPS: f64 = 1e-8;
-/// Normalised coordinates stay within ±10. As in Stable-Baselines3's `VecNormalize`.
+/// Normalised coordinates are clamped to ± this value. As in Stable-Baselines3's `VecNormalize`.
 const LIMIT: f64 = 10.0;
 
-/// Running mean and variance per coordinate, over every observation that training has met.
+/// Running mean and variance per coordinate, over all observations of training.
 ///
 /// Source: Welford 1962, "Note on a method for calculating corrected sums of squares and products".
 pub struct ObservationNormalizer {
     statistics: Statistics,
-    /// What is subtracted, and multiplied by afterwards, in the shape of an observation.
+    /// Normalised observations are `(obs − shift) · scale`; both have the shape of an observation.
     shift: Tensor,
     scale: Tensor,
     is_stale: bool,
@@ -26,18 +26,18 @@ pub struct ObservationNormalizer {
     device: Device,
 }
 
-/// What changes during training.
+/// The running statistics, which a checkpoint holds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Statistics {
     count: u64,
     mean: Vec<f64>,
-    /// Sum of squared distances from the mean.
+    /// Sum of squared deviations from the mean.
     scatter: Vec<f64>,
 }
 
 impl ObservationNormalizer {
-    /// For observations of `shape`. Until it has met some it leaves them as they are.
+    /// A normaliser for observations of `shape`. It leaves observations unchanged until it has statistics.
     pub fn new(shape: &[i64], device: Device) -> Self {
         let width = shape.iter().product::<i64>() as usize;
         let mut new = ObservationNormalizer {
@@ -56,7 +56,7 @@ impl ObservationNormalizer {
         new
     }
 
-    /// Takes in flattened observations, one after the other.
+    /// Updates the statistics with observations, flattened and concatenated.
     pub fn observe(&mut self, obs: &[f32]) {
         let Statistics { count, mean, scatter } = &mut self.statistics;
         for row in obs.chunks_exact(mean.len()) {
@@ -84,7 +84,7 @@ impl ObservationNormalizer {
         let count = *count;
         let scale: Vec<f32> = scatter
             .iter()
-            // One observation says nothing about the spread.
+            // One observation gives no estimate of the variance.
             .map(|scatter| {
                 if count < 2 {
                     1.0
@@ -103,15 +103,15 @@ impl ObservationNormalizer {
         self.is_stale = false;
     }
 
-    /// What a checkpoint holds.
+    /// The current statistics.
     pub fn statistics(&self) -> &Statistics {
         &self.statistics
     }
 
-    /// Takes back what [`ObservationNormalizer::statistics`] gave.
+    /// Restores statistics from [`ObservationNormalizer::statistics`].
     ///
     /// # Errors
-    /// When it is of other observations.
+    /// When they are of observations of another size.
     pub fn restore(&mut self, statistics: Statistics) -> Result<()> {
         let width = self.statistics.mean.len();
         if (statistics.mean.len(), statistics.scatter.len()) != (width, width) {

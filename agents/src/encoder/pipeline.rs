@@ -1,4 +1,4 @@
-//! Tokens, then a mixer, then a pooling, then perhaps a projection: [`Pipeline`].
+//! Encoders made of a tokenizer, a mixer, a pooling and an optional projection: [`Pipeline`].
 
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
@@ -19,13 +19,13 @@ use crate::{
 /// Added to the variance of the projection; PyTorch's default.
 const LAYER_NORM_EPS: f64 = 1e-5;
 
-/// What happens between tokens.
+/// The mixer of tokens.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum MixerSpec {
-    /// Nothing.
+    /// No mixer.
     None {},
-    /// Nothing between them, but a perceptron on each.
+    /// A perceptron applied to each token separately.
     Mlp(TokenMlpSpec),
     /// A soft mixture of experts.
     SoftMoe(SoftMoeSpec),
@@ -34,7 +34,7 @@ pub enum MixerSpec {
 }
 
 impl MixerSpec {
-    /// Whether a token hears of the others.
+    /// Whether the output for a token depends on the other tokens.
     pub(super) fn mixes(&self) -> bool {
         !matches!(self, MixerSpec::None {} | MixerSpec::Mlp(_))
     }
@@ -47,10 +47,10 @@ enum Mixer {
     Transformer(Transformer),
 }
 
-/// Everything behind the tokens.
+/// An encoder made of a tokenizer, a mixer, a pooling and an optional projection.
 pub struct Pipeline {
     tokenizer: Tokenizer,
-    /// `[d]`, before the other tokens.
+    /// The CLS token `[d]`, which comes before the other tokens.
     cls: Option<ParamIndex>,
     mixer: Mixer,
     pooling: Pooling,
@@ -60,7 +60,7 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
-    /// Adds the parameters of mixer, pooling and projection to `layout`; the tokenizer has added its own.
+    /// Makes an encoder. Adds the parameters of mixer, pooling and projection to `layout`; the tokenizer has added its own.
     pub fn new(
         tokenizer: Tokenizer,
         mixer: &MixerSpec,
@@ -101,7 +101,7 @@ impl Pipeline {
         }
     }
 
-    /// The tokens `[B, m, d]` that the pooling sees.
+    /// The mixed tokens `[B, m, d]`, which are the pooling's input.
     pub fn mixed(&self, params: &Params, obs: &Tensor, stream: Option<&mut Stream>) -> Tensor {
         self.mix(params, obs, stream, None)
     }
@@ -126,7 +126,7 @@ impl Pipeline {
         }
     }
 
-    /// What was pooled, `[B, d]` or `[B, m·d]`, to features `[B, F]`.
+    /// Projects pooled tokens `[B, d]` or `[B, m·d]` to features `[B, F]`.
     fn project(&self, params: &Params, pooled: Tensor) -> Tensor {
         match &self.projection {
             None => pooled,
@@ -149,7 +149,7 @@ impl Encoder for Pipeline {
         activations.grid = self.tokenizer.grid();
         activations.has_cls = self.cls.is_some();
         let tokens = self.mix(params, obs, None, Some(activations)); // [B, m, d]
-        // A CLS token is pooled by the mixer's attention, which is noted by then.
+        // A CLS token is pooled by the mixer's attention, which the mixer has recorded.
         if !activations.has_cls {
             activations.attention = self.pooling.attention(params, &tokens);
         }

@@ -1,7 +1,7 @@
-//! From tokens to one vector: [`PoolingSpec`], [`Pooling`].
+//! Poolings of tokens to one vector: [`PoolingSpec`], [`Pooling`].
 //!
-//! Sources: Brothers 2025, "Robust Noise Attenuation via Adaptive Pooling of Transformer Outputs" (ICML, arXiv 2506.09215)
-//! for AdaPool; Psomas et al. 2023, "Keep It SimPool" (ICCV, arXiv 2309.06891) for SimPool. `docs/algorithms/encoders.md`
+//! Sources: Brothers 2025, "Robust Noise Attenuation via Adaptive Pooling of Transformer Outputs" (ICML, arXiv 2506.09215),
+//! for AdaPool; Psomas et al. 2023, "Keep It SimPool" (ICCV, arXiv 2309.06891), for SimPool. `docs/algorithms/encoders.md`
 //! has the equations.
 
 use serde::{Deserialize, Serialize};
@@ -16,21 +16,21 @@ use crate::{
 /// Added to the variance of SimPool's normalised tokens; its code's value.
 const SIMPOOL_EPS: f64 = 1e-6;
 
-/// Which pooling. Choices without settings are written with braces, so that a key that they do not have is refused.
+/// The kind of pooling. Variants without settings have braces so that serde rejects unknown keys.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum PoolingSpec {
-    /// All tokens side by side, m·d numbers: the order counts.
+    /// Concatenation of all tokens, m·d numbers. Depends on their order.
     Flatten {},
-    /// The average of the tokens.
+    /// Mean of the tokens.
     Mean {},
-    /// The greatest of each coordinate.
+    /// Maximum over tokens of each coordinate.
     Max {},
-    /// A learned token that the mixer saw beside the others.
+    /// The output of a learned CLS token that is mixed with the others.
     Cls {},
-    /// Attention of one query.
+    /// Attention with one query.
     Adapool(AdapoolSpec),
-    /// Attention of the average over normalised tokens, without a projection of values.
+    /// Attention over normalised tokens with their mean as the query, without a value projection.
     Simpool {},
 }
 
@@ -38,9 +38,9 @@ pub enum PoolingSpec {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AdapoolSpec {
-    /// Who asks. Paper: a token known to carry signal, else the average.
+    /// The query. Paper: a token known to carry signal, otherwise the mean.
     pub query: Query,
-    /// Heads; they divide the tokens' width.
+    /// Number of attention heads; must divide the tokens' width.
     pub heads: i64,
 }
 
@@ -53,13 +53,13 @@ impl Default for AdapoolSpec {
     }
 }
 
-/// Who asks: `"mean"`, `{ index = 0 }` or `"learned"`.
+/// The query of an attention pooling: `"mean"`, `{ index = 0 }` or `"learned"`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Query {
-    /// The average of the tokens.
+    /// The mean of the tokens.
     Mean,
-    /// One of the tokens; it is added to what it finds.
+    /// The token at an index, which is also added to the output (residual).
     Index(i64),
     /// A learned vector.
     Learned,
@@ -85,22 +85,22 @@ impl PoolingSpec {
 
 /// A pooling with its parameters.
 pub enum Pooling {
-    /// All tokens side by side.
+    /// Concatenation of all tokens.
     Flatten,
-    /// The average.
+    /// Mean of the tokens.
     Mean,
-    /// The greatest of each coordinate.
+    /// Maximum over tokens of each coordinate.
     Max,
-    /// Token 0.
+    /// Token 0, the CLS token.
     First,
-    /// Attention of one query.
+    /// [`Adapool`].
     Adapool(Adapool),
-    /// See [`Simpool`].
+    /// [`Simpool`].
     Simpool(Simpool),
 }
 
 impl Pooling {
-    /// For tokens of `width` numbers.
+    /// A pooling for tokens of `width` numbers. Adds its parameters to `layout`.
     pub fn new(spec: &PoolingSpec, width: i64, layout: &mut ParamLayout) -> Self {
         match spec {
             PoolingSpec::Flatten {} => Pooling::Flatten,
@@ -112,7 +112,7 @@ impl Pooling {
         }
     }
 
-    /// `tokens [B, m, d]` to `[B, d]`, or to `[B, m·d]` when flattened.
+    /// Pools `tokens [B, m, d]` to `[B, d]`, or to `[B, m·d]` when flattening.
     pub fn forward(&self, params: &Params, tokens: &Tensor) -> Tensor {
         match self {
             Pooling::Flatten => tokens.flatten(1, 2),
@@ -124,7 +124,7 @@ impl Pooling {
         }
     }
 
-    /// Weights `[B, m]` that an attention of its own gives to `tokens [B, m, d]`, their mean over heads.
+    /// Attention weights `[B, m]` of `tokens [B, m, d]`, averaged over heads; `None` for poolings without attention.
     pub fn attention(&self, params: &Params, tokens: &Tensor) -> Option<Tensor> {
         match self {
             Pooling::Flatten | Pooling::Mean | Pooling::Max | Pooling::First => None,
@@ -133,7 +133,7 @@ impl Pooling {
         }
     }
 
-    /// Multiply-adds for one sample of so many tokens.
+    /// Multiply-adds for one sample with `tokens` tokens.
     pub fn multiply_adds(&self, tokens: i64) -> i64 {
         match self {
             Pooling::Flatten | Pooling::Mean | Pooling::Max | Pooling::First => 0,
@@ -147,10 +147,10 @@ fn mean(tokens: &Tensor) -> Tensor {
     tokens.mean_dim([1i64].as_slice(), false, Kind::Float)
 }
 
-/// One query looks at all tokens.
+/// AdaPool: attention with one query over all tokens.
 ///
-/// Source: Brothers 2025, definition of AdaPool; several heads, the scale over the whole width, the output projection
-/// and the residual of an indexed query as in its code.
+/// Source: Brothers 2025, definition of AdaPool. Multiple heads, the scale by the whole width, the output projection and
+/// the residual of an indexed query follow its reference code.
 pub struct Adapool {
     attention: Attention,
     asks: Asks,
@@ -164,7 +164,8 @@ enum Asks {
 }
 
 impl Adapool {
-    /// Adds `encoder.pooling.{query, key, value, output}.weight`, and `encoder.pooling.asks [d]` where it is learned.
+    /// A pooling for tokens of `width` numbers. Adds `encoder.pooling.{query, key, value, output}.weight`, and
+    /// `encoder.pooling.asks [d]` for a learned query, to `layout`.
     pub fn new(spec: &AdapoolSpec, width: i64, layout: &mut ParamLayout) -> Self {
         Adapool {
             attention: Attention::new("encoder.pooling", width, spec.heads, Scale::WholeWidth, layout),
@@ -179,7 +180,7 @@ impl Adapool {
         }
     }
 
-    /// Who asks, `[B, 1, d]`.
+    /// The query before its projection, `[B, 1, d]`.
     fn query(&self, params: &Params, tokens: &Tensor) -> Tensor {
         match self.asks {
             Asks::Mean => mean(tokens).unsqueeze(1),
@@ -188,24 +189,24 @@ impl Adapool {
         }
     }
 
-    /// Weights `[B, heads, m]` of the tokens `[B, m, d]`.
+    /// Attention weights `[B, heads, m]` of `tokens [B, m, d]`.
     pub fn weights(&self, params: &Params, tokens: &Tensor) -> Tensor {
         let query = self.query(params, tokens);
         self.attention.weights(params, &query, tokens).squeeze_dim(2)
     }
 
-    /// `tokens [B, m, d]` to `[B, d]`.
+    /// Pools `tokens [B, m, d]` to `[B, d]`.
     pub fn forward(&self, params: &Params, tokens: &Tensor) -> Tensor {
         let query = self.query(params, tokens);
-        let found = self.attention.forward(params, &query, tokens).squeeze_dim(1);
+        let pooled = self.attention.forward(params, &query, tokens).squeeze_dim(1);
         match self.asks {
-            Asks::Index(_) => found + query.squeeze_dim(1),
-            Asks::Mean | Asks::Learned(_) => found,
+            Asks::Index(_) => pooled + query.squeeze_dim(1),
+            Asks::Mean | Asks::Learned(_) => pooled,
         }
     }
 }
 
-/// The average asks, normalised tokens answer.
+/// SimPool: attention over normalised tokens, with the mean of the tokens as the query.
 ///
 /// Source: Psomas et al. 2023, equations 8 to 17 with γ = 1: `u = Σ_i a_i LN(x_i)`, `a = softmax(W_K LN(X) · W_Q x̄ / √d)`.
 pub struct Simpool {
@@ -216,7 +217,8 @@ pub struct Simpool {
 }
 
 impl Simpool {
-    /// Adds `encoder.pooling.norm.{gain, shift} [d]` and `encoder.pooling.{query, key}.weight [d, d]`.
+    /// A pooling for tokens of `width` numbers. Adds `encoder.pooling.norm.{gain, shift} [d]` and
+    /// `encoder.pooling.{query, key}.weight [d, d]` to `layout`.
     pub fn new(width: i64, layout: &mut ParamLayout) -> Self {
         Simpool {
             norm: LayerNorm::new("encoder.pooling.norm", width, SIMPOOL_EPS, layout),
@@ -226,7 +228,7 @@ impl Simpool {
         }
     }
 
-    /// Weights `[B, m]` of the tokens `[B, m, d]`.
+    /// Attention weights `[B, m]` of `tokens [B, m, d]`.
     pub fn weights(&self, params: &Params, tokens: &Tensor) -> Tensor {
         self.weigh(params, tokens, &self.norm.forward(params, tokens))
     }
@@ -237,7 +239,7 @@ impl Simpool {
         (products / (self.width as f64).sqrt()).softmax(-1, Kind::Float)
     }
 
-    /// `tokens [B, m, d]` to `[B, d]`.
+    /// Pools `tokens [B, m, d]` to `[B, d]`.
     pub fn forward(&self, params: &Params, tokens: &Tensor) -> Tensor {
         let normed = self.norm.forward(params, tokens);
         let weights = self.weigh(params, tokens, &normed).unsqueeze(1); // [B, 1, m]

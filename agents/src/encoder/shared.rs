@@ -1,4 +1,4 @@
-//! A critic's encoder, as a policy reads it: [`SharedEncoder`].
+//! A policy's read-only view of its critic's encoder: [`SharedEncoder`].
 
 use sac_envs::Space;
 use tch::Tensor;
@@ -11,28 +11,28 @@ use crate::{
     noise::Stream,
 };
 
-/// Where a section holds the copy.
+/// Prefix of the encoder's parameters in a section.
 const PREFIX: &str = "encoder";
 
-/// An encoder whose parameters belong to a critic. What the critic learns shows at once; no gradient gets here.
+/// An encoder whose parameters are detached views of a critic's block. It sees every update of the critic.
 pub struct SharedEncoder {
     encoder: Box<dyn Encoder>,
-    /// Views of the critic's block, without a history.
+    /// Detached views of the critic's block.
     params: Params,
     names: Vec<String>,
 }
 
 impl SharedEncoder {
-    /// The encoder at the beginning of a critic's `block`, which `build` built.
+    /// The encoder that `build` built at the beginning of a critic's `block`.
     pub fn new(build: &BuildEncoder, observation: &Space, block: &ParamBlock) -> Self {
-        // Laid out once more, which gives the same indices, because critics lay their encoder out first.
+        // Building the encoder again gives the same indices, because a critic's block begins with its encoder.
         let mut layout = ParamLayout::default();
         let encoder = build(observation, &mut layout);
         let (names, params) = block.frozen_start(&layout);
         SharedEncoder { encoder, params, names }
     }
 
-    /// F.
+    /// F, the number of features.
     pub fn width(&self) -> i64 {
         self.encoder.width()
     }
@@ -42,20 +42,20 @@ impl SharedEncoder {
         self.encoder.multiply_adds()
     }
 
-    /// Features `[B, F]` of `obs [B, …]`, as the critic encodes them now, without noise and without a history.
+    /// Features `[B, F]` of `obs [B, …]` with the critic's current parameters, detached and without noise.
     pub fn encode(&self, obs: &Tensor) -> Tensor {
         let _guard = tch::no_grad_guard();
         self.encoder.encode(&self.params, obs, None::<&mut Stream>)
     }
 
-    /// Writes a copy, so that acting needs one section.
+    /// Writes a copy of the parameters to the policy's section, so that acting needs this section only.
     pub fn save(&self, section: &mut Section) {
         for (name, param) in self.names.iter().zip(self.params.iter()) {
             section.put_tensor(format!("{PREFIX}/{name}"), param);
         }
     }
 
-    /// Takes the copy back, into the critic's block.
+    /// Restores the parameters, in the critic's block, from the copy.
     ///
     /// # Errors
     /// When a tensor is missing or has another shape.

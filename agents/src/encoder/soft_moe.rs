@@ -1,7 +1,7 @@
-//! Soft mixtures of experts between tokens: [`SoftMoe`].
+//! The soft mixture of experts, a mixer of tokens: [`SoftMoe`].
 //!
 //! Sources: Puigcerver et al. 2023, "From Sparse to Soft Mixtures of Experts" (arXiv 2308.00951), for the layer; Obando-Ceron
-//! et al. 2024 (arXiv 2402.08609) for its place in a network that learns by reinforcement.
+//! et al. 2024 (arXiv 2402.08609), for its use in reinforcement learning.
 //!
 //! | Paper | Code | Shape |
 //! |---|---|---|
@@ -14,7 +14,7 @@
 //! | f_e | `layers` | weights `[n, in, out]` |
 //! | Y = C Ỹ | | `[B, m, d]` |
 //!
-//! All experts are one batched product per layer; dispatch and combine are one product each.
+//! Each layer of all experts is one batched matrix product; dispatch and combine are one product each.
 
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
@@ -25,23 +25,24 @@ use crate::{
     spec_problems::SpecProblems,
 };
 
-/// Added to squared lengths before the root. Reference: 1e-6.
+/// Added to squared norms before the square root. Reference: 1e-6.
 const LENGTH_EPS: f64 = 1e-6;
 
-/// Settings of the layer.
+/// Settings of a soft mixture of experts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SoftMoeSpec {
-    /// n, at least 1. Obando-Ceron et al.: 4 in Rainbow, 8 in DQN. Sokar et al. 2025: one wide expert does as well.
+    /// n, the number of experts, at least 1. Obando-Ceron et al.: 4 in Rainbow, 8 in DQN. Sokar et al. 2025: one wide expert
+    /// performs as well.
     pub experts: i64,
-    /// p, at least 1: how many mixtures of tokens each expert works on. Sokar et al.: one costs little.
+    /// p, the number of slots per expert, at least 1. Sokar et al.: one slot loses little performance.
     pub slots_per_expert: i64,
     /// Hidden units of each expert, per layer. Obando-Ceron et al.: 512.
     pub expert_width: i64,
     /// Hidden layers of each expert, with ReLU; the output is linear. Obando-Ceron et al.: 1.
     pub expert_depth: i64,
-    /// Standard deviation of what is added to the logits. Critics only: it is at work wherever they learn or teach, as
-    /// dropout is. Reference: 0.
+    /// Standard deviation of noise on the logits. For critics only. Like dropout, it is active whenever a loss or a target is
+    /// computed. Reference: 0.
     pub logit_noise: f64,
 }
 
@@ -85,7 +86,7 @@ struct Layer {
     bias: ParamIndex,
 }
 
-/// See the module.
+/// A soft mixture of experts over tokens.
 pub struct SoftMoe {
     phi: ParamIndex,
     scale: ParamIndex,
@@ -95,12 +96,12 @@ pub struct SoftMoe {
 }
 
 impl SoftMoe {
-    /// For tokens of `width` numbers. Adds `encoder.mixer.phi [d, S]`, `.scale [1]` and per layer of the experts
-    /// `.{i}.weight [n, in, out]` and `.{i}.bias [n, 1, out]` to `layout`.
+    /// A mixture for tokens of `width` numbers. Adds `encoder.mixer.phi [d, S]`, `.scale [1]`, and for each layer of the
+    /// experts `.{i}.weight [n, in, out]` and `.{i}.bias [n, 1, out]` to `layout`.
     pub fn new(spec: &SoftMoeSpec, width: i64, layout: &mut ParamLayout) -> Self {
         let experts = spec.experts;
         let slots = experts * spec.slots_per_expert;
-        // Its length is divided away, so only the direction of what is drawn matters.
+        // Φ is normalised, so only the direction of the initial values matters.
         let phi = layout.add("encoder.mixer.phi", &[width, slots], Init::Linear { fan_in: width });
         let scale = layout.add("encoder.mixer.scale", &[1], Init::Constant(1.0));
         let mut fan_in = width;
@@ -127,7 +128,7 @@ impl SoftMoe {
         }
     }
 
-    /// Weights `[B, m, S]` of dispatch and of combine for `tokens [B, m, d]`.
+    /// The dispatch and combine weights, `[B, m, S]` each, for `tokens [B, m, d]`.
     ///
     /// Source: Puigcerver et al., equations 1 and 3, with the normalisation of section 2.3.
     pub fn weights(&self, params: &Params, tokens: &Tensor, stream: Option<&mut Stream>) -> (Tensor, Tensor) {
@@ -141,12 +142,12 @@ impl SoftMoe {
         (logits.softmax(1, Kind::Float), logits.softmax(2, Kind::Float))
     }
 
-    /// `tokens [B, m, d]` to `[B, m, d]`.
+    /// The mixed tokens `[B, m, d]` of `tokens [B, m, d]`.
     pub fn forward(&self, params: &Params, tokens: &Tensor, stream: Option<&mut Stream>) -> Tensor {
         self.pass(params, tokens, stream, None)
     }
 
-    /// The same; weights and hidden activations are noted in `activations`.
+    /// [`SoftMoe::forward`], which records weights and hidden activations.
     pub(super) fn pass(
         &self,
         params: &Params,
@@ -159,11 +160,11 @@ impl SoftMoe {
             let slots_per_expert = self.spec.slots_per_expert;
             activations.routing = Some((dispatch.shallow_clone(), combine.shallow_clone(), slots_per_expert));
         }
-        let slots = dispatch.transpose(1, 2).matmul(tokens); // [B, S, d], of tokens as they are
+        let slots = dispatch.transpose(1, 2).matmul(tokens); // [B, S, d], of tokens that are not normalised
         combine.matmul(&self.experts(params, &slots, activations))
     }
 
-    /// Each expert on its slots: `[B, S, d]` to `[B, S, d]`.
+    /// Applies each expert to its slots: `[B, S, d]` to `[B, S, d]`.
     fn experts(&self, params: &Params, slots: &Tensor, mut activations: Option<&mut Activations>) -> Tensor {
         let (experts, per_expert) = (self.spec.experts, self.spec.slots_per_expert);
         let by_expert = slots.view([-1, experts, per_expert, self.width]).transpose(0, 1); // [n, B, p, d]
@@ -182,7 +183,7 @@ impl SoftMoe {
             .flatten(1, 2)
     }
 
-    /// Multiply-adds for one sample of so many tokens.
+    /// Multiply-adds for one sample with `tokens` tokens.
     pub fn multiply_adds(&self, tokens: i64) -> i64 {
         let SoftMoeSpec {
             experts,
@@ -197,7 +198,7 @@ impl SoftMoe {
     }
 }
 
-/// `x` divided by its length along `dim`.
+/// `x` divided by its norm along `dim`.
 fn unit_length(x: &Tensor, dim: i64) -> Tensor {
     let squared = x.square().sum_dim_intlist([dim].as_slice(), true, Kind::Float);
     x / (squared + LENGTH_EPS).sqrt()

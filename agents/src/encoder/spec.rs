@@ -1,4 +1,4 @@
-//! What a file can say about encoders, and what it must not: [`EncoderSpec`].
+//! Settings of encoders and their checks: [`EncoderSpec`].
 
 use sac_envs::{Dtype, Space};
 use serde::{Deserialize, Serialize};
@@ -15,15 +15,15 @@ use crate::{
     spec_problems::SpecProblems,
 };
 
-/// Which encoder. Default: flat.
+/// The kind of encoder and its settings. Default: flat.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum EncoderSpec {
-    /// The observation itself, flattened to a vector.
+    /// The observation, flattened to a vector.
     Flat {},
     /// Tokens of a vector `[O]` or of a set `[count, width]`.
     Tokens(TokensSpec),
-    /// Convolutions over an image `[channels, height, width]`, and tokens of what they give.
+    /// Convolutions over an image `[channels, height, width]`, followed by tokens of the feature map.
     Conv(ConvSpec),
 }
 
@@ -33,22 +33,22 @@ impl Default for EncoderSpec {
     }
 }
 
-/// Settings of tokens of vectors and sets.
+/// Settings of encoders of vectors and sets.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TokensSpec {
-    /// What one token is of.
+    /// How observations are split into tokens.
     pub tokenization: TokenizationSpec,
-    /// d: numbers that each token is embedded in, at least 1.
+    /// d, the width to which each token is embedded, at least 1.
     pub width: i64,
-    /// Added to tokens, so that places can be told apart.
+    /// Embedding of the position, which is added to each token.
     #[serde(skip_serializing_if = "PositionEmbedding::is_none")]
     pub position_embedding: PositionEmbedding,
-    /// Between tokens.
+    /// Mixer of tokens.
     pub mixer: MixerSpec,
-    /// From tokens to features.
+    /// Pooling of tokens to one vector.
     pub pooling: PoolingSpec,
-    /// A linear layer to so many features, normalised, and tanh of them. SAC-AE and DrQ-v2: 50.
+    /// Number of features of a final linear layer with layer normalisation and tanh, if there is one. SAC-AE and DrQ-v2: 50.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub projection: Option<i64>,
 }
@@ -66,32 +66,33 @@ impl Default for TokensSpec {
     }
 }
 
-/// Settings of convolutions.
+/// Settings of encoders of images.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ConvSpec {
-    /// Which.
+    /// The convolutional layers.
     pub stack: Stack,
-    /// How many times the channels of the source, above 0.
+    /// Factor of the number of channels relative to the source, above 0.
     pub channel_multiplier: f64,
-    /// Whether convolutions are normalised.
+    /// Whether convolutions are followed by layer normalisation.
     pub layer_norm: bool,
-    /// What all layers of the encoder begin with.
+    /// Initialisation of all layers of the encoder.
     #[serde(skip_serializing_if = "InitialWeights::is_uniform")]
     pub initial_weights: InitialWeights,
-    /// What one token is of. With no mixer and the pooling `flatten`, `per_conv` is the usual flat feature map.
+    /// How the feature map is split into tokens. `per_conv` without a mixer and with the pooling `flatten` gives the usual
+    /// flattened feature map.
     pub tokenization: TokenizationSpec,
-    /// d: numbers that each token is embedded in, at least 1; without it tokens are what the map gives.
+    /// d, the width to which each token is embedded, at least 1. If omitted, tokens are not embedded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub width: Option<i64>,
-    /// Added to tokens, so that places can be told apart.
+    /// Embedding of the position, which is added to each token.
     #[serde(skip_serializing_if = "PositionEmbedding::is_none")]
     pub position_embedding: PositionEmbedding,
-    /// Between tokens.
+    /// Mixer of tokens.
     pub mixer: MixerSpec,
-    /// From tokens to features.
+    /// Pooling of tokens to one vector.
     pub pooling: PoolingSpec,
-    /// A linear layer to so many features, normalised, and tanh of them. SAC-AE and DrQ-v2: 50.
+    /// Number of features of a final linear layer with layer normalisation and tanh, if there is one. SAC-AE and DrQ-v2: 50.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub projection: Option<i64>,
 }
@@ -113,9 +114,9 @@ impl Default for ConvSpec {
     }
 }
 
-/// Far beyond use; a slip of the finger is told here and not by the allocator.
+/// Upper limit of widths, far above what is useful. It turns a typing error into a message instead of exhausted memory.
 const WIDEST: i64 = 65_536;
-/// Two gigabytes, several times over with moments and targets.
+/// Upper limit of an encoder's parameters: 2 GB, and several times that with moments and target parameters.
 const MOST_PARAMETERS: i64 = 500_000_000;
 
 fn shape_of(observation: &Space) -> Vec<i64> {
@@ -133,7 +134,7 @@ fn image(shape: &[i64]) -> Option<Map> {
     }
 }
 
-/// What encoders with tokens have in common.
+/// The settings that all encoders with tokens have.
 struct Stages<'a> {
     tokenization: TokenizationSpec,
     width: Option<i64>,
@@ -143,7 +144,7 @@ struct Stages<'a> {
 }
 
 impl EncoderSpec {
-    /// What a file calls it.
+    /// The name in a file.
     pub fn kind(&self) -> &'static str {
         match self {
             EncoderSpec::Flat {} => "flat",
@@ -152,10 +153,10 @@ impl EncoderSpec {
         }
     }
 
-    /// Builds the encoder for observations of a space and adds its parameters to `layout`, all called `encoder.…`.
+    /// Builds the encoder for an observation space, and adds its parameters, named `encoder.…`, to `layout`.
     ///
     /// # Panics
-    /// When it is not for such observations: [`crate::AgentSpec::observation_problems`] is asked before.
+    /// When the encoder does not fit the space. [`crate::AgentSpec::observation_problems`] checks this.
     pub fn build(&self, observation: &Space, layout: &mut ParamLayout) -> Box<dyn Encoder> {
         let shape = shape_of(observation);
         match self {
@@ -201,7 +202,7 @@ impl EncoderSpec {
         }
     }
 
-    /// Values that are out of their range, whatever is observed.
+    /// Reports values that are out of range for any observation space.
     pub(crate) fn check(&self, p: &mut SpecProblems) {
         if let EncoderSpec::Conv(spec) = self {
             let multiplier = spec.channel_multiplier;
@@ -245,7 +246,7 @@ impl EncoderSpec {
             }
             _ => {}
         }
-        let problem = "this token hears of the others from a mixer, and there is none; use mixer.kind = \
+        let problem = "this token depends on the others only through a mixer, and there is none; use mixer.kind = \
                        \"transformer\" or \"soft_moe\", or another pooling";
         let holds = mixer.mixes() || *pooling != PoolingSpec::Cls {};
         p.require(holds, "agent.encoder.pooling.kind", "\"cls\"", problem);
@@ -258,7 +259,7 @@ impl EncoderSpec {
         pooling.check(p);
     }
 
-    /// Why it does not fit what is observed, if it does not.
+    /// Reports settings that do not fit the observation space.
     pub(crate) fn check_observation(&self, p: &mut SpecProblems, observation: &Space) {
         let mut own = SpecProblems::default();
         self.check(&mut own);
@@ -273,7 +274,7 @@ impl EncoderSpec {
             return;
         };
         if !own.is_empty() {
-            return; // Nothing can be computed from values that cannot be.
+            return; // Shapes cannot be computed from invalid values.
         }
         let shape = shape_of(observation);
         let what = match shape.as_slice() {
@@ -293,13 +294,13 @@ impl EncoderSpec {
                         }
                         _ => "use kind = \"flat\"",
                     };
-                    let problem = format!("this is for images, and the observation is {what}; {instead}");
+                    let problem = format!("this applies to images, but the observation is {what}; {instead}");
                     p.require(false, "agent.encoder.kind", "\"conv\"", &problem);
                     return;
                 };
                 let Some(map) = spec.stack.output(spec.channel_multiplier, image) else {
                     let problem = format!(
-                        "this stack needs images of at least {side} x {side}, and they are {} x {}; use larger ones, or \
+                        "this stack needs images of at least {side} x {side}, but they are {} x {}; use larger ones, or \
                          stack = \"impala\", which takes any size",
                         image.height,
                         image.width,
@@ -321,7 +322,7 @@ impl EncoderSpec {
                 (_, 3) => "agent.encoder.kind = \"conv\"",
                 _ => "agent.encoder.kind = \"flat\"",
             };
-            let problem = format!("this makes no tokens where the observation is {what}; use {able}");
+            let problem = format!("this does not apply, because the observation is {what}; use {able}");
             let value = format!("\"{}\"", tokenization.kind());
             p.require(false, "agent.encoder.tokenization.kind", value, &problem);
             return;
@@ -347,7 +348,7 @@ impl EncoderSpec {
         if let PoolingSpec::Adapool(AdapoolSpec { query, heads }) = *pooling {
             divides(p, "agent.encoder.pooling.heads", heads);
             if let Query::Index(index) = query {
-                let problem = format!("this token does not exist; there are {count}, 0 to {}", count - 1);
+                let problem = format!("this token does not exist; the {count} tokens have the indices 0 to {}", count - 1);
                 let value = format!("{{ index = {index} }}");
                 p.require(index < count, "agent.encoder.pooling.query", value, &problem);
             }
@@ -358,7 +359,7 @@ impl EncoderSpec {
         };
         let holds = features <= 16 * WIDEST;
         let problem = format!(
-            "this gives {features} features, more than the {} of a sane layer",
+            "this gives {features} features, more than the limit of {}",
             16 * WIDEST
         );
         p.require(holds, "agent.encoder.pooling.kind", "\"flatten\"", &problem);

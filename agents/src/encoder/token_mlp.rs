@@ -1,11 +1,11 @@
-//! One perceptron for every token by itself: [`TokenMlp`].
+//! A perceptron applied to each token separately: [`TokenMlp`].
 //!
 //! ```text
 //! y_i = W₂ relu(W₁ x_i + b₁) + b₂
 //! ```
 //!
-//! What is left of a [soft mixture](super::soft_moe) of one expert when nothing is mixed, and so what such a mixture is
-//! compared with. Source of the comparison: Sokar et al. 2025, "Don't Flatten, Tokenize!" (arXiv 2410.01930).
+//! It equals a [soft mixture](super::soft_moe) of one expert without mixing, and serves as a baseline for such mixtures.
+//! Source of the comparison: Sokar et al. 2025, "Don't Flatten, Tokenize!" (arXiv 2410.01930).
 
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
@@ -15,11 +15,11 @@ use crate::{
     spec_problems::SpecProblems,
 };
 
-/// Settings of the perceptron.
+/// Settings of a perceptron for tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TokenMlpSpec {
-    /// Hidden units, at least 1. As a soft mixture's experts have by default.
+    /// Hidden units, at least 1. The default is that of a soft mixture's experts.
     pub hidden: i64,
 }
 
@@ -41,14 +41,14 @@ impl TokenMlpSpec {
     }
 }
 
-/// See the module.
+/// A perceptron applied to each token separately.
 pub struct TokenMlp {
     hidden: Linear,
     output: Linear,
 }
 
 impl TokenMlp {
-    /// For tokens of `width` numbers. Adds `encoder.mixer.hidden.…` and `encoder.mixer.output.…` to `layout`.
+    /// A perceptron for tokens of `width` numbers. Adds `encoder.mixer.hidden.…` and `encoder.mixer.output.…` to `layout`.
     pub fn new(spec: &TokenMlpSpec, width: i64, layout: &mut ParamLayout) -> Self {
         TokenMlp {
             hidden: Linear::new("encoder.mixer.hidden", width, spec.hidden, layout),
@@ -56,12 +56,12 @@ impl TokenMlp {
         }
     }
 
-    /// `tokens [B, m, d]` to `[B, m, d]`.
+    /// The outputs `[B, m, d]` for `tokens [B, m, d]`.
     pub fn forward(&self, params: &Params, tokens: &Tensor) -> Tensor {
         self.pass(params, tokens, None)
     }
 
-    /// The same; hidden activations are noted in `activations`.
+    /// [`TokenMlp::forward`], which records hidden activations.
     pub(super) fn pass(&self, params: &Params, tokens: &Tensor, activations: Option<&mut Activations>) -> Tensor {
         let hidden = self.hidden.forward(params, tokens).relu(); // [B, m, h]
         if let Some(activations) = activations {
@@ -70,7 +70,7 @@ impl TokenMlp {
         self.output.forward(params, &hidden)
     }
 
-    /// Multiply-adds for one sample of so many tokens.
+    /// Multiply-adds for one sample with `tokens` tokens.
     pub fn multiply_adds(&self, tokens: i64) -> i64 {
         tokens * (self.hidden.multiply_adds() + self.output.multiply_adds())
     }

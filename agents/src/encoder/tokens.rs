@@ -1,6 +1,6 @@
-//! From observations to tokens `[B, m, d]`: [`TokenizationSpec`], [`Tokenizer`].
+//! The splitting of observations into tokens `[B, m, d]`: [`TokenizationSpec`], [`Tokenizer`].
 //!
-//! | Tokenization | Of | m | numbers of each, before any embedding |
+//! | Tokenization | Of | m | numbers per token, before any embedding |
 //! |---|---|---|---|
 //! | `per_entity` | a set `[count, width]` | count | width |
 //! | `per_sample` | anything | 1 | all |
@@ -10,7 +10,7 @@
 //! | `per_feature` | a feature map | C | H·W |
 //! | `per_patch` | a feature map | ⌈H/size⌉·⌈W/size⌉ | C, averaged over a patch |
 //!
-//! Source of the ones for feature maps: Obando-Ceron et al. 2024 (arXiv 2402.08609), section 3.
+//! Source of the tokenizations of feature maps: Obando-Ceron et al. 2024 (arXiv 2402.08609), section 3.
 
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
@@ -18,36 +18,37 @@ use tch::Tensor;
 use super::conv::{ConvTrunk, Map};
 use crate::nn::{Activations, Init, Linear, ParamIndex, ParamLayout, Params};
 
-/// What one token is of.
+/// How an observation is split into tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum TokenizationSpec {
-    /// A row of a set.
+    /// One token per row of a set.
     PerEntity {},
-    /// Everything: one token.
+    /// One token for the whole observation.
     PerSample {},
-    /// A coordinate of a vector, with a learned embedding of its own.
+    /// One token per coordinate of a vector, each with its own learned embedding.
     PerDimension {},
-    /// Neighbouring units of a hidden layer over a vector.
+    /// One token per group of neighbouring units of a hidden layer over a vector.
     Chunks {
-        /// How many.
+        /// Number of groups.
         count: i64,
         /// Units of the layer; a multiple of `count`.
         hidden: i64,
     },
-    /// A place of a feature map.
+    /// One token per position of a feature map.
     PerConv {},
-    /// A channel of a feature map.
+    /// One token per channel of a feature map.
     PerFeature {},
-    /// The average over a square of a feature map; at the far edges, over what is there.
+    /// One token per square patch of a feature map, the mean over its positions. Patches at the right and lower edge may be
+    /// smaller.
     PerPatch {
-        /// Its side.
+        /// Side of a patch.
         size: i64,
     },
 }
 
 impl TokenizationSpec {
-    /// What a file calls it.
+    /// The name in a file.
     pub fn kind(self) -> &'static str {
         match self {
             TokenizationSpec::PerEntity {} => "per_entity",
@@ -60,7 +61,7 @@ impl TokenizationSpec {
         }
     }
 
-    /// Tokens and numbers of each that become of a feature map, if it is for those.
+    /// Number of tokens and numbers per token for a feature map; `None` if the tokenization does not apply to feature maps.
     pub fn of_map(self, map: Map) -> Option<(i64, i64)> {
         let Map {
             channels,
@@ -81,7 +82,8 @@ impl TokenizationSpec {
         }
     }
 
-    /// Tokens and numbers of each that become of a vector or a set, before they are embedded, if it is for those.
+    /// Number of tokens and numbers per token, before embedding, for a vector or set of `shape`; `None` if the tokenization
+    /// does not apply to that shape.
     pub fn of_shape(self, shape: &[i64]) -> Option<(i64, i64)> {
         match (self, shape) {
             (TokenizationSpec::PerEntity {}, [count, width]) => Some((*count, *width)),
@@ -93,14 +95,14 @@ impl TokenizationSpec {
     }
 }
 
-/// What is added to tokens so that a mixer or a pooling can tell their places apart.
+/// The embedding of a token's position, by which a mixer or pooling can distinguish positions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PositionEmbedding {
-    /// Nothing.
+    /// No embedding.
     #[default]
     None,
-    /// A learned vector per place.
+    /// A learned vector per position.
     ///
     /// Source: Dosovitskiy et al. 2021 (arXiv 2010.11929), equation 1.
     Learned,
@@ -114,31 +116,32 @@ impl PositionEmbedding {
 }
 
 enum Source {
-    /// Rows `[count, width]`; or the whole, as one.
+    /// `count` rows of a set, or the whole observation as one row.
     Rows { count: i64 },
-    /// Weights and biases `[O, d]`.
+    /// Coordinates of a vector, with weights and biases `[O, d]`.
     Coordinates { weight: ParamIndex, bias: ParamIndex },
-    /// A hidden layer in so many parts.
+    /// A hidden layer, split into `count` groups.
     Chunks { hidden: Linear, count: i64 },
-    /// A feature map, tokenized.
+    /// A feature map.
     Map { trunk: ConvTrunk, rule: TokenizationSpec },
 }
 
-/// Makes tokens.
+/// Splits observations into tokens.
 pub struct Tokenizer {
     source: Source,
     embedding: Option<Linear>,
-    /// `[m, d]`
+    /// `[m, d]`.
     position: Option<ParamIndex>,
     count: i64,
     width: i64,
 }
 
 impl Tokenizer {
-    /// Of vectors and sets of `shape`, each token embedded in `width` numbers. Adds `encoder.tokens.…` to `layout`.
+    /// A tokenizer of vectors or sets of `shape`, with tokens embedded in `width` numbers. Adds `encoder.tokens.…` to
+    /// `layout`.
     ///
     /// # Panics
-    /// When it is not for such shapes: checked against the observation.
+    /// When the tokenization does not apply to `shape`.
     pub fn of_shape(spec: TokenizationSpec, shape: &[i64], width: i64, layout: &mut ParamLayout) -> Self {
         let (count, numbers) = spec
             .of_shape(shape)
@@ -173,7 +176,7 @@ impl Tokenizer {
         }
     }
 
-    /// The same with a vector added to each token. Adds `encoder.tokens.position` to `layout`.
+    /// Adds an embedding of positions. If it is learned, adds `encoder.tokens.position` to `layout`.
     pub fn with_positions(mut self, spec: PositionEmbedding, layout: &mut ParamLayout) -> Self {
         self.position = (spec == PositionEmbedding::Learned).then(|| {
             let init = Init::Linear { fan_in: self.width };
@@ -182,10 +185,10 @@ impl Tokenizer {
         self
     }
 
-    /// Of what `trunk` makes of images; embedded in `width` numbers if given.
+    /// A tokenizer of the feature maps of `trunk`, with tokens embedded in `width` numbers if it is given.
     ///
     /// # Panics
-    /// When it is not for feature maps: checked before.
+    /// When the tokenization does not apply to feature maps.
     pub fn of_map(spec: TokenizationSpec, trunk: ConvTrunk, width: Option<i64>, layout: &mut ParamLayout) -> Self {
         let (count, numbers) = spec
             .of_map(trunk.output())
@@ -199,17 +202,17 @@ impl Tokenizer {
         }
     }
 
-    /// m.
+    /// m, the number of tokens.
     pub fn count(&self) -> i64 {
         self.count
     }
 
-    /// d.
+    /// d, the width of a token.
     pub fn width(&self) -> i64 {
         self.width
     }
 
-    /// Rows and columns of the feature map, where every token is a place of it.
+    /// Height and width of the grid of tokens, if every token is a position or patch of a feature map.
     pub fn grid(&self) -> Option<[i64; 2]> {
         let Source::Map { trunk, rule } = &self.source else {
             return None;
@@ -222,12 +225,12 @@ impl Tokenizer {
         }
     }
 
-    /// `obs [B, …]` to `[B, m, d]`.
+    /// The tokens `[B, m, d]` of `obs [B, …]`.
     pub fn forward(&self, params: &Params, obs: &Tensor) -> Tensor {
         self.pass(params, obs, None)
     }
 
-    /// The same; hidden activations are noted in `activations`.
+    /// [`Tokenizer::forward`], which records hidden activations.
     pub(super) fn pass(&self, params: &Params, obs: &Tensor, activations: Option<&mut Activations>) -> Tensor {
         let tokens = match &self.source {
             Source::Rows { count } => obs.reshape([obs.size()[0], *count, -1]),

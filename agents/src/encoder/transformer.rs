@@ -1,7 +1,7 @@
-//! Pre-LN transformer layers between tokens.
+//! Pre-LN transformer layers, a mixer of tokens: [`Transformer`].
 //!
-//! Source: Vaswani et al. 2017 (arXiv 1706.03762) with the normalisation before each part (Xiong et al. 2020, arXiv
-//! 2002.04745), without biases in the attention and without a normalisation at the end, as AdaPool's body has it.
+//! Source: Vaswani et al. 2017 (arXiv 1706.03762), with layer normalisation before each sublayer (Xiong et al. 2020, arXiv
+//! 2002.04745). As in AdaPool's reference code, the attention has no biases and there is no final normalisation.
 //!
 //! ```text
 //! X ← X + Attention(LN(X), LN(X))        X ← X + W₂ gelu(W₁ LN(X))
@@ -19,13 +19,13 @@ use crate::{
 /// Added to the variance; PyTorch's default.
 const LAYER_NORM_EPS: f64 = 1e-5;
 
-/// Settings of the layers.
+/// Settings of a transformer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TransformerSpec {
-    /// How many, at least 1. AdaPool's code has 3 or 6; two are what a state's few tokens can pay for.
+    /// Number of layers, at least 1. AdaPool's code has 3 or 6; we use 2 because states have few tokens.
     pub layers: i64,
-    /// Heads of each attention; they divide the tokens' width.
+    /// Number of attention heads; must divide the tokens' width.
     pub heads: i64,
     /// Hidden units of the feed-forward part, at least 1.
     pub hidden: i64,
@@ -59,7 +59,7 @@ impl TransformerSpec {
     }
 }
 
-/// One layer.
+/// One transformer layer.
 struct Layer {
     attention_norm: LayerNorm,
     attention: Attention,
@@ -68,11 +68,11 @@ struct Layer {
     output: Linear,
 }
 
-/// The layers, one after the other.
+/// A sequence of transformer layers.
 pub struct Transformer(Vec<Layer>);
 
 impl Transformer {
-    /// For tokens of `width` numbers. Adds `encoder.mixer.{i}.…` to `layout`.
+    /// A transformer for tokens of `width` numbers. Adds `encoder.mixer.{i}.…` to `layout`.
     pub fn new(spec: &TransformerSpec, width: i64, layout: &mut ParamLayout) -> Self {
         let layer = |index: i64| {
             let name = |part: &str| format!("encoder.mixer.{index}.{part}");
@@ -87,15 +87,16 @@ impl Transformer {
         Transformer((0..spec.layers).map(layer).collect())
     }
 
-    /// `tokens [B, m, d]` to `[B, m, d]`.
+    /// The outputs `[B, m, d]` for `tokens [B, m, d]`.
     pub fn forward(&self, params: &Params, tokens: &Tensor) -> Tensor {
         self.pass(params, tokens, None)
     }
 
-    /// The same; hidden activations are noted in `activations`, and the last layer's attention of token 0, where a CLS token is.
+    /// [`Transformer::forward`], which records hidden activations and the last layer's attention of token 0, the position of a
+    /// CLS token.
     pub(super) fn pass(&self, params: &Params, tokens: &Tensor, mut activations: Option<&mut Activations>) -> Tensor {
         let mut x = tokens.shallow_clone();
-        // Sums are new tensors: the normalisations keep their input for the backward pass.
+        // Sums are not in place, because the normalisations keep their inputs for the backward pass.
         for layer in &self.0 {
             let normed = layer.attention_norm.forward(params, &x);
             x = &x + layer.attention.forward(params, &normed, &normed);
@@ -113,7 +114,7 @@ impl Transformer {
         x
     }
 
-    /// Multiply-adds for one sample of so many tokens.
+    /// Multiply-adds for one sample with `tokens` tokens.
     pub fn multiply_adds(&self, tokens: i64) -> i64 {
         let of_layer = |layer: &Layer| {
             let feed_forward = layer.hidden.multiply_adds() + layer.output.multiply_adds();

@@ -1,18 +1,18 @@
-//! Formulas of what is measured in networks. `docs/metrics.md` has them in words.
+//! The formulas of network diagnostics. `docs/metrics.md` explains them.
 
 use tch::{Device, Kind, Tensor};
 
-/// τ: a unit is dormant whose mean absolute activation is at most this part of its layer's.
+/// τ: a unit is dormant if its mean absolute activation is at most this fraction of the mean over its layer.
 ///
-/// Source: Sokar et al. 2023 (arXiv 2302.12902); 0.025 is what its experiments with ReDo use.
+/// Source: Sokar et al. 2023 (arXiv 2302.12902), whose experiments with ReDo use 0.025.
 pub const DORMANT_THRESHOLD: f64 = 0.025;
 
-/// δ: which part of the singular values' sum the smallest directions may hold together and not count.
+/// δ: the fraction of the sum of singular values that the smallest ones, which srank does not count, may have.
 ///
 /// Source: Kumar et al. 2021 (arXiv 2010.14498), section 3.
 pub const SRANK_DELTA: f64 = 0.01;
 
-/// All elements, in order.
+/// All elements in row-major order.
 pub(super) fn numbers(x: &Tensor) -> Vec<f64> {
     let x = x.detach().to_device(Device::Cpu).to_kind(Kind::Double).contiguous();
     let mut values = vec![0.0; x.numel()];
@@ -28,10 +28,10 @@ fn is_finite(x: &Tensor) -> bool {
     x.isfinite().all().int64_value(&[]) != 0
 }
 
-/// Which part of all units is dormant. `layers`: `[G, U]` each, the mean absolute activation of U units in G networks,
-/// each of which is compared with its own layer. None without layers.
+/// The fraction of all units that are dormant. `None` without layers, NaN if an activation is not finite.
 ///
-/// A layer that is silent altogether is dormant: 0 is at most τ · 0. NaN when a mean is not finite.
+/// `layers`: `[G, U]` each, the mean absolute activations of U units in G networks. A unit is compared with its layer in its
+/// own network. All units of a layer with only zeros are dormant, because 0 is at most τ · 0.
 ///
 /// Source: Sokar et al. 2023, definition 3.1.
 pub fn dormant_share(layers: &[Tensor]) -> Option<f64> {
@@ -47,10 +47,10 @@ pub fn dormant_share(layers: &[Tensor]) -> Option<f64> {
     (units > 0).then(|| dormant as f64 / units as f64)
 }
 
-/// Singular values of `features [B, F]`, largest first; none when a feature is not finite.
+/// Singular values of `features [B, F]` in descending order; `None` if a feature is not finite.
 ///
-/// From the eigenvalues of the smaller of XᵀX and XXᵀ, in double precision: those of 256 × 256 features take a tenth of
-/// the time of a decomposition of X, and what is lost lies below 10⁻⁸ of the largest.
+/// Computed from the eigenvalues of the smaller of XᵀX and XXᵀ in double precision. For 256 × 256 features this takes a
+/// tenth of the time of a decomposition of X, with an error below 10⁻⁸ times the largest singular value.
 pub fn singular_values(features: &Tensor) -> Option<Vec<f64>> {
     let x = features.detach().to_device(Device::Cpu).to_kind(Kind::Double);
     let [rows, columns] = x.size()[..] else { return None };
@@ -67,7 +67,7 @@ pub fn singular_values(features: &Tensor) -> Option<Vec<f64>> {
     Some(values)
 }
 
-/// srank: the least k whose k largest singular values hold 1 − δ of the sum of all; 0 when all are 0.
+/// srank: the smallest k for which the k largest singular values add up to at least 1 − δ of their total; 0 if all are 0.
 ///
 /// Source: Kumar et al. 2021, section 3.
 pub fn srank(singular_values: &[f64]) -> f64 {
@@ -81,7 +81,7 @@ pub fn srank(singular_values: &[f64]) -> f64 {
     short.count() as f64
 }
 
-/// Effective rank: exp of the entropy of the singular values, divided by their sum; 0 when all are 0.
+/// Effective rank: exp of the entropy of the singular values normalised to sum 1; 0 if all are 0.
 ///
 /// Source: Roy & Vetterli 2007, "The effective rank: a measure of effective dimensionality", definition 1.
 pub fn effective_rank(singular_values: &[f64]) -> f64 {
@@ -96,7 +96,7 @@ pub fn effective_rank(singular_values: &[f64]) -> f64 {
     }
 }
 
-/// [`srank`] and [`effective_rank`] of features `[B, F]`, or their means over members `[E, B, F]`. NaN when a feature is
+/// [`srank`] and [`effective_rank`] of features `[B, F]`, or their means over members for `[E, B, F]`. NaN if a feature is
 /// not finite.
 pub fn ranks(features: &Tensor) -> (f64, f64) {
     let members = match features.dim() {
@@ -114,27 +114,27 @@ pub fn ranks(features: &Tensor) -> (f64, f64) {
     (sums.0 / count, sums.1 / count)
 }
 
-/// −Σ w ln w over the last dimension of `weights […, n]`, nats: from 0 to ln n.
+/// The entropy −Σ w ln w over the last dimension of `weights […, n]`, nats, between 0 and ln n.
 pub fn entropy(weights: &Tensor) -> Tensor {
     -weights
         .xlogy(weights)
         .sum_dim_intlist([-1i64].as_slice(), false, Kind::Float)
 }
 
-/// How the slots of a soft mixture of experts are used.
+/// Usage of the slots of a soft mixture of experts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Usage {
-    /// Per slot: which part of what tokens take comes from it; the parts sum to one.
+    /// Mean combine weight of each slot, over tokens and observations. The sum over slots is 1.
     pub combine_share: Vec<f64>,
-    /// Per slot: entropy over tokens of what it is mixed of, nats, mean over observations. (That every slot has the same
-    /// part of all dispatch weight is by construction: what goes into a slot sums to one.)
+    /// Entropy of each slot's dispatch weights over tokens, nats, averaged over observations. There is no dispatch share,
+    /// because the dispatch weights of every slot sum to 1.
     pub dispatch_entropy: Vec<f64>,
-    /// Entropy over slots of what a token takes, nats, mean over tokens and observations.
+    /// Entropy of a token's combine weights over slots, nats, averaged over tokens and observations.
     pub combine_entropy: f64,
 }
 
 impl Usage {
-    /// From weights `[B, m, S]`.
+    /// The usage for weights `[B, m, S]`.
     pub fn of(dispatch: &Tensor, combine: &Tensor) -> Self {
         let over_slots = entropy(combine); // [B, m]
         let over_tokens = entropy(&dispatch.transpose(1, 2)); // [B, S]
@@ -171,7 +171,7 @@ mod tests {
 
     #[test]
     fn singular_values_are_those_of_a_matrix_made_of_them() {
-        // Rows and columns are orthogonal: lengths 3, 2, 0.
+        // The rows and the columns are orthogonal, with norms 3, 2 and 0.
         let x = Tensor::from_slice(&[0.0f32, 3.0, 0.0, 2.0, 0.0, 0.0]).reshape([2, 3]);
         for x in [x.shallow_clone(), x.transpose(0, 1)] {
             let values = singular_values(&x).expect("finite");
@@ -202,7 +202,7 @@ mod tests {
 
     #[test]
     fn features_of_known_rank_have_it_and_members_are_averaged() {
-        // x yᵀ + u vᵀ with orthogonal parts of equal length: two equal directions.
+        // x yᵀ + u vᵀ with orthogonal vectors of equal norm has two equal singular values.
         let x = Tensor::from_slice(&[1.0f32, 0.0, 1.0, 0.0]);
         let u = Tensor::from_slice(&[0.0f32, 1.0, 0.0, 1.0]);
         let y = Tensor::from_slice(&[1.0f32, 1.0, 0.0]);

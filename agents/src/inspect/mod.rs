@@ -1,8 +1,8 @@
-//! Diagnostics of networks at a set of observations: [`Inspection`], made from [`Activations`].
+//! Diagnostics of networks at a set of observations: [`Inspection`], computed from [`Activations`].
 //!
-//! Nothing here takes part in learning. The trainer asks for it at evaluations, with observations that those visited:
-//! networks encode them once more, without noise and without a history, and record their activations. Numbers are
-//! extracted here and in [`measures`], never in an update.
+//! Diagnostics have no effect on learning. After an evaluation, the trainer runs the networks on a sample of the visited
+//! observations, without noise and detached, and records their activations. They are reduced to numbers here and in
+//! [`measures`], never in an update.
 
 pub mod measures;
 mod pictures;
@@ -12,15 +12,15 @@ use tch::Tensor;
 
 use crate::{metrics, nn::Activations};
 
-/// Experts and slots with numbers of their own in the log; a thousand curves help nobody.
+/// Maximum number of experts and slots with metrics of their own, because more curves are not readable.
 const MOST_LISTED: i64 = 32;
 
-/// Named numbers and images. Names are those of [`crate::metrics`], filled in.
+/// Named metrics and images of networks. The names are those of [`crate::metrics`] with their placeholders replaced.
 #[derive(Default)]
 pub struct Inspection {
-    /// Numbers; what could not be computed because features are not finite is NaN.
+    /// Metrics. NaN if they cannot be computed because features are not finite.
     pub values: Vec<(String, f64)>,
-    /// At most a few, and small.
+    /// A few small images.
     pub images: Vec<(String, Frame)>,
 }
 
@@ -29,7 +29,7 @@ impl Inspection {
         self.values.push((metrics::filled(metric, places), value));
     }
 
-    /// Dormant units and rank of the part `part`: a body, or an encoder.
+    /// Adds dormant units and ranks of the network `part`, a body or an encoder.
     pub fn add(&mut self, part: &str, activations: &Activations) {
         let place = &[("part", part)];
         if let Some(share) = measures::dormant_share(activations.layers()) {
@@ -42,7 +42,7 @@ impl Inspection {
         }
     }
 
-    /// All that an encoder shows. `obs [B, …]`, as the environment gives them, are what images show beside the weights.
+    /// Adds all diagnostics of an encoder. `obs [B, …]` are the raw observations, which images show beside the weights.
     pub fn add_encoder(&mut self, part: &str, activations: &Activations, obs: &Tensor) {
         self.add(part, activations);
         if let Some((dispatch, combine, slots_per_expert)) = &activations.routing {
@@ -69,7 +69,7 @@ impl Inspection {
         }
     }
 
-    /// How a soft mixture of experts is used, from its weights `[B, m, S]`.
+    /// Adds the usage of a soft mixture of experts, from its weights `[B, m, S]`.
     fn add_routing(&mut self, part: &str, dispatch: &Tensor, combine: &Tensor, slots_per_expert: i64) {
         let usage = measures::Usage::of(dispatch, combine);
         let place = &[("encoder", part)];
@@ -86,7 +86,7 @@ impl Inspection {
             self.put(metrics::EXPERT_DISPATCH_ENTROPY, places, mean(entropies));
         }
         if per_expert == 1 {
-            return; // slots are experts
+            return; // with one slot per expert, its metrics are those of the expert
         }
         let slots = usage.combine_share.iter().zip(&usage.dispatch_entropy);
         for (index, (share, entropy)) in slots.enumerate().take(listed) {

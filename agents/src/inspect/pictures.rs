@@ -1,32 +1,34 @@
-//! Weights of tokens as pictures.
+//! Images of the weights of tokens: [`weights`].
 //!
-//! Where tokens are places of an image's feature map: a row per observation, its newest frame, then a map per query or
-//! slot. Otherwise a line of cells per query or slot, a column per token, observations below one another.
+//! If tokens are positions of an image's feature map, each observation is a row of the image: its newest frame, followed by
+//! a map per query or slot. Otherwise each query or slot is a line of cells with a column per token, and observations are
+//! below one another.
 
 use sac_envs::render::{Colour, Frame, FrameSize};
 use tch::{Device, Kind, Tensor};
 
 use super::measures::numbers;
 
-/// The longer side of a frame, and of a map, pixels.
+/// Longer side of a frame and of a map, pixels.
 const SIDE: usize = 128;
-/// Observations with maps.
+/// Maximum number of observations drawn as frames with maps.
 const MOST_FRAMES: usize = 4;
-/// Lines of cells.
+/// Maximum number of lines of cells.
 const MOST_LINES: usize = 32;
-/// Queries or slots of one observation.
+/// Maximum number of queries or slots per observation.
 const MOST_MAPS: usize = 8;
-/// Tokens of a line; those behind it are left out.
+/// Maximum number of tokens per line; further tokens are not drawn.
 const MOST_TOKENS: usize = 512;
-/// Extent of a cell, pixels.
+/// Maximum size of a cell, pixels.
 const LARGEST_CELL: usize = 16;
-/// Between parts, pixels.
+/// Gap between parts of the image, pixels.
 const GAP: usize = 4;
-/// Between parts.
+/// Colour of the gaps.
 const BACKGROUND: Colour = Colour::rgb(64, 64, 96);
 
-/// `maps [B, q, m]`: q distributions over m tokens at each of `obs [B, …]`. With a `grid` tokens are its places, row by
-/// row; with `has_cls` another one is before them. None when there is nothing to draw.
+/// Draws `maps [B, q, m]`, q distributions over m tokens for each of `obs [B, …]`. `None` if there is nothing to draw.
+///
+/// With a `grid`, tokens are its positions in row-major order. With `has_cls`, a CLS token precedes them.
 pub(super) fn weights(maps: &Tensor, grid: Option<[i64; 2]>, has_cls: bool, obs: &Tensor) -> Option<Frame> {
     let [batch, queries, tokens] = extents(&maps.size())?;
     let queries = queries.min(MOST_MAPS);
@@ -64,19 +66,19 @@ fn extents(size: &[i64]) -> Option<[usize; 3]> {
     Some([a as usize, b as usize, c as usize])
 }
 
-/// At most `most` of so many, evenly.
+/// At most `most` indices below `count`, evenly spaced.
 fn spread(count: usize, most: usize) -> Vec<usize> {
     let chosen = count.min(most.max(1));
     (0..chosen).map(|place| place * count / chosen).collect()
 }
 
-/// Divided by the largest, so that every map uses all colours.
+/// Divides weights by the largest, so that every map uses the whole colour range.
 fn scaled(weights: &[f64]) -> Vec<f64> {
     let largest = weights.iter().copied().fold(f64::MIN_POSITIVE, f64::max);
     weights.iter().map(|weight| weight / largest).collect()
 }
 
-/// Black, red, yellow, white from 0 to 1.
+/// A colour from black through red and yellow to white, for `part` from 0 to 1.
 fn heat(part: f64) -> Colour {
     let ramp = |from: f64| ((3.0 * part - from).clamp(0.0, 1.0) * 255.0).round() as u8;
     Colour::rgb(ramp(0.0), ramp(1.0), ramp(2.0))
@@ -87,7 +89,7 @@ fn filled(width: usize, height: usize, colour: Colour) -> Frame {
     Frame::filled(FrameSize { width, height }, colour)
 }
 
-/// Fills the rectangle of `extent` (width, height) from `corner` (x, y). `colour` is asked about every place within it.
+/// Fills the rectangle of `extent` (width, height) at `corner` (x, y). `colour` gives the colour of each of its pixels.
 fn paint(image: &mut Frame, corner: (usize, usize), extent: (usize, usize), colour: impl Fn(usize, usize) -> Colour) {
     for y in 0..extent.1 {
         for x in 0..extent.0 {
@@ -96,11 +98,12 @@ fn paint(image: &mut Frame, corner: (usize, usize), extent: (usize, usize), colo
     }
 }
 
+/// Draws a line of cells per query or slot, below one another.
 fn lines(rows: &[Vec<Vec<f64>>]) -> Frame {
     let maps = rows.first().map_or(0, Vec::len);
     let tokens = rows[0].first().map_or(0, Vec::len).min(MOST_TOKENS);
     let cell = (MOST_TOKENS / tokens.max(1)).clamp(1, LARGEST_CELL);
-    // Lines of one observation touch each other.
+    // There is no gap between lines of the same observation.
     let pitch = maps * cell + GAP;
     let mut image = filled(tokens * cell, rows.len() * pitch - GAP, BACKGROUND);
     for (row, maps) in rows.iter().enumerate() {
@@ -114,16 +117,16 @@ fn lines(rows: &[Vec<Vec<f64>>]) -> Frame {
     image
 }
 
-/// The newest frame of an observation, stretched over all brightnesses.
+/// The newest frame of an observation, with its brightness stretched to the whole range.
 struct Observed {
-    /// Red, green and blue, or three times grey.
+    /// Red, green and blue; three equal planes for grey.
     planes: [Vec<f64>; 3],
     height: usize,
     width: usize,
 }
 
 impl Observed {
-    /// Of an observation `[C, H, W]`: its last three channels if their number suits colours, else its last.
+    /// The newest frame of an observation `[C, H, W]`: the last three channels if C is a multiple of 3, otherwise the last.
     fn newest(obs: &Tensor, [channels, height, width]: [i64; 3]) -> Self {
         let obs = obs.to_device(Device::Cpu).to_kind(Kind::Double);
         let first = match channels % 3 {
@@ -151,7 +154,8 @@ impl Observed {
         }
     }
 
-    /// Extents (width, height) when its longer side has [`SIDE`] pixels, or as many as a whole factor gives.
+    /// Size (width, height) in the image: scaled by the largest integer factor for which the longer side has at most [`SIDE`]
+    /// pixels, or scaled down to [`SIDE`].
     fn shown(&self) -> (usize, usize) {
         let longer = self.height.max(self.width).max(1);
         match SIDE / longer {
@@ -166,11 +170,12 @@ impl Observed {
     }
 }
 
-/// The nearest of so many cells.
+/// Index of the cell at `pixel`, if `cells` cells are scaled to `pixels` pixels.
 fn nearest(pixel: usize, pixels: usize, cells: usize) -> usize {
     pixel * cells / pixels
 }
 
+/// Draws each frame with its maps to the right.
 fn beside_frames(frames: &[Observed], rows: &[Vec<Vec<f64>>], [down, across]: [i64; 2]) -> Option<Frame> {
     let (width, height) = frames.first()?.shown();
     let (down, across) = (down as usize, across as usize);
@@ -226,7 +231,7 @@ mod tests {
 
     #[test]
     fn an_image_stands_beside_the_map_over_its_grid() {
-        // Newest frame: the last channel of 2; its grid of 1 × 2 places, behind a CLS token.
+        // The newest frame is the last of two channels. The tokens are a CLS token and a grid of 1 × 2 positions.
         let obs = Tensor::from_slice(&[9.0f32, 9.0, 9.0, 9.0, 0.0, 100.0, 100.0, 200.0]).reshape([1, 2, 2, 2]);
         let maps = Tensor::from_slice(&[0.9f32, 0.1, 0.0]).reshape([1, 1, 3]);
         let image = weights(&maps, Some([1, 2]), true, &obs).expect("drawn");
@@ -235,7 +240,7 @@ mod tests {
         assert_eq!(image.pixel(64, 0), Colour::rgb(128, 128, 128));
         assert_eq!(image.pixel(127, 127), WHITE);
         assert_eq!(image.pixel(130, 0), BACKGROUND);
-        assert_eq!(image.pixel(132, 127), WHITE, "the left place has the most");
+        assert_eq!(image.pixel(132, 127), WHITE, "the left position has the largest weight");
         assert_eq!(image.pixel(259, 0), BLACK);
     }
 

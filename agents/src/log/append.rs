@@ -1,4 +1,4 @@
-//! A file that grows by whole records.
+//! Files that are extended by complete records: [`AppendFile`].
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -6,38 +6,39 @@ use std::{
     path::Path,
 };
 
-/// Appends records; one that could not be written whole leaves no trace, so that the file stays readable.
+/// A file to which records are appended. A record that cannot be written completely is removed, so that the file stays
+/// readable.
 pub(super) struct AppendFile {
     file: File,
     good_bytes: u64,
 }
 
 impl AppendFile {
-    /// Opens or creates.
+    /// Opens or creates a file.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         let file = OpenOptions::new().create(true).append(true).open(path)?;
         let good_bytes = file.metadata()?.len();
         Ok(AppendFile { file, good_bytes })
     }
 
-    /// Whether nothing was written yet.
+    /// Whether the file is empty.
     pub(super) fn is_empty(&self) -> bool {
         self.good_bytes == 0
     }
 
-    /// Adds one record.
+    /// Appends one record.
     pub(super) fn append(&mut self, record: &[u8]) -> io::Result<()> {
         let outcome = self.file.write_all(record);
         match outcome {
             Ok(()) => self.good_bytes += record.len() as u64,
-            // Should even this fail, the next record follows a torn one, and readers skip or stop there.
+            // If truncating fails too, the next record follows an incomplete one, which readers must skip.
             Err(_) => drop(self.file.set_len(self.good_bytes)),
         }
         outcome
     }
 }
 
-/// Rewrites a text file with only those lines that `keep` wants; an absent file stays absent.
+/// Removes the lines of a text file for which `keep` is false, and an incomplete last line. The file may be absent.
 pub(super) fn keep_lines(path: &Path, mut keep: impl FnMut(&str) -> bool) -> io::Result<()> {
     let text = match fs::read(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),

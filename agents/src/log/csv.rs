@@ -1,4 +1,4 @@
-//! `eval.csv`: one line per evaluation.
+//! The file `eval.csv`, with one line per evaluation: [`EvalCsv`].
 
 use std::{io, path::Path};
 
@@ -10,16 +10,16 @@ use crate::{metrics, schedule::EnvSteps};
 
 const HEADER: &str = "env_steps,grad_steps,seconds,mean_return,std_return,mean_length\n";
 
-/// Takes the rows that hold an evaluation, and no others.
+/// A sink for the rows that hold an evaluation.
 pub struct EvalCsv {
     file: AppendFile,
 }
 
 impl EvalCsv {
-    /// Opens or creates the file; a new one gets a header.
+    /// Opens the file, or creates it with a header.
     ///
     /// # Errors
-    /// When that fails.
+    /// When the file cannot be opened or written.
     pub fn open(path: &Path) -> io::Result<Self> {
         let mut file = AppendFile::open(path)?;
         if file.is_empty() {
@@ -28,7 +28,7 @@ impl EvalCsv {
         Ok(EvalCsv { file })
     }
 
-    /// Drops lines later than `last`.
+    /// Removes lines later than `last`.
     ///
     /// # Errors
     /// When the file cannot be read or replaced.

@@ -1,4 +1,4 @@
-//! `metrics.jsonl`: one JSON object a row.
+//! The file `metrics.jsonl`, with one JSON object per row: [`MetricsJsonl`].
 
 use std::{io, path::Path};
 
@@ -8,7 +8,8 @@ use super::{
 };
 use crate::schedule::EnvSteps;
 
-/// Writes `{"env_steps":…,"grad_steps":…,"seconds":…,"train/q_mean":…}`; a number that is not finite becomes null.
+/// A sink that writes rows as `{"env_steps":…,"grad_steps":…,"seconds":…,"train/q_mean":…}`. Numbers that are not finite
+/// become null.
 pub struct MetricsJsonl {
     file: AppendFile,
 }
@@ -17,15 +18,15 @@ impl MetricsJsonl {
     /// Opens or creates the file.
     ///
     /// # Errors
-    /// When that fails.
+    /// When the file cannot be opened.
     pub fn open(path: &Path) -> io::Result<Self> {
         Ok(MetricsJsonl {
             file: AppendFile::open(path)?,
         })
     }
 
-    /// Drops rows later than `last`, left by a run that was killed after its last checkpoint. Returns the latest wall
-    /// time of a row that stays, in seconds (0 without one).
+    /// Removes rows later than `last`, written by a run that was killed after its last checkpoint. Returns the largest wall
+    /// time of the remaining rows, seconds; 0 if there are none.
     ///
     /// # Errors
     /// When the file cannot be read or replaced.
@@ -37,7 +38,7 @@ impl MetricsJsonl {
             };
             let keeps = row["env_steps"].as_u64().is_some_and(|steps| steps <= last.0);
             if keeps {
-                // An evaluation beside training has a row that comes later than its moment.
+                // The row of a concurrent evaluation is written after later rows.
                 seconds = row["seconds"].as_f64().unwrap_or(seconds).max(seconds);
             }
             keeps

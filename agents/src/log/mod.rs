@@ -1,6 +1,6 @@
-//! Where numbers go: [`Row`], [`Sink`], [`Logger`].
+//! Logging of metrics: [`Row`], [`Sink`], [`Logger`].
 //!
-//! A sink that fails is reported and tried again at the next row; it never ends a training run.
+//! A failing sink is reported and tried again at the next row. It never ends a training run.
 
 mod append;
 mod csv;
@@ -17,16 +17,16 @@ use sac_envs::render::Frame;
 
 use crate::schedule::{EnvSteps, GradSteps};
 
-/// Numbers that belong to one moment of a run.
+/// The metrics at one point of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row {
-    /// When.
+    /// Env steps so far.
     pub env_steps: EnvSteps,
-    /// When.
+    /// Gradient steps so far.
     pub grad_steps: GradSteps,
-    /// Wall time in training since the run began, resumed parts added up.
+    /// Wall time of training since the run began, seconds, summed over resumed parts.
     pub seconds: f64,
-    /// Metric names (see [`crate::metrics`]) and values.
+    /// Names (see [`crate::metrics`]) and values of metrics.
     pub values: Vec<(Cow<'static, str>, f64)>,
 }
 
@@ -40,34 +40,34 @@ impl Row {
     }
 }
 
-/// A place for rows.
+/// A destination of rows.
 pub trait Sink: Send {
-    /// For error messages.
+    /// The name in error messages.
     fn name(&self) -> &'static str;
 
-    /// Takes a row.
+    /// Writes a row.
     ///
     /// # Errors
-    /// When it could not be written; what was written before stays intact.
+    /// When the row cannot be written. Earlier rows stay intact.
     fn row(&mut self, row: &Row) -> io::Result<()>;
 
-    /// Takes an image of that moment. Most sinks do not care.
+    /// Writes an image. The default ignores it.
     ///
     /// # Errors
-    /// When it could not be written; what was written before stays intact.
+    /// When the image cannot be written. Earlier rows and images stay intact.
     fn image(&mut self, _env_steps: EnvSteps, _name: &str, _image: &Frame) -> io::Result<()> {
         Ok(())
     }
 
-    /// Learns that the run has reached its end. Most sinks do not care.
+    /// Marks the end of the run. The default ignores it.
     ///
     /// # Errors
-    /// When it could not be written down.
+    /// When the mark cannot be written.
     fn finished(&mut self) -> io::Result<()> {
         Ok(())
     }
 
-    /// Learns how far the run is, at every step. Most sinks do not care.
+    /// Is called with the number of env steps after every step. The default ignores it.
     fn progress(&mut self, _env_steps: EnvSteps) {}
 }
 
@@ -76,7 +76,7 @@ struct Watched {
     failing: bool,
 }
 
-/// All sinks of a run.
+/// The sinks of a run.
 #[derive(Default)]
 pub struct Logger {
     sinks: Vec<Watched>,
@@ -88,17 +88,17 @@ impl Logger {
         self.sinks.push(Watched { sink, failing: false });
     }
 
-    /// Hands a row to every sink.
+    /// Writes a row to every sink.
     pub fn row(&mut self, row: &Row) {
         self.each(|sink| sink.row(row));
     }
 
-    /// Hands an image to every sink.
+    /// Writes an image to every sink.
     pub fn image(&mut self, env_steps: EnvSteps, name: &str, image: &Frame) {
         self.each(|sink| sink.image(env_steps, name, image));
     }
 
-    /// Tells every sink that the run has reached its end.
+    /// Marks the end of the run in every sink.
     pub fn finished(&mut self) {
         self.each(|sink| sink.finished());
     }
@@ -113,14 +113,14 @@ impl Logger {
                 Ok(()) => {}
                 Err(error) if !*failing => {
                     *failing = true;
-                    tracing::warn!("{}: {error}; training goes on without it", sink.name());
+                    tracing::warn!("{}: {error}; training continues without it", sink.name());
                 }
                 Err(_) => {}
             }
         }
     }
 
-    /// Tells every sink how far the run is.
+    /// Passes the number of env steps to every sink.
     pub fn progress(&mut self, env_steps: EnvSteps) {
         for Watched { sink, .. } in &mut self.sinks {
             sink.progress(env_steps);

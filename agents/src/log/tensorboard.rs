@@ -1,8 +1,8 @@
-//! TensorBoard event files.
+//! TensorBoard event files: [`TensorBoard`].
 //!
-//! Records, checksums and messages are those of the crates tensorboard-rs and tensorboard-proto. Its `SummaryWriter` is
-//! not used: it writes from a thread of its own that panics when the disk is full, and has no text, no hyper-parameters
-//! and no mark for a resumed run.
+//! Records, checksums and messages come from the crates tensorboard-rs and tensorboard-proto. We do not use the
+//! `SummaryWriter` of tensorboard-rs: its background thread panics when the disk is full, and it supports neither text, nor
+//! hyper-parameters, nor resumed runs.
 
 use std::{
     io,
@@ -26,15 +26,15 @@ use tensorboard_rs::{record_writer::RecordWriter, summary::scalar};
 use super::{Row, Sink, append::AppendFile};
 use crate::schedule::EnvSteps;
 
-/// Writes scalars and images at env steps, the configuration as text, and hyper-parameters for the HPARAMS tab.
+/// A sink that writes scalars and images by env step, the configuration as text, and hyper-parameters for the HPARAMS tab.
 pub struct TensorBoard {
     file: AppendFile,
 }
 
-/// How TensorBoard knows its files; seconds since 1970 follow.
+/// Prefix of the names of event files, followed by the seconds since 1970.
 const EVENTS: &str = "events.out.tfevents.";
 
-/// What an image summary calls red, green and blue.
+/// The code of the RGB colour space in an image summary.
 const RGB: i32 = 3;
 
 fn now_s() -> f64 {
@@ -44,14 +44,14 @@ fn now_s() -> f64 {
 }
 
 impl TensorBoard {
-    /// Starts an event file in `folder`. With `purge_from`, points of earlier files from that step on are void: the run
-    /// was resumed before them.
+    /// Creates an event file in `folder`. With `purge_from`, TensorBoard discards the points of earlier files from that step
+    /// on, because the run was resumed there.
     ///
     /// # Errors
     /// When the file cannot be written.
     pub fn create(folder: &Path, purge_from: Option<EnvSteps>) -> io::Result<Self> {
-        // TensorBoard reads a folder's files in the order of their names: each begins with a later second than those
-        // before it, also where a run is resumed within the second, or a clock was set back.
+        // TensorBoard reads the files of a folder in the order of their names. Each name must have a later second than the
+        // earlier files, even if a run is resumed within a second or the clock was set back.
         let earlier = std::fs::read_dir(folder)?.flatten().filter_map(|entry| {
             let name = entry.file_name();
             let seconds = name.to_str()?.strip_prefix(EVENTS)?.split('.').next()?;
@@ -90,10 +90,10 @@ impl TensorBoard {
         self.write(event, step)
     }
 
-    /// A text (Markdown) for the TEXT tab.
+    /// Writes a Markdown text for the TEXT tab.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// When the text cannot be written.
     pub fn text(&mut self, tag: &str, markdown: &str) -> io::Result<()> {
         let mut extent = TensorShapeProto_Dim::new();
         extent.set_size(1);
@@ -108,7 +108,7 @@ impl TensorBoard {
         self.summary(one(value), EnvSteps(0))
     }
 
-    /// The run's hyper-parameters, by dotted key.
+    /// Writes the run's hyper-parameters by dotted key.
     ///
     /// # Errors
     /// When they cannot be written.
@@ -136,14 +136,14 @@ impl TensorBoard {
     }
 }
 
-/// A hyper-parameter's value.
+/// The value of a hyper-parameter.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Hparam {
-    /// Any number.
+    /// A number.
     Number(f64),
-    /// A switch.
+    /// A Boolean.
     Bool(bool),
-    /// A word, or a list printed.
+    /// A string, or any other value formatted as text.
     Text(String),
 }
 
@@ -176,7 +176,7 @@ impl Sink for TensorBoard {
             .try_for_each(|(name, value)| self.summary(scalar(name, *value as f32), row.env_steps))
     }
 
-    /// A PNG within the event.
+    /// Writes the image as a PNG within an event.
     fn image(&mut self, env_steps: EnvSteps, name: &str, image: &Frame) -> io::Result<()> {
         let mut png = Vec::new();
         image.write_png(&mut png)?;

@@ -1,21 +1,21 @@
-//! Named algorithms: published recipes as data, each value with its source.
+//! Presets: the settings of published algorithms as TOML files, with the source of each value.
 
 use sac_envs::Space;
 
 use crate::policy::PolicySpec;
 
-/// A recipe.
+/// The settings of a published algorithm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Preset {
-    /// What `--algo` takes.
+    /// The name for `--algo`.
     pub name: &'static str,
-    /// One line.
+    /// A description in one line.
     pub summary: &'static str,
-    /// TOML, with the sources as comments.
+    /// The settings in TOML, with sources as comments.
     pub toml: &'static str,
 }
 
-/// Every preset.
+/// All presets.
 pub const ALL: &[Preset] = &[
     Preset {
         name: "sac",
@@ -24,7 +24,7 @@ pub const ALL: &[Preset] = &[
     },
     Preset {
         name: "redq",
-        summary: "Ten critics, targets from two of them drawn at random, 20 updates per step (Chen et al. 2021)",
+        summary: "Ten critics, targets from a random pair, 20 updates per step (Chen et al. 2021)",
         toml: include_str!("redq.toml"),
     },
     Preset {
@@ -49,17 +49,17 @@ pub const ALL: &[Preset] = &[
     },
     Preset {
         name: "dsac-t",
-        summary: "DSAC with three refinements, updates as often as SAC's (Duan et al. 2025)",
+        summary: "DSAC with three refinements, one update per env step as in SAC (Duan et al. 2025)",
         toml: include_str!("dsac_t.toml"),
     },
     Preset {
         name: "dsac-t-paper",
-        summary: "The same under its authors' protocol, one update per 20 env steps",
+        summary: "DSAC-T with its authors' protocol, one update per 20 env steps (Duan et al. 2025)",
         toml: include_str!("dsac_t_paper.toml"),
     },
     Preset {
         name: "bl-sac",
-        summary: "sac with band-limited target critics (after the abstract of Campo et al. 2020)",
+        summary: "sac with band-limited target critics (from the abstract of Campo et al. 2020)",
         toml: include_str!("bl_sac.toml"),
     },
     Preset {
@@ -69,7 +69,7 @@ pub const ALL: &[Preset] = &[
     },
     Preset {
         name: "drq",
-        summary: "sac from pixels that are shifted at random, for a GPU (Kostrikov et al. 2020)",
+        summary: "sac from pixels with random shifts, for a GPU (Kostrikov et al. 2020)",
         toml: include_str!("drq.toml"),
     },
     Preset {
@@ -79,24 +79,24 @@ pub const ALL: &[Preset] = &[
     },
     Preset {
         name: "sac-gumbel",
-        summary: "sac for discrete actions, drawn one-hot by Gumbel-Softmax (after Jang et al. 2016)",
+        summary: "sac for discrete actions, with Gumbel-Softmax samples (after Jang et al. 2016)",
         toml: include_str!("sac_gumbel.toml"),
     },
 ];
 
-/// The preset called `name`.
+/// The preset `name`.
 pub fn by_name(name: &str) -> Option<&'static Preset> {
     ALL.iter().find(|preset| preset.name == name)
 }
 
-/// Names of the presets whose policy can act in a space.
+/// Names of the presets whose policies support an action space.
 pub fn serving(action: &Space) -> impl Iterator<Item = &'static str> {
     let can_act = |preset: &&Preset| preset.policy().is_some_and(|policy| policy.misfit(action).is_none());
     ALL.iter().filter(can_act).map(|preset| preset.name)
 }
 
 impl Preset {
-    /// Its policy, as its file says it.
+    /// The policy in the preset's file.
     fn policy(&self) -> Option<PolicySpec> {
         let table: toml::Table = self.toml.parse().ok()?;
         table.get("agent")?.get("policy")?.clone().try_into().ok()

@@ -1,4 +1,4 @@
-//! A quantity of every row, in one piece of memory: [`Column`].
+//! One quantity of all rows in contiguous memory: [`Column`].
 
 use sac_envs::Dtype;
 
@@ -8,7 +8,7 @@ use crate::{
     process,
 };
 
-/// One quantity, `width` numbers per row.
+/// One quantity of all rows, `width` numbers per row.
 pub(super) struct Column {
     name: &'static str,
     width: usize,
@@ -20,7 +20,7 @@ enum Data {
     U8(Vec<u8>),
 }
 
-/// Zeros whose pages are all touched: `vec![0; n]` alone would leave them to the operating system until first use.
+/// A vector of zeros whose pages are all touched. The pages of `vec![0; n]` would be allocated at their first use.
 pub(super) fn touched<T: Copy>(count: usize, zero: T) -> Vec<T> {
     let mut data = Vec::with_capacity(count);
     process::use_huge_pages(data.spare_capacity_mut());
@@ -41,7 +41,7 @@ impl Column {
         let span = row * self.width..(row + 1) * self.width;
         match &mut self.data {
             Data::F32(data) => data[span].copy_from_slice(values),
-            // A space of bytes promises whole numbers from 0 to 255.
+            // Values of a space of bytes are integers from 0 to 255.
             Data::U8(data) => data[span]
                 .iter_mut()
                 .zip(values)
@@ -49,23 +49,23 @@ impl Column {
         }
     }
 
-    /// The numbers of a row, where they are `f32`.
+    /// The values of a row of `f32`.
     pub(super) fn row(&self, row: usize) -> &[f32] {
         match &self.data {
             Data::F32(data) => &data[row * self.width..(row + 1) * self.width],
-            Data::U8(_) => unreachable!("rows of bytes are gathered"),
+            Data::U8(_) => unreachable!("only columns of f32 are read by row"),
         }
     }
 
-    /// The same to be written.
+    /// The values of a row of `f32`, for writing.
     pub(super) fn row_mut(&mut self, row: usize) -> &mut [f32] {
         match &mut self.data {
             Data::F32(data) => &mut data[row * self.width..(row + 1) * self.width],
-            Data::U8(_) => unreachable!("rows of bytes are written number by number"),
+            Data::U8(_) => unreachable!("only columns of f32 are written by row"),
         }
     }
 
-    /// Asks the processor to fetch a row of `f32` that will be read soon.
+    /// Prefetches a row of `f32`.
     #[inline(always)]
     pub(super) fn prefetch(&self, row: usize) {
         #[cfg(target_arch = "x86_64")]
@@ -74,9 +74,9 @@ impl Column {
             const NUMBERS_PER_LINE: usize = 16;
             let numbers = self.row(row);
             let lines = numbers.chunks(NUMBERS_PER_LINE).map(<[f32]>::as_ptr);
-            // A row seldom begins with a line, and so ends in one more.
+            // A row usually starts in the middle of a cache line, so it extends into one more line.
             for number in lines.chain(numbers.last().map(std::ptr::from_ref)) {
-                // SAFETY: a prefetch reads nothing that the program sees.
+                // SAFETY: a prefetch has no effect that the program can observe.
                 unsafe { _mm_prefetch::<_MM_HINT_T1>(number.cast()) };
             }
         }

@@ -1,18 +1,18 @@
-//! Observations that stack pictures, each picture kept once.
+//! Observations with stacked frames, of which each frame is stored once: [`Frames`].
 //!
-//! A stack of k frames shares k − 1 of them with the observation before it, and at a reset all k are one picture. So
-//! pictures lie in a ring of their own, in the order in which they came, and a row of the replay names the k of its
-//! observation and the k of its successor. What is kept once is found by its content among the latest frames of its own
-//! environment: resets, truncations, n-step rows and whatever an environment does come out right without being told.
+//! A stack of k frames shares k − 1 frames with the previous observation, and after a reset all k frames are equal. Frames
+//! are therefore stored in a ring buffer of their own, in the order of arrival, and a row of the replay holds the indices of
+//! the k frames of its observation and of the k frames of its successor. A known frame is recognised by comparing its content
+//! with the latest frames of the same environment. This needs no information about resets, truncations or n-step windows.
 //!
-//! The ring is as large as the memory that was promised and no larger. When a frame is overwritten, the rows that could
-//! need it go: always the oldest ones. A row names no frame that was older than `reach` frames when the row was made; an
-//! environment that rested for longer has its frames written again. So the age of a row's frames is known from the
-//! row's own age, and rows go in the order in which they came.
+//! The ring buffer has a fixed size. When a frame is overwritten, all rows that may refer to it are removed; these are always
+//! the oldest rows. A new row refers only to the last `reach` frames: if an environment was idle for longer, its frames are
+//! stored again. A lower bound of a row's frame numbers is therefore known when it is written, and rows become invalid in the
+//! order in which they were written.
 //!
-//! One env step gives one frame, and an episode one more, its first. The ring has room for `capacity` of the former,
-//! one in [`STEPS_PER_SPARE_FRAME`] more for the latter, and what rows reach back. Episodes of at least so many env steps
-//! leave the replay its full capacity; shorter ones make it hold fewer rows.
+//! Each env step adds one frame, and each episode one more, its first. The ring buffer has room for `capacity` frames, one
+//! more per [`STEPS_PER_SPARE_FRAME`], and those within reach. If episodes have at least that many env steps on average, the
+//! replay holds `capacity` rows, otherwise fewer.
 
 use serde::{Deserialize, Serialize};
 
@@ -22,54 +22,54 @@ use crate::{
     error::{Error, Result},
 };
 
-/// One frame is spared for so many env steps: 1.6 % more memory than the steps alone would take. Episodes of the tasks
-/// that are learned from pixels have 100 to 1000 env steps.
+/// Number of env steps per spare frame for the first frames of episodes, 1.6 % of the memory. Episodes of our tasks with
+/// pixels have 100 to 1000 env steps.
 const STEPS_PER_SPARE_FRAME: u64 = 64;
 
-/// What a ring of frames is laid out for.
+/// The dimensions of a ring buffer of frames.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct FramesShape {
-    /// k, at least 2.
+    /// k, frames per observation, at least 2.
     pub(super) stack: usize,
-    /// Bytes of a frame.
+    /// Size of a frame, bytes.
     pub(super) width: usize,
-    /// Rows of the replay.
+    /// Capacity of the replay, rows.
     pub(super) capacity: usize,
     pub(super) num_envs: usize,
     pub(super) n_step: usize,
 }
 
 impl FramesShape {
-    /// Frames of one environment that rows to come may still name: those from the oldest of an observation that waits in
-    /// its n-step window to the newest.
+    /// Number of latest frames of one environment that future rows may refer to: from the oldest frame of the first
+    /// observation in the n-step window to the newest frame.
     fn open(&self) -> usize {
         self.n_step.saturating_add(self.stack)
     }
 
-    /// How many frames ago the oldest frame of a new row may have been written. Environments that are stepped in turn
-    /// write at most two frames each in one round, one of them the first of an episode.
+    /// Number of last written frames that a new row may refer to. When environments are stepped in turn, each writes at most
+    /// two frames per step, one of them the first of an episode.
     fn reach(&self) -> u64 {
         (self.num_envs as u64)
             .saturating_mul(self.open() as u64)
             .saturating_mul(2)
     }
 
-    /// Whether rows can name every frame.
+    /// Whether the index of every slot fits into a `u32`.
     pub(super) fn are_nameable(&self) -> bool {
         self.slots() <= u64::from(u32::MAX)
     }
 
-    /// Frames that fit.
+    /// Number of frames in the ring buffer.
     fn slots(&self) -> u64 {
         let capacity = self.capacity as u64;
-        let own = 2 * self.stack as u64; // a row writes so many at most
+        let own = 2 * self.stack as u64; // frames that one row may write
         capacity
             .saturating_add(capacity.div_ceil(STEPS_PER_SPARE_FRAME))
             .saturating_add(self.reach())
             .saturating_add(own)
     }
 
-    /// Bytes of the frames and of what names them.
+    /// Size of the frames and of the rows' indices, bytes.
     pub(super) fn bytes(&self) -> u64 {
         let row = (2 * self.stack * size_of::<u32>() + size_of::<i64>()) as u64;
         let frames = self.slots().saturating_mul(self.width as u64);
@@ -77,25 +77,27 @@ impl FramesShape {
     }
 }
 
-/// See the module.
+/// A ring buffer of frames, with the indices of the frames of each row.
+///
+/// Frames are numbered in the order of writing. Frame number i is in slot i modulo `slots`.
 pub(super) struct Frames {
     shape: FramesShape,
     slots: u64,
-    /// `[slots, width]`
+    /// The frames, `[slots, width]`.
     pictures: Vec<u8>,
-    /// Frames written so far: the number of the next one. It lies in the slot of its number modulo `slots`.
+    /// Number of frames written so far, which is the number of the next frame.
     written: u64,
     /// Numbers of the latest frames of each environment, oldest first.
     latest: Vec<Vec<u64>>,
-    /// `[capacity, 2 k]`: slots of the observation, then of its successor.
+    /// `[capacity, 2 k]`: slots of the frames of the observation, then of its successor.
     places: Vec<u32>,
-    /// `[capacity]`: no frame of the row has a smaller number.
+    /// `[capacity]`: a lower bound of the frame numbers of the row.
     floor: Vec<i64>,
-    /// One frame on its way in.
+    /// Buffer for a frame before it is stored.
     incoming: Vec<u8>,
 }
 
-/// What a checkpoint holds besides the tensors.
+/// The state of the frames in a checkpoint, besides their tensors.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct FramesState {
@@ -104,7 +106,7 @@ pub(super) struct FramesState {
 }
 
 impl Frames {
-    /// Empty; every page is touched.
+    /// An empty ring buffer, with all pages touched.
     pub(super) fn new(shape: FramesShape) -> Self {
         let slots = shape.slots();
         Frames {
@@ -119,7 +121,7 @@ impl Frames {
         }
     }
 
-    /// The number of the oldest frame that is still there.
+    /// The number of the oldest frame that has not been overwritten.
     fn oldest(&self) -> u64 {
         self.written.saturating_sub(self.slots)
     }
@@ -128,14 +130,14 @@ impl Frames {
         &self.pictures[slot * self.shape.width..][..self.shape.width]
     }
 
-    /// Writes row `row`: an observation of environment `env` and its successor.
+    /// Writes the observation of environment `env` and its successor as row `row`.
     pub(super) fn write(&mut self, row: usize, env: usize, obs: &[f32], next_obs: &[f32]) {
         let floor = self.written.saturating_sub(self.shape.reach());
         self.floor[row] = floor as i64;
         let width = self.shape.width;
         let frames = obs.chunks_exact(width).chain(next_obs.chunks_exact(width));
         for (place, frame) in frames.enumerate() {
-            // A space of bytes promises whole numbers from 0 to 255.
+            // Values of a space of bytes are integers from 0 to 255.
             self.incoming
                 .iter_mut()
                 .zip(frame)
@@ -145,7 +147,7 @@ impl Frames {
         }
     }
 
-    /// The latest frame of an environment that equals the incoming one and is not below `floor`.
+    /// The number of the latest frame of an environment that equals the incoming frame and is at least `floor`.
     fn find(&self, env: usize, floor: u64) -> Option<u64> {
         let is_it = |number: &&u64| {
             **number >= floor && self.picture((**number % self.slots) as usize) == self.incoming.as_slice()
@@ -153,7 +155,7 @@ impl Frames {
         self.latest[env].iter().rev().find(is_it).copied()
     }
 
-    /// Writes the incoming frame, over the oldest one when full.
+    /// Stores the incoming frame, and returns its number. A full ring buffer overwrites the oldest frame.
     fn append(&mut self, env: usize) -> u64 {
         let number = self.written;
         let start = (number % self.slots) as usize * self.shape.width;
@@ -161,20 +163,20 @@ impl Frames {
         self.written += 1;
         let latest = &mut self.latest[env];
         latest.push(number);
-        // Rows at an episode's start write frames in another order than the episode's: twice as many are remembered as
-        // are open, so that none is written twice.
+        // At the start of an episode, rows write frames in another order than that of the episode. Keeping twice the number
+        // of open frames makes sure that no frame is stored twice.
         if latest.len() > 2 * self.shape.open() {
             latest.remove(0);
         }
         number
     }
 
-    /// Whether all frames of a row are there for sure.
+    /// Whether all frames of a row are certain to be stored.
     pub(super) fn holds(&self, row: usize) -> bool {
         self.floor[row] as u64 >= self.oldest()
     }
 
-    /// Copies observations, or their successors, of rows into `out` `[rows.len(), k · width]`.
+    /// Copies the observations of rows, or their successors, to `out` `[rows.len(), k · width]`.
     pub(super) fn gather(&self, rows: &[usize], successors: bool, out: &mut [f32]) {
         let (stack, width) = (self.shape.stack, self.shape.width);
         assert_eq!(
@@ -194,7 +196,7 @@ impl Frames {
         }
     }
 
-    /// The frames, and what the first `rows` rows name.
+    /// Writes the frames, and the indices of the first `rows` rows, to `section`.
     pub(super) fn save<'a>(&'a self, rows: usize, section: &mut Section<'a>) {
         let held = self.written.min(self.slots) as usize;
         let (width, names) = (self.shape.width, 2 * self.shape.stack);
@@ -210,7 +212,7 @@ impl Frames {
         }
     }
 
-    /// Takes back what [`Frames::save`] and [`Frames::state`] wrote, for so many rows.
+    /// Restores the state written by [`Frames::save`] and [`Frames::state`], for `rows` rows.
     pub(super) fn load(&mut self, section: &Section, rows: usize, state: &FramesState) -> Result<()> {
         let held = state.written.min(self.slots) as usize;
         let counts = [
@@ -230,7 +232,7 @@ impl Frames {
                 .all(|floor| u64::try_from(*floor).is_ok_and(|floor| floor <= state.written));
         if !fits {
             let problem = format!(
-                "its frames do not fit stacks of {} in {} slots",
+                "frames do not fit observations of {} frames and {} slots",
                 self.shape.stack, self.slots
             );
             return Err(Error::section("replay", problem));

@@ -1,8 +1,8 @@
-//! What was experienced: [`Replay`].
+//! Replay memory: [`Replay`].
 //!
-//! Columns are allocated once, from the spaces, and every page is touched then: memory does not grow afterwards, and
-//! a replay that cannot fit is refused before training. Rows hold raw observations, raw rewards (summed over n steps)
-//! and normalised actions. Of observations that stack pictures, each picture is held once.
+//! All memory is allocated, and every page touched, at construction. A replay that does not fit fails before training, and
+//! memory does not grow afterwards. Rows hold raw observations, raw rewards (summed over n steps) and normalised actions.
+//! Observations that stack frames of bytes share them, so that each frame is stored once.
 
 mod column;
 mod frames;
@@ -34,15 +34,15 @@ use sum_tree::SumTree;
 pub use prioritized::PrioritizedSpec;
 pub use sampler::SamplerSpec;
 
-/// Settings of the replay. Defaults: SAC 2018b, table 1.
+/// Settings of the replay memory. Defaults: SAC 2018b, table 1.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ReplaySpec {
-    /// Transitions; the oldest give way.
+    /// Capacity, transitions. The oldest are overwritten.
     pub capacity: u64,
-    /// Steps per row, at least 1.
+    /// n of n-step returns, at least 1.
     pub n_step: u64,
-    /// How rows are chosen.
+    /// How rows are sampled.
     pub sampler: SamplerSpec,
 }
 
@@ -68,7 +68,7 @@ impl ReplaySpec {
         }
     }
 
-    /// Bytes that the rows take, and the priorities, if there are any. `spaces`: observation and action.
+    /// Size of the rows and priorities, bytes. `spaces` are the observation and action space.
     pub fn bytes(&self, spaces: (&Space, &Space), stacking: Stacking) -> u64 {
         let priorities = match self.sampler {
             SamplerSpec::Uniform => 0,
@@ -77,7 +77,7 @@ impl ReplaySpec {
         self.layout(spaces, stacking).bytes().saturating_add(priorities)
     }
 
-    /// Every value of the sampler that is out of its range.
+    /// Every setting of the sampler that is out of range.
     pub fn problems(&self) -> Vec<SpecProblem> {
         let mut problems = SpecProblems::default();
         if let SamplerSpec::Prioritized(spec) = &self.sampler {
@@ -86,10 +86,10 @@ impl ReplaySpec {
         problems.into_vec()
     }
 
-    /// Refuses what the machine cannot hold.
+    /// Checks that the replay fits into the available memory.
     ///
     /// # Errors
-    /// [`Error::ReplayTooLarge`].
+    /// [`Error::ReplayTooLarge`] if it does not.
     pub fn check_fits(&self, spaces: (&Space, &Space), stacking: Stacking) -> Result<()> {
         const MIB: u64 = 1 << 20;
         let needed = self.bytes(spaces, stacking);
@@ -105,18 +105,18 @@ impl ReplaySpec {
     }
 }
 
-/// Who fills a replay, and whether their observations share frames.
+/// The environments that fill a replay: their number, and the number of stacked frames in their observations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stacking {
-    /// Frames that an observation stacks (see [`sac_envs::Env::stacked_frames`]); 1 where it stacks none. Those of bytes
-    /// are held once.
+    /// Number of frames per observation (see [`sac_envs::Env::stacked_frames`]); 1 without frame stacking. Frames of bytes
+    /// are stored once.
     pub frames: usize,
-    /// Environments.
+    /// Number of environments.
     pub num_envs: usize,
 }
 
 impl Stacking {
-    /// Of environments that are stepped together.
+    /// The stacking of vectorised environments.
     pub fn of(envs: &dyn VecEnv) -> Self {
         Stacking {
             frames: envs.stacked_frames(),
@@ -124,14 +124,14 @@ impl Stacking {
         }
     }
 
-    /// So many environments whose observations share nothing.
+    /// `num_envs` environments without frame stacking.
     pub fn none(num_envs: usize) -> Self {
         Stacking { frames: 1, num_envs }
     }
 }
 
-/// What the operating system would give this process: free memory, or what its control group leaves, if that is less.
-/// Where it will not say, nothing is refused.
+/// Memory that is available to this process, bytes: free memory, or the rest of its control group's limit if that is less.
+/// `u64::MAX` if the operating system does not report it.
 pub fn available_memory_bytes() -> u64 {
     let Ok(mut system) = sysinfo::System::new() else {
         return u64::MAX;
@@ -143,7 +143,7 @@ pub fn available_memory_bytes() -> u64 {
         .map_or(free, |limits| free.min(limits.free_memory))
 }
 
-/// Tensors that one batch is gathered into, over and over.
+/// Tensors into which every batch is gathered.
 struct BatchBuffer {
     obs: Tensor,
     action: Tensor,
@@ -153,23 +153,23 @@ struct BatchBuffer {
     weight: Tensor,
 }
 
-/// See the module.
+/// A replay memory of transitions.
 pub struct Replay {
     storage: Storage,
     windows: Vec<NStep>,
     batch: BatchBuffer,
     batch_size: usize,
-    /// Rows of the batch that was drawn last.
+    /// Indices of the rows of the last batch.
     indices: Vec<usize>,
     prioritized: Option<Prioritized>,
     device: Device,
 }
 
 impl Replay {
-    /// Allocates everything: `spec.capacity` rows, a window per environment, one batch. Observations share nothing.
+    /// Allocates a replay for environments without frame stacking: rows, an n-step window per environment, and one batch.
     ///
     /// # Errors
-    /// As [`Replay::stacked`].
+    /// The errors of [`Replay::stacked`].
     pub fn new(
         spec: &ReplaySpec,
         spaces: (&Space, &Space),
@@ -181,10 +181,10 @@ impl Replay {
         Replay::stacked(spec, spaces, Stacking::none(num_envs), gamma, batch_size, device)
     }
 
-    /// The same for environments whose observations may stack frames.
+    /// Allocates a replay for environments whose observations may stack frames.
     ///
     /// # Errors
-    /// [`Error::ReplayTooLarge`]; [`Error::Spec`] when a value of the sampler is out of its range.
+    /// [`Error::ReplayTooLarge`]; [`Error::Spec`] when a setting of the sampler is out of range.
     pub fn stacked(
         spec: &ReplaySpec,
         spaces: (&Space, &Space),
@@ -228,18 +228,18 @@ impl Replay {
         })
     }
 
-    /// Rows held.
+    /// Number of rows.
     #[allow(clippy::len_without_is_empty)]
     pub fn len(&self) -> usize {
         self.storage.len()
     }
 
-    /// Rows that fit.
+    /// Maximum number of rows.
     pub fn capacity(&self) -> usize {
         self.storage.capacity()
     }
 
-    /// Takes one step of environment `env`: what was seen, done and received, how it ended, and the true successor.
+    /// Adds one step of environment `env`. `next_obs` is the true successor of `obs`, also at the end of an episode.
     pub fn push(&mut self, env: usize, obs: &[f32], action: &[f32], reward: f64, status: Status, next_obs: &[f32]) {
         let (storage, prioritized) = (&mut self.storage, &mut self.prioritized);
         self.windows[env].push(obs, action, reward, status, |obs, action, reward, discount| {
@@ -255,14 +255,12 @@ impl Replay {
         });
     }
 
-    /// Forgets steps that have not become rows: their episodes cannot go on.
+    /// Discards the steps in n-step windows, whose episodes cannot continue.
     pub fn abandon_windows(&mut self) {
         self.windows.iter_mut().for_each(NStep::abandon);
     }
 
-    /// Draws a batch. `None` while the replay is empty.
-    ///
-    /// The tensors of the returned batch are reused by the next call.
+    /// Samples a batch; `None` if the replay is empty. The next call overwrites the batch's tensors.
     pub fn sample(&mut self, stream: &mut Stream) -> Option<Batch> {
         if self.storage.len() == 0 {
             return None;
@@ -305,14 +303,14 @@ impl Replay {
         })
     }
 
-    /// Takes in what an update made of the batch that was drawn last.
+    /// Updates priorities with the report of the update with the last batch.
     pub fn learned(&mut self, report: &UpdateReport) {
         if let Some(prioritized) = &mut self.prioritized {
             prioritized.learned(&self.indices, report);
         }
     }
 
-    /// Numbers of its own for a row of the log, by metric.
+    /// Names and values of the replay's metrics.
     pub fn metrics(&self) -> impl Iterator<Item = (&'static str, f64)> {
         let priorities = self.prioritized.as_ref().map(|prioritized| {
             [
@@ -325,16 +323,16 @@ impl Replay {
             .chain(priorities.into_iter().flatten())
     }
 
-    /// How many rows a batch has.
+    /// Number of rows of a batch.
     pub fn batch_size(&self) -> usize {
         self.batch_size
     }
 
-    /// The section `replay`: the filled part of every column, frames once where they are shared, the cursor, the open
-    /// windows, the priorities.
+    /// The checkpoint section `replay`: the filled part of every column, shared frames, the cursor, the open n-step windows
+    /// and the priorities.
     ///
     /// # Errors
-    /// When a value cannot be written down.
+    /// When a value cannot be serialised.
     pub fn section(&self) -> Result<Section<'_>> {
         let mut section = Section::new("replay");
         self.storage.save(&mut section);
@@ -352,15 +350,15 @@ impl Replay {
         Ok(section)
     }
 
-    /// Takes back what [`Replay::section`] wrote.
+    /// Restores the state from a section written by [`Replay::section`].
     ///
     /// # Errors
-    /// When it does not fit this replay's capacity, spaces or environments.
+    /// When the section does not fit this replay's capacity, spaces or environments.
     pub fn load(&mut self, section: &Section) -> Result<()> {
         let state: ReplayState = section.state()?;
         if state.windows.len() != self.windows.len() {
             let problem = format!(
-                "holds {} environments, expected {}",
+                "holds n-step windows of {} environments, expected {}",
                 state.windows.len(),
                 self.windows.len()
             );

@@ -1,8 +1,8 @@
-//! Folding n steps of one environment into rows, on insertion.
+//! N-step returns, computed when steps are inserted: [`NStep`].
 //!
-//! A row that starts at step t and spans k steps holds `Σ_{i<k} γⁱ r_{t+i}`, the discount `γᵏ` (0 after termination)
-//! and the observation after step t+k−1. k = n, except near an episode's end, where every step still gets its row and
-//! k shrinks; after a truncation those rows bootstrap from the true last observation.
+//! A row that starts at step t and spans k steps has the reward `Σ_{i<k} γⁱ r_{t+i}`, the discount `γᵏ` (0 after
+//! termination) and the observation after step t+k−1. k = n except at the end of an episode: each of the last steps gets a
+//! row with a smaller k, which after a truncation bootstraps from the true last observation.
 
 use std::collections::VecDeque;
 
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// A step that has not become a row yet.
+/// A step whose row is not complete yet.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Pending {
@@ -20,7 +20,7 @@ struct Pending {
     reward: f64,
 }
 
-/// The open window of one environment.
+/// The window of the last steps of one environment, which are not rows yet.
 pub(super) struct NStep {
     n: usize,
     gamma: f64,
@@ -29,7 +29,7 @@ pub(super) struct NStep {
     spare: Vec<Pending>,
 }
 
-/// The open window in a checkpoint.
+/// The state of a window in a checkpoint.
 #[derive(Serialize, Deserialize)]
 #[serde(transparent)]
 pub(super) struct NStepState(Vec<Pending>);
@@ -50,8 +50,8 @@ impl NStep {
         }
     }
 
-    /// Takes a step and calls `emit(obs, action, reward, discount)` for every row that it completes, oldest first. The
-    /// rows' successor is the step's.
+    /// Adds a step, and calls `emit(obs, action, reward, discount)` for every row that it completes, oldest first. The
+    /// successor of these rows is that of the step.
     pub(super) fn push(
         &mut self,
         obs: &[f32],
@@ -63,7 +63,7 @@ impl NStep {
         let mut step = self
             .spare
             .pop()
-            .expect("at most n steps are pending: a full window emits at once");
+            .expect("fewer than n steps are pending: a full window emits a row");
         step.obs.copy_from_slice(obs);
         step.action.copy_from_slice(action);
         step.reward = reward;
@@ -96,7 +96,7 @@ impl NStep {
     pub(super) fn restore(&mut self, state: &NStepState) -> Result<()> {
         let fits = |step: &Pending| (step.obs.len(), step.action.len()) == self.widths;
         if state.0.len() >= self.n.max(1) || !state.0.iter().all(fits) {
-            return Err(Error::section("replay", "an open n-step window does not fit"));
+            return Err(Error::section("replay", "an n-step window does not fit"));
         }
         self.abandon();
         for step in &state.0 {

@@ -1,4 +1,4 @@
-//! Prioritised replay: rows whose values were far from their targets are drawn more often, and count for less.
+//! Prioritised replay: rows with a large TD error are drawn more often, with a smaller weight in the loss.
 //!
 //! Source: Schaul et al. 2016 (arXiv 1511.05952), the proportional variant, algorithm 1.
 //!
@@ -25,19 +25,19 @@ use crate::{
     spec_problems::SpecProblems,
 };
 
-/// Settings of prioritised replay. Defaults: what Schaul et al. 2016 chose for the proportional variant.
+/// Settings of prioritised replay. Defaults: those of Schaul et al. 2016 for the proportional variant.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PrioritizedSpec {
-    /// How much priorities matter, in [0, 1]: 0 draws all rows alike.
+    /// α, the exponent of priorities, in [0, 1]. With 0, sampling is uniform.
     pub exponent: f64,
-    /// How much of the bias is corrected at first, in [0, 1]: 1 is all of it.
+    /// Initial β, the exponent of importance weights, in [0, 1]. 1 corrects the bias completely.
     pub importance_exponent: f64,
-    /// The same at the end.
+    /// Final β.
     pub importance_exponent_end: f64,
-    /// How long it takes from the one to the other, on a straight line, gradient steps, at least 1.
+    /// Length of the linear interpolation of β, gradient steps, at least 1.
     pub over_grad_steps: u64,
-    /// Added to every error, so that no row is forgotten: value units, above 0.
+    /// ε, added to every TD error so that each row can be drawn, value units, above 0.
     pub priority_eps: f64,
 }
 
@@ -73,26 +73,26 @@ impl PrioritizedSpec {
         );
     }
 
-    /// β after so many updates.
+    /// β after `at` updates.
     fn importance_exponent_at(&self, at: GradSteps) -> f64 {
         let part = (at.0 as f64 / self.over_grad_steps as f64).min(1.0);
         self.importance_exponent + part * (self.importance_exponent_end - self.importance_exponent)
     }
 }
 
-/// What prioritised replay knows of the rows; the rows themselves are the storage's.
+/// The priorities of the rows.
 pub(super) struct Prioritized {
     spec: PrioritizedSpec,
     tree: SumTree,
-    /// p, greatest so far.
+    /// Largest priority so far.
     greatest: f64,
-    /// Updates that it heard of.
+    /// Updates so far.
     grad_steps: GradSteps,
-    /// Errors of the last batch on their way from the device.
+    /// Buffer for the TD errors of the last batch.
     td_error: Vec<f32>,
 }
 
-/// What a checkpoint holds besides the tensors.
+/// The state of the priorities in a checkpoint, besides their tensor.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PrioritizedState {
@@ -111,24 +111,24 @@ impl Prioritized {
         }
     }
 
-    /// A row was written, perhaps over another: it gets the greatest priority so far, so that all are seen once.
+    /// Gives a new row the largest priority so far, so that new rows are drawn soon.
     pub(super) fn inserted(&mut self, row: usize) {
         self.tree.set(row, self.greatest.powf(self.spec.exponent));
     }
 
-    /// A row is gone.
+    /// Removes the priority of a removed row.
     pub(super) fn removed(&mut self, row: usize) {
         self.tree.set(row, 0.0);
     }
 
-    /// Draws rows (equation 1) and their weights (section 3.4) for a batch.
+    /// Draws the rows of a batch (equation 1) and computes their weights (section 3.4).
     ///
-    /// The total mass is cut into B equal ranges and one row drawn from each (appendix B.2.1): every row is as likely
-    /// as if all were drawn from the whole, but the batch is spread more evenly.
+    /// Sampling is stratified: the total mass is divided into B equal ranges, and one row is drawn from each (appendix
+    /// B.2.1). The expected number of draws of a row is the same as for independent draws, with a lower variance.
     ///
-    /// Weights are divided by the greatest of the batch: w_i = (N P(i))^−β / max_j (N P(j))^−β. With P(i) = mass_i /
-    /// total, N and the total cancel, and w_i = (min_j mass_j / mass_i)^β. So the greatest weight of every batch is 1 and
-    /// no single row of the whole replay, perhaps never drawn, decides the size of the step.
+    /// Weights are normalised by the maximum over the batch: w_i = (N P(i))^−β / max_j (N P(j))^−β. With P(i) = mass_i /
+    /// total, N and the total cancel, and w_i = (min_j mass_j / mass_i)^β. The largest weight of every batch is 1; with the
+    /// maximum over the whole replay, a single row that is never drawn could determine the step size.
     pub(super) fn draw(&self, stream: &mut Stream, indices: &mut [usize], weights: &mut [f32]) {
         assert_eq!(indices.len(), weights.len(), "every row of the batch has its weight");
         let range = self.tree.total() / indices.len() as f64;
@@ -143,9 +143,9 @@ impl Prioritized {
         }
     }
 
-    /// Takes in the errors of the batch that was drawn last. An agent that reports none leaves priorities as they are.
+    /// Updates the priorities of the last batch's rows from the TD errors in `report`, if there are any.
     ///
-    /// A row that was drawn twice keeps the priority of its last place.
+    /// A row that was drawn twice gets the priority of its last position in the batch.
     pub(super) fn learned(&mut self, indices: &[usize], report: &UpdateReport) {
         self.grad_steps += 1;
         let Some(td_error) = &report.td_error else { return };
@@ -154,9 +154,9 @@ impl Prioritized {
         on_cpu.copy_data(&mut self.td_error, indices.len());
         for (index, error) in indices.iter().zip(&self.td_error) {
             if self.tree.get(*index) == 0.0 {
-                continue; // It is gone since it was drawn.
+                continue; // the row was removed after it was drawn
             }
-            // The trainer ends a run that diverged; until it notices, the sums must stay numbers.
+            // The trainer stops a diverged run at its next check; until then the sums must stay finite.
             let priority = if error.is_finite() {
                 f64::from(error.abs()) + self.spec.priority_eps
             } else {
@@ -172,7 +172,7 @@ impl Prioritized {
         self.spec.importance_exponent_at(self.grad_steps)
     }
 
-    /// p, greatest so far, value units.
+    /// Largest priority so far, value units.
     pub(super) fn greatest(&self) -> f64 {
         self.greatest
     }
@@ -188,7 +188,7 @@ impl Prioritized {
         }
     }
 
-    /// Takes back the priorities of `rows` rows, of which some `are_held`.
+    /// Restores the priorities of `rows` rows. `are_held` says whether a row is valid; the others have no priority.
     pub(super) fn load(
         &mut self,
         section: &Section,

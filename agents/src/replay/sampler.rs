@@ -1,20 +1,20 @@
-//! How rows are chosen, as files say it: [`SamplerSpec`].
+//! The setting of how rows are sampled: [`SamplerSpec`].
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
 use super::PrioritizedSpec;
 
-/// How rows are chosen: `"uniform"`, or `{ kind = "prioritized", … }`. A kind alone stands for the table with its
-/// defaults.
+/// How rows are sampled: `"uniform"`, or `{ kind = "prioritized", … }`. The string of a kind is short for its table with
+/// default values.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum SamplerSpec {
-    /// All alike, with replacement.
+    /// Uniformly, with replacement.
     Uniform,
-    /// Those more often whose values were far from their targets.
+    /// With a probability that grows with the TD error.
     Prioritized(PrioritizedSpec),
 }
 
-/// The same as a table.
+/// The table form of [`SamplerSpec`].
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 enum SamplerTable {

@@ -1,4 +1,4 @@
-//! Columns of a fixed number of rows, written round and round.
+//! The rows of a replay as a ring buffer: [`Storage`].
 
 use sac_envs::{Dtype, Space};
 use serde::{Deserialize, Serialize};
@@ -14,18 +14,18 @@ use crate::{
 
 /// Observations and their successors.
 enum Observations {
-    /// Every one for itself.
+    /// Complete observations.
     Whole { obs: Column, next_obs: Column },
-    /// Stacks of bytes, whose frames are shared.
+    /// Stacked frames of bytes, which rows share.
     Stacked(Frames),
 }
 
-/// What rows are laid out for.
+/// The dimensions of a storage.
 #[derive(Clone, Copy)]
 pub(super) struct Layout<'a> {
     pub(super) observation: &'a Space,
     pub(super) action: &'a Space,
-    /// Frames that an observation stacks; 1 where it stacks none.
+    /// Number of frames per observation; 1 without frame stacking.
     pub(super) stacked_frames: usize,
     pub(super) num_envs: usize,
     pub(super) n_step: usize,
@@ -33,7 +33,7 @@ pub(super) struct Layout<'a> {
 }
 
 impl Layout<'_> {
-    /// Frames are shared where observations stack several, of bytes.
+    /// The dimensions of the shared frames, if observations stack several frames of bytes.
     fn frames(&self) -> Option<FramesShape> {
         let (stack, numbers) = (self.stacked_frames, self.observation.len());
         let is_stack = stack > 1 && numbers.is_multiple_of(stack) && dtype(self.observation) == Dtype::U8;
@@ -47,7 +47,7 @@ impl Layout<'_> {
         (is_stack && shape.are_nameable()).then_some(shape)
     }
 
-    /// Bytes of all rows.
+    /// Size of all rows, bytes.
     pub(super) fn bytes(&self) -> u64 {
         let per_number = if dtype(self.observation) == Dtype::U8 { 1 } else { 4 };
         let whole = (2 * self.observation.len() * per_number) as u64;
@@ -60,16 +60,16 @@ impl Layout<'_> {
     }
 }
 
-/// Where the numbers of rows lie.
+/// The memory layout of rows.
 enum Rows {
-    /// Where observations are `f32`, those of each row lie together, as observation, action, reward, discount, next
-    /// observation: a row of a large replay is in no cache, and comes line by line.
+    /// For observations of `f32`, a row is contiguous: observation, action, reward, discount, next observation. Rows of a large
+    /// replay are not in the cache, and this layout touches the fewest cache lines.
     Together(Column),
-    /// Where observations are bytes, each quantity for itself.
+    /// For observations of bytes, each quantity has a column of its own.
     Apart(Box<Apart>),
 }
 
-/// Quantities of rows, each for itself.
+/// The quantities of rows in separate columns.
 struct Apart {
     observations: Observations,
     action: Column,
@@ -78,7 +78,7 @@ struct Apart {
 }
 
 impl Apart {
-    /// What is saved as it is: all but shared frames.
+    /// All columns, without shared frames.
     fn columns(&self) -> Vec<&Column> {
         let mut columns = vec![&self.action, &self.reward, &self.discount];
         if let Observations::Whole { obs, next_obs } = &self.observations {
@@ -87,7 +87,7 @@ impl Apart {
         columns
     }
 
-    /// The same, and shared frames, to be filled.
+    /// Shared frames and all columns, for loading.
     fn parts_mut(&mut self) -> (Option<&mut Frames>, Vec<&mut Column>) {
         let mut columns = vec![&mut self.action, &mut self.reward, &mut self.discount];
         match &mut self.observations {
@@ -100,20 +100,21 @@ impl Apart {
     }
 }
 
-/// All rows, a cursor, and how much is filled.
+/// A ring buffer of rows.
 pub(super) struct Storage {
     rows: Rows,
-    /// Numbers of an observation, and of an action.
+    /// Numbers per observation, and per action.
     widths: (usize, usize),
     capacity: usize,
+    /// Index of the next row to write.
     cursor: usize,
-    /// Rows held: the newest ones.
+    /// Number of valid rows, the newest ones.
     len: usize,
-    /// Rows ever filled: more than are held where the frames of the oldest are gone.
+    /// Number of rows that have been written. Larger than `len` if frames of the oldest rows were overwritten.
     filled: usize,
 }
 
-/// Where a batch is gathered into.
+/// The buffers of a batch.
 pub(super) struct Gathered<'a> {
     pub(super) obs: &'a mut [f32],
     pub(super) action: &'a mut [f32],
@@ -122,7 +123,7 @@ pub(super) struct Gathered<'a> {
     pub(super) next_obs: &'a mut [f32],
 }
 
-/// What a checkpoint holds of a storage with shared frames, besides the tensors.
+/// The state of a storage with shared frames in a checkpoint, besides its tensors.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct StackedState {
@@ -185,17 +186,17 @@ impl Storage {
         self.cursor
     }
 
-    /// Rows ever filled, as many as there is something to save of.
+    /// Number of rows that have been written, and that a checkpoint holds.
     pub(super) fn filled(&self) -> usize {
         self.filled
     }
 
-    /// The place of the oldest row.
+    /// Index of the oldest valid row.
     fn oldest(&self) -> usize {
         (self.cursor + self.capacity - self.len) % self.capacity
     }
 
-    /// The place of one of the rows held, `nth` in `0..len`. A full storage counts from its first place.
+    /// Index of the valid row `nth`, in `0..len`, counted from the oldest, or from index 0 if the storage is full.
     pub(super) fn place(&self, nth: usize) -> usize {
         match self.len == self.capacity {
             true => nth,
@@ -203,12 +204,12 @@ impl Storage {
         }
     }
 
-    /// Whether there is a row at a place.
+    /// Whether the row at index `place` is valid.
     pub(super) fn is_held(&self, place: usize) -> bool {
         (place + self.capacity - self.oldest()) % self.capacity < self.len
     }
 
-    /// Writes a row of environment `env`, over the oldest one when full, and says where.
+    /// Writes a row of environment `env`, and returns its index. A full storage overwrites the oldest row.
     pub(super) fn push(
         &mut self,
         env: usize,
@@ -251,7 +252,7 @@ impl Storage {
         row
     }
 
-    /// Lets the oldest row go if its frames were overwritten, and says where it was.
+    /// Removes the oldest row if its frames were overwritten, and returns its index.
     pub(super) fn pop_incomplete(&mut self) -> Option<usize> {
         let frames = self.frames()?;
         let oldest = self.oldest();
@@ -262,7 +263,7 @@ impl Storage {
         Some(oldest)
     }
 
-    /// Frames that rows share, if they do.
+    /// The shared frames, if there are any.
     fn frames(&self) -> Option<&Frames> {
         match &self.rows {
             Rows::Together(_) => None,
@@ -273,7 +274,7 @@ impl Storage {
         }
     }
 
-    /// Asks the processor to fetch a row that will be gathered soon: it waits for many as long as for one.
+    /// Prefetches a row that will be gathered soon. The latencies of several prefetches overlap.
     #[inline(always)]
     pub(super) fn prefetch(&self, row: usize) {
         if let Rows::Together(rows) = &self.rows {
@@ -281,7 +282,7 @@ impl Storage {
         }
     }
 
-    /// Copies rows.
+    /// Copies rows into the buffers of a batch.
     pub(super) fn gather(&self, indices: &[usize], into: Gathered) {
         match &self.rows {
             Rows::Together(rows) => {
@@ -332,7 +333,7 @@ impl Storage {
         columns.into_iter().for_each(|column| column.save(filled, section));
     }
 
-    /// `None` where nothing is shared.
+    /// The state of shared frames; `None` if there are none.
     pub(super) fn stacked_state(&self) -> Option<StackedState> {
         self.frames().map(|frames| StackedState {
             filled_rows: self.filled,
@@ -382,7 +383,7 @@ impl Storage {
         (self.len, self.cursor, self.filled) = (len, cursor, filled);
         match self.frames() {
             Some(frames) if (0..len).any(|nth| !frames.holds(self.place(nth))) => {
-                Err(Error::section("replay", "a row's frames are gone"))
+                Err(Error::section("replay", "frames of a row are missing"))
             }
             _ => Ok(()),
         }

@@ -1,24 +1,23 @@
-//! Numbers of which sums are always at hand: [`SumTree`].
+//! A sum tree, for sampling in proportion to weights: [`SumTree`].
 
-/// A complete binary tree over `capacity` numbers, every node the sum of its two children, in `f64`.
+/// A complete binary tree over `capacity` numbers in `f64`. Every node is the sum of its two children.
 ///
-/// A node is computed anew from its children, never corrected by a difference: sums depend on the leaves alone, however
-/// they came about, so rounding errors cannot pile up, and a tree that is rebuilt from its leaves is the same to the
-/// bit.
+/// An update recomputes nodes from their children instead of adding a difference. Sums therefore depend on the leaves
+/// alone: rounding errors do not accumulate, and a tree rebuilt from its leaves is identical to the bit.
 pub(super) struct SumTree {
-    /// Node 1 is the root, 2i and 2i + 1 are the children of i; the leaves are the upper half.
+    /// Node 1 is the root, and the children of node i are 2i and 2i + 1. The leaves are the upper half.
     nodes: Vec<f64>,
     capacity: usize,
 }
 
 impl SumTree {
-    /// Bytes of a tree over so many numbers.
+    /// Size of a tree over `capacity` numbers, bytes.
     pub(super) fn bytes(capacity: u64) -> u64 {
         let leaves = capacity.checked_next_power_of_two().unwrap_or(u64::MAX);
         leaves.saturating_mul(2 * size_of::<f64>() as u64)
     }
 
-    /// All zero; every page is touched.
+    /// A tree of zeros, with all pages touched.
     pub(super) fn new(capacity: usize) -> Self {
         SumTree {
             nodes: super::column::touched(2 * capacity.next_power_of_two(), 0.0),
@@ -30,7 +29,7 @@ impl SumTree {
         self.nodes.len() / 2
     }
 
-    /// The sum of all.
+    /// The sum of all numbers.
     pub(super) fn total(&self) -> f64 {
         self.nodes[1]
     }
@@ -45,7 +44,7 @@ impl SumTree {
         &self.nodes[self.first_leaf()..][..count]
     }
 
-    /// Changes one number, which is finite and not negative.
+    /// Sets the number at `index`. `value` is finite and not negative.
     pub(super) fn set(&mut self, index: usize, value: f64) {
         debug_assert!(index < self.capacity && value.is_finite() && value >= 0.0);
         let mut node = self.first_leaf() + index;
@@ -56,7 +55,7 @@ impl SumTree {
         }
     }
 
-    /// Takes these numbers as the first ones and zero for the rest.
+    /// Sets the first numbers to `values` and the others to zero.
     pub(super) fn fill(&mut self, values: &[f64]) {
         let first_leaf = self.first_leaf();
         self.nodes.fill(0.0);
@@ -66,12 +65,13 @@ impl SumTree {
         }
     }
 
-    /// Where `mass` in `[0, total]` falls, the numbers laid end to end. Never at a zero, if the total is above zero.
+    /// The smallest index at which the cumulative sum exceeds `mass`, in `[0, total]`. Its number is not zero unless the total
+    /// is.
     pub(super) fn find(&self, mass: f64) -> usize {
         let (mut node, mut mass) = (1, mass);
         while node < self.first_leaf() {
             let (left, right) = (self.nodes[2 * node], self.nodes[2 * node + 1]);
-            // Rounding may leave a little more mass than there is; it must not lead to an empty branch.
+            // Rounding may make the mass exceed the sum; then the search must not descend into an empty branch.
             node = if mass < left || right == 0.0 {
                 2 * node
             } else {
@@ -92,7 +92,7 @@ mod tests {
         let mut tree = SumTree::new(1000);
         for round in 0..50 {
             for index in 0..1000 {
-                // Twenty orders of magnitude up and down: differences would leave their rounding errors behind.
+                // From 1e-20 to 1e20: updates by differences would leave rounding errors.
                 let exponent = ((index * 7 + round * 13) % 41) as i32 - 20;
                 tree.set(index, 10f64.powi(exponent));
             }

@@ -1,7 +1,7 @@
-//! A whole update of an agent against a derivation made elsewhere.
+//! Comparison of a full update of an agent with golden data.
 //!
-//! After one step Adam has moved every parameter by about its learning rate, whatever the size of the gradient. The
-//! gradient itself is therefore compared too, as Adam's first moment holds it.
+//! The first step of Adam moves every parameter by about the learning rate, for any size of the gradient. The gradient is
+//! therefore compared too, by means of Adam's first moment.
 
 use std::collections::BTreeMap;
 
@@ -22,17 +22,17 @@ pub struct Case {
     td_error: Vec<f64>,
 }
 
-/// Largest difference that single precision may make in a few layers of width 5.
+/// Tolerance for single precision in a few layers of width 5.
 const TOLERANCE: f64 = 1e-5;
 
-/// [`update_equals`] for a file that holds one case.
+/// [`update_equals`] for a file with a single case.
 #[allow(dead_code, reason = "not every test that includes this file has such a file")]
 pub fn one_update_equals(spec: AgentSpec, data: &str) {
     update_equals(spec, &read(data));
 }
 
-/// One update of `spec`, at the widths of the case, gives its losses, gradients and parameters, fused and by the reference.
-/// Returns the state after it.
+/// Asserts that one update of an agent with `spec` and the case's widths gives the case's losses, gradients and parameters,
+/// with the fused and with the reference implementation. Returns the state after the update.
 pub fn update_equals(spec: AgentSpec, case: &Case) -> Vec<Section<'static>> {
     let [fused, reference] = implementations();
     update_equals_on(&spec, case, &reference);
@@ -70,9 +70,9 @@ fn update_equals_on(spec: &AgentSpec, case: &Case, compute: &Compute) -> Vec<Sec
         let moved = relative_difference(&found, &case.before[name].data, 1e-1);
         let difference = relative_difference(&found, &expected.data, 1e-1);
         assert!(difference < TOLERANCE, "{name}: {difference}");
-        assert!(moved > TOLERANCE, "{name} did not move, so the comparison sees nothing");
+        assert!(moved > TOLERANCE, "{name} did not change, so the comparison proves nothing");
     }
     let is_new = |name: &&String| !case.after.contains_key(*name);
-    assert_eq!(case.before.keys().filter(is_new).count(), 0, "all of it was compared");
+    assert_eq!(case.before.keys().filter(is_new).count(), 0, "every parameter is compared");
     sections
 }

@@ -1,4 +1,4 @@
-//! What the golden tests share.
+//! Functions that the golden tests share.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ pub fn tensor(values: &[f64]) -> Tensor {
     Tensor::from_slice(&values)
 }
 
-/// Largest difference, relative to the larger of the value and `scale`.
+/// The largest difference relative to the expected value, or to `scale` for smaller values.
 pub fn relative_difference(found: &Tensor, expected: &[f64], scale: f64) -> f64 {
     let found: Vec<f64> = found
         .flatten(0, -1)
@@ -47,7 +47,7 @@ pub struct Dims {
     pub act: usize,
     pub hidden: i64,
     pub batch: i64,
-    /// Choices per position, where actions are discrete.
+    /// Choices per position of discrete actions.
     #[serde(default)]
     pub positions: Vec<usize>,
 }
@@ -61,7 +61,7 @@ impl Dims {
     }
 }
 
-/// The batch of a case, with weights if it has them.
+/// The batch of a case, with weights if the case has them.
 pub fn batch(dims: &Dims, values: &BTreeMap<String, Vec<f64>>) -> Batch {
     let rows = |name: &str| tensor(&values[name]).view([dims.batch, -1]);
     let flat = |name: &str| tensor(&values[name]);
@@ -78,13 +78,13 @@ pub fn batch(dims: &Dims, values: &BTreeMap<String, Vec<f64>>) -> Batch {
     }
 }
 
-/// Both implementations of the update, which golden data holds to the same numbers.
+/// Both implementations of the update, which are compared with the same golden data.
 pub fn implementations() -> [Compute; 2] {
     [Compute::default(), Compute::reference()]
 }
 
-/// Builds an agent with the parameters of a golden case, through a checkpoint as a user would. What no fresh agent has
-/// belongs to the critic.
+/// Builds an agent with the parameters of a golden case, by loading a checkpoint as a user would. Tensors that a new agent
+/// does not have are running statistics of the critic.
 pub fn agent_with(
     spec: &AgentSpec,
     dims: &Dims,
@@ -129,7 +129,7 @@ pub fn agent_with(
     agent
 }
 
-/// A tensor of an agent by name, in whatever section it is.
+/// The tensor `name` of an agent, from any section.
 pub fn named(sections: &[Section], name: &str) -> Tensor {
     let section = sections
         .iter()

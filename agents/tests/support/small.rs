@@ -1,4 +1,4 @@
-//! Small agents of presets, batches for them, and everything that learning changes in them.
+//! Small agents with the settings of presets, and batches for them.
 
 use sac_agents::{Agent, AgentSpec, Batch, Compute, SoftActorCritic, checkpoint::Section, noise::Stream, presets};
 use sac_envs::Space;
@@ -6,7 +6,7 @@ use tch::{Device, Kind, Tensor};
 
 const OBS: i64 = 4;
 
-/// A preset with networks of these widths.
+/// The agent of a preset, with networks of the given widths.
 pub fn spec(preset: &str, hidden: [i64; 2]) -> AgentSpec {
     let preset = presets::by_name(preset).expect("a preset");
     let table: toml::Table = preset.toml.parse().expect("a preset is a table");
@@ -22,7 +22,7 @@ pub fn agent_on(spec: &AgentSpec, seed: u64, compute: Compute) -> SoftActorCriti
     SoftActorCritic::new(spec, "test", spaces, seed, compute).expect("the agent can be built")
 }
 
-/// So many rows, the next of `data`.
+/// A batch of `rows` random rows, drawn from `data`.
 pub fn batch(data: &mut Stream, rows: i64, weighted: bool) -> Batch {
     let mut normal = |shape: &[i64]| data.normal(shape, Device::Cpu);
     let (obs, action, reward) = (normal(&[rows, OBS]), normal(&[rows, 2]).tanh(), normal(&[rows]));
@@ -33,7 +33,7 @@ pub fn batch(data: &mut Stream, rows: i64, weighted: bool) -> Batch {
     }
 }
 
-/// Every tensor that learning changes.
+/// Names and copies of all tensors in an agent's sections.
 pub fn tensors(agent: &dyn Agent) -> Vec<(String, Tensor)> {
     let sections = agent.sections().expect("sections");
     let of_section = |section: &Section| {
