@@ -19,7 +19,7 @@ pub struct Bfloat16(Instructions);
 
 /// Instructions that multiply bfloat16.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(not(target_arch = "x86_64"), expect(dead_code))]
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
 enum Instructions {
     /// AVX512-BF16: vectors of sixteen sums, two terms at a time.
     Avx512,
@@ -73,17 +73,16 @@ impl Bfloat16 {
 pub struct Packed<'a> {
     /// Two terms of a sum in each. The invariant that kernels rely on: it is what `pack::pack_right` made for a matrix
     /// `[depth, columns]`, with the pairs that `processor` wants.
-    #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code))]
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
     pairs: &'a [u32],
     depth: usize,
     columns: usize,
-    #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code))]
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
     processor: Bfloat16,
 }
 
 impl<'a> Packed<'a> {
     /// Rounds and lays out `b`, in `space`, whose contents are replaced.
-    #[cfg_attr(not(target_arch = "x86_64"), expect(unused_variables))]
     pub fn new(processor: Bfloat16, b: Matrix, space: &'a mut Vec<u32>) -> Self {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: a `Bfloat16` exists only where the processor has AVX-512F, BW and BF16. The matrix holds its elements.

@@ -33,10 +33,10 @@
 //!
 //! What is used is decided while the program runs, by what the processor has.
 //!
-//! | | with AVX-512F | with AVX and FMA | other |
+//! | | with AVX-512F | with AVX2 and FMA | other |
 //! |---|---|---|---|
 //! | [`product::product`] | a kernel of this crate, 512 bits | the crate matrixmultiply, 256 bits | the crate matrixmultiply |
-//! | a product with one column, [`product::few_rows`], [`product::sum_rows`], activations, Adam, Polyak | compiled for 512 bits | compiled for the build's target | compiled for the build's target |
+//! | a product with one column, [`product::few_rows`], [`product::sum_rows`], activations, Adam, Polyak | compiled for 512 bits | compiled for 256 bits | compiled for the build's target |
 //! | [`bfloat16`] | AMX or AVX512-BF16, where there is either | no | no |
 //!
 //! Bfloat16 pays where it is served ([`bfloat16::Bfloat16::serves`]), and needs AVX-512BW beside its own instructions.
@@ -70,7 +70,7 @@
 //!
 //! ```text
 //! cargo bench -p sac-kernels                                   # how long everything takes
-//! cargo rustc -p sac-kernels --release --lib -- --emit asm     # `with_avx512` uses zmm registers and calls no closure
+//! cargo rustc -p sac-kernels --release --lib -- --emit asm     # `with_avx512`: zmm registers, no calls of closures
 //! ```
 
 pub mod activation;

@@ -312,9 +312,9 @@ mod tests {
     #[test]
     fn every_item_is_worked_on_once_whoever_helps() {
         let pool = ThreadPool::new(3);
-        for round in 0..2_000 {
+        for round in 0..500 {
             assert_each_once(&pool, round % 7, round);
-            if round % 500 == 0 {
+            if round % 125 == 0 {
                 std::thread::sleep(PATIENCE * 3); // so that workers sleep and have to be woken
             }
         }
@@ -326,7 +326,7 @@ mod tests {
         std::thread::scope(|scope| {
             for _ in 0..2 {
                 let pool = pool.clone();
-                scope.spawn(move || (0..2_000).for_each(|round| assert_each_once(&pool, 1 + round % 7, round)));
+                scope.spawn(move || (0..500).for_each(|round| assert_each_once(&pool, 1 + round % 7, round)));
             }
         });
     }
@@ -354,7 +354,7 @@ mod tests {
     /// How many threads work for this handle, given time to.
     fn threads_seen(pool: &ThreadPool) -> usize {
         let seen = Mutex::new(std::collections::HashSet::new());
-        for _ in 0..50 {
+        for _ in 0..30 {
             pool.for_each((0..16).collect(), |_: i32| {
                 locked(&seen).insert(std::thread::current().id());
                 std::thread::sleep(Duration::from_micros(20));

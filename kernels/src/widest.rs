@@ -1,6 +1,6 @@
 //! Compiling code for the widest vectors of the processor: [`widest`].
 
-/// Calls `f`, compiled for AVX-512F where the processor has it and for the build's target otherwise.
+/// Calls `f`, compiled for AVX-512F or else AVX2, where the processor has either, and otherwise for the build's target.
 ///
 /// The compiler never fuses or reorders floating-point operations, so the result is the same to the bit either way.
 ///
@@ -20,9 +20,15 @@
 #[inline(always)]
 pub fn widest<R>(f: impl FnOnce() -> R) -> R {
     #[cfg(target_arch = "x86_64")]
-    if std::arch::is_x86_feature_detected!("avx512f") {
-        // SAFETY: the processor has AVX-512F.
-        return unsafe { with_avx512(f) };
+    {
+        if std::arch::is_x86_feature_detected!("avx512f") {
+            // SAFETY: the processor has AVX-512F.
+            return unsafe { with_avx512(f) };
+        }
+        if std::arch::is_x86_feature_detected!("avx2") {
+            // SAFETY: the processor has AVX2.
+            return unsafe { with_avx2(f) };
+        }
     }
     f()
 }
@@ -30,5 +36,11 @@ pub fn widest<R>(f: impl FnOnce() -> R) -> R {
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f")]
 fn with_avx512<R>(f: impl FnOnce() -> R) -> R {
+    f()
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn with_avx2<R>(f: impl FnOnce() -> R) -> R {
     f()
 }
