@@ -56,7 +56,8 @@ fn parameters(agent: &SoftActorCritic, prefix: &str) -> BTreeMap<String, Tensor>
         let matching = names
             .into_iter()
             .filter_map(|name| Some((name.strip_prefix(prefix)?.to_string(), name)));
-        matching.map(|(rest, name)| (rest, section.any_tensor(&name).expect("listed")))
+        matching
+            .map(|(rest, name)| (rest, section.any_tensor(&name).expect("listed")))
             .collect::<Vec<_>>()
     };
     sections.iter().flat_map(of).collect()

@@ -112,7 +112,10 @@ fn acting_on_few_rows_is_what_libtorch_would_do_and_rows_do_not_depend_on_each_o
                 let errors = found.iter().zip(&expected).map(|(a, b)| (a - b).abs());
                 let error = errors.fold(0.0, f32::max);
                 assert!(error < 2e-6, "{name}, {rows} rows, {mode:?}: {error}");
-                assert_eq!(at, at_there, "the same numbers are drawn: {name}, {rows} rows, {mode:?}");
+                assert_eq!(
+                    at, at_there,
+                    "the same numbers are drawn: {name}, {rows} rows, {mode:?}"
+                );
             }
             let (together, _) = act(&mut fused, &obs, ActMode::Evaluate);
             let of_rows = obs

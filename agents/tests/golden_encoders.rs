@@ -260,7 +260,10 @@ fn poolings_of_sets_do_not_see_the_order() {
         for spec in &seeing {
             let (before, after) = pooled(spec);
             let is_first_moved = moved.select(1, 0) != x.select(1, 0);
-            assert!(before != after || !is_first_moved, "{spec:?} does not depend on the order");
+            assert!(
+                before != after || !is_first_moved,
+                "{spec:?} does not depend on the order"
+            );
         }
     }
 }

@@ -258,7 +258,10 @@ fn inspect(spec: &AgentSpec, shape: &[usize], action: &Space) -> Inspection {
     let obs = obs(20, shape).flatten(0, -1);
     let mut rows = vec![0.0f32; obs.numel()];
     obs.copy_data(&mut rows, obs.numel());
-    assert!(agent.inspect(&[]).values.is_empty(), "no diagnostics without observations");
+    assert!(
+        agent.inspect(&[]).values.is_empty(),
+        "no diagnostics without observations"
+    );
     agent.inspect(&rows)
 }
 

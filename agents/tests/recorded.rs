@@ -138,7 +138,10 @@ fn recorded_updates_are_those_made_one_by_one() {
             repeated.load(Ordering::Relaxed) > UPDATES / 3,
             "{name}: most updates are repeated"
         );
-        assert!(found == expected, "{name}: the results differ from those without recordings");
+        assert!(
+            found == expected,
+            "{name}: the results differ from those without recordings"
+        );
         assert!(
             found == learned(&mut agent(&spec)),
             "{name}: the results differ from those without the rule"
@@ -174,7 +177,10 @@ fn a_run_goes_on_from_a_checkpoint() {
     let mut used = recorded();
     learned(&mut used);
     used.load(&checkpoint).expect("fits");
-    assert!(go_on(&mut used) == expected, "the agent resumed into a used one differs");
+    assert!(
+        go_on(&mut used) == expected,
+        "the agent resumed into a used one differs"
+    );
 }
 
 #[test]

@@ -229,7 +229,10 @@ fn all_rows_are_drawn_alike() {
     }
     // 32,000 draws from 50 rows: 640 each with a standard deviation of 25. A deviation of five of them for any row has a
     // probability of 1 in 30,000.
-    assert!(counts[..25].iter().all(|count| *count == 0), "the oldest rows were overwritten");
+    assert!(
+        counts[..25].iter().all(|count| *count == 0),
+        "the oldest rows were overwritten"
+    );
     assert!(
         counts[25..].iter().all(|count| (515..=765).contains(count)),
         "{counts:?}"

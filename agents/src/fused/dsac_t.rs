@@ -218,7 +218,10 @@ mod tests {
                         .double_value(&[]);
                     assert!(error < 2e-6, "{what}, {sigma_rule:?}, {huber_delta}: {error}");
                 }
-                assert!(clipped.mean(Kind::Float).double_value(&[]) > 0.1, "some targets are clipped");
+                assert!(
+                    clipped.mean(Kind::Float).double_value(&[]) > 0.1,
+                    "some targets are clipped"
+                );
             }
         }
     }
