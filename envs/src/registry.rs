@@ -68,7 +68,8 @@ pub struct EnvEntry {
     pub manual: Manual,
     /// Every option of its own with its default; [`EnvEntry::make`] takes two more.
     pub options: toml::Table,
-    make: Arc<Make>,
+    /// An error if the entry itself is invalid.
+    make: Result<Arc<Make>, EnvError>,
     /// `None` where no option changes the manual page.
     page: Option<Arc<Page>>,
 }
@@ -88,9 +89,7 @@ impl EnvEntry {
     }
 
     /// A task whose options are the serde fields of its dynamics, with the values of `D::default()` unless given.
-    ///
-    /// # Panics
-    /// When `D` does not serialise to a table of options: that is a mistake in `D`, and shows in its first test.
+    /// If `D` does not serialise to a table, [`EnvEntry::make`] returns an error.
     pub fn with_options<D>(id: impl Into<String>, summary: impl Into<String>) -> Self
     where
         D: Dynamics + Default + Serialize + DeserializeOwned + 'static,
@@ -104,9 +103,7 @@ impl EnvEntry {
 
     /// A hand-written [`Env`] whose options are the serde fields of `O`, with the values of `O::default()` unless
     /// given. `make` may refuse them; the `describe()` of what it makes should be the id.
-    ///
-    /// # Panics
-    /// When `O` does not serialise to a table of options: that is a mistake in `O`, and shows in its first test.
+    /// If `O` does not serialise to a table, [`EnvEntry::make`] returns an error.
     pub fn from_options<O>(
         id: impl Into<String>,
         summary: impl Into<String>,
@@ -130,13 +127,21 @@ impl EnvEntry {
     where
         O: Default + Serialize + DeserializeOwned + 'static,
     {
-        let defaults = toml::Table::try_from(O::default()).expect("the options of an environment are a table");
+        let defaults = match toml::Table::try_from(O::default()) {
+            Ok(defaults) => defaults,
+            Err(error) => {
+                let error = EnvError::Failed {
+                    env: id.clone(),
+                    problem: format!("its options are not a table: {error}"),
+                };
+                return EnvEntry::described(id, summary, Err(error));
+            }
+        };
         let (name, all) = (id.clone(), defaults.clone());
         let make = move |options: &toml::Table, stack: &Stack| make(apply_options(&name, &all, options)?, stack);
         EnvEntry {
             options: defaults,
-            make: Arc::new(make),
-            ..EnvEntry::described(id, summary)
+            ..EnvEntry::described(id, summary, Ok(Arc::new(make)))
         }
     }
 
@@ -161,13 +166,10 @@ impl EnvEntry {
             None => make(stack),
             Some(key) => Err(unknown_option(&name, key, &toml::Table::new())),
         };
-        EnvEntry {
-            make: Arc::new(make),
-            ..EnvEntry::described(id, summary)
-        }
+        EnvEntry::described(id, summary, Ok(Arc::new(make)))
     }
 
-    fn described(id: String, summary: impl Into<String>) -> Self {
+    fn described(id: String, summary: impl Into<String>, make: Result<Arc<Make>, EnvError>) -> Self {
         EnvEntry {
             id,
             summary: summary.into(),
@@ -175,18 +177,22 @@ impl EnvEntry {
             time_limit: None,
             manual: Manual::default(),
             options: toml::Table::new(),
-            make: Arc::new(|_, _| unreachable!("every constructor replaces this")),
+            make,
             page: None,
         }
     }
 
-    /// Truncates episodes after `steps` control steps.
-    ///
-    /// # Panics
-    /// For zero, which leaves no episode.
+    /// Truncates episodes after `steps` control steps. With 0, [`EnvEntry::make`] returns an error.
     #[must_use]
     pub fn with_time_limit(mut self, steps: u64) -> Self {
-        self.time_limit = Some(NonZero::new(steps).expect("a time limit is at least one step"));
+        self.time_limit = NonZero::new(steps);
+        if self.time_limit.is_none() {
+            self.make = Err(EnvError::Option {
+                env: self.id.clone(),
+                option: "time_limit".to_string(),
+                problem: "expected at least 1 step, found 0".to_string(),
+            });
+        }
         self
     }
 
@@ -273,13 +279,14 @@ impl EnvEntry {
     }
 
     fn make_stack(&self, options: &toml::Table, normalised: bool) -> Result<Box<dyn Env>, EnvError> {
+        let make = self.make.as_ref().map_err(EnvError::clone)?;
         let (given, own) = stack::split(&self.id, options)?;
         let stack = Stack {
             time_limit: given.time_limit.or(self.time_limit),
             normalised,
             ..given
         };
-        (self.make)(&own, &stack)
+        make(&own, &stack)
     }
 }
 

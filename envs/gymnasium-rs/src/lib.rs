@@ -152,8 +152,8 @@ where
         }
     }
 
-    fn write(&self, found: &Obs, obs: &mut [f32]) -> Result<(), EnvError> {
-        let numbers = found.numbers();
+    fn write(&self, observed: &Obs, obs: &mut [f32]) -> Result<(), EnvError> {
+        let numbers = observed.numbers();
         self.observation_space
             .check_len(&self.id, "observation", numbers.len())?;
         obs.copy_from_slice(&numbers);
@@ -191,9 +191,6 @@ fn space(space: TheirSpace) -> Result<Space, String> {
         TheirSpace::Discrete(n) => Space::Discrete {
             n: usize::try_from(n).unwrap_or(0),
         },
-        TheirSpace::Box { low, high } if low.len() != high.len() => {
-            return Err(format!("{} lower and {} upper bounds", low.len(), high.len()));
-        }
         TheirSpace::Box { low, high } => {
             let open = |x: f32| {
                 if x.abs() == f32::MAX {
@@ -338,8 +335,8 @@ impl<E: Env> AsGymnasiumRs<E> {
                     terminated: true,
                     truncated: false,
                 };
-                let said = ("error".to_string(), Value::from(error.to_string()));
-                (ended, Info::from([said]))
+                let message = ("error".to_string(), Value::from(error.to_string()));
+                (ended, Info::from([message]))
             }
         };
         let obs = Array1::from_vec(self.obs.clone());

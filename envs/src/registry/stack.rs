@@ -5,6 +5,7 @@ use std::num::NonZero;
 use serde::Deserialize;
 
 use super::did_you_mean;
+use crate::env::check_spaces;
 use crate::{Checked, Env, EnvError, RescaleAction, TimeLimit, WrapperSpec};
 
 /// Keys of the options that are not the task's own.
@@ -29,6 +30,7 @@ impl Stack {
     /// # Errors
     /// [`EnvError::Option`] for a wrapper that does not suit, [`EnvError::Unsupported`] for actions without bounds.
     pub(super) fn around<E: Env + 'static>(&self, id: &str, env: E) -> Result<Box<dyn Env>, EnvError> {
+        check_spaces(&env)?;
         let checked = Checked::new(env);
         match self.time_limit {
             Some(limit) => self.around_limited(id, TimeLimit::new(checked, limit)),

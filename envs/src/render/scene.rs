@@ -125,7 +125,8 @@ impl Scene {
         const BAR: Colour = Colour::rgb(70, 110, 180);
         const GROUND: Colour = Colour::rgb(225, 225, 225);
         let level = |i: usize| -> f64 {
-            let (x, low, high) = (f64::from(numbers[i]), f64::from(low[i]), f64::from(high[i]));
+            let bound = |bounds: &[f32]| bounds.get(i).map_or(f64::NAN, |bound| f64::from(*bound));
+            let (x, low, high) = (f64::from(numbers[i]), bound(low), bound(high));
             if low.is_finite() && high.is_finite() && high > low {
                 2.0 * (x - low) / (high - low) - 1.0
             } else {
