@@ -1,7 +1,4 @@
-//! [`Scene`]: a drawing as data, in the task's own coordinates.
-
-use super::{Frame, FrameSize, raster};
-use crate::EnvError;
+//! [`Scene`]: a drawing as data, in the coordinates of the task.
 
 /// A colour without transparency.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,14 +151,5 @@ impl Scene {
             height: count * 1.1,
         };
         Scene::on_white(view, shapes)
-    }
-
-    /// The picture of this scene. `env` is whose scene it is.
-    ///
-    /// # Errors
-    /// [`EnvError::Unsupported`] for a size without pixels or beyond reason.
-    pub fn draw(&self, size: FrameSize, env: impl FnOnce() -> String) -> Result<Frame, EnvError> {
-        size.check(env)?;
-        Ok(raster::draw(self, size))
     }
 }
