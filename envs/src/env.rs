@@ -117,6 +117,22 @@ pub trait Env: Send {
     }
 }
 
+/// Checks that the spaces of an environment have no flaw. Wrappers and vector environments call this when they are made.
+///
+/// # Errors
+/// [`EnvError::Unsupported`].
+pub(crate) fn check_spaces<E: Env + ?Sized>(env: &E) -> Result<(), EnvError> {
+    for (which, space) in [("observation", env.observation_space()), ("action", env.action_space())] {
+        if let Some(flaw) = space.flaw() {
+            return Err(EnvError::Unsupported {
+                env: env.describe(),
+                problem: format!("its {which} space {space} has a flaw: {flaw}"),
+            });
+        }
+    }
+    Ok(())
+}
+
 impl<E: Env + ?Sized> Env for Box<E> {
     fn describe(&self) -> String {
         (**self).describe()

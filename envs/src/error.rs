@@ -1,7 +1,7 @@
 //! What can go wrong with an environment.
 
-/// Everything that an environment, a wrapper or the registry reports.
-#[derive(Debug, thiserror::Error)]
+/// An error of an environment, a wrapper or the registry.
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum EnvError {
     /// No environment of that id is registered.
     #[error("unknown environment `{id}`{}", suggestion.as_ref().map(|s| format!("; did you mean `{s}`?")).unwrap_or_default())]

@@ -39,8 +39,6 @@ mod dynamics;
 pub mod entity;
 mod env;
 mod error;
-#[cfg(feature = "gymnasium-rs")]
-pub mod gymnasium_rs;
 mod manual;
 pub mod manuals {
     //! The manual pages of all built-in tasks, as `sac envs ID` prints them. A test keeps them true.
@@ -49,7 +47,7 @@ pub mod manuals {
 }
 #[cfg(feature = "mujoco")]
 pub mod mujoco;
-mod panics;
+pub mod panics;
 pub mod probe;
 mod registry;
 pub mod render;

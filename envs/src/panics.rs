@@ -1,16 +1,19 @@
-//! Somebody else's panic as a value.
+//! Panics of other people's code as values: [`caught`].
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::EnvError;
 
-/// Runs `work`; a panic comes back as its message. The caller must treat whatever `work` was changing as spoilt.
-pub(crate) fn caught<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+/// Runs `work` and returns a panic as its message. After a panic, whatever `work` was changing is in an unknown state.
+///
+/// # Errors
+/// The message of the panic.
+pub fn caught<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     catch_unwind(AssertUnwindSafe(work)).map_err(|payload| message(&*payload))
 }
 
-/// [`caught`] for a step: what comes out of every one of them travels in registers, an error in a box.
+/// [`caught`] for a step. Its error is boxed, so that the result fits into registers.
 pub(crate) fn caught_step<T>(work: impl FnOnce() -> Result<T, EnvError>) -> Result<Result<T, Box<EnvError>>, String> {
     caught(|| work().map_err(Box::new))
 }

@@ -47,7 +47,6 @@ impl Space {
 
     /// A vector with bounds per coordinate. `low` and `high` have one length.
     pub fn vector(low: Vec<f32>, high: Vec<f32>) -> Self {
-        assert_eq!(low.len(), high.len(), "bounds of a box come in pairs");
         Space::Box {
             shape: vec![low.len()],
             low,
@@ -175,8 +174,22 @@ impl Space {
         }
     }
 
-    /// What is wrong with this space as a description, if anything: bounds that do not match the shape or cross, an
-    /// empty discrete space, bytes outside 0 to 255.
+    /// This space, if it has no flaw.
+    ///
+    /// # Errors
+    /// [`EnvError::Unsupported`] with what [`Space::flaw`] says.
+    pub fn checked(self) -> Result<Self, EnvError> {
+        match self.flaw() {
+            None => Ok(self),
+            Some(problem) => Err(EnvError::Unsupported {
+                env: self.to_string(),
+                problem,
+            }),
+        }
+    }
+
+    /// The first flaw of this space, if it has one: bounds that do not match the shape, a lower bound above its upper
+    /// bound, an empty discrete space, bytes outside 0 to 255.
     pub fn flaw(&self) -> Option<String> {
         match self {
             Space::Box {
@@ -185,7 +198,9 @@ impl Space {
                 high,
                 dtype,
             } => {
-                let len: usize = shape.iter().product();
+                let Some(len) = shape.iter().try_fold(1_usize, |len, n| len.checked_mul(*n)) else {
+                    return Some(format!("shape {shape:?} has too many coordinates"));
+                };
                 if low.len() != len || high.len() != len {
                     return Some(format!(
                         "shape {shape:?} has {len} coordinates, but there are {} lower and {} upper bounds",

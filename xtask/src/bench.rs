@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_program_does_not_tell_is_an_error() {
+    fn a_missing_rate_is_an_error() {
         let case = &SUITE[0];
         let json = serde_json::json!({ "updates_per_second": 3.0 });
         assert!(read(case, &json).is_err());

@@ -1,5 +1,6 @@
 //! Rules of the architecture that hold by the absence of a word: a table, and the search for offences.
 
+mod imports;
 mod source;
 
 use std::fs;
@@ -124,16 +125,24 @@ const RULES: &[Rule] = &[
     },
 ];
 
-/// Checks every rule on the workspace at `root`, says which hold, and lists each offence with its place in the error.
+/// Folders of packages whose files must not import each other in a circle.
+const WITHOUT_CIRCLES: &[&str] = &["envs/src", "xtask/src"];
+
+/// Checks the rules on the workspace at `root` and prints which of them hold. The error lists each offence with its place.
 pub fn check(root: &Path) -> Result<()> {
     let mut offences = Vec::new();
-    for (rule, found) in all_offences(root)? {
-        say!(
-            "    {}  {}",
-            if found.is_empty() { "holds " } else { "BROKEN" },
-            rule.claim
-        );
+    let mut report = |claim: &str, found: Vec<String>| {
+        say!("    {}  {claim}", if found.is_empty() { "holds " } else { "BROKEN" });
         offences.extend(found);
+    };
+    for (rule, found) in all_offences(root)? {
+        report(rule.claim, found);
+    }
+    for folder in WITHOUT_CIRCLES {
+        report(
+            &format!("no files of {folder} import each other in a circle"),
+            imports::circles(root, folder)?,
+        );
     }
     if offences.is_empty() {
         return Ok(());
@@ -371,6 +380,21 @@ mod tests {
                 "{place}, {claim}: {found}"
             );
         }
+    }
+
+    #[test]
+    fn files_that_import_each_other_in_a_circle_are_an_offence() {
+        let root = workspace();
+        check(root.path()).expect("no offences yet");
+        put(root.path(), "envs/src/lib.rs", "mod a;\nmod b;\n");
+        put(root.path(), "envs/src/a.rs", "use crate::b::B;\n");
+        put(
+            root.path(),
+            "envs/src/b.rs",
+            "pub struct B;\nfn f() { crate::a::g() }\n",
+        );
+        let found = check(root.path()).expect_err("a circle").to_string();
+        assert!(found.contains("envs/src/b.rs:2 imports crate::a::g"), "{found}");
     }
 
     #[test]

@@ -15,6 +15,7 @@ macro_rules! say {
 }
 
 mod bench;
+mod bytes;
 mod curves;
 mod deny;
 mod launch;
@@ -168,9 +169,4 @@ fn test_mode(arguments: impl Iterator<Item = OsString>) -> Result<test::Mode> {
         }
     }
     Ok(mode)
-}
-
-/// Bytes in lower-case hexadecimal.
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

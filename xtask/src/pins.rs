@@ -8,7 +8,9 @@ use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-/// `xtask/pins.toml`, checked: every wheel that a part names exists, every path stays inside its folder.
+use crate::bytes::hex;
+
+/// The content of `xtask/pins.toml`. Every wheel that a part names exists, and every path is inside its folder.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Pins {
@@ -194,8 +196,8 @@ impl Pins {
         for link in &part.links {
             hasher.update(format!("link {} {}\n", link.path.display(), link.target.display()));
         }
-        let digest = crate::hex(&hasher.finalize());
-        // The wheel that gives the part its name comes last: what it needs is fetched before it.
+        let digest = hex(&hasher.finalize());
+        // The last wheel gives the part its version; those before it are its dependencies.
         let version = part
             .take
             .last()

@@ -7,6 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail, ensure};
 use sha2::{Digest, Sha256};
 
+use crate::bytes::hex;
 use crate::setup::{Cache, Python, point, remove_any};
 use crate::workspace::Workspace;
 
@@ -19,7 +20,7 @@ pub fn environment(workspace: &Workspace) -> Result<PathBuf> {
     let version = version(&python)?;
     let requirements = workspace.root().join("xtask/python-tests.txt");
     let text = fs::read(&requirements).with_context(|| format!("cannot read {}", requirements.display()))?;
-    let key = crate::hex(&Sha256::digest(text));
+    let key = hex(&Sha256::digest(text));
     let home = cache.root().join(format!("python-tests-{version}-{}", &key[..12]));
     let interpreter = home.join("bin/python");
     let link = workspace.native().join("python-tests");

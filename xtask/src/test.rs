@@ -8,17 +8,20 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::workspace::Workspace;
 use crate::{deny, parity, python, setup};
 
-/// Examples, the features that they need, and the arguments that they are run with. An example that is not listed is a
-/// failure: it would rot.
-const EXAMPLES: &[(&str, &[&str], &[&str])] = &[
-    ("band_limited_linear", &[], &[]),
-    ("custom_critic", &[], &[]),
-    ("custom_env", &[], &[]),
-    ("learning_curves", &[], &["--help"]),
-    ("library", &[], &[]),
-    ("slow_env", &[], &["2"]),
-    ("gymnasium_rs", &["gymnasium-rs"], &[]),
+/// Folders of examples, each example in them, and its arguments. An example that is not listed fails the step, so that
+/// every example is run.
+const EXAMPLES: &[(&str, &str, &[&str])] = &[
+    ("examples", "band_limited_linear", &[]),
+    ("examples", "custom_critic", &[]),
+    ("examples", "custom_env", &[]),
+    ("examples", "learning_curves", &["--help"]),
+    ("examples", "library", &[]),
+    ("examples", "slow_env", &["2"]),
+    ("envs/gymnasium-rs/examples", "cart_pole", &[]),
 ];
+
+/// The package `sac-gymnasium-rs`, a workspace of its own.
+const GYMNASIUM_RS: &str = "envs/gymnasium-rs";
 
 /// How much is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,15 +77,13 @@ const STEPS: &[(&str, When, Action)] = &[
         cargo(workspace, &["test", "--workspace", "--lib", "--bins"])
     }),
     ("all tests", When::Only(Mode::Full), all_tests),
-    ("feature gymnasium-rs", When::Only(Mode::Full), |workspace| {
-        let feature = ["--package", "sac-envs", "--features", "gymnasium-rs"];
-        for (what, rest) in [
-            ("clippy", &["--all-targets", "--", "-D", "warnings"][..]),
-            ("test", &["--test", "gymnasium_rs"][..]),
+    ("package sac-gymnasium-rs", When::Only(Mode::Full), |workspace| {
+        for arguments in [
+            &["fmt", "--check"][..],
+            &["clippy", "--all-targets", "--", "-D", "warnings"],
+            &["test", "--lib", "--tests", "--doc"],
         ] {
-            let mut command = workspace.cargo();
-            command.arg(what).args(feature).args(rest);
-            run_command(command)?;
+            run_command(workspace.cargo_in(GYMNASIUM_RS, arguments)?)?;
         }
         Ok(())
     }),
@@ -206,35 +207,24 @@ pub fn kills(workspace: &Workspace, count: u32) -> Result<ExitCode> {
 }
 
 fn examples(workspace: &Workspace) -> Result<()> {
-    let folder = workspace.root().join("examples");
-    let mut present = Vec::new();
-    for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
-        let path = entry.path();
-        if path.extension().is_some_and(|extension| extension == "rs") {
-            present.extend(path.file_stem().map(|stem| stem.to_string_lossy().into_owned()));
+    for folder in ["examples", "envs/gymnasium-rs/examples"] {
+        for entry in std::fs::read_dir(workspace.root().join(folder))?.flatten() {
+            let file = entry.file_name().to_string_lossy().into_owned();
+            let is_listed = |name: &str| EXAMPLES.iter().any(|listed| (listed.0, listed.1) == (folder, name));
+            ensure!(
+                file.strip_suffix(".rs").is_none_or(is_listed),
+                "{folder}/{file} is never run: list it in EXAMPLES of xtask/src/test.rs"
+            );
         }
     }
-    for name in &present {
+    for (folder, name, arguments) in EXAMPLES {
+        let file = format!("{folder}/{name}.rs");
         ensure!(
-            EXAMPLES.iter().any(|(listed, _, _)| listed == name),
-            "examples/{name}.rs is never run: list it in EXAMPLES of xtask/src/test.rs"
+            workspace.root().join(&file).is_file(),
+            "{file} is missing, and xtask/src/test.rs lists it"
         );
-    }
-    for (name, features, arguments) in EXAMPLES {
-        ensure!(
-            present.iter().any(|file| file == name),
-            "examples/{name}.rs is missing, and xtask/src/test.rs lists it"
-        );
-        let features = features.join(",");
-        let mut all = vec!["run", "--quiet"];
-        if !features.is_empty() {
-            all.extend(["--features", &features]);
-        }
-        all.extend(["--example", name, "--"]);
-        all.extend_from_slice(arguments);
-        let mut command = workspace.cargo();
-        command.args(all);
-        run_command(command)?;
+        let all = [&["run", "--quiet", "--example", name, "--"], *arguments].concat();
+        run_command(workspace.cargo_in(folder, &all)?)?;
     }
     Ok(())
 }

@@ -58,6 +58,17 @@ impl Workspace {
         cargo
     }
 
+    /// A cargo for the package that `folder` belongs to, which may be a workspace of its own. It uses our target folder, so
+    /// that common dependencies are built once.
+    pub fn cargo_in(&self, folder: &str, arguments: &[&str]) -> Result<Command> {
+        let mut cargo = self.cargo();
+        cargo
+            .args(arguments)
+            .current_dir(self.root.join(folder))
+            .env("CARGO_TARGET_DIR", self.target()?);
+        Ok(cargo)
+    }
+
     /// The folder that holds `debug/` and `release/`: where cargo has put xtask itself, whatever the configuration says.
     pub fn target(&self) -> Result<PathBuf> {
         let own = env::current_exe().context("cannot tell where the xtask binary lies")?;

@@ -183,7 +183,7 @@ pub(super) fn entry() -> EnvEntry {
     .with_manual(Manual {
         description:
             "Two rods of 1 kg and 1 m hang from a fixed pivot, one from the other. Only the joint between them \
-            has a motor: -1, 0 or 1 N m (actions 0, 1, 2), held for 0.2 s. The tip must get 1 m above the pivot."
+            has a motor. Its torque is -1, 0 or 1 N m (actions 0, 1, 2) for 0.2 s. The tip must reach 1 m above the pivot."
                 .into(),
         observation: vec![
             Row::new("cos θ1, first link from hanging", "1", -1.0, 1.0),

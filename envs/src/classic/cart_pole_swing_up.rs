@@ -196,8 +196,8 @@ pub(super) fn entry() -> EnvEntry {
             .into(),
         end: "Truncated after 1000 steps of 0.01 s. Never terminated.".into(),
         source: "After dm_control's cartpole swingup (Y. Tassa et al. 2018, arXiv 1801.00690): its masses, lengths, \
-            time step, start and reward, with the equations of motion in closed form, integrated by Runge-Kutta's \
-            fourth-order scheme. MuJoCo's track ends are soft, ours are not."
+            time step, start and reward, with the equations of motion in closed form, integrated by the fourth-order \
+            Runge-Kutta method. The ends of MuJoCo's track are soft, those of this one are not."
             .into(),
     })
 }

@@ -2,8 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::mountain_car_continuous::{GRAVITY, MAX_POSITION_M, MAX_SPEED_M, MIN_POSITION_M};
-use super::valley::valley;
+use super::valley::{self, GRAVITY, MAX_POSITION_M, MAX_SPEED_M, MIN_POSITION_M};
 use crate::manual::Row;
 use crate::render::Scene;
 use crate::{Dynamics, EnvEntry, Manual, NumpyRng, Space, Transition};
@@ -72,7 +71,7 @@ impl Dynamics for MountainCar {
     }
 
     fn scene(&self, state: &DiscreteCarState) -> Option<Scene> {
-        Some(valley(state.position_m, GOAL_POSITION_M))
+        Some(valley::scene(state.position_m, GOAL_POSITION_M))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::valley::valley;
+use super::valley::{self, GRAVITY, MAX_POSITION_M, MAX_SPEED_M, MIN_POSITION_M};
 use crate::manual::Row;
 use crate::render::Scene;
 use crate::{Dynamics, EnvEntry, Manual, NumpyRng, Space, Transition};
@@ -27,12 +27,8 @@ pub struct MountainCarState {
     pub double_precision: bool,
 }
 
-pub(super) const MIN_POSITION_M: f64 = -1.2;
-pub(super) const MAX_POSITION_M: f64 = 0.6;
-pub(super) const MAX_SPEED_M: f64 = 0.07;
 const GOAL_POSITION_M: f64 = 0.45;
 const POWER: f64 = 0.0015;
-pub(super) const GRAVITY: f64 = 0.0025;
 
 /// A number and whether it is one of Python's own. Those adapt to the precision of what they meet.
 #[derive(Clone, Copy)]
@@ -126,7 +122,7 @@ impl Dynamics for MountainCarContinuous {
     }
 
     fn scene(&self, state: &MountainCarState) -> Option<Scene> {
-        Some(valley(state.position_m, GOAL_POSITION_M))
+        Some(valley::scene(state.position_m, GOAL_POSITION_M))
     }
 }
 
@@ -138,9 +134,8 @@ pub(super) fn entry() -> EnvEntry {
     .with_time_limit(999)
     .with_manual(Manual {
         description: "A car stands at the bottom of a valley and must reach the flag on the right hill. Its engine is \
-            weaker than gravity on the slope, so it has to gain speed on the left hill first. Doing nothing costs \
-            nothing, which is what makes this task hard to explore. Option `goal_velocity`: least speed at the flag, \
-            in m per step."
+            weaker than gravity on the slope, so it has to gain speed on the left hill first. Exploration is hard, \
+            because doing nothing costs nothing. Option `goal_velocity`: minimum velocity at the flag, in m per step."
             .into(),
         observation: vec![
             Row::new("position", "m", MIN_POSITION_M, MAX_POSITION_M),

@@ -81,7 +81,7 @@ mod tests {
     use crate::NumpyRng;
 
     #[test]
-    fn the_quick_square_is_the_c_librarys_to_the_bit() {
+    fn the_fast_square_equals_the_c_librarys_bit_for_bit() {
         let mut rng = NumpyRng::new(0);
         let mut differs_from_the_product = 0;
         for _ in 0..2_000_000 {

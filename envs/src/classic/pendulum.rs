@@ -181,7 +181,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_short_cuts_of_wrap_are_the_remainder_to_the_bit() {
+    fn wrap_equals_the_remainder_bit_for_bit() {
         let mut rng = NumpyRng::new(0);
         let edges = [
             0.0,

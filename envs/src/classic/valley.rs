@@ -1,11 +1,17 @@
 //! The picture of both cars.
 
-use super::mountain_car_continuous::{MAX_POSITION_M, MIN_POSITION_M};
 use crate::render::turned;
 use crate::render::{Colour, Scene, Shape, View};
 
+pub(super) const MIN_POSITION_M: f64 = -1.2;
+pub(super) const MAX_POSITION_M: f64 = 0.6;
+/// Per step.
+pub(super) const MAX_SPEED_M: f64 = 0.07;
+/// In m per step².
+pub(super) const GRAVITY: f64 = 0.0025;
+
 /// Gymnasium's picture of 600 × 400: the valley, a car of 40 × 20 pixels, and the flag at the goal.
-pub(super) fn valley(position_m: f64, goal_m: f64) -> Scene {
+pub(super) fn scene(position_m: f64, goal_m: f64) -> Scene {
     const PIXEL_M: f64 = (MAX_POSITION_M - MIN_POSITION_M) / 600.0;
     const FLAG: Colour = Colour::rgb(204, 204, 0);
     const WHEEL: Colour = Colour::rgb(128, 128, 128);

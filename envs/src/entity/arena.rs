@@ -81,7 +81,7 @@ impl Arena {
     /// How many entities are marked.
     pub fn marked(&self) -> usize {
         let count = (self.signal_fraction * self.entities as f64).round() as usize;
-        count.clamp(1, self.entities)
+        count.max(1).min(self.entities)
     }
 
     pub(super) fn observation_space(&self) -> Space {

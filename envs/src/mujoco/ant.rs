@@ -4,6 +4,7 @@ use mujoco_rs::wrappers::mj_model::MjModel;
 use serde::{Deserialize, Serialize};
 
 use super::engine::Data;
+use super::entry;
 use super::numpy;
 use super::rows::{self, Joint, Kind};
 use super::scene::Camera;
@@ -242,7 +243,7 @@ impl Task for Ant {
         };
         Manual {
             description: "A torso on four legs of two links each runs along x. It can fall over and get stuck on its \
-                back, which the default limits on its height do not always notice."
+                back. The default limits on its height do not always detect that."
                 .into(),
             observation,
             action: rows::motors(&MOTORS, 1.0),
@@ -269,5 +270,5 @@ impl Task for Ant {
 }
 
 pub(super) fn entry() -> EnvEntry {
-    task::entry::<Ant>("Run forward on four legs in space", 1000)
+    entry::entry::<Ant>("Run forward on four legs in space", 1000)
 }

@@ -4,6 +4,7 @@ use mujoco_rs::wrappers::mj_model::MjModel;
 use serde::{Deserialize, Serialize};
 
 use super::engine::Data;
+use super::entry;
 use super::numpy;
 use super::rows::{self, Joint, Kind};
 use super::scene::Camera;
@@ -139,5 +140,5 @@ impl Task for HalfCheetah {
 }
 
 pub(super) fn entry() -> EnvEntry {
-    task::entry::<HalfCheetah>("Run forward with two legs in a plane", 1000)
+    entry::entry::<HalfCheetah>("Run forward with two legs in a plane", 1000)
 }

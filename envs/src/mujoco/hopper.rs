@@ -4,6 +4,7 @@ use mujoco_rs::wrappers::mj_model::MjModel;
 use serde::{Deserialize, Serialize};
 
 use super::engine::Data;
+use super::entry;
 use super::numpy;
 use super::rows::{self, Joint, Kind};
 use super::scene::Camera;
@@ -178,5 +179,5 @@ impl Task for Hopper {
 }
 
 pub(super) fn entry() -> EnvEntry {
-    task::entry::<Hopper>("Hop forward on one leg in a plane", 1000)
+    entry::entry::<Hopper>("Hop forward on one leg in a plane", 1000)
 }

@@ -4,6 +4,7 @@ use mujoco_rs::wrappers::mj_model::MjModel;
 use serde::{Deserialize, Serialize};
 
 use super::engine::Data;
+use super::entry;
 use super::humanoid_body::{MOTOR_RANGE, MOTORS, Seen};
 use super::numpy;
 use super::rows;
@@ -197,5 +198,5 @@ impl Task for Humanoid {
 }
 
 pub(super) fn entry() -> EnvEntry {
-    task::entry::<Humanoid>("Walk forward with a body of human shape", 1000)
+    entry::entry::<Humanoid>("Walk forward with a body of human shape", 1000)
 }

@@ -4,6 +4,7 @@ use mujoco_rs::wrappers::mj_model::MjModel;
 use serde::{Deserialize, Serialize};
 
 use super::engine::Data;
+use super::entry;
 use super::humanoid_body::{MOTOR_RANGE, MOTORS, Seen};
 use super::numpy;
 use super::rows;
@@ -158,5 +159,5 @@ impl Task for HumanoidStandup {
 }
 
 pub(super) fn entry() -> EnvEntry {
-    task::entry::<HumanoidStandup>("Stand up from the ground with a body of human shape", 1000)
+    entry::entry::<HumanoidStandup>("Stand up from the ground with a body of human shape", 1000)
 }

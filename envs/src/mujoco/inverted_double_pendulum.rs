@@ -4,6 +4,7 @@ use mujoco_rs::wrappers::mj_model::MjModel;
 use serde::{Deserialize, Serialize};
 
 use super::engine::Data;
+use super::entry;
 use super::numpy;
 use super::rows;
 use super::scene::Camera;
@@ -141,5 +142,5 @@ impl Task for InvertedDoublePendulum {
 }
 
 pub(super) fn entry() -> EnvEntry {
-    task::entry::<InvertedDoublePendulum>("Balance two poles on a cart, one upon the other", 1000)
+    entry::entry::<InvertedDoublePendulum>("Balance two poles on a cart, one upon the other", 1000)
 }

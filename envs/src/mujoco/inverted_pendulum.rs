@@ -4,6 +4,7 @@ use mujoco_rs::wrappers::mj_model::MjModel;
 use serde::{Deserialize, Serialize};
 
 use super::engine::Data;
+use super::entry;
 use super::rows::{self, Joint, Kind};
 use super::scene::Camera;
 use super::task::{self, BadOption, ModelChoice, Needs, Observation, Step, Task};
@@ -103,5 +104,5 @@ impl Task for InvertedPendulum {
 }
 
 pub(super) fn entry() -> EnvEntry {
-    task::entry::<InvertedPendulum>("Balance a pole on a cart, simulated by MuJoCo", 1000)
+    entry::entry::<InvertedPendulum>("Balance a pole on a cart, simulated by MuJoCo", 1000)
 }

@@ -12,6 +12,7 @@
 mod ant;
 mod assets;
 mod engine;
+mod entry;
 mod half_cheetah;
 mod hopper;
 mod humanoid;

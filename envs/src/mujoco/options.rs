@@ -37,16 +37,16 @@ const EXPLAINED: [(&str, &str); 25] = [
         "reward_dist_weight",
         "cost per m between what shall meet: tip and target, or cylinder and goal",
     ),
-    ("reward_near_weight", "cost per m between fingertip and cylinder"),
-    ("reward_control_weight", "cost of |a|²"),
+    (
+        "reward_near_weight",
+        "cost per m of distance from the fingertip to the cylinder",
+    ),
+    ("reward_control_weight", "weight of the cost |a|²"),
     (
         "healthy_reward",
         "reward per step on which the robot is healthy (the poles stand)",
     ),
-    (
-        "healthy_z_range",
-        "[low, high] for the height of the torso, in m, outside which it is not healthy",
-    ),
+    ("healthy_z_range", "[low, high] of healthy heights of the torso, in m"),
     (
         "healthy_angle_range",
         "[low, high] for the pitch of the torso, in rad, outside which it is not healthy",

@@ -4,6 +4,7 @@ use mujoco_rs::wrappers::mj_model::MjModel;
 use serde::{Deserialize, Serialize};
 
 use super::engine::Data;
+use super::entry;
 use super::numpy;
 use super::rows::{self, Joint, Kind};
 use super::scene::Camera;
@@ -179,5 +180,5 @@ impl Task for Pusher {
 }
 
 pub(super) fn entry() -> EnvEntry {
-    task::entry::<Pusher>("Push a cylinder to a goal with an arm of seven joints", 100)
+    entry::entry::<Pusher>("Push a cylinder to a goal with an arm of seven joints", 100)
 }

@@ -4,6 +4,7 @@ use mujoco_rs::wrappers::mj_model::MjModel;
 use serde::{Deserialize, Serialize};
 
 use super::engine::Data;
+use super::entry;
 use super::numpy;
 use super::rows;
 use super::scene::Camera;
@@ -152,5 +153,5 @@ impl Task for Reacher {
 }
 
 pub(super) fn entry() -> EnvEntry {
-    task::entry::<Reacher>("Point at a target with an arm of two links", 50)
+    entry::entry::<Reacher>("Point at a target with an arm of two links", 50)
 }

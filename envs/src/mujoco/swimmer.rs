@@ -4,6 +4,7 @@ use mujoco_rs::wrappers::mj_model::MjModel;
 use serde::{Deserialize, Serialize};
 
 use super::engine::Data;
+use super::entry;
 use super::numpy;
 use super::rows::{self, Joint, Kind};
 use super::scene::{Camera, Follow};
@@ -136,5 +137,5 @@ impl Task for Swimmer {
 }
 
 pub(super) fn entry() -> EnvEntry {
-    task::entry::<Swimmer>("Swim forward with three links and two motors", 1000)
+    entry::entry::<Swimmer>("Swim forward with three links and two motors", 1000)
 }

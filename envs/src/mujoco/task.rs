@@ -4,10 +4,8 @@ use mujoco_rs::wrappers::mj_model::{MjModel, MjtObjBase};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::engine::Data;
-use super::options;
 use super::scene::Camera;
-use super::sim::MujocoSim;
-use crate::{EnvEntry, EnvError, Manual, NumpyRng, Transition};
+use crate::{EnvError, Manual, NumpyRng, Transition};
 
 /// A task on a MuJoCo model: where it starts, what is rewarded, what is seen of it.
 ///
@@ -64,21 +62,7 @@ pub trait Task: Default + Serialize + DeserializeOwned + Send + Sync + 'static {
     fn observe(&self, parts: &Self::Parts, data: &Data, obs: &mut Observation<'_>);
 }
 
-/// The registry's entry of a task.
-pub(super) fn entry<T: Task>(summary: &str, time_limit: u64) -> EnvEntry {
-    let entry = EnvEntry::from_options(T::ID, summary, |task: T| Ok(Box::new(MujocoSim::new(task)?)));
-    let explained = options::explain(entry.options.keys());
-    entry
-        .with_time_limit(time_limit)
-        .with_manual_of(move |task: &T| {
-            let mut manual = task.manual();
-            manual.description = format!("{}\n\n{explained}", manual.description);
-            manual
-        })
-        .with_family("mujoco")
-}
-
-/// What to simulate.
+/// The model file and time step of a task.
 #[derive(Clone, Copy, Debug)]
 pub struct ModelChoice<'a> {
     /// A path, or the name of one of Gymnasium's model files.

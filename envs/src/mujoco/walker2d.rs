@@ -4,6 +4,7 @@ use mujoco_rs::wrappers::mj_model::MjModel;
 use serde::{Deserialize, Serialize};
 
 use super::engine::Data;
+use super::entry;
 use super::numpy;
 use super::rows::{self, Joint, Kind};
 use super::scene::Camera;
@@ -176,5 +177,5 @@ impl Task for Walker2d {
 }
 
 pub(super) fn entry() -> EnvEntry {
-    task::entry::<Walker2d>("Walk forward on two legs in a plane", 1000)
+    entry::entry::<Walker2d>("Walk forward on two legs in a plane", 1000)
 }

@@ -12,7 +12,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{constant_observation, unit_action};
+use super::spaces::{constant_observation, unit_action};
 use crate::manual::Row;
 use crate::{Dynamics, EnvEntry, Manual, NumpyRng, Space, Transition};
 

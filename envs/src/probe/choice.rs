@@ -10,7 +10,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::constant_observation;
+use super::spaces::constant_observation;
 use crate::manual::Row;
 use crate::{Dynamics, EnvEntry, Manual, NumpyRng, Space, Transition};
 

@@ -2,7 +2,7 @@
 //!
 //! The episode ends at once, so nothing is bootstrapped and Q(s, a) = 1 for every action.
 
-use super::{constant_observation, unit_action};
+use super::spaces::{constant_observation, unit_action};
 use crate::manual::Row;
 use crate::{Dynamics, EnvEntry, Manual, NumpyRng, Space, Transition};
 

@@ -6,7 +6,7 @@
 //! * Ending is *terminated*. Since the observation hides the clock, one Q stands for all five steps, of which one in
 //!   five has no future: Q = 1 + 0.8 γ Q, so Q = 1/(1 − 0.8 γ); 4.81 for γ = 0.99.
 
-use super::{constant_observation, unit_action};
+use super::spaces::{constant_observation, unit_action};
 use crate::manual::Row;
 use crate::{Dynamics, EnvEntry, Manual, NumpyRng, Space, Transition};
 

@@ -25,9 +25,10 @@ mod constant;
 mod endless;
 mod noisy;
 mod sign;
+mod spaces;
 mod two_step;
 
-use crate::{EnvEntry, Space};
+use crate::EnvEntry;
 
 pub use bandit::{Flat, Quadratic, Target, Torque};
 pub use choice::{Choice, Fork, Pair, Place};
@@ -53,14 +54,4 @@ pub(crate) fn entries() -> Vec<EnvEntry> {
         .flatten()
         .map(|entry| entry.with_family("probe"))
         .collect()
-}
-
-/// What a probe without a state shows: nothing varies, so a network can only learn a constant.
-fn constant_observation() -> Space {
-    Space::boxed(1, 1.0, 1.0)
-}
-
-/// Normalised already.
-fn unit_action() -> Space {
-    Space::boxed(1, -1.0, 1.0)
 }

@@ -3,7 +3,7 @@
 //! The return is the reward. A Gaussian critic must learn mean 1 and standard deviation 0.5; a quantile critic the
 //! quantiles 1 + 0.5 Φ⁻¹(τ).
 
-use super::{constant_observation, unit_action};
+use super::spaces::{constant_observation, unit_action};
 use crate::manual::Row;
 use crate::{Dynamics, EnvEntry, Manual, NumpyRng, Space, Transition};
 

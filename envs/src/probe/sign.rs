@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::unit_action;
+use super::spaces::unit_action;
 use crate::manual::Row;
 use crate::{Dynamics, EnvEntry, Manual, NumpyRng, Space, Transition};
 

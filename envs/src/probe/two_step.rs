@@ -3,7 +3,7 @@
 //! The observation counts the steps. The second step yields 1 and ends, so Q(1, a) = 1; the first yields nothing but
 //! that future, so Q(0, a) = γ.
 
-use super::unit_action;
+use super::spaces::unit_action;
 use crate::manual::Row;
 use crate::{Dynamics, EnvEntry, Manual, NumpyRng, Space, Transition};
 

@@ -4,7 +4,8 @@ use std::num::NonZero;
 
 use serde::Deserialize;
 
-use super::did_you_mean;
+use super::suggest::did_you_mean;
+use crate::env::check_spaces;
 use crate::{Checked, Env, EnvError, RescaleAction, TimeLimit, WrapperSpec};
 
 /// Keys of the options that are not the task's own.
@@ -29,6 +30,7 @@ impl Stack {
     /// # Errors
     /// [`EnvError::Option`] for a wrapper that does not suit, [`EnvError::Unsupported`] for actions without bounds.
     pub(super) fn around<E: Env + 'static>(&self, id: &str, env: E) -> Result<Box<dyn Env>, EnvError> {
+        check_spaces(&env)?;
         let checked = Checked::new(env);
         match self.time_limit {
             Some(limit) => self.around_limited(id, TimeLimit::new(checked, limit)),
@@ -116,7 +118,11 @@ fn read(id: &str, place: &str, given: &toml::Table) -> Result<WrapperSpec, EnvEr
     let names: Vec<String> = kinds.iter().map(name).collect();
     let known = || names.join(", ");
     let Some(kind) = given.get(KIND) else {
-        return Err(wrong(id, place, format!("it has no `kind`; there is {}", known())));
+        return Err(wrong(
+            id,
+            place,
+            format!("it has no `kind`; expected one of {}", known()),
+        ));
     };
     let key = |key: &str| format!("{place}.{key}");
     let Some(mut table) = kinds.into_iter().find(|table| table[KIND] == *kind) else {
@@ -128,8 +134,8 @@ fn read(id: &str, place: &str, given: &toml::Table) -> Result<WrapperSpec, EnvEr
         let parameters = || table.keys().map(String::as_str).filter(|key| *key != KIND);
         if !table.contains_key(name) {
             let hint = did_you_mean(name, parameters());
-            let there_is = parameters().collect::<Vec<_>>().join(", ");
-            let problem = format!("there is no such parameter; there is {there_is}{hint}");
+            let known = parameters().collect::<Vec<_>>().join(", ");
+            let problem = format!("unknown parameter; expected one of {known}{hint}");
             return Err(wrong(id, &key(name), problem));
         }
         table.insert(name.clone(), value.clone());

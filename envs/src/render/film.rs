@@ -43,6 +43,7 @@ impl<W: Write> GifWriter<W> {
             );
             return Err(io::Error::other(problem));
         }
+        frame.check()?;
         // Speed against quality of the reduction, 1 to 30.
         const SPEED: i32 = 10;
         let (width, height) = (self.size.width as u16, self.size.height as u16);
@@ -75,21 +76,19 @@ fn as_io(error: gif::EncodingError) -> io::Error {
 pub fn contact_sheet(frames: &[Frame], columns: NonZero<u32>) -> Frame {
     const GAP: u32 = 4;
     const GROUND: Colour = Colour::rgb(90, 90, 90);
-    let size = frames.first().expect("a sheet has at least one picture").size;
+    let Some(FrameSize { width, height }) = frames.first().map(|frame| frame.size) else {
+        return Frame::filled(FrameSize { width: 0, height: 0 }, GROUND);
+    };
     let count = frames.len() as u32;
     let columns = columns.get().min(count);
     let sheet = FrameSize {
-        width: columns * (size.width + GAP) + GAP,
-        height: count.div_ceil(columns) * (size.height + GAP) + GAP,
+        width: columns * (width + GAP) + GAP,
+        height: count.div_ceil(columns) * (height + GAP) + GAP,
     };
     let mut out = Frame::filled(sheet, GROUND);
     for (i, frame) in frames.iter().enumerate() {
         let (column, row) = (i as u32 % columns, i as u32 / columns);
-        out.paste(
-            frame,
-            GAP + column * (size.width + GAP),
-            GAP + row * (size.height + GAP),
-        );
+        out.paste(frame, GAP + column * (width + GAP), GAP + row * (height + GAP));
     }
     out
 }
@@ -122,6 +121,21 @@ mod tests {
             assert_eq!(&frame.buffer[..4], &[level, level, 255, 255]);
         }
         assert!(reader.read_next_frame().expect("readable").is_none());
+    }
+
+    #[test]
+    fn a_picture_with_missing_bytes_is_an_error_in_an_animation() {
+        let mut writer = GifWriter::new(Vec::new(), SMALL, 20.0).expect("memory takes everything");
+        let mut short = plain(0);
+        short.rgb.truncate(5);
+        let error = writer.push(&short).expect_err("refused").to_string();
+        assert_eq!(error, "a picture of 6 × 4 pixels has 5 bytes, expected 72");
+    }
+
+    #[test]
+    fn a_sheet_of_no_pictures_has_no_pixels() {
+        let sheet = contact_sheet(&[], NonZero::new(2).expect("two"));
+        assert_eq!((sheet.size.width, sheet.size.height, sheet.rgb.len()), (0, 0, 0));
     }
 
     #[test]

@@ -55,6 +55,22 @@ impl Frame {
         }
     }
 
+    /// Checks that the number of bytes matches the size.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub(crate) fn check(&self) -> io::Result<()> {
+        let FrameSize { width, height } = self.size;
+        let expected = 3 * u128::from(width) * u128::from(height);
+        if self.rgb.len() as u128 == expected {
+            return Ok(());
+        }
+        let found = self.rgb.len();
+        Err(io::Error::other(format!(
+            "a picture of {width} × {height} pixels has {found} bytes, expected {expected}"
+        )))
+    }
+
     /// The colour of a pixel.
     ///
     /// # Panics

@@ -3,10 +3,21 @@
 use tiny_skia::{Color, FillRule, LineCap, LineJoin, Paint, Path, PathBuilder, Pixmap, Stroke, Transform};
 
 use super::{Colour, Frame, FrameSize, Scene, Shape, View};
+use crate::EnvError;
 
-/// `size` has been checked.
-pub(super) fn draw(scene: &Scene, size: FrameSize) -> Frame {
-    let mut pixmap = Pixmap::new(size.width, size.height).expect("the size was checked before");
+impl Scene {
+    /// The picture of this scene. `env` names its environment.
+    ///
+    /// # Errors
+    /// [`EnvError::Unsupported`] for a size that [`FrameSize::check`] refuses.
+    pub fn draw(&self, size: FrameSize, env: impl FnOnce() -> String) -> Result<Frame, EnvError> {
+        size.check(env)?;
+        Ok(draw(self, size))
+    }
+}
+
+fn draw(scene: &Scene, size: FrameSize) -> Frame {
+    let mut pixmap = Pixmap::new(size.width, size.height).expect("no side of a checked size is 0");
     let Colour { red, green, blue } = scene.background;
     pixmap.fill(Color::from_rgba8(red, green, blue, 255));
     let map = Map::new(scene.view, size);

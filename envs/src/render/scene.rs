@@ -1,7 +1,4 @@
-//! [`Scene`]: a drawing as data, in the task's own coordinates.
-
-use super::{Frame, FrameSize, raster};
-use crate::EnvError;
+//! [`Scene`]: a drawing as data, in the coordinates of the task.
 
 /// A colour without transparency.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,7 +122,8 @@ impl Scene {
         const BAR: Colour = Colour::rgb(70, 110, 180);
         const GROUND: Colour = Colour::rgb(225, 225, 225);
         let level = |i: usize| -> f64 {
-            let (x, low, high) = (f64::from(numbers[i]), f64::from(low[i]), f64::from(high[i]));
+            let bound = |bounds: &[f32]| bounds.get(i).map_or(f64::NAN, |bound| f64::from(*bound));
+            let (x, low, high) = (f64::from(numbers[i]), bound(low), bound(high));
             if low.is_finite() && high.is_finite() && high > low {
                 2.0 * (x - low) / (high - low) - 1.0
             } else {
@@ -153,14 +151,5 @@ impl Scene {
             height: count * 1.1,
         };
         Scene::on_white(view, shapes)
-    }
-
-    /// The picture of this scene. `env` is whose scene it is.
-    ///
-    /// # Errors
-    /// [`EnvError::Unsupported`] for a size without pixels or beyond reason.
-    pub fn draw(&self, size: FrameSize, env: impl FnOnce() -> String) -> Result<Frame, EnvError> {
-        size.check(env)?;
-        Ok(raster::draw(self, size))
     }
 }

@@ -89,16 +89,6 @@ impl NumpyRng {
         out.fill_with(|| self.uniform(low, high));
     }
 
-    /// Normal with mean 0 and variance 1: `Generator.standard_normal()`.
-    pub fn standard_normal(&mut self) -> f64 {
-        ziggurat::standard_normal(self)
-    }
-
-    /// Exponential with mean 1: `Generator.standard_exponential()`.
-    pub fn standard_exponential(&mut self) -> f64 {
-        ziggurat::standard_exponential(self)
-    }
-
     /// Uniform on the whole numbers `0..n`: `Generator.integers(n)`.
     ///
     /// # Panics

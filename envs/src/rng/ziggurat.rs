@@ -6,7 +6,19 @@
 
 use super::{NumpyRng, tables::*};
 
-pub(super) fn standard_normal(rng: &mut NumpyRng) -> f64 {
+impl NumpyRng {
+    /// Normal with mean 0 and variance 1: `Generator.standard_normal()`.
+    pub fn standard_normal(&mut self) -> f64 {
+        standard_normal(self)
+    }
+
+    /// Exponential with mean 1: `Generator.standard_exponential()`.
+    pub fn standard_exponential(&mut self) -> f64 {
+        standard_exponential(self)
+    }
+}
+
+fn standard_normal(rng: &mut NumpyRng) -> f64 {
     loop {
         let word = rng.next_u64();
         let layer = (word & 0xff) as usize;
@@ -39,7 +51,7 @@ fn normal_tail(rng: &mut NumpyRng) -> f64 {
     }
 }
 
-pub(super) fn standard_exponential(rng: &mut NumpyRng) -> f64 {
+fn standard_exponential(rng: &mut NumpyRng) -> f64 {
     loop {
         let word = rng.next_u64() >> 3;
         let layer = (word & 0xff) as usize;

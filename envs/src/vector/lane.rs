@@ -4,6 +4,7 @@
 use std::ops::Range;
 
 use super::{EpisodeSummary, VecStep};
+use crate::env::check_spaces;
 use crate::panics::{caught, caught_step};
 use crate::{Env, EnvError, EpisodeStats, Space, Status, snapshot};
 
@@ -265,14 +266,7 @@ impl Common {
             action_space: first.action_space().clone(),
             stacked_frames: envs.iter().map(|env| env.stacked_frames()).min().unwrap_or(1),
         };
-        for space in [first.observation_space(), first.action_space()] {
-            if let Some(flaw) = space.flaw() {
-                return Err(EnvError::Unsupported {
-                    env: common.description,
-                    problem: format!("{space}: {flaw}"),
-                });
-            }
-        }
+        check_spaces(first)?;
         let odd = envs.iter().position(|env| {
             *env.observation_space() != common.observation_space || *env.action_space() != common.action_space
         });

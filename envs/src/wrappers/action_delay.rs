@@ -2,6 +2,7 @@
 
 use std::num::NonZero;
 
+use crate::env::check_spaces;
 use crate::render::{Frame, FrameSize};
 use crate::{Env, EnvError, Outcome, Space, snapshot};
 
@@ -28,6 +29,7 @@ impl<E: Env> ActionDelay<E> {
     /// [`EnvError::Unsupported`] for more than 10,000 steps, which is a slip rather than a wish.
     pub fn new(env: E, steps: NonZero<usize>) -> Result<Self, EnvError> {
         const MAX_STEPS: usize = 10_000;
+        check_spaces(&env)?;
         if steps.get() > MAX_STEPS {
             return Err(EnvError::Unsupported {
                 env: env.describe(),

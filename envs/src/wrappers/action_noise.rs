@@ -1,6 +1,7 @@
 //! [`ActionNoise`]: what the task does is not quite what it was told.
 
 use super::stream::Stream;
+use crate::env::check_spaces;
 use crate::render::{Frame, FrameSize};
 use crate::{Env, EnvError, NumpyRng, Outcome, Space, snapshot};
 
@@ -24,6 +25,7 @@ impl<E: Env> ActionNoise<E> {
     /// [`EnvError::Unsupported`] for a `std` that is negative or not finite, and for actions without bounds or that are
     /// not real numbers.
     pub fn new(env: E, std: f64, stream: u64) -> Result<Self, EnvError> {
+        check_spaces(&env)?;
         let space = env.action_space();
         let unsupported = |problem: String| EnvError::Unsupported {
             env: env.describe(),

@@ -2,6 +2,7 @@
 
 use std::num::NonZero;
 
+use crate::env::check_spaces;
 use crate::render::{Frame, FrameSize};
 use crate::{Env, EnvError, Outcome, Space, snapshot};
 
@@ -29,6 +30,7 @@ impl<E: Env> FrameStack<E> {
     /// wish.
     pub fn new(env: E, frames: NonZero<usize>) -> Result<Self, EnvError> {
         const MAX_FRAMES: usize = 256;
+        check_spaces(&env)?;
         let unsupported = |problem| EnvError::Unsupported {
             env: env.describe(),
             problem,
@@ -49,12 +51,11 @@ impl<E: Env> FrameStack<E> {
             return Err(unsupported(format!("observations in {one} cannot be stacked")));
         };
         let (k, len) = (frames.get(), one.len());
-        let (axis, rows) = match shape[..] {
-            [tokens, _] => (1, tokens),
-            _ => (0, 1),
+        let (stacked_shape, rows) = match shape[..] {
+            [tokens, width] => (vec![tokens, k * width], tokens),
+            [first, ref others @ ..] => ([&[k * first], others].concat(), 1),
+            [] => (vec![k], 1),
         };
-        let mut stacked_shape = shape.clone();
-        stacked_shape[axis] *= k;
         let stack = |bounds: &[f32]| -> Vec<f32> { bounds.chunks(len / rows).flat_map(|row| row.repeat(k)).collect() };
         let space = Space::Box {
             shape: stacked_shape,

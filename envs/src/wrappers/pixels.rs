@@ -53,6 +53,15 @@ impl<E: Env> Pixels<E> {
 
     fn draw(&self, obs: &mut [f32]) -> Result<(), EnvError> {
         let frame = self.env.render(self.size)?;
+        let wrong = |problem: String| EnvError::Failed {
+            env: self.env.describe(),
+            problem,
+        };
+        frame.check().map_err(|error| wrong(error.to_string()))?;
+        if frame.size != self.size {
+            let [asked, drawn] = [self.size, frame.size].map(|size| format!("{} × {}", size.width, size.height));
+            return Err(wrong(format!("it drew a picture of {drawn} pixels, expected {asked}")));
+        }
         if self.grey {
             for (x, level) in obs.iter_mut().zip(frame.grey()) {
                 *x = f32::from(level);

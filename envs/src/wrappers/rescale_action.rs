@@ -1,5 +1,6 @@
 //! [`RescaleAction`]: the one place where [-1, 1] becomes newton-metres.
 
+use crate::env::check_spaces;
 use crate::render::{Frame, FrameSize};
 use crate::{Env, EnvError, Outcome, Space, snapshot};
 
@@ -34,13 +35,8 @@ impl<E: Env> RescaleAction<E> {
     /// # Errors
     /// [`EnvError::Unsupported`] for a box that is not bounded on all sides.
     pub fn new(env: E) -> Result<Self, EnvError> {
+        check_spaces(&env)?;
         let space = env.action_space();
-        if let Some(problem) = space.flaw() {
-            return Err(EnvError::Unsupported {
-                env: env.describe(),
-                problem: format!("action space: {problem}"),
-            });
-        }
         if !space.is_bounded() {
             let problem = format!("actions in {space} cannot be normalised: a coordinate has no finite bounds");
             return Err(EnvError::Unsupported {

@@ -15,7 +15,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use super::cache::{Cache, remove_any};
 use super::machine::Python;
 use super::manifest::hash_of;
-use super::size;
+use crate::bytes::size;
 use crate::pins::{Target, Wheel};
 
 const HEARTBEAT: Duration = Duration::from_secs(10);
@@ -42,7 +42,7 @@ pub fn fetch(python: &Python, cache: &Cache, target: &Target, name: &str, wheel:
             if hash != wheel.sha256 {
                 bail!(
                     "{} was refused: its sha256 is {hash}, and xtask/pins.toml pins {}\n\
-                     the index or a proxy served something else; look at `{} -m pip config list`",
+                     the index or a proxy returned another file; see `{} -m pip config list`",
                     wheel.file,
                     wheel.sha256,
                     "python3"
@@ -131,7 +131,7 @@ fn run_pip(python: &Python, folder: &Path, target: &Target, name: &str, wheel: &
     let (stop, stopped) = mpsc::channel::<()>();
     let watched = temporary.clone();
     let expected = wheel.bytes;
-    let heart = thread::spawn(move || {
+    let reporter = thread::spawn(move || {
         while !is_terminal && stopped.recv_timeout(HEARTBEAT) == Err(RecvTimeoutError::Timeout) {
             say!(
                 "    {} of {}",
@@ -143,7 +143,7 @@ fn run_pip(python: &Python, folder: &Path, target: &Target, name: &str, wheel: &
     let status = child.wait().context("cannot wait for pip")?;
     drop(stop);
     let said = readers.into_iter().filter_map(|reader| reader.join().ok()).collect();
-    heart.join().ok();
+    reporter.join().ok();
     Ok((status, said))
 }
 
@@ -268,15 +268,15 @@ impl Failure {
                  command again{kept}"
             ),
             Self::Network => anyhow!(
-                "the network is missing or was cut while fetching {name} {}\n\
-                 run the same command again when it is back; set-up goes on with this file{kept}\n\
+                "there is no network, or it was interrupted while fetching {name} {}\n\
+                 run the same command again when it is back; set-up continues with this file{kept}\n\
                  offline: put {file} into a folder and set PIP_NO_INDEX=1 PIP_FIND_LINKS=/that/folder",
                 wheel.version
             ),
             Self::NotFound => anyhow!(
                 "pip does not find {file}\n\
                  its index or folder (`python3 -m pip config list`, PIP_INDEX_URL, PIP_NO_INDEX, PIP_FIND_LINKS) must have \
-                 this file, as the public package index has{kept}"
+                 this file; the public package index has it{kept}"
             ),
             Self::OtherFile => {
                 anyhow!("pip succeeded, but has not written {file}\nupgrade it: `python3 -m pip install --upgrade pip`")
@@ -305,7 +305,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_words_of_pip_are_told_apart() {
+    fn the_output_of_pip_shows_the_reason_of_a_failure() {
         let cases = [
             (
                 "ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE.",

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::cache::Cache;
 use super::manifest::{Entry, HashWriter, Manifest, copy};
-use super::size;
+use crate::bytes::size;
 use crate::pins::{Part, Pins, Take};
 
 /// Unpacks what `part` takes from its wheels, which lie in the cache's downloads, and puts the folder at `home`.

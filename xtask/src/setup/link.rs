@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_link_takes_the_place_of_nothing_a_link_a_file_and_a_folder() {
+    fn a_link_replaces_a_link_a_file_and_a_folder() {
         let folder = tempfile::tempdir().expect("temporary folder");
         let target = folder.path().join("target");
         fs::create_dir(&target).expect("writable");

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, anyhow, bail};
 
-use super::size;
+use crate::bytes::size;
 use crate::pins::{Part, Target, Wheel};
 
 /// A Python 3 that has pip.
@@ -33,7 +33,7 @@ impl Python {
                 program: program.into(),
             }),
             Ok(output) if String::from_utf8_lossy(&output.stderr).contains("No module named pip") => bail!(
-                "{shown} has no pip, which fetches libtorch and MuJoCo\n\
+                "{shown} has no pip, which is needed to fetch libtorch and MuJoCo\n\
                  install it with `{shown} -m ensurepip --user`, or on Debian and Ubuntu with \
                  `sudo apt install python3-pip`, then run the same command again\n\
                  (another Python can be named with SAC_PYTHON=/path/to/python3)"
@@ -44,7 +44,7 @@ impl Python {
                 String::from_utf8_lossy(&output.stderr).trim_end()
             ),
             Err(error) if error.kind() == io::ErrorKind::NotFound => bail!(
-                "{shown} was not found; its pip fetches libtorch and MuJoCo\n\
+                "{shown} was not found; its pip is needed to fetch libtorch and MuJoCo\n\
                  install Python 3 with pip, on Debian and Ubuntu with `sudo apt install python3 python3-pip`, \
                  then run the same command again\n\
                  (another Python can be named with SAC_PYTHON=/path/to/python3)"
@@ -125,7 +125,7 @@ pub fn check_space(folder: &Path, bytes: u64) -> Result<()> {
     let free = found.f_bavail.saturating_mul(found.f_frsize);
     if free < bytes {
         bail!(
-            "set-up needs {} free for a moment, and {} has {}\n\
+            "set-up needs {} of free space, and {} has {}\n\
              make room, or set SAC_NATIVE_CACHE to a folder on another disk, then run the same command again",
             size(bytes),
             folder.display(),
@@ -178,7 +178,7 @@ pub fn compiler() -> Result<()> {
         }
     }
     bail!(
-        "no C++ compiler was found, which builds the binding to libtorch\n\
+        "no C++ compiler was found; it is needed to build the binding to libtorch\n\
          install one, on Debian and Ubuntu with `sudo apt install g++`, on Fedora with `sudo dnf install gcc-c++`, \
          then run the same command again"
     );

@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
 
+use crate::bytes::hex;
+
 const NAME: &str = "manifest.txt";
 /// Headers are 96 % of the files of libtorch; they are left out of the look that every `cargo sac` takes.
 const HEADERS: &str = "/include/";
@@ -190,7 +192,7 @@ impl<W: Write> HashWriter<W> {
 
     /// The hash in lower-case hexadecimal, and the number of bytes.
     pub fn finish(self) -> (String, u64) {
-        (crate::hex(&self.hasher.finalize()), self.bytes)
+        (hex(&self.hasher.finalize()), self.bytes)
     }
 }
 

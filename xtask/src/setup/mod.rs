@@ -17,6 +17,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 
+use crate::bytes::size;
 use crate::pins::{Flavour, Part, Pins};
 use crate::workspace::Workspace;
 
@@ -245,26 +246,4 @@ fn report(wanted: &[Wanted], depth: Depth, started: Instant) -> Result<()> {
         say!("  {} -> {}", one.part.name, one.home.join(&one.part.name).display());
     }
     Ok(())
-}
-
-/// Bytes for people, in units of a thousand as package indexes and disks are sold.
-pub fn size(bytes: u64) -> String {
-    let mb = bytes as f64 / 1e6;
-    if mb >= 1000.0 {
-        format!("{:.1} GB", mb / 1000.0)
-    } else {
-        format!("{mb:.1} MB")
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::size;
-
-    #[test]
-    fn sizes_read_like_the_index_shows_them() {
-        assert_eq!(size(530_604_548), "530.6 MB");
-        assert_eq!(size(2_512_000_000), "2.5 GB");
-        assert_eq!(size(0), "0.0 MB");
-    }
 }

@@ -12,9 +12,9 @@ use serde_json::Value;
 /// The crates whose types stand in this module's interface, at the versions that fit.
 pub use ::{gymnasium_rs as theirs, ndarray};
 
-use crate::panics::caught;
-use crate::render::FrameSize;
-use crate::{Env, EnvError, NumpyRng, Outcome, Space, snapshot};
+use sac_envs::panics::caught;
+use sac_envs::render::FrameSize;
+use sac_envs::{Env, EnvError, NumpyRng, Outcome, Space, snapshot};
 
 /// What their environments show: numbers in order.
 pub trait Observed {
@@ -80,10 +80,10 @@ impl Acted for i32 {
 ///
 /// Their trait has no snapshots, so this one remembers how its episode came about: every reset hands over a seed, drawn
 /// from the seed of the last reset that had one, and actions are kept until the next reset. [`Env::restore`] plays them
-/// again, which is exact if the environment does the same after the same seed; [`crate::check_env`] tells.
+/// again, which is exact if the environment does the same after the same seed; [`sac_envs::check_env`] tells.
 ///
 /// A panic of theirs is an error here. They may be asked for a step once more after an episode's end and need not
-/// notice; [`crate::Registry`] puts a guard around that.
+/// notice; [`sac_envs::Registry`] puts a guard around that.
 pub struct FromGymnasiumRs<E, Obs, Action> {
     id: String,
     env: E,
@@ -152,8 +152,8 @@ where
         }
     }
 
-    fn write(&self, found: &Obs, obs: &mut [f32]) -> Result<(), EnvError> {
-        let numbers = found.numbers();
+    fn write(&self, observed: &Obs, obs: &mut [f32]) -> Result<(), EnvError> {
+        let numbers = observed.numbers();
         self.observation_space
             .check_len(&self.id, "observation", numbers.len())?;
         obs.copy_from_slice(&numbers);
@@ -191,9 +191,6 @@ fn space(space: TheirSpace) -> Result<Space, String> {
         TheirSpace::Discrete(n) => Space::Discrete {
             n: usize::try_from(n).unwrap_or(0),
         },
-        TheirSpace::Box { low, high } if low.len() != high.len() => {
-            return Err(format!("{} lower and {} upper bounds", low.len(), high.len()));
-        }
         TheirSpace::Box { low, high } => {
             let open = |x: f32| {
                 if x.abs() == f32::MAX {
@@ -338,8 +335,8 @@ impl<E: Env> AsGymnasiumRs<E> {
                     terminated: true,
                     truncated: false,
                 };
-                let said = ("error".to_string(), Value::from(error.to_string()));
-                (ended, Info::from([said]))
+                let message = ("error".to_string(), Value::from(error.to_string()));
+                (ended, Info::from([message]))
             }
         };
         let obs = Array1::from_vec(self.obs.clone());

@@ -1,13 +1,12 @@
 //! The crate gymnasium-rs, both ways.
-#![cfg(feature = "gymnasium-rs")]
 
 use std::collections::HashMap;
 
 use gymnasium_rs::core::{Env as TheirEnv, Info, Options, Reward, Space as TheirSpace};
 use gymnasium_rs::envs::cartpole::CartPole;
 use ndarray::{Array1, Array3};
-use sac_envs::gymnasium_rs::{AsGymnasiumRs, FromGymnasiumRs};
 use sac_envs::{Env, EnvEntry, EnvError, NumpyRng, Registry, Space, check_env};
+use sac_gymnasium_rs::{AsGymnasiumRs, FromGymnasiumRs};
 
 fn theirs() -> FromGymnasiumRs<CartPole, Array1<f32>, i32> {
     FromGymnasiumRs::new("TheirCartPole-v0", CartPole::new()).expect("usable spaces")

@@ -1,16 +1,16 @@
 //! An environment of the crate gymnasium-rs, trained here.
 //!
-//! `cargo run --release --features gymnasium-rs --example gymnasium_rs`
+//! `cargo run --release --example cart_pole`, in the folder `envs/gymnasium-rs`.
 //!
 //! Its cart-pole is pushed left or right: a choice of two, which the preset `sac-discrete` learns to make.
 
 use std::sync::atomic::AtomicBool;
 
 use sac::agents::{ActMode, evaluate, log::Logger};
-use sac::envs::gymnasium_rs::FromGymnasiumRs;
-use sac::envs::gymnasium_rs::ndarray::Array1;
-use sac::envs::gymnasium_rs::theirs::envs::cartpole::CartPole;
 use sac::envs::{Env, EnvEntry, EnvError, NumpyRng, Registry};
+use sac_gymnasium_rs::FromGymnasiumRs;
+use sac_gymnasium_rs::ndarray::Array1;
+use sac_gymnasium_rs::theirs::envs::cartpole::CartPole;
 
 const EPISODE_STEPS: u64 = 200;
 
