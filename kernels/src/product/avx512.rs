@@ -6,18 +6,18 @@
 
 mod output;
 mod pack;
+mod sizes;
 
 use std::arch::x86_64::{__m512, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_set1_ps};
 
 pub(crate) use output::{Output, mask};
 pub(crate) use pack::transpose;
 
-use super::{Finish, Matrix};
+pub(crate) use sizes::LANES;
 
-/// `f32` values in a vector.
-pub(crate) const LANES: usize = 16;
-/// Rows of a block.
-const ROWS: usize = 12;
+use super::{Finish, Matrix};
+use sizes::ROWS;
+
 const THIRD_ROWS: usize = ROWS.div_ceil(3);
 /// Terms of a sum that are taken at once: their panel of 32 columns fills two thirds of 48 KiB.
 const TERMS: usize = 256;

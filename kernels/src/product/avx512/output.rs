@@ -5,7 +5,7 @@ use std::arch::x86_64::{
     _mm512_maskz_mov_ps, _mm512_max_ps, _mm512_mul_ps, _mm512_setzero_ps,
 };
 
-use super::{Finish, LANES};
+use super::{Finish, sizes::LANES};
 
 /// The mask of the lanes of a vector that begins at `first` and holds some of `columns` columns.
 pub(crate) fn mask(columns: usize, first: usize) -> __mmask16 {

@@ -6,7 +6,11 @@ use std::arch::x86_64::{
     _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
 };
 
-use super::{LANES, Matrix, ROWS, mask};
+use super::{
+    Matrix,
+    output::mask,
+    sizes::{LANES, ROWS},
+};
 use crate::reserve;
 
 /// Copies `depth` terms, from the term `from` on, of the rows of `a` that fill whole blocks, to `scratch`
