@@ -294,6 +294,7 @@ mod tests {
             ),
             ("agents/src/critic/scalar/tests.rs", "fn t() { x.double_value(&[]) }\n"),
             ("agents/src/policy/mod.rs", "const S: &str = \"done! randn\";\n"),
+            ("agents/src/lib.rs", ""),
             ("agents/src/losses.rs", ""),
             ("agents/src/temperature.rs", "//! The fused form is elsewhere.\n"),
             ("agents/src/critic/network.rs", "use crate::fused;\n"),
