@@ -1,4 +1,4 @@
-//! Passes the run-time path of libmujoco to this package's tests and examples.
+//! Sets the run-time path of libmujoco for the tests and examples of this package.
 
 fn main() {
     println!("cargo:rerun-if-env-changed=MUJOCO_DYNAMIC_LINK_DIR");

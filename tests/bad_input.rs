@@ -309,7 +309,7 @@ fn an_environments_option_is_checked_like_any_key() {
     let here = folder();
     sac(here.path(), &["config", "--env", "Pendulum-v1", "--set", "env.G=9.81"])
         .code(2)
-        .says(&["env.G = 9.81: there is no such option; there is g; did you mean `g`? (--set)"]);
+        .says(&["env.G = 9.81: unknown option; expected one of g; did you mean `g`? (--set)"]);
     sac(
         here.path(),
         &["config", "--env", "Pendulum-v1", "--set", "env.num_env=3"],

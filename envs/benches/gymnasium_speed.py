@@ -1,4 +1,4 @@
-"""Steps per second of a Gymnasium environment under random actions, resets included: what `sac bench env` measures here.
+"""Steps per second of a Gymnasium environment with random actions, including resets, as `sac bench env` measures for ours.
 
     python envs/benches/gymnasium_speed.py Pendulum-v1 [seconds]
 

@@ -1,4 +1,4 @@
-//! Mean returns of the oracle, the averaging and the random policy on the entity tasks, as a table.
+//! A table of the mean returns of the oracle, the averaging and a random policy on the entity tasks.
 //!
 //! `cargo run --release -p sac-envs --example entity_scores -- 1000`
 
@@ -7,7 +7,7 @@ use std::io::{Write, stdout};
 
 use sac_envs::{EntityReach, EntityTag, Env, EnvError, NumpyRng, Registry, Space};
 
-/// Observation and generator in, action out.
+/// A policy: writes the action for an observation; may draw from the generator.
 type Policy<'a> = &'a dyn Fn(&[f32], &mut NumpyRng, &mut [f32]);
 
 fn main() -> Result<(), Box<dyn Error>> {

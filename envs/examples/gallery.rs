@@ -1,4 +1,4 @@
-//! One picture of every task, a sheet for each family, and a film of one task of each.
+//! Pictures of all tasks on one sheet per family, and a film of one task of each.
 //!
 //! `cargo run --release -p sac-envs --features mujoco --example gallery -- docs/pictures`
 
@@ -14,10 +14,10 @@ const SIZE: FrameSize = FrameSize {
     width: 300,
     height: 200,
 };
-/// Into the episode.
+/// Step of the episode at which the picture is taken.
 const STEPS: usize = 60;
 
-/// Of a film.
+/// Number of frames of a film.
 const FRAMES: usize = 60;
 /// Env steps per frame of a film.
 const STRIDE: usize = 2;
@@ -45,7 +45,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// An episode of random actions, or of the oracle's where there is one.
+/// An episode with the actions of the oracle, or random ones for tasks without an oracle.
 struct Episode {
     env: EpisodeStats<Box<dyn Env>>,
     id: String,
@@ -68,7 +68,7 @@ impl Episode {
         })
     }
 
-    /// One step; whether the episode is over.
+    /// Steps, and returns whether the episode is over.
     fn step(&mut self) -> Result<bool, Box<dyn Error>> {
         match self.id.as_str() {
             "EntityReach-v0" => EntityReach::default().oracle(&self.obs, &mut self.action),
@@ -87,7 +87,7 @@ impl Episode {
     }
 }
 
-/// In the middle of an episode.
+/// A picture from the middle of an episode.
 fn picture(entry: &EnvEntry) -> Result<Frame, Box<dyn Error>> {
     let mut episode = Episode::of(entry)?;
     for _ in 0..STEPS {
@@ -98,7 +98,7 @@ fn picture(entry: &EnvEntry) -> Result<Frame, Box<dyn Error>> {
     episode.frame()
 }
 
-/// The beginning of an episode.
+/// Writes a film of the beginning of an episode.
 fn film(entry: &EnvEntry, to: &Path) -> Result<(), Box<dyn Error>> {
     let mut episode = Episode::of(entry)?;
     let mut gif = GifWriter::new(File::create(to)?, SIZE, FRAMES_PER_S)?;

@@ -1,13 +1,13 @@
-//! What a MuJoCo task costs beyond the simulation, and what a second thread brings.
+//! The overhead of MuJoCo tasks over the bare simulation, and the speed-up by a second thread.
 //!
 //! ```text
 //! cargo run --release -p sac-envs --features mujoco --example mujoco_speed [ROUNDS]
 //! ```
 //!
-//! Each round plays a task with random actions through the whole stack (`TimeLimit > Checked > task`), then repeats the
-//! same trajectory with nothing but MuJoCo's own calls: `mj_step` as often as the task makes it, and at the starts of
-//! episodes what sets the start state. Both are repeated in turn and the fastest of each counts; the figures are medians
-//! over the rounds. So other work on the machine hardly shows in the ratio; it does in what the second thread brings.
+//! Each round steps a task with random actions and its wrappers (`TimeLimit > Checked > task`), then repeats the same
+//! trajectory with MuJoCo's functions only: the same number of `mj_step`, and the calls that set the start state of an
+//! episode. Both are repeated alternately, and the fastest repetition of each counts. The results are medians over the rounds.
+//! Other work on the machine therefore hardly changes the ratio, but it does change the speed-up by the second thread.
 
 #![allow(
     clippy::print_stdout,
@@ -23,19 +23,19 @@ use sac_envs::mujoco::{HalfCheetah, Humanoid, MujocoSim, Task};
 use sac_envs::{Checked, Env, NumpyRng, Registry, TimeLimit};
 
 const STEPS: usize = 2000;
-/// Of so many repetitions of a round the fastest counts.
+/// Number of repetitions in a round, of which the fastest counts.
 const REPEATS: usize = 4;
 const NUM_ENVS: usize = 16;
 const TIME_LIMIT: u64 = 1000;
 
-/// A start of an episode: positions and velocities.
+/// Start state of an episode: positions and velocities.
 type Start = (Vec<f64>, Vec<f64>);
 
-/// One trajectory: before which steps an episode starts, and where; then the actions, step after step.
+/// A trajectory: the steps before which episodes start, with their start states, and the actions of all steps.
 struct Plan {
     starts: Vec<(usize, Start)>,
     actions: Vec<f32>,
-    /// Positions at its end, which the repetition must reach too.
+    /// Final positions, which the repetition must reach.
     end: Vec<f64>,
 }
 
@@ -82,7 +82,7 @@ fn overhead<T: Task>(rounds: usize) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Plays once to see where episodes start.
+/// Steps once to find the start states of episodes.
 fn plan<T: Task>(sim: &mut MujocoSim<T>, seed: u64) -> Result<Plan, Box<dyn Error>> {
     let mut rng = NumpyRng::new(seed);
     let mut obs = vec![0.0; sim.observation_space().len()];
@@ -149,7 +149,7 @@ fn bare(data: &mut MjData<std::sync::Arc<MjModel>>, plan: &Plan, frame_skip: u32
     seconds
 }
 
-/// Seconds for a number of steps of many environments.
+/// Time in seconds for a number of steps of many environments.
 fn vector(id: &str, threads: usize) -> Result<f64, Box<dyn Error>> {
     let mut envs = Registry::builtin().make_vec(id, &toml::Table::new(), NUM_ENVS, threads)?;
     let seeds: Vec<u64> = (0..NUM_ENVS as u64).collect();

@@ -1,13 +1,13 @@
-"""Compares our environments with Gymnasium's, bit by bit: `cargo xtask parity` runs this.
+"""Compares our environments with Gymnasium's bit for bit. `cargo xtask parity` runs this.
 
-Every id that both sides have is reset with a seed and given the same random actions; after each end of an episode both
-are reset without a seed. Observations are compared as float32 (Gymnasium's float64 is rounded once), rewards as
-float64, and both flags. Every id also runs with changed options where OPTIONS has some.
+Both environments of an id are reset with the same seed and step with the same random actions; after the end of an episode
+they are reset without a seed. Observations are compared as float32 (Gymnasium's float64 is rounded once), rewards as
+float64, and both flags. Ids in OPTIONS are also compared with these options.
 
-Gymnasium's Reacher and Pusher take norms of short vectors from NumPy's BLAS, whose last bit depends on the processor:
-OpenBLAS fuses multiplication and addition in its kernels for AVX-512 and not in those for older or other processors. Ours
-are always fused. Where this machine's NumPy is not, its norms of up to three numbers are replaced by fused ones, and a line
-says so.
+Gymnasium's Reacher and Pusher compute norms of short vectors with NumPy's BLAS. Their last bit depends on the processor:
+OpenBLAS uses fused multiply-adds in its kernels for AVX-512, but not in those for other processors. Our environments always
+use them. If the NumPy on this machine does not, its norms of up to three numbers are replaced by fused ones, and a message
+is printed.
 
 Usage: python compare.py TRACE [--ids ID ...] [--seeds 10] [--steps 2000]
 where TRACE is the program built from envs/examples/trace.rs.
@@ -31,7 +31,7 @@ INF = float("inf")
 
 
 def fused_dot(x):
-    """x·x, each product added to the sum before either is rounded."""
+    """x·x with fused multiply-adds: each product is added to the sum without being rounded first."""
     total = 0.0
     for value in map(float, x):
         total = float(Fraction(value) ** 2 + Fraction(total))
@@ -39,7 +39,7 @@ def fused_dot(x):
 
 
 def fuse_norms():
-    """Makes np.linalg.norm fused for the vectors that tasks take it of. Returns whether it had to."""
+    """Replaces np.linalg.norm by a fused version for short vectors, unless it is fused already. Returns whether it did."""
     rng = np.random.default_rng(0)
     vectors = [rng.normal(size=size) for size in (2, 3) for _ in range(500)]
     if all(float(np.dot(x, x)) == fused_dot(x) for x in vectors):
@@ -55,7 +55,7 @@ def fuse_norms():
     return True
 
 
-# Besides the defaults.
+# Options that are compared besides the defaults.
 OPTIONS = {
     "Pendulum-v1": [{"g": 9.81}],
     "MountainCarContinuous-v0": [{"goal_velocity": 0.03}],
@@ -160,12 +160,12 @@ OPTIONS = {
 
 
 def toml(options):
-    """Options as TOML text; JSON's spelling of strings, numbers and lists is TOML's too, but for infinity."""
+    """Options as TOML text, in which strings, numbers and lists are written as in JSON, except infinity."""
     return "".join(f"{key} = {json.dumps(value).replace('Infinity', 'inf')}\n" for key, value in options.items())
 
 
 def random_actions(space, seed, steps):
-    """One action per row, as float32. Every other seed goes half as far again as the bounds."""
+    """One action per row, as float32. With every other seed the actions exceed the bounds by half."""
     rng = np.random.default_rng(10_000 + seed)
     if isinstance(space, gym.spaces.Discrete):
         return rng.integers(space.n, size=(steps, 1)).astype(np.float32)
@@ -193,7 +193,7 @@ def bits(obs):
 
 
 def explain(theirs, ours, obs_len):
-    """Where the first difference is, and how many numbers differ in all; `None` without a difference."""
+    """The first difference and the total number of differing values; `None` if there is no difference."""
     names = [f"obs[{i}]" for i in range(obs_len)]
     at, differing, first, step = 0, 0, None, 0
     for record in theirs:
@@ -222,7 +222,7 @@ def split(record, obs_len):
 
 
 def check_the_checker():
-    """A comparison that cannot fail proves nothing: one flipped bit anywhere must be found, and named."""
+    """Checks the comparison itself: it must find and name a single flipped bit anywhere."""
     theirs = [b"\0" + bits([1.0, 2.0]), b"\1" + bits([3.0, 4.0]) + np.float64(5.0).tobytes() + bytes([0, 1])]
     same = b"".join(theirs)
     assert explain(theirs, same, 2) is None

@@ -1,50 +1,56 @@
-//! [`check_env`]: what every environment must keep to, as one suite.
+//! [`check_env`]: the conformance suite of environments.
 //!
-//! Run it in a test of your own environment. It reports everything that it finds at once, each problem with what was
-//! done, what was expected and what came out.
+//! Run it in a test of your own environment. It reports all problems at once, each with what was done, what was expected
+//! and what happened.
 
 use std::fmt;
 
 use crate::panics::caught;
 use crate::{Env, EnvError, NumpyRng, Outcome, Status};
 
-/// Steps of the trajectories that are compared.
+/// Length of the trajectories that are compared.
 const STEPS: usize = 300;
-/// Steps in which an episode's end is looked for.
+/// Number of steps within which the suite expects an episode to end.
 const STEPS_TO_AN_END: usize = 5000;
 
-/// An environment that kept to everything.
+/// Report on an environment that passed all checks.
 #[derive(Clone, Debug)]
 pub struct CheckReport {
-    /// Its description.
+    /// [`Env::describe`] of the environment.
     pub env: String,
-    /// What was checked.
+    /// Names of the checks.
     pub checks: Vec<&'static str>,
-    /// Whether an episode ended under random actions; if not, what happens after an end was not checked.
+    /// Whether an episode ended under random actions. If not, the behaviour after an end was not checked.
     pub saw_an_end: bool,
 }
 
-/// An environment that did not.
+/// Report on an environment that failed a check.
 #[derive(Clone, Debug)]
 pub struct CheckFailure {
-    /// Its description.
+    /// [`Env::describe`] of the environment.
     pub env: String,
-    /// Everything that was found.
+    /// All problems that were found.
     pub problems: Vec<Problem>,
 }
 
-/// One thing that an environment does wrong.
+/// One violation of the contract.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// Which check found it; one of [`CheckReport::checks`].
+    /// The check that found it; one of [`CheckReport::checks`].
     pub check: &'static str,
-    /// What was done, what was expected, what came out.
+    /// What was done, what was expected, what happened.
     pub explanation: String,
 }
 
 impl fmt::Display for CheckFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} breaks the contract in {} places", self.env, self.problems.len())?;
+        write!(
+            f,
+            "{} fails {} of {} checks:",
+            self.env,
+            self.problems.len(),
+            CHECKS.len()
+        )?;
         for Problem { check, explanation } in &self.problems {
             write!(f, "\n  {check}: {explanation}")?;
         }
@@ -56,14 +62,14 @@ impl std::error::Error for CheckFailure {}
 
 type Check = fn(&dyn Fn() -> Box<dyn Env>) -> Result<(), String>;
 
-/// In order of dependence: with flawed spaces nothing else can be tried.
+/// All checks in order. If the first fails, the others cannot run: they need sound spaces.
 const CHECKS: [(&str, Check); 11] = [
     ("spaces are sound", spaces),
     ("everything is written and finite", everything_is_written),
     ("observations lie in their space", observations_in_space),
-    ("a stack moves on by one frame", stack_moves_on),
+    ("a stack advances by one frame", stack_moves_on),
     ("the same seed gives the same trajectory", same_seed),
-    ("an unseeded reset goes on in the stream", unseeded_reset),
+    ("an unseeded reset continues the stream", unseeded_reset),
     ("a snapshot restores every bit", snapshot),
     ("a wrong snapshot is refused", wrong_snapshot),
     ("stepping needs a reset first", step_before_reset),
@@ -71,12 +77,12 @@ const CHECKS: [(&str, Check); 11] = [
     ("an ended episode stays ended", ended_episode),
 ];
 
-/// Runs the suite. `make` must give equal environments that have not been reset.
+/// Runs the suite. `make` must return equal environments that have not been reset.
 ///
-/// A panic of the environment counts as a problem of the check that it happened in.
+/// A panic of the environment counts as a problem of the check in which it happened.
 ///
 /// # Errors
-/// [`CheckFailure`] with everything that is wrong.
+/// [`CheckFailure`] with all problems.
 pub fn check_env(make: impl Fn() -> Box<dyn Env>) -> Result<CheckReport, CheckFailure> {
     let env = caught(|| make().describe()).unwrap_or_else(|message| format!("(construction panicked: {message})"));
     let mut problems = Vec::new();
@@ -100,7 +106,7 @@ pub fn check_env(make: impl Fn() -> Box<dyn Env>) -> Result<CheckReport, CheckFa
     })
 }
 
-/// An environment with its buffers and a source of actions, driven as a careful caller would.
+/// An environment with its buffers and a generator of random actions.
 struct Driver {
     env: Box<dyn Env>,
     actions: NumpyRng,
@@ -108,7 +114,7 @@ struct Driver {
     action: Vec<f32>,
 }
 
-/// What a call showed; compared by bits.
+/// Result of a call, compared by bits.
 #[derive(Clone, PartialEq, Eq, Debug)]
 struct Seen {
     obs: Vec<u32>,
@@ -152,7 +158,7 @@ impl Driver {
         Ok(self.seen(outcome))
     }
 
-    /// A step, and an unseeded reset if it ended the episode. `after` sees what each showed.
+    /// Steps, and resets without a seed if the step ended the episode. `after` gets the result of each call.
     fn advance(&mut self, mut after: impl FnMut(&Seen) -> Result<(), String>) -> Result<(), String> {
         let seen = self.step()?;
         after(&seen)?;
@@ -170,7 +176,7 @@ impl Driver {
         }
     }
 
-    /// What `steps` steps and the resets between them show.
+    /// The results of `steps` steps and of the resets between them.
     fn trajectory(&mut self, steps: usize) -> Result<Vec<Seen>, String> {
         let mut trajectory = Vec::new();
         for _ in 0..steps {
@@ -247,11 +253,11 @@ fn observations_in_space(make: &dyn Fn() -> Box<dyn Env>) -> Result<(), String> 
     let space = driver.env.observation_space().clone();
     let look = |seen: &Seen| {
         let obs: Vec<f32> = seen.obs.iter().map(|bits| f32::from_bits(*bits)).collect();
-        // What is not finite is another check's business.
+        // Numbers that are not finite are reported by another check.
         if space.contains(&obs) || obs.iter().any(|x| !x.is_finite()) {
             return Ok(());
         }
-        Err(format!("{space} does not contain what came out: {seen}"))
+        Err(format!("{space} does not contain this: {seen}"))
     };
     look(&driver.reset(Some(2))?)?;
     (0..STEPS).try_for_each(|_| driver.advance(look))
@@ -261,15 +267,17 @@ fn stack_moves_on(make: &dyn Fn() -> Box<dyn Env>) -> Result<(), String> {
     let mut driver = Driver::new(make(), 6);
     let (frames, len) = (driver.env.stacked_frames(), driver.obs.len());
     if frames == 0 || !len.is_multiple_of(frames) {
-        return Err(format!("{len} numbers are no stack of {frames} frames"));
+        return Err(format!(
+            "an observation of {len} numbers cannot be a stack of {frames} frames"
+        ));
     }
     let mut before = driver.reset(Some(6))?;
     for _ in 0..STEPS {
         let seen = driver.step()?;
         if before.obs[len / frames..] != seen.obs[..len - len / frames] {
             return Err(format!(
-                "it says that observations stack {frames} frames, but a step did more than add one: {before} before, {seen} \
-                 after"
+                "observations should be stacks of {frames} frames, but a step changed an older frame: {before} before, \
+                 {seen} after"
             ));
         }
         before = if seen.status.is_over() {
@@ -316,7 +324,7 @@ fn unseeded_reset(make: &dyn Fn() -> Box<dyn Env>) -> Result<(), String> {
     let starts_vary = four[0] != five[0];
     if starts_vary && four.iter().all(|start| *start == four[0]) {
         return Err(format!(
-            "starts depend on the seed, yet four unseeded resets repeat the seeded start: {}",
+            "start states depend on the seed, but four resets without a seed repeated the seeded start: {}",
             four[0]
         ));
     }
@@ -326,7 +334,7 @@ fn unseeded_reset(make: &dyn Fn() -> Box<dyn Env>) -> Result<(), String> {
 fn snapshot(make: &dyn Fn() -> Box<dyn Env>) -> Result<(), String> {
     let mut original = Driver::new(make(), 5);
     original.reset(Some(5))?;
-    // Several places, so that some are within an episode whatever its length.
+    // Snapshots at several steps, so that some are in the middle of an episode, whatever its length.
     for steps_before in [0, 1, 2, 7, 40] {
         original.trajectory(steps_before)?;
         let bytes = original.env.snapshot().map_err(|e| format!("snapshot failed: {e}"))?;
@@ -343,7 +351,7 @@ fn snapshot(make: &dyn Fn() -> Box<dyn Env>) -> Result<(), String> {
             .map_err(|e| format!("a fresh copy refuses the snapshot: {e}"))?;
         copy.actions = actions.clone();
         compare(
-            "going on, and going on in a fresh copy from the snapshot,",
+            "continuing, and continuing in a fresh copy from the snapshot,",
             &straight,
             &copy.trajectory(STEPS)?,
         )?;
@@ -351,10 +359,10 @@ fn snapshot(make: &dyn Fn() -> Box<dyn Env>) -> Result<(), String> {
         original
             .env
             .restore(&bytes)
-            .map_err(|e| format!("it refuses its own snapshot: {e}"))?;
+            .map_err(|e| format!("the environment refuses its own snapshot: {e}"))?;
         original.actions = actions;
         compare(
-            "going on, and going on again after going back,",
+            "continuing, and continuing again after restoring the snapshot,",
             &straight,
             &original.trajectory(STEPS)?,
         )?;
@@ -376,15 +384,15 @@ fn wrong_snapshot(make: &dyn Fn() -> Box<dyn Env>) -> Result<(), String> {
             "a snapshot without its last byte",
             &good[..good.len().saturating_sub(1)],
         ),
-        ("a snapshot and one byte more", &longer),
+        ("a snapshot with an additional byte", &longer),
     ] {
         match caught(|| driver.env.restore(bytes)) {
             Ok(Err(_)) => {}
-            Ok(Ok(())) => return Err(format!("restore took {what}")),
-            Err(message) => return Err(format!("restore panicked at {what}: {message}")),
+            Ok(Ok(())) => return Err(format!("restore accepted {what}")),
+            Err(message) => return Err(format!("restore panicked on {what}: {message}")),
         }
         if driver.env.snapshot().map_err(|e| format!("snapshot failed: {e}"))? != good {
-            return Err(format!("refusing {what} changed its state"));
+            return Err(format!("restore refused {what}, but changed the state"));
         }
     }
     Ok(())
@@ -395,9 +403,9 @@ fn step_before_reset(make: &dyn Fn() -> Box<dyn Env>) -> Result<(), String> {
     match driver.env.step(&driver.action, &mut driver.obs) {
         Err(EnvError::ResetNeeded { .. }) => Ok(()),
         Err(other) => Err(format!(
-            "step before the first reset should say that a reset is needed, but said: {other}"
+            "a step before the first reset should fail with ResetNeeded, but the error is: {other}"
         )),
-        Ok(_) => Err("step before the first reset worked".to_string()),
+        Ok(_) => Err("a step before the first reset succeeded".to_string()),
     }
 }
 
@@ -407,8 +415,10 @@ fn wrong_lengths(make: &dyn Fn() -> Box<dyn Env>) -> Result<(), String> {
     let (obs, action) = (driver.obs.len(), driver.action.len());
     let expect = |what: String, result: Result<(), EnvError>| match result {
         Err(EnvError::WrongLength { .. }) => Ok(()),
-        Err(other) => Err(format!("{what} should be a wrong length, but the error is: {other}")),
-        Ok(()) => Err(format!("{what} was taken")),
+        Err(other) => Err(format!(
+            "{what} should fail with WrongLength, but the error is: {other}"
+        )),
+        Ok(()) => Err(format!("{what} was accepted")),
     };
     for len in [action - 1, action + 1] {
         let result = driver.env.step(&vec![0.0; len], &mut driver.obs).map(|_| ());
@@ -434,19 +444,19 @@ fn ended_episode(make: &dyn Fn() -> Box<dyn Env>) -> Result<(), String> {
         Err(EnvError::ResetNeeded { .. }) => {}
         Err(other) => {
             return Err(format!(
-                "a step after the episode's end should say that a reset is needed, but said: {other}"
+                "a step after the end of the episode should fail with ResetNeeded, but the error is: {other}"
             ));
         }
-        Ok(_) => return Err("a step after the episode's end worked".to_string()),
+        Ok(_) => return Err("a step after the end of the episode succeeded".to_string()),
     }
     driver.reset(None)?;
     driver
         .step()
         .map(|_| ())
-        .map_err(|e| format!("after an episode's end and a reset, {e}"))
+        .map_err(|e| format!("after the end of an episode and a reset, {e}"))
 }
 
-/// An environment whose episode has just ended, if one ends under random actions.
+/// An environment whose episode has just ended; `None` if none ended under random actions.
 fn find_an_end(make: &dyn Fn() -> Box<dyn Env>) -> Result<Option<Driver>, String> {
     let mut driver = Driver::new(make(), 9);
     driver.reset(Some(9))?;

@@ -1,23 +1,23 @@
-//! The easy way to write a task: pure [`Dynamics`] in, an [`crate::Env`] out.
+//! [`Dynamics`]: a task as pure functions, and [`Simulated`]: the [`crate::Env`] made of it.
 
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::render::{Frame, FrameSize, Scene};
 use crate::{Env, EnvError, NumpyRng, Outcome, Space, snapshot};
 
-/// What one transition yields.
+/// Result of one transition.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Transition {
-    /// Raw reward.
+    /// Reward in the task's own units.
     pub reward: f64,
-    /// The task itself ended. Time limits do not belong here: they are a wrapper.
+    /// The task itself ended. A time limit is not an end of the task; it is a wrapper.
     pub terminated: bool,
 }
 
-/// A task as mathematics: a state, where it starts, how it moves, what is seen of it.
+/// A task as mathematics: start states, transitions, observations.
 ///
-/// [`crate::Simulated`] turns any of these into an [`crate::Env`] and adds seeding, the order check and snapshots.
-/// The implementing type holds the task's parameters and nothing that changes.
+/// [`crate::Simulated`] turns it into an [`crate::Env`] and adds seeding, checks of the order of calls, and snapshots.
+/// The implementing type holds the task's parameters; everything that changes is in [`Dynamics::State`].
 ///
 /// ```
 /// use sac_envs::{Dynamics, NumpyRng, Space, Transition};
@@ -52,29 +52,28 @@ pub trait Dynamics: Send {
     /// Everything that changes within an episode.
     type State: Clone + Send + Serialize + DeserializeOwned;
 
-    /// What [`Dynamics::observe`] writes.
+    /// The space of the observations that [`Dynamics::observe`] writes.
     fn observation_space(&self) -> Space;
 
-    /// What [`Dynamics::step`] takes.
+    /// The space of the actions that [`Dynamics::step`] takes.
     fn action_space(&self) -> Space;
 
     /// Draws a start state.
     fn initial(&self, rng: &mut NumpyRng) -> Self::State;
 
-    /// Draws a start state into the memory of an old one: the same draws and the same state as [`Dynamics::initial`].
-    /// Worth writing for states that own memory, so that a reset allocates nothing.
+    /// Draws a start state and stores it in `state`, with the same draws and result as [`Dynamics::initial`]. Implement it
+    /// for states that own memory, so that a reset allocates none.
     fn restart(&self, state: &mut Self::State, rng: &mut NumpyRng) {
         *state = self.initial(rng);
     }
 
-    /// Moves `state` by one control step. `action` has the length of the action space, in the task's own units.
+    /// Advances `state` by one control step. `action` has the length of the action space, in the task's own units.
     fn step(&self, state: &mut Self::State, action: &[f32], rng: &mut NumpyRng) -> Transition;
 
-    /// Writes the observation of `state`; `obs` has the length of the observation space and every number of it must
-    /// be written.
+    /// Writes the observation of `state`. `obs` has the length of the observation space; every number must be written.
     fn observe(&self, state: &Self::State, obs: &mut [f32]);
 
-    /// How `state` looks. Without a drawing of its own a task shows its observation as bars.
+    /// A drawing of `state`. With `None`, the observation is drawn as bars.
     fn scene(&self, _state: &Self::State) -> Option<Scene> {
         None
     }
@@ -82,8 +81,8 @@ pub trait Dynamics: Send {
 
 /// [`Dynamics`] as an [`Env`]: owns the generator and the state, checks the order of calls, takes snapshots.
 ///
-/// It sets no time limit and does not look for NaN; [`crate::TimeLimit`] and [`crate::Checked`] do, and
-/// [`crate::Registry`] puts all three together.
+/// Time limits and checks for NaN are the work of [`crate::TimeLimit`] and [`crate::Checked`]. [`crate::Registry`]
+/// combines all three.
 pub struct Simulated<D: Dynamics> {
     id: String,
     dynamics: D,
@@ -92,7 +91,7 @@ pub struct Simulated<D: Dynamics> {
     memory: Memory<D::State>,
 }
 
-/// All that changes; this is what a snapshot holds.
+/// Everything that changes; the content of a snapshot.
 #[derive(serde::Serialize, serde::Deserialize)]
 struct Memory<S> {
     /// `None` until the first reset.
@@ -108,7 +107,7 @@ enum Episode<S> {
 }
 
 impl<D: Dynamics> Simulated<D> {
-    /// The environment `id` with these dynamics. It needs a reset before the first step.
+    /// An environment named `id` with these dynamics. It needs a reset before the first step.
     pub fn new(id: impl Into<String>, dynamics: D) -> Self {
         Simulated {
             id: id.into(),
@@ -127,7 +126,7 @@ impl<D: Dynamics> Simulated<D> {
         &self.dynamics
     }
 
-    /// The task's state, once there is one; for tests and drawings.
+    /// The task's state; `None` before the first reset. For tests and drawings.
     pub fn state(&self) -> Option<&D::State> {
         match &self.memory.episode {
             Episode::NotBegun => None,
@@ -146,7 +145,7 @@ impl<D: Dynamics> Simulated<D> {
         }
     }
 
-    /// The observation as bars.
+    /// A drawing of the observation as bars.
     fn bars(&self, state: &D::State) -> Scene {
         let mut obs = vec![0.0; self.observation_space.len()];
         self.dynamics.observe(state, &mut obs);

@@ -3,17 +3,17 @@
 use crate::render::{Frame, FrameSize};
 use crate::{EnvError, Space};
 
-/// Whether an episode goes on, and if not, why.
+/// State of an episode: running, or how it ended.
 ///
-/// The difference decides what an agent may learn from the last step: a *terminated* episode has no future, a
-/// *truncated* one would have gone on and its value must be bootstrapped. If both apply, `Terminated` wins.
+/// The two kinds of end mean different things to a learner. A *terminated* episode has no future reward; a *truncated*
+/// one was cut off, so the value of its last observation must be bootstrapped. If both apply, `Terminated` wins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Status {
-    /// The episode goes on.
+    /// The episode continues.
     Running,
     /// The task itself ended (goal reached, robot fallen).
     Terminated,
-    /// Somebody stopped looking (a time limit).
+    /// The episode was cut off from outside (by a time limit).
     Truncated,
 }
 
@@ -24,10 +24,10 @@ impl Status {
     }
 }
 
-/// What one step produced besides the observation.
+/// Result of one step, besides the observation.
 ///
-/// Both flags are kept, as Gymnasium keeps them, because a task may end on the very step of its time limit;
-/// [`Outcome::status`] folds them into the one thing that learning needs.
+/// Both flags exist, as in Gymnasium, because a task may end on the very step at which its time limit is reached;
+/// [`Outcome::status`] combines them into the value that learning needs.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Outcome {
     /// Raw reward of this step, in the task's own units.
@@ -49,35 +49,36 @@ impl Outcome {
     }
 }
 
-/// One environment. Object-safe and `Send`; buffers belong to the caller, so that stepping allocates nothing.
+/// An environment. Object-safe and `Send`. The caller owns the buffers, so that stepping allocates no memory.
 ///
-/// Most tasks should implement [`crate::Dynamics`] instead and let [`crate::Simulated`] supply seeding, buffers,
-/// the order check and snapshots.
+/// Most tasks should implement [`crate::Dynamics`] instead; [`crate::Simulated`] then adds seeding, buffers, checks of
+/// the order of calls, and snapshots.
 ///
-/// Observations are `f32`, flattened in row-major order to [`Space::len`] numbers; a space of bytes (pixels) promises
-/// whole numbers from 0 to 255. An action is a slice of `f32` too: the coordinates for a box, the index (one number)
-/// for a discrete space.
+/// Observations are `f32`, flattened in row-major order to [`Space::len`] numbers; in a space of bytes (pixels) they are
+/// whole numbers from 0 to 255. An action is also a slice of `f32`: the coordinates for a box, the index (one number) for
+/// a discrete space.
 pub trait Env: Send {
-    /// The id and the stack of wrappers around it, outermost first, such as `TimeLimit(200) > Pendulum-v1`.
+    /// The id with its wrappers, outermost first, such as `TimeLimit(200) > Pendulum-v1`.
     fn describe(&self) -> String;
 
-    /// What `reset` and `step` write.
+    /// The space of the observations that `reset` and `step` write.
     fn observation_space(&self) -> &Space;
 
-    /// What `step` accepts, in the task's own units.
+    /// The space of the actions that `step` takes, in the task's own units.
     fn action_space(&self) -> &Space;
 
-    /// How many pictures an observation shows in a row, oldest first along its first axis, of which a step adds one and
-    /// drops the oldest. Whoever remembers observations may then remember each picture once. 1 promises nothing; more is
-    /// promised only where every number of the older pictures is just moved.
+    /// Number of frames that are stacked in an observation, oldest first along its first axis.
+    ///
+    /// With more than 1, each step drops the oldest frame, moves the others without changing a number, and adds one. A
+    /// replay can then store each frame once. 1 makes no such promise.
     fn stacked_frames(&self) -> usize {
         1
     }
 
     /// Starts an episode and writes its first observation.
     ///
-    /// With a seed the environment's generator starts afresh, exactly as Gymnasium's `reset(seed=…)`; without one it
-    /// goes on in the same stream (and starts from seed 0 if there never was one).
+    /// With a seed, the environment's generator is seeded exactly as by Gymnasium's `reset(seed=…)`. Without one, the
+    /// generator continues its stream; if it was never seeded, it starts from seed 0.
     ///
     /// # Errors
     /// When the environment itself fails, or `obs` has the wrong length.
@@ -90,29 +91,28 @@ pub trait Env: Send {
     /// itself fails.
     fn step(&mut self, action: &[f32], obs: &mut [f32]) -> Result<Outcome, EnvError>;
 
-    /// Everything that changes while the environment runs, generator included, as bytes for [`Env::restore`].
+    /// The complete state of the environment, including its generator, as bytes for [`Env::restore`].
     ///
     /// # Errors
-    /// When the state cannot be written down.
+    /// When the state cannot be serialised.
     fn snapshot(&self) -> Result<Vec<u8>, EnvError>;
 
-    /// Takes back a state that [`Env::snapshot`] of the same environment wrote. Stepping on from here equals stepping
-    /// on from there, bit for bit.
+    /// Restores a state that [`Env::snapshot`] of the same environment returned. The trajectory from here on is then that
+    /// from the snapshot on, bit for bit.
     ///
     /// # Errors
-    /// When the bytes are not such a state; the environment is then unchanged.
+    /// When the bytes are not a snapshot of this environment; its state is then unchanged.
     fn restore(&mut self, snapshot: &[u8]) -> Result<(), EnvError>;
 
-    /// Draws the present state; before the first reset, the start of seed 0. Changes nothing.
+    /// A picture of the current state, or before the first reset of the start state of seed 0. The state does not change.
     ///
     /// # Errors
-    /// [`EnvError::Unsupported`] for an environment that does not draw itself, and for a size without pixels or beyond
-    /// reason.
+    /// [`EnvError::Unsupported`] for an environment without a drawing, and for a size that [`FrameSize::check`] refuses.
     fn render(&self, size: FrameSize) -> Result<Frame, EnvError> {
         size.check(|| self.describe())?;
         Err(EnvError::Unsupported {
             env: self.describe(),
-            problem: "it does not draw itself".to_string(),
+            problem: "it has no drawing".to_string(),
         })
     }
 }

@@ -1,4 +1,4 @@
-//! What can go wrong with an environment.
+//! [`EnvError`]: everything that can go wrong with an environment.
 
 /// An error of an environment, a wrapper or the registry.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -6,20 +6,20 @@ pub enum EnvError {
     /// No environment of that id is registered.
     #[error("unknown environment `{id}`{}", suggestion.as_ref().map(|s| format!("; did you mean `{s}`?")).unwrap_or_default())]
     UnknownId {
-        /// What was asked for.
+        /// The requested id.
         id: String,
-        /// The nearest registered id, if one is near.
+        /// The most similar registered id, if one is similar.
         suggestion: Option<String>,
     },
-    /// An environment that this build leaves out.
+    /// An environment that is not part of this build.
     #[error("{id} is not in this build: it needs the Cargo feature `{feature}`; build with `--features {feature}`")]
     NotBuilt {
-        /// What was asked for.
+        /// The requested id.
         id: String,
-        /// The feature of this crate and of the binary.
+        /// The Cargo feature that adds it.
         feature: &'static str,
     },
-    /// An option that the environment does not have, or a value that it does not take.
+    /// An option that does not exist, or an invalid value of one.
     #[error("{env}: option `{option}`: {problem}")]
     Option {
         /// Environment id.
@@ -36,19 +36,19 @@ pub enum EnvError {
         env: String,
         /// Which buffer: `action`, `observation`.
         what: &'static str,
-        /// From the space.
+        /// Length of an element of the space.
         expected: usize,
-        /// From the caller or the environment.
+        /// Length of the buffer.
         found: usize,
     },
-    /// A number that is not finite, or was never written, came out of the environment.
+    /// The environment returned a number that is not finite, or left one unwritten.
     #[error("{env}: {what} is {value} at step {step} of episode {episode}")]
     NotFinite {
         /// Environment id.
         env: String,
         /// Which number: `reward`, `observation[2]`.
         what: String,
-        /// How it prints: `NaN`, `inf`, or `not written`.
+        /// The number as text: `NaN`, `inf`, or `not written`.
         value: String,
         /// Steps since the episode began (0 = reset).
         step: u64,
@@ -67,7 +67,7 @@ pub enum EnvError {
         /// The panic's message.
         message: String,
     },
-    /// The physics engine gave up, or warned that its numbers cannot be trusted any more. The episode is over.
+    /// The physics engine reported an error, or a warning that its state is no longer reliable. The episode is over.
     #[error("{env}: MuJoCo at step {step} of episode {episode}: {message}")]
     Simulation {
         /// Environment id.
@@ -76,7 +76,7 @@ pub enum EnvError {
         step: u64,
         /// Episodes since the environment was made, from 1.
         episode: u64,
-        /// In the engine's own words.
+        /// The engine's message.
         message: String,
     },
     /// An action outside the action space.
@@ -86,7 +86,7 @@ pub enum EnvError {
         env: String,
         /// The action.
         action: Vec<f32>,
-        /// The space, printed.
+        /// The space as text.
         space: String,
     },
     /// `step` before the first `reset` or after an episode's end.
@@ -97,7 +97,7 @@ pub enum EnvError {
         /// `before the first reset`, `after the episode ended`, `after a panic` or `after the simulation failed`.
         when: &'static str,
     },
-    /// A snapshot that is not one of this environment.
+    /// Bytes that are not a snapshot of this environment.
     #[error("{env}: cannot restore this snapshot: {problem}")]
     Snapshot {
         /// Environment id.
@@ -105,26 +105,26 @@ pub enum EnvError {
         /// What is wrong with it.
         problem: String,
     },
-    /// A wrapper or vector environment that does not fit the spaces.
+    /// A request that this environment does not support, such as a wrapper that does not fit its spaces.
     #[error("{env}: {problem}")]
     Unsupported {
         /// Environment id.
         env: String,
-        /// What does not fit.
+        /// What is not supported, and why.
         problem: String,
     },
-    /// Anything that a custom environment reports.
+    /// Any other failure, such as those of custom environments.
     #[error("{env}: {problem}")]
     Failed {
         /// Environment id.
         env: String,
-        /// In its own words.
+        /// What went wrong.
         problem: String,
     },
 }
 
 impl EnvError {
-    /// The same error, with `name` in the place of the environment's name. [`EnvError::UnknownId`] and
+    /// The same error with the environment's name replaced by `name` of it. [`EnvError::UnknownId`] and
     /// [`EnvError::NotBuilt`] stay as they are.
     #[must_use]
     pub fn renamed(mut self, name: impl FnOnce(&str) -> String) -> Self {

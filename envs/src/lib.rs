@@ -1,7 +1,8 @@
 //! Control tasks for reinforcement learning, in plain Rust.
 //!
-//! The same seed and the same actions give Gymnasium's trajectories, bit for bit; stepping allocates nothing; every
-//! environment can be written down in the middle of an episode and go on elsewhere as if nothing had happened.
+//! The same seed and the same actions give Gymnasium's trajectories, bit for bit. Stepping allocates no memory. A
+//! snapshot of an environment, taken in the middle of an episode, can be restored in another process and continues
+//! exactly.
 //!
 //! ```
 //! use sac_envs::{Env, Registry};
@@ -16,22 +17,23 @@
 //!
 //! # Reading order
 //!
-//! 1. [`Env`], [`Outcome`], [`Status`]: the contract. [`Space`] says what goes in and out, [`EnvError`] what can fail.
-//! 2. [`Dynamics`]: how to write a task, and [`Simulated`], which makes an [`Env`] of it. [`classic`], [`entity`] and [`probe`]
-//!    have examples. With the feature `mujoco`, `mujoco::Task` is the same for a MuJoCo model.
+//! 1. [`Env`], [`Outcome`], [`Status`]: the contract. [`Space`] describes observations and actions, [`EnvError`] the
+//!    failures.
+//! 2. [`Dynamics`]: the trait of a task, and [`Simulated`], which turns it into an [`Env`]. [`classic`], [`entity`] and
+//!    [`probe`] have examples. With the feature `mujoco`, `mujoco::Task` is the counterpart for a MuJoCo model.
 //! 3. Wrappers: [`Checked`], [`TimeLimit`], [`RescaleAction`], [`EpisodeStats`], and those of a [`WrapperSpec`].
 //! 4. [`Registry`]: ids, options and [`Manual`] pages.
-//! 5. [`VecEnv`]: many copies at once, on one thread ([`Serial`]) or several ([`Threaded`]).
+//! 5. [`VecEnv`]: many copies stepped together, on one thread ([`Serial`]) or several ([`Threaded`]).
 //! 6. [`NumpyRng`]: NumPy's random numbers.
 //! 7. [`render`]: pictures, animations.
-//! 8. [`check_env`]: the suite that every environment passes, for yours as well.
+//! 8. [`check_env`]: the conformance suite, for the environments of this crate and for yours.
 //!
 //! # Shapes and units
 //!
 //! `N` environments, `O` numbers per observation, `A` numbers per action; `[N, O]` is row-major. Observations and
-//! actions are `f32`, rewards `f64` and raw. Quantities carry their unit in the name: `torque_nm`, `theta_rad`,
-//! `dt_s`. An action is in the task's own units below [`RescaleAction`] and in [-1, 1] above it. A *step* is a control
-//! step; an *episode* counts from 1, its steps too, and step 0 is the reset.
+//! actions are `f32`. Rewards are `f64`, as the task gives them. Names carry units: `torque_nm`, `theta_rad`, `dt_s`. An
+//! action is in the task's own units below [`RescaleAction`] and in [-1, 1] above it. A *step* is a control step.
+//! Episodes and the steps within an episode are counted from 1; step 0 is the reset.
 
 mod check;
 pub mod classic;
@@ -41,7 +43,7 @@ mod env;
 mod error;
 mod manual;
 pub mod manuals {
-    //! The manual pages of all built-in tasks, as `sac envs ID` prints them. A test keeps them true.
+    //! The manual pages of all built-in tasks, as `sac envs ID` prints them. A test keeps this page up to date.
     #![allow(rustdoc::broken_intra_doc_links, reason = "Box[3] is a space and no link")]
     #![doc = include_str!("../manuals.md")]
 }

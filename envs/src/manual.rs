@@ -1,11 +1,11 @@
-//! [`Manual`]: the manual page of a task, as data.
+//! [`Manual`]: the manual page of a task as data.
 
 use std::fmt::{self, Write};
 
-/// What one has to know of a task to read its numbers.
+/// The manual page of a task.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Manual {
-    /// What it is about, in a few sentences.
+    /// The task in a few sentences.
     pub description: String,
     /// One row per number of the observation, in order.
     pub observation: Vec<Row>,
@@ -13,18 +13,18 @@ pub struct Manual {
     pub action: Vec<Row>,
     /// Formula and units.
     pub reward: String,
-    /// Least and greatest reward of one step, for actions within their space; ends may be infinite.
+    /// Lowest and highest reward of one step, for actions within their space; both may be infinite.
     pub reward_range: [f64; 2],
     /// Distribution of start states.
     pub start: String,
-    /// When episodes end, and which way.
+    /// When episodes are terminated or truncated.
     pub end: String,
-    /// Where the task comes from.
+    /// Origin of the task: software, papers.
     pub source: String,
 }
 
 impl Default for Manual {
-    /// Says nothing; rewards may be anything.
+    /// An empty page, with rewards of any size.
     fn default() -> Self {
         Manual {
             description: String::new(),
@@ -39,21 +39,21 @@ impl Default for Manual {
     }
 }
 
-/// One number of an observation or action.
+/// Description of one number of an observation or action.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row {
-    /// What it is.
+    /// The quantity, such as `angular velocity`.
     pub name: String,
-    /// `rad/s`, or `1` for a bare number.
+    /// Its unit, such as `rad/s`; `1` for a number without one.
     pub unit: String,
-    /// Least value; may be −∞.
+    /// Lowest value; may be −∞.
     pub low: f64,
-    /// Greatest value; may be +∞.
+    /// Highest value; may be +∞.
     pub high: f64,
 }
 
 impl Row {
-    /// A row.
+    /// A row with these values.
     pub fn new(name: impl Into<String>, unit: impl Into<String>, low: f64, high: f64) -> Self {
         Row {
             name: name.into(),
@@ -65,7 +65,7 @@ impl Row {
 }
 
 impl fmt::Display for Manual {
-    /// Markdown; parts without text are left out.
+    /// Markdown, without the empty parts.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut parts = Vec::new();
         let text = |title: &str, text: &str| (!text.is_empty()).then(|| format!("## {title}\n\n{text}\n"));
@@ -86,7 +86,7 @@ impl fmt::Display for Manual {
     }
 }
 
-/// At most six digits after the point.
+/// A number with at most six decimals.
 pub(crate) fn short(x: f64) -> String {
     match x {
         f64::INFINITY => "∞".to_string(),

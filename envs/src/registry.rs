@@ -31,13 +31,13 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// Nothing registered.
+    /// A registry without entries.
     pub fn empty() -> Self {
         Registry::default()
     }
 
-    /// Everything this crate brings: the classic control tasks, the MuJoCo tasks if this build has them, the entity
-    /// tasks, then the probes.
+    /// The environments of this crate: the classic control tasks, the MuJoCo tasks if this build has them, the entity
+    /// tasks, and the probes.
     pub fn builtin() -> Self {
         let mut entries = classic::entries();
         #[cfg(feature = "mujoco")]
@@ -47,7 +47,7 @@ impl Registry {
         Registry { entries }
     }
 
-    /// Adds an entry at the end. An entry of the same id is replaced in its place and returned.
+    /// Adds an entry. An existing entry with the same id is replaced, keeping its position, and returned.
     pub fn register(&mut self, entry: EnvEntry) -> Option<EnvEntry> {
         match self.entries.iter_mut().find(|known| known.id == entry.id) {
             Some(known) => Some(std::mem::replace(known, entry)),
@@ -68,11 +68,11 @@ impl Registry {
         self.entries.iter().map(|entry| entry.id.as_str())
     }
 
-    /// The entry of an id.
+    /// The entry with this id.
     ///
     /// # Errors
-    /// [`EnvError::UnknownId`], with the nearest id: other capitals, another version, or a few other letters;
-    /// [`EnvError::NotBuilt`] for an environment that this build leaves out.
+    /// [`EnvError::UnknownId`], with the most similar id: other capitals, another version, or a few other letters;
+    /// [`EnvError::NotBuilt`] for an environment that is not part of this build.
     pub fn get(&self, id: &str) -> Result<&EnvEntry, EnvError> {
         self.entries.iter().find(|entry| entry.id == id).ok_or_else(|| {
             let id = id.to_string();
@@ -84,15 +84,16 @@ impl Registry {
         })
     }
 
-    /// See [`EnvEntry::make`].
+    /// The environment `id` in the task's own units. See [`EnvEntry::make`].
     ///
     /// # Errors
-    /// [`EnvError::UnknownId`] or [`EnvError::Option`].
+    /// [`EnvError::UnknownId`] or [`EnvError::NotBuilt`], and those of [`EnvEntry::make`].
     pub fn make(&self, id: &str, options: &toml::Table) -> Result<Box<dyn Env>, EnvError> {
         self.get(id)?.make(options)
     }
 
-    /// The environment for agents, whose actions lie in [-1, 1]: `RescaleAction > wrappers > TimeLimit > Checked > task`.
+    /// The environment `id` with actions in [-1, 1], as agents use it:
+    /// `RescaleAction > wrappers > TimeLimit > Checked > task`.
     ///
     /// # Errors
     /// As [`Registry::make`], and [`EnvError::Unsupported`] for actions without bounds.
@@ -100,10 +101,10 @@ impl Registry {
         self.get(id)?.make_stack(options, true)
     }
 
-    /// `num_envs` normalised environments, on `threads` threads, the caller's among them.
+    /// `num_envs` environments with actions in [-1, 1], stepped on `threads` threads including the caller's.
     ///
     /// # Errors
-    /// As [`Registry::make_normalised`], and [`EnvError::Unsupported`] for no environments at all.
+    /// As [`Registry::make_normalised`], and [`EnvError::Unsupported`] if `num_envs` is 0.
     pub fn make_vec(
         &self,
         id: &str,
@@ -178,7 +179,7 @@ mod tests {
         let refused = |id: &str, options: &str| message(registry.make(id, &table(options)));
         assert_eq!(
             refused("Pendulum-v1", "G = 9.81"),
-            "Pendulum-v1: option `G`: there is no such option; there is g; did you mean `g`?"
+            "Pendulum-v1: option `G`: unknown option; expected one of g; did you mean `g`?"
         );
         assert!(refused("Pendulum-v1", "g = 'strong'").starts_with("Pendulum-v1: option `g`: invalid type: string"));
         assert!(refused("ProbeFlat-v0", "k = 1").ends_with("this environment has none"));

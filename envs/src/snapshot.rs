@@ -1,16 +1,15 @@
-//! How states become bytes and come back: [`encode`] and [`decode`], for [`crate::Env::snapshot`] implementations.
+//! States as bytes: [`encode`] and [`decode`], for implementations of [`crate::Env::snapshot`].
 //!
-//! Every snapshot begins with a tag, so that bytes of another environment or another wrapper are refused by name
-//! instead of being read as something else.
+//! Every snapshot begins with a tag. Bytes of another environment or wrapper have another tag and are refused.
 
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::EnvError;
 
-/// Writes `state` down under the tag `kind`, usually the environment's id.
+/// Serialises `state` under the tag `kind`, usually the environment's id.
 ///
 /// # Errors
-/// When `state` cannot be serialised (a map with an unknown length, say).
+/// When `state` cannot be serialised, as for a sequence of unknown length.
 pub fn encode<T: Serialize>(kind: &str, state: &T) -> Result<Vec<u8>, EnvError> {
     postcard::to_allocvec(&(kind, state)).map_err(|e| EnvError::Failed {
         env: kind.to_string(),
@@ -18,10 +17,10 @@ pub fn encode<T: Serialize>(kind: &str, state: &T) -> Result<Vec<u8>, EnvError> 
     })
 }
 
-/// Reads what [`encode`] wrote under the same tag.
+/// Reads the state that [`encode`] wrote under the same tag.
 ///
 /// # Errors
-/// [`EnvError::Snapshot`] for bytes of another kind, too few or too many of them, or bytes that are no such state.
+/// [`EnvError::Snapshot`] for another tag, for missing or additional bytes, and for bytes that are not a `T`.
 pub fn decode<T: DeserializeOwned>(kind: &str, bytes: &[u8]) -> Result<T, EnvError> {
     let wrong = |problem: String| EnvError::Snapshot {
         env: kind.to_string(),

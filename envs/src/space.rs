@@ -1,19 +1,33 @@
-//! What observations and actions look like: [`Space`].
+//! [`Space`]: the set of possible observations or actions.
 
 use rand::{Rng, RngExt};
 
 use crate::{EnvError, NumpyRng};
 
-/// How the numbers of a box are stored.
+/// The type of the numbers of a box.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Dtype {
     /// Real numbers.
     F32,
-    /// Whole numbers from 0 to 255: pixels. They travel as `f32` and are stored as bytes.
+    /// Whole numbers from 0 to 255: pixels. Buffers hold them as `f32`, a replay may store them as bytes.
     U8,
 }
 
 /// The set that observations or actions belong to.
+///
+/// A constructor takes whatever it is given; [`Space::flaw`] says what is wrong with it, and [`Space::checked`] makes
+/// that an error. An environment whose spaces have a flaw is refused where it is made: by the registry, by wrappers and
+/// by vector environments.
+///
+/// ```
+/// use sac_envs::Space;
+///
+/// let torque_nm = Space::boxed(1, -2.0, 2.0).checked()?;
+/// assert_eq!(torque_nm.to_string(), "Box[1] in [-2, 2]");
+/// let error = Space::boxed(1, 2.0, -2.0).checked().unwrap_err();
+/// assert_eq!(error.to_string(), "Box[1] in [2, -2]: the bounds [2, -2] of coordinate 0 contain no number");
+/// # Ok::<(), sac_envs::EnvError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub enum Space {
     /// A product of intervals, in row-major order.
@@ -29,23 +43,23 @@ pub enum Space {
     },
     /// The whole numbers `0..n`.
     Discrete {
-        /// How many.
+        /// Number of elements.
         n: usize,
     },
     /// A tuple of whole numbers, the i-th in `0..n[i]`.
     MultiDiscrete {
-        /// How many per position.
+        /// Number of choices per position.
         n: Vec<usize>,
     },
 }
 
 impl Space {
-    /// A vector with the same bounds in every coordinate.
+    /// A vector of `len` coordinates with the same bounds.
     pub fn boxed(len: usize, low: f32, high: f32) -> Self {
         Space::vector(vec![low; len], vec![high; len])
     }
 
-    /// A vector with bounds per coordinate. `low` and `high` have one length.
+    /// A vector with bounds per coordinate. `low` and `high` must have the same length.
     pub fn vector(low: Vec<f32>, high: Vec<f32>) -> Self {
         Space::Box {
             shape: vec![low.len()],
@@ -55,8 +69,7 @@ impl Space {
         }
     }
 
-    /// The same coordinates of a box in another shape. A shape that does not fit shows up in [`Space::flaw`]; a
-    /// discrete space stays as it is.
+    /// The same coordinates of a box in another shape. A discrete space stays as it is.
     #[must_use]
     pub fn reshaped(mut self, new: Vec<usize>) -> Self {
         if let Space::Box { shape, .. } = &mut self {
@@ -70,7 +83,7 @@ impl Space {
         Space::boxed(len, f32::NEG_INFINITY, f32::INFINITY)
     }
 
-    /// Extent per axis. A discrete space is one number.
+    /// Extent per axis. A discrete space has the shape `[1]`.
     pub fn shape(&self) -> Vec<usize> {
         match self {
             Space::Box { shape, .. } => shape.clone(),
@@ -79,7 +92,7 @@ impl Space {
         }
     }
 
-    /// How many numbers one element takes in a buffer.
+    /// Length of the buffer for one element.
     #[allow(clippy::len_without_is_empty)]
     pub fn len(&self) -> usize {
         match self {
@@ -112,7 +125,7 @@ impl Space {
     }
 
     /// Draws an element into `out`: uniformly between finite bounds, exponentially from a single finite bound, from a
-    /// standard normal without bounds (Gymnasium's rule for boxes, but with draws of its own and any generator).
+    /// standard normal without bounds. The distributions are Gymnasium's; the draws are not, and any generator will do.
     ///
     /// # Panics
     /// When `out` does not have the length of the space, or the space is empty.
@@ -136,11 +149,12 @@ impl Space {
         }
     }
 
-    /// Draws into `out` what Gymnasium's `space.seed(s); space.sample()` draws, where `NumpyRng::new(s)` made `rng`.
+    /// Draws into `out` the element that Gymnasium's `space.seed(s); space.sample()` draws, for an `rng` made by
+    /// `NumpyRng::new(s)`.
     ///
-    /// The rule for boxes: coordinates are taken by the kind of their interval, first those without bounds (standard
-    /// normal), then those with a lower bound (exponential above it), then those with an upper bound (exponential
-    /// below it), then those with both (uniform).
+    /// The coordinates of a box are drawn in four groups: first those without bounds (standard normal), then those with
+    /// a lower bound only (exponential above it), then those with an upper bound only (exponential below it), then those
+    /// with both (uniform).
     ///
     /// # Panics
     /// When `out` does not have the length of the space.
@@ -177,7 +191,7 @@ impl Space {
     /// This space, if it has no flaw.
     ///
     /// # Errors
-    /// [`EnvError::Unsupported`] with what [`Space::flaw`] says.
+    /// [`EnvError::Unsupported`] with the flaw.
     pub fn checked(self) -> Result<Self, EnvError> {
         match self.flaw() {
             None => Ok(self),
@@ -214,7 +228,7 @@ impl Space {
                 low.iter().zip(high).enumerate().find_map(|(i, (low, high))| {
                     if low.is_nan() || high.is_nan() || low > high {
                         Some(format!(
-                            "coordinate {i} lies between {low} and {high}, which nothing does"
+                            "the bounds [{low}, {high}] of coordinate {i} contain no number"
                         ))
                     } else if *dtype == Dtype::U8 && !(*low >= 0.0 && *high <= 255.0) {
                         Some(format!("coordinate {i} is a byte between {low} and {high}"))
@@ -232,8 +246,9 @@ impl Space {
         }
     }
 
-    /// An error for what is no action of this space: a wrong length, a number that is not finite, an index that does not
-    /// exist. Finite numbers beyond the bounds of a box pass, since tasks clip. `env` gives the name.
+    /// Checks that `action` can be passed to a task: it has the right length, the numbers of a box are finite, an index
+    /// exists. Finite numbers outside the bounds of a box are accepted, because tasks clip. `env` names the environment
+    /// for the error.
     ///
     /// # Errors
     /// [`EnvError::WrongLength`] or [`EnvError::InvalidAction`].
@@ -249,7 +264,7 @@ impl Space {
         }
     }
 
-    /// What is wrong with an action that [`Space::check_action`] does not take.
+    /// The error for an action that [`Space::check_action`] does not accept.
     #[cold]
     fn refusal(&self, action: &[f32], env: String) -> EnvError {
         if action.len() != self.len() {
@@ -262,7 +277,7 @@ impl Space {
         }
     }
 
-    /// An error when a buffer for this space has the wrong length. `what` names the buffer.
+    /// Checks the length of a buffer for this space. `what` names the buffer.
     ///
     /// # Errors
     /// [`EnvError::WrongLength`].
@@ -291,7 +306,7 @@ fn sample_coordinate(rng: &mut impl Rng, low: f64, high: f64) -> f64 {
         (true, true) => low + (high - low) * uniform,
         (true, false) => low - (1.0 - uniform).ln(),
         (false, true) => high + (1.0 - uniform).ln(),
-        // Box-Muller: one draw is all that a sample of an unbounded box needs.
+        // Box-Muller, of which one of the two draws is used.
         (false, false) => {
             let angle: f64 = rng.random();
             (-2.0 * (1.0 - uniform).ln()).sqrt() * (std::f64::consts::TAU * angle).cos()
@@ -300,7 +315,7 @@ fn sample_coordinate(rng: &mut impl Rng, low: f64, high: f64) -> f64 {
 }
 
 impl std::fmt::Display for Space {
-    /// `Box[3]`, `Box[84, 84, 3] u8`, `Discrete(2)`, with common bounds shown: `Box[1] in [-2, 2]`.
+    /// `Box[3]`, `Box[84, 84, 3] u8`, `Discrete(2)`. Bounds that all coordinates share are shown: `Box[1] in [-2, 2]`.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Space::Box {

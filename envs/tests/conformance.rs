@@ -1,4 +1,4 @@
-//! Every environment through the same suite, and the suite through environments that break it.
+//! The conformance suite on every environment, and on environments that break the contract.
 
 use sac_envs::{
     Checked, Dynamics, Env, EnvError, NumpyRng, Outcome, Registry, Simulated, Space, TimeLimit, Transition, check_env,
@@ -89,7 +89,7 @@ impl Dynamics for Walk {
     }
 }
 
-/// How [`Broken`] breaks the contract.
+/// The way in which [`Broken`] breaks the contract.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Fault {
     None,
@@ -224,7 +224,7 @@ impl Env for Broken {
             Fault::ForgetsTheGenerator => {
                 self.inner.restore(bytes)?;
                 let (position, steps) = *self.inner.state().expect("restored within an episode");
-                // The state is kept, the generator starts afresh.
+                // Keeps the state and restarts the generator.
                 let mut obs = [0.0; 2];
                 self.inner.reset(Some(77), &mut obs)?;
                 let fresh = self.inner.snapshot()?;
@@ -245,10 +245,10 @@ fn the_suite_finds_every_fault_and_says_so() {
         (Fault::HalfWritten, "everything is written and finite"),
         (Fault::NanReward, "everything is written and finite"),
         (Fault::LeavesItsSpace, "observations lie in their space"),
-        (Fault::ClaimsAStack, "a stack moves on by one frame"),
+        (Fault::ClaimsAStack, "a stack advances by one frame"),
         (Fault::HiddenRandomness, "the same seed gives the same trajectory"),
         (Fault::IgnoresTheSeed, "the same seed gives the same trajectory"),
-        (Fault::ReseedsItself, "an unseeded reset goes on in the stream"),
+        (Fault::ReseedsItself, "an unseeded reset continues the stream"),
         (Fault::ForgetsTheGenerator, "a snapshot restores every bit"),
         (Fault::TakesAnySnapshot, "a wrong snapshot is refused"),
         (Fault::PanicsAtGarbage, "a wrong snapshot is refused"),
@@ -256,18 +256,19 @@ fn the_suite_finds_every_fault_and_says_so() {
         (Fault::TakesAnyLength, "wrong lengths are refused"),
         (Fault::GoesOnAfterTheEnd, "an ended episode stays ended"),
     ];
-    let whole = check_env(|| Broken::boxed(Fault::None)).unwrap_or_else(|e| panic!("the honest copy failed: {e}"));
+    let whole =
+        check_env(|| Broken::boxed(Fault::None)).unwrap_or_else(|e| panic!("the copy without a fault failed: {e}"));
     for (fault, check) in expected {
         let failure = check_env(|| Broken::boxed(fault)).expect_err("a fault");
         assert!(
             failure.problems.iter().any(|problem| problem.check == check),
-            "{fault:?} was taken for {failure}"
+            "{fault:?} was not found: {failure}"
         );
     }
     for check in whole.checks {
         assert!(
             expected.iter().any(|(_, name)| *name == check),
-            "no fault shows that `{check}` can fail"
+            "no fault makes `{check}` fail"
         );
     }
 }
@@ -282,7 +283,7 @@ fn the_suite_reports_all_problems_at_once() {
     let failure = check_env(|| Broken::boxed(Fault::ReseedsItself)).expect_err("a fault");
     let checks: Vec<&str> = failure.problems.iter().map(|problem| problem.check).collect();
     let expected = [
-        "an unseeded reset goes on in the stream",
+        "an unseeded reset continues the stream",
         "a snapshot restores every bit",
     ];
     assert_eq!(
@@ -292,12 +293,12 @@ fn the_suite_reports_all_problems_at_once() {
     assert!(
         failure
             .to_string()
-            .starts_with("Broken-v0 breaks the contract in 2 places\n  an unseeded"),
+            .starts_with("Broken-v0 fails 2 of 11 checks:\n  an unseeded"),
         "{failure}"
     );
 }
 
-/// Does something silly in `observe` from the third step on.
+/// Makes a mistake in `observe` from the third step on.
 struct Silly(fn(&mut [f32]));
 
 impl Dynamics for Silly {
@@ -350,7 +351,7 @@ fn an_observation_of_the_wrong_length_is_an_error_with_its_place() {
 }
 
 #[test]
-fn a_number_that_was_never_written_is_told_from_one_that_is_nan() {
+fn an_unwritten_number_and_a_nan_have_different_messages() {
     let (_, message) = third_step(|obs| obs[0] = 1.0);
     assert_eq!(
         message,
@@ -363,7 +364,7 @@ fn a_number_that_was_never_written_is_told_from_one_that_is_nan() {
 }
 
 #[test]
-fn after_a_panic_only_a_reset_helps() {
+fn after_a_panic_everything_but_a_reset_is_refused() {
     let (mut env, message) = third_step(|_| panic!("out of {}", "tune"));
     assert_eq!(message, "Silly-v0: panicked at step 3 of episode 2: out of tune");
     let mut obs = [0.0; 3];

@@ -1,4 +1,4 @@
-//! What attention is worth on the entity tasks.
+//! The entity tasks, and the gain from attention on them.
 
 use sac_envs::{EntityReach, EntityTag, NumpyRng, Registry, Space};
 
@@ -34,7 +34,7 @@ fn score(id: &str, text: &str, policy: Policy) -> f64 {
     sum / EPISODES as f64
 }
 
-/// What the manual page says of a policy, such as `oracle 186.6`.
+/// The score of a policy on the manual page, such as `oracle 186.6`.
 fn documented(id: &str, policy: &str) -> f64 {
     let registry = Registry::builtin();
     let text = &registry.get(id).expect("registered").manual.description;
@@ -64,7 +64,7 @@ fn the_scores_on_the_manual_pages_are_those_of_the_policies() {
     for (id, policies) in [("EntityReach-v0", REACH), ("EntityTag-v0", TAG)] {
         for (name, policy) in policies {
             let (found, stated) = (score(id, "", policy), documented(id, name));
-            // Forty episodes scatter by up to 30 each.
+            // The returns of the forty episodes have a standard deviation of up to 30.
             assert!((found - stated).abs() < 15.0, "{id}, {name}: {found} against {stated}");
         }
     }

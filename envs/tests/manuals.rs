@@ -1,11 +1,11 @@
-//! What the manual pages promise.
+//! The manual pages are up to date and true.
 
 use sac_envs::{Env, NumpyRng, Registry, Space};
 
-/// With the environment variable `UPDATE_MANUALS` set, the pages are written instead of compared.
+/// If the environment variable `UPDATE_MANUALS` is set, the pages are written before they are compared.
 #[test]
 #[cfg(feature = "mujoco")]
-fn the_documentation_has_the_page_of_every_task_as_it_is() {
+fn manuals_md_has_the_current_page_of_every_task() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/manuals.md");
     let page = |entry: &sac_envs::EnvEntry| entry.page(&toml::Table::new()).expect("its own defaults");
     let pages: Vec<String> = Registry::builtin().entries().iter().map(page).collect();
@@ -25,7 +25,7 @@ fn the_documentation_has_the_page_of_every_task_as_it_is() {
     );
 }
 
-/// Random actions, and random corners of the action space, for a while.
+/// Rewards of random actions, or of random corners of the action space.
 fn rewards(env: &mut dyn Env, corners: bool) -> Vec<f64> {
     let mut rng = NumpyRng::new(3);
     let (mut obs, mut action) = (
@@ -72,7 +72,7 @@ fn rewards_stay_within_their_range_and_a_range_of_one_number_is_that_number() {
 }
 
 #[test]
-fn a_page_is_of_the_options_that_are_given() {
+fn a_page_depends_on_the_options() {
     let registry = Registry::builtin();
     let entry = registry.get("ProbeQuadratic-v0").expect("registered");
     let options = "k = 3.0\nwrappers = [{ kind = 'reward_scale' }]".parse().expect("TOML");

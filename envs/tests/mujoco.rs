@@ -1,4 +1,4 @@
-//! The MuJoCo tasks: Gymnasium's numbers, snapshots in the thick of it, and everything that a user can get wrong.
+//! The MuJoCo tasks: Gymnasium's numbers, snapshots during contacts, and invalid input.
 #![cfg(feature = "mujoco")]
 
 use std::path::{Path, PathBuf};
@@ -21,18 +21,18 @@ fn refused(id: &str, text: &str) -> String {
     error.unwrap_or_else(|| panic!("{id} took {text}")).to_string()
 }
 
-/// The ids of the family.
+/// The ids of all MuJoCo tasks.
 fn ids() -> Vec<String> {
     let registry = Registry::builtin();
     let family = registry.entries().iter().filter(|entry| entry.family == "mujoco");
     family.map(|entry| entry.id.clone()).collect()
 }
 
-/// An environment with what drives it.
+/// An environment with a generator of actions.
 struct Driver {
     env: Box<dyn Env>,
     actions: NumpyRng,
-    /// Actions reach so many times as far as the bounds.
+    /// Size of the actions relative to the bounds.
     reach: f64,
     obs: Vec<f32>,
 }
@@ -68,7 +68,7 @@ impl Driver {
         self.env.step(&action, &mut self.obs).expect("steps")
     }
 
-    /// A step, with a reset after an episode's end; everything that it shows, as bits.
+    /// Steps, and resets after the end of an episode. Returns all results as bits.
     fn step_on(&mut self) -> (u64, Vec<u32>) {
         let outcome = self.step();
         let mut seen: Vec<u32> = self.obs.iter().map(|x| x.to_bits()).collect();
@@ -138,7 +138,7 @@ fn trajectories_are_gymnasiums() {
 }
 
 #[test]
-fn a_snapshot_amid_contacts_goes_on_in_another_copy_bit_for_bit() {
+fn a_snapshot_taken_during_contacts_continues_in_another_copy_bit_for_bit() {
     for id in ids() {
         let mut driver = Driver::new(make(&id, ""), 1, 1.0);
         driver.reset(Some(5));
@@ -171,14 +171,14 @@ fn a_snapshot_of_another_model_is_refused_and_changes_nothing() {
     driver.reset(Some(0));
     driver.step();
     let before = driver.env.snapshot().expect("written");
-    // The walker has as many positions, velocities and motors as the cheetah, the hopper fewer.
+    // The walker has the same number of positions, velocities and motors as the cheetah; the hopper has fewer.
     for model in ["walker2d.xml", "hopper.xml"] {
         let mut other = Driver::new(make("HalfCheetah-v5", &format!("xml_file = '{model}'")), 1, 1.0);
         other.reset(Some(0));
         let foreign = other.env.snapshot().expect("written");
         let error = driver.env.restore(&foreign).expect_err("refused").to_string();
         assert!(
-            error.ends_with("it was taken from another model than half_cheetah.xml"),
+            error.ends_with("it was taken with another model than half_cheetah.xml"),
             "{error}"
         );
         assert!(driver.env.snapshot().expect("written") == before, "{model}");
@@ -211,7 +211,7 @@ fn the_manual_fits_the_observation_under_every_option_that_changes_it() {
 }
 
 #[test]
-fn options_that_cannot_be_are_refused_by_name() {
+fn invalid_options_are_refused_by_name() {
     for (id, given, expected) in [
         (
             "Ant-v5",
@@ -277,7 +277,7 @@ fn options_that_cannot_be_are_refused_by_name() {
     }
 }
 
-/// A folder of this test's own.
+/// Creates a folder for one test.
 fn folder(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("mujoco-{name}"));
     std::fs::create_dir_all(&folder).expect("writable");
@@ -305,7 +305,7 @@ fn a_model_of_the_users_own_is_simulated() {
 }
 
 #[test]
-fn a_model_that_cannot_be_used_is_refused_with_mujocos_words_and_the_path() {
+fn an_unusable_model_is_refused_with_mujocos_message_and_the_path() {
     let folder = folder("bad");
     let write = |name: &str, text: &str| {
         std::fs::write(folder.join(name), text).expect("writable");
@@ -366,7 +366,7 @@ fn a_model_that_cannot_be_used_is_refused_with_mujocos_words_and_the_path() {
 }
 
 #[test]
-fn a_diverging_simulation_is_an_error_that_names_the_step_and_a_reset_goes_on() {
+fn a_diverging_simulation_is_an_error_with_the_step_and_a_reset_recovers() {
     let given = cart_pole(&folder("diverging"), "strong.xml", "1e14", "");
     let mut env = make("InvertedPendulum-v5", &given);
     let mut obs = vec![0.0; 4];
@@ -400,8 +400,8 @@ fn a_diverging_simulation_is_an_error_that_names_the_step_and_a_reset_goes_on() 
 }
 
 #[test]
-fn an_error_of_mujocos_does_not_end_the_process() {
-    // Enough memory to compile the model, too little to push two bodies apart.
+fn an_error_of_mujoco_does_not_end_the_process() {
+    // Enough memory to compile the model, but too little for contacts.
     let text = "<mujoco><size memory='3K'/><worldbody><geom type='plane' size='9 9 1'/>\
         <body><joint type='slide' axis='0 0 1'/><geom size='1'/></body>\
         <body><joint type='slide' axis='0 0 1'/><geom size='1 1 1' type='box'/></body></worldbody>\
@@ -419,13 +419,13 @@ fn an_error_of_mujocos_does_not_end_the_process() {
             "{message}"
         );
     }
-    // The thread is fit for more.
+    // The thread can still simulate.
     let mut driver = Driver::new(make("HalfCheetah-v5", ""), 0, 1.0);
     driver.reset(Some(0));
     driver.step();
 }
 
-/// Runs in a process of its own, see below.
+/// Runs in a separate process, started by the next test.
 #[test]
 #[ignore = "a part of the next test"]
 fn with_assets_elsewhere() {
@@ -433,29 +433,29 @@ fn with_assets_elsewhere() {
 }
 
 #[test]
-fn missing_model_files_are_answered_with_the_command_that_gets_them() {
+fn the_error_for_missing_model_files_has_the_command_to_get_them() {
     let output = Command::new(std::env::current_exe().expect("this test"))
         .args(["--exact", "with_assets_elsewhere", "--ignored", "--nocapture"])
         .env("SAC_MUJOCO_ASSETS", "/nowhere")
         .output()
         .expect("runs");
     let text = String::from_utf8_lossy(&output.stderr);
-    let expected = "answer: Ant-v5: option `xml_file`: Gymnasium's model files are not here: /nowhere does not exist; run \
-        `cargo xtask setup`, or name their folder with SAC_MUJOCO_ASSETS";
+    let expected = "answer: Ant-v5: option `xml_file`: Gymnasium's model files are missing: /nowhere does not exist; run \
+        `cargo xtask setup`, or set SAC_MUJOCO_ASSETS to their folder";
     assert!(text.contains(expected), "{text}");
 }
 
-/// Runs in a process of its own, in an empty folder, see below.
+/// Runs in a separate process in an empty folder, started by the next test.
 #[test]
 #[ignore = "a part of the next test"]
-fn every_task_where_the_user_stands() {
+fn every_task_in_the_current_folder() {
     let play = |id: &String| {
         let mut driver = Driver::new(make(id, ""), 0, 1.0);
         driver.reset(Some(0));
         (0..20).for_each(|_| drop(driver.step_on()));
         driver.env.render(SIZE).expect("drawn");
     };
-    // At once, so that the first of them to come installs the handler for all.
+    // In parallel, so that the first thread installs the handler for all.
     let ids = ids();
     std::thread::scope(|scope| ids.iter().for_each(|id| drop(scope.spawn(|| play(id)))));
     let given = cart_pole(&folder("diverging-elsewhere"), "strong.xml", "1e14", "");
@@ -467,14 +467,14 @@ fn every_task_where_the_user_stands() {
 }
 
 #[test]
-fn no_task_leaves_a_file_or_a_warning_where_the_user_stands() {
+fn no_task_leaves_a_file_or_a_warning_in_the_current_folder() {
     let empty = folder("empty");
     std::fs::remove_dir_all(&empty).expect("its own");
     std::fs::create_dir(&empty).expect("writable");
     let output = Command::new(std::env::current_exe().expect("this test"))
         .args([
             "--exact",
-            "every_task_where_the_user_stands",
+            "every_task_in_the_current_folder",
             "--ignored",
             "--nocapture",
         ])
@@ -496,7 +496,7 @@ fn no_task_leaves_a_file_or_a_warning_where_the_user_stands() {
 const SIZE: FrameSize = FrameSize { width: 90, height: 60 };
 
 #[test]
-fn looking_changes_no_bit_of_what_follows() {
+fn drawing_does_not_change_the_trajectory() {
     for id in ids() {
         let [mut watched, mut alone] = [(), ()].map(|()| Driver::new(make(&id, ""), 4, 1.0));
         watched.reset(Some(6));
@@ -509,7 +509,7 @@ fn looking_changes_no_bit_of_what_follows() {
 }
 
 #[test]
-fn a_restored_simulation_looks_as_it_did() {
+fn a_restored_simulation_has_the_same_picture() {
     for id in ids() {
         let mut driver = Driver::new(make(&id, ""), 4, 1.0);
         driver.reset(Some(6));
@@ -530,9 +530,9 @@ fn a_restored_simulation_looks_as_it_did() {
     }
 }
 
-/// What swims off must not swim out of the picture.
+/// A body that moves must stay in the picture.
 #[test]
-fn the_camera_follows_what_runs() {
+fn the_camera_follows_the_robot() {
     const OPTIONS: &str = "frame_skip = 60\nexclude_current_positions_from_observation = false";
     let mut driver = Driver::new(make("Swimmer-v5", OPTIONS), 4, 1.0);
     driver.reset(Some(6));

@@ -1,4 +1,5 @@
-//! Stepping allocates nothing, across episode ends too. One test, because one of its counters sees every thread.
+//! Stepping allocates no memory, also across the ends of episodes. This is a single test, because one of its counters counts
+//! the allocations of all threads.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -8,7 +9,7 @@ use sac_envs::{Env, EpisodeStats, NumpyRng, Registry};
 
 struct Counting;
 
-/// Of every thread, the test harness's own among them, which allocates when it goes to sleep.
+/// Allocations of all threads, including that of the test harness, which allocates when it goes to sleep.
 static ALL: AtomicU64 = AtomicU64::new(0);
 
 thread_local! {
@@ -20,7 +21,7 @@ fn count() {
     OWN.set(OWN.get() + 1);
 }
 
-// SAFETY: every call is handed to the system's allocator unchanged.
+// SAFETY: every call is passed unchanged to the system's allocator.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count();
@@ -38,14 +39,14 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static COUNTING: Counting = Counting;
 
-/// Of this thread.
+/// Number of allocations of this thread during `work`.
 fn allocations(work: impl FnOnce()) -> u64 {
     let before = OWN.get();
     work();
     OWN.get() - before
 }
 
-/// Of this thread and every other.
+/// Number of allocations of all threads during `work`.
 fn allocations_anywhere(work: impl FnOnce()) -> u64 {
     let before = ALL.load(Ordering::SeqCst);
     work();
@@ -58,7 +59,7 @@ fn some_action(env: &impl Env) -> Vec<f32> {
     action
 }
 
-/// Of 1100 steps and the resets between them.
+/// Number of allocations in 1100 steps and the resets between them.
 fn allocations_of_steps(env: &mut impl Env) -> u64 {
     let mut obs = vec![0.0; env.observation_space().len()];
     let action = some_action(env);
@@ -77,7 +78,10 @@ fn stepping_allocates_nothing() {
     let one = || drop(std::hint::black_box(vec![0u8; 8]));
     assert_eq!(allocations(one), 1, "the counter counts");
     let elsewhere = || std::thread::scope(|scope| scope.spawn(one).join().expect("allocates"));
-    assert!(allocations_anywhere(elsewhere) > allocations(one), "so does the other");
+    assert!(
+        allocations_anywhere(elsewhere) > allocations(one),
+        "the other counter counts, too"
+    );
     let registry = Registry::builtin();
     let none = toml::Table::new();
     let stack: toml::Table =
@@ -112,8 +116,8 @@ fn stepping_allocates_nothing() {
             if threads == 1 {
                 assert_eq!(allocations(|| run(1600)), 0, "{id} on this thread");
             } else {
-                // A channel allocates when a thread first goes to sleep on it, whenever that is: a handful in all. What
-                // a step allocated would show in every round.
+                // A channel allocates when a thread first sleeps on it, which may be in any round and happens a few times in
+                // total. Allocations of a step would occur in every round.
                 let rounds: Vec<u64> = (0..8).map(|_| allocations_anywhere(|| run(200))).collect();
                 assert!(rounds.contains(&0), "{id} on {threads} threads: {rounds:?}");
                 assert!(rounds.iter().sum::<u64>() <= 20, "{id}: {rounds:?}");

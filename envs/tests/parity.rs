@@ -1,4 +1,5 @@
-//! The same numbers as NumPy and Gymnasium, bit for bit. The data's generators stand beside them in `tests/golden/`.
+//! Comparison with the numbers of NumPy and Gymnasium, bit for bit. The generators of the data are in `tests/golden/`, next to
+//! the data.
 
 use sac_envs::classic::{CartPoleState, CartPoleSwingUp};
 use sac_envs::{Dtype, Dynamics, Env, NumpyRng, Registry, Space};
@@ -8,7 +9,8 @@ fn golden(path: &str) -> Value {
     read(&format!("{}/tests/golden/{path}", env!("CARGO_MANIFEST_DIR")))
 }
 
-/// The file that `variable` names, or else the committed one: for comparisons too big to commit.
+/// The data of the file named by the environment variable, otherwise the committed data. For comparisons that are too large to
+/// commit.
 fn golden_or(variable: &str, path: &str) -> Value {
     std::env::var(variable).map_or_else(|_| golden(path), |big| read(&big))
 }
@@ -195,7 +197,7 @@ fn trajectories_of_the_classic_tasks_are_gymnasiums() {
 }
 
 #[test]
-fn the_swing_up_moves_as_mujocos_engine_moves_it() {
+fn the_swing_up_agrees_with_mujoco() {
     let data = golden("swing_up/data.json");
     let every = data["every"].as_u64().expect("a count") as usize;
     let states: Vec<Vec<f64>> = items(&data["states"]).iter().map(floats).collect();

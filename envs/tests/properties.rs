@@ -1,11 +1,11 @@
-//! Laws that hold for random spaces, actions and schedules.
+//! Properties that hold for random spaces, actions and schedules.
 
 use proptest::prelude::*;
 use sac_envs::{
     Dynamics, Env, NumpyRng, Registry, RescaleAction, Serial, Simulated, Space, Threaded, Transition, VecEnv, VecStep,
 };
 
-/// A bound of any size and sign, now and then infinite.
+/// Bounds of any size and sign, some of them infinite.
 fn interval() -> impl Strategy<Value = (f32, f32)> {
     let finite = prop_oneof![-2.0f32..2.0, -1e30f32..1e30, -1e-30f32..1e-30];
     (finite.clone(), finite, 0..8u8).prop_map(|(a, b, open)| match open {
@@ -71,13 +71,13 @@ proptest! {
         let middle = (f64::from(low) + f64::from(high)) / 2.0;
         let half = (f64::from(high) - f64::from(low)) / 2.0;
         let back = (f64::from(scaled_a) - middle) / half;
-        // One rounding to f32 at the size of the larger bound, seen from the normalised side.
+        // One rounding to f32 at the size of the larger bound, in normalised units.
         let tolerance = f64::from(low.abs().max(high.abs())) * f64::from(f32::EPSILON) / half;
         prop_assert!((back - f64::from(a)).abs() <= tolerance, "{} came back as {}", a, back);
     }
 
     #[test]
-    fn a_serialised_stream_goes_on_anywhere(seed: u64, before in 0usize..40) {
+    fn a_deserialised_stream_continues(seed: u64, before in 0usize..40) {
         let mut rng = NumpyRng::new(seed);
         for _ in 0..before {
             rng.next_u32();
@@ -91,7 +91,7 @@ proptest! {
     }
 }
 
-/// Rewards and observations under these actions, from a reset with seed 0, with unseeded resets at episode ends.
+/// Rewards and observations for these actions from a reset with seed 0, with resets without a seed after the ends of episodes.
 fn story(env: &mut dyn Env, actions: &[f32]) -> Vec<(u64, Vec<u32>)> {
     let mut obs = vec![0.0; env.observation_space().len()];
     env.reset(Some(0), &mut obs).expect("resets");
@@ -125,7 +125,7 @@ proptest! {
     }
 
     #[test]
-    fn repeating_is_doing_it_again_and_stacking_is_remembering(
+    fn repeating_and_stacking_agree_with_doing_both_by_hand(
         times in 1usize..5,
         frames in 1usize..5,
         actions in prop::collection::vec(-2.0f32..2.0, 30),
@@ -139,7 +139,7 @@ proptest! {
             prop_assert_eq!(reward, same_reward);
             prop_assert_eq!(&obs[..], &all[3 * (frames - 1)..], "the newest stands last");
         }
-        // An episode of 23 steps takes as many decisions as it has whole or begun repetitions.
+        // The last repetition of an episode of 23 steps may be incomplete.
         let mut env = wrapped(repeat);
         let mut obs = [0.0; 3];
         env.reset(Some(0), &mut obs).expect("resets");
@@ -148,7 +148,7 @@ proptest! {
     }
 }
 
-/// Shows the action that arrived.
+/// Observes the last action.
 struct Echo {
     low: f32,
     high: f32,
@@ -182,7 +182,7 @@ impl Dynamics for Echo {
     }
 }
 
-/// Episodes of random length, so that the environments of a vector fall out of step.
+/// Episodes of random length, so that the environments of a vector end theirs at different steps.
 struct Dice;
 
 impl Dynamics for Dice {
@@ -254,7 +254,7 @@ proptest! {
             let other = bits(threaded.step(group.clone(), &actions).expect("steps"));
             prop_assert_eq!(one, other, "call {}: group {:?}", i, group);
             if i == snapshot_at {
-                // Each takes the other's snapshot into fresh environments and goes on.
+                // Each continues from the other's snapshot in new environments.
                 let (from_serial, from_threaded) =
                     (serial.snapshot().expect("written"), threaded.snapshot().expect("written"));
                 prop_assert_eq!(&from_serial, &from_threaded);
@@ -270,7 +270,7 @@ proptest! {
     }
 
     #[test]
-    fn a_vector_of_one_tells_the_story_of_a_single_environment(seed in 0u64..1000) {
+    fn a_vector_of_one_equals_a_single_environment(seed in 0u64..1000) {
         let registry = Registry::builtin();
         let none = toml::Table::new();
         let mut vector = registry.make_vec("ProbeEndless-v0", &none, 1, 1).expect("registered");

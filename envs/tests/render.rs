@@ -1,4 +1,4 @@
-//! Pictures of every task.
+//! Pictures of all tasks.
 
 use sac_envs::render::{Colour, Frame, FrameSize};
 use sac_envs::{Env, EnvError, NumpyRng, Outcome, Pixels, Registry, Space};
@@ -25,7 +25,7 @@ fn picture(env: &mut dyn Env, steps: usize) -> Frame {
 }
 
 #[test]
-fn every_task_draws_itself_without_a_change_and_the_same_state_alike() {
+fn drawing_changes_no_state_and_equal_states_have_equal_pictures() {
     let registry = Registry::builtin();
     for entry in registry.entries() {
         let [mut env, mut again] = [(), ()].map(|()| make(&entry.id, ""));
@@ -54,7 +54,7 @@ fn every_task_draws_itself_without_a_change_and_the_same_state_alike() {
 }
 
 #[test]
-fn wrappers_show_what_they_wrap() {
+fn wrappers_have_the_picture_of_the_inner_environment() {
     let wrapped =
         "wrappers = [{ kind = 'action_noise', std = 0.0 }, { kind = 'reward_scale' }, { kind = 'frame_stack' },
         { kind = 'observation_noise' }]";
@@ -82,7 +82,7 @@ fn a_picture_without_pixels_is_refused() {
     );
 }
 
-/// Written by hand, without a drawing.
+/// A hand-written environment without a drawing.
 struct Plain(Space);
 
 impl Env for Plain {
@@ -119,13 +119,13 @@ fn an_environment_without_a_drawing_says_so() {
         .render(SIZE)
         .expect_err("no drawing")
         .to_string();
-    assert_eq!(refused, "Plain-v0: it does not draw itself");
+    assert_eq!(refused, "Plain-v0: it has no drawing");
     let refused = Pixels::new(Plain(Space::unbounded(1)), SIZE, true)
         .err()
         .expect("no drawing")
         .to_string();
     assert_eq!(
         refused,
-        "Plain-v0: it does not draw itself; without `pixels` the agent sees its numbers"
+        "Plain-v0: it has no drawing; without the wrapper `pixels` the agent observes numbers"
     );
 }

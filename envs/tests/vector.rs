@@ -1,4 +1,4 @@
-//! Vector environments when something goes wrong, and around episode ends.
+//! Vector environments: errors, and the ends of episodes.
 
 use sac_envs::{Dynamics, Env, NumpyRng, Serial, Simulated, Space, Status, Threaded, Transition, VecEnv};
 
@@ -92,7 +92,7 @@ fn a_panicking_environment_is_named_and_leaves_the_others_unharmed() {
 }
 
 #[test]
-fn wrong_numbers_of_things_are_refused() {
+fn arguments_of_the_wrong_length_are_refused() {
     for mut envs in both(3) {
         assert!(
             envs.step(0..3, &[0.0; 3])
@@ -117,7 +117,7 @@ fn wrong_numbers_of_things_are_refused() {
 }
 
 #[test]
-fn different_environments_make_no_vector() {
+fn environments_with_different_spaces_are_refused() {
     let mixed = || {
         let mut envs = counters(2);
         envs.push(Box::new(Simulated::new(

@@ -1,4 +1,4 @@
-//! What each configured wrapper does, that all of them keep the contract around every task, and how they are asked for.
+//! The effect of each wrapper, the contract of all of them around every task, and their configuration.
 
 use std::num::NonZero;
 
@@ -30,7 +30,7 @@ const STACKS: [&str; 8] = [
 #[test]
 fn every_stack_of_wrappers_keeps_the_contract_around_every_task() {
     let registry = Registry::builtin();
-    // One MuJoCo task stands for its family: the shell around the simulation is the same for all of them.
+    // One MuJoCo task is enough, because all of them share `MujocoSim`.
     let is_tried = |entry: &&EnvEntry| entry.family != "mujoco" || entry.id == "InvertedPendulum-v5";
     for entry in registry.entries().iter().filter(is_tried) {
         let discrete = !matches!(
@@ -51,7 +51,7 @@ fn every_stack_of_wrappers_keeps_the_contract_around_every_task() {
     }
 }
 
-/// Shows the action that arrived, and the number of the step; ends after eight steps.
+/// Observes the last action and the number of the step; ends after eight steps.
 struct Echo;
 
 impl Dynamics for Echo {
@@ -86,7 +86,7 @@ fn echo() -> Simulated<Echo> {
     Simulated::new("Echo-v0", Echo)
 }
 
-/// What a reset with seed 7 and steps with these actions show.
+/// The observations of a reset with seed 7 and of steps with these actions.
 fn run(env: &mut dyn Env, actions: &[f32]) -> Vec<Vec<f32>> {
     let mut obs = vec![0.0; env.observation_space().len()];
     env.reset(Some(7), &mut obs).expect("resets");
@@ -118,7 +118,7 @@ fn observation_noise_has_its_scale_and_leaves_the_task_alone() {
         .zip(noisy.concat())
         .map(|(x, y)| f64::from(y - x))
         .collect();
-    // If the task drew other numbers, the difference would be as large as the observations.
+    // If the task had drawn other numbers, the difference would be as large as the observations.
     let std = std_of(&noise);
     assert!((std - 0.25).abs() < 0.01, "{std}");
 }
@@ -137,7 +137,7 @@ fn wrappers_of_one_stack_draw_different_noise_and_a_seeded_reset_repeats_it() {
     let mut env = ObservationNoise::new(echo(), 1.0, 0).expect("fits");
     let first = run(&mut env, &[0.0; 50]);
     assert_eq!(first, run(&mut env, &[0.0; 50]), "the same seed again");
-    assert_ne!(first[0], first[8], "an unseeded reset goes on in the stream");
+    assert_ne!(first[0], first[8], "an unseeded reset continues the stream");
 }
 
 #[test]
@@ -199,7 +199,7 @@ fn the_time_limit_below_a_repetition_counts_task_steps() {
 }
 
 #[test]
-fn stacked_vectors_stand_oldest_first() {
+fn stacked_vectors_are_ordered_oldest_first() {
     let mut env = FrameStack::new(echo(), NonZero::new(3).expect("three")).expect("fits");
     let seen = run(&mut env, &[0.1, 0.2, 0.3]);
     assert_eq!(seen[0], [9.0, 0.0, 9.0, 0.0, 9.0, 0.0]);
@@ -258,7 +258,7 @@ fn pixels_are_the_picture_channel_by_channel_and_stack_along_the_channels() {
 }
 
 #[test]
-fn a_stack_is_promised_only_where_its_frames_are_just_moved() {
+fn stacked_frames_is_one_where_older_frames_change() {
     let promised = |id: &str, wrappers: &str| {
         let stack = options(&format!("wrappers = [{wrappers}]"));
         let env = Registry::builtin().make_normalised(id, &stack).expect("valid");
@@ -309,7 +309,7 @@ fn rewards_are_scaled() {
 }
 
 #[test]
-fn a_snapshot_of_another_stack_is_refused_by_the_name_of_what_differs() {
+fn a_snapshot_of_another_stack_is_refused_with_the_name_of_the_difference() {
     let registry = Registry::builtin();
     let make = |text: &str| registry.make("Pendulum-v1", &options(text)).expect("valid");
     let mut env = make("wrappers = [{ kind = 'action_noise', std = 0.2 }, { kind = 'frame_stack' }]");
@@ -352,7 +352,7 @@ fn the_order_of_wrappers_is_that_of_the_list() {
 }
 
 #[test]
-fn wrong_wrappers_are_refused_with_their_place_and_what_there_is() {
+fn invalid_wrappers_are_refused_with_their_position_and_the_valid_choices() {
     let kinds = "observation_noise, action_noise, reward_scale, action_delay, action_repeat, frame_stack, \
                  pixels";
     for (text, expected) in [
@@ -366,11 +366,11 @@ fn wrong_wrappers_are_refused_with_their_place_and_what_there_is() {
         ),
         (
             "wrappers = [{ std = 1.0 }]",
-            format!("option `wrappers[0]`: it has no `kind`; there is {kinds}"),
+            format!("option `wrappers[0]`: it has no `kind`; expected one of {kinds}"),
         ),
         (
             "wrappers = [{ kind = 'reward_scale' }, { kind = 'actionnoise' }]",
-            format!("option `wrappers[1].kind`: there is no wrapper \"actionnoise\"; there is {kinds}"),
+            format!("option `wrappers[1].kind`: there is no wrapper \"actionnoise\"; expected one of {kinds}"),
         ),
         (
             "wrappers = [{ kind = 'actionnoise' }]",
@@ -378,7 +378,7 @@ fn wrong_wrappers_are_refused_with_their_place_and_what_there_is() {
         ),
         (
             "wrappers = [{ kind = 'action_noise', sdt = 0.1 }]",
-            "option `wrappers[0].sdt`: there is no such parameter; there is std; did you mean `std`?".to_string(),
+            "option `wrappers[0].sdt`: unknown parameter; expected one of std; did you mean `std`?".to_string(),
         ),
         (
             "wrappers = [{ kind = 'action_noise', std = 'big' }]",
@@ -414,7 +414,7 @@ fn wrong_wrappers_are_refused_with_their_place_and_what_there_is() {
         ),
         (
             "wrappers = [{ kind = 'pixels', gray = true }]",
-            "option `wrappers[0].gray`: there is no such parameter; there is width, height, grey; did you mean `grey`?"
+            "option `wrappers[0].gray`: unknown parameter; expected one of width, height, grey; did you mean `grey`?"
                 .to_string(),
         ),
         (
@@ -427,11 +427,11 @@ fn wrong_wrappers_are_refused_with_their_place_and_what_there_is() {
         ),
         (
             "time_limit = 0",
-            "option `time_limit`: expected a whole number of steps from 1 on, found 0".to_string(),
+            "option `time_limit`: expected a whole number of at least 1, found 0".to_string(),
         ),
         (
             "time_limit = 'long'",
-            "option `time_limit`: expected a whole number of steps from 1 on, found \"long\"".to_string(),
+            "option `time_limit`: expected a whole number of at least 1, found \"long\"".to_string(),
         ),
         ("wraper = []", "did you mean `wrappers`?".to_string()),
     ] {

@@ -1,8 +1,8 @@
-//! `cargo xtask bench`: the suite of benchmarks, whose results are appended to `docs/benchmarks.md`.
+//! `cargo xtask bench`: the benchmark suite. Its results are appended to `docs/benchmarks.md`.
 //!
-//! Every figure is divided by the rate at which the same process does bare matrix products, so that a slower or busier
-//! machine does not look like a regression, and that quotient is compared with the one of the entry before on the same kind
-//! of processor: libraries are good for some processors and not for others.
+//! Every rate is divided by the rate of bare matrix products in the same process, so that a slower or busier machine does not
+//! look like a regression. The quotient is compared with that of the previous entry for the same processor, because the
+//! speed of libraries depends on the processor.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -17,11 +17,11 @@ use crate::launch;
 use crate::setup;
 use crate::workspace::Workspace;
 
-/// What `cargo xtask bench` is to do.
+/// Options of `cargo xtask bench`.
 pub struct Options {
-    /// How often everything is measured; medians are taken.
+    /// Number of measurements, of which the median is reported.
     pub rounds: usize,
-    /// Printed, not appended.
+    /// Whether the results are only printed and not appended.
     pub print: bool,
 }
 
@@ -34,11 +34,11 @@ impl Default for Options {
     }
 }
 
-/// One call of `sac bench`.
+/// A call of `sac bench`.
 struct Case {
     name: &'static str,
     arguments: &'static str,
-    /// Where its figures stand in the JSON: name beside the case's, pointer, unit.
+    /// Its results in the JSON output: suffix of the name, JSON pointer, unit.
     figures: &'static [(&'static str, &'static str, &'static str)],
 }
 
@@ -109,17 +109,17 @@ const SUITE: &[Case] = &[
     },
 ];
 
-/// A line of an entry.
+/// A result, one line of an entry.
 #[derive(Debug, PartialEq)]
 struct Figure {
     name: String,
     rate: f64,
     unit: &'static str,
-    /// Rate over that of the bare products in the same process.
+    /// Rate divided by that of bare products in the same process.
     per_product: f64,
 }
 
-/// Runs the suite, prints it, and appends it to `docs/benchmarks.md`.
+/// Runs the suite, prints the results, and appends them to `docs/benchmarks.md`.
 pub fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
     setup::ensure(workspace, setup::Options::QUICK)?;
     setup::compiler()?;
@@ -165,11 +165,11 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
 fn read(case: &Case, json: &Value) -> Result<Vec<Figure>> {
     let floor = json["gemm_floor_updates_per_second"]
         .as_f64()
-        .context("`sac bench` told no rate of bare products")?;
+        .context("the output of `sac bench` has no rate of bare products")?;
     let figure = |(name, pointer, unit): &(&str, &str, &'static str)| {
         let rate = json.pointer(pointer).and_then(Value::as_f64);
         let Some(rate) = rate else {
-            bail!("`sac bench {}` told no {pointer}", case.arguments)
+            bail!("the output of `sac bench {}` has no {pointer}", case.arguments)
         };
         Ok(Figure {
             name: format!("{}{name}", case.name),
@@ -190,7 +190,7 @@ fn median(mut values: Vec<f64>) -> f64 {
     }
 }
 
-/// Of every figure over the rounds, at least one; rates and quotients each by themselves.
+/// The median of every figure over the rounds, of which there is at least one. Rates and quotients have separate medians.
 fn medians(rounds: &[Vec<Figure>]) -> Vec<Figure> {
     let of =
         |index: usize, value: fn(&Figure) -> f64| median(rounds.iter().map(|round| value(&round[index])).collect());
@@ -203,7 +203,7 @@ fn medians(rounds: &[Vec<Figure>]) -> Vec<Figure> {
     rounds[0].iter().enumerate().map(figure).collect()
 }
 
-/// Three figures that matter.
+/// A number with three significant digits.
 fn short(value: f64) -> String {
     match value {
         value if value >= 100.0 => format!("{value:.0}"),
@@ -212,7 +212,7 @@ fn short(value: f64) -> String {
     }
 }
 
-/// Names and quotients of the page's newest entry of such a machine; none if there is none.
+/// Names and quotients of the newest entry for this machine; empty if there is none.
 fn last(page: &str, machine: &str) -> Vec<(String, f64)> {
     let entries = page.split("\n### ").skip(1);
     let is_of_machine = |entry: &&str| entry.lines().next().is_some_and(|heading| heading.ends_with(machine));
@@ -229,13 +229,13 @@ fn last(page: &str, machine: &str) -> Vec<(String, f64)> {
 
 fn entry(heading: &str, rounds: usize, figures: &[Figure], last: &[(String, f64)]) -> String {
     let mut out = format!(
-        "### {heading}\n\n{rounds} round(s).\n\n| What | Rate | | Per product | Against the entry before |\n|---|---|---|---|---|\n"
+        "### {heading}\n\n{rounds} round(s).\n\n| What | Rate | | Per product | Relative to the previous entry |\n|---|---|---|---|---|\n"
     );
     for figure in figures {
         let before = last.iter().find(|(name, _)| *name == figure.name);
         let against = before.map_or("–".to_string(), |(_, before)| short(figure.per_product / before));
         let (rate, per_product) = (short(figure.rate), short(figure.per_product));
-        // A String takes everything.
+        // Writing to a String cannot fail.
         let _ = writeln!(
             out,
             "| {} | {rate} | {} | {per_product} | {against} |",
@@ -245,7 +245,7 @@ fn entry(heading: &str, rounds: usize, figures: &[Figure], last: &[(String, f64)
     out
 }
 
-/// `YYYY-MM-DD` in UTC.
+/// The current date in UTC, as `YYYY-MM-DD`.
 fn today() -> Result<String> {
     let since = SystemTime::now()
         .duration_since(UNIX_EPOCH)
@@ -325,6 +325,9 @@ mod tests {
         let json = serde_json::json!({ "updates_per_second": 3.0 });
         assert!(read(case, &json).is_err());
         let json = serde_json::json!({ "updates_per_second": 3.0, "gemm_floor_updates_per_second": 2.0 });
-        assert_eq!(read(case, &json).expect("both are told"), [figure(case.name, 3.0, 1.5)]);
+        assert_eq!(
+            read(case, &json).expect("both are there"),
+            [figure(case.name, 3.0, 1.5)]
+        );
     }
 }

@@ -1,7 +1,7 @@
-//! `cargo xtask curves`: the long learning runs whose results are committed as data with a picture.
+//! `cargo xtask curves`: the long learning runs. Their results are committed as data and pictures.
 //!
-//! An experiment is a file in `configs/experiments`: groups of runs that differ in their seed only, and under what the
-//! trained policies are scored.
+//! An experiment is a file in `configs/experiments`. It has groups of runs that differ only in their seed, and the conditions
+//! under which the trained policies are scored.
 
 use std::collections::VecDeque;
 use std::fs;
@@ -16,25 +16,25 @@ use serde::{Deserialize, Serialize};
 use crate::setup;
 use crate::workspace::Workspace;
 
-/// One picture and one table.
+/// An experiment, which has one picture and one table.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Experiment {
-    /// The file's name without its ending.
+    /// Name of the file without its extension.
     #[serde(skip)]
     name: String,
-    /// Above the picture.
+    /// Title of the picture.
     title: String,
-    /// Return at which the task counts as solved, for the dashed line.
+    /// Return at which the task counts as solved, drawn as a dashed line.
     threshold: Option<f64>,
-    /// Every group runs with seeds from 1 to this.
+    /// Number of runs of every group; their seeds count from 1.
     seeds: u64,
-    /// Whose policy is scored: the best evaluated one, or the last.
+    /// The policy that is scored: `best` or `last`.
     #[serde(default = "best")]
     checkpoint: String,
-    /// Curves.
+    /// The curves.
     group: Vec<Group>,
-    /// Under what else the trained policies are scored.
+    /// Further conditions under which the trained policies are scored.
     #[serde(default)]
     score: Vec<Score>,
 }
@@ -43,31 +43,32 @@ fn best() -> String {
     "best".to_string()
 }
 
-/// Runs that differ in their seed only.
+/// Runs that differ only in their seed.
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Group {
-    /// In the picture; letters, digits and `-` also in names of folders.
+    /// Label in the picture, and part of the name of a folder.
     label: String,
     env: String,
     algo: String,
     env_steps: u64,
-    /// `--set`, as many as there are.
+    /// Arguments of `--set`.
     #[serde(default)]
     set: Vec<String>,
-    /// What the returns in the picture and its table are divided by, where rewards are scaled.
+    /// Divisor of the returns in the picture and its table, for scaled rewards.
     #[serde(default)]
     returns_divided_by: Option<f64>,
-    /// Runs of another experiment with the same settings, by that experiment's name and the group's label there.
+    /// A group of another experiment with the same settings, whose runs are used: the experiment's name and the group's
+    /// label.
     #[serde(default)]
     same_as: Option<(String, String)>,
 }
 
-/// Changes to the environment under which policies are scored.
+/// Conditions under which policies are scored.
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Score {
-    /// `sac eval --set`.
+    /// Arguments of `sac eval --set`.
     set: Vec<String>,
 }
 
@@ -77,8 +78,8 @@ struct Run<'a> {
     seed: u64,
 }
 
-/// What is committed of a run beside its `eval.csv`: enough to know whether it is still the run that an experiment asks
-/// for, and which code and machine it comes from.
+/// The record of a run, committed with its `eval.csv`: its settings, so that a change of the experiment is detected, and the
+/// code and machine that it ran on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Record {
@@ -92,12 +93,12 @@ struct Record {
     processor: String,
     threads: u64,
     checkpoint: String,
-    /// `sac eval --json`, one per line of conditions, the plain task first.
+    /// Output of `sac eval --json` for each of [`Run::conditions`].
     scores: Vec<serde_json::Value>,
 }
 
 impl Run<'_> {
-    /// Below `target/curves`, where it is trained.
+    /// The folder in `target/curves` in which it is trained.
     fn folder(&self) -> String {
         let (experiment, label) = match &self.group.same_as {
             Some((experiment, label)) => (experiment.as_str(), label.as_str()),
@@ -106,19 +107,19 @@ impl Run<'_> {
         format!("{experiment}/{}-{}", plain(label), self.seed)
     }
 
-    /// Below `docs/curves/runs`, where its results are.
+    /// The folder in `docs/curves/runs` with its results.
     fn record(&self) -> String {
         format!("{}/{}-{}", self.experiment.name, plain(&self.group.label), self.seed)
     }
 
-    /// Under what its policy is scored: the plain task, then the experiment's list.
+    /// The conditions under which its policy is scored: the unchanged task, then the list of the experiment.
     fn conditions(&self) -> impl Iterator<Item = &[String]> {
         let listed = self.experiment.score.iter().map(|score| score.set.as_slice());
         std::iter::once([].as_slice()).chain(listed)
     }
 
-    /// Whether a record is of this run as it is asked for today.
-    fn is_told_by(&self, record: &Record) -> bool {
+    /// Whether a record has the settings of this run.
+    fn matches(&self, record: &Record) -> bool {
         let Group {
             env,
             algo,
@@ -133,7 +134,7 @@ impl Run<'_> {
     }
 }
 
-/// A label as part of a folder's name.
+/// A label as part of the name of a folder.
 fn plain(label: &str) -> String {
     let plain = |c: char| match c {
         c if c.is_ascii_alphanumeric() || c == '-' || c == '.' => c,
@@ -161,35 +162,34 @@ fn read(folder: &Path) -> Result<Vec<Experiment>> {
     Ok(experiments)
 }
 
-/// What `cargo xtask curves` is to do.
+/// Options of `cargo xtask curves`.
 #[derive(Default)]
 pub struct Options {
-    /// One experiment instead of all.
+    /// The only experiment to run.
     pub only: Option<String>,
-    /// Nothing is trained: runs that are complete are recorded, and what is recorded is drawn.
+    /// Whether to train nothing. Complete runs are then recorded, and recorded runs are drawn.
     pub recorded: bool,
 }
 
-/// Where things are.
+/// The folders that are used.
 struct Places {
     release: PathBuf,
-    /// Folders of runs, not committed.
+    /// Run folders, not committed.
     runs: PathBuf,
     /// Pictures and tables.
     curves: PathBuf,
 }
 
-/// Trains every experiment, or the one that is named, with every seed on one thread each, as many at once as there are
-/// cores, scores the policies on 20 episodes, records each run in `docs/curves/runs`, and draws what is recorded as
-/// `docs/curves/<name>.{svg,csv}` and `<name>.scores.jsonl`. Runs that are recorded are not repeated; those that were
-/// cut off go on.
+/// Runs every experiment, or the chosen one. Each run trains on one thread, with as many runs at once as there are cores. The
+/// policies are scored on 20 episodes, each run is recorded in `docs/curves/runs`, and all recorded runs are drawn as
+/// `docs/curves/<name>.{svg,csv}` and `<name>.scores.jsonl`. Recorded runs are not repeated; interrupted runs are resumed.
 pub fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
     let all = read(&workspace.root().join("configs/experiments"))?;
     let is_chosen = |experiment: &&Experiment| options.only.as_ref().is_none_or(|name| *name == experiment.name);
     let chosen: Vec<&Experiment> = all.iter().filter(is_chosen).collect();
     if chosen.is_empty() {
         let names: Vec<_> = all.iter().map(|experiment| experiment.name.as_str()).collect();
-        bail!("no such experiment; there are {}", names.join(", "));
+        bail!("unknown experiment; expected one of {}", names.join(", "));
     }
     setup::ensure(workspace, setup::Options::QUICK)?;
     setup::compiler()?;
@@ -205,7 +205,7 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
         curves: workspace.root().join("docs/curves"),
     };
 
-    // Seed by seed, so that every group has a run before any has two.
+    // Seed by seed, so that every group has its first run before any second one.
     let mut jobs = VecDeque::new();
     for experiment in &chosen {
         for seed in 1..=experiment.seeds {
@@ -241,7 +241,7 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
 }
 
 fn is_recorded(places: &Places, run: &Run) -> bool {
-    read_record(places, run).is_ok_and(|record| run.is_told_by(&record))
+    read_record(places, run).is_ok_and(|record| run.matches(&record))
 }
 
 fn read_record(places: &Places, run: &Run) -> Result<Record> {
@@ -267,7 +267,7 @@ fn train(places: &Places, run: &Run) -> Result<()> {
         command.arg("train").arg("--resume").arg(&folder);
     } else {
         let parent = folder.parent().context("a folder in target/curves has a parent")?;
-        fs::create_dir_all(parent).with_context(|| format!("cannot make {}", parent.display()))?;
+        fs::create_dir_all(parent).with_context(|| format!("cannot create {}", parent.display()))?;
         command.args(["train", "--env", env, "--algo", algo, "--threads", "1"]);
         command.args(["--steps", &steps, "--seed", &run.seed.to_string()]);
         set.iter().for_each(|setting| {
@@ -284,7 +284,7 @@ fn train(places: &Places, run: &Run) -> Result<()> {
     Ok(())
 }
 
-/// What a run's `provenance.json` says that a record repeats.
+/// The part of a run's `provenance.json` that is recorded.
 #[derive(Deserialize)]
 struct Provenance {
     commit: String,
@@ -292,7 +292,7 @@ struct Provenance {
     threads: u64,
 }
 
-/// Scores a run's policy and writes what is to be committed of it.
+/// Scores the policy of a run and writes its record.
 fn record(places: &Places, run: &Run) -> Result<()> {
     let folder = places.runs.join(run.folder());
     let path = folder.join("provenance.json");
@@ -327,14 +327,14 @@ fn record(places: &Places, run: &Run) -> Result<()> {
             .collect::<Result<_>>()?,
     };
     let to = places.curves.join("runs").join(run.record());
-    fs::create_dir_all(&to).with_context(|| format!("cannot make {}", to.display()))?;
+    fs::create_dir_all(&to).with_context(|| format!("cannot create {}", to.display()))?;
     fs::copy(folder.join("eval.csv"), to.join("eval.csv")).context("cannot copy eval.csv")?;
-    // Last, because it is what says that the record is there.
+    // Written last, because its existence means that the record is complete.
     let text = serde_json::to_string_pretty(&record)? + "\n";
     fs::write(to.join("run.json"), text).with_context(|| format!("cannot write to {}", to.display()))
 }
 
-/// `sac eval` of a run under changes to its environment.
+/// Scores the policy of a run with `sac eval` under these conditions.
 fn evaluate(places: &Places, run: &Run, set: &[String]) -> Result<serde_json::Value> {
     let mut command = Command::new(places.release.join("sac"));
     command
@@ -349,10 +349,10 @@ fn evaluate(places: &Places, run: &Run, set: &[String]) -> Result<serde_json::Va
         .output()
         .context("cannot run sac eval")?;
     ensure!(output.status.success(), "scoring {} failed", run.folder());
-    serde_json::from_slice(&output.stdout).context("sac eval wrote something else than JSON")
+    serde_json::from_slice(&output.stdout).context("the output of sac eval is not JSON")
 }
 
-/// Picture, table and scores of what is recorded of an experiment.
+/// Writes picture, table and scores of the recorded runs of an experiment.
 fn draw(places: &Places, experiment: &Experiment) -> Result<()> {
     let mut scores = Vec::new();
     let mut command = Command::new(places.release.join("examples/learning_curves"));
@@ -414,7 +414,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_experiment_can_be_read_and_refers_to_groups_that_are() {
+    fn every_experiment_can_be_read_and_refers_to_groups_that_exist() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs/experiments");
         let experiments = read(&folder).unwrap_or_else(|e| panic!("{e:#}"));
         assert!(!experiments.is_empty());
@@ -442,7 +442,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_tells_of_a_run_only_while_the_experiment_asks_for_the_same() {
+    fn a_record_matches_a_run_only_with_the_same_settings() {
         let text = "title = ''\nseeds = 1\n[[group]]\nlabel = 'A (b)'\nenv = 'E'\nalgo = 'sac'\nenv_steps = 10\n\
                     set = ['agent.gamma=0.9']\n[[score]]\nset = ['env.wrappers=[]']\n";
         let mut experiment: Experiment = toml::from_str(text).unwrap_or_else(|e| panic!("{e}"));
@@ -467,12 +467,12 @@ mod tests {
             checkpoint: "best".to_string(),
             scores: vec![scored(&[]), scored(&["env.wrappers=[]"])],
         };
-        assert!(run(3).is_told_by(&record));
-        assert!(!run(4).is_told_by(&record));
+        assert!(run(3).matches(&record));
+        assert!(!run(4).matches(&record));
         let changed = |change: fn(&mut Record)| {
             let mut record = record.clone();
             change(&mut record);
-            !run(3).is_told_by(&record)
+            !run(3).matches(&record)
         };
         assert!(changed(|record| record.env_steps = 11));
         assert!(changed(|record| record.set.clear()));

@@ -1,4 +1,5 @@
-//! Rules of the architecture that hold by the absence of a word: a table, and the search for offences.
+//! `cargo xtask deny`: the rules of the architecture. Most are words that must not occur in some files; the others are about
+//! imports.
 
 mod imports;
 mod source;
@@ -10,26 +11,26 @@ use anyhow::{Context, Result, bail};
 
 use source::View;
 
-/// One claim about the code.
+/// A claim about the code that holds if some patterns do not occur.
 struct Rule {
-    /// What is true when nothing is found.
+    /// The claim in words.
     claim: &'static str,
-    /// Files, or folders with a closing `/`, whose `.rs` and `.toml` files are read.
+    /// Files, or folders with a final `/`, whose `.rs` files are searched.
     paths: &'static [&'static str],
-    /// What must not occur there.
+    /// Patterns that must not occur.
     patterns: &'static [Pattern],
-    /// Files or folders (closing `/`) where it may.
+    /// Files, or folders with a final `/`, in which they may occur.
     except: &'static [&'static str],
 }
 
-/// What is searched for. Comments, and the tests at the bottom of a file, never count.
+/// A search pattern. Comments, and tests at the end of a file, are not searched.
 #[derive(Debug, Clone, Copy)]
 enum Pattern {
     /// This text anywhere in code outside of strings.
     Text(&'static str),
-    /// This text, not as a part of a longer identifier.
+    /// This text outside of strings, not as a part of a longer identifier.
     Word(&'static str),
-    /// A string that names an environment, such as Gymnasium's for CartPole.
+    /// A string with the id of an environment, such as Gymnasium's for CartPole.
     EnvironmentId,
     /// This text anywhere in a file that is not Rust.
     Raw(&'static str),
@@ -39,7 +40,7 @@ use Pattern::{EnvironmentId, Raw, Text, Word};
 
 const RULES: &[Rule] = &[
     Rule {
-        claim: "envs knows nothing of tch, agents or runs (A1)",
+        claim: "envs does not depend on tch, agents or runs (A1)",
         paths: &["envs/Cargo.toml"],
         patterns: &[Raw("tch"), Raw("torch-sys"), Raw("sac-agents")],
         except: &[],
@@ -63,8 +64,8 @@ const RULES: &[Rule] = &[
         except: &[],
     },
     Rule {
-        // Commands talk to the device and to a handful of tensors (threads, versions, timings), never to a network.
-        claim: "only src/assemble.rs knows concrete types of both sides (A3)",
+        // Commands may use tch for devices and a few tensors (threads, versions, timings), but no networks.
+        claim: "only src/assemble.rs uses concrete types of both envs and agents (A3)",
         paths: &["src/"],
         patterns: &[
             Text("sac_envs::classic"),
@@ -77,7 +78,7 @@ const RULES: &[Rule] = &[
         except: &["src/assemble.rs", "src/assemble/"],
     },
     Rule {
-        claim: "no function draws randomness it was not handed (A4)",
+        claim: "no function draws random numbers except from a generator that it was given (A4)",
         paths: &["agents/src/"],
         patterns: &[
             Text("randn"),
@@ -125,13 +126,13 @@ const RULES: &[Rule] = &[
         except: &["agents/src/critic/network.rs"],
     },
     Rule {
-        claim: "an end is terminated or truncated; `done` says neither",
+        claim: "an episode is terminated or truncated, and `done` means neither",
         paths: &["agents/src/"],
         patterns: &[Word("done"), Word("dones"), Word("is_done")],
         except: &[],
     },
     Rule {
-        claim: "nothing is left unfinished",
+        claim: "there is no unfinished code",
         paths: &["src/", "agents/src/", "envs/src/", "kernels/src/", "xtask/src/"],
         patterns: &[Word("todo!"), Word("unimplemented!"), Word("dbg!")],
         except: &[],
@@ -179,11 +180,8 @@ fn offences_against(root: &Path, rule: &Rule) -> Result<Vec<String>> {
     for path in rule.paths {
         let start = root.join(path);
         if !start.exists() {
-            // A rule that looks at nothing would hold for ever.
-            offences.push(format!(
-                "{path} is not there, and the rule `{}` looks at it",
-                rule.claim
-            ));
+            // A rule about no files would always hold.
+            offences.push(format!("{path} does not exist, but the rule `{}` names it", rule.claim));
             continue;
         }
         let mut files = Vec::new();
@@ -227,7 +225,7 @@ fn collect(path: &Path, files: &mut Vec<std::path::PathBuf>) -> Result<()> {
 }
 
 impl Pattern {
-    /// Numbers of the lines where it occurs, from 1.
+    /// Numbers, from 1, of the lines in which it occurs.
     fn lines(self, text: &str, is_rust: bool) -> Vec<usize> {
         let text = match (self, is_rust) {
             (Raw(_), false) => text.to_owned(),
@@ -258,7 +256,7 @@ impl Pattern {
     }
 }
 
-/// `Name-v0`, as Gymnasium registers it.
+/// Whether a text is an id such as `Name-v0`.
 fn is_environment_id(text: &str) -> bool {
     let Some((name, version)) = text.rsplit_once("-v") else {
         return false;
@@ -273,7 +271,7 @@ fn is_environment_id(text: &str) -> bool {
 mod tests {
     use super::*;
 
-    /// A workspace in which every rule holds and every path exists.
+    /// Creates a workspace in which every rule holds and every path exists.
     fn workspace() -> tempfile::TempDir {
         let root = tempfile::tempdir().expect("temporary folder");
         for (path, text) in [
@@ -310,7 +308,7 @@ mod tests {
         fs::write(path, text).expect("writable");
     }
 
-    /// Every offence, a line each.
+    /// All offences, one per line.
     fn offences(root: &Path) -> String {
         let all = all_offences(root).expect("readable");
         all.into_iter()
@@ -425,7 +423,7 @@ mod tests {
         let root = workspace();
         fs::remove_file(root.path().join("agents/src/soft_actor_critic.rs")).expect("there");
         let found = offences(root.path());
-        assert!(found.contains("is not there"), "{found}");
+        assert!(found.contains("does not exist"), "{found}");
     }
 
     #[test]

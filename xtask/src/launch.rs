@@ -1,4 +1,4 @@
-//! `cargo sac`: set-up, a release build, and then the program itself in our place.
+//! `cargo sac`: set-up, a release build, and the program.
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Read, Write};
@@ -10,13 +10,13 @@ use anyhow::{Context, Result, bail};
 use crate::setup;
 use crate::workspace::Workspace;
 
-/// Becomes the release binary with these arguments. Returns only if it cannot.
+/// Replaces this process by the release binary with these arguments. Returns only on failure.
 pub fn sac(workspace: &Workspace, arguments: Vec<OsString>) -> Result<ExitCode> {
     setup::ensure(workspace, setup::Options::QUICK)?;
     setup::compiler()?;
     build(workspace)?;
     let binary = workspace.target()?.join("release/sac");
-    // Signals, the exit code and the terminal are the program's own, since nothing stands between it and the shell.
+    // `exec` gives the program our process id, so that signals, exit code and terminal are its own.
     let error = Command::new(&binary).args(arguments).exec();
     Err(error).with_context(|| format!("cannot run {}", binary.display()))
 }
@@ -27,7 +27,7 @@ pub fn build(workspace: &Workspace) -> Result<()> {
     cargo.args(["build", "--release", "--package", "sac-rl", "--bin", "sac"]);
     cargo.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     if io::stderr().is_terminal() {
-        // Cargo sees a pipe; it is to draw as for the terminal behind it.
+        // Cargo sees a pipe, but should draw its progress for the terminal.
         let width = rustix::termios::tcgetwinsize(io::stderr()).map_or(80, |size| size.ws_col.max(20));
         cargo
             .env("CARGO_TERM_PROGRESS_WHEN", "always")
@@ -64,12 +64,12 @@ pub fn build(workspace: &Workspace) -> Result<()> {
         if !is_open {
             let _ = io::stderr().write_all(&held);
         }
-        bail!("the build failed; the reason is above");
+        bail!("the build failed; see the messages above");
     }
     Ok(())
 }
 
-/// Whether cargo says more than that everything was built before.
+/// Whether the output of cargo has anything besides `Finished`.
 fn has_news(text: &str) -> bool {
     plain(text)
         .split(['\n', '\r'])
@@ -77,13 +77,13 @@ fn has_news(text: &str) -> bool {
         .any(|line| !line.is_empty() && !line.starts_with("Finished") && !"Finished".starts_with(line))
 }
 
-/// Without the escape sequences of a terminal.
+/// The text without terminal escape sequences.
 fn plain(text: &str) -> String {
     let mut out = String::new();
     let mut rest = text.chars();
     while let Some(c) = rest.next() {
         if c == '\u{1b}' {
-            // `ESC [ parameters letter`, the only form that cargo uses.
+            // Cargo uses only the form `ESC [ parameters letter`.
             for c in rest.by_ref() {
                 if c.is_ascii_alphabetic() {
                     break;

@@ -1,12 +1,12 @@
-//! `cargo xtask`: set-up and test driver of the workspace. It needs neither libtorch nor MuJoCo, so that it builds on a
-//! machine that has nothing but Rust.
+//! `cargo xtask`: set-up and test driver of the workspace. It needs neither libtorch nor MuJoCo, so it builds on a machine
+//! with nothing but Rust.
 
 #![allow(
     clippy::print_stdout,
     reason = "a program for the command line; its output is its purpose"
 )]
 
-/// Tells the person in front of it; standard output belongs to the program that `cargo sac` runs.
+/// Prints a line to standard error. Standard output belongs to the program that `cargo sac` runs.
 macro_rules! say {
     ($($part:tt)*) => {{
         // A closed standard error is no reason to stop.
@@ -50,7 +50,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// The command line was wrong.
+/// An error in the command line.
 #[derive(Debug)]
 struct Usage(String);
 

@@ -1,4 +1,4 @@
-//! `cargo xtask parity`: our environments beside Gymnasium's, bit by bit.
+//! `cargo xtask parity`: comparison of our environments with Gymnasium's, bit for bit.
 
 use std::ffi::OsString;
 use std::process::{Command, ExitCode};
@@ -8,8 +8,8 @@ use anyhow::{Context, Result, ensure};
 use crate::workspace::Workspace;
 use crate::{python, setup};
 
-/// Builds our side (`envs/examples/trace.rs`), makes the Python with Gymnasium, and hands `arguments` to
-/// `envs/parity/compare.py`, which compares.
+/// Builds `envs/examples/trace.rs`, creates the Python environment with Gymnasium, and runs `envs/parity/compare.py` with
+/// `arguments`.
 pub fn run(workspace: &Workspace, arguments: &[OsString]) -> Result<ExitCode> {
     let options = setup::Options {
         flavour: None,
@@ -17,7 +17,7 @@ pub fn run(workspace: &Workspace, arguments: &[OsString]) -> Result<ExitCode> {
         verbose: false,
     };
     setup::ensure(workspace, options)?;
-    let python = python::environment(workspace).context("cannot make the Python that has Gymnasium")?;
+    let python = python::environment(workspace).context("cannot create the Python environment with Gymnasium")?;
     let mut build = workspace.cargo();
     build.args([
         "build",

@@ -1,4 +1,4 @@
-//! What set-up fetches: `xtask/pins.toml` as types, and the cache key of each part.
+//! [`Pins`]: `xtask/pins.toml`, the files that set-up fetches.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -21,7 +21,7 @@ pub struct Pins {
     wheels: BTreeMap<String, Wheel>,
 }
 
-/// The interpreter and platform that wheels are chosen for.
+/// The interpreter and platform of the wheels.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Target {
@@ -34,7 +34,7 @@ pub struct Target {
     pub min_glibc: String,
 }
 
-/// One file on the package index.
+/// A file of the package index.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Wheel {
@@ -44,7 +44,7 @@ pub struct Wheel {
     pub bytes: u64,
 }
 
-/// Which of the two libtorch sets is meant.
+/// One of the two builds of libtorch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Flavour {
@@ -61,7 +61,7 @@ impl Flavour {
     }
 }
 
-/// A folder of the cache that `.native/<name>` leads into; made complete or not at all.
+/// A folder of the cache to which `.native/<name>` links. It is either complete or absent.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Part {
@@ -75,7 +75,7 @@ pub struct Part {
     pub links: Vec<Symlink>,
 }
 
-/// Members of a wheel and where they go, relative to the part's folder.
+/// Members of a wheel with their destination in the part's folder.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Take {
@@ -85,7 +85,7 @@ pub struct Take {
     pub only: Option<String>,
 }
 
-/// A symbolic link that no wheel has.
+/// A symbolic link that set-up adds.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Symlink {
@@ -94,7 +94,7 @@ pub struct Symlink {
 }
 
 impl Take {
-    /// Where `member` of the wheel goes, if this rule takes it.
+    /// The destination of a member of the wheel; `None` if this rule does not take it.
     pub fn destination(&self, member: &str) -> Option<PathBuf> {
         if self.only.as_deref().is_some_and(|part| !member.contains(part)) {
             return None;
@@ -165,12 +165,12 @@ impl Pins {
             .filter(move |part| part.flavour.is_none_or(|own| own == flavour))
     }
 
-    /// The wheel of this name; `Pins::parse` has checked that each name in a part exists.
+    /// The wheel with this name. `Pins::parse` has checked the names in all parts.
     pub fn wheel(&self, name: &str) -> &Wheel {
         &self.wheels[name]
     }
 
-    /// Names of the wheels that `part` takes from, each once, in the order of its rules.
+    /// The distinct names of the wheels of `part`, in the order of its rules.
     pub fn wheels_of<'a>(&self, part: &'a Part) -> Vec<&'a str> {
         let mut names: Vec<&str> = Vec::new();
         for take in &part.take {
@@ -181,7 +181,7 @@ impl Pins {
         names
     }
 
-    /// Name of the part's folder in the cache: readable, and different whenever anything about its content is.
+    /// Name of the part's folder in the cache. It changes with the content of the part.
     pub fn key(&self, part: &Part) -> String {
         let mut hasher = Sha256::new();
         for name in self.wheels_of(part) {

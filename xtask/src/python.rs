@@ -1,4 +1,4 @@
-//! The Python that tests use to read our files with other programs: TensorBoard, NumPy, Gymnasium, MuJoCo.
+//! The Python environment of the tests, with TensorBoard, NumPy, Gymnasium and MuJoCo.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use crate::workspace::Workspace;
 
 const IMPORTS: &str = "import gymnasium, gymnasium.envs.mujoco, mujoco, numpy\nfrom tensorboard.backend.event_processing import event_accumulator\n";
 
-/// An interpreter that has everything of `xtask/python-tests.txt`, made on first use; a second call finds it.
+/// The interpreter of an environment with everything in `xtask/python-tests.txt`. The first call creates the environment.
 pub fn environment(workspace: &Workspace) -> Result<PathBuf> {
     let cache = Cache::locate(workspace)?;
     let python = Python::find()?;
@@ -25,7 +25,7 @@ pub fn environment(workspace: &Workspace) -> Result<PathBuf> {
     let interpreter = home.join("bin/python");
     let link = workspace.native().join("python-tests");
     let works = || {
-        // A virtual environment dies with the Python that it was made from, so its presence proves nothing.
+        // Not only a check for the file: a virtual environment breaks when its base Python is removed.
         Command::new(&interpreter)
             .args(["-c", IMPORTS])
             .output()
@@ -39,7 +39,7 @@ pub fn environment(workspace: &Workspace) -> Result<PathBuf> {
             make(&cache, &python, &requirements, &home)?;
             ensure!(
                 works(),
-                "{} cannot import what it was made for:\n{IMPORTS}",
+                "{} cannot import the packages of the tests:\n{IMPORTS}",
                 interpreter.display()
             );
         }
@@ -50,7 +50,7 @@ pub fn environment(workspace: &Workspace) -> Result<PathBuf> {
     Ok(link.join("bin/python"))
 }
 
-/// `major.minor` of the interpreter.
+/// The version of the interpreter, `major.minor`.
 fn version(python: &Python) -> Result<String> {
     let script = "import sys; print('%d.%d' % sys.version_info[:2])";
     let output = python
@@ -63,14 +63,14 @@ fn version(python: &Python) -> Result<String> {
     match minor {
         Some(10..) => Ok(text),
         _ => bail!(
-            "the tests that use Python need Python 3.10 or newer, and this is {text}\n\
-             name another with SAC_PYTHON=/path/to/python3, or run `cargo xtask test --fast`, which does without"
+            "the tests that use Python need version 3.10 or newer, and this is {text}\n\
+             choose another with SAC_PYTHON=/path/to/python3, or run `cargo xtask test --fast`, which needs no Python"
         ),
     }
 }
 
-/// Needs `venv`, which is part of Python, but not `ensurepip`, which Debian keeps in a package of its own: the pip
-/// outside installs into it.
+/// Creates the environment at `home`. It needs the module `venv`, which is part of Python, but not `ensurepip`, which is a
+/// separate package on Debian: the pip of the base Python installs the packages.
 fn make(cache: &Cache, python: &Python, requirements: &Path, home: &Path) -> Result<()> {
     let made = cache.work("python-tests")?;
     let status = python
@@ -112,8 +112,8 @@ fn make(cache: &Cache, python: &Python, requirements: &Path, home: &Path) -> Res
     let status = pip.status().context("cannot run pip")?;
     ensure!(
         status.success(),
-        "pip could not install xtask/python-tests.txt ({status}); its words are above\n\
-         offline: put these packages' wheels into a folder and set PIP_NO_INDEX=1 PIP_FIND_LINKS=/that/folder"
+        "pip could not install xtask/python-tests.txt ({status}); see its messages above\n\
+         offline: put the wheels of these packages into a folder and set PIP_NO_INDEX=1 PIP_FIND_LINKS=/that/folder"
     );
     remove_any(&temporary)?;
     cache.install(&made, home)

@@ -1,4 +1,4 @@
-//! `cargo xtask test`: everything that CI runs, step by step.
+//! `cargo xtask test`: all steps of CI.
 
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
@@ -23,25 +23,25 @@ const EXAMPLES: &[(&str, &str, &[&str])] = &[
 /// The package `sac-gymnasium-rs`, a workspace of its own.
 const GYMNASIUM_RS: &str = "envs/gymnasium-rs";
 
-/// How much is run.
+/// The set of steps to run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
     Full,
-    /// No documentation, integration and doc tests, examples, Python.
+    /// Without documentation, integration and doc tests, examples, and Python.
     Fast,
 }
 
-/// What a step does, given the workspace.
+/// The function of a step.
 type Action = fn(&Workspace) -> Result<()>;
 
-/// In which runs a step takes part.
+/// The modes in which a step runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum When {
     Always,
     Only(Mode),
 }
 
-/// In the order of the run: what fails soonest and costs least comes before what takes minutes.
+/// The steps in order: quick ones that fail often come before those that take minutes.
 const STEPS: &[(&str, When, Action)] = &[
     ("set-up", When::Always, |workspace| {
         setup::ensure(
@@ -81,13 +81,13 @@ const STEPS: &[(&str, When, Action)] = &[
         for arguments in [
             &["fmt", "--check"][..],
             &["clippy", "--all-targets", "--", "-D", "warnings"],
-            &["test", "--lib", "--tests", "--doc"],
+            &["test"],
         ] {
             run_command(workspace.cargo_in(GYMNASIUM_RS, arguments)?)?;
         }
         Ok(())
     }),
-    // Compiled, the shim in C++ too, and not linked: that takes libtorch's CUDA build.
+    // Compiles the feature, including the C++ shim. Linking would need libtorch's CUDA build.
     ("feature cuda-graphs", When::Only(Mode::Full), |workspace| {
         let mut command = workspace.cargo();
         command.args([
@@ -104,7 +104,7 @@ const STEPS: &[(&str, When, Action)] = &[
     }),
     ("examples", When::Only(Mode::Full), examples),
     ("parity with Gymnasium", When::Only(Mode::Full), |workspace| {
-        // A short run; `cargo xtask parity` by itself compares ten times as much.
+        // A short comparison; `cargo xtask parity` compares ten times as much.
         let short = ["--seeds", "2", "--steps", "1000"].map(Into::into);
         let code = parity::run(workspace, &short)?;
         ensure!(code == ExitCode::SUCCESS, "an environment differs from Gymnasium's");
@@ -144,7 +144,7 @@ fn summary(times: &[(&str, Duration)], started: Instant, failed: Option<&str>) {
     }
     match failed {
         Some(name) => say!(
-            "{name} failed after {} in all; later steps were not run",
+            "{name} failed after {} in total; the steps after it were not run",
             seconds(started.elapsed())
         ),
         None => say!("everything passed in {}", seconds(started.elapsed())),
@@ -175,10 +175,10 @@ fn run_command(mut command: Command) -> Result<()> {
     Ok(())
 }
 
-/// Unit, integration and doc tests. Tests that need Python find it in `SAC_TEST_PYTHON`, and with
-/// `SAC_TEST_REQUIRE_PYTHON=1` fail rather than skip without it.
+/// Runs unit, integration and doc tests. `SAC_TEST_PYTHON` is the Python for tests that need it; because of
+/// `SAC_TEST_REQUIRE_PYTHON=1` they fail without it instead of being skipped.
 fn all_tests(workspace: &Workspace) -> Result<()> {
-    let python = python::environment(workspace).context("cannot make the Python that some tests use")?;
+    let python = python::environment(workspace).context("cannot create the Python environment of the tests")?;
     say!("    SAC_TEST_PYTHON={}", python.display());
     let mut command = workspace.cargo();
     command
@@ -188,7 +188,7 @@ fn all_tests(workspace: &Workspace) -> Result<()> {
     run_command(command)
 }
 
-/// The long version of `tests/kill_resume.rs`.
+/// Runs `tests/kill_resume.rs` with this number of kills.
 pub fn kills(workspace: &Workspace, count: u32) -> Result<ExitCode> {
     let mut command = workspace.cargo();
     command

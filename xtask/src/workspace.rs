@@ -1,4 +1,4 @@
-//! Where things are: the workspace, its target folder, cargo, and which environment values are the user's own.
+//! [`Workspace`]: the checkout, its target folder, and cargo commands for it.
 
 use std::env;
 use std::ffi::OsString;
@@ -14,12 +14,13 @@ pub struct Workspace {
 }
 
 impl Workspace {
-    /// `cargo run` tells where the package lies now; a binary started by hand falls back on where it was built.
+    /// Finds the workspace. `cargo run` sets the path of the package; a binary that is started directly uses the path at
+    /// which it was built.
     pub fn locate() -> Result<Self> {
         let package = env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| OsString::from(env!("CARGO_MANIFEST_DIR")));
         let root = Path::new(&package)
             .parent()
-            .context("the package xtask lies at the root of the file system")?;
+            .context("the package xtask is at the root of the file system")?;
         Ok(Self { root: root.to_owned() })
     }
 
@@ -27,7 +28,7 @@ impl Workspace {
         &self.root
     }
 
-    /// `.native/`, where `.cargo/config.toml` points libtorch and MuJoCo to.
+    /// `.native/`, the folder of libtorch and MuJoCo in `.cargo/config.toml`.
     pub fn native(&self) -> PathBuf {
         self.root.join(".native")
     }
@@ -36,19 +37,19 @@ impl Workspace {
         self.root.join("xtask/pins.toml")
     }
 
-    /// The value that the user has given to `name`, if it is not the one from our `.cargo/config.toml`.
+    /// The value of the environment variable `name`, if it is the user's and not that of our `.cargo/config.toml`.
     ///
-    /// Cargo's `[env]` reaches xtask too, so that the variable is always set in here.
+    /// Cargo's `[env]` also applies to xtask, so the variable is always set here.
     pub fn users_own(&self, name: &str, ours: &Path) -> Option<PathBuf> {
         let value = PathBuf::from(env::var_os(name).filter(|value| !value.is_empty())?);
         (!same_place(&value, ours)).then_some(value)
     }
 
-    /// A cargo that works on this workspace, with this workspace's configuration, from any current folder.
+    /// A cargo command for this workspace, with its configuration, from any current folder.
     pub fn cargo(&self) -> Command {
         let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         cargo.current_dir(&self.root);
-        // The outer `cargo run` described the package xtask in these; none of it is true for the inner one.
+        // The outer `cargo run` set these for the package xtask; they are wrong for the inner cargo.
         for (name, _) in env::vars_os() {
             let text = name.to_string_lossy();
             if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") || text == "CARGO_BIN_NAME" {
@@ -58,8 +59,8 @@ impl Workspace {
         cargo
     }
 
-    /// A cargo for the package that `folder` belongs to, which may be a workspace of its own. It uses our target folder, so
-    /// that common dependencies are built once.
+    /// A cargo command in `folder`, which may belong to another workspace. It uses our target folder, so that common
+    /// dependencies are built once.
     pub fn cargo_in(&self, folder: &str, arguments: &[&str]) -> Result<Command> {
         let mut cargo = self.cargo();
         cargo
@@ -69,18 +70,18 @@ impl Workspace {
         Ok(cargo)
     }
 
-    /// The folder that holds `debug/` and `release/`: where cargo has put xtask itself, whatever the configuration says.
+    /// The folder with `debug/` and `release/`: that of the xtask binary, whatever the configuration says.
     pub fn target(&self) -> Result<PathBuf> {
-        let own = env::current_exe().context("cannot tell where the xtask binary lies")?;
+        let own = env::current_exe().context("cannot find the path of the xtask binary")?;
         let target = own
             .parent()
             .and_then(Path::parent)
-            .context("the xtask binary lies outside of a target folder")?;
+            .context("the xtask binary is not in a target folder")?;
         Ok(target.to_owned())
     }
 }
 
-/// Whether two paths name the same folder; also true for a `.native/libtorch` that is not there yet.
+/// Whether two paths name the same folder. It need not exist, as `.native/libtorch` before set-up.
 fn same_place(a: &Path, b: &Path) -> bool {
     let resolved = |path: &Path| path.canonicalize().ok();
     let parent = |path: &Path| path.parent().and_then(|parent| parent.canonicalize().ok());

@@ -1,4 +1,4 @@
-//! `cargo xtask sac` and `cargo xtask test` on a workspace of one small package, which needs nothing fetched.
+//! `cargo xtask sac` and `cargo xtask test` on a workspace of one small package, for which nothing is fetched.
 
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
@@ -7,7 +7,7 @@ use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 
-const PROGRAM: &str = r#"//! Stands in for the real program.
+const PROGRAM: &str = r#"//! A replacement of the real program.
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -52,10 +52,10 @@ impl Bench {
             fs::create_dir_all(path.parent().expect("has a folder")).expect("writable");
             fs::write(path, text).expect("writable");
         }
-        // xtask looks for the program beside itself.
+        // xtask expects the program in the folder of its own binary.
         fs::create_dir_all(bench.path("target/debug")).expect("writable");
-        // By a process of its own: were the file open for writing in this one, a test beside it could start a process at
-        // that moment, which inherits the handle, and a file that is open for writing cannot be run.
+        // Written by another process. If the file were open for writing in this one, a process that another test starts at
+        // that moment would inherit the handle, and a file that is open for writing cannot be run.
         let copied = Command::new("cp")
             .arg(env!("CARGO_BIN_EXE_xtask"))
             .arg(bench.path("target/debug/xtask"))

@@ -1,4 +1,4 @@
-//! Set-up as a process, with small wheels made here and served by a folder: no network.
+//! Set-up as a process, with small wheels in a folder and without a network.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 use zip::write::SimpleFileOptions;
 
-/// A workspace with a cache of its own, whose pins name two wheels in a folder.
+/// A workspace with its own cache and pins for two wheels in a folder.
 struct Bench {
     folder: TempDir,
 }
@@ -25,7 +25,7 @@ impl Bench {
         for folder in ["workspace/xtask", "wheels", "home"] {
             fs::create_dir_all(bench.path(folder)).expect("writable");
         }
-        // Without repetition, so that unpacking takes its time.
+        // Incompressible, so that unpacking takes some time.
         let payload: Vec<u8> = (0..payload_bytes as u64)
             .map(|i| (i.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40) as u8)
             .collect();
@@ -108,7 +108,7 @@ links = [{{ path = "mujoco/lib/libmujoco.so", target = "libmujoco.so.1" }}]
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
         command.args(arguments).stdin(Stdio::null());
-        // What the developer who runs these tests has set must not reach them.
+        // Settings of the developer must not affect the tests.
         for (name, _) in std::env::vars_os() {
             let text = name.to_string_lossy();
             if text.starts_with("PIP_") || text.starts_with("SAC_") || text.starts_with("LIBTORCH") {
@@ -138,7 +138,7 @@ links = [{{ path = "mujoco/lib/libmujoco.so", target = "libmujoco.so.1" }}]
         self.path("cache/sac-native")
     }
 
-    /// What lies in the cache's `downloads` and `work`.
+    /// The files in `downloads` and `work` of the cache.
     fn leftovers(&self) -> Vec<PathBuf> {
         let entries = |folder: &str| fs::read_dir(self.cache().join(folder)).into_iter().flatten().flatten();
         entries("downloads")
@@ -183,7 +183,7 @@ fn a_first_setup_completes_and_a_second_one_does_nothing() {
     );
     assert_eq!(bench.leftovers(), Vec::<PathBuf>::new());
 
-    // With the wheels gone a second one could not do anything even if it tried.
+    // Without the wheels a second set-up could not fetch anything.
     fs::remove_dir_all(bench.path("wheels")).expect("removable");
     let words = succeeds(&bench.setup(&["--check"]));
     assert!(!words.contains("fetching") && words.contains("hashes right"), "{words}");
@@ -201,7 +201,7 @@ fn a_second_checkout_costs_nothing() {
 }
 
 #[test]
-fn a_plain_folder_of_an_older_layout_is_replaced() {
+fn a_plain_folder_is_replaced_by_a_link() {
     let bench = Bench::new(1000);
     fs::create_dir_all(bench.linked("mujoco/lib")).expect("writable");
     fs::write(bench.linked("mujoco/lib/libmujoco.so"), "half").expect("writable");
@@ -224,7 +224,7 @@ fn a_download_that_was_cut_short_is_fetched_again() {
     let words = succeeds(&bench.setup(&[]));
     assert!(words.contains("damaged; fetching it again"), "{words}");
 
-    // The right length with a wrong content is no better.
+    // A file of the right length with the wrong content is fetched again as well.
     fs::remove_dir_all(bench.cache().join(part_folder(&bench, "mujoco"))).expect("removable");
     fs::write(&cut, vec![0; whole.len()]).expect("writable");
     let words = succeeds(&bench.setup(&["--check"]));
@@ -268,7 +268,7 @@ fn a_wheel_with_another_hash_is_refused() {
 }
 
 #[test]
-fn damaged_files_are_found_and_mended() {
+fn damaged_files_are_found_and_repaired() {
     let bench = Bench::new(1000);
     succeeds(&bench.setup(&[]));
     let library = bench.linked("mujoco/lib/libmujoco.so.1");
@@ -316,7 +316,7 @@ fn a_setup_killed_at_any_moment_is_completed_by_the_next() {
         }
     }
     succeeds(&bench.setup(&[]));
-    // As a process leaves it that is killed between unpacking and the rename.
+    // The state that a process leaves if it is killed between unpacking and the rename.
     fs::remove_dir_all(bench.cache().join(part_folder(&bench, "mujoco"))).expect("removable");
     let half = bench.cache().join("work/unpack-1-0/mujoco/lib");
     fs::create_dir_all(&half).expect("writable");
@@ -388,7 +388,7 @@ fn an_index_without_the_wheel_is_explained() {
 }
 
 #[test]
-fn a_part_that_the_user_brings_is_left_alone() {
+fn a_part_that_the_user_provides_is_not_fetched() {
     let bench = Bench::new(1000);
     fs::remove_file(bench.path("wheels/sacengine-1.0-py3-none-any.whl")).expect("there");
     let own = bench.path("home");
@@ -401,7 +401,7 @@ fn a_part_that_the_user_brings_is_left_alone() {
     assert!(succeeds(&output).contains("your own"));
     assert!(!bench.linked("mujoco").exists());
 
-    // The value from .cargo/config.toml is not the user's.
+    // The value from .cargo/config.toml does not count as the user's.
     let ours = bench.linked("mujoco/lib");
     let output = bench
         .command(&["setup"])
@@ -443,7 +443,7 @@ fn a_wrong_command_line_ends_with_2() {
     );
 }
 
-/// Name of the folder in the cache that belongs to a part.
+/// Name of the folder of a part in the cache.
 fn part_folder(bench: &Bench, part: &str) -> String {
     let entries = fs::read_dir(bench.cache()).expect("there").flatten();
     let mut names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());

@@ -1,8 +1,8 @@
-//! An environment of the crate gymnasium-rs, trained here.
+//! Training on an environment of the crate gymnasium-rs.
 //!
 //! `cargo run --release --example cart_pole`, in the folder `envs/gymnasium-rs`.
 //!
-//! Its cart-pole is pushed left or right: a choice of two, which the preset `sac-discrete` learns to make.
+//! The actions of its cart-pole are discrete, so the preset is `sac-discrete`.
 
 use std::sync::atomic::AtomicBool;
 
@@ -14,7 +14,7 @@ use sac_gymnasium_rs::theirs::envs::cartpole::CartPole;
 
 const EPISODE_STEPS: u64 = 200;
 
-/// It shows angles beyond the bounds that it states, hence the last call.
+/// The last call is needed because the observations leave the bounds that the environment states.
 fn cart_pole() -> Box<dyn Env> {
     let env = FromGymnasiumRs::<_, Array1<f32>, i32>::new("TheirCartPole-v0", CartPole::new());
     Box::new(env.expect("a box and two actions").with_unbounded_observations())
@@ -25,7 +25,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let entry = EnvEntry::from_env("TheirCartPole-v0", "Keep a pole upright", cart_pole);
     registry.register(entry.with_time_limit(EPISODE_STEPS));
 
-    // The preset with a small network, fewer steps, and the entropy falling within them.
+    // The preset with a small network, fewer steps, and a target entropy that falls during them.
     let settings = [
         "train.total_env_steps=6000",
         "train.warmup_env_steps=500",
@@ -54,9 +54,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut envs = sac::assemble::eval_envs(&config, &registry, EPISODES)?;
     let learned = evaluate(agent.as_mut(), envs.as_mut(), EPISODES, 0, ActMode::Evaluate)?.mean_return();
     let random = random_return(&registry, EPISODES)?;
-    println!(
-        "mean return over {EPISODES} episodes: {learned:.1} learned, {random:.1} at random, {EPISODE_STEPS} at most"
-    );
+    println!("mean return over {EPISODES} episodes: {learned:.1} trained, {random:.1} random, {EPISODE_STEPS} maximum");
     assert!(learned > 4.0 * random, "it did not learn");
     Ok(())
 }

@@ -1,7 +1,7 @@
-//! The crate [`gymnasium-rs`](gymnasium_rs) both ways: its environments here ([`FromGymnasiumRs`]), ours there
-//! ([`AsGymnasiumRs`]).
+//! Adapters for the crate [`gymnasium-rs`](gymnasium_rs): its environments as [`sac_envs::Env`] ([`FromGymnasiumRs`]), and
+//! environments of `sac-envs` for its trait ([`AsGymnasiumRs`]).
 //!
-//! Its trait has no snapshots, no errors and single-precision rewards. What that means stands with each direction.
+//! Its trait has no snapshots, no errors and single-precision rewards. Each adapter documents the consequences.
 
 use std::collections::HashMap;
 
@@ -9,22 +9,22 @@ use gymnasium_rs::core::{Env as TheirEnv, Info, Options, Reward, Space as TheirS
 use ndarray::{Array1, Array3};
 use serde_json::Value;
 
-/// The crates whose types stand in this module's interface, at the versions that fit.
+/// The crates whose types are part of this interface.
 pub use ::{gymnasium_rs as theirs, ndarray};
 
 use sac_envs::panics::caught;
 use sac_envs::render::FrameSize;
 use sac_envs::{Env, EnvError, NumpyRng, Outcome, Space, snapshot};
 
-/// What their environments show: numbers in order.
+/// An observation type of gymnasium-rs.
 pub trait Observed {
-    /// The numbers.
+    /// The numbers of the observation in order.
     fn numbers(&self) -> Vec<f32>;
 }
 
-/// What their environments take.
+/// An action type of gymnasium-rs.
 pub trait Acted: Sized {
-    /// From our buffer, whose length is that of the action space.
+    /// The action with these numbers; their count is the length of the action space.
     fn from_numbers(numbers: &[f32]) -> Self;
 }
 
@@ -76,14 +76,15 @@ impl Acted for i32 {
     }
 }
 
-/// One of their environments as an [`Env`].
+/// An environment of gymnasium-rs as an [`Env`].
 ///
-/// Their trait has no snapshots, so this one remembers how its episode came about: every reset hands over a seed, drawn
-/// from the seed of the last reset that had one, and actions are kept until the next reset. [`Env::restore`] plays them
-/// again, which is exact if the environment does the same after the same seed; [`sac_envs::check_env`] tells.
+/// The trait of gymnasium-rs has no snapshots. A snapshot of this adapter is therefore the seed and the actions of the
+/// running episode, and [`Env::restore`] replays them. That is exact if seed and actions determine the episode, which
+/// [`sac_envs::check_env`] checks. Every reset passes a seed to the environment; it is drawn from a generator that a reset
+/// with a seed restarts.
 ///
-/// A panic of theirs is an error here. They may be asked for a step once more after an episode's end and need not
-/// notice; [`sac_envs::Registry`] puts a guard around that.
+/// A panic of the environment becomes an error. The adapter refuses steps after the end of an episode, whether or not the
+/// environment does.
 pub struct FromGymnasiumRs<E, Obs, Action> {
     id: String,
     env: E,
@@ -93,14 +94,14 @@ pub struct FromGymnasiumRs<E, Obs, Action> {
     types: std::marker::PhantomData<fn(Action) -> Obs>,
 }
 
-/// All that changes, given that seed and actions say everything.
+/// Everything that changes; the content of a snapshot.
 #[derive(Clone, serde::Serialize, serde::Deserialize)]
 struct Memory {
-    /// Of the seeds of episodes; `None` until the first reset.
+    /// Generator of the seeds of episodes; `None` until the first reset.
     seeds: Option<NumpyRng>,
-    /// Of this episode.
+    /// Seed of this episode.
     seed: i32,
-    /// Since the reset, one after the other.
+    /// Concatenated actions since the reset.
     actions: Vec<f32>,
     is_over: bool,
 }
@@ -111,10 +112,10 @@ where
     Obs: Observed,
     Action: Acted,
 {
-    /// The environment `env` under the name `id`.
+    /// The environment `env` with the name `id`.
     ///
     /// # Errors
-    /// [`EnvError::Unsupported`] for a space that cannot be: no actions, bounds of two lengths.
+    /// [`EnvError::Unsupported`] for a space with a flaw: no actions, lower and upper bounds of different lengths.
     pub fn new(id: impl Into<String>, env: E) -> Result<Self, EnvError> {
         let id = id.into();
         let unsupported = |which: &str, problem: String| EnvError::Unsupported {
@@ -138,7 +139,7 @@ where
         })
     }
 
-    /// Forgets the bounds of its observations: some environments leave those that they state.
+    /// Removes the bounds of the observation space, for environments whose observations leave the bounds that they state.
     #[must_use]
     pub fn with_unbounded_observations(mut self) -> Self {
         self.observation_space = Space::unbounded(self.observation_space.len());
@@ -173,7 +174,7 @@ where
         Ok((obs, reward, terminated, truncated))
     }
 
-    /// Seed and actions once more.
+    /// Repeats the episode of `memory`.
     fn replay(&mut self, memory: &Memory) -> Result<(), EnvError> {
         if memory.seeds.is_some() {
             self.begin(memory.seed)?;
@@ -185,7 +186,7 @@ where
     }
 }
 
-/// Their space as one of ours. Bounds of the greatest number stand for none.
+/// The space of gymnasium-rs as a [`Space`]. A bound of ±`f32::MAX` means no bound.
 fn space(space: TheirSpace) -> Result<Space, String> {
     let ours = match space {
         TheirSpace::Discrete(n) => Space::Discrete {
@@ -275,7 +276,7 @@ where
         if !memory.actions.len().is_multiple_of(self.action_space.len()) {
             return Err(EnvError::Snapshot {
                 env: self.id.clone(),
-                problem: "it has half an action".to_string(),
+                problem: "its last action is incomplete".to_string(),
             });
         }
         if let Err(error) = self.replay(&memory) {
@@ -288,26 +289,26 @@ where
     }
 }
 
-/// One of ours as their environment, observations flattened: with actions `Array1<f32>` for a box and tuples of
-/// indices, `i32` for a discrete space.
+/// An [`Env`] as an environment of gymnasium-rs, with flat observations. Actions are `Array1<f32>` for a box and for tuples
+/// of indices, `i32` for a discrete space.
 ///
-/// Their trait has no errors. A step that fails ends the episode: it repeats the last observation, gives reward 0 and
-/// `terminated`, and says why under `error` in its info; so does a reset, with zeros for an observation. Seeds below
-/// zero are taken as their two's complement. Rewards are rounded to single precision. Bounds without end are ±∞, a
-/// tuple of indices is shown as a box.
+/// The trait of gymnasium-rs has no errors. A step that fails ends the episode: it returns the last observation, the reward 0
+/// and `terminated`, with the message as `error` in its info. A reset that fails returns zeros and the message. Negative
+/// seeds are used as their two's complement. Rewards are rounded to single precision. Missing bounds are ±∞. A tuple of
+/// indices is a box.
 pub struct AsGymnasiumRs<E> {
     env: E,
     obs: Vec<f32>,
 }
 
 impl<E: Env> AsGymnasiumRs<E> {
-    /// Ours to theirs.
+    /// An adapter for `env`.
     pub fn new(env: E) -> Self {
         let obs = vec![0.0; env.observation_space().len()];
         AsGymnasiumRs { env, obs }
     }
 
-    /// What is inside.
+    /// The inner environment.
     pub fn into_inner(self) -> E {
         self.env
     }
@@ -358,7 +359,7 @@ impl<E: Env> AsGymnasiumRs<E> {
     }
 }
 
-/// Our space as theirs.
+/// A [`Space`] as a space of gymnasium-rs.
 fn their_space(space: &Space) -> TheirSpace {
     match space {
         Space::Discrete { n } => TheirSpace::Discrete(i32::try_from(*n).unwrap_or(i32::MAX)),

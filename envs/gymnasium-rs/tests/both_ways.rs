@@ -1,4 +1,4 @@
-//! The crate gymnasium-rs, both ways.
+//! Both adapters: environments of gymnasium-rs here, and ours there.
 
 use std::collections::HashMap;
 
@@ -17,13 +17,13 @@ fn ours(id: &str) -> Box<dyn Env> {
 }
 
 #[test]
-fn their_cart_pole_keeps_our_contract_but_for_its_bounds() {
-    // It ends an episode where an angle leaves the bounds, and shows that angle.
+fn their_cart_pole_keeps_our_contract_except_its_bounds() {
+    // The observation at the end of an episode may be outside of the stated bounds.
     let broken = check_env(|| Box::new(theirs()) as Box<dyn Env>)
         .expect_err("it leaves its space")
         .to_string();
     assert!(
-        broken.contains("in 1 places") && broken.contains("observations lie in their space"),
+        broken.contains("fails 1 of 11 checks") && broken.contains("observations lie in their space"),
         "{broken}"
     );
     let report = check_env(|| Box::new(theirs().with_unbounded_observations()) as Box<dyn Env>);
@@ -46,9 +46,9 @@ fn their_environment_is_registered_like_ours() {
     assert_eq!(env.describe(), "TimeLimit(30) > Checked > TheirCartPole-v0");
 }
 
-/// Ours, seen as theirs, seen as ours again: the same numbers, seeds aside.
+/// An environment behind both adapters returns the numbers of the plain one.
 #[test]
-fn there_and_back_again_nothing_changes() {
+fn both_adapters_together_change_nothing() {
     type Vector = Array1<f32>;
     for id in ["Pendulum-v1", "EntityReach-v0"] {
         let mut plain = ours(id);
@@ -70,7 +70,7 @@ fn compare(plain: &mut dyn Env, back: &mut dyn Env, id: &str) {
     back.reset(Some(7), &mut b).expect("resets");
     for step in 0..400 {
         if step == 0 {
-            // The seed that the adapter hands over.
+            // The seed that the adapter passes on.
             plain.reset(Some(seeds.integers(1 << 31)), &mut a).expect("resets");
         }
         assert_eq!(a, b, "{id}, step {step}");
@@ -108,7 +108,7 @@ fn a_step_of_ours_that_fails_ends_their_episode_with_a_reason() {
     assert!(picture.iter().any(|value| *value != 255));
 }
 
-/// Spaces and behaviour that cannot be.
+/// An environment with an invalid space, wrong observations and a panic.
 struct Broken(TheirSpace);
 
 impl TheirEnv<Array1<f32>, i32> for Broken {
@@ -134,7 +134,7 @@ impl TheirEnv<Array1<f32>, i32> for Broken {
 }
 
 #[test]
-fn what_cannot_be_is_an_error_and_not_a_panic() {
+fn an_invalid_environment_is_an_error_and_not_a_panic() {
     let bad = [
         TheirSpace::Discrete(0),
         TheirSpace::Discrete(-3),

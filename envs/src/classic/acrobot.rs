@@ -1,4 +1,4 @@
-//! `Acrobot-v1`: two links swing up by the joint between them.
+//! `Acrobot-v1`: swing up two links with a motor at the joint between them.
 
 use std::f64::consts::PI;
 
@@ -10,23 +10,23 @@ use crate::manual::Row;
 use crate::render::{Colour, Scene, Shape, View};
 use crate::{Dynamics, EnvEntry, Manual, NumpyRng, Space, Transition};
 
-/// Two rods of 1 kg and 1 m, hanging from each other; the joint between them is driven.
+/// The task `Acrobot-v1`: two rods of 1 kg and 1 m, one hanging from the other, with a motor at the joint between them.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Acrobot;
 
-/// Where the links point and how fast they turn.
+/// Angles and angular velocities of the links.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AcrobotState {
-    /// Of the first link from hanging, counter-clockwise, in [-π, π] rad.
+    /// Angle of the first link from hanging, counter-clockwise, in [-π, π] rad.
     pub theta_1_rad: f64,
-    /// Of the second link, from the direction of the first, in [-π, π] rad.
+    /// Angle of the second link from the direction of the first, in [-π, π] rad.
     pub theta_2_rad: f64,
-    /// Of the first link, in rad/s.
+    /// Angular velocity of the first link, in rad/s.
     pub theta_dot_1_rad_s: f64,
-    /// Of the second link against the first, in rad/s.
+    /// Angular velocity of the second link relative to the first, in rad/s.
     pub theta_dot_2_rad_s: f64,
-    /// Gymnasium draws the start as `float32` and also takes its sines and cosines in that precision. From the first
-    /// step on this is true and everything is double.
+    /// Whether the state is in double precision. In Gymnasium the start state is `float32`, and so are its sines and
+    /// cosines; from the first step on everything is double.
     pub double_precision: bool,
 }
 
@@ -111,7 +111,7 @@ impl Dynamics for Acrobot {
         ]);
     }
 
-    /// Gymnasium's picture: the line to reach, the links and their joints.
+    /// Gymnasium's picture: the goal line, the links and their joints.
     fn scene(&self, state: &AcrobotState) -> Option<Scene> {
         const LINK: Colour = Colour::rgb(0, 204, 204);
         const JOINT: Colour = Colour::rgb(204, 204, 0);
@@ -148,7 +148,7 @@ impl Dynamics for Acrobot {
 fn derivative([theta_1, theta_2, theta_dot_1, theta_dot_2]: Vector, torque_nm: f64) -> Vector {
     let (m, l, lc, inertia, g) = (MASS_KG, LENGTH_M, CENTRE_M, INERTIA_KG_M2, GRAVITY_M_S2);
     let (sin_2, cos_2) = (theta_2.sin(), theta_2.cos());
-    // The order of operations is Python's; constants are exact.
+    // Python's order of operations; the constants are exact.
     let d1 = m * lc * lc + m * (l * l + lc * lc + 2.0 * l * lc * cos_2) + inertia + inertia;
     let d2 = m * (lc * lc + l * lc * cos_2) + inertia;
     let phi_2 = m * lc * g * (theta_1 + theta_2 - PI / 2.0).cos();
@@ -161,7 +161,7 @@ fn derivative([theta_1, theta_2, theta_dot_1, theta_dot_2]: Vector, torque_nm: f
     [theta_dot_1, theta_dot_2, theta_acc_1, theta_acc_2]
 }
 
-/// The angle in [-π, π], by whole turns added one after the other, since each rounds.
+/// The angle in [-π, π]. Whole turns are added one at a time, as in Gymnasium, because each addition rounds.
 fn wrap(mut angle_rad: f64) -> f64 {
     while angle_rad > PI {
         angle_rad -= 2.0 * PI;
@@ -176,7 +176,7 @@ pub(super) fn entry() -> EnvEntry {
     let (fast, faster) = (MAX_SPEED_1_RAD_S, MAX_SPEED_2_RAD_S);
     EnvEntry::new(
         "Acrobot-v1",
-        "Swing the tip of two links above a line by the joint between them",
+        "Swing the tip of two links above a line with a motor at the joint between them",
         || Acrobot,
     )
     .with_time_limit(500)
@@ -188,17 +188,17 @@ pub(super) fn entry() -> EnvEntry {
         observation: vec![
             Row::new("cos θ1, first link from hanging", "1", -1.0, 1.0),
             Row::new("sin θ1", "1", -1.0, 1.0),
-            Row::new("cos θ2, second link against the first", "1", -1.0, 1.0),
+            Row::new("cos θ2, second link relative to the first", "1", -1.0, 1.0),
             Row::new("sin θ2", "1", -1.0, 1.0),
             Row::new("angular velocity of the first link", "rad/s", -fast, fast),
             Row::new(
-                "angular velocity of the second link against the first",
+                "angular velocity of the second link relative to the first",
                 "rad/s",
                 -faster,
                 faster,
             ),
         ],
-        action: vec![Row::new("0: -1 N m, 1: nothing, 2: 1 N m", "1", 0.0, 2.0)],
+        action: vec![Row::new("0: -1 N m, 1: no torque, 2: 1 N m", "1", 0.0, 2.0)],
         reward_range: [-1.0, 0.0],
         reward: "-1 per step, 0 on the step that reaches the line.".into(),
         start: "Angles and angular velocities uniform in [-0.1, 0.1).".into(),

@@ -6,24 +6,24 @@ use crate::manual::Row;
 use crate::render::{Colour, Scene, Shape, View};
 use crate::{Dynamics, EnvEntry, Manual, NumpyRng, Space, Transition};
 
-/// A pole on a cart on a frictionless track.
+/// The task `CartPole-v1`: a pole on a cart on a frictionless track.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CartPole {
-    /// Pay 0 per step and -1 for falling, instead of 1 for every step.
+    /// Whether the reward is 0 per step and -1 for falling, instead of 1 per step.
     pub sutton_barto_reward: bool,
 }
 
-/// Where cart and pole are and how fast they move.
+/// Positions and velocities of cart and pole.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CartPoleState {
-    /// Of the cart, from the middle of the track, in m.
+    /// Position of the cart, from the middle of the track, in m.
     pub position_m: f64,
-    /// Of the cart, in m/s.
+    /// Velocity of the cart, in m/s.
     pub velocity_m_s: f64,
-    /// Of the pole from upright, to the right, in rad.
+    /// Angle of the pole from upright, to the right, in rad.
     pub theta_rad: f64,
-    /// In rad/s.
+    /// Angular velocity of the pole, in rad/s.
     pub theta_dot_rad_s: f64,
 }
 
@@ -42,7 +42,7 @@ impl Dynamics for CartPole {
     type State = CartPoleState;
 
     fn observation_space(&self) -> Space {
-        // Twice the limits, so that the step that breaks them is still inside.
+        // Twice the limits, so that the observation of the step that exceeds them is still inside.
         let high = vec![
             (2.0 * MAX_POSITION_M) as f32,
             f32::INFINITY,
@@ -82,7 +82,7 @@ impl Dynamics for CartPole {
             / (HALF_LENGTH_M * (4.0 / 3.0 - POLE_MASS_KG * (cos * cos) / TOTAL_MASS_KG));
         let acceleration = push - pole_moment * theta_acc * cos / TOTAL_MASS_KG;
 
-        // Explicit Euler: positions move with the old velocities.
+        // Explicit Euler: positions change by the old velocities.
         *state = CartPoleState {
             position_m: position_m + DT_S * velocity_m_s,
             velocity_m_s: velocity_m_s + DT_S * acceleration,
@@ -107,7 +107,7 @@ impl Dynamics for CartPole {
         ]);
     }
 
-    /// Gymnasium's picture of 600 × 400: the track seen between the limits, a quarter of the way up.
+    /// Gymnasium's picture of 600 × 400: the track between the limits, at a quarter of the height.
     fn scene(&self, state: &CartPoleState) -> Option<Scene> {
         const PIXEL_M: f64 = 2.0 * MAX_POSITION_M / 600.0;
         let view = View {
@@ -137,7 +137,7 @@ pub(super) fn cart_and_pole(state: &CartPoleState, length_m: f64, pixel_m: f64, 
     let hinge = [state.position_m, hinge_m];
     vec![
         Shape::turned_rectangle(cart, 0.0, [state.position_m, 0.0], Colour::BLACK),
-        // Its angle grows to the right, which is clockwise.
+        // The angle of the pole is positive to the right, which is clockwise.
         Shape::turned_rectangle(pole, -state.theta_rad, hinge, POLE),
         Shape::Disc {
             centre: hinge,
@@ -156,9 +156,9 @@ pub(super) fn entry() -> EnvEntry {
     )
     .with_time_limit(500)
     .with_manual(Manual {
-        description: "A pole of 0.1 kg and 1 m stands on a cart of 1 kg. Every 0.02 s the cart is pushed with 10 N, \
-                to the left (action 0) or to the right (action 1); there is no rest. Option `sutton_barto_reward`: \
-                0 per step and -1 for falling, as in Sutton and Barto's book."
+        description: "A pole of 0.1 kg and 1 m stands on a cart of 1 kg. In each step of 0.02 s, a force of 10 N pushes the \
+                cart to the left (action 0) or to the right (action 1). Option `sutton_barto_reward`: a reward of 0 per \
+                step and -1 for falling, as in Sutton and Barto's book."
             .into(),
         observation: vec![
             Row::new("position of the cart", "m", -position, position),
@@ -168,8 +168,8 @@ pub(super) fn entry() -> EnvEntry {
         ],
         action: vec![Row::new("0: push left, 1: push right", "1", 0.0, 1.0)],
         reward_range: [1.0, 1.0],
-        reward: "1 per step, the last one included; with `sutton_barto_reward` 0 per step and -1 for the one that \
-                fails."
+        reward: "1 per step, including the last; with `sutton_barto_reward` 0 per step and -1 for the step that ends \
+                the episode."
             .into(),
         start: "All four numbers uniform in [-0.05, 0.05).".into(),
         end: "Terminated when the cart is more than 2.4 m from the middle or the pole more than 12° from upright. \

@@ -1,7 +1,7 @@
-//! `CartPoleSwingUp-v0`: swing a pole up from hanging, with a force of choice, and keep it there.
+//! `CartPoleSwingUp-v0`: swing a pole up from hanging, with continuous forces on its cart, and keep it upright.
 //!
-//! The equations of motion in closed form. θ is the pole's angle from upright, x the cart's position, l the distance
-//! from the hinge to the pole's centre of mass, F the motor's force:
+//! The equations of motion, with the pole's angle θ from upright, the cart's position x, the distance l from the hinge to
+//! the pole's centre of mass, and the motor's force F:
 //!
 //! ```text
 //! (M + m) x'' + m l cos θ θ''  = F - b_x x' + m l θ'² sin θ
@@ -18,11 +18,11 @@ use crate::manual::Row;
 use crate::render::{Colour, Scene, Shape, View};
 use crate::{Dynamics, EnvEntry, Manual, NumpyRng, Space, Transition};
 
-/// A pole that hangs from a motorised cart on a short track.
+/// The task `CartPoleSwingUp-v0`: a pole that hangs from a motorised cart on a short track.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CartPoleSwingUp {
-    /// Pay 1 while the pole stands in the middle and nothing otherwise, instead of the smooth reward.
+    /// Whether the reward is 1 while the pole stands in the middle and 0 otherwise, instead of the smooth reward.
     pub sparse: bool,
 }
 
@@ -30,12 +30,13 @@ const DT_S: f64 = 0.01;
 const GRAVITY_M_S2: f64 = 9.81;
 const CART_MASS_KG: f64 = 1.0;
 const POLE_MASS_KG: f64 = 0.1;
-/// From the hinge.
+/// Distance from the hinge to the pole's centre of mass.
 const CENTRE_M: f64 = 0.5;
 pub(super) const POLE_LENGTH_M: f64 = 1.0;
-/// Of the capsule that the pole is: a cylinder of [`POLE_LENGTH_M`] with half a ball on either end.
+/// Radius of the pole, which is a capsule: a cylinder of [`POLE_LENGTH_M`] with a hemisphere at each end.
 const RADIUS_M: f64 = 0.045;
-/// Of the pole about its centre: the cylinder, and two half balls whose centres of mass lie 3r/8 beyond its ends.
+/// Moment of inertia of the pole about its centre: a cylinder, and two hemispheres whose centres of mass lie 3r/8 beyond its
+/// ends.
 const INERTIA_KG_M2: f64 = {
     let (length, radius) = (POLE_LENGTH_M, RADIUS_M);
     let cylinder_kg = POLE_MASS_KG * length / (length + 4.0 / 3.0 * radius);
@@ -64,7 +65,7 @@ impl CartPoleSwingUp {
     }
 }
 
-/// A Gaussian that is 1 at 0 and 0.1 at `margin`.
+/// A Gaussian function with the value 1 at 0 and 0.1 at `margin`.
 fn bell(x: f64, margin: f64) -> f64 {
     (-LN_10 * (x / margin) * (x / margin)).exp()
 }
@@ -133,7 +134,7 @@ impl Dynamics for CartPoleSwingUp {
             width,
             colour: RAIL,
         };
-        // The stops meet the cart's sides.
+        // The stops are where the sides of the cart end up.
         let end = TRACK_M + 28.0 * PIXEL_M;
         let mut shapes = vec![
             line([-end, 0.0], [end, 0.0], 3.0 * PIXEL_M),
@@ -150,7 +151,7 @@ impl Dynamics for CartPoleSwingUp {
     }
 }
 
-/// Both equations of motion are linear in the accelerations: a system of two, solved by Cramer's rule.
+/// The derivative of the state. The equations of motion are linear in the two accelerations and solved by Cramer's rule.
 fn derivative([_, theta, x_dot, theta_dot]: Vector, force_n: f64) -> Vector {
     let (sin, cos) = (theta.sin(), theta.cos());
     let moment = POLE_MASS_KG * CENTRE_M;
@@ -176,9 +177,9 @@ pub(super) fn entry() -> EnvEntry {
     )
     .with_time_limit(1000)
     .with_manual(Manual {
-        description: "A pole of 0.1 kg and 1 m hangs from a cart of 1 kg on a track of 3.6 m. The cart's motor swings \
-            it up and then balances it. At the ends of the track the cart stops dead. Option `sparse`: pay 1 while \
-            |x| ≤ 0.25 m and cos θ ≥ 0.995, nothing otherwise."
+        description: "A pole of 0.1 kg and 1 m hangs from a cart of 1 kg on a track of 3.6 m. The cart's motor must swing \
+            the pole up and balance it. The cart stops immediately at the ends of the track. Option `sparse`: a reward of \
+            1 while |x| ≤ 0.25 m and cos θ ≥ 0.995, and of 0 otherwise."
             .into(),
         observation: vec![
             Row::new("position of the cart", "m", -TRACK_M, TRACK_M),
@@ -187,13 +188,12 @@ pub(super) fn entry() -> EnvEntry {
             Row::new("velocity of the cart", "m/s", -infinity, infinity),
             Row::new("angular velocity of the pole", "rad/s", -infinity, infinity),
         ],
-        action: vec![Row::new("force, in parts of 10 N", "1", -1.0, 1.0)],
+        action: vec![Row::new("force, in units of 10 N", "1", -1.0, 1.0)],
         reward_range: [0.0, 1.0],
-        reward: "The product of (cos θ + 1)/2, (1 + b(x/2))/2, (1 + b(θ'/5))/2 and (5 - u²)/5, after the step, with \
-            b(y) = 0.1^(y²): between 0 (hanging) and 1 (upright in the middle, at rest)."
+        reward: "The product of (cos θ + 1)/2, (1 + b(x/2))/2, (1 + b(θ'/5))/2 and (5 - u²)/5 after the step, with \
+            b(y) = 0.1^(y²). It is 0 when the pole hangs and 1 when it is upright, in the middle and at rest."
             .into(),
-        start: "Hanging in the middle at rest, and 0.01 times a standard normal added to x, θ, x', θ' in this order."
-            .into(),
+        start: "Hanging in the middle at rest, with 0.01 times a standard normal added to each of x, θ, x', θ', in this order.".into(),
         end: "Truncated after 1000 steps of 0.01 s. Never terminated.".into(),
         source: "After dm_control's cartpole swingup (Y. Tassa et al. 2018, arXiv 1801.00690): its masses, lengths, \
             time step, start and reward, with the equations of motion in closed form, integrated by the fourth-order \

@@ -1,4 +1,4 @@
-//! `MountainCar-v0`: the car in the valley with three pedals.
+//! `MountainCar-v0`: a weak car in a valley, with three discrete actions.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,20 +7,20 @@ use crate::manual::Row;
 use crate::render::Scene;
 use crate::{Dynamics, EnvEntry, Manual, NumpyRng, Space, Transition};
 
-/// A car in a valley whose floor is sin 3x, driven back, not at all or forth.
+/// The task `MountainCar-v0`: a car in a valley with the profile sin 3x, with a force to the left, none, or to the right.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MountainCar {
-    /// Least speed at the goal, in m per step.
+    /// Minimum velocity at the goal, in m per step.
     pub goal_velocity: f64,
 }
 
-/// Where the car is and how fast it moves. Double precision throughout.
+/// Position and velocity of the car, in double precision throughout.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DiscreteCarState {
-    /// In m.
+    /// Position in m.
     pub position_m: f64,
-    /// In m per step.
+    /// Velocity in m per step.
     pub velocity_m: f64,
 }
 
@@ -78,23 +78,23 @@ impl Dynamics for MountainCar {
 pub(super) fn entry() -> EnvEntry {
     EnvEntry::with_options::<MountainCar>(
         "MountainCar-v0",
-        "Get a weak car out of a valley as soon as possible, with three pedals",
+        "Get a weak car out of a valley as soon as possible, with three actions",
     )
     .with_time_limit(200)
     .with_manual(Manual {
-        description: "The valley of `MountainCarContinuous-v0` with a flag a little further up and a car that drives \
-            back (action 0), rolls (1) or drives forth (2). Option `goal_velocity`: least speed at the flag, in m per \
-            step."
+        description: "The valley of `MountainCarContinuous-v0` with the flag slightly higher up. The car accelerates to \
+            the left (action 0), rolls (1) or accelerates to the right (2). Option `goal_velocity`: minimum velocity at \
+            the flag, in m per step."
             .into(),
         observation: vec![
             Row::new("position", "m", MIN_POSITION_M, MAX_POSITION_M),
             Row::new("velocity", "m/step", -MAX_SPEED_M, MAX_SPEED_M),
         ],
-        action: vec![Row::new("0: drive back, 1: roll, 2: drive forth", "1", 0.0, 2.0)],
+        action: vec![Row::new("0: left, 1: roll, 2: right", "1", 0.0, 2.0)],
         reward_range: [-1.0, -1.0],
         reward: "-1 per step.".into(),
         start: "Position uniform in [-0.6, -0.4) m, at rest.".into(),
-        end: "Terminated at position 0.5 m or more with at least the goal's velocity. Truncated after 200 steps."
+        end: "Terminated at a position of at least 0.5 m with at least the goal velocity. Truncated after 200 steps."
             .into(),
         source: "Gymnasium 1.4.0, classic_control/mountain_car.py; A. Moore (1990).".into(),
     })

@@ -1,4 +1,4 @@
-//! `MountainCarContinuous-v0`: a car too weak for the slope must first roll back to gain speed.
+//! `MountainCarContinuous-v0`: a car that is too weak for the slope and must gain speed on the opposite side first.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,30 +7,30 @@ use crate::manual::Row;
 use crate::render::Scene;
 use crate::{Dynamics, EnvEntry, Manual, NumpyRng, Space, Transition};
 
-/// A car in a valley whose floor is sin 3x.
+/// The task `MountainCarContinuous-v0`: a car in a valley with the profile sin 3x.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MountainCarContinuous {
-    /// Least speed at the goal, in m per step.
+    /// Minimum velocity at the goal, in m per step.
     pub goal_velocity: f64,
 }
 
-/// Where the car is and how fast it moves.
+/// Position and velocity of the car.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MountainCarState {
-    /// In m.
+    /// Position in m.
     pub position_m: f64,
-    /// In m per step.
+    /// Velocity in m per step.
     pub velocity_m: f64,
-    /// Gymnasium keeps the state in float64 until the first step and in float32 from then on. While this is false both
-    /// numbers are float32 values.
+    /// Whether the state is in double precision. In Gymnasium it is float64 until the first step and float32 from then on;
+    /// both numbers are then float32 values.
     pub double_precision: bool,
 }
 
 const GOAL_POSITION_M: f64 = 0.45;
 const POWER: f64 = 0.0015;
 
-/// A number and whether it is one of Python's own. Those adapt to the precision of what they meet.
+/// A number, and whether it is a Python number. In an operation those take the precision of the other operand.
 #[derive(Clone, Copy)]
 struct Number {
     value: f64,
@@ -60,8 +60,8 @@ impl Dynamics for MountainCarContinuous {
     }
 
     fn step(&self, state: &mut MountainCarState, action: &[f32], _rng: &mut NumpyRng) -> Transition {
-        // To the precision of the state. Sums and products of two float32 numbers are the same whether rounded from
-        // the float64 result or computed in float32.
+        // Rounds to the precision of the state. A sum or product of two float32 numbers is the same whether it is computed in
+        // float32 or rounded from the float64 result.
         let double = state.double_precision;
         let round = |x: f64| if double { x } else { f64::from(x as f32) };
         let array = |value: f64| Number {
@@ -77,7 +77,7 @@ impl Dynamics for MountainCarContinuous {
             // A float32 times a Python number is a float32.
             f64::from(force * POWER as f32 - slope as f32)
         } else {
-            // The clipped force is Python's ±1.
+            // The clipped force is the Python number ±1.
             f64::from(force.clamp(-1.0, 1.0)) * POWER - slope
         };
 
@@ -106,7 +106,7 @@ impl Dynamics for MountainCarContinuous {
         }
 
         let terminated = at_least(position, GOAL_POSITION_M) && at_least(velocity, self.goal_velocity);
-        // The price is that of the action as given, not as clipped.
+        // The cost is that of the action before clipping.
         let effort = f64::from(force) * f64::from(force) * 0.1;
         let reward = if terminated { 100.0 } else { 0.0 } - effort;
         *state = MountainCarState {
@@ -129,7 +129,7 @@ impl Dynamics for MountainCarContinuous {
 pub(super) fn entry() -> EnvEntry {
     EnvEntry::with_options::<MountainCarContinuous>(
         "MountainCarContinuous-v0",
-        "Drive a weak car out of a valley by swinging back first",
+        "Drive a weak car out of a valley by swinging back and forth",
     )
     .with_time_limit(999)
     .with_manual(Manual {
@@ -141,11 +141,11 @@ pub(super) fn entry() -> EnvEntry {
             Row::new("position", "m", MIN_POSITION_M, MAX_POSITION_M),
             Row::new("velocity", "m/step", -MAX_SPEED_M, MAX_SPEED_M),
         ],
-        action: vec![Row::new("force, in parts of the strongest", "1", -1.0, 1.0)],
+        action: vec![Row::new("force, relative to the maximum", "1", -1.0, 1.0)],
         reward_range: [-0.1, 100.0],
         reward: "-0.1 a² per step, and 100 on reaching the flag.".into(),
         start: "Position uniform in [-0.6, -0.4) m, at rest.".into(),
-        end: "Terminated at position 0.45 m or more with at least the goal's velocity. Truncated after 999 steps."
+        end: "Terminated at a position of at least 0.45 m with at least the goal velocity. Truncated after 999 steps."
             .into(),
         source: "Gymnasium 1.4.0, classic_control/continuous_mountain_car.py; the discrete task is A. Moore's (1990)."
             .into(),

@@ -1,13 +1,13 @@
-//! Elementary functions that round as Python's and NumPy's do.
+//! Elementary functions with the rounding of Python's and NumPy's.
 
 use std::hint::black_box;
 
 /// x² as Python's `x ** 2` computes it: by the C library's `pow`, which differs from `x * x` in the last bit for about
 /// one number in a thousand.
 ///
-/// For numbers of common size `pow` knows x² to a hundredth of a unit in the last place and rounds that once (glibc's
-/// e_pow.c). So wherever x² is further than that from the middle between two neighbours, both products are the same
-/// neighbour, and the quick one will do.
+/// For numbers of common size, `pow` computes x² with an error of less than a hundredth of a unit in the last place and
+/// rounds the result once (glibc's e_pow.c). If x² is farther than that from the midpoint between two adjacent floating-point
+/// numbers, both methods round to the same one, so that the faster product can be used.
 pub(super) fn pow_2(x: f64) -> f64 {
     const MARGIN: u64 = u64::MAX / 64;
     if !(1e-6..1e6).contains(&x.abs()) {
@@ -15,7 +15,7 @@ pub(super) fn pow_2(x: f64) -> f64 {
     }
     let significand = x.to_bits() << 11 | 1 << 63;
     let square = ((u128::from(significand) * u128::from(significand)) >> 64) as u64;
-    // 53 bits from the leading one on are the result's; the others are what rounding looks at.
+    // The result keeps 53 bits from the leading one on; the others decide the rounding.
     if is_near_the_middle(square << (53 + square.leading_zeros()), MARGIN) {
         slow_pow_2(x)
     } else {
@@ -23,7 +23,7 @@ pub(super) fn pow_2(x: f64) -> f64 {
     }
 }
 
-/// [`pow_2`] in single precision. `powf` knows x² as well while x is within six powers of two of 1.
+/// [`pow_2`] in single precision. `powf` is as accurate for x within six powers of two of 1.
 pub(super) fn pow_2_f32(x: f32) -> f32 {
     const MARGIN: u64 = u64::MAX / 32;
     const DROPPED_BITS: u32 = f64::MANTISSA_DIGITS - f32::MANTISSA_DIGITS;
@@ -35,12 +35,12 @@ pub(super) fn pow_2_f32(x: f32) -> f32 {
     }
 }
 
-/// Whether a fraction is within a margin of a half, both in parts of 2⁶⁴.
+/// Whether a fraction is within a margin of one half, both in units of 2⁻⁶⁴.
 fn is_near_the_middle(fraction: u64, margin: u64) -> bool {
     fraction.abs_diff(1 << 63) <= margin
 }
 
-/// By the C library. The exponent is hidden from the optimiser, which would write `x * x` instead.
+/// The C library's `pow`. `black_box` keeps the compiler from replacing it by `x * x`.
 #[cold]
 fn slow_pow_2(x: f64) -> f64 {
     x.powf(black_box(2.0))
@@ -51,18 +51,18 @@ fn slow_pow_2_f32(x: f32) -> f32 {
     x.powf(black_box(2.0))
 }
 
-/// Coefficients of NumPy's single-precision polynomials, highest power first, as bits.
+/// Coefficients of NumPy's single-precision polynomials as bits, highest power first.
 const SIN: [u32; 4] = [0x363e_9dde, 0xb950_35dd, 0x3c08_88cd, 0xbe2a_aaab];
 const COS: [u32; 5] = [0x37cc_730b, 0xbab6_036e, 0x3d2a_aa9e, 0xbf00_0000, 0x3f80_0000];
 
-/// Sine of an angle below π/4 as NumPy computes it for `float32` on processors with fused multiplication and addition.
+/// Sine of an angle below π/4 as NumPy computes it for `float32` on processors with fused multiply-add.
 pub(super) fn sin_f32(angle_rad: f32) -> f32 {
     let square = angle_rad * angle_rad;
     let series = polynomial(&SIN, square) * square;
     series.mul_add(angle_rad, angle_rad)
 }
 
-/// Cosine of an angle below π/4 as NumPy computes it for `float32` on processors with fused multiplication and addition.
+/// Cosine of an angle below π/4 as NumPy computes it for `float32` on processors with fused multiply-add.
 pub(super) fn cos_f32(angle_rad: f32) -> f32 {
     polynomial(&COS, angle_rad * angle_rad)
 }
@@ -85,7 +85,7 @@ mod tests {
         let mut rng = NumpyRng::new(0);
         let mut differs_from_the_product = 0;
         for _ in 0..2_000_000 {
-            // Of all sizes, and of those that tasks square.
+            // Numbers of all sizes, and of the sizes that occur in tasks.
             let small = rng.uniform(-10.0, 10.0);
             let any = rng.uniform(1.0, 2.0) * 2.0_f64.powi(rng.integers(2000) as i32 - 1000);
             for x in [small, any] {
@@ -113,7 +113,7 @@ mod tests {
         assert!(pow_2(f64::NAN).is_nan() && pow_2_f32(f32::NAN).is_nan());
         assert!(
             differs_from_the_product > 0,
-            "the product always does, so this compared it with itself"
+            "the product always equals the C library's square, so the comparison shows nothing"
         );
     }
 

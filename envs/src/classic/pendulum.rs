@@ -1,4 +1,4 @@
-//! `Pendulum-v1`: swing a pendulum up and keep it there, with too little torque to lift it directly.
+//! `Pendulum-v1`: swing a pendulum up and keep it upright, with too little torque to lift it directly.
 
 use std::f64::consts::PI;
 
@@ -9,7 +9,7 @@ use crate::manual::Row;
 use crate::render::{Colour, Scene, Shape, View};
 use crate::{Dynamics, EnvEntry, Manual, NumpyRng, Space, Transition};
 
-/// A rod of 1 kg and 1 m, driven at its pivot.
+/// The task `Pendulum-v1`: a rod of 1 kg and 1 m with a motor at its pivot.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Pendulum {
@@ -23,20 +23,20 @@ impl Default for Pendulum {
     }
 }
 
-/// Where the rod points and how fast it turns.
+/// Angle and angular velocity of the rod.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(from = "Motion", into = "Motion")]
 pub struct PendulumState {
     motion: Motion,
-    /// Sine and cosine of the angle, which the observation shows and the next step needs.
+    /// Sine and cosine of the angle, for the observation and the next step.
     sin_cos: (f64, f64),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 struct Motion {
-    /// In rad from upright, counter-clockwise, not wrapped.
+    /// Angle from upright, counter-clockwise, in rad, not wrapped.
     theta_rad: f64,
-    /// In rad/s.
+    /// Angular velocity in rad/s.
     theta_dot_rad_s: f64,
 }
 
@@ -89,11 +89,11 @@ impl Dynamics for Pendulum {
         let (sin, _) = state.sin_cos;
         let torque_nm = action[0].clamp(-MAX_TORQUE_NM, MAX_TORQUE_NM);
 
-        // The cost is that of the state before the step. The torque is a float32, so its term is one too.
+        // The cost of the state before the step. The torque is a float32, so its term is a float32 as well.
         let torque_cost = f64::from(0.001 * pow_2_f32(torque_nm));
         let cost = pow_2(wrap(theta_rad)) + 0.1 * pow_2(theta_dot_rad_s) + torque_cost;
 
-        // For a rod turning about its end: θ'' = 3g/(2l) sin θ + 3/(ml²) u; the second product is rounded to float32.
+        // A rod that rotates about its end: θ'' = 3g/(2l) sin θ + 3/(ml²) u. The second product is rounded to float32.
         let gravity = 3.0 * self.g / (2.0 * LENGTH_M) * sin;
         let drive = f64::from((3.0 / (MASS_KG * LENGTH_M * LENGTH_M)) as f32 * torque_nm);
         let speed = (theta_dot_rad_s + (gravity + drive) * DT_S).clamp(-MAX_SPEED_RAD_S, MAX_SPEED_RAD_S);
@@ -112,7 +112,7 @@ impl Dynamics for Pendulum {
         obs.copy_from_slice(&[cos as f32, sin as f32, state.motion.theta_dot_rad_s as f32]);
     }
 
-    /// Gymnasium's picture, without the arrow that shows the torque.
+    /// Gymnasium's picture, without the arrow for the torque.
     fn scene(&self, state: &PendulumState) -> Option<Scene> {
         let (sin, cos) = state.sin_cos;
         let rod = Shape::Line {
@@ -141,8 +141,8 @@ fn wrap(angle_rad: f64) -> f64 {
     if !(raised > -TURN && raised < 2.0 * TURN) {
         return raised.rem_euclid(TURN) - PI;
     }
-    // Within a turn of its range the remainder is a sum, to the same bit and without a division. Which turn it is in
-    // is hard to predict, so this is no branch.
+    // For angles within one turn of the range, adding a turn gives exactly the remainder without a division. There is no
+    // branch, because it would be hard to predict.
     let turns = i8::from(raised < 0.0) - i8::from(raised >= TURN);
     raised + f64::from(turns) * TURN - PI
 }
@@ -155,10 +155,11 @@ pub(super) fn entry() -> EnvEntry {
     )
     .with_time_limit(200)
     .with_manual(Manual {
-        description: "A rod of 1 kg and 1 m hangs from a motor at one of its ends. The motor is too weak to lift \
-                it in one go, so it must swing to and fro to gather energy before it can stand upright (θ = 0). \
-                Option `g`: gravity in m/s²."
-            .into(),
+        description:
+            "A rod of 1 kg and 1 m hangs from a motor at one of its ends. The motor is too weak to lift the rod \
+                directly. It must swing the rod back and forth to gain energy before the rod can stand upright \
+                (θ = 0). Option `g`: gravity in m/s²."
+                .into(),
         observation: vec![
             Row::new("cos θ: height of the free end", "m", -1.0, 1.0),
             Row::new("sin θ: sideways position of the free end", "m", -1.0, 1.0),
@@ -167,9 +168,10 @@ pub(super) fn entry() -> EnvEntry {
         action: vec![Row::new("torque, counter-clockwise", "N m", -2.0, 2.0)],
         // Hanging down at full speed and full torque.
         reward_range: [-(PI * PI + 0.1 * 64.0 + 0.001 * 4.0), 0.0],
-        reward: "-(θ² + 0.1 θ'² + 0.001 u²), with θ in [-π, π), all taken before the step: between -16.27 \
-                (hanging, fastest, full torque) and 0 (upright and at rest)."
-            .into(),
+        reward:
+            "-(θ² + 0.1 θ'² + 0.001 u²) of the state before the step, with θ in [-π, π). The lowest value is -16.27 \
+                (hanging, at full speed and full torque), the highest 0 (upright and at rest)."
+                .into(),
         start: "θ uniform in [-π, π) rad, θ' uniform in [-1, 1) rad/s.".into(),
         end: "Truncated after 200 steps of 0.05 s. Never terminated.".into(),
         source: "Gymnasium 1.4.0, classic_control/pendulum.py.".into(),

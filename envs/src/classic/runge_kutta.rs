@@ -1,6 +1,6 @@
-//! One step of the classical Runge-Kutta scheme of fourth order.
+//! The classical Runge-Kutta method of fourth order.
 
-/// `start`, moved by `dt_s` along `derivative`. The order of operations is that of Gymnasium's `Acrobot-v1`.
+/// One step of length `dt_s` from `start`, with the order of operations of Gymnasium's `Acrobot-v1`.
 pub(super) fn runge_kutta_4<const N: usize>(
     start: [f64; N],
     dt_s: f64,

@@ -1,4 +1,4 @@
-//! The picture of both cars.
+//! The valley of both mountain car tasks: its constants and its picture.
 
 use crate::render::turned;
 use crate::render::{Colour, Scene, Shape, View};
@@ -22,7 +22,7 @@ pub(super) fn scene(position_m: f64, goal_m: f64) -> Scene {
         .map(|i| MIN_POSITION_M + f64::from(i) / 99.0 * (MAX_POSITION_M - MIN_POSITION_M))
         .map(|x| [x, height_m(x)])
         .collect();
-    // The car rides a little above the floor and is tilted as Gymnasium tilts it, by cos 3x radians.
+    // The car is a little above the floor and tilted by cos 3x radians, as in Gymnasium.
     let place = [position_m, height_m(position_m) + 10.0 * PIXEL_M];
     let tilt_rad = (3.0 * position_m).cos();
     let wheel = |x: f64| Shape::Disc {

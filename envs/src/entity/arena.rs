@@ -1,37 +1,37 @@
-//! What both tasks share: bodies in a square, how they move, and how they look as tokens.
+//! [`Arena`], the common part of both tasks: bodies in a square, their motion, and their tokens.
 
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::manual::Row;
 use crate::{NumpyRng, Space};
 
-/// Numbers per token: position or offset (2), velocity (2), whether it is oneself, whether it is marked.
+/// Numbers per token: position or offset (2), velocity (2), whether it is the agent, whether it is marked.
 pub const TOKEN_WIDTH: usize = 6;
 /// Half the side of the arena.
 pub(super) const HALF_SIDE_M: f64 = 1.0;
 const DT_S: f64 = 0.05;
-/// Velocities follow what is wanted with this time constant.
+/// Time constant with which velocities approach the target velocity.
 const RESPONSE_S: f64 = 0.2;
-/// An entity this near to where it wants to go makes up its mind anew,
+/// Distance from its waypoint at which an entity gets a new one.
 const ARRIVED_M: f64 = 0.1;
-/// and otherwise this often.
-const CHANGES_OF_MIND_PER_S: f64 = 1.0;
+/// Rate at which an entity gets a new waypoint before it has arrived.
+const WAYPOINT_CHANGES_PER_S: f64 = 1.0;
 const MAX_ENTITIES: usize = 128;
 
-/// The options of both tasks.
+/// The options of an entity task.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Arena {
-    /// How many there are besides oneself, marked ones included.
+    /// Number of entities, without the agent.
     #[serde(deserialize_with = "entity_count")]
     pub entities: usize,
-    /// Which part of them is marked; at least one is.
+    /// Fraction of the entities that is marked; at least one is.
     #[serde(deserialize_with = "fraction")]
     pub signal_fraction: f64,
-    /// Distance at which the goal counts as reached, or oneself as caught.
+    /// Distance at which the goal counts as reached, or the agent as caught.
     #[serde(deserialize_with = "positive")]
     pub radius_m: f64,
-    /// Top speed of oneself, in m/s.
+    /// Top speed of the agent, in m/s.
     #[serde(deserialize_with = "positive")]
     pub agent_speed: f64,
     /// Top speed of the entities, in m/s.
@@ -42,43 +42,43 @@ pub struct Arena {
 /// A point mass.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Body {
-    /// From the middle of the arena.
+    /// Position relative to the middle of the arena, in m.
     pub position_m: [f64; 2],
-    /// In m/s.
+    /// Velocity in m/s.
     pub velocity_m_s: [f64; 2],
 }
 
-/// Somebody else.
+/// An entity of the arena.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Entity {
-    /// Where it is.
+    /// Position and velocity.
     pub body: Body,
-    /// Where it wants to go.
+    /// The point to which it moves.
     pub waypoint_m: [f64; 2],
-    /// Whether it matters.
+    /// Whether it matters for the reward.
     pub marked: bool,
 }
 
-/// Everybody.
+/// State of an arena.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ArenaState {
-    /// Oneself.
+    /// The agent.
     pub agent: Body,
-    /// `[N]`.
+    /// The entities, `[N]`.
     pub entities: Vec<Entity>,
 }
 
-/// Where an entity goes when it makes up its mind.
+/// The rule for new waypoints.
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum Habit {
-    /// Everybody: anywhere.
+    /// A random point for all entities.
     Wander,
-    /// The marked ones: to where the agent is now. All others: anywhere.
+    /// The current position of the agent for marked entities, a random point for all others.
     Hunt,
 }
 
 impl Arena {
-    /// How many entities are marked.
+    /// Number of marked entities.
     pub fn marked(&self) -> usize {
         let count = (self.signal_fraction * self.entities as f64).round() as usize;
         count.max(1).min(self.entities)
@@ -99,7 +99,7 @@ impl Arena {
         Space::boxed(2, -1.0, 1.0)
     }
 
-    /// Token 0 is oneself.
+    /// Lower and upper bounds of a token. Token 0 is the agent.
     fn token_bounds(&self, token: usize) -> ([f32; TOKEN_WIDTH], [f32; TOKEN_WIDTH]) {
         let (reach, speed, own) = match token {
             0 => (HALF_SIDE_M as f32, self.agent_speed as f32, 1.0),
@@ -111,22 +111,22 @@ impl Arena {
         )
     }
 
-    /// Draws everybody's place; reuses the memory of `state`.
+    /// Draws all positions. Reuses the memory of `state`.
     pub(super) fn start(&self, state: &mut ArenaState, rng: &mut NumpyRng) {
         state.agent = Body {
             position_m: anywhere(rng),
             velocity_m_s: [0.0; 2],
         };
         state.entities.clear();
-        let mut unmarked_yet = self.marked();
+        let mut missing_marks = self.marked();
         for i in 0..self.entities {
             let body = Body {
                 position_m: anywhere(rng),
                 velocity_m_s: [0.0; 2],
             };
-            // Of the entities still to come, every choice of the still missing marks is equally likely.
-            let marked = rng.random() * ((self.entities - i) as f64) < unmarked_yet as f64;
-            unmarked_yet -= usize::from(marked);
+            // All ways to place the missing marks among the remaining entities are equally likely.
+            let marked = rng.random() * ((self.entities - i) as f64) < missing_marks as f64;
+            missing_marks -= usize::from(marked);
             state.entities.push(Entity {
                 body,
                 waypoint_m: anywhere(rng),
@@ -135,16 +135,16 @@ impl Arena {
         }
     }
 
-    /// Moves everybody by one control step.
+    /// Advances the agent and all entities by one control step.
     pub(super) fn advance(&self, state: &mut ArenaState, action: &[f32], habit: Habit, rng: &mut NumpyRng) {
-        let wish = within_unit_disc([f64::from(action[0]), f64::from(action[1])]);
-        state.agent.follow(wish.map(|x| x * self.agent_speed));
+        let direction = within_unit_disc([f64::from(action[0]), f64::from(action[1])]);
+        state.agent.follow(direction.map(|x| x * self.agent_speed));
         for entity in &mut state.entities {
             let offset = difference(entity.waypoint_m, entity.body.position_m);
             let distance_m = norm(offset);
-            // Drawn whether needed or not, so that everybody's next draws do not depend on who arrives.
-            let restless = rng.random() < CHANGES_OF_MIND_PER_S * DT_S;
-            if restless || distance_m < ARRIVED_M {
+            // Always drawn, so that the draw itself does not depend on the distance.
+            let changes = rng.random() < WAYPOINT_CHANGES_PER_S * DT_S;
+            if changes || distance_m < ARRIVED_M {
                 entity.waypoint_m = match (habit, entity.marked) {
                     (Habit::Hunt, true) => state.agent.position_m,
                     _ => anywhere(rng),
@@ -169,11 +169,11 @@ impl Arena {
     pub(super) fn manual_rows(&self) -> Vec<Row> {
         let names = |token: usize| {
             let (who, place) = match token {
-                0 => ("oneself".to_string(), ["position x", "position y"]),
+                0 => ("agent".to_string(), ["position x", "position y"]),
                 _ => (format!("entity {token}"), ["offset x", "offset y"]),
             };
             let [x, y] = place;
-            [x, y, "velocity x", "velocity y", "is oneself", "is marked"].map(|what| format!("{who}: {what}"))
+            [x, y, "velocity x", "velocity y", "is the agent", "is marked"].map(|what| format!("{who}: {what}"))
         };
         let units = ["m", "m", "m/s", "m/s", "1", "1"];
         let rows = |token| {
@@ -186,10 +186,10 @@ impl Arena {
 }
 
 impl Body {
-    /// Approaches the velocity `wanted` for one control step; walls stop it.
-    fn follow(&mut self, wanted_m_s: [f64; 2]) {
-        for (i, wanted) in wanted_m_s.into_iter().enumerate() {
-            self.velocity_m_s[i] += DT_S / RESPONSE_S * (wanted - self.velocity_m_s[i]);
+    /// Advances the body by one control step. Its velocity approaches the target velocity; walls stop it.
+    fn follow(&mut self, target_m_s: [f64; 2]) {
+        for (i, target) in target_m_s.into_iter().enumerate() {
+            self.velocity_m_s[i] += DT_S / RESPONSE_S * (target - self.velocity_m_s[i]);
             let position = self.position_m[i] + DT_S * self.velocity_m_s[i];
             self.position_m[i] = position.clamp(-HALF_SIDE_M, HALF_SIDE_M);
             if self.position_m[i] != position {
@@ -200,7 +200,7 @@ impl Body {
 }
 
 fn write_token(token: &mut [f32], place_m: [f64; 2], body: &Body, speed_m_s: f64, flags: [f32; 2]) {
-    // Rounding may carry a top speed over the bound.
+    // Rounding may bring a top speed slightly above the bound.
     let velocity = body.velocity_m_s.map(|v| v.clamp(-speed_m_s, speed_m_s) as f32);
     let [x, y] = place_m.map(|x| x as f32);
     token.copy_from_slice(&[x, y, velocity[0], velocity[1], flags[0], flags[1]]);
@@ -219,27 +219,27 @@ pub(super) fn norm(x: [f64; 2]) -> f64 {
     x[0].hypot(x[1])
 }
 
-/// The vector itself, or the unit vector of its direction if it is longer than that.
+/// The vector, shortened to length 1 if it is longer.
 pub(super) fn within_unit_disc(x: [f64; 2]) -> [f64; 2] {
     let length = norm(x).max(1.0);
     x.map(|x| x / length)
 }
 
-/// 1 within the radius, 0.1 at half a metre from it, falling like a Gaussian.
+/// A Gaussian function of the distance: 1 within the radius, 0.1 at half a metre beyond it.
 pub(super) fn closeness(distance_m: f64, radius_m: f64) -> f64 {
     const MARGIN_M: f64 = 0.5;
     let beyond = (distance_m - radius_m).max(0.0) / MARGIN_M;
     (-std::f64::consts::LN_10 * beyond * beyond).exp()
 }
 
-/// A token as the policies read it: offset and velocity.
+/// The part of a token that the policies use: offset and velocity.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Sight {
     pub(super) offset_m: [f64; 2],
     pub(super) velocity_m_s: [f64; 2],
 }
 
-/// What the tokens of others say, marked or not.
+/// The entities of an observation, and whether each is marked.
 pub(super) fn sights(obs: &[f32]) -> impl Iterator<Item = (Sight, bool)> {
     obs.chunks_exact(TOKEN_WIDTH).skip(1).map(|token| {
         let number = |i: usize| f64::from(token[i]);
@@ -251,7 +251,7 @@ pub(super) fn sights(obs: &[f32]) -> impl Iterator<Item = (Sight, bool)> {
     })
 }
 
-/// The average of tokens; nothing seen is nothing near.
+/// The average; zero for no tokens.
 pub(super) fn average(sights: impl Iterator<Item = Sight>) -> Sight {
     let (mut sum, mut count) = (Sight::default(), 0.0f64);
     for sight in sights {
@@ -303,7 +303,7 @@ mod tests {
     use crate::{EntityReach, EntityTag};
 
     #[test]
-    fn exactly_the_asked_fraction_is_marked_and_every_place_gets_its_turn() {
+    fn exactly_the_configured_fraction_is_marked_at_every_position_of_the_set() {
         for (entities, signal_fraction, expected) in [(8, 0.125, 1), (8, 0.0, 1), (9, 0.5, 5), (3, 1.0, 3)] {
             let arena = Arena {
                 entities,
@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn marked_entities_of_the_reaching_task_cannot_be_told_by_their_motion() {
+    fn the_motion_of_marked_entities_of_the_reaching_task_is_that_of_all_others() {
         let arena = EntityReach::default().0;
         let mut paths = [false, true].map(|marked| {
             let (mut state, mut rng) = (ArenaState::default(), NumpyRng::new(3));
@@ -342,7 +342,7 @@ mod tests {
         let distance = norm(difference(state.entities[0].body.position_m, state.agent.position_m));
         assert!(
             distance < 0.2,
-            "a hunter finds who stands still, but is {distance} m away"
+            "a hunter should reach an agent at rest, but is {distance} m away"
         );
     }
 

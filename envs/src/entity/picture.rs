@@ -1,4 +1,4 @@
-//! The arena from above.
+//! The picture of an arena from above.
 
 use super::arena::{Arena, ArenaState, Body, HALF_SIDE_M};
 use crate::render::{Colour, Scene, Shape, View};
@@ -9,8 +9,8 @@ const OTHER: Colour = Colour::rgb(170, 170, 170);
 const RADIUS_M: f64 = 0.045;
 
 impl Arena {
-    /// Walls, entities (the marked ones in red, with the radius that counts around them), and oneself in blue. Tails
-    /// show where everybody was a fifth of a second ago.
+    /// The drawing of the walls, the entities (marked ones in red, with a circle of `radius_m`) and the agent in blue. Tails
+    /// show the distance that each moves in a fifth of a second.
     pub(super) fn scene(&self, state: &ArenaState) -> Scene {
         let wall = HALF_SIDE_M + RADIUS_M;
         let corners = [
@@ -25,7 +25,7 @@ impl Arena {
             width: 0.02,
             colour: Colour::BLACK,
         }];
-        // Those that matter are drawn last, on top.
+        // Marked entities are drawn last, on top of the others.
         for marked in [false, true] {
             for entity in state.entities.iter().filter(|entity| entity.marked == marked) {
                 if marked {

@@ -1,4 +1,4 @@
-//! `EntityReach-v0`: be where the marked entities are.
+//! `EntityReach-v0`: follow the mean position of the marked entities.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,7 +7,7 @@ use crate::manual::Row;
 use crate::render::Scene;
 use crate::{Dynamics, EnvEntry, Manual, NumpyRng, Space, Transition};
 
-/// A point mass follows the average place of the marked entities, which wander like all others.
+/// The task `EntityReach-v0`: a point mass follows the mean position of the marked entities, which wander like all others.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct EntityReach(pub Arena);
@@ -24,17 +24,17 @@ impl Default for EntityReach {
     }
 }
 
-/// How fast the policies close a gap, per second.
+/// Gain of the policies: velocity per distance, in 1/s.
 const GAIN_PER_S: f64 = 4.0;
 
 impl EntityReach {
-    /// Steers to the average of the marked tokens. `obs`: `[entities + 1, TOKEN_WIDTH]`, `action`: `[2]`.
+    /// The policy that steers to the average of the marked tokens. `obs`: `[entities + 1, TOKEN_WIDTH]`, `action`: `[2]`.
     pub fn oracle(&self, obs: &[f32], action: &mut [f32]) {
         let marked = sights(obs).filter_map(|(sight, marked)| marked.then_some(sight));
         self.steer(average(marked), action);
     }
 
-    /// Steers like [`EntityReach::oracle`], but to the average of all tokens: what is left without attention.
+    /// The policy that steers to the average of all tokens, as one without attention must.
     pub fn averaging(&self, obs: &[f32], action: &mut [f32]) {
         self.steer(average(sights(obs).map(|(sight, _)| sight)), action);
     }
@@ -45,7 +45,7 @@ impl EntityReach {
         action.copy_from_slice(&[x as f32, y as f32]);
     }
 
-    /// From the agent to the average of the marked.
+    /// Distance from the agent to the mean position of the marked entities.
     fn distance_m(&self, state: &ArenaState) -> f64 {
         let marked = state.entities.iter().filter(|entity| entity.marked);
         let target = average(marked.map(|entity| Sight {
@@ -97,31 +97,31 @@ impl Dynamics for EntityReach {
 pub(super) fn entry() -> EnvEntry {
     EnvEntry::with_options::<EntityReach>(
         "EntityReach-v0",
-        "Follow the marked one among entities that all move alike (a set of tokens)",
+        "Follow the marked one of several entities that all move alike (a set of tokens)",
     )
     .with_time_limit(200)
     .with_manual(Manual {
-        description: "A point mass in a square of 2 m follows the average place of the marked entities. All entities \
-            wander alike; only a flag tells the marked ones, and their places in the set are drawn anew for every \
-            episode. Token 0 is oneself. Options: `entities`, how many there are besides oneself (1 to 128); \
-            `signal_fraction`, which part of them is marked (at least one is; at 1 averaging all tokens is the \
-            best one can do); `radius_m`, distance at which the goal counts as reached; `agent_speed` and \
-            `entity_speed`, top speeds in m/s. Mean return of 1000 episodes: oracle 186.6, \
-            averaging all tokens 84.0, random 27.0."
+        description: "A point mass, the agent, moves in a square of 2 m and must follow the mean position of the marked \
+            entities. All entities wander in the same way; marked ones differ only by a flag, and their positions in \
+            the set change with every episode. Token 0 is the agent. Options: `entities`, number of entities without \
+            the agent (1 to 128); `signal_fraction`, fraction of them that is marked (at least one is; with 1, averaging \
+            all tokens is optimal); `radius_m`, distance at which the goal counts as reached; `agent_speed` and \
+            `entity_speed`, top speeds in m/s. Mean return of 1000 episodes: oracle 186.6, averaging all tokens 84.0, \
+            random 27.0."
             .into(),
         observation: EntityReach::default().0.manual_rows(),
         action: vec![
-            Row::new("wanted velocity x, in parts of the top speed", "1", -1.0, 1.0),
-            Row::new("wanted velocity y, in parts of the top speed", "1", -1.0, 1.0),
+            Row::new("target velocity x, relative to the top speed", "1", -1.0, 1.0),
+            Row::new("target velocity y, relative to the top speed", "1", -1.0, 1.0),
         ],
         reward_range: [0.0, 1.0],
-        reward: "1 within `radius_m` of the average place of the marked, beyond it 0.1^((d / 0.5 m)²) with d the \
-            distance from that circle: between 0 and 1 per step."
+        reward: "1 within `radius_m` of the mean position of the marked entities, otherwise 0.1^((d / 0.5 m)²) with the \
+            distance d from that circle."
             .into(),
-        start: "Everybody uniform in the square, at rest; the marks on a random choice of entities.".into(),
+        start: "All positions uniform in the square, all at rest; a random choice of entities is marked.".into(),
         end: "Truncated after 200 steps of 0.05 s. Never terminated.".into(),
-        source: "Our own. Velocities follow what is wanted with a time constant of 0.2 s, and walls stop whoever \
-            reaches them. Distractors as a measure of pooling: G. Brothers (2025, arXiv 2506.09215)."
+        source: "Our own. Velocities approach their target with a time constant of 0.2 s; walls stop every body. \
+            Distractors as a measure of pooling: G. Brothers (2025, arXiv 2506.09215)."
             .into(),
     })
 }

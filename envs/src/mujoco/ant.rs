@@ -11,35 +11,35 @@ use super::scene::Camera;
 use super::task::{self, BadOption, ModelChoice, Needs, Observation, Step, Task};
 use crate::{EnvEntry, Manual, NumpyRng, Transition};
 
-/// Options of the task.
+/// The task `Ant-v5` with its options.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Ant {
-    /// Model file.
+    /// Name or path of the model file.
     pub xml_file: String,
-    /// Steps of the simulation per control step.
+    /// Number of simulation steps per control step.
     pub frame_skip: u32,
-    /// Reward per m/s.
+    /// Reward per m/s of speed.
     pub forward_reward_weight: f64,
-    /// Cost of a squared action.
+    /// Weight of the cost |a|².
     pub ctrl_cost_weight: f64,
-    /// Cost of a squared contact force.
+    /// Weight of the cost |f|² of all contact forces.
     pub contact_cost_weight: f64,
     /// Reward per healthy step.
     pub healthy_reward: f64,
-    /// The body whose speed is rewarded: its name, or its number in the model.
+    /// The body whose speed is rewarded, by its name or its number in the model.
     pub main_body: BodyRef,
     /// Whether an episode ends when the robot is not healthy.
     pub terminate_when_unhealthy: bool,
-    /// Between these heights of the torso, in m, the robot is healthy.
+    /// Range of healthy heights of the torso, in m.
     pub healthy_z_range: [f64; 2],
-    /// Contact forces are clipped to this, in N and N m.
+    /// Bounds to which contact forces are clipped, in N and N m.
     pub contact_force_range: [f64; 2],
-    /// Half the width of the noise on the start positions, and the standard deviation of that on the velocities.
+    /// Half the width of the uniform noise on start positions, and the standard deviation of the normal noise on velocities.
     pub reset_noise_scale: f64,
-    /// Whether the position in the plane stays out of the observation.
+    /// Whether the observation omits the position in the plane.
     pub exclude_current_positions_from_observation: bool,
-    /// Whether the observation has the contact forces on each body.
+    /// Whether the observation includes the contact forces on each body.
     pub include_cfrc_ext_in_observation: bool,
 }
 
@@ -63,7 +63,7 @@ impl Default for Ant {
     }
 }
 
-/// A body of a model.
+/// Reference to a body of a model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged, expecting = "expected a body's name or number")]
 pub enum BodyRef {
@@ -73,7 +73,7 @@ pub enum BodyRef {
     Name(String),
 }
 
-/// What the task needs to know of its model.
+/// The parts of the model that the task uses.
 pub struct AntParts {
     main_body: usize,
 }
@@ -117,7 +117,7 @@ const BODIES: [&str; 13] = [
 ];
 
 impl Ant {
-    /// How many positions stay out of the observation.
+    /// Number of positions that the observation omits.
     fn skipped(&self) -> usize {
         if self.exclude_current_positions_from_observation {
             2

@@ -1,17 +1,17 @@
-//! Where model files lie.
+//! The search for model files.
 
 use std::path::{Path, PathBuf};
 
-/// Names a folder with Gymnasium's model files; it then is the only one that is looked into.
+/// Environment variable with the folder of Gymnasium's model files. If it is set, no other folder is searched.
 const VARIABLE: &str = "SAC_MUJOCO_ASSETS";
-/// Where set-up puts them, below the workspace.
+/// The folder in the workspace in which set-up puts them.
 const FOLDER: &str = ".native/gymnasium/envs/mujoco/assets";
 
-/// The path of `xml_file`, by Gymnasium's rule: a name that begins with `.` or `/` is a path, one with `~` begins in the
-/// home folder, any other lies among Gymnasium's model files.
+/// The path of `xml_file`. As in Gymnasium, a name that begins with `.` or `/` is a path, one that begins with `~/` is a
+/// path in the home folder, and any other is one of Gymnasium's model files.
 ///
 /// # Errors
-/// What is missing, and what to do about it.
+/// What is missing, and how to provide it.
 pub(super) fn locate(xml_file: &str) -> Result<PathBuf, String> {
     if xml_file.is_empty() {
         return Err("expected the name of a model file".to_string());
@@ -19,7 +19,7 @@ pub(super) fn locate(xml_file: &str) -> Result<PathBuf, String> {
     let path = if xml_file.starts_with(['.', '/']) {
         PathBuf::from(xml_file)
     } else if let Some(rest) = xml_file.strip_prefix("~/") {
-        let home = std::env::var_os("HOME").ok_or("`~` has no meaning: HOME is not set")?;
+        let home = std::env::var_os("HOME").ok_or("`~` cannot be expanded: HOME is not set")?;
         Path::new(&home).join(rest)
     } else {
         return among(&folders(std::env::var_os(VARIABLE).map(PathBuf::from)), xml_file);
@@ -31,7 +31,7 @@ pub(super) fn locate(xml_file: &str) -> Result<PathBuf, String> {
     }
 }
 
-/// The folders to look into, in order.
+/// The folders to search, in order.
 fn folders(named: Option<PathBuf>) -> Vec<PathBuf> {
     if let Some(named) = named {
         return vec![named];
@@ -52,12 +52,12 @@ fn among(folders: &[PathBuf], name: &str) -> Result<PathBuf, String> {
         .find(|path| path.is_file());
     found.ok_or_else(|| match folders.iter().find(|folder| folder.is_dir()) {
         Some(folder) => format!(
-            "there is no model `{name}` in {}; a file elsewhere needs a path such as ./{name}",
+            "there is no model `{name}` in {}; for another file give a path such as ./{name}",
             folder.display()
         ),
         None => format!(
-            "Gymnasium's model files are not here: {} does not exist; run `cargo xtask setup`, or name their folder \
-             with {VARIABLE}",
+            "Gymnasium's model files are missing: {} does not exist; run `cargo xtask setup`, or set {VARIABLE} to their \
+             folder",
             folders
                 .first()
                 .map(|folder| folder.display().to_string())
@@ -75,8 +75,8 @@ mod tests {
         let nowhere = among(&folders(Some("/nowhere".into())), "ant.xml").expect_err("no such folder");
         assert_eq!(
             nowhere,
-            "Gymnasium's model files are not here: /nowhere does not exist; run `cargo xtask setup`, or name their \
-             folder with SAC_MUJOCO_ASSETS"
+            "Gymnasium's model files are missing: /nowhere does not exist; run `cargo xtask setup`, or set \
+             SAC_MUJOCO_ASSETS to their folder"
         );
         let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
         let absent = among(std::slice::from_ref(&here), "ant.xml").expect_err("no model there");

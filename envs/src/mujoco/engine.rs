@@ -1,9 +1,9 @@
-//! Calls into MuJoCo whose warnings and fatal errors come back as values.
+//! Calls into MuJoCo that return its warnings and fatal errors as values.
 //!
-//! MuJoCo reports through one handler per process. By default a warning goes to the terminal and into a file in the
-//! current folder, and an error ends the process. Ours notes both for the thread that is inside [`run`], and leaves an
-//! erroneous call by unwinding, as MuJoCo's Python bindings leave it by a jump. Messages of any other use of MuJoCo in
-//! the same process go to the handler that was there before.
+//! MuJoCo has one message handler per process. The default handler writes warnings to the terminal and to a file in the
+//! current folder, and ends the process on an error. Our handler records both for the thread that is inside [`run`], and
+//! unwinds out of a call with an error, where MuJoCo's Python bindings use `longjmp`. Messages from any other use of MuJoCo
+//! in the process go to the previous handler.
 
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -14,10 +14,10 @@ use mujoco_rs::wrappers::mj_data::MjData;
 use mujoco_rs::wrappers::mj_logging::MjtLogLevel;
 use mujoco_rs::wrappers::mj_model::MjModel;
 
-/// The state of one simulation. The model behind it is shared.
+/// The state of one simulation, with a shared model.
 pub type Data = MjData<Arc<MjModel>>;
 
-/// MuJoCo's functions once more, under the ABI that lets our handler unwind through them.
+/// MuJoCo's functions, declared with the ABI through which our handler may unwind.
 mod unwinding {
     use super::{mjData, mjModel};
 
@@ -30,51 +30,51 @@ mod unwinding {
     }
 }
 
-/// A call that simulates.
+/// A function of MuJoCo that [`run`] calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Call {
     /// `mj_resetData`
     Reset,
     /// `mj_forward`
     Forward,
-    /// `mj_kinematics`: where everything is.
+    /// `mj_kinematics`: positions of bodies and geoms.
     Kinematics,
     /// `mj_step`, this many times.
     Step(u32),
-    /// `mj_rnePostConstraint`: the contact forces of each body.
+    /// `mj_rnePostConstraint`: contact forces of each body.
     ContactForces,
 }
 
-/// What the handler does with messages of this thread.
+/// The call into MuJoCo that a thread is in. It decides what the handler does with messages.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Attention {
-    /// Nothing of ours is running.
-    Elsewhere,
-    /// A model is being compiled: its errors come back from the call, its remarks are of no interest.
+enum Activity {
+    /// No call of this module.
+    None,
+    /// A model is being compiled. The call itself returns errors; other messages are dropped.
     Compiling,
     /// A simulation is running.
     Simulating,
 }
 
-/// What is thrown to leave an erroneous call.
+/// The payload with which the handler unwinds out of a call.
 struct FatalError;
 
 thread_local! {
-    static ATTENTION: Cell<Attention> = const { Cell::new(Attention::Elsewhere) };
-    /// The first message of the call that is running, if there was one.
+    static ACTIVITY: Cell<Activity> = const { Cell::new(Activity::None) };
+    /// The first message of the running call, if there was one.
     static MESSAGE: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
 type Handler = Option<unsafe extern "C" fn(*const mjLogMessage)>;
 static PREVIOUS: OnceLock<Handler> = OnceLock::new();
 
-/// Installs the handler; afterwards does nothing.
-fn listen() {
+/// Installs the handler on the first call.
+fn install_handler() {
     PREVIOUS.get_or_init(|| {
         let unwinding: unsafe extern "C-unwind" fn(*const mjLogMessage) = handle;
-        // SAFETY: both are pointers to functions of the same signature. MuJoCo stores this one and calls it from its
-        // own functions only; it unwinds solely while one of `unwinding`'s functions is running, whose frames may be
-        // unwound. The write to MuJoCo's global happens once, before this crate's first use of MuJoCo.
+        // SAFETY: both are pointers to functions of the same signature. MuJoCo stores this one and calls it only from its
+        // own functions. It unwinds only while a function of `unwinding` is running, whose frames may be unwound. The
+        // write to MuJoCo's global variable happens once, before this crate's first use of MuJoCo.
         unsafe {
             let handler = std::mem::transmute::<
                 unsafe extern "C-unwind" fn(*const mjLogMessage),
@@ -86,8 +86,7 @@ fn listen() {
 }
 
 unsafe extern "C-unwind" fn handle(message: *const mjLogMessage) {
-    let attention = ATTENTION.get();
-    // SAFETY: MuJoCo hands over a valid message that outlives this call.
+    // SAFETY: MuJoCo passes a valid message that outlives this call.
     let (level, subject) = unsafe { ((*message).level(), (*message).subject()) };
     let text = subject
         .lines()
@@ -96,48 +95,48 @@ unsafe extern "C-unwind" fn handle(message: *const mjLogMessage) {
         .trim_end_matches('.')
         .to_string();
     let fatal = level == MjtLogLevel::mjLOG_ERROR;
-    match attention {
-        Attention::Simulating if fatal => {
+    match ACTIVITY.get() {
+        Activity::Simulating if fatal => {
             MESSAGE.set(Some(text));
             resume_unwind(Box::new(FatalError));
         }
-        Attention::Simulating if level == MjtLogLevel::mjLOG_WARNING => {
+        Activity::Simulating if level == MjtLogLevel::mjLOG_WARNING => {
             MESSAGE.with_borrow_mut(|first| {
                 first.get_or_insert(text);
             });
         }
-        Attention::Simulating => {}
-        Attention::Compiling if !fatal => {}
-        Attention::Compiling | Attention::Elsewhere => {
+        Activity::Simulating => {}
+        Activity::Compiling if !fatal => {}
+        Activity::Compiling | Activity::None => {
             if let Some(Some(previous)) = PREVIOUS.get() {
-                // SAFETY: MuJoCo itself gave us this handler, and this is a message for it.
+                // SAFETY: this handler came from MuJoCo, and the message is valid.
                 unsafe { previous(message) }
             }
         }
     }
 }
 
-/// Runs `work`, which compiles a model, with MuJoCo's remarks kept from the terminal and the current folder.
+/// Runs `work`, which compiles a model. MuJoCo's warnings do not reach the terminal or the current folder.
 pub(super) fn compile<T>(work: impl FnOnce() -> T) -> T {
-    listen();
-    ATTENTION.set(Attention::Compiling);
+    install_handler();
+    ACTIVITY.set(Activity::Compiling);
     let result = work();
-    ATTENTION.set(Attention::Elsewhere);
+    ACTIVITY.set(Activity::None);
     result
 }
 
 /// Runs `calls` in order.
 ///
 /// # Errors
-/// MuJoCo's message, when it gave up or warned. The state is then of no use until a reset.
+/// MuJoCo's message for an error or a warning. The state is then unusable until a reset.
 pub(super) fn run(data: &mut Data, calls: &[Call]) -> Result<(), String> {
     let model: *const mjModel = data.model().ffi();
-    // SAFETY: only calls that keep the state's invariants are made with it.
+    // SAFETY: the pointer is used only for calls that keep the invariants of the state.
     let state: *mut mjData = unsafe { data.ffi_mut() };
-    ATTENTION.set(Attention::Simulating);
+    ACTIVITY.set(Activity::Simulating);
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         for call in calls {
-            // SAFETY: `state` was made for `model`, both are alive, and `data` is borrowed for us alone.
+            // SAFETY: `state` was made for `model`, both are alive, and `data` is borrowed exclusively.
             unsafe {
                 match call {
                     Call::Reset => unwinding::mj_resetData(model, state),
@@ -149,13 +148,13 @@ pub(super) fn run(data: &mut Data, calls: &[Call]) -> Result<(), String> {
             }
         }
     }));
-    ATTENTION.set(Attention::Elsewhere);
+    ACTIVITY.set(Activity::None);
     let warned = data.warning().iter().any(|warning| warning.number > 0);
     match outcome {
         Ok(()) if !warned => Ok(()),
         Ok(()) => Err(MESSAGE
             .take()
-            .unwrap_or_else(|| "it warned that the simulation is unstable".to_string())),
+            .unwrap_or_else(|| "a warning that the simulation is unstable".to_string())),
         Err(thrown) if thrown.is::<FatalError>() => Err(MESSAGE.take().unwrap_or_default()),
         Err(panic) => resume_unwind(panic),
     }

@@ -11,21 +11,21 @@ use super::scene::Camera;
 use super::task::{self, BadOption, ModelChoice, Needs, Observation, Step, Task};
 use crate::{EnvEntry, Manual, NumpyRng, Transition};
 
-/// Options of the task.
+/// The task `HalfCheetah-v5` with its options.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct HalfCheetah {
-    /// Model file.
+    /// Name or path of the model file.
     pub xml_file: String,
-    /// Steps of the simulation per control step.
+    /// Number of simulation steps per control step.
     pub frame_skip: u32,
-    /// Reward per m/s.
+    /// Reward per m/s of speed.
     pub forward_reward_weight: f64,
-    /// Cost of a squared action.
+    /// Weight of the cost |a|².
     pub ctrl_cost_weight: f64,
-    /// Half the width of the noise on the start positions, and the standard deviation of that on the velocities.
+    /// Half the width of the uniform noise on start positions, and the standard deviation of the normal noise on velocities.
     pub reset_noise_scale: f64,
-    /// Whether the position along the track stays out of the observation.
+    /// Whether the observation omits the position along the track.
     pub exclude_current_positions_from_observation: bool,
 }
 
@@ -64,7 +64,7 @@ const MOTORS: [(&str, f64); 6] = [
 ];
 
 impl HalfCheetah {
-    /// How many positions stay out of the observation.
+    /// Number of positions that the observation omits.
     fn skipped(&self) -> usize {
         usize::from(self.exclude_current_positions_from_observation)
     }
@@ -119,9 +119,11 @@ impl Task for HalfCheetah {
 
     fn manual(&self) -> Manual {
         Manual {
-            description: "A flat two-legged animal with six motors, in the thighs, shins and feet. It runs along a \
-                track and cannot fall to the side; lying on its back is allowed, and some agents end up running so."
-                .into(),
+            description:
+                "A planar two-legged animal with six motors, in the thighs, shins and feet, runs along a track. It \
+                cannot fall to the side. Episodes continue when it lies on its back, and some agents learn to run like \
+                that."
+                    .into(),
             observation: [rows::positions(&JOINTS[self.skipped()..]), rows::velocities(&JOINTS)].concat(),
             action: rows::motors(&MOTORS, 1.0),
             reward_range: task::ANY_REWARD,

@@ -12,39 +12,39 @@ use super::scene::Camera;
 use super::task::{self, BadOption, ModelChoice, Needs, Observation, Step, Task};
 use crate::{EnvEntry, Manual, NumpyRng, Transition};
 
-/// Options of the task.
+/// The task `Humanoid-v5` with its options.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Humanoid {
-    /// Model file.
+    /// Name or path of the model file.
     pub xml_file: String,
-    /// Steps of the simulation per control step.
+    /// Number of simulation steps per control step.
     pub frame_skip: u32,
-    /// Reward per m/s.
+    /// Reward per m/s of speed.
     pub forward_reward_weight: f64,
-    /// Cost of a squared action.
+    /// Weight of the cost |a|².
     pub ctrl_cost_weight: f64,
-    /// Cost of a squared contact force.
+    /// Weight of the cost |f|² of all contact forces.
     pub contact_cost_weight: f64,
-    /// The cost of contacts is clipped to this.
+    /// Bounds to which the cost of contacts is clipped.
     pub contact_cost_range: [f64; 2],
     /// Reward per healthy step.
     pub healthy_reward: f64,
     /// Whether an episode ends when the robot is not healthy.
     pub terminate_when_unhealthy: bool,
-    /// Between these heights of the torso, in m, the robot is healthy.
+    /// Range of healthy heights of the torso, in m.
     pub healthy_z_range: [f64; 2],
-    /// Half the width of the noise on the start state.
+    /// Half the width of the uniform noise on the start state.
     pub reset_noise_scale: f64,
-    /// Whether the position in the plane stays out of the observation.
+    /// Whether the observation omits the position in the plane.
     pub exclude_current_positions_from_observation: bool,
-    /// Whether the observation has mass and inertia of each body.
+    /// Whether the observation includes mass and inertia of each body.
     pub include_cinert_in_observation: bool,
-    /// Whether the observation has the velocity of each body.
+    /// Whether the observation includes the velocity of each body.
     pub include_cvel_in_observation: bool,
-    /// Whether the observation has the motors' forces on each joint.
+    /// Whether the observation includes the motors' forces on each joint.
     pub include_qfrc_actuator_in_observation: bool,
-    /// Whether the observation has the contact forces on each body.
+    /// Whether the observation includes the contact forces on each body.
     pub include_cfrc_ext_in_observation: bool,
 }
 
@@ -70,7 +70,7 @@ impl Default for Humanoid {
     }
 }
 
-/// What the task needs to know of its model.
+/// The parts of the model that the task uses.
 pub struct HumanoidParts {
     mass_kg: Vec<f64>,
     total_mass_kg: f64,
@@ -132,7 +132,7 @@ impl Task for Humanoid {
         task::add_uniform(rng, self.reset_noise_scale, velocity);
     }
 
-    /// The centre of mass: bodies are added up one after the other, as `np.einsum` does it.
+    /// The centre of mass. Bodies are summed one after the other, as in `np.einsum`.
     fn tracked(&self, parts: &HumanoidParts, data: &Data) -> [f64; 2] {
         let mut moment = [0.0; 2];
         for (mass, place) in parts.mass_kg.iter().zip(data.xipos()) {
@@ -146,7 +146,7 @@ impl Task for Humanoid {
         let healthy = self.is_healthy(step.data);
         let forward = self.forward_reward_weight * step.x_velocity();
         let survived = if healthy { self.healthy_reward } else { 0.0 };
-        // Unlike the other tasks' this is the cost of the controls in double precision.
+        // Unlike in the other tasks, the control cost is computed in double precision.
         let control = self.ctrl_cost_weight * numpy::sum_of_squares(step.data.ctrl());
         let contact = self.contact_cost_weight * numpy::sum_of_squares(step.data.cfrc_ext().as_flattened());
         let [low, high] = self.contact_cost_range;

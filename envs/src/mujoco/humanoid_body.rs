@@ -1,4 +1,4 @@
-//! The body that `Humanoid-v5` and `HumanoidStandup-v5` share: its joints, and what is seen of it.
+//! The body of `Humanoid-v5` and `HumanoidStandup-v5`: its joints and its observation.
 
 use super::engine::Data;
 use super::rows::{self, Joint, Kind};
@@ -25,7 +25,7 @@ const JOINTS: [Joint; 17] = [
     (Kind::Hinge, "left elbow"),
 ];
 
-/// In the order of the actions, which begins otherwise than that of the joints.
+/// In the order of the actions, whose first three differ from the order of the joints.
 pub(super) const MOTORS: [(&str, f64); 17] = [
     ("waist about y", 100.0),
     ("waist about z", 100.0),
@@ -46,7 +46,7 @@ pub(super) const MOTORS: [(&str, f64); 17] = [
     ("left elbow", 25.0),
 ];
 
-/// Actions lie between minus this and this.
+/// Upper bound of the actions; the lower bound is its negative.
 pub(super) const MOTOR_RANGE: f64 = 0.4;
 
 const BODIES: [&str; 13] = [
@@ -65,7 +65,7 @@ const BODIES: [&str; 13] = [
     "left lower arm",
 ];
 
-/// MuJoCo's `cinert`: about the centre of mass of the whole robot.
+/// The parts of MuJoCo's `cinert`, relative to the centre of mass of the whole robot.
 const INERTIA: [(&str, &str); 10] = [
     ("xx", "kg m²"),
     ("yy", "kg m²"),
@@ -79,7 +79,7 @@ const INERTIA: [(&str, &str); 10] = [
     ("mass", "kg"),
 ];
 
-/// MuJoCo's `cvel`.
+/// The parts of MuJoCo's `cvel`.
 const TWIST: [(&str, &str); 6] = [
     ("about x", "rad/s"),
     ("about y", "rad/s"),
@@ -89,10 +89,10 @@ const TWIST: [(&str, &str); 6] = [
     ("along z", "m/s"),
 ];
 
-/// Degrees of freedom of the torso, which no motor drives.
+/// Number of degrees of freedom of the torso, which has no motors.
 const FREE: usize = 6;
 
-/// Which parts the observation has besides joint positions and velocities.
+/// The parts of the observation besides joint positions and velocities.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Seen {
     /// The position in the plane.
@@ -112,7 +112,7 @@ impl Seen {
         if self.plane { 0 } else { 2 }
     }
 
-    /// Writes the observation. The world, which comes first among the bodies, is left out.
+    /// Writes the observation. It omits the world, which is the first body.
     pub(super) fn observe(&self, data: &Data, obs: &mut Observation<'_>) {
         obs.extend(&data.qpos()[self.skipped()..]);
         obs.extend(data.qvel());

@@ -12,33 +12,33 @@ use super::scene::Camera;
 use super::task::{self, BadOption, ModelChoice, Needs, Observation, Step, Task};
 use crate::{EnvEntry, Manual, NumpyRng, Transition};
 
-/// Options of the task.
+/// The task `HumanoidStandup-v5` with its options.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct HumanoidStandup {
-    /// Model file.
+    /// Name or path of the model file.
     pub xml_file: String,
-    /// Steps of the simulation per control step.
+    /// Number of simulation steps per control step.
     pub frame_skip: u32,
-    /// Gymnasium 1.4.0 takes this weight of the height and never uses it; it has no effect here either.
+    /// Weight of the height, without effect: Gymnasium 1.4.0 accepts it and does not use it.
     pub uph_cost_weight: f64,
-    /// Cost of a squared action.
+    /// Weight of the cost |a|².
     pub ctrl_cost_weight: f64,
-    /// Cost of a squared contact force.
+    /// Weight of the cost |f|² of all contact forces.
     pub impact_cost_weight: f64,
-    /// The cost of contacts is clipped to this.
+    /// Bounds to which the cost of contacts is clipped.
     pub impact_cost_range: [f64; 2],
-    /// Half the width of the noise on the start state.
+    /// Half the width of the uniform noise on the start state.
     pub reset_noise_scale: f64,
-    /// Whether the position in the plane stays out of the observation.
+    /// Whether the observation omits the position in the plane.
     pub exclude_current_positions_from_observation: bool,
-    /// Whether the observation has mass and inertia of each body.
+    /// Whether the observation includes mass and inertia of each body.
     pub include_cinert_in_observation: bool,
-    /// Whether the observation has the velocity of each body.
+    /// Whether the observation includes the velocity of each body.
     pub include_cvel_in_observation: bool,
-    /// Whether the observation has the motors' forces on each joint.
+    /// Whether the observation includes the motors' forces on each joint.
     pub include_qfrc_actuator_in_observation: bool,
-    /// Whether the observation has the contact forces on each body.
+    /// Whether the observation includes the contact forces on each body.
     pub include_cfrc_ext_in_observation: bool,
 }
 
@@ -61,7 +61,7 @@ impl Default for HumanoidStandup {
     }
 }
 
-/// What the task needs to know of its model.
+/// The parts of the model that the task uses.
 pub struct StandupParts {
     timestep_s: f64,
 }
@@ -114,7 +114,7 @@ impl Task for HumanoidStandup {
     }
 
     fn transition(&self, parts: &StandupParts, step: &Step<'_>) -> Transition {
-        // Not a speed: the height itself, divided by the simulation's time step.
+        // The height divided by the time step of the simulation, as in Gymnasium; this is not a speed.
         let up = step.data.qpos()[2] / parts.timestep_s;
         let control = self.ctrl_cost_weight * numpy::sum_of_squares(step.data.ctrl());
         let impact = self.impact_cost_weight * numpy::sum_of_squares(step.data.cfrc_ext().as_flattened());

@@ -12,17 +12,17 @@ use super::task::{self, BadOption, ModelChoice, Needs, Observation, Step, Task};
 use crate::manual::Row;
 use crate::{EnvEntry, Manual, NumpyRng, Transition};
 
-/// Options of the task.
+/// The task `InvertedDoublePendulum-v5` with its options.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct InvertedDoublePendulum {
-    /// Model file.
+    /// Name or path of the model file.
     pub xml_file: String,
-    /// Steps of the simulation per control step.
+    /// Number of simulation steps per control step.
     pub frame_skip: u32,
     /// Reward per step while the poles stand.
     pub healthy_reward: f64,
-    /// Half the width of the noise on the start positions, and the standard deviation of that on the velocities.
+    /// Half the width of the uniform noise on start positions, and the standard deviation of the normal noise on velocities.
     pub reset_noise_scale: f64,
 }
 
@@ -37,9 +37,9 @@ impl Default for InvertedDoublePendulum {
     }
 }
 
-/// At this height of the upper tip, or below, the poles count as fallen.
+/// Height of the upper tip at or below which the poles count as fallen.
 const FALLEN_M: f64 = 1.0;
-/// Velocities and the force on the cart are clipped to this in the observation.
+/// Limit to which velocities and the force on the cart are clipped in the observation.
 const LIMIT: f64 = 10.0;
 
 impl Task for InvertedDoublePendulum {
@@ -123,11 +123,11 @@ impl Task for InvertedDoublePendulum {
             .into_iter()
             .chain(rows::clipped(clipped, -LIMIT, LIMIT))
             .collect(),
-            action: vec![Row::new("force on the cart, in parts of 500 N", "1", -1.0, 1.0)],
+            action: vec![Row::new("force on the cart, in units of 500 N", "1", -1.0, 1.0)],
             reward_range: [f64::NEG_INFINITY, self.healthy_reward.max(0.0)],
             reward: format!(
-                "{} while the poles stand - 0.01 x² - (y - 2)² - 0.001 ω₁² - 0.005 ω₂², with the upper tip's place (x, y) \
-                 in m and the two angular velocities in rad/s.",
+                "{} while the poles stand - 0.01 x² - (y - 2)² - 0.001 ω₁² - 0.005 ω₂², with the position (x, y) of the \
+                 upper tip in m and the two angular velocities in rad/s.",
                 self.healthy_reward
             ),
             start: format!(

@@ -11,15 +11,15 @@ use super::task::{self, BadOption, ModelChoice, Needs, Observation, Step, Task};
 use crate::manual::Row;
 use crate::{EnvEntry, Manual, NumpyRng, Transition};
 
-/// Options of the task.
+/// The task `InvertedPendulum-v5` with its options.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct InvertedPendulum {
-    /// Model file.
+    /// Name or path of the model file.
     pub xml_file: String,
-    /// Steps of the simulation per control step.
+    /// Number of simulation steps per control step.
     pub frame_skip: u32,
-    /// Half the width of the noise on the start state.
+    /// Half the width of the uniform noise on the start state.
     pub reset_noise_scale: f64,
 }
 
@@ -33,7 +33,7 @@ impl Default for InvertedPendulum {
     }
 }
 
-/// Farther than this from upright the pole counts as fallen.
+/// Angle from upright beyond which the pole counts as fallen.
 const FALLEN_RAD: f64 = 0.2;
 
 const JOINTS: [Joint; 2] = [(Kind::Slide, "cart along the rail"), (Kind::Hinge, "pole from upright")];
@@ -84,11 +84,12 @@ impl Task for InvertedPendulum {
 
     fn manual(&self) -> Manual {
         Manual {
-            description: "A pole stands on a cart that runs on a rail. Pushing the cart keeps the pole upright. The \
-                simplest of the MuJoCo tasks: a sound agent balances it for a whole episode after a few thousand steps."
+            description: "A pole stands on a cart on a rail. Forces on the cart must keep the pole upright. This is the \
+                simplest of the MuJoCo tasks: an agent should balance the pole for a whole episode after a few thousand \
+                steps."
                 .into(),
             observation: [rows::positions(&JOINTS), rows::velocities(&JOINTS)].concat(),
-            action: vec![Row::new("force on the cart, in parts of 100 N", "1", -3.0, 3.0)],
+            action: vec![Row::new("force on the cart, in units of 100 N", "1", -3.0, 3.0)],
             reward_range: [0.0, 1.0],
             reward: "1 per step while the pole stands, 0 on the step that ends the episode.".into(),
             start: format!(

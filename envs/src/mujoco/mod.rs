@@ -1,13 +1,13 @@
 //! Gymnasium's eleven MuJoCo tasks, bit for bit as in Gymnasium 1.4.0 with MuJoCo 3.17.0.
 //!
-//! Gymnasium's own model files are loaded at run time; `docs/parity.md` says what was compared. Each task is one file:
-//! its options (fields of the task, with Gymnasium's names and defaults), its reward and its observation in Gymnasium's
-//! order of operations, and its manual page. [`Task`] is the way to write another one, [`MujocoSim`] makes an
-//! [`crate::Env`] of it.
+//! Gymnasium's model files are loaded at run time. `docs/parity.md` describes the comparison with Gymnasium. Each task is
+//! one file with its options (fields of the task, with Gymnasium's names and defaults), its reward and observation in
+//! Gymnasium's order of operations, and its manual page. Implement [`Task`] to write another one; [`MujocoSim`] turns it
+//! into an [`crate::Env`].
 //!
 //! Observations are float64 in Gymnasium and `f32` here: the same numbers, rounded once. Rewards are float64 in both.
 //!
-//! Options that only concern Gymnasium's window (`default_camera_config`, `render_mode`, `width`, …) do not exist here.
+//! Options that concern only Gymnasium's window (`default_camera_config`, `render_mode`, `width`, …) do not exist here.
 
 mod ant;
 mod assets;

@@ -1,4 +1,4 @@
-//! Compiled models, shared by all simulations of one file.
+//! Compiled models, shared by all simulations of the same file.
 
 use std::collections::HashMap;
 use std::ffi::{CStr, CString, c_int};
@@ -12,7 +12,7 @@ use mujoco_rs::wrappers::mj_model::MjModel;
 
 use super::{assets, engine};
 
-/// A file as it was when it was compiled.
+/// Identity of a file at the time when it was compiled.
 #[derive(PartialEq, Eq, Hash)]
 struct Version {
     path: PathBuf,
@@ -20,13 +20,13 @@ struct Version {
     bytes: u64,
 }
 
-/// Models in use. A model that nobody uses any more is dropped, and compiled anew when it is asked for again.
+/// The models in use. A model is dropped with its last simulation and compiled again when it is next needed.
 static MODELS: Mutex<Option<HashMap<Version, Weak<MjModel>>>> = Mutex::new(None);
 
-/// The compiled model of `xml_file`, which is named by Gymnasium's rule (see [`assets::locate`]).
+/// The compiled model of `xml_file`, a name for [`assets::locate`].
 ///
 /// # Errors
-/// When there is no such file, or MuJoCo's own message with the path.
+/// When the file does not exist, or MuJoCo's message with the path.
 pub(super) fn load(xml_file: &str) -> Result<Arc<MjModel>, String> {
     let path = assets::locate(xml_file)?;
     let version = version(&path).map_err(|e| format!("cannot read {}: {e}", path.display()))?;
@@ -54,18 +54,18 @@ fn version(path: &Path) -> std::io::Result<Version> {
 fn compile(path: &Path) -> Result<Arc<MjModel>, String> {
     engine::compile(|| match MjModel::from_xml(path) {
         Ok(model) => Ok(Arc::new(model)),
-        // The binding keeps a hundred letters of the message, which often ends with the line number.
+        // The binding truncates the message to 100 characters, and the line number is often at its end.
         Err(MjModelError::LoadFailed(short)) => Err(one_line(&whole_message(path).unwrap_or(short))),
         Err(other) => Err(other.to_string()),
     })
 }
 
-/// What MuJoCo says when it is asked once more for a model that it could not load.
+/// MuJoCo's complete message for a model that it cannot load, from a second attempt.
 fn whole_message(path: &Path) -> Option<String> {
     let path = CString::new(path.to_str()?).ok()?;
     let mut message = [0u8; 1000];
-    // SAFETY: the path ends with a zero, the buffer has the length that is told, and a model, should there be one this
-    // time, is nobody else's.
+    // SAFETY: the path ends with a zero, the buffer has the given length, and a model, should this attempt succeed, has no
+    // other owner.
     unsafe {
         let model = mj_loadXML(
             path.as_ptr(),

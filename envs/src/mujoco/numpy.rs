@@ -3,12 +3,12 @@
 use std::hint::black_box;
 use std::ops::{Add, Mul};
 
-/// Below this many numbers NumPy adds one after the other.
+/// NumPy sums shorter arrays one number after the other.
 const UNROLLED: usize = 8;
-/// Above this many numbers NumPy halves the array.
+/// NumPy splits longer arrays in half.
 const BLOCK: usize = 128;
 
-/// `np.sum(np.square(x))` of an array that lies in one piece: `f32` stays `f32`.
+/// `np.sum(np.square(x))` of a contiguous array; for `f32` the sum is an `f32`.
 pub(super) fn sum_of_squares<T>(x: &[T]) -> T
 where
     T: Copy + Add<Output = T> + Mul<Output = T> + From<f32>,
@@ -16,7 +16,7 @@ where
     pairwise_sum(x, &|x| x * x)
 }
 
-/// `np.sum(x)` of an array that lies in one piece.
+/// `np.sum(x)` of a contiguous array.
 pub(super) fn sum(x: &[f64]) -> f64 {
     pairwise_sum(x, &|x| x)
 }
@@ -49,20 +49,20 @@ where
     groups.remainder().iter().fold(sum, |sum, x| sum + term(*x))
 }
 
-/// `weight * np.sum(np.square(action))`. The sum is a float32 scalar, and a Python number adapts to it.
+/// `weight * np.sum(np.square(action))`. The sum is a float32 scalar, so the product with a Python float is one too.
 pub(super) fn control_cost(weight: f64, action: &[f32]) -> f64 {
     f64::from(weight as f32 * sum_of_squares(action))
 }
 
-/// `np.linalg.norm` of a short vector: the root of a dot product, which OpenBLAS accumulates with fused multiplications in
-/// its kernels for AVX-512. Those for other processors do not fuse; here it is always done, so that a seed gives the same
-/// rewards everywhere.
+/// `np.linalg.norm` of a short vector: the root of a dot product. OpenBLAS sums it with fused multiply-adds in its kernels
+/// for AVX-512 and without in those for other processors. This always uses them, so that a seed gives the same rewards on
+/// all processors.
 pub(super) fn norm(x: &[f64]) -> f64 {
     x.iter().fold(0.0, |sum: f64, x| x.mul_add(*x, sum)).sqrt()
 }
 
-/// `x ** 2` of a float64 scalar: the C library's `pow`, which is not always `x * x`. The exponent is hidden from the
-/// optimiser, which would write `x * x` instead.
+/// `x ** 2` of a float64 scalar: the C library's `pow`, which is not always `x * x`. `black_box` keeps the compiler from
+/// replacing it by `x * x`.
 pub(super) fn pow_2(x: f64) -> f64 {
     x.powf(black_box(2.0))
 }

@@ -1,41 +1,41 @@
-//! What the options of the tasks mean, for their manual pages. An option means the same in every task that has it.
+//! Explanations of the options of all tasks, for their manual pages. An option has the same meaning in every task.
 
-/// Option and explanation.
+/// Options with their explanations.
 const EXPLAINED: [(&str, &str); 25] = [
     (
         "xml_file",
         "the model: the name of one of Gymnasium's model files, or a path that begins with `.`, `/` or `~/`",
     ),
-    ("frame_skip", "steps of the simulation per control step"),
+    ("frame_skip", "number of simulation steps per control step"),
     ("forward_reward_weight", "reward per m/s"),
-    ("ctrl_cost_weight", "cost of |a|²"),
+    ("ctrl_cost_weight", "weight of the cost |a|²"),
     (
         "contact_cost_weight",
-        "cost of |f|², f being all contact forces and torques",
+        "weight of the cost |f|² of all contact forces and torques",
     ),
     (
         "contact_cost_range",
-        "[low, high] that the cost of contacts is clipped to",
+        "[low, high] to which the cost of contacts is clipped",
     ),
     (
         "contact_force_range",
-        "[low, high] that contact forces are clipped to, in N and N m",
+        "[low, high] to which contact forces are clipped, in N and N m",
     ),
     (
         "impact_cost_weight",
-        "cost of |f|², f being all contact forces and torques",
+        "weight of the cost |f|² of all contact forces and torques",
     ),
     (
         "impact_cost_range",
-        "[low, high] that the cost of contacts is clipped to",
+        "[low, high] to which the cost of contacts is clipped",
     ),
     (
         "uph_cost_weight",
-        "no effect: Gymnasium 1.4.0 takes this weight of the height and never uses it",
+        "weight of the height, without effect: Gymnasium 1.4.0 accepts it and does not use it",
     ),
     (
         "reward_dist_weight",
-        "cost per m between what shall meet: tip and target, or cylinder and goal",
+        "cost per m of distance from the tip to the target, or from the cylinder to the goal",
     ),
     (
         "reward_near_weight",
@@ -49,11 +49,11 @@ const EXPLAINED: [(&str, &str); 25] = [
     ("healthy_z_range", "[low, high] of healthy heights of the torso, in m"),
     (
         "healthy_angle_range",
-        "[low, high] for the pitch of the torso, in rad, outside which it is not healthy",
+        "[low, high] of healthy pitch angles of the torso, in rad",
     ),
     (
         "healthy_state_range",
-        "[low, high] for every position and velocity but the first two, outside which it is not healthy",
+        "[low, high] of healthy values of all positions and velocities except the first two",
     ),
     (
         "terminate_when_unhealthy",
@@ -63,27 +63,27 @@ const EXPLAINED: [(&str, &str); 25] = [
     ("reset_noise_scale", "scale of the noise on the start state"),
     (
         "exclude_current_positions_from_observation",
-        "whether the place along the track or in the plane stays out of the observation",
+        "whether the observation omits the position along the track or in the plane",
     ),
     (
         "include_cinert_in_observation",
-        "whether mass and inertia of each body are observed",
+        "whether the observation includes mass and inertia of each body",
     ),
     (
         "include_cvel_in_observation",
-        "whether the velocity of each body is observed",
+        "whether the observation includes the velocity of each body",
     ),
     (
         "include_qfrc_actuator_in_observation",
-        "whether the motors' torques on each joint are observed",
+        "whether the observation includes the motors' torques on each joint",
     ),
     (
         "include_cfrc_ext_in_observation",
-        "whether the contact forces on each body are observed",
+        "whether the observation includes the contact forces on each body",
     ),
 ];
 
-/// A paragraph on these options.
+/// The list of these options with their explanations, as Markdown.
 pub(super) fn explain<'a>(keys: impl Iterator<Item = &'a String>) -> String {
     let lines = keys.map(|key| {
         let meaning = EXPLAINED

@@ -11,19 +11,19 @@ use super::scene::Camera;
 use super::task::{self, BadOption, ModelChoice, Needs, Observation, Step, Task};
 use crate::{EnvEntry, Manual, NumpyRng, Transition};
 
-/// Options of the task.
+/// The task `Pusher-v5` with its options.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Pusher {
-    /// Model file.
+    /// Name or path of the model file.
     pub xml_file: String,
-    /// Steps of the simulation per control step.
+    /// Number of simulation steps per control step.
     pub frame_skip: u32,
     /// Cost per m between fingertip and cylinder.
     pub reward_near_weight: f64,
     /// Cost per m between cylinder and goal.
     pub reward_dist_weight: f64,
-    /// Cost of a squared action.
+    /// Weight of the cost |a|².
     pub reward_control_weight: f64,
 }
 
@@ -48,7 +48,7 @@ pub struct PusherParts {
 
 /// The arm's joints come first; the cylinder's two and the goal's two come last.
 const ARM: usize = 7;
-/// The cylinder starts farther than this from the goal.
+/// Minimum start distance from the cylinder to the goal.
 const APART_M: f64 = 0.17;
 const START_SPEED_RAD_S: f64 = 0.005;
 
@@ -149,9 +149,8 @@ impl Task for Pusher {
             .iter()
             .flat_map(|body| ["x", "y", "z"].map(|axis| rows::free(format!("position of the {body}: {axis}"), "m")));
         Manual {
-            description: "An arm like a human's, with shoulder, elbow, forearm and wrist, stands at a table and must \
-                push a cylinder to a goal."
-                .into(),
+            description:
+                "A robot arm with shoulder, elbow, forearm and wrist must push a cylinder on a table to a goal.".into(),
             observation: [rows::positions(&JOINTS), rows::velocities(&JOINTS)]
                 .concat()
                 .into_iter()
@@ -169,9 +168,8 @@ impl Task for Pusher {
                 self.reward_near_weight, self.reward_dist_weight, self.reward_control_weight
             ),
             start: format!(
-                "The arm in the model's pose, its angular velocities uniform within ±{START_SPEED_RAD_S} rad/s; the \
-                 cylinder at rest, uniform in a rectangle of 0.3 m by 0.4 m beside the goal, farther than {APART_M} m \
-                 from it."
+                "The arm in the pose of the model, with angular velocities uniform within ±{START_SPEED_RAD_S} rad/s; the \
+                 cylinder at rest, uniform in a rectangle of 0.3 m by 0.4 m beside the goal, more than {APART_M} m from it."
             ),
             end: "Truncated after 100 steps. Never terminated.".into(),
             source: "Gymnasium 1.4.0, mujoco/pusher_v5.py.".into(),

@@ -11,17 +11,17 @@ use super::scene::Camera;
 use super::task::{self, BadOption, ModelChoice, Needs, Observation, Step, Task};
 use crate::{EnvEntry, Manual, NumpyRng, Transition};
 
-/// Options of the task.
+/// The task `Reacher-v5` with its options.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Reacher {
-    /// Model file.
+    /// Name or path of the model file.
     pub xml_file: String,
-    /// Steps of the simulation per control step.
+    /// Number of simulation steps per control step.
     pub frame_skip: u32,
     /// Cost per m between fingertip and target.
     pub reward_dist_weight: f64,
-    /// Cost of a squared action. (Gymnasium's documentation says 0.1, its code 1.)
+    /// Weight of the cost |a|². (The default is 0.1 in Gymnasium's documentation and 1 in its code.)
     pub reward_control_weight: f64,
 }
 
@@ -42,7 +42,7 @@ pub struct ReacherParts {
     target: usize,
 }
 
-/// Targets lie closer than this to the arm's root.
+/// Radius of the disc around the shoulder in which targets lie.
 const REACH_M: f64 = 0.2;
 const START_ANGLE_RAD: f64 = 0.1;
 const START_SPEED_RAD_S: f64 = 0.005;
@@ -81,7 +81,7 @@ impl Task for Reacher {
 
     fn start(&self, rng: &mut NumpyRng, position: &mut [f64], velocity: &mut [f64]) {
         task::add_uniform(rng, START_ANGLE_RAD, position);
-        // The last two joints are the target's. It is drawn from a square until it lies in reach.
+        // The last two joints are the target's. It is drawn from a square until it is within reach.
         position[2..].copy_from_slice(&loop {
             let goal = [rng.uniform(-REACH_M, REACH_M), rng.uniform(-REACH_M, REACH_M)];
             if numpy::norm(&goal) < REACH_M {

@@ -4,19 +4,19 @@ use crate::manual::Row;
 
 const INF: f64 = f64::INFINITY;
 
-/// How a joint moves.
+/// Type of a joint with one degree of freedom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// Along a line: m and m/s.
+    /// Moves along a line: m and m/s.
     Slide,
-    /// About an axis: rad and rad/s.
+    /// Rotates about an axis: rad and rad/s.
     Hinge,
 }
 
-/// A joint with one degree of freedom, by what it moves.
+/// A joint: its type, and the part that it moves.
 pub(super) type Joint = (Kind, &'static str);
 
-/// One row per joint.
+/// One row per joint for its position.
 pub(super) fn positions(joints: &[Joint]) -> Vec<Row> {
     let row = |(kind, what): &Joint| match kind {
         Kind::Slide => Row::new(format!("position: {what}"), "m", -INF, INF),
@@ -25,7 +25,7 @@ pub(super) fn positions(joints: &[Joint]) -> Vec<Row> {
     joints.iter().map(row).collect()
 }
 
-/// One row per joint.
+/// One row per joint for its velocity.
 pub(super) fn velocities(joints: &[Joint]) -> Vec<Row> {
     let row = |(kind, what): &Joint| match kind {
         Kind::Slide => Row::new(format!("velocity: {what}"), "m/s", -INF, INF),
@@ -34,7 +34,7 @@ pub(super) fn velocities(joints: &[Joint]) -> Vec<Row> {
     joints.iter().map(row).collect()
 }
 
-/// Position and orientation of a body that moves freely.
+/// Rows for position and orientation of a free body.
 pub(super) fn free_position(body: &str) -> Vec<Row> {
     let place = ["x", "y", "z"].map(|axis| Row::new(format!("position of the {body}: {axis}"), "m", -INF, INF));
     let turn = ["w", "x", "y", "z"].map(|part| {
@@ -48,7 +48,7 @@ pub(super) fn free_position(body: &str) -> Vec<Row> {
     place.into_iter().chain(turn).collect()
 }
 
-/// Velocity and angular velocity of a body that moves freely.
+/// Rows for velocity and angular velocity of a free body.
 pub(super) fn free_velocity(body: &str) -> Vec<Row> {
     let along = ["x", "y", "z"].map(|axis| Row::new(format!("velocity of the {body}: {axis}"), "m/s", -INF, INF));
     let about =
@@ -56,7 +56,7 @@ pub(super) fn free_velocity(body: &str) -> Vec<Row> {
     along.into_iter().chain(about).collect()
 }
 
-/// One row for each of `parts` (name and unit) of each of `bodies`.
+/// One row for each of `parts` (name and unit) of each body.
 pub(super) fn per_body(bodies: &[&str], what: &str, parts: &[(&str, &str)]) -> Vec<Row> {
     let rows = |body: &&str| {
         let body = body.to_string();
@@ -67,7 +67,7 @@ pub(super) fn per_body(bodies: &[&str], what: &str, parts: &[(&str, &str)]) -> V
     bodies.iter().flat_map(rows).collect()
 }
 
-/// The same rows, of numbers that are clipped. The bounds go into their names: the space has none, as Gymnasium's.
+/// The same rows for clipped numbers. The bounds are added to the names, because the space has none, like Gymnasium's.
 pub(super) fn clipped(rows: Vec<Row>, low: f64, high: f64) -> Vec<Row> {
     let clipped = |row: Row| Row {
         name: format!("{}, clipped to [{low}, {high}]", row.name),
@@ -76,7 +76,7 @@ pub(super) fn clipped(rows: Vec<Row>, low: f64, high: f64) -> Vec<Row> {
     rows.into_iter().map(clipped).collect()
 }
 
-/// A torque and a force on a body.
+/// The parts of a torque and a force on a body.
 pub(super) const WRENCH: [(&str, &str); 6] = [
     ("torque x", "N m"),
     ("torque y", "N m"),
@@ -86,13 +86,13 @@ pub(super) const WRENCH: [(&str, &str); 6] = [
     ("force z", "N"),
 ];
 
-/// One row per motor: what it turns and the torque (or, where said, force) that 1 stands for.
+/// One row per motor: the joint, and the torque in N m that corresponds to an action of 1.
 pub(super) fn motors(motors: &[(&str, f64)], limit: f64) -> Vec<Row> {
     let row = |(what, strength): &(&str, f64)| {
         let strength = if *strength == 1.0 {
             String::new()
         } else {
-            format!(", in parts of {strength} N m")
+            format!(", in units of {strength} N m")
         };
         let unit = if strength.is_empty() { "N m" } else { "1" };
         Row::new(format!("torque: {what}{strength}"), unit, -limit, limit)
@@ -100,7 +100,7 @@ pub(super) fn motors(motors: &[(&str, f64)], limit: f64) -> Vec<Row> {
     motors.iter().map(row).collect()
 }
 
-/// A row of a cosine or sine.
+/// A row for a number without unit and bounds.
 pub(super) fn ratio(name: impl Into<String>) -> Row {
     free(name, "1")
 }

@@ -1,44 +1,45 @@
-//! How a simulation looks: a parallel projection of the model's visible geoms, drawn from back to front.
+//! The drawing of a simulation: a parallel projection of the model's visible geoms, drawn from back to front.
 //!
-//! Planes are grounds, with tiles that stay where they are in the world, so that motion shows. What MuJoCo's own viewer
-//! hides at first (geoms of the groups from 3 on, colours without opacity) stays hidden. Height fields and signed
-//! distance fields are not drawn; meshes are drawn as their convex outline.
+//! Planes are drawn as ground with fixed tiles, so that motion is visible. Geoms that MuJoCo's viewer hides by default
+//! (groups from 3 on, colours without opacity) are not drawn, nor are height fields and signed distance fields. Meshes are
+//! drawn as their convex outline.
 
 use mujoco_rs::wrappers::mj_model::{MjModel, MjtGeomBase};
 
 use super::engine::Data;
 use crate::render::{Colour, Scene, Shape, View};
 
-/// From where a task is looked at. Directions are MuJoCo's: azimuth 90° looks along y, elevation -90° looks down.
+/// The camera of a task. Directions are MuJoCo's: azimuth 90° looks along y, elevation -90° looks down.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Camera {
-    /// Turn about the vertical, degrees.
+    /// Rotation about the vertical axis, in degrees.
     pub azimuth_deg: f64,
-    /// Of the line of sight above the horizontal, degrees.
+    /// Angle of the line of sight above the horizontal, in degrees.
     pub elevation_deg: f64,
-    /// What is in the middle of the picture, m; relative to what is followed.
+    /// The point in the middle of the picture, in m, relative to the coordinates that the camera follows.
     pub centre: [f64; 3],
-    /// At least so much of the world is seen from left to right, m.
+    /// Minimum width of the visible part, in m.
     pub width: f64,
-    /// At least so much is seen from bottom to top, m.
+    /// Minimum height of the visible part, in m.
     pub height: f64,
-    /// What moves the camera.
+    /// The coordinates that the camera follows.
     pub follows: Follow,
 }
 
-/// Which coordinates of the model's first body move a [`Camera`].
+/// The coordinates of the model's first body that a [`Camera`] follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Follow {
-    /// None: it stands still.
+    /// None; the camera does not move.
     Nothing,
-    /// The one along the track.
+    /// The position along the track.
     X,
-    /// Both in the plane.
+    /// The position in the plane.
     Xy,
 }
 
 impl Camera {
-    /// From the side, a little from above, along with the first body; `height` above the ground, m.
+    /// A camera that looks from the side, slightly down, and follows the first body along x. `height` is that of its
+    /// centre above the ground, in m.
     pub const fn side(height: f64, width: f64) -> Self {
         Camera {
             azimuth_deg: 90.0,
@@ -50,7 +51,7 @@ impl Camera {
         }
     }
 
-    /// Straight down.
+    /// A camera that looks straight down and does not move.
     pub const fn above(centre: [f64; 3], width: f64) -> Self {
         Camera {
             azimuth_deg: 90.0,
@@ -62,7 +63,8 @@ impl Camera {
         }
     }
 
-    /// From a corner and above, along with the first body; `height` above the ground, m.
+    /// A camera that looks down from a corner and follows the first body in the plane. `height` is that of its centre above
+    /// the ground, in m.
     pub const fn oblique(height: f64, width: f64) -> Self {
         Camera {
             azimuth_deg: 125.0,
@@ -74,7 +76,7 @@ impl Camera {
         }
     }
 
-    /// The same, standing still.
+    /// The same camera without motion.
     #[must_use]
     pub const fn fixed(self) -> Self {
         Camera {
@@ -86,7 +88,7 @@ impl Camera {
 
 type Point = [f64; 3];
 
-/// A camera in place: right, up and forward are unit vectors.
+/// The projection of a camera; right, up and forward are unit vectors.
 struct Projection {
     right: Point,
     up: Point,
@@ -125,7 +127,7 @@ impl Projection {
         [dot(point, self.right), dot(point, self.up)]
     }
 
-    /// How much farther than the focus.
+    /// Distance along the line of sight, relative to the focus.
     fn depth(&self, point: Point) -> f64 {
         dot(point, self.forward) - dot(self.focus, self.forward)
     }
@@ -135,7 +137,7 @@ const SKY: Colour = Colour::rgb(233, 240, 247);
 const TILES: [Colour; 2] = [Colour::rgb(203, 214, 207), Colour::rgb(189, 202, 195)];
 const SHADOW: Colour = Colour::rgb(168, 180, 174);
 
-/// `a`, moved towards `b` by this part of the way.
+/// The colour between `a` (`part` = 0) and `b` (`part` = 1).
 fn mix(a: Colour, b: Colour, part: f64) -> Colour {
     let channel = |a: u8, b: u8| (f64::from(a) + part * (f64::from(b) - f64::from(a))).round() as u8;
     Colour::rgb(
@@ -145,7 +147,7 @@ fn mix(a: Colour, b: Colour, part: f64) -> Colour {
     )
 }
 
-/// The drawing of a simulation whose positions have been worked out.
+/// The drawing of a simulation. Its kinematics must be up to date.
 pub(super) fn scene(model: &MjModel, data: &Data, camera: &Camera) -> Scene {
     let projection = Projection::new(camera, data);
     let mut shapes = Vec::new();
@@ -198,14 +200,14 @@ pub(super) fn scene(model: &MjModel, data: &Data, camera: &Camera) -> Scene {
     }
 }
 
-/// A ground around the focus.
+/// Adds the ground around the focus.
 fn tile(shapes: &mut Vec<Shape>, projection: &Projection, camera: &Camera, at: Point, size: Point) {
     let tile = camera.width / 6.0;
-    // Seen from the side the ground ends a little behind the focus, and the sky begins; else it is everywhere.
+    // From the side, the ground ends a little behind the focus, where the sky begins; otherwise it fills the picture.
     let is_side = camera.elevation_deg.abs() < 15.0;
     let (before, behind) = if is_side { (4.0, 0.5) } else { (1.3, 1.3) };
     let bounds = |axis: usize, before: f64, behind: f64| -> [f64; 2] {
-        // An extent of 0 is an endless plane.
+        // An extent of 0 means an infinite plane.
         let extent = if size[axis] > 0.0 { size[axis] } else { f64::INFINITY };
         let focus = projection.focus[axis];
         [
@@ -233,7 +235,7 @@ fn opacity(model: &MjModel, geom: usize) -> f32 {
     rgba(model, geom)[3]
 }
 
-/// Its own colour where it has one, else its material's. MuJoCo's default colour counts as none.
+/// The colour of a geom. If it is MuJoCo's default colour, that of the material is used.
 fn rgba(model: &MjModel, geom: usize) -> [f32; 4] {
     const DEFAULT: [f32; 4] = [0.5, 0.5, 0.5, 1.0];
     let own = model.geom_rgba()[geom];
@@ -243,7 +245,7 @@ fn rgba(model: &MjModel, geom: usize) -> [f32; 4] {
     }
 }
 
-/// A geom's middle, its axes and its two ends along the last axis.
+/// The centre and the axes of a geom.
 fn frame(data: &Data, geom: usize) -> (Point, [Point; 3]) {
     let m = data.geom_xmat()[geom];
     (
@@ -252,7 +254,7 @@ fn frame(data: &Data, geom: usize) -> (Point, [Point; 3]) {
     )
 }
 
-/// The filled outline of a geom as `flat` shows its points; `None` for what is not drawn.
+/// The filled outline of a geom, with its points projected by `flat`. `None` for a geom that is not drawn.
 fn outline(
     model: &MjModel,
     data: &Data,
@@ -329,7 +331,7 @@ fn outline(
     })
 }
 
-/// Cosine and sine around a circle.
+/// Cosine and sine of `count` evenly spaced angles.
 fn circle(count: u32) -> impl Iterator<Item = (f64, f64)> {
     (0..count).map(move |i| {
         let (sin, cos) = (std::f64::consts::TAU * f64::from(i) / f64::from(count)).sin_cos();
@@ -337,7 +339,7 @@ fn circle(count: u32) -> impl Iterator<Item = (f64, f64)> {
     })
 }
 
-/// The corners of the convex hull, in order (Andrew 1979, the monotone chain).
+/// The corners of the convex hull in order (A. M. Andrew 1979, monotone chain).
 fn hull(mut points: Vec<[f64; 2]>) -> Vec<[f64; 2]> {
     points.sort_by(|a, b| a[0].total_cmp(&b[0]).then(a[1].total_cmp(&b[1])));
     let half = |points: &mut dyn Iterator<Item = [f64; 2]>| {
@@ -358,7 +360,7 @@ fn hull(mut points: Vec<[f64; 2]>) -> Vec<[f64; 2]> {
     corners
 }
 
-/// A geom with an edge around it and light on it; what is farther away is paler.
+/// Adds a geom with an edge and a highlight. The colour is paler with distance.
 fn solid(shapes: &mut Vec<Shape>, model: &MjModel, data: &Data, geom: usize, projection: &Projection, camera: &Camera) {
     let [red, green, blue, _] = rgba(model, geom).map(|channel| (channel.clamp(0.0, 1.0) * 255.0).round() as u8);
     let paleness = (projection.depth(data.geom_xpos()[geom]) / camera.width).clamp(0.0, 0.4);

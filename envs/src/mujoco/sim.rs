@@ -13,14 +13,14 @@ use super::task::{BadOption, Observation, Step, Task};
 use crate::render::{Frame, FrameSize};
 use crate::{Env, EnvError, NumpyRng, Outcome, Space, Transition, snapshot};
 
-/// What decides how a simulation goes on: positions, velocities, controls, the solver's first guess and all the rest.
+/// Everything that determines how a simulation continues: positions, velocities, controls, the solver's warm start, …
 const STATE: u32 = MjtState::mjSTATE_INTEGRATION as u32;
 
-/// A task on a simulated model: owns the generator and the simulation, checks the order of calls, takes snapshots.
+/// A [`Task`] as an [`Env`]: owns the generator and the simulation, checks the order of calls, takes snapshots.
 ///
-/// It sets no time limit and does not look at actions; [`crate::TimeLimit`] and [`crate::Checked`] do, and
-/// [`crate::Registry`] puts all three together. MuJoCo's warnings are errors here, since they mean that the state is
-/// not to be trusted: the episode is over, and a reset starts the next.
+/// Time limits and checks of actions are the work of [`crate::TimeLimit`] and [`crate::Checked`]; [`crate::Registry`]
+/// combines all three. A warning of MuJoCo is an error here, because the state is then unreliable. It ends the episode; a
+/// reset starts the next.
 pub struct MujocoSim<T: Task> {
     task: T,
     parts: T::Parts,
@@ -33,11 +33,11 @@ pub struct MujocoSim<T: Task> {
     observation_space: Space,
     action_space: Space,
     memory: Memory,
-    /// Made for the first picture.
+    /// A second simulation for pictures, created with the first one.
     drawn: RefCell<Option<Data>>,
 }
 
-/// All that changes besides `data`.
+/// Everything that changes, except `data`.
 #[derive(Clone, serde::Serialize, serde::Deserialize)]
 struct Memory {
     /// `None` until the first reset.
@@ -47,8 +47,8 @@ struct Memory {
     episode: u64,
     /// Control steps since the reset.
     step: u64,
-    /// [`Task::tracked`] after the last step. It cannot be had from a restored simulation, because some of what MuJoCo
-    /// derives from the state lags the state by one step of the simulation.
+    /// [`Task::tracked`] after the last step. It is stored, because some quantities that MuJoCo derives from the state lag
+    /// behind it by one simulation step and differ after a restore.
     tracked: [f64; 2],
 }
 
@@ -64,8 +64,8 @@ impl<T: Task> MujocoSim<T> {
     /// The environment of `task`. It needs a reset before the first step.
     ///
     /// # Errors
-    /// [`EnvError::Option`] for an option that cannot be, a model file that is missing, that MuJoCo cannot load, or
-    /// that the task cannot be played with.
+    /// [`EnvError::Option`] for an invalid option, and for a model file that is missing, that MuJoCo cannot load, or that
+    /// does not have what the task needs.
     pub fn new(task: T) -> Result<Self, EnvError> {
         MujocoSim::try_new(task).map_err(|bad| bad.of(T::ID))
     }
@@ -120,12 +120,12 @@ impl<T: Task> MujocoSim<T> {
         &self.task
     }
 
-    /// Model and state of the simulation; for tests and drawings.
+    /// Model and state of the simulation, for tests and drawings.
     pub fn data(&self) -> &Data {
         &self.data
     }
 
-    /// An error of the step that is being made.
+    /// Ends the episode with an error at the current step.
     fn failed(&mut self, message: String) -> EnvError {
         self.memory.phase = Phase::Failed;
         EnvError::Simulation {
@@ -140,17 +140,18 @@ impl<T: Task> MujocoSim<T> {
         self.task.observe(&self.parts, &self.data, &mut Observation::new(obs));
     }
 
-    /// Puts a state of [`STATE`] into the simulation.
+    /// Sets the state of the simulation; `state` has the parts of [`STATE`].
     fn put_state(&mut self, state: &[f64]) -> Result<(), String> {
         engine::run(&mut self.data, &[Call::Reset])?;
         self.data.set_state(state, STATE).map_err(|e| e.to_string())?;
-        // Derived quantities are for whoever looks before the next step; computing them spoils the solver's first guess.
+        // Computes the derived quantities, which may be read before the next step. That overwrites the solver's warm start,
+        // so the state is set again.
         engine::run(&mut self.data, &[Call::Forward])?;
         self.data.set_state(state, STATE).map_err(|e| e.to_string())
     }
 }
 
-/// The ranges of the actuators; `None` without any.
+/// The ranges of the actuators; `None` for a model without actuators.
 fn action_space(model: &Arc<MjModel>) -> Option<Space> {
     let ranges = model.actuator_ctrlrange();
     let bounds = |i: usize| ranges.iter().map(|range| range[i] as f32).collect::<Vec<f32>>();
@@ -239,7 +240,7 @@ impl<T: Task> Env for MujocoSim<T> {
     }
 
     fn render(&self, size: FrameSize) -> Result<Frame, EnvError> {
-        // A simulation of its own: working out positions would change what the live one has derived from its state.
+        // In a second simulation, because computing positions would change derived quantities of the first.
         let mut drawn = self.drawn.borrow_mut();
         let unable = |problem: String| EnvError::Unsupported {
             env: T::ID.to_string(),
@@ -249,7 +250,7 @@ impl<T: Task> Env for MujocoSim<T> {
             *drawn = Some(MjData::try_new(Arc::clone(&self.model)).map_err(|e| unable(e.to_string()))?);
         }
         let Some(drawn) = drawn.as_mut() else {
-            return Err(unable("it could not be copied".to_string()));
+            return Err(unable("the simulation could not be copied".to_string()));
         };
         drawn.qpos_mut().copy_from_slice(self.data.qpos());
         engine::run(drawn, &[Call::Kinematics]).map_err(unable)?;
@@ -270,7 +271,7 @@ impl<T: Task> Env for MujocoSim<T> {
         };
         if model != self.data.model().ffi().signature || state.len() != current.len() {
             return Err(refuse(format!(
-                "it was taken from another model than {}",
+                "it was taken with another model than {}",
                 self.task.model().xml_file
             )));
         }
@@ -283,10 +284,10 @@ impl<T: Task> Env for MujocoSim<T> {
     }
 }
 
-/// Positions and velocities at once.
+/// Mutable positions and velocities.
 fn state_mut(data: &mut Data) -> (&mut [f64], &mut [f64]) {
     let (nq, nv) = (data.qpos().len(), data.qvel().len());
-    // SAFETY: MuJoCo keeps the two arrays apart, with `nq` and `nv` numbers; both live as long as `data`.
+    // SAFETY: the two arrays do not overlap, have `nq` and `nv` numbers, and live as long as `data`.
     unsafe {
         let raw = data.ffi_mut();
         (

@@ -11,21 +11,21 @@ use super::scene::{Camera, Follow};
 use super::task::{self, BadOption, ModelChoice, Needs, Observation, Step, Task};
 use crate::{EnvEntry, Manual, NumpyRng, Transition};
 
-/// Options of the task.
+/// The task `Swimmer-v5` with its options.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Swimmer {
-    /// Model file.
+    /// Name or path of the model file.
     pub xml_file: String,
-    /// Steps of the simulation per control step.
+    /// Number of simulation steps per control step.
     pub frame_skip: u32,
-    /// Reward per m/s.
+    /// Reward per m/s of speed.
     pub forward_reward_weight: f64,
-    /// Cost of a squared action.
+    /// Weight of the cost |a|².
     pub ctrl_cost_weight: f64,
-    /// Half the width of the noise on the start state.
+    /// Half the width of the uniform noise on the start state.
     pub reset_noise_scale: f64,
-    /// Whether the position in the plane stays out of the observation.
+    /// Whether the observation omits the position in the plane.
     pub exclude_current_positions_from_observation: bool,
 }
 
@@ -53,7 +53,7 @@ const JOINTS: [Joint; 5] = [
 const MOTORS: [(&str, f64); 2] = [("first motor", 150.0), ("second motor", 150.0)];
 
 impl Swimmer {
-    /// How many positions stay out of the observation.
+    /// Number of positions that the observation omits.
     fn skipped(&self) -> usize {
         if self.exclude_current_positions_from_observation {
             2
@@ -115,10 +115,10 @@ impl Task for Swimmer {
 
     fn manual(&self) -> Manual {
         Manual {
-            description: "Three links in a row, joined by two motors, lie in a viscous fluid and swim along x by \
-                waving. The speed that can be reached depends on how far ahead an agent looks: a discount of 0.99 \
-                makes most of them short-sighted here."
-                .into(),
+            description:
+                "Three links in a row, joined by two motors, swim along x in a viscous fluid. Good policies need a \
+                long horizon: with a discount of 0.99 most agents end up with a slow one."
+                    .into(),
             observation: [rows::positions(&JOINTS[self.skipped()..]), rows::velocities(&JOINTS)].concat(),
             action: rows::motors(&MOTORS, 1.0),
             reward_range: task::ANY_REWARD,

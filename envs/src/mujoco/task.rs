@@ -1,4 +1,4 @@
-//! How to write a task on a MuJoCo model: [`Task`] and what it is handed.
+//! [`Task`]: a task on a MuJoCo model, and the arguments of its methods.
 
 use mujoco_rs::wrappers::mj_model::{MjModel, MjtObjBase};
 use serde::{Serialize, de::DeserializeOwned};
@@ -7,53 +7,52 @@ use super::engine::Data;
 use super::scene::Camera;
 use crate::{EnvError, Manual, NumpyRng, Transition};
 
-/// A task on a MuJoCo model: where it starts, what is rewarded, what is seen of it.
+/// A task on a MuJoCo model: start states, rewards, observations.
 ///
-/// [`MujocoSim`] turns it into a [`crate::Env`] and adds the simulation, seeding, the order check and snapshots. The
-/// implementing type holds the options and nothing that changes.
+/// [`super::MujocoSim`] turns it into a [`crate::Env`] and adds the simulation, seeding, checks of the order of calls, and
+/// snapshots. The implementing type holds the options and nothing that changes.
 pub trait Task: Default + Serialize + DeserializeOwned + Send + Sync + 'static {
     /// Id in the registry.
     const ID: &'static str;
 
-    /// What the task needs to know of its model: ids of bodies, masses. `()` where the options say everything.
+    /// Data about the model that the task uses: ids of bodies, masses. `()` if it needs none.
     type Parts: Send + Sync;
 
-    /// The model file, and how many steps of the simulation a control step takes.
+    /// The model file, and the number of simulation steps per control step.
     fn model(&self) -> ModelChoice<'_>;
 
-    /// Looks at the options.
+    /// Checks the options.
     ///
     /// # Errors
-    /// The first that cannot be.
+    /// The first invalid option.
     fn check(&self) -> Result<(), BadOption>;
 
-    /// Looks at the model that the user chose.
+    /// Checks that the model suits the task and finds the parts that it uses.
     ///
     /// # Errors
-    /// What the task needs and the model does not have.
+    /// The first part that the model lacks.
     fn find_parts(&self, model: &MjModel) -> Result<Self::Parts, BadOption>;
 
-    /// The manual page under these options, without a list of them.
+    /// The manual page for these options, without the list of options.
     fn manual(&self) -> Manual;
 
-    /// Whether rewards or observations use contact forces ([`Data::cfrc_ext`]), which cost an extra computation.
+    /// Whether rewards or observations use contact forces ([`Data::cfrc_ext`]), which need an extra computation.
     fn uses_contact_forces(&self) -> bool {
         false
     }
 
-    /// Draws a start state. Both slices hold the model's own start state.
+    /// Draws a start state. Both slices contain the model's start state at first.
     fn start(&self, rng: &mut NumpyRng, position: &mut [f64], velocity: &mut [f64]);
 
-    /// The point in the plane whose displacement is rewarded; it is asked for after every step and remembered until the
-    /// next.
+    /// The point in the plane whose displacement is rewarded. It is evaluated after every step and stored until the next.
     fn tracked(&self, _parts: &Self::Parts, _data: &Data) -> [f64; 2] {
         [0.0; 2]
     }
 
-    /// The reward of a step that has just been simulated.
+    /// The reward of the step that was simulated, and whether it ended the episode.
     fn transition(&self, parts: &Self::Parts, step: &Step<'_>) -> Transition;
 
-    /// From where it is looked at.
+    /// The camera for pictures.
     fn camera(&self) -> Camera {
         Camera::oblique(0.5, 4.0)
     }
@@ -67,59 +66,59 @@ pub trait Task: Default + Serialize + DeserializeOwned + Send + Sync + 'static {
 pub struct ModelChoice<'a> {
     /// A path, or the name of one of Gymnasium's model files.
     pub xml_file: &'a str,
-    /// Steps of the simulation per control step.
+    /// Number of simulation steps per control step.
     pub frame_skip: u32,
 }
 
-/// A step that has just been simulated.
+/// A control step that was simulated.
 pub struct Step<'a> {
-    /// The state after it.
+    /// The state after the step.
     pub data: &'a Data,
-    /// As given, in the task's own units, not clipped.
+    /// The action in the task's own units, not clipped.
     pub action: &'a [f32],
-    /// [`Task::tracked`] before it and after it.
+    /// [`Task::tracked`] before and after the step.
     pub tracked: [[f64; 2]; 2],
-    /// How long it took: the simulation's time step times the frame skip.
+    /// Duration of the step: the simulation's time step times the frame skip.
     pub dt_s: f64,
 }
 
 impl Step<'_> {
-    /// Speed of the tracked point along x, in its unit per second.
+    /// Velocity of the tracked point along x, in its unit per second.
     pub fn x_velocity(&self) -> f64 {
         let [before, after] = self.tracked;
         (after[0] - before[0]) / self.dt_s
     }
 }
 
-/// Takes the numbers of an observation in order, and rounds them to single precision.
+/// Writer of an observation: takes its numbers in order and rounds them to single precision.
 pub struct Observation<'a> {
     out: &'a mut [f32],
-    /// How many numbers came so far, whether or not there was room for them.
+    /// Count of all numbers so far, including those that did not fit into `out`.
     count: usize,
 }
 
 impl<'a> Observation<'a> {
-    /// Writes to `out`.
+    /// A writer to `out`.
     pub(super) fn new(out: &'a mut [f32]) -> Self {
         Observation { out, count: 0 }
     }
 
-    /// How many numbers came so far.
+    /// Count of the numbers so far.
     pub(super) fn count(&self) -> usize {
         self.count
     }
 
-    /// One number.
+    /// Adds a number.
     pub fn push(&mut self, number: f64) {
         self.extend(&[number]);
     }
 
-    /// Several numbers.
+    /// Adds several numbers.
     pub fn extend(&mut self, numbers: &[f64]) {
         self.extend_with(numbers, |x| x);
     }
 
-    /// Several numbers, each kept within `[low, high]`.
+    /// Adds several numbers, each clipped to `[low, high]`.
     pub fn extend_clipped(&mut self, numbers: &[f64], low: f64, high: f64) {
         self.extend_with(numbers, |x| clip(x, low, high));
     }
@@ -135,15 +134,15 @@ impl<'a> Observation<'a> {
     }
 }
 
-/// `np.clip` of a number that is not NaN; unlike [`f64::clamp`] it takes bounds that cross.
+/// `np.clip` of a number that is not NaN. Unlike [`f64::clamp`], it accepts a lower bound above the upper bound.
 pub(super) fn clip(x: f64, low: f64, high: f64) -> f64 {
     x.max(low).min(high)
 }
 
-/// The range of a reward that grows with a speed or a height.
+/// The range of a reward without bounds.
 pub(super) const ANY_REWARD: [f64; 2] = [f64::NEG_INFINITY, f64::INFINITY];
 
-/// The range of a reward that is minus a sum of costs with these weights: a negative weight makes it a gain.
+/// The range of a reward that is the negative sum of costs with these weights. A negative weight makes a cost a gain.
 pub(super) fn costs_only(weights: &[f64]) -> [f64; 2] {
     let most = if weights.iter().all(|weight| *weight >= 0.0) {
         0.0
@@ -158,22 +157,22 @@ pub(super) fn add_uniform(rng: &mut NumpyRng, scale: f64, x: &mut [f64]) {
     x.iter_mut().for_each(|x| *x += rng.uniform(-scale, scale));
 }
 
-/// Adds normal noise of this standard deviation.
+/// Adds normal noise with this standard deviation.
 pub(super) fn add_normal(rng: &mut NumpyRng, std: f64, x: &mut [f64]) {
     x.iter_mut().for_each(|x| *x += std * rng.standard_normal());
 }
 
-/// An option whose value cannot be.
+/// An option with an invalid value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BadOption {
-    /// Its key.
+    /// The option's key.
     pub option: &'static str,
     /// What is wrong with it.
     pub problem: String,
 }
 
 impl BadOption {
-    /// As an error of the environment `id`.
+    /// This as an error of the environment `id`.
     pub(super) fn of(self, id: &str) -> EnvError {
         EnvError::Option {
             env: id.to_string(),
@@ -183,7 +182,7 @@ impl BadOption {
     }
 }
 
-/// Any finite number.
+/// Checks that a number is finite.
 pub(super) fn check_finite(option: &'static str, value: f64) -> Result<(), BadOption> {
     if value.is_finite() {
         return Ok(());
@@ -192,7 +191,7 @@ pub(super) fn check_finite(option: &'static str, value: f64) -> Result<(), BadOp
     Err(BadOption { option, problem })
 }
 
-/// A standard deviation or half a width.
+/// Checks that a number is finite and not negative, as a standard deviation must be.
 pub(super) fn check_scale(option: &'static str, value: f64) -> Result<(), BadOption> {
     if value.is_finite() && value >= 0.0 {
         return Ok(());
@@ -201,7 +200,7 @@ pub(super) fn check_scale(option: &'static str, value: f64) -> Result<(), BadOpt
     Err(BadOption { option, problem })
 }
 
-/// Two bounds, which may be infinite.
+/// Checks that a lower bound is below its upper bound. Both may be infinite.
 pub(super) fn check_range(option: &'static str, [low, high]: [f64; 2]) -> Result<(), BadOption> {
     if low < high {
         return Ok(());
@@ -210,16 +209,16 @@ pub(super) fn check_range(option: &'static str, [low, high]: [f64; 2]) -> Result
     Err(BadOption { option, problem })
 }
 
-/// How many numbers the model's state must have.
+/// Number of positions or velocities that a model must have.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Needs {
-    /// The task reads this many and uses any others as they come.
+    /// The task reads this many; others are only observed.
     AtLeast(usize),
     /// The observation has a fixed length.
     Exactly(usize),
 }
 
-/// Whether the model has the positions and velocities that the task reads.
+/// Checks that the model has the positions and velocities that the task needs.
 pub(super) fn check_model(model: &MjModel, positions: Needs, velocities: Needs) -> Result<(), BadOption> {
     let wrong = |found: usize, needs: Needs, what: &str| match needs {
         Needs::AtLeast(n) if found < n => Some(format!("this task needs {n} {what} or more, the model has {found}")),
@@ -235,7 +234,7 @@ pub(super) fn check_model(model: &MjModel, positions: Needs, velocities: Needs) 
     }
 }
 
-/// A model that the task cannot be played with.
+/// The error for a model that does not suit the task.
 pub(super) fn unsuitable(problem: String) -> BadOption {
     BadOption {
         option: "xml_file",
@@ -243,7 +242,7 @@ pub(super) fn unsuitable(problem: String) -> BadOption {
     }
 }
 
-/// The number of the body of this name.
+/// The number of the body with this name.
 pub(super) fn body(model: &MjModel, name: &str) -> Result<usize, BadOption> {
     model
         .name_to_id(MjtObjBase::mjOBJ_BODY, name)

@@ -11,29 +11,29 @@ use super::scene::Camera;
 use super::task::{self, BadOption, ModelChoice, Needs, Observation, Step, Task};
 use crate::{EnvEntry, Manual, NumpyRng, Transition};
 
-/// Options of the task.
+/// The task `Walker2d-v5` with its options.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Walker2d {
-    /// Model file.
+    /// Name or path of the model file.
     pub xml_file: String,
-    /// Steps of the simulation per control step.
+    /// Number of simulation steps per control step.
     pub frame_skip: u32,
-    /// Reward per m/s.
+    /// Reward per m/s of speed.
     pub forward_reward_weight: f64,
-    /// Cost of a squared action.
+    /// Weight of the cost |a|².
     pub ctrl_cost_weight: f64,
     /// Reward per healthy step.
     pub healthy_reward: f64,
     /// Whether an episode ends when the robot is not healthy.
     pub terminate_when_unhealthy: bool,
-    /// Between these heights of the torso, in m, the robot is healthy.
+    /// Range of healthy heights of the torso, in m.
     pub healthy_z_range: [f64; 2],
-    /// Between these angles of the torso, in rad, the robot is healthy.
+    /// Range of healthy pitch angles of the torso, in rad.
     pub healthy_angle_range: [f64; 2],
-    /// Half the width of the noise on the start state.
+    /// Half the width of the uniform noise on the start state.
     pub reset_noise_scale: f64,
-    /// Whether the position along the track stays out of the observation.
+    /// Whether the observation omits the position along the track.
     pub exclude_current_positions_from_observation: bool,
 }
 
@@ -75,11 +75,11 @@ const MOTORS: [(&str, f64); 6] = [
     ("left ankle", 100.0),
 ];
 
-/// Velocities are clipped to this in the observation, in m/s and rad/s.
+/// Limit to which velocities are clipped in the observation, in m/s and rad/s.
 const VELOCITY_LIMIT: f64 = 10.0;
 
 impl Walker2d {
-    /// How many positions stay out of the observation.
+    /// Number of positions that the observation omits.
     fn skipped(&self) -> usize {
         usize::from(self.exclude_current_positions_from_observation)
     }

@@ -1,14 +1,14 @@
-//! P4, P6, P8, P9: one step whose reward depends on the action alone, r(a).
+//! P4, P6, P8, P9: one step with a reward r(a) that depends only on the action.
 //!
 //! * `ProbeTarget-v0` (P4): r = -(a - 0.3)². With α = 0 the policy's mode must reach 0.3.
-//! * `ProbeTorque-v0` (P9): the same in newton-metres, u in [-2, 2]: r = -(u/2 - 0.3)². The normalised mode must reach
-//!   0.3 again, which is 0.6 N m.
-//! * `ProbeQuadratic-v0` (P6): r = -k a². A policy N(0, σ²) near zero, where tanh is nearly linear, is worth
-//!   -k σ² + α ln σ + const; the derivative -2kσ + α/σ vanishes at σ = √(α / 2k). With k = 10, α = 0.2: σ = 0.1.
-//! * `ProbeFlat-v0` (P8): r = 0. Only the entropy counts. With a learned α its bound, entropy ≥ target, is slack for any
-//!   target below ln 2: nothing pulls the policy away from the uniform one, so the entropy must come out as ln 2 per
-//!   coordinate and α must fall towards 0. The bound is met with equality only where a reward pulls, as in
-//!   `ProbeQuadratic-v0`: there ½ ln(2πe σ²) = target fixes σ, and α = 2kσ² follows from P6.
+//! * `ProbeTorque-v0` (P9): the same in newton-metres, u in [-2, 2]: r = -(u/2 - 0.3)². The mode must reach 0.6 N m, which is
+//!   0.3 when normalised.
+//! * `ProbeQuadratic-v0` (P6): r = -k a². The soft value of a policy N(0, σ²) near zero, where tanh is nearly linear, is
+//!   -k σ² + α ln σ + const; its derivative -2kσ + α/σ vanishes at σ = √(α / 2k). With k = 10, α = 0.2: σ = 0.1.
+//! * `ProbeFlat-v0` (P8): r = 0, so that only the entropy matters. With a learned α the constraint entropy ≥ target is
+//!   inactive for any target below ln 2: the uniform policy is optimal, so the entropy must reach ln 2 per coordinate and α
+//!   must fall towards 0. The constraint is active only with a reward, as in `ProbeQuadratic-v0`: there
+//!   ½ ln(2πe σ²) = target determines σ, and α = 2kσ² follows from P6.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,19 +16,19 @@ use super::spaces::{constant_observation, unit_action};
 use crate::manual::Row;
 use crate::{Dynamics, EnvEntry, Manual, NumpyRng, Space, Transition};
 
-/// P4: -(a - 0.3)².
+/// P4: reward -(a - 0.3)².
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Target;
 
-/// P9: -(u/2 - 0.3)², u in N m.
+/// P9: reward -(u/2 - 0.3)², u in N m.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Torque;
 
-/// P6: -k a².
+/// P6: reward -k a².
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Quadratic {
-    /// Curvature.
+    /// Curvature k of the reward.
     pub k: f64,
 }
 
@@ -38,11 +38,11 @@ impl Default for Quadratic {
     }
 }
 
-/// P8: 0.
+/// P8: reward 0.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Flat;
 
-/// Where the reward of [`Target`] and [`Torque`] peaks, normalised.
+/// The best action of [`Target`] and [`Torque`], normalised.
 const BEST_ACTION: f64 = 0.3;
 const MAX_TORQUE_NM: f32 = 2.0;
 
@@ -110,15 +110,15 @@ pub(super) fn entries() -> Vec<EnvEntry> {
             || Target,
         )
         .with_manual(manual(
-            "One step with the best action at 0.3. With α = 0 the policy's mode must come out there.",
+            "One step with the best action at 0.3. With α = 0 the mode of the policy must be 0.3.",
             action(),
             "-(a - 0.3)².",
             -(1.3 * 1.3),
         )),
         EnvEntry::with_options::<Quadratic>("ProbeQuadratic-v0", "P6: one step, reward -k a²; std = √(α / 2k)")
             .with_manual_of(|task: &Quadratic| manual(
-                "One step with the best action at 0. With a fixed α the policy's standard deviation must come out as \
-                 √(α / 2k), which is 0.1 for α = 0.2 and k = 10. Option `k`: curvature.",
+                "One step with the best action at 0. With a fixed α the standard deviation of the policy must be √(α / 2k), \
+                 which is 0.1 for α = 0.2 and k = 10. Option `k`: curvature of the reward.",
                 action(),
                 "-k a².",
                 -task.k,
@@ -129,7 +129,8 @@ pub(super) fn entries() -> Vec<EnvEntry> {
             || Flat,
         )
         .with_manual(manual(
-            "One step without reward. With a learned α the policy's entropy must come out at its target.",
+            "One step without reward. With a learned α the entropy of the policy must be ln 2 per coordinate, and α must fall \
+             towards 0.",
             action(),
             "0.",
             0.0,
@@ -140,8 +141,8 @@ pub(super) fn entries() -> Vec<EnvEntry> {
             || Torque,
         )
         .with_manual(manual(
-            "ProbeTarget-v0 with actions in newton-metres: the best is 0.6 N m, 0.3 when normalised. The policy must \
-                 come out as it does there.",
+            "ProbeTarget-v0 with actions in newton-metres. The best is 0.6 N m, which is 0.3 when normalised. The normalised \
+             policy must be that of ProbeTarget-v0.",
             Row::new("torque", "N m", -2.0, 2.0),
             "-(u / 2 - 0.3)².",
             -(1.3 * 1.3),

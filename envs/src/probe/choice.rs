@@ -1,12 +1,12 @@
-//! D1 to D3: discrete actions, whose soft-optimal policy is a softmax of values known on paper.
+//! D1 to D3: discrete actions. The soft-optimal policy is a softmax of known values.
 //!
-//! * `ProbeChoice-v0` (D1): one step, one of three, r = (0, 0.3, -0.2). Q = r, and π = softmax(r / α).
-//! * `ProbeFork-v0` (D2): two steps. The first choice pays nothing and decides where the second is made: at the *left*
-//!   the choices pay 1 and 0, at the *right* both pay 0.6. The soft value of a place is V = α ln Σ_a exp(r_a / α), and
-//!   Q(start, a) = γ V. For α = 0.5 the left is worth 1.0635 and the right 0.9466, of which 0.3466 is entropy: a backup
-//!   without the next action's entropy would give 0.8808 and 0.6 under the same policy.
-//! * `ProbePair-v0` (D3): one step, a pair of one of two and one of three, r = (0, 0.5)_i + (0, 0.25, -0.25)_j. Sums of
-//!   rewards are products of probabilities, so that π(i, j) = softmax_i · softmax_j, whether pairs are enumerated or not.
+//! * `ProbeChoice-v0` (D1): one step with three actions, r = (0, 0.3, -0.2). Q = r, and π = softmax(r / α).
+//! * `ProbeFork-v0` (D2): two steps. The first action has no reward and leads to one of two places. On the *left* the rewards
+//!   of the second action are 1 and 0; on the *right* both are 0.6. The soft value of a place is V = α ln Σ_a exp(r_a / α),
+//!   and Q(start, a) = γ V. For α = 0.5, V is 1.0635 on the left and 0.9466 on the right (of which 0.3466 is entropy). A
+//!   backup without the entropy of the next action would give 0.8808 and 0.6 under the same policy.
+//! * `ProbePair-v0` (D3): one step with a pair of actions, one of two and one of three, r = (0, 0.5)_i + (0, 0.25, -0.25)_j.
+//!   The reward is a sum, so the policy is a product: π(i, j) = softmax_i · softmax_j, whether pairs are enumerated or not.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,41 +14,41 @@ use super::spaces::constant_observation;
 use crate::manual::Row;
 use crate::{Dynamics, EnvEntry, Manual, NumpyRng, Space, Transition};
 
-/// D1: one step, one of three.
+/// D1: one step with three actions.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Choice;
 
-/// D2: the first of two choices decides about the second.
+/// D2: two steps; the first action determines the rewards of the second.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Fork;
 
-/// D3: one step, a pair.
+/// D3: one step with a pair of actions.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Pair;
 
 impl Choice {
-    /// Of each action.
+    /// Reward of each action.
     pub const REWARDS: [f64; 3] = [0.0, 0.3, -0.2];
 }
 
 impl Fork {
-    /// Of each action at the left.
+    /// Reward of each action on the left.
     pub const LEFT_REWARDS: [f64; 2] = [1.0, 0.0];
-    /// Of each action at the right.
+    /// Reward of each action on the right.
     pub const RIGHT_REWARDS: [f64; 2] = [0.6, 0.6];
 }
 
 impl Pair {
-    /// Of the first half of each pair.
+    /// Part of the reward for the first action of a pair.
     pub const FIRST_REWARDS: [f64; 2] = [0.0, 0.5];
-    /// Of the second half.
+    /// Part of the reward for the second action of a pair.
     pub const SECOND_REWARDS: [f64; 3] = [0.0, 0.25, -0.25];
 }
 
-/// Where [`Fork`] is.
+/// State of [`Fork`].
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Place {
-    /// Before the first choice.
+    /// Before the first action.
     Start,
     /// After action 0.
     Left,
@@ -150,12 +150,12 @@ pub(super) fn entries() -> Vec<EnvEntry> {
     vec![
         EnvEntry::new(
             "ProbeChoice-v0",
-            "D1: one step, one of three; policy = softmax(reward / α)",
+            "D1: one step, three actions; policy = softmax(reward / α)",
             || Choice,
         )
         .with_manual(Manual {
-            description: "One step with a choice of three. Q must come out as the reward of each action, and with a fixed α \
-                          the policy as softmax(reward / α)."
+            description: "One step with three actions. Q must be the reward of each action, and with a fixed α the policy must \
+                          be softmax(reward / α)."
                 .into(),
             observation: constant(),
             action: vec![Row::new("0, 1 or 2", "1", 0.0, 2.0)],
@@ -166,34 +166,34 @@ pub(super) fn entries() -> Vec<EnvEntry> {
         }),
         EnvEntry::new(
             "ProbeFork-v0",
-            "D2: two choices; Q(start) = γ α ln Σ exp(reward / α) of where it leads",
+            "D2: two steps; Q(start) = γ α ln Σ exp(reward / α) of the second step",
             || Fork,
         )
         .with_manual(Manual {
-            description: "Two choices, the first of which decides where the second is made. At the left one action pays 1 \
-                          and the other nothing; at the right both pay 0.6. With a fixed α the value of the start's actions \
-                          must come out as γ α ln Σ exp(reward / α), entropy included."
+            description: "Two steps. The first action leads to the left or to the right. On the left, one action has the \
+                          reward 1 and the other 0; on the right both have 0.6. With a fixed α the value of the first actions \
+                          must be γ α ln Σ exp(reward / α), which includes the entropy."
                 .into(),
             observation: vec![Row::new("place: start 0, left -1, right 1", "1", -1.0, 1.0)],
             action: vec![Row::new("0: left, 1: right; then 0 or 1", "1", 0.0, 1.0)],
             reward_range: [0.0, 1.0],
-            reward: "0 at the start; then 1 or 0 at the left, 0.6 at the right.".into(),
+            reward: "0 at the first step; then 1 or 0 on the left, 0.6 on the right.".into(),
             end: "Terminated after two steps.".into(),
             ..Manual::default()
         }),
         EnvEntry::new(
             "ProbePair-v0",
-            "D3: one step, a pair of choices; policy = product of two softmaxes",
+            "D3: one step, a pair of actions; policy = product of two softmaxes",
             || Pair,
         )
         .with_manual(Manual {
-            description: "One step with a pair of choices whose rewards add up. With a fixed α the policy must come out as \
-                          the product of softmax(reward / α) over both, whether pairs are enumerated or not."
+            description: "One step with a pair of actions. The reward is the sum of a part for each. With a fixed α the policy \
+                          must be the product of softmax(reward / α) over both, whether pairs are enumerated or not."
                 .into(),
             observation: constant(),
             action: vec![
-                Row::new("first choice: 0 or 1", "1", 0.0, 1.0),
-                Row::new("second choice: 0, 1 or 2", "1", 0.0, 2.0),
+                Row::new("first action: 0 or 1", "1", 0.0, 1.0),
+                Row::new("second action: 0, 1 or 2", "1", 0.0, 2.0),
             ],
             reward_range: [-0.25, 0.75],
             reward: "0 or 0.5, plus 0, 0.25 or -0.25.".into(),

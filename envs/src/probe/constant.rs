@@ -1,12 +1,12 @@
 //! P1, `ProbeConstant-v0`: one step, reward 1.
 //!
-//! The episode ends at once, so nothing is bootstrapped and Q(s, a) = 1 for every action.
+//! The episode ends after the step, so nothing is bootstrapped and Q(s, a) = 1 for every action.
 
 use super::spaces::{constant_observation, unit_action};
 use crate::manual::Row;
 use crate::{Dynamics, EnvEntry, Manual, NumpyRng, Space, Transition};
 
-/// P1: reward 1, once.
+/// P1: one step with reward 1.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Constant;
 
@@ -38,7 +38,7 @@ impl Dynamics for Constant {
 pub(super) fn entries() -> Vec<EnvEntry> {
     vec![
         EnvEntry::new("ProbeConstant-v0", "P1: one step, reward 1; Q = 1", || Constant).with_manual(Manual {
-            description: "One step with reward 1, whatever is done. Q must come out as 1.".into(),
+            description: "One step with reward 1 for every action. Q must be 1.".into(),
             observation: vec![Row::new("constant", "1", 1.0, 1.0)],
             action: vec![Row::new("without effect", "1", -1.0, 1.0)],
             reward_range: [1.0, 1.0],

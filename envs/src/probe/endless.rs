@@ -1,23 +1,23 @@
 //! P5, `ProbeEndless-v0` and `ProbeEnding-v0`: reward 1 for ever, and reward 1 for five steps.
 //!
-//! Both show the same constant and run for five steps; they differ only in how the episode ends.
+//! Both have the same constant observation and episodes of five steps. They differ only in the end of an episode.
 //!
-//! * Endless is *truncated* (by its time limit): the future goes on, Q = 1 + γ Q, so Q = 1/(1 − γ); 100 for γ = 0.99.
-//! * Ending is *terminated*. Since the observation hides the clock, one Q stands for all five steps, of which one in
-//!   five has no future: Q = 1 + 0.8 γ Q, so Q = 1/(1 − 0.8 γ); 4.81 for γ = 0.99.
+//! * Endless is *truncated* by its time limit. Its future continues: Q = 1 + γ Q, so Q = 1/(1 − γ), which is 100 for γ = 0.99.
+//! * Ending is *terminated*. The observation does not show the step, so one Q stands for all five steps, and one in five has
+//!   no future: Q = 1 + 0.8 γ Q, so Q = 1/(1 − 0.8 γ), which is 4.81 for γ = 0.99.
 
 use super::spaces::{constant_observation, unit_action};
 use crate::manual::Row;
 use crate::{Dynamics, EnvEntry, Manual, NumpyRng, Space, Transition};
 
-/// Steps per episode, of both.
+/// Steps per episode of both tasks.
 const STEPS: u64 = 5;
 
-/// Never terminates.
+/// P5: never terminates.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Endless;
 
-/// Terminates at the fifth step.
+/// P5: terminates at the fifth step.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Ending;
 
@@ -93,7 +93,7 @@ pub(super) fn entries() -> Vec<EnvEntry> {
         )
         .with_time_limit(STEPS)
         .with_manual(manual(
-            "Reward 1 at every step, for ever; only the time limit ends an episode. Q must come out as 1/(1 - γ).",
+            "Reward 1 at every step. Only the time limit ends an episode. Q must be 1/(1 - γ).",
             format!("Truncated after {STEPS} steps. Never terminated."),
         )),
         EnvEntry::new(
@@ -102,8 +102,8 @@ pub(super) fn entries() -> Vec<EnvEntry> {
             || Ending,
         )
         .with_manual(manual(
-            "Reward 1 at every step, and a real end that the observation does not show. Q must come out as \
-                 1/(1 - 0.8 γ), the fixed point when one transition in five has no future.",
+            "Reward 1 at every step, and a termination that the observation does not announce. Q must be 1/(1 - 0.8 γ), the \
+             fixed point when one transition in five has no future.",
             format!("Terminated after {STEPS} steps."),
         )),
     ]

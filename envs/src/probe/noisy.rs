@@ -1,7 +1,7 @@
 //! P7, `ProbeNoisy-v0`: one step, reward drawn from N(1, 0.5²).
 //!
-//! The return is the reward. A Gaussian critic must learn mean 1 and standard deviation 0.5; a quantile critic the
-//! quantiles 1 + 0.5 Φ⁻¹(τ).
+//! The return is the reward. A Gaussian critic must learn the mean 1 and the standard deviation 0.5; a quantile critic must
+//! learn the quantiles 1 + 0.5 Φ⁻¹(τ).
 
 use super::spaces::{constant_observation, unit_action};
 use crate::manual::Row;
@@ -43,15 +43,16 @@ pub(super) fn entries() -> Vec<EnvEntry> {
     vec![
         EnvEntry::new(
             "ProbeNoisy-v0",
-            "P7: one step, reward ~ N(1, 0.5²); returns likewise",
+            "P7: one step, reward ~ N(1, 0.5²); returns have the same distribution",
             || Noisy,
         )
         .with_manual(Manual {
-            description: "One step with a normal reward. A critic of distributions must come out as that normal."
+            description: "One step with a normally distributed reward. A distributional critic must learn that \
+                distribution."
                 .into(),
             observation: vec![Row::new("constant", "1", 1.0, 1.0)],
             action: vec![Row::new("without effect", "1", -1.0, 1.0)],
-            reward: "Drawn from a normal with mean 1 and standard deviation 0.5.".into(),
+            reward: "Normally distributed with mean 1 and standard deviation 0.5.".into(),
             end: "Terminated after one step.".into(),
             ..Manual::default()
         }),

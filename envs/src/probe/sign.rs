@@ -8,11 +8,11 @@ use super::spaces::unit_action;
 use crate::manual::Row;
 use crate::{Dynamics, EnvEntry, Manual, NumpyRng, Space, Transition};
 
-/// P3: one step, which pays what is shown.
+/// P3: one step whose reward is the observation.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Sign;
 
-/// What is shown, and paid.
+/// The observation, which is also the reward.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Shown {
     /// -1.
@@ -69,7 +69,7 @@ pub(super) fn entries() -> Vec<EnvEntry> {
             || Sign,
         )
         .with_manual(Manual {
-            description: "One step that pays what is shown. Q must come out as the observation.".into(),
+            description: "One step whose reward is the observation. Q must be the observation.".into(),
             observation: vec![Row::new("the reward to come", "1", -1.0, 1.0)],
             action: vec![Row::new("without effect", "1", -1.0, 1.0)],
             reward_range: [-1.0, 1.0],

@@ -1,7 +1,7 @@
 //! P2, `ProbeTwoStep-v0`: two steps, reward at the end.
 //!
-//! The observation counts the steps. The second step yields 1 and ends, so Q(1, a) = 1; the first yields nothing but
-//! that future, so Q(0, a) = γ.
+//! The observation counts the steps. The second step has the reward 1 and ends the episode, so Q(1, a) = 1. The first has the
+//! reward 0, so Q(0, a) = γ.
 
 use super::spaces::unit_action;
 use crate::manual::Row;
@@ -49,7 +49,7 @@ pub(super) fn entries() -> Vec<EnvEntry> {
             || TwoStep,
         )
         .with_manual(Manual {
-            description: "Two steps; only the second is rewarded. Q must come out as γ at the start and 1 after it."
+            description: "Two steps; only the second has a reward. Q must be γ at the first step and 1 at the second."
                 .into(),
             observation: vec![Row::new("steps taken", "1", 0.0, 2.0)],
             action: vec![Row::new("without effect", "1", -1.0, 1.0)],

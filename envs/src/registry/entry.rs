@@ -239,8 +239,8 @@ impl EnvEntry {
         for (name, default) in own.chain(every) {
             page += &format!("| `{name}` | `{default}` |\n");
         }
-        page += "\nEvery environment has the last two: env steps until truncation, and what is put around the task \
-                 (docs/wrappers.md).\n";
+        page += "\nEvery environment has the last two: the number of env steps until truncation, and the wrappers around the \
+                 task (docs/wrappers.md).\n";
         Ok(page)
     }
 
@@ -301,11 +301,11 @@ fn apply_options<D: DeserializeOwned>(id: &str, defaults: &toml::Table, given: &
 fn unknown_option(id: &str, key: &str, defaults: &toml::Table) -> EnvError {
     let problem = if defaults.is_empty() {
         let hint = did_you_mean(key, stack::RESERVED.into_iter());
-        format!("there is no such option; this environment has none{hint}")
+        format!("unknown option; this environment has none{hint}")
     } else {
         let hint = did_you_mean(key, defaults.keys().map(String::as_str).chain(stack::RESERVED));
         let keys: Vec<&str> = defaults.keys().map(String::as_str).collect();
-        format!("there is no such option; there is {}{hint}", keys.join(", "))
+        format!("unknown option; expected one of {}{hint}", keys.join(", "))
     };
     EnvError::Option {
         env: id.to_string(),

@@ -1,4 +1,4 @@
-//! The options that belong to every environment: what goes around the task.
+//! [`Stack`]: the wrappers around a task, from the options that every environment has.
 
 use std::num::NonZero;
 
@@ -8,27 +8,29 @@ use super::suggest::did_you_mean;
 use crate::env::check_spaces;
 use crate::{Checked, Env, EnvError, RescaleAction, TimeLimit, WrapperSpec};
 
-/// Keys of the options that are not the task's own.
+/// Keys of the options that every environment has.
 pub(super) const RESERVED: [&str; 2] = ["time_limit", "wrappers"];
 
-/// What goes around the task.
+/// The wrappers around a task.
 #[derive(Default)]
 pub(super) struct Stack {
-    /// Control steps per episode, instead of the entry's.
+    /// Maximum number of control steps per episode.
     pub(super) time_limit: Option<NonZero<u64>>,
-    /// Innermost first.
+    /// Wrappers above the time limit, innermost first.
     pub(super) wrappers: Vec<WrapperSpec>,
-    /// Whether actions are normalised, outermost.
+    /// Whether a [`RescaleAction`] is the outermost wrapper.
     pub(super) normalised: bool,
 }
 
 impl Stack {
-    /// `RescaleAction > wrappers > TimeLimit > Checked > env`, as far as asked for. One type without boxes in between
-    /// where there are no wrappers: a small task takes less time than the calls between them, so their `step`s are
-    /// marked to become parts of one another.
+    /// Puts the wrappers around `env`: `RescaleAction > wrappers > TimeLimit > Checked > env`.
+    ///
+    /// Without configured wrappers the result is a single type without boxes inside, so that all `step` functions can be
+    /// inlined: a step of a small task takes less time than the calls would.
     ///
     /// # Errors
-    /// [`EnvError::Option`] for a wrapper that does not suit, [`EnvError::Unsupported`] for actions without bounds.
+    /// [`EnvError::Option`] for a wrapper that does not fit the environment, [`EnvError::Unsupported`] for actions without
+    /// bounds and for a space with a flaw.
     pub(super) fn around<E: Env + 'static>(&self, id: &str, env: E) -> Result<Box<dyn Env>, EnvError> {
         check_spaces(&env)?;
         let checked = Checked::new(env);
@@ -64,7 +66,7 @@ impl Stack {
     }
 }
 
-/// Takes the reserved options out of `options`; the rest is the task's.
+/// Splits `options` into those that every environment has and those of the task.
 pub(super) fn split(id: &str, options: &toml::Table) -> Result<(Stack, toml::Table), EnvError> {
     let [time_limit, wrappers] = RESERVED;
     let mut own = options.clone();
@@ -78,7 +80,7 @@ pub(super) fn split(id: &str, options: &toml::Table) -> Result<(Stack, toml::Tab
             wrong(
                 id,
                 time_limit,
-                format!("expected a whole number of steps from 1 on, found {value}"),
+                format!("expected a whole number of at least 1, found {value}"),
             )
         };
         stack.time_limit = Some(steps.ok_or_else(wrong)?);
@@ -107,7 +109,7 @@ fn wrong(id: &str, option: &str, problem: String) -> EnvError {
     }
 }
 
-/// One table: its kind's defaults with what is given laid over them.
+/// Reads the table of one wrapper: the defaults of its kind, overridden by `given`.
 fn read(id: &str, place: &str, given: &toml::Table) -> Result<WrapperSpec, EnvError> {
     const KIND: &str = "kind";
     let kinds: Vec<toml::Table> = WrapperSpec::defaults()
@@ -127,7 +129,7 @@ fn read(id: &str, place: &str, given: &toml::Table) -> Result<WrapperSpec, EnvEr
     let key = |key: &str| format!("{place}.{key}");
     let Some(mut table) = kinds.into_iter().find(|table| table[KIND] == *kind) else {
         let hint = did_you_mean(kind.as_str().unwrap_or_default(), names.iter().map(String::as_str));
-        let problem = format!("there is no wrapper {kind}; there is {}{hint}", known());
+        let problem = format!("there is no wrapper {kind}; expected one of {}{hint}", known());
         return Err(wrong(id, &key(KIND), problem));
     };
     for (name, value) in given {

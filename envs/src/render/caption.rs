@@ -1,17 +1,17 @@
-//! Writing on pictures, with the public-domain 8 × 8 bitmap font of the crate `font8x8`.
+//! Text on pictures, in the public-domain 8 × 8 bitmap font of the crate `font8x8`.
 
 use font8x8::legacy::BASIC_LEGACY;
 
 use super::{Colour, Frame};
 
-/// Pixels per side of a character, before scaling.
+/// Width and height of a character in pixels, before scaling.
 const SIDE: u32 = 8;
 const INK: Colour = Colour::rgb(30, 30, 30);
 const PLATE: Colour = Colour::rgb(240, 240, 240);
 
 impl Frame {
-    /// Writes `text` into the top left corner on a light plate; larger pictures get larger letters. What is not ASCII
-    /// becomes a question mark, what does not fit is cut off.
+    /// Writes `text` on a light background into the top left corner. Larger pictures get larger letters. Characters other
+    /// than ASCII become question marks; text that does not fit is cut off.
     pub fn caption(&mut self, text: &str) {
         let scale = (self.size.height / 200).max(1);
         let margin = 4 * scale;
@@ -24,7 +24,7 @@ impl Frame {
         self.write_text(text, margin / 2, margin / 2, scale, INK);
     }
 
-    /// Writes `text` with its top left corner at `(left, top)`, each dot of the font `scale` pixels wide.
+    /// Writes `text` with its top left corner at `(left, top)`. Each dot of the font is `scale` pixels wide.
     pub fn write_text(&mut self, text: &str, left: u32, top: u32, scale: u32, ink: Colour) {
         for (i, letter) in text.chars().enumerate() {
             let code = if letter.is_ascii() {

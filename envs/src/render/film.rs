@@ -1,11 +1,11 @@
-//! Several pictures: an animation ([`GifWriter`]) or a sheet ([`contact_sheet`]).
+//! Several pictures as an animation ([`GifWriter`]) or on one sheet ([`contact_sheet`]).
 
 use std::io::{self, Write};
 use std::num::NonZero;
 
 use super::{Colour, Frame, FrameSize};
 
-/// Writes an animated GIF frame by frame, so that an episode need not fit into memory. It repeats for ever.
+/// Writer of an animated GIF that repeats for ever. It writes frame by frame, so that an episode need not fit into memory.
 pub struct GifWriter<W: Write> {
     encoder: gif::Encoder<W>,
     size: FrameSize,
@@ -13,11 +13,11 @@ pub struct GifWriter<W: Write> {
 }
 
 impl<W: Write> GifWriter<W> {
-    /// An animation of pictures of one size, `frames_per_s` of them a second. The format counts in hundredths of a
-    /// second, and players take less than two of them for a slip, so 50 is the most.
+    /// Starts an animation of pictures of one size. `frames_per_s` is at most 50: the format counts hundredths of a second,
+    /// and players do not accept a delay of less than two.
     ///
     /// # Errors
-    /// When `out` does not take the header, or the size is beyond the format's 65535.
+    /// When writing to `out` fails, or a side is longer than the format's maximum of 65535.
     pub fn new(out: W, size: FrameSize, frames_per_s: f64) -> io::Result<Self> {
         let side =
             |pixels: u32| u16::try_from(pixels).map_err(|_| io::Error::other("a side of a GIF is at most 65535"));
@@ -30,10 +30,10 @@ impl<W: Write> GifWriter<W> {
         })
     }
 
-    /// Adds a picture. Up to 256 colours are kept as they are, more are reduced to 256.
+    /// Adds a picture. More than 256 colours are reduced to 256.
     ///
     /// # Errors
-    /// When the picture has another size or the output does not take it.
+    /// When the picture has another size, or writing fails.
     pub fn push(&mut self, frame: &Frame) -> io::Result<()> {
         if frame.size != self.size {
             let [FrameSize { width, height }, other] = [self.size, frame.size];
@@ -52,10 +52,10 @@ impl<W: Write> GifWriter<W> {
         self.encoder.write_frame(&picture).map_err(as_io)
     }
 
-    /// Ends the file and gives the output back.
+    /// Ends the file and returns the output.
     ///
     /// # Errors
-    /// When the output does not take it.
+    /// When writing fails.
     pub fn finish(self) -> io::Result<W> {
         self.encoder.into_inner().map_err(as_io)
     }
@@ -68,11 +68,8 @@ fn as_io(error: gif::EncodingError) -> io::Error {
     }
 }
 
-/// The pictures in rows of `columns`, from left to right and top to bottom, with a narrow gap between them. All get the
-/// room of the first.
-///
-/// # Panics
-/// Without pictures: there is nothing whose size it could have.
+/// One picture of many: in rows of `columns`, from left to right and top to bottom, with narrow gaps. The cells have the
+/// size of the first picture. Without pictures the sheet has no pixels.
 pub fn contact_sheet(frames: &[Frame], columns: NonZero<u32>) -> Frame {
     const GAP: u32 = 4;
     const GROUND: Colour = Colour::rgb(90, 90, 90);

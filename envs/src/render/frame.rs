@@ -5,12 +5,12 @@ use std::io::{self, Write};
 use super::Colour;
 use crate::EnvError;
 
-/// How large a picture is, in pixels.
+/// Size of a picture in pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct FrameSize {
-    /// Columns.
+    /// Number of columns.
     pub width: u32,
-    /// Rows.
+    /// Number of rows.
     pub height: u32,
 }
 
@@ -18,7 +18,7 @@ impl FrameSize {
     /// The longest side that is drawn.
     pub const MAX_SIDE: u32 = 4096;
 
-    /// Refuses pictures without pixels and absurdly large ones. `env` is whose picture it would be.
+    /// Checks that both sides are between 1 and [`FrameSize::MAX_SIDE`]. `env` names the environment for the error.
     ///
     /// # Errors
     /// [`EnvError::Unsupported`].
@@ -36,17 +36,17 @@ impl FrameSize {
     }
 }
 
-/// A picture: 8 bits each of red, green and blue, row by row from the top left.
+/// A picture with 8 bits each for red, green and blue, row by row from the top left.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
-    /// Columns and rows.
+    /// Width and height.
     pub size: FrameSize,
     /// `[height, width, 3]`.
     pub rgb: Vec<u8>,
 }
 
 impl Frame {
-    /// One colour all over.
+    /// A picture in one colour.
     pub fn filled(size: FrameSize, colour: Colour) -> Self {
         let pixels = size.width as usize * size.height as usize;
         Frame {
@@ -74,13 +74,13 @@ impl Frame {
     /// The colour of a pixel.
     ///
     /// # Panics
-    /// Outside the picture.
+    /// When the pixel is outside of the picture.
     pub fn pixel(&self, x: u32, y: u32) -> Colour {
         let at = self.index(x, y);
         Colour::rgb(self.rgb[at], self.rgb[at + 1], self.rgb[at + 2])
     }
 
-    /// Sets a pixel; does nothing outside the picture.
+    /// Sets the colour of a pixel. Does nothing outside of the picture.
     pub fn set_pixel(&mut self, x: u32, y: u32, colour: Colour) {
         if x < self.size.width && y < self.size.height {
             let at = self.index(x, y);
@@ -92,7 +92,7 @@ impl Frame {
         3 * (y as usize * self.size.width as usize + x as usize)
     }
 
-    /// Copies `other` into this picture, its top left corner at `(left, top)`. What does not fit is cut off.
+    /// Copies `other` into this picture with its top left corner at `(left, top)`. The part that does not fit is cut off.
     pub fn paste(&mut self, other: &Frame, left: u32, top: u32) {
         for y in 0..other.size.height {
             for x in 0..other.size.width {
@@ -112,7 +112,7 @@ impl Frame {
     /// Writes the picture as PNG.
     ///
     /// # Errors
-    /// When `out` does not take it.
+    /// When writing to `out` fails, or the picture has no pixels.
     pub fn write_png(&self, out: impl Write) -> io::Result<()> {
         let mut encoder = png::Encoder::new(out, self.size.width, self.size.height);
         encoder.set_color(png::ColorType::Rgb);

@@ -1,4 +1,5 @@
-//! Pictures without a display: tasks describe a [`Scene`], a rasteriser makes a [`Frame`] of it, files take frames.
+//! Pictures without a display. A task describes a [`Scene`], a rasteriser draws it as a [`Frame`], and frames are written to
+//! files.
 //!
 //! ```
 //! use sac_envs::{Env, Registry, render::FrameSize};
@@ -14,7 +15,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! The same state gives the same bytes: nothing here depends on time, fonts or a graphics driver.
+//! The same state gives the same bytes. Nothing depends on time, installed fonts or a graphics driver.
 
 mod caption;
 mod film;

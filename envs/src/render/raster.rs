@@ -1,4 +1,4 @@
-//! From a [`Scene`] to pixels.
+//! [`Scene::draw`]: the pixels of a scene.
 
 use tiny_skia::{Color, FillRule, LineCap, LineJoin, Paint, Path, PathBuilder, Pixmap, Stroke, Transform};
 
@@ -50,12 +50,12 @@ fn draw(scene: &Scene, size: FrameSize) -> Frame {
             }
         }
     }
-    // The ground is opaque, so premultiplied colours are the colours.
+    // The background is opaque, so the premultiplied colours are the colours.
     let rgb = pixmap.data().chunks_exact(4).flat_map(|p| [p[0], p[1], p[2]]).collect();
     Frame { size, rgb }
 }
 
-/// World to pixels.
+/// Map from the scene's coordinates to pixels.
 struct Map {
     view: View,
     size: FrameSize,
@@ -85,7 +85,7 @@ impl Map {
         )
     }
 
-    /// `None` for what has no extent or is not finite: there is nothing to draw.
+    /// `None` if the path has no extent or its points are not finite.
     fn path(&self, points: &[[f64; 2]], closed: bool) -> Option<Path> {
         let mut builder = PathBuilder::new();
         for (i, point) in points.iter().enumerate() {

@@ -3,82 +3,81 @@
 /// A colour without transparency.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Colour {
-    /// 0 to 255.
+    /// Red, from 0 to 255.
     pub red: u8,
-    /// 0 to 255.
+    /// Green, from 0 to 255.
     pub green: u8,
-    /// 0 to 255.
+    /// Blue, from 0 to 255.
     pub blue: u8,
 }
 
 impl Colour {
-    /// Everything.
+    /// White.
     pub const WHITE: Colour = Colour::rgb(255, 255, 255);
-    /// Nothing.
+    /// Black.
     pub const BLACK: Colour = Colour::rgb(0, 0, 0);
 
-    /// From its parts.
+    /// A colour from its red, green and blue parts.
     pub const fn rgb(red: u8, green: u8, blue: u8) -> Self {
         Colour { red, green, blue }
     }
 }
 
-/// Which part of the world is seen. It is fitted into the picture without being stretched; what is left over at the
-/// sides shows more of the world.
+/// The visible part of a scene. It is not stretched: a picture with other proportions shows more of the scene.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct View {
-    /// The middle of the picture.
+    /// The point in the middle of the picture.
     pub centre: [f64; 2],
-    /// At least this much is seen to the right and left together.
+    /// Minimum width of the visible part.
     pub width: f64,
-    /// At least this much is seen above and below together.
+    /// Minimum height of the visible part.
     pub height: f64,
 }
 
-/// Something to draw. x points right, y points up; lengths are in the task's own units.
+/// A shape to draw. x points right, y points up; lengths are in the task's own units.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Shape {
     /// A filled area.
     Polygon {
-        /// Its corners, in order.
+        /// The corners in order.
         points: Vec<[f64; 2]>,
-        /// What fills it.
+        /// Colour of the area.
         colour: Colour,
     },
     /// A filled circle.
     Disc {
-        /// Its middle.
+        /// The centre.
         centre: [f64; 2],
-        /// Its radius.
+        /// The radius.
         radius: f64,
-        /// What fills it.
+        /// Colour of the area.
         colour: Colour,
     },
     /// The outline of a circle.
     Ring {
-        /// Its middle.
+        /// The centre.
         centre: [f64; 2],
-        /// Its radius, to the middle of the line.
+        /// The radius, up to the middle of the line.
         radius: f64,
-        /// Of the line; drawn at least one pixel wide.
+        /// Width of the line; at least one pixel is drawn.
         width: f64,
-        /// Of the line.
+        /// Colour of the line.
         colour: Colour,
     },
-    /// A line through points with round ends and corners; a thick one between two points is a capsule.
+    /// A line through points, with round ends and corners. A thick line between two points is a capsule.
     Line {
-        /// In order.
+        /// The points in order.
         points: Vec<[f64; 2]>,
-        /// Drawn at least one pixel wide.
+        /// Width of the line; at least one pixel is drawn.
         width: f64,
-        /// Of the line.
+        /// Colour of the line.
         colour: Colour,
     },
 }
 
 impl Shape {
-    /// A rectangle between two opposite corners, turned by `angle_rad` counter-clockwise about the origin and then moved
-    /// by `offset`.
+    /// A rectangle between two opposite corners, rotated by `angle_rad` counter-clockwise about the origin and then
+    /// translated by `offset`.
     pub fn turned_rectangle(corners: [[f64; 2]; 2], angle_rad: f64, offset: [f64; 2], colour: Colour) -> Self {
         let [[left, bottom], [right, top]] = corners;
         let corners = [[left, bottom], [left, top], [right, top], [right, bottom]];
@@ -89,25 +88,25 @@ impl Shape {
     }
 }
 
-/// `point`, turned by `angle_rad` counter-clockwise about the origin and then moved by `offset`.
+/// A point, rotated by `angle_rad` counter-clockwise about the origin and then translated by `offset`.
 pub(crate) fn turned([x, y]: [f64; 2], angle_rad: f64, offset: [f64; 2]) -> [f64; 2] {
     let (sin, cos) = angle_rad.sin_cos();
     [x * cos - y * sin + offset[0], x * sin + y * cos + offset[1]]
 }
 
-/// A drawing.
+/// A drawing as a list of shapes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scene {
-    /// What part of the world is seen.
+    /// The visible part.
     pub view: View,
-    /// Behind everything.
+    /// Colour of the background.
     pub background: Colour,
-    /// In the order of drawing.
+    /// The shapes in the order of drawing; later ones cover earlier ones.
     pub shapes: Vec<Shape>,
 }
 
 impl Scene {
-    /// On a white ground.
+    /// A scene on a white background.
     pub fn on_white(view: View, shapes: Vec<Shape>) -> Self {
         Scene {
             view,
@@ -116,8 +115,8 @@ impl Scene {
         }
     }
 
-    /// Numbers as bars, each between its bounds; what has no bounds is squeezed between -1 and 1. For tasks that do not
-    /// say how they look.
+    /// Numbers as bars, each between its bounds. A number without finite bounds is mapped to (-1, 1) by x / (1 + |x|).
+    /// Tasks without a drawing of their own are shown like this.
     pub fn bars(numbers: &[f32], low: &[f32], high: &[f32]) -> Self {
         const BAR: Colour = Colour::rgb(70, 110, 180);
         const GROUND: Colour = Colour::rgb(225, 225, 225);
@@ -135,7 +134,7 @@ impl Scene {
             Shape::turned_rectangle([[left, bottom], [right, top]], 0.0, [0.0, 0.0], colour)
         };
         let count = numbers.len() as f64;
-        // Bars keep their shape however many there are: the world is as high as it is wide.
+        // The scene is as high as it is wide, so that the picture looks alike for any number of bars.
         let shapes = (0..numbers.len())
             .flat_map(|i| {
                 let half = count / 2.0;

@@ -2,13 +2,13 @@
 //!
 //! Three layers, each a published algorithm:
 //!
-//! 1. *Seeding* spreads the seed over 256 bits (M. O'Neill's `seed_seq` alternative as NumPy's `SeedSequence` runs it).
+//! 1. *Seeding* spreads the seed over 256 bits (M. O'Neill's alternative to `seed_seq`, as in NumPy's `SeedSequence`).
 //! 2. *The generator* is PCG64: a 128-bit linear congruential generator whose output xors its halves and rotates
 //!    (XSL-RR 128/64; M. O'Neill 2014, "PCG: A Family of Simple Fast Space-Efficient Statistically Good Algorithms").
 //! 3. *Distributions*: 53-bit doubles, unbiased integers (D. Lemire 2019, arXiv 1805.10941), and ziggurats of 256
 //!    layers (G. Marsaglia and W. W. Tsang 2000) in `ziggurat.rs`.
 //!
-//! What has been compared with NumPy, and how, is in `docs/parity.md`.
+//! `docs/parity.md` describes the comparison with NumPy.
 
 mod tables;
 mod ziggurat;
@@ -17,8 +17,8 @@ use std::convert::Infallible;
 
 /// NumPy's default generator: `NumpyRng::new(s)` is `numpy.random.default_rng(s)`.
 ///
-/// Also a [`rand::Rng`], so that every distribution of `rand_distr` can draw from it (those draws do not agree with
-/// NumPy; the methods of this type do). Cloning or serialising it keeps its place in the stream.
+/// It is also a [`rand::Rng`], so that all distributions of `rand_distr` can use it. Their draws differ from NumPy's; those
+/// of the methods of this type agree. A cloned or deserialised generator continues at the same place in the stream.
 ///
 /// ```
 /// let mut rng = sac_envs::NumpyRng::new(42);
@@ -27,9 +27,9 @@ use std::convert::Infallible;
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct NumpyRng {
     state: u128,
-    /// Odd; tells one stream from another.
+    /// Odd; selects the stream.
     increment: u128,
-    /// The upper half of a 64-bit word whose lower half was handed out by [`NumpyRng::next_u32`].
+    /// The upper half of a 64-bit word whose lower half [`NumpyRng::next_u32`] has returned.
     half: Option<u32>,
 }
 
@@ -37,7 +37,7 @@ pub struct NumpyRng {
 const MULTIPLIER: u128 = 0x2360_ed05_1fc6_5da4_4385_df64_9fcc_f645;
 
 impl NumpyRng {
-    /// The generator that `default_rng(seed)` gives.
+    /// The generator `numpy.random.default_rng(seed)`.
     pub fn new(seed: u64) -> Self {
         let [state_high, state_low, stream_high, stream_low] = spread(seed);
         let join = |high: u64, low: u64| u128::from(high) << 64 | u128::from(low);
@@ -63,7 +63,8 @@ impl NumpyRng {
         folded.rotate_right((self.state >> 122) as u32)
     }
 
-    /// 32 random bits: the lower half of a fresh word, then its upper half. The waiting half survives other draws.
+    /// 32 random bits: the lower half of a new word, and in the next call its upper half, also if there are other draws in
+    /// between.
     pub fn next_u32(&mut self) -> u32 {
         if let Some(half) = self.half.take() {
             return half;
@@ -92,11 +93,11 @@ impl NumpyRng {
     /// Uniform on the whole numbers `0..n`: `Generator.integers(n)`.
     ///
     /// # Panics
-    /// For `n = 0`, which has no element to draw.
+    /// When `n` is 0.
     pub fn integers(&mut self, n: u64) -> u64 {
         assert!(n > 0, "integers are drawn from a non-empty range");
-        // Lemire: of the product word·n the upper half is the draw; a few lower halves are refused to make it fair.
-        // NumPy takes 32-bit words whenever they suffice, and a power of two needs no special case.
+        // Lemire: the upper half of the product word·n is the draw. Products with a small lower half are rejected, so that
+        // the draw is unbiased. NumPy uses 32-bit words where they suffice; powers of two need no special case.
         match u32::try_from(n) {
             Ok(1) => 0,
             Ok(n) => loop {
@@ -137,8 +138,8 @@ impl rand::TryRng for NumpyRng {
 
 /// Spreads a seed over four words, as `SeedSequence(seed).generate_state(4, uint64)` does.
 ///
-/// A pool of four 32-bit numbers takes up the seed's halves, every number is stirred into every other, and the pool is
-/// read round and round through one more hash.
+/// The halves of the seed are hashed into a pool of four 32-bit numbers, every number of the pool is mixed into every other,
+/// and the pool is read cyclically through a second hash.
 fn spread(seed: u64) -> [u64; 4] {
     const POOL: usize = 4;
     let mut absorb = Hash {
@@ -163,7 +164,7 @@ fn spread(seed: u64) -> [u64; 4] {
     })
 }
 
-/// A multiplicative hash whose key moves on with every number.
+/// A multiplicative hash whose key changes with every number.
 struct Hash {
     key: u32,
     multiplier: u32,

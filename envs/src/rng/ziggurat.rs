@@ -1,8 +1,8 @@
-//! Normal and exponential draws by the ziggurat method, consuming the generator exactly as NumPy does.
+//! Normal and exponential draws by the ziggurat method, with exactly NumPy's use of the generator.
 //!
-//! One word of 64 bits gives a layer (8 bits), a sign (normal only) and an integer that places the point within the
-//! layer's width. Nearly always the point lies under the curve for certain; otherwise a second number decides on the
-//! wedge between two layers, or the tail beyond the last one is drawn by itself.
+//! One word of 64 bits gives a layer (8 bits), a sign (normal only) and an integer for the position of the point within the
+//! width of the layer. Nearly always this suffices to know that the point is under the curve. Otherwise it lies in the wedge
+//! between two layers, where a second number decides, or in the tail beyond the last layer, which is drawn separately.
 
 use super::{NumpyRng, tables::*};
 
@@ -31,7 +31,7 @@ fn standard_normal(rng: &mut NumpyRng) -> f64 {
         }
         if layer == 0 {
             let tail = normal_tail(rng);
-            // The sign of the tail is another bit of the same word.
+            // The sign of the tail comes from another bit of the same word.
             return if place >> 8 & 1 == 1 { -tail } else { tail };
         }
         if wedge_height(&NORMAL_HEIGHT, layer, rng) < (-0.5 * draw * draw).exp() {
@@ -40,7 +40,7 @@ fn standard_normal(rng: &mut NumpyRng) -> f64 {
     }
 }
 
-/// Beyond the last layer: Marsaglia's method of two exponentials, with `1 - u` in the logarithm since `u` may be zero.
+/// A draw beyond the last layer: Marsaglia's method of two exponentials, with ln(1 - u) because u may be zero.
 fn normal_tail(rng: &mut NumpyRng) -> f64 {
     loop {
         let beyond = -NORMAL_TAIL_INVERSE * (-rng.random()).ln_1p();

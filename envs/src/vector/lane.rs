@@ -1,5 +1,5 @@
-//! What both vector environments are made of: [`Lane`], one environment and its memory, and [`Chunk`], neighbours
-//! stepped one after the other.
+//! The parts of both vector environments: [`Lane`], one environment with its buffers, and [`Chunk`], consecutive lanes that
+//! are stepped one after the other.
 
 use std::ops::Range;
 
@@ -9,7 +9,7 @@ use crate::panics::{caught, caught_step};
 use crate::{Env, EnvError, EpisodeStats, Space, Status, snapshot};
 
 impl VecStep {
-    /// Room for `envs` environments with `obs_len` numbers each.
+    /// Zeros for `envs` environments with `obs_len` numbers per observation.
     pub(super) fn sized(envs: usize, obs_len: usize) -> Self {
         VecStep {
             obs: vec![0.0; envs * obs_len],
@@ -21,17 +21,19 @@ impl VecStep {
     }
 }
 
-/// One environment, which resets itself when an episode ends.
+/// One environment with its buffers.
 struct Lane {
     env: EpisodeStats<Box<dyn Env>>,
-    /// `[O]` each: where observations are written first, so that a failing environment leaves the rows alone.
+    /// `[O]`: the observation of the last step. A buffer of its own, so that a failing environment does not change the
+    /// results.
     successor: Vec<f32>,
+    /// `[O]`: the observation of the last reset.
     first: Vec<f32>,
     /// A panic left the environment in an unknown state.
     panicked: bool,
 }
 
-/// A lane's part of a snapshot besides the environment: its row of [`VecStep`].
+/// The row of [`VecStep`] that belongs to a lane, as part of its snapshot.
 #[derive(serde::Serialize, serde::Deserialize)]
 struct Row {
     obs: Vec<f32>,
@@ -54,7 +56,7 @@ impl Lane {
         }
     }
 
-    /// Runs the environment's own code.
+    /// Runs code of the environment and returns a panic as an error.
     fn guarded(&mut self, work: impl FnOnce(&mut Self) -> Result<(), EnvError>) -> Result<(), EnvError> {
         caught(|| work(self)).unwrap_or_else(|message| Err(self.failure(message)))
     }
@@ -77,14 +79,14 @@ impl Lane {
         }
     }
 
-    /// Writes the first observation to `self.first`.
+    /// Resets the environment and writes the first observation to `self.first`.
     fn reset(&mut self, seed: Option<u64>) -> Result<(), EnvError> {
         self.guarded(|lane| lane.env.reset(seed, &mut lane.first))?;
         self.panicked = false;
         Ok(())
     }
 
-    /// Writes the successor to `self.successor` and returns the reward.
+    /// Steps the environment, writes the observation to `self.successor` and returns the reward.
     fn step(&mut self, action: &[f32]) -> Result<f64, Box<EnvError>> {
         if self.panicked {
             return Err(Box::new(self.reset_needed()));
@@ -94,9 +96,9 @@ impl Lane {
     }
 }
 
-/// Neighbouring lanes. Works on a [`VecStep`] that has one row per lane of the chunk.
+/// Consecutive lanes. Its methods work on a [`VecStep`] with one row per lane of the chunk.
 pub(super) struct Chunk {
-    /// Number of the first lane among all.
+    /// Number of its first environment among all.
     offset: usize,
     lanes: Vec<Lane>,
     obs_len: usize,
@@ -133,7 +135,7 @@ impl Chunk {
         result
     }
 
-    /// `group` counts within the chunk; `actions` `[group.len(), A]`.
+    /// Steps the lanes `group`, counted within the chunk, with `actions` `[group.len(), A]`.
     #[inline(always)]
     pub(super) fn step(&mut self, group: Range<usize>, actions: &[f32], view: &mut VecStep) -> Result<(), EnvError> {
         view.finished.clear();
@@ -164,7 +166,7 @@ impl Chunk {
         Ok(())
     }
 
-    /// What follows a step that was an episode's last, or failed.
+    /// Handles a step that failed or ended the episode.
     #[inline(never)]
     fn end_episode(
         &mut self,
@@ -240,7 +242,7 @@ fn numbered(error: EnvError, env: usize) -> EnvError {
     error.renamed(|name| format!("{name} (environment {env})"))
 }
 
-/// What every vector environment knows of its members.
+/// The properties that all environments of a vector environment share.
 pub(super) struct Common {
     pub(super) len: usize,
     pub(super) description: String,
@@ -250,7 +252,7 @@ pub(super) struct Common {
 }
 
 impl Common {
-    /// Of environments that must be alike.
+    /// The common properties of `envs`, whose spaces must be equal.
     pub(super) fn of(envs: &[Box<dyn Env>]) -> Result<Self, EnvError> {
         let Some(first) = envs.first() else {
             let problem = "a vector environment needs at least one environment".to_string();

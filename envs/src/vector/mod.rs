@@ -1,4 +1,4 @@
-//! Several copies of an environment, stepped together: [`VecEnv`].
+//! [`VecEnv`]: several copies of an environment, stepped together.
 
 mod lane;
 mod serial;
@@ -11,52 +11,52 @@ use crate::{EnvError, Space, Status};
 pub use serial::Serial;
 pub use threaded::Threaded;
 
-/// A finished episode.
+/// Summary of a finished episode.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct EpisodeSummary {
-    /// Which environment, `0..N`.
+    /// Number of the environment, in `0..N`.
     pub env: usize,
-    /// Sum of raw rewards.
+    /// Sum of rewards.
     pub episode_return: f64,
-    /// Steps.
+    /// Number of steps.
     pub length: u64,
     /// How it ended.
     pub status: Status,
 }
 
-/// What the vector environment shows after a reset or a step. `N` environments, `O` numbers per observation.
+/// Results of all environments after a reset or a step. `N` environments, `O` numbers per observation.
 #[derive(Clone, Debug, Default)]
 pub struct VecStep {
-    /// `[N, O]`: what to act on next; where an episode ended, the first observation of the next one.
+    /// `[N, O]`: the observation to act on next. After the end of an episode it is the first one of the next episode.
     pub obs: Vec<f32>,
-    /// `[N, O]`: the true successor of the last step of each environment, whatever happened after it.
+    /// `[N, O]`: the true successor observation of the last step, also at the end of an episode.
     pub next_obs: Vec<f32>,
-    /// `[N]`: raw reward of the last step of each environment.
+    /// `[N]`: reward of the last step of each environment.
     pub reward: Vec<f64>,
     /// `[N]`: status of the last step of each environment.
     pub status: Vec<Status>,
-    /// Episodes that ended in the last call to `step`, in the order of their environments.
+    /// The episodes that ended in the last call to `step`, in the order of their environments.
     pub finished: Vec<EpisodeSummary>,
 }
 
-/// `N` environments of one kind. An environment whose episode ended is reset at once, unseeded.
+/// `N` environments of one kind. At the end of an episode an environment is reset immediately, without a seed.
 ///
-/// Implementations must agree bit for bit when they hold the same environments with the same seeds.
-#[allow(clippy::len_without_is_empty)] // It never is.
+/// All implementations give the same results bit for bit for the same environments and seeds.
+#[allow(clippy::len_without_is_empty)] // It is never empty.
 pub trait VecEnv: Send {
-    /// N, at least 1.
+    /// The number of environments N, at least 1.
     fn len(&self) -> usize;
 
-    /// See [`crate::Env::describe`]; all environments are alike.
+    /// [`crate::Env::describe`] of one environment; all are of the same kind.
     fn describe(&self) -> String;
 
-    /// Of one environment.
+    /// The observation space of one environment.
     fn observation_space(&self) -> &Space;
 
-    /// Of one environment.
+    /// The action space of one environment.
     fn action_space(&self) -> &Space;
 
-    /// See [`crate::Env::stacked_frames`].
+    /// [`crate::Env::stacked_frames`] of one environment.
     fn stacked_frames(&self) -> usize {
         1
     }
@@ -67,27 +67,27 @@ pub trait VecEnv: Send {
     /// When an environment fails.
     fn reset(&mut self, seeds: &[u64]) -> Result<&VecStep, EnvError>;
 
-    /// Steps the environments `group` (a non-empty part of `0..N`) with `actions` `[group.len(), A]`. Entries of the
-    /// other environments stay as they were.
+    /// Steps the environments `group` (a non-empty part of `0..N`) with `actions` `[group.len(), A]`. The results of the
+    /// other environments do not change.
     ///
     /// # Errors
-    /// When an environment fails: the error names the first that did. The others of the group have taken their step,
-    /// and [`VecEnv::current`] shows it; the entries of those that failed stay as they were.
+    /// When an environment fails. The error names the first one that failed. The rest of the group has been stepped, and
+    /// [`VecEnv::current`] has the results; those of failed environments do not change.
     fn step(&mut self, group: Range<usize>, actions: &[f32]) -> Result<&VecStep, EnvError>;
 
-    /// What the last reset or step left.
+    /// The results of the last reset or step.
     fn current(&self) -> &VecStep;
 
-    /// One snapshot per environment, including what the vector environment itself remembers of each (the running
-    /// episode's return and length, the current observation).
+    /// One snapshot per environment. It includes the state that the vector environment keeps for each: return and length of
+    /// the running episode, and the current results.
     ///
     /// # Errors
-    /// When an environment cannot be written down.
+    /// When the state of an environment cannot be serialised.
     fn snapshot(&self) -> Result<Vec<Vec<u8>>, EnvError>;
 
-    /// Takes back what [`VecEnv::snapshot`] wrote.
+    /// Restores the environments from what [`VecEnv::snapshot`] returned.
     ///
     /// # Errors
-    /// When a snapshot does not fit, or there are not N of them.
+    /// When a snapshot is not one of its environment, or their number is not N.
     fn restore(&mut self, snapshots: &[Vec<u8>]) -> Result<(), EnvError>;
 }

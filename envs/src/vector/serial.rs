@@ -1,4 +1,4 @@
-//! [`Serial`]: all environments on the caller's thread.
+//! [`Serial`]: a vector environment on the caller's thread.
 
 use std::ops::Range;
 
@@ -6,7 +6,8 @@ use super::lane::{Chunk, Common};
 use super::{VecEnv, VecStep};
 use crate::{Env, EnvError, Space};
 
-/// Steps its environments one after the other. The fastest way for tasks whose step takes microseconds.
+/// Steps its environments one after the other on the calling thread. The fastest way for tasks whose step takes
+/// microseconds.
 pub struct Serial {
     common: Common,
     chunk: Chunk,
@@ -14,10 +15,10 @@ pub struct Serial {
 }
 
 impl Serial {
-    /// Takes environments of one kind.
+    /// A vector environment of `envs`, which must be of one kind.
     ///
     /// # Errors
-    /// [`EnvError::Unsupported`] when there are none, or their spaces differ.
+    /// [`EnvError::Unsupported`] when `envs` is empty, its spaces differ, or one of them has a flaw.
     pub fn new(envs: Vec<Box<dyn Env>>) -> Result<Self, EnvError> {
         let common = Common::of(&envs)?;
         let view = VecStep::sized(common.len, common.observation_space.len());

@@ -1,4 +1,4 @@
-//! [`Threaded`]: environments on several threads.
+//! [`Threaded`]: a vector environment on several threads.
 
 use std::ops::Range;
 use std::thread::JoinHandle;
@@ -10,11 +10,11 @@ use super::lane::{Chunk, Common};
 use super::{VecEnv, VecStep};
 use crate::{Env, EnvError, Space};
 
-/// Steps its environments on the calling thread and on others, each of which has a contiguous chunk of them for good.
-/// Agrees with [`super::Serial`] in every bit.
+/// Steps its environments on several threads including the calling one. Each thread owns a contiguous chunk of them. The
+/// results equal those of [`super::Serial`] bit for bit.
 ///
-/// To each chunk belongs one parcel of buffers that travels to its thread with a request and back with the answer, so
-/// that a step allocates nothing. Pays off when a step takes longer than the two hand-overs, a few microseconds.
+/// Each chunk has one set of buffers, which is sent to its thread with a request and sent back with the result,
+/// so that a step allocates no memory. Worthwhile when a step takes longer than two messages, which is a few microseconds.
 pub struct Threaded {
     common: Common,
     workers: Vec<Worker>,
@@ -22,35 +22,37 @@ pub struct Threaded {
 }
 
 struct Worker {
-    /// Which environments it has.
+    /// Its environments.
     envs: Range<usize>,
-    hands: Hands,
-    /// Here between calls; away during one.
+    runner: Runner,
+    /// `None` while it is with the worker's thread.
     parcel: Option<Box<Parcel>>,
 }
 
-/// Who steps a chunk.
-enum Hands {
-    /// Whoever calls: a thread that only waited would cost a hand-over and bring nothing.
+/// The thread that steps a chunk.
+enum Runner {
+    /// The calling thread, which would otherwise only wait for the others.
     Caller(Box<Chunk>),
     /// A thread of its own.
     Thread {
-        /// Taken on drop, which ends the thread.
+        /// Dropping it ends the thread.
         requests: Option<Sender<Box<Parcel>>>,
         answers: Receiver<Box<Parcel>>,
         thread: Option<JoinHandle<()>>,
     },
 }
 
-/// A thread looks for its next parcel this long before it sleeps: to wake a sleeping one takes as long as several steps
-/// of most tasks, tens of microseconds on virtual machines. No longer, because looking keeps a core from others; and it
-/// does not yield instead: two threads that yield to each other stay on one core, a thread that sleeps wakes on a free one.
-const LOOK: Duration = Duration::from_micros(50);
+/// Time for which a thread polls for its next parcel before it sleeps.
+///
+/// Waking a sleeping thread takes tens of microseconds on virtual machines, as long as several steps of most tasks. Longer
+/// polling would keep a core from other work. Polling does not yield: two threads that yield to each other stay on one core,
+/// while a sleeping thread is woken on a free one.
+const POLL: Duration = Duration::from_micros(50);
 
-/// The next parcel.
+/// Waits for the next parcel.
 fn receive(parcels: &Receiver<Box<Parcel>>) -> Result<Box<Parcel>, RecvError> {
     let began = Instant::now();
-    while began.elapsed() < LOOK {
+    while began.elapsed() < POLL {
         match parcels.try_recv() {
             Ok(parcel) => return Ok(parcel),
             Err(TryRecvError::Disconnected) => return Err(RecvError),
@@ -60,13 +62,14 @@ fn receive(parcels: &Receiver<Box<Parcel>>) -> Result<Box<Parcel>, RecvError> {
     parcels.recv()
 }
 
+/// A request to a worker, with the buffers for its arguments and results.
 struct Parcel {
     request: Request,
     /// `[group.len(), A]`, for a step.
     actions: Vec<f32>,
     /// One per environment of the chunk, for a reset.
     seeds: Vec<u64>,
-    /// One per environment of the chunk: to restore from, or as taken.
+    /// One per environment of the chunk: the argument of a restore, or the result of a snapshot.
     snapshots: Vec<Vec<u8>>,
     /// One row per environment of the chunk.
     view: VecStep,
@@ -76,18 +79,19 @@ struct Parcel {
 #[derive(Clone)]
 enum Request {
     Reset,
-    /// Counted within the chunk.
+    /// Steps these environments, counted within the chunk.
     Step(Range<usize>),
     Snapshot,
     Restore,
 }
 
 impl Threaded {
-    /// Distributes environments of one kind over `threads` threads (at least one, at most one per environment), the
-    /// calling one among them.
+    /// A vector environment of `envs`, which must be of one kind, on `threads` threads including the calling one. `threads`
+    /// is clamped to between 1 and the number of environments.
     ///
     /// # Errors
-    /// [`EnvError::Unsupported`] when there are no environments, their spaces differ, or a thread cannot be started.
+    /// [`EnvError::Unsupported`] when `envs` is empty, its spaces differ, one of them has a flaw, or a thread cannot be
+    /// started.
     pub fn new(envs: Vec<Box<dyn Env>>, threads: usize) -> Result<Self, EnvError> {
         let common = Common::of(&envs)?;
         let obs_len = common.observation_space.len();
@@ -100,7 +104,7 @@ impl Threaded {
                 let range = start(k)..start(k + 1);
                 let chunk = Chunk::new(range.start, envs.by_ref().take(range.len()).collect());
                 if k + 1 == threads {
-                    return Ok(Worker::new(range, Hands::Caller(Box::new(chunk)), obs_len));
+                    return Ok(Worker::new(range, Runner::Caller(Box::new(chunk)), obs_len));
                 }
                 Worker::start(range, chunk, obs_len).map_err(|e| EnvError::Unsupported {
                     env: common.description.clone(),
@@ -111,9 +115,11 @@ impl Threaded {
         Ok(Threaded { common, workers, view })
     }
 
-    /// Lets the workers do `request`, all at once. `group` says which environments it is about; a worker with none of
-    /// them is left alone. `pack` fills a parcel, `unpack` reads it after the work; both get the worker's share of
-    /// `group`, counted over all environments. Returns the first error by number of environment.
+    /// Runs a request on all workers that have environments of `group`, in parallel.
+    ///
+    /// `pack` fills the parcel of a worker, and `unpack` reads the results. Both get the worker's share of `group`, counted
+    /// over all environments, and the number of the worker's first environment. Returns the error of the first environment
+    /// that failed.
     fn dispatch(
         &mut self,
         group: Range<usize>,
@@ -127,10 +133,10 @@ impl Threaded {
                 && let Some(mut parcel) = worker.parcel.take()
             {
                 pack(share, worker.envs.start, &mut parcel);
-                match &mut worker.hands {
-                    Hands::Thread { .. } => worker.send(parcel),
-                    // The last of all: by now the others are at work.
-                    Hands::Caller(chunk) => {
+                match &mut worker.runner {
+                    Runner::Thread { .. } => worker.send(parcel),
+                    // The last worker; the threads are running by now.
+                    Runner::Caller(chunk) => {
                         parcel.work(chunk);
                         worker.parcel = Some(parcel);
                     }
@@ -143,8 +149,7 @@ impl Threaded {
             if share.is_empty() {
                 continue;
             }
-            // Either the parcel is on its way, or the thread is gone and its end of the channel with it: no wait is
-            // for ever.
+            // This cannot wait for ever: if the thread has ended, its end of the channel is closed.
             let Some(mut parcel) = worker.parcel.take().or_else(|| worker.answer()) else {
                 result = result.and(Err(gone(&self.common, worker)));
                 continue;
@@ -162,14 +167,14 @@ impl Threaded {
 }
 
 fn gone(common: &Common, worker: &Worker) -> EnvError {
-    let problem = format!("the thread of environments {:?} is gone", worker.envs);
+    let problem = format!("the thread of environments {:?} has ended", worker.envs);
     EnvError::Failed {
         env: common.description.clone(),
         problem,
     }
 }
 
-/// Copies the rows of `share` from a chunk's view, whose first row belongs to environment `start`.
+/// Copies the rows of the environments `share` from the view of a chunk, whose first row belongs to environment `start`.
 fn copy_rows(share: Range<usize>, start: usize, from: &VecStep, to: &mut VecStep, obs_len: usize) {
     let local = share.start - start..share.end - start;
     let numbers = |rows: &Range<usize>| rows.start * obs_len..rows.end * obs_len;
@@ -181,16 +186,16 @@ fn copy_rows(share: Range<usize>, start: usize, from: &VecStep, to: &mut VecStep
 }
 
 impl Worker {
-    fn new(envs: Range<usize>, hands: Hands, obs_len: usize) -> Self {
+    fn new(envs: Range<usize>, runner: Runner, obs_len: usize) -> Self {
         let parcel = Parcel::new(envs.len(), obs_len);
         Worker {
             envs,
-            hands,
+            runner,
             parcel: Some(Box::new(parcel)),
         }
     }
 
-    /// With a thread of its own.
+    /// Starts a worker with a thread of its own.
     fn start(envs: Range<usize>, mut chunk: Chunk, obs_len: usize) -> std::io::Result<Self> {
         let (requests, inbox) = bounded::<Box<Parcel>>(1);
         let (outbox, answers) = bounded(1);
@@ -204,30 +209,30 @@ impl Worker {
         };
         let name = format!("envs {}..{}", envs.start, envs.end);
         let thread = std::thread::Builder::new().name(name).spawn(work)?;
-        let hands = Hands::Thread {
+        let runner = Runner::Thread {
             requests: Some(requests),
             answers,
             thread: Some(thread),
         };
-        Ok(Worker::new(envs, hands, obs_len))
+        Ok(Worker::new(envs, runner, obs_len))
     }
 
     fn send(&self, parcel: Box<Parcel>) {
-        if let Hands::Thread {
+        if let Runner::Thread {
             requests: Some(requests),
             ..
-        } = &self.hands
+        } = &self.runner
         {
-            // If the thread is gone, the missing answer will tell.
+            // If the thread has ended, `answer` reports it.
             let _ = requests.send(parcel);
         }
     }
 
-    /// What its thread sends back; nothing if that is gone.
+    /// Waits for the parcel from its thread; `None` if the thread has ended.
     fn answer(&self) -> Option<Box<Parcel>> {
-        match &self.hands {
-            Hands::Thread { answers, .. } => receive(answers).ok(),
-            Hands::Caller(_) => None,
+        match &self.runner {
+            Runner::Thread { answers, .. } => receive(answers).ok(),
+            Runner::Caller(_) => None,
         }
     }
 }
@@ -257,15 +262,15 @@ impl Parcel {
 impl Drop for Threaded {
     fn drop(&mut self) {
         for worker in &mut self.workers {
-            if let Hands::Thread { requests, .. } = &mut worker.hands {
+            if let Runner::Thread { requests, .. } = &mut worker.runner {
                 *requests = None;
             }
         }
         for worker in &mut self.workers {
-            if let Hands::Thread { thread, .. } = &mut worker.hands
+            if let Runner::Thread { thread, .. } = &mut worker.runner
                 && let Some(thread) = thread.take()
             {
-                // A thread that panicked has nothing left to clean up.
+                // Nothing is left to clean up if the thread panicked.
                 let _ = thread.join();
             }
         }
@@ -333,9 +338,9 @@ impl VecEnv for Threaded {
     }
 
     fn snapshot(&self) -> Result<Vec<Vec<u8>>, EnvError> {
-        // The parcels at home hold what the next step needs, and this must not disturb it: fresh ones travel.
+        // New parcels, because those of the workers hold the results of the last step and must not change.
         let obs_len = self.common.observation_space.len();
-        let mut here = None;
+        let mut own = None;
         for worker in &self.workers {
             let mut parcel = Parcel::new(worker.envs.len(), obs_len);
             parcel.request = Request::Snapshot;
@@ -350,17 +355,17 @@ impl VecEnv for Threaded {
                 .view
                 .status
                 .copy_from_slice(&self.view.status[worker.envs.clone()]);
-            match &worker.hands {
-                Hands::Thread { .. } => worker.send(Box::new(parcel)),
-                Hands::Caller(chunk) => here = Some(chunk.snapshot(&parcel.view)),
+            match &worker.runner {
+                Runner::Thread { .. } => worker.send(Box::new(parcel)),
+                Runner::Caller(chunk) => own = Some(chunk.snapshot(&parcel.view)),
             }
         }
         let mut result = Ok(Vec::with_capacity(self.common.len));
         for worker in &self.workers {
-            // Every answer is fetched, even after an error, lest a later call takes it for its own.
-            let taken = match &worker.hands {
-                Hands::Caller(_) => here.take(),
-                Hands::Thread { .. } => worker.answer().map(|parcel| {
+            // Every answer is received, even after an error; otherwise a later call would receive it.
+            let taken = match &worker.runner {
+                Runner::Caller(_) => own.take(),
+                Runner::Thread { .. } => worker.answer().map(|parcel| {
                     let Parcel { result, snapshots, .. } = *parcel;
                     result.map(|()| snapshots)
                 }),

@@ -1,4 +1,4 @@
-//! [`ActionDelay`]: actions arrive late.
+//! [`ActionDelay`]: actions take effect a number of steps later.
 
 use std::num::NonZero;
 
@@ -6,8 +6,8 @@ use crate::env::check_spaces;
 use crate::render::{Frame, FrameSize};
 use crate::{Env, EnvError, Outcome, Space, snapshot};
 
-/// Every action takes effect a fixed number of steps after it was chosen. What takes effect before the first one
-/// arrives is rest: the number nearest to zero within each bound, or index 0 of a discrete space.
+/// Delays every action by a fixed number of steps. Until the first one takes effect, the task gets the number nearest to
+/// zero within each bound, or index 0 of a discrete space.
 pub struct ActionDelay<E> {
     env: E,
     steps: NonZero<usize>,
@@ -16,17 +16,17 @@ pub struct ActionDelay<E> {
 
 #[derive(Clone, serde::Serialize, serde::Deserialize)]
 struct Memory {
-    /// `[steps, A]`, a ring of actions on their way.
+    /// `[steps, A]`: ring buffer of the actions that have not taken effect.
     pending: Vec<f32>,
-    /// Which of them is due.
+    /// Row of the action that takes effect next.
     due: usize,
 }
 
 impl<E: Env> ActionDelay<E> {
-    /// Actions arrive `steps` control steps late.
+    /// Delays the actions of `env` by `steps` control steps.
     ///
     /// # Errors
-    /// [`EnvError::Unsupported`] for more than 10,000 steps, which is a slip rather than a wish.
+    /// [`EnvError::Unsupported`] for more than 10,000 steps, and for a space with a flaw.
     pub fn new(env: E, steps: NonZero<usize>) -> Result<Self, EnvError> {
         const MAX_STEPS: usize = 10_000;
         check_spaces(&env)?;
@@ -87,7 +87,7 @@ impl<E: Env> Env for ActionDelay<E> {
     }
 
     fn step(&mut self, action: &[f32], obs: &mut [f32]) -> Result<Outcome, EnvError> {
-        // Here and now, for when it takes effect nobody remembers who chose it.
+        // Checked now, because an error at the step where it takes effect would not name its cause.
         let space = self.env.action_space();
         space.check_action(action, || self.env.describe())?;
         let slot = self.memory.due * space.len()..(self.memory.due + 1) * space.len();
@@ -106,7 +106,7 @@ impl<E: Env> Env for ActionDelay<E> {
         if memory.pending.len() != self.memory.pending.len() || memory.due >= self.steps.get() {
             return Err(EnvError::Snapshot {
                 env: self.kind(),
-                problem: "its actions are not those of this action space".to_string(),
+                problem: "its pending actions do not fit this action space".to_string(),
             });
         }
         self.env.restore(&inner)?;

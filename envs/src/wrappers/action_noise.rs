@@ -1,4 +1,4 @@
-//! [`ActionNoise`]: what the task does is not quite what it was told.
+//! [`ActionNoise`]: noise on actions.
 
 use super::stream::Stream;
 use crate::env::check_spaces;
@@ -7,23 +7,23 @@ use crate::{Env, EnvError, NumpyRng, Outcome, Space, snapshot};
 
 /// Adds independent normal noise to every coordinate of every action and clamps the sum to the bounds.
 ///
-/// The scale is relative: 0.1 means a tenth of half the range of each coordinate, which is 0.1 in normalised actions.
-/// The noise comes from a generator of its own that starts anew with every seeded reset and is part of the snapshot.
+/// The standard deviation is relative to half the range of each coordinate: 0.1 means 0.1 in normalised actions. The noise
+/// has a generator of its own, which every reset with a seed restarts and which is part of the snapshot.
 pub struct ActionNoise<E> {
     env: E,
     std: f64,
     stream: Stream,
-    /// `[A]`, scratch.
+    /// `[A]`: scratch.
     noisy: Vec<f32>,
 }
 
 impl<E: Env> ActionNoise<E> {
-    /// Noise of `std` half-ranges, from the stream of that number: wrappers of one stack must have
-    /// different ones. How its seed is derived stands in the notes of this module.
+    /// Adds noise with a standard deviation of `std` half-ranges. `stream` numbers the random stream; the wrappers of one
+    /// environment must have different numbers.
     ///
     /// # Errors
-    /// [`EnvError::Unsupported`] for a `std` that is negative or not finite, and for actions without bounds or that are
-    /// not real numbers.
+    /// [`EnvError::Unsupported`] for a `std` that is negative or not finite, for discrete actions, for actions without
+    /// bounds, and for a space with a flaw.
     pub fn new(env: E, std: f64, stream: u64) -> Result<Self, EnvError> {
         check_spaces(&env)?;
         let space = env.action_space();
@@ -85,7 +85,7 @@ impl<E: Env> Env for ActionNoise<E> {
                 }
                 self.env.step(&self.noisy, obs)
             }
-            // Before the first reset, or an action of the wrong length: the environment knows how to complain.
+            // Before the first reset, or with an action of the wrong length, the environment returns the error.
             _ => self.env.step(action, obs),
         }
     }

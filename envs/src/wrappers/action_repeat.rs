@@ -1,21 +1,21 @@
-//! [`ActionRepeat`]: one decision for several steps.
+//! [`ActionRepeat`]: one action for several steps.
 
 use std::num::NonZero;
 
 use crate::render::{Frame, FrameSize};
 use crate::{Env, EnvError, Outcome, Space, snapshot};
 
-/// Repeats every action, adds up the rewards and shows the last observation. An episode's end cuts the repetition short.
+/// Repeats every action, sums the rewards and returns the last observation. The repetition stops at the end of an episode.
 ///
-/// A time limit below this wrapper, where the registry puts it, counts the task's own steps: 1000 of them are 250 steps
-/// with 4 repetitions.
+/// The registry puts the time limit below this wrapper, so that it counts the task's own steps: with 4 repetitions, 1000 of
+/// them are 250 steps.
 pub struct ActionRepeat<E> {
     env: E,
     times: NonZero<u64>,
 }
 
 impl<E: Env> ActionRepeat<E> {
-    /// Every action `times` times.
+    /// Repeats every action `times` times.
     pub fn new(env: E, times: NonZero<u64>) -> Self {
         ActionRepeat { env, times }
     }
@@ -38,7 +38,7 @@ impl<E: Env> Env for ActionRepeat<E> {
         self.env.action_space()
     }
 
-    /// A stack below this wrapper moves on by several frames per step.
+    /// 1, because a stack below this wrapper advances by several frames per step.
     fn stacked_frames(&self) -> usize {
         if self.times.get() == 1 {
             self.env.stacked_frames()

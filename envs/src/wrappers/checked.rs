@@ -1,16 +1,16 @@
-//! [`Checked`]: a task's mistakes as errors that say where they happened.
+//! [`Checked`]: faults of a task as errors with the step at which they happened.
 
 use crate::panics::{caught, caught_step};
 use crate::render::{Frame, FrameSize};
 use crate::{Env, EnvError, Outcome, Space, snapshot};
 
-/// Looks at everything that goes into an environment and comes out of it.
+/// Checks the actions, observations and rewards of an environment.
 ///
-/// * Actions have the right length; a discrete action is a valid index; the numbers of a box are finite. They may lie
-///   outside the box: tasks clip, as Gymnasium's do.
-/// * Every number of an observation is written, and finite; rewards are finite.
-/// * A panic inside the environment comes out as [`EnvError::Panicked`]; the environment then refuses everything but a
-///   reset, since its state may be half-made. (The panic hook still prints where it happened.)
+/// * Actions have the right length. A discrete action is a valid index; the numbers of a box are finite. They may lie
+///   outside the box, because tasks clip, as Gymnasium's do.
+/// * Every number of an observation is written and finite. Rewards are finite.
+/// * A panic inside the environment becomes [`EnvError::Panicked`]. Its state may then be inconsistent, so everything but a
+///   reset or a restored snapshot is refused. (The panic hook still prints the panic.)
 pub struct Checked<E> {
     env: E,
     name: String,
@@ -27,11 +27,11 @@ struct Memory {
     step: u64,
 }
 
-/// The NaN that observations are pre-filled with. Arithmetic yields NaNs without this payload.
+/// The NaN with which observations are filled before a step. Arithmetic yields NaNs without this payload.
 const NOT_WRITTEN: u32 = 0x7fc0_5ac0;
 
 impl<E: Env> Checked<E> {
-    /// Checks `env` from now on.
+    /// Checks `env`.
     pub fn new(env: E) -> Self {
         Checked {
             name: env.describe(),

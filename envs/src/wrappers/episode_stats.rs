@@ -3,7 +3,7 @@
 use crate::render::{Frame, FrameSize};
 use crate::{Env, EnvError, Outcome, Space, Status, snapshot};
 
-/// Adds up rewards and steps. When a step ends the episode, the sums stay readable until the next reset.
+/// Sums the rewards and counts the steps of an episode. Both can be read until the next reset.
 pub struct EpisodeStats<E> {
     env: E,
     memory: Memory,
@@ -16,7 +16,7 @@ struct Memory {
     status: Status,
 }
 
-/// Before the first step of an episode.
+/// The state before the first step of an episode.
 const NOTHING_YET: Memory = Memory {
     episode_return: 0.0,
     length: 0,
@@ -24,7 +24,7 @@ const NOTHING_YET: Memory = Memory {
 };
 
 impl<E: Env> EpisodeStats<E> {
-    /// Counts from zero; `env` should be reset next.
+    /// Starts at zero. `env` should be reset next.
     pub fn new(env: E) -> Self {
         EpisodeStats {
             env,
@@ -32,7 +32,7 @@ impl<E: Env> EpisodeStats<E> {
         }
     }
 
-    /// Sum of raw rewards since the reset.
+    /// Sum of rewards since the reset.
     pub fn episode_return(&self) -> f64 {
         self.memory.episode_return
     }
@@ -42,7 +42,7 @@ impl<E: Env> EpisodeStats<E> {
         self.memory.length
     }
 
-    /// Whether the episode goes on, as of its last step.
+    /// Status of the last step.
     pub fn status(&self) -> Status {
         self.memory.status
     }

@@ -1,4 +1,4 @@
-//! [`FrameStack`]: the last few observations as one.
+//! [`FrameStack`]: the last few observations as one observation.
 
 use std::num::NonZero;
 
@@ -6,28 +6,27 @@ use crate::env::check_spaces;
 use crate::render::{Frame, FrameSize};
 use crate::{Env, EnvError, Outcome, Space, snapshot};
 
-/// Shows the last `k` observations, oldest first; at a reset the first one `k` times.
+/// Concatenates the last `k` observations, oldest first. A reset repeats the first one `k` times.
 ///
-/// They are joined along the axis that holds features: a vector `[O]` becomes `[k·O]`, a set of tokens `[N, W]` becomes
-/// `[N, k·W]`, an image `[C, H, W]` becomes `[k·C, H, W]`.
+/// The axis is that of the features: a vector `[O]` becomes `[k·O]`, a set of tokens `[N, W]` becomes `[N, k·W]`, an image
+/// `[C, H, W]` becomes `[k·C, H, W]`.
 pub struct FrameStack<E> {
     env: E,
     frames: NonZero<usize>,
     space: Space,
-    /// Rows that are joined one by one: the tokens of a set, or everything at once.
+    /// Number of rows, each of which is concatenated by itself: the tokens of a set, otherwise 1.
     rows: usize,
-    /// `[O]`, where the environment writes.
+    /// `[O]`: the latest observation.
     latest: Vec<f32>,
-    /// `[k, O]`, oldest first.
+    /// `[k, O]`: oldest first.
     history: Vec<f32>,
 }
 
 impl<E: Env> FrameStack<E> {
-    /// The last `frames` observations.
+    /// Concatenates the last `frames` observations of `env`.
     ///
     /// # Errors
-    /// [`EnvError::Unsupported`] for discrete observations, and for more than 256 frames, which is a slip rather than a
-    /// wish.
+    /// [`EnvError::Unsupported`] for discrete observations, for more than 256 frames, and for a space with a flaw.
     pub fn new(env: E, frames: NonZero<usize>) -> Result<Self, EnvError> {
         const MAX_FRAMES: usize = 256;
         check_spaces(&env)?;
@@ -101,7 +100,7 @@ impl<E: Env> Env for FrameStack<E> {
         self.env.action_space()
     }
 
-    /// The rows of a set are joined one by one, so that its frames do not lie in a row.
+    /// 1 for a set of tokens, whose frames are interleaved row by row.
     fn stacked_frames(&self) -> usize {
         if self.rows == 1 { self.frames.get() } else { 1 }
     }

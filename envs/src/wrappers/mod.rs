@@ -1,20 +1,20 @@
-//! Wrappers: each changes one thing about an [`crate::Env`], keeps to the contract, and shows up in `describe()`.
+//! Wrappers. Each changes one aspect of an [`crate::Env`], keeps its contract, and appears in `describe()`.
 //!
 //! The registry builds `RescaleAction > TimeLimit(n) > Checked > task`, outermost first:
 //!
-//! * [`Checked`] looks at everything that goes in and out, next to the task, where an error can be named best;
-//! * [`TimeLimit`] cuts episodes off;
-//! * [`RescaleAction`] turns normalised actions into the task's units, in this place and nowhere else;
-//! * [`EpisodeStats`] adds up what an episode yielded; the vector environments use it too.
+//! * [`Checked`] checks actions, observations and rewards directly at the task;
+//! * [`TimeLimit`] truncates episodes;
+//! * [`RescaleAction`] converts normalised actions to the task's units; nothing else does;
+//! * [`EpisodeStats`] sums the rewards and counts the steps of an episode; vector environments add it.
 //!
-//! Between [`RescaleAction`] and [`TimeLimit`] go those that a configuration asks for, see [`WrapperSpec`]:
+//! The wrappers of a configuration ([`WrapperSpec`]) go between [`TimeLimit`] and [`RescaleAction`]:
 //! [`ObservationNoise`], [`ActionNoise`], [`RewardScale`], [`ActionDelay`], [`ActionRepeat`], [`FrameStack`],
 //! [`Pixels`].
 //!
-//! Noise comes from a generator of the wrapper's own, so that the task draws the same numbers with and without it. A
-//! reset with seed `s` starts the generator of the wrapper with number `n` as `NumpyRng::new(mix(s + (n + 1) ·
-//! 0x9e3779b97f4a7c15))`, sums and products modulo 2⁶⁴, where `mix` is the finaliser of SplitMix64 (G. Steele, D. Lea
-//! and C. Flood 2014). A reset without a seed goes on in the stream.
+//! Wrappers that draw noise have generators of their own, so that the task's random numbers do not depend on them. A reset
+//! with seed `s` seeds the generator of wrapper number `n` as `NumpyRng::new(mix(s + (n + 1) · 0x9e3779b97f4a7c15))`. Sums
+//! and products are modulo 2⁶⁴, and `mix` is the finaliser of SplitMix64 (G. Steele, D. Lea and C. Flood 2014). A reset
+//! without a seed continues the stream.
 
 mod action_delay;
 mod action_noise;

@@ -1,4 +1,4 @@
-//! [`ObservationNoise`]: what the agent sees is not quite what there is.
+//! [`ObservationNoise`]: noise on observations.
 
 use super::stream::Stream;
 use crate::render::{Frame, FrameSize};
@@ -6,8 +6,8 @@ use crate::{Dtype, Env, EnvError, NumpyRng, Outcome, Space, snapshot};
 
 /// Adds independent normal noise to every number of every observation, in the observation's own units.
 ///
-/// Observations are then unbounded, and so is their space. The noise comes from a generator of its own that starts anew
-/// with every seeded reset and is part of the snapshot; the task's random numbers stay as they are without noise.
+/// The observation space becomes unbounded. The noise has a generator of its own, which every reset with a seed restarts
+/// and which is part of the snapshot; the task's random numbers are the same with and without noise.
 pub struct ObservationNoise<E> {
     env: E,
     std: f64,
@@ -16,8 +16,8 @@ pub struct ObservationNoise<E> {
 }
 
 impl<E: Env> ObservationNoise<E> {
-    /// Noise of standard deviation `std`, from the stream of that number: wrappers of one stack must have
-    /// different ones. How its seed is derived stands in the notes of this module.
+    /// Adds noise with standard deviation `std`. `stream` numbers the random stream; the wrappers of one environment must
+    /// have different numbers.
     ///
     /// # Errors
     /// [`EnvError::Unsupported`] for a `std` that is negative or not finite, and for observations that are not real

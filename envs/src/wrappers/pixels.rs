@@ -1,32 +1,31 @@
-//! [`Pixels`]: the task as it looks.
+//! [`Pixels`]: pictures as observations.
 
 use crate::render::{Frame, FrameSize};
 use crate::{Dtype, Env, EnvError, Outcome, Space, snapshot};
 
-/// Shows pictures of the task instead of its numbers: bytes, `[3, height, width]`, or `[1, height, width]` in grey.
+/// Replaces observations by pictures of the task: bytes, `[3, height, width]`, or `[1, height, width]` in grey.
 ///
-/// A picture shows no velocities: put an [`crate::FrameStack`] above this wrapper, and an [`crate::ActionRepeat`] below
-/// it, so that the pictures differ and only the last of a repetition is drawn. Drawing allocates.
+/// A picture shows no velocities, so put a [`crate::FrameStack`] above this wrapper. An [`crate::ActionRepeat`] below it
+/// makes successive pictures differ more, and only the last step of a repetition is drawn. Drawing allocates memory.
 pub struct Pixels<E> {
     env: E,
     size: FrameSize,
     grey: bool,
     space: Space,
-    /// `[O]` of the wrapped environment; nobody sees it.
+    /// `[O]`: the observation of the wrapped environment, which is not used.
     numbers: Vec<f32>,
 }
 
 impl<E: Env> Pixels<E> {
-    /// Pictures of that size instead of numbers.
+    /// Replaces the observations of `env` by pictures of this size.
     ///
     /// # Errors
-    /// [`EnvError::Unsupported`] for an environment that does not draw itself, and for a size without pixels or beyond
-    /// reason.
+    /// [`EnvError::Unsupported`] for an environment without a drawing, and for a size that [`FrameSize::check`] refuses.
     pub fn new(env: E, size: FrameSize, grey: bool) -> Result<Self, EnvError> {
         env.render(size).map_err(|error| match error {
             EnvError::Unsupported { env, problem } => EnvError::Unsupported {
                 env,
-                problem: format!("{problem}; without `pixels` the agent sees its numbers"),
+                problem: format!("{problem}; without the wrapper `pixels` the agent observes numbers"),
             },
             other => other,
         })?;

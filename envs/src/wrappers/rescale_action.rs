@@ -1,13 +1,14 @@
-//! [`RescaleAction`]: the one place where [-1, 1] becomes newton-metres.
+//! [`RescaleAction`]: actions in [-1, 1] for any bounded task.
 
 use crate::env::check_spaces;
 use crate::render::{Frame, FrameSize};
 use crate::{Env, EnvError, Outcome, Space, snapshot};
 
-/// Takes normalised actions: -1 is the lower bound of each coordinate, +1 the upper bound, exactly; in between it is
-/// linear, computed in `f64` and rounded once. Anything beyond is clamped to the bounds, NaN stays NaN.
+/// Converts normalised actions to the task's units. -1 is exactly the lower bound of each coordinate, +1 exactly the upper
+/// bound. Between them the map is linear, computed in `f64` and rounded once. Actions outside [-1, 1] are clamped; NaN stays
+/// NaN.
 ///
-/// Discrete actions pass through unchanged.
+/// Discrete actions are not changed.
 pub struct RescaleAction<E> {
     env: E,
     action_space: Space,
@@ -21,7 +22,7 @@ struct Scaling {
     scaled: Vec<f32>,
 }
 
-/// Of one coordinate.
+/// The bounds of one coordinate.
 struct Interval {
     low: f32,
     high: f32,
@@ -33,7 +34,7 @@ impl<E: Env> RescaleAction<E> {
     /// Normalises the actions of `env`.
     ///
     /// # Errors
-    /// [`EnvError::Unsupported`] for a box that is not bounded on all sides.
+    /// [`EnvError::Unsupported`] for a box with an infinite bound, and for a space with a flaw.
     pub fn new(env: E) -> Result<Self, EnvError> {
         check_spaces(&env)?;
         let space = env.action_space();
@@ -86,8 +87,10 @@ impl Scaling {
     }
 }
 
-/// A normalised action in the units of `space`, as [`RescaleAction`] hands it on. Both slices have the space's length;
-/// whole numbers (discrete spaces) stay as they are.
+/// Converts a normalised action to the units of `space`, as [`RescaleAction`] does. Discrete actions are copied.
+///
+/// # Panics
+/// When a slice does not have the length of the space.
 pub fn to_task_units(space: &Space, normalised: &[f32], out: &mut [f32]) {
     match space {
         Space::Box { low, high, .. } => {
@@ -112,8 +115,7 @@ impl Interval {
 
     /// From [-1, 1] to [low, high].
     fn rescale(&self, normalised: f32) -> f32 {
-        // The ends are taken from the bounds themselves: with bounds of very different magnitude `middle ± half` misses
-        // them.
+        // Exactly the bounds: `middle ± half` is not exact for bounds of very different magnitude.
         if normalised >= 1.0 {
             return self.high;
         }
@@ -149,7 +151,7 @@ impl<E: Env> Env for RescaleAction<E> {
     fn step(&mut self, action: &[f32], obs: &mut [f32]) -> Result<Outcome, EnvError> {
         match &mut self.scaling {
             Some(scaling) if scaling.scaled.len() == action.len() => self.env.step(scaling.apply(action), obs),
-            // A discrete action, or one of the wrong length, of which the environment knows how to complain.
+            // A discrete action, or one of the wrong length, for which the environment returns the error.
             _ => self.env.step(action, obs),
         }
     }

@@ -1,16 +1,16 @@
-//! [`RewardScale`]: rewards in other units.
+//! [`RewardScale`]: rewards times a constant factor.
 
 use crate::render::{Frame, FrameSize};
 use crate::{Env, EnvError, Outcome, Space, snapshot};
 
-/// Multiplies every reward. Returns that are reported above this wrapper are scaled too.
+/// Multiplies every reward by a factor. Returns that are reported above this wrapper are scaled as well.
 pub struct RewardScale<E> {
     env: E,
     factor: f64,
 }
 
 impl<E: Env> RewardScale<E> {
-    /// Rewards times `factor`.
+    /// Multiplies the rewards of `env` by `factor`.
     ///
     /// # Errors
     /// [`EnvError::Unsupported`] for a factor that is 0 or not finite.

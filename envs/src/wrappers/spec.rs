@@ -1,4 +1,4 @@
-//! [`WrapperSpec`]: wrappers as data.
+//! [`WrapperSpec`]: the configuration of a wrapper.
 
 use std::num::NonZero;
 
@@ -8,7 +8,7 @@ use super::{ActionDelay, ActionNoise, ActionRepeat, FrameStack, ObservationNoise
 use crate::render::FrameSize;
 use crate::{Env, EnvError};
 
-/// One wrapper around a task. In a configuration they stand in the order in which they are applied, innermost first:
+/// Configuration of a wrapper. A list of them is applied in order, the innermost first:
 ///
 /// ```
 /// # use sac_envs::Registry;
@@ -27,53 +27,53 @@ use crate::{Env, EnvError};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// What is not given has the value in [`WrapperSpec::defaults`].
+/// Missing parameters have the values in [`WrapperSpec::defaults`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum WrapperSpec {
     /// See [`ObservationNoise`].
     ObservationNoise {
-        /// In the observation's own units.
+        /// Standard deviation, in the observation's own units.
         std: f64,
     },
     /// See [`ActionNoise`].
     ActionNoise {
-        /// In parts of half the range of each coordinate.
+        /// Standard deviation, relative to half the range of each coordinate.
         std: f64,
     },
     /// See [`RewardScale`].
     RewardScale {
-        /// Rewards are multiplied by it.
+        /// Factor of all rewards.
         factor: f64,
     },
     /// See [`ActionDelay`].
     ActionDelay {
-        /// Control steps from choice to effect.
+        /// Delay in control steps.
         steps: NonZero<usize>,
     },
     /// See [`ActionRepeat`].
     ActionRepeat {
-        /// Task steps per action.
+        /// Number of task steps per action.
         times: NonZero<u64>,
     },
     /// See [`FrameStack`].
     FrameStack {
-        /// Observations shown at once.
+        /// Number of observations in a stack.
         frames: NonZero<usize>,
     },
     /// See [`Pixels`].
     Pixels {
-        /// Columns.
+        /// Width in pixels.
         width: u32,
-        /// Rows.
+        /// Height in pixels.
         height: u32,
-        /// Brightness instead of colours.
+        /// Whether pictures are grey instead of coloured.
         grey: bool,
     },
 }
 
 impl WrapperSpec {
-    /// One of each kind, with the values that parameters have unless given.
+    /// One wrapper of each kind, with the default values of its parameters.
     pub fn defaults() -> Vec<WrapperSpec> {
         const TWO: NonZero<u64> = NonZero::new(2).expect("2 is not 0");
         const THREE: NonZero<usize> = NonZero::new(3).expect("3 is not 0");
@@ -94,11 +94,10 @@ impl WrapperSpec {
         ]
     }
 
-    /// This wrapper around `env`. `number` tells its random stream from those of other wrappers: its place in the list,
-    /// from 0.
+    /// Puts this wrapper around `env`. `number` is its position in the list, from 0; it numbers the random stream.
     ///
     /// # Errors
-    /// [`EnvError::Unsupported`] when the environment or a parameter does not suit.
+    /// [`EnvError::Unsupported`] for an environment that the wrapper cannot be put around, and for invalid parameters.
     pub fn apply(&self, env: Box<dyn Env>, number: u64) -> Result<Box<dyn Env>, EnvError> {
         Ok(match *self {
             WrapperSpec::ObservationNoise { std } => Box::new(ObservationNoise::new(env, std, number)?),

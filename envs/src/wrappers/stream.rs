@@ -1,12 +1,12 @@
-//! [`Stream`]: a wrapper's own random numbers.
+//! [`Stream`]: the random numbers of a wrapper.
 
 use crate::NumpyRng;
 
-/// A generator that follows the seeds of the environment below it, without taking a draw from it.
+/// A generator whose seeds derive from those of the environment, without drawing from the environment's generator.
 ///
-/// A reset with seed `s` starts it as `NumpyRng::new(mix(s + (number + 1) · 0x9e3779b97f4a7c15))`, with the sum modulo
-/// 2⁶⁴ and SplitMix64's finaliser as `mix`; a reset without a seed goes on (from `s = 0` if there never was one). Two
-/// wrappers of one stack must have different numbers, or they draw the same noise.
+/// A reset with seed `s` seeds it as `NumpyRng::new(mix(s + (number + 1) · 0x9e3779b97f4a7c15))`, with the sum modulo 2⁶⁴
+/// and SplitMix64's finaliser as `mix`. A reset without a seed continues the stream (from `s = 0` if it was never seeded).
+/// Two wrappers of one environment must have different numbers; otherwise they draw the same noise.
 #[derive(Clone, Debug)]
 pub(super) struct Stream {
     number: u64,
@@ -19,7 +19,7 @@ impl Stream {
         Stream { number, rng: None }
     }
 
-    /// Call at every reset.
+    /// Seeds or continues the stream. Called at every reset.
     pub(super) fn reset(&mut self, seed: Option<u64>) {
         if seed.is_some() || self.rng.is_none() {
             self.rng = Some(NumpyRng::new(derived_seed(seed.unwrap_or(0), self.number)));
@@ -27,7 +27,7 @@ impl Stream {
     }
 }
 
-/// See [`Stream`].
+/// The seed of stream `number`, as [`Stream`] defines it.
 fn derived_seed(seed: u64, number: u64) -> u64 {
     const GOLDEN_RATIO: u64 = 0x9e37_79b9_7f4a_7c15;
     let mut z = seed.wrapping_add(number.wrapping_add(1).wrapping_mul(GOLDEN_RATIO));

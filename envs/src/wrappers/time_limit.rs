@@ -1,12 +1,12 @@
-//! [`TimeLimit`]: cuts an episode off after a number of steps.
+//! [`TimeLimit`]: truncation of episodes after a number of steps.
 
 use std::num::NonZero;
 
 use crate::render::{Frame, FrameSize};
 use crate::{Env, EnvError, Outcome, Space, snapshot};
 
-/// Sets `truncated` from the `limit`-th step of an episode on, whether or not the task ended on that very step (both
-/// flags are then set, as in Gymnasium). Unlike Gymnasium's, it then refuses further steps until a reset.
+/// Sets `truncated` at the `limit`-th step of an episode. If the task ends at that step, both flags are set, as in
+/// Gymnasium. Unlike Gymnasium's time limit, it refuses further steps until a reset.
 pub struct TimeLimit<E> {
     env: E,
     limit: NonZero<u64>,
@@ -20,7 +20,7 @@ struct Memory {
 }
 
 impl<E: Env> TimeLimit<E> {
-    /// At most `limit` control steps per episode.
+    /// Limits episodes of `env` to `limit` control steps.
     pub fn new(env: E, limit: NonZero<u64>) -> Self {
         TimeLimit {
             env,

@@ -1,15 +1,15 @@
-//! Just enough of Rust's syntax to tell code from comments, strings and tests. Line numbers are kept.
+//! [`view`]: the code of a source file without comments, strings and tests.
 
-/// What of a file is looked at.
+/// The parts of a file that are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum View {
-    /// Without comments and the content of strings.
+    /// Code without comments and the content of strings.
     Code,
-    /// Without comments.
+    /// Code with strings, without comments.
     CodeAndStrings,
 }
 
-/// The text with everything else blanked, up to the tests at the bottom of the file.
+/// The text of a file with everything else replaced by spaces, up to the tests at its end. Line numbers do not change.
 pub fn view(text: &str, view: View) -> String {
     let mut out = String::with_capacity(text.len());
     let chars: Vec<char> = text.chars().collect();
@@ -23,7 +23,7 @@ pub fn view(text: &str, view: View) -> String {
                 (raw_string(&chars, at).unwrap_or(1), view == View::CodeAndStrings)
             }
             ['"', ..] => (string(rest), view == View::CodeAndStrings),
-            // A character, not a lifetime: 'x' or '\…'.
+            // A character literal, not a lifetime: 'x' or '\…'.
             ['\'', '\\', ..] => (
                 2 + 1 + rest.iter().skip(3).position(|&c| c == '\'').map_or(0, |n| n + 1),
                 false,
@@ -42,7 +42,7 @@ pub fn view(text: &str, view: View) -> String {
     without_tests(&out)
 }
 
-/// Cuts at the module of tests, which stands last by the rules of the house.
+/// The text up to the module of tests, which is always the last item of a file.
 fn without_tests(text: &str) -> String {
     let mut is_marked = false;
     let mut kept = String::with_capacity(text.len());

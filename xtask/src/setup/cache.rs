@@ -1,10 +1,10 @@
-//! The cache folder: parts, downloads, and the lock that keeps two set-ups apart.
+//! [`Cache`]: the folder with parts and downloads, and its lock.
 //!
 //! ```text
 //! sac-native/
-//!   lock                       held by a set-up at work; holds its process id
-//!   downloads/<wheel>          fetched completely, its hash seen; removed once unpacked
-//!   work/                      whatever is half done; emptied by the next set-up
+//!   lock                       held by a running set-up; contains its process id
+//!   downloads/<wheel>          complete, with a verified hash; removed after unpacking
+//!   work/                      unfinished files; the next set-up removes them
 //!   libtorch-2.11.0-cpu-<key>/ a complete part
 //! ```
 
@@ -25,14 +25,15 @@ pub struct Cache {
     root: PathBuf,
 }
 
-/// Held while a set-up works; the operating system lets go of it whatever end the process takes.
+/// The lock of a running set-up. The operating system releases it however the process ends.
 #[derive(Debug)]
 pub struct Lock {
     _file: File,
 }
 
 impl Cache {
-    /// `SAC_NATIVE_CACHE`, else below the user's cache folder, else (no home) inside the checkout.
+    /// Finds the cache: `SAC_NATIVE_CACHE`, otherwise a folder in the user's cache folder, otherwise (without a home folder)
+    /// one in the checkout.
     pub fn locate(workspace: &Workspace) -> Result<Self> {
         let set = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         let root = if let Some(path) = set("SAC_NATIVE_CACHE") {
@@ -60,7 +61,7 @@ impl Cache {
         self.root.join("downloads")
     }
 
-    /// Waits until no other set-up works on this cache.
+    /// Locks the cache. Waits while another set-up has the lock.
     pub fn lock(&self) -> Result<Lock> {
         let path = self.root.join("lock");
         fs::create_dir_all(&self.root)
@@ -83,7 +84,7 @@ impl Cache {
                 let mut holder = String::new();
                 file.read_to_string(&mut holder).ok();
                 say!(
-                    "another set-up (process {}) works on {}; waiting for it",
+                    "another set-up (process {}) is using {}; waiting for it",
                     holder.trim(),
                     self.root.display()
                 );
@@ -104,12 +105,12 @@ impl Cache {
         Ok(Lock { _file: file })
     }
 
-    /// Removes what a set-up that was cut off has left half done. To be called under the lock.
+    /// Removes the unfinished files of an interrupted set-up. The caller must hold the lock.
     pub fn sweep(&self) -> Result<()> {
         remove_any(&self.root.join("work"))
     }
 
-    /// A new folder for something half done, on the same file system as the parts.
+    /// Creates a folder for unfinished files, on the same file system as the parts.
     pub fn work(&self, purpose: &str) -> Result<PathBuf> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -121,9 +122,9 @@ impl Cache {
         Ok(path)
     }
 
-    /// Puts the complete folder `made` in the place of `home`; what was there before goes.
+    /// Moves the complete folder `made` to `home` and removes an older one there.
     pub fn install(&self, made: &Path, home: &Path) -> Result<()> {
-        // One call for ten thousand files: syncing each by itself takes minutes on some disks.
+        // One call for all ten thousand files; syncing each of them takes minutes on some disks.
         rustix::fs::syncfs(File::open(made)?).with_context(|| format!("cannot sync {}", made.display()))?;
         if home.symlink_metadata().is_ok() {
             fs::rename(home, self.work("old")?.join("part"))
@@ -134,7 +135,7 @@ impl Cache {
         self.sweep()
     }
 
-    /// Whether a download of the right size is there; its hash is looked at before it is used.
+    /// Whether a download with the right size exists. Its hash is checked before it is used.
     pub fn has_download(&self, wheel: &Wheel) -> bool {
         fs::metadata(self.downloads().join(&wheel.file)).is_ok_and(|file| file.len() == wheel.bytes)
     }
@@ -145,7 +146,7 @@ impl Cache {
     }
 }
 
-/// Removes a file, a link or a folder; nothing there is fine.
+/// Removes a file, a link or a folder, if it exists.
 pub fn remove_any(path: &Path) -> Result<()> {
     let removed = match path.symlink_metadata() {
         Ok(what) if what.is_dir() => fs::remove_dir_all(path),

@@ -1,4 +1,4 @@
-//! One wheel through pip, the tool that already knows the user's index, proxy and certificates.
+//! Downloads of wheels with pip, which has the user's configuration of index, proxy and certificates.
 
 use std::env;
 use std::fs;
@@ -20,7 +20,7 @@ use crate::pins::{Target, Wheel};
 
 const HEARTBEAT: Duration = Duration::from_secs(10);
 
-/// Makes sure that `wheel` lies in the cache's downloads, with the pinned hash.
+/// Downloads `wheel` to the cache, unless it is there with the pinned hash.
 pub fn fetch(python: &Python, cache: &Cache, target: &Target, name: &str, wheel: &Wheel) -> Result<()> {
     let path = cache.downloads().join(&wheel.file);
     if cache.has_download(wheel) && hash_of(&path).is_ok_and(|hash| hash == wheel.sha256) {
@@ -33,7 +33,7 @@ pub fn fetch(python: &Python, cache: &Cache, target: &Target, name: &str, wheel:
     }
     for attempt in 1.. {
         say!("  fetching {name} {} ({})", wheel.version, size(wheel.bytes));
-        // A folder of its own for each attempt: a pip that outlived its set-up cannot spoil another one's file.
+        // Each attempt has its own folder, so that a pip that outlives its set-up cannot write to the file of another.
         let folder = cache.work("pip")?;
         let (status, said) = run_pip(python, &folder, target, name, wheel)?;
         let fetched = folder.join(&wheel.file);
@@ -59,7 +59,7 @@ pub fn fetch(python: &Python, cache: &Cache, target: &Target, name: &str, wheel:
             Failure::read(&said)
         };
         if attempt < failure.attempts(&said) {
-            say!("  the download was cut short; trying again");
+            say!("  the download was interrupted; trying again");
             continue;
         }
         return Err(failure.explain(cache, name, wheel, status));
@@ -67,8 +67,8 @@ pub fn fetch(python: &Python, cache: &Cache, target: &Target, name: &str, wheel:
     unreachable!("the loop above ends by returning");
 }
 
-/// Runs pip and returns how it ended and what it said. Its progress goes to our standard error, so that the standard
-/// output of `cargo sac` stays clean.
+/// Runs pip and returns its exit status and its output. Its progress is shown on our standard error, because the standard
+/// output of `cargo sac` belongs to the program.
 fn run_pip(python: &Python, folder: &Path, target: &Target, name: &str, wheel: &Wheel) -> Result<(ExitStatus, String)> {
     let requirements = folder.join("requirements.txt");
     let distribution = name.replace('_', "-");
@@ -89,7 +89,7 @@ fn run_pip(python: &Python, folder: &Path, target: &Target, name: &str, wheel: &
         "--require-hashes",
         "--no-input",
     ]);
-    // pip would keep a second copy of half a gigabyte in its own cache.
+    // Otherwise pip would keep a second copy of half a gigabyte in its own cache.
     pip.args(["--no-cache-dir", "--disable-pip-version-check"]);
     pip.args([
         "--python-version",
@@ -105,7 +105,7 @@ fn run_pip(python: &Python, folder: &Path, target: &Target, name: &str, wheel: &
     // The system's temporary folder is often in memory and smaller than the wheel.
     pip.env("TMPDIR", &temporary);
     pip.env("PIP_REQUIRE_VIRTUALENV", "0");
-    // pip 25.1 and later take a cut download up where it stopped, if told so.
+    // With this, pip 25.1 and later resume an interrupted download.
     if env::var_os("PIP_RESUME_RETRIES").is_none() {
         pip.env("PIP_RESUME_RETRIES", "10");
     }
@@ -127,7 +127,7 @@ fn run_pip(python: &Python, folder: &Path, target: &Target, name: &str, wheel: &
     .flatten()
     .map(|pipe| thread::spawn(move || pass_on(pipe)))
     .collect();
-    // Without a terminal pip shows no progress, so we do.
+    // pip shows no progress without a terminal, so this thread reports it.
     let (stop, stopped) = mpsc::channel::<()>();
     let watched = temporary.clone();
     let expected = wheel.bytes;
@@ -147,7 +147,7 @@ fn run_pip(python: &Python, folder: &Path, target: &Target, name: &str, wheel: &
     Ok((status, said))
 }
 
-/// Copies what pip says to our standard error and keeps it, indented to stand below our own lines.
+/// Copies the output of pip to our standard error, indented, and returns it.
 fn pass_on(mut pipe: impl Read) -> String {
     let mut said = String::new();
     let mut buffer = [0; 4096];
@@ -171,7 +171,7 @@ fn pass_on(mut pipe: impl Read) -> String {
     said
 }
 
-/// Without the lines of pip that say nothing here (its paths are our temporary folders).
+/// Shows a line of pip's output, unless it is only about our temporary folders.
 fn show(line: &str) {
     let text = line.trim();
     let is_noise = [
@@ -198,7 +198,7 @@ fn bytes_below(folder: &Path) -> u64 {
         .sum()
 }
 
-/// Why pip failed, as far as its words tell.
+/// The reason of a failure of pip, as far as its output shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Failure {
     Hash,
@@ -241,14 +241,14 @@ impl Failure {
         }
     }
 
-    /// How often a wheel is asked for in all before this failure is final.
+    /// Total number of attempts after which this failure is final.
     fn attempts(self, said: &str) -> u32 {
         match self {
-            // pip asked the index in vain, and it has its own patience for that.
+            // pip could not reach the index, and has already retried.
             Self::Network if said.contains("from versions: none") => 1,
             Self::Network => 3,
-            // Older pips do not notice that a connection ended early; they see only that the hash differs. A file from
-            // a folder stays what it is.
+            // Older versions of pip do not notice that a connection ended early and see only a different hash. A file from a
+            // local folder will not change.
             Self::Hash if !said.contains("Processing ") => 2,
             _ => 1,
         }
@@ -259,9 +259,9 @@ impl Failure {
         let kept = kept(cache);
         match self {
             Self::Hash => anyhow!(
-                "{file} was refused: what the index served does not have the sha256 that xtask/pins.toml pins\n\
-                 a mirror or a proxy changed it, or it was cut short; look at `python3 -m pip config list`, then run the \
-                 same command again"
+                "{file} was refused: its sha256 is not the one in xtask/pins.toml\n\
+                 a mirror or a proxy changed it, or the download was incomplete; see `python3 -m pip config list`, then run \
+                 the same command again"
             ),
             Self::Disk => anyhow!(
                 "the disk is full: make room, or set SAC_NATIVE_CACHE to a folder on another disk, then run the same \
@@ -279,14 +279,14 @@ impl Failure {
                  this file; the public package index has it{kept}"
             ),
             Self::OtherFile => {
-                anyhow!("pip succeeded, but has not written {file}\nupgrade it: `python3 -m pip install --upgrade pip`")
+                anyhow!("pip succeeded, but did not write {file}\nupgrade it: `python3 -m pip install --upgrade pip`")
             }
-            Self::Other => anyhow!("pip failed ({status}); its words are above{kept}"),
+            Self::Other => anyhow!("pip failed ({status}); see its messages above{kept}"),
         }
     }
 }
 
-/// What a repeated set-up need not fetch.
+/// A note on the downloads that a repeated set-up need not fetch.
 fn kept(cache: &Cache) -> String {
     let entries = fs::read_dir(cache.downloads()).into_iter().flatten().flatten();
     let bytes: u64 = entries
@@ -296,7 +296,7 @@ fn kept(cache: &Cache) -> String {
     if bytes == 0 {
         String::new()
     } else {
-        format!("; {} fetched before are kept", size(bytes))
+        format!("; {} of earlier downloads are kept", size(bytes))
     }
 }
 

@@ -1,4 +1,4 @@
-//! From wheels to the folder of a part.
+//! Unpacking of wheels into the folder of a part.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -14,7 +14,7 @@ use super::manifest::{Entry, HashWriter, Manifest, copy};
 use crate::bytes::size;
 use crate::pins::{Part, Pins, Take};
 
-/// Unpacks what `part` takes from its wheels, which lie in the cache's downloads, and puts the folder at `home`.
+/// Unpacks the files of `part` from the downloaded wheels and installs the folder at `home`.
 pub fn unpack(pins: &Pins, cache: &Cache, part: &Part, home: &Path) -> Result<()> {
     let made = cache.work("unpack")?;
     let mut manifest = Manifest::default();
@@ -40,7 +40,7 @@ pub fn unpack(pins: &Pins, cache: &Cache, part: &Part, home: &Path) -> Result<()
     cache.install(&made, home)
 }
 
-/// Copies the members of one wheel that a rule takes; a rule that matches nothing is a mistake in the pins.
+/// Copies the members of a wheel that a rule takes. A rule that matches nothing is an error in `pins.toml`.
 fn members(wheel: &Path, takes: &[&Take], made: &Path, manifest: &mut Manifest, progress: &mut Progress) -> Result<()> {
     let file = File::open(wheel).with_context(|| format!("cannot open {}", wheel.display()))?;
     let mut archive = zip::ZipArchive::new(BufReader::with_capacity(1 << 17, file))?;
@@ -60,7 +60,7 @@ fn members(wheel: &Path, takes: &[&Take], made: &Path, manifest: &mut Manifest, 
         };
         ensure!(
             member.enclosed_name().is_some(),
-            "the member `{name}` leads out of its folder"
+            "the path of the member `{name}` leaves its folder"
         );
         matched.insert(rule);
         let path = made.join(&to);
@@ -89,7 +89,7 @@ fn members(wheel: &Path, takes: &[&Take], made: &Path, manifest: &mut Manifest, 
     Ok(())
 }
 
-/// A line every two seconds.
+/// Progress report with a line every two seconds.
 struct Progress {
     written: u64,
     expected: u64,

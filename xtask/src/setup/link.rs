@@ -1,4 +1,4 @@
-//! The links in `.native/`.
+//! Links in `.native/`.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -11,14 +11,14 @@ use super::cache::remove_any;
 use crate::pins::Part;
 use crate::workspace::Workspace;
 
-/// Whether `.native/<part>` leads into `home`.
+/// Whether `.native/<part>` links into `home`.
 pub fn is_right(workspace: &Workspace, part: &Part, home: &Path) -> bool {
     fs::read_link(workspace.native().join(&part.name)).is_ok_and(|target| target == home.join(&part.name))
 }
 
-/// Makes `path` a link to `target`. Somebody who reads through `path` meanwhile sees the old or the new one.
+/// Makes `path` a link to `target`. At any moment `path` is either the old or the new link.
 ///
-/// An older link is replaced; so is a plain file or folder, which nothing of ours makes, and it is then removed.
+/// It replaces an older link, and also a plain file or folder, which is then removed.
 pub fn point(path: &Path, target: &Path) -> Result<()> {
     let folder = path.parent().context("a link needs a folder")?;
     let name = path
@@ -26,7 +26,7 @@ pub fn point(path: &Path, target: &Path) -> Result<()> {
         .context("a link needs a name")?
         .to_string_lossy()
         .into_owned();
-    // `.native` itself may be a dangling link or a file of an older layout.
+    // `.native` itself may be a dangling link or a file.
     if !folder.is_dir() {
         remove_any(folder)?;
         fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
@@ -37,12 +37,12 @@ pub fn point(path: &Path, target: &Path) -> Result<()> {
     let is_folder = path.symlink_metadata().is_ok_and(|old| old.is_dir());
     if is_folder {
         say!(
-            "{} is a plain folder; a link to {} takes its place",
+            "{} is a plain folder; it is replaced by a link to {}",
             path.display(),
             target.display()
         );
-        // A link cannot be renamed over a folder, so the two change places; where the file system cannot do that,
-        // the folder steps aside first.
+        // A link cannot be renamed over a folder, so the two are exchanged. On a file system without that operation the
+        // folder is renamed first.
         if renameat_with(CWD, &fresh, CWD, path, RenameFlags::EXCHANGE).is_ok() {
             return remove_any(&fresh);
         }

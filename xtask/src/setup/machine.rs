@@ -1,4 +1,4 @@
-//! What this machine offers: platform, Python with pip, a C++ compiler, free space. Each refusal names the fix.
+//! Checks of this machine: platform, Python with pip, C++ compiler, free space. Each error message has the fix.
 
 use std::env;
 use std::io;
@@ -11,14 +11,14 @@ use anyhow::{Context, Result, anyhow, bail};
 use crate::bytes::size;
 use crate::pins::{Part, Target, Wheel};
 
-/// A Python 3 that has pip.
+/// A Python 3 with pip.
 #[derive(Debug, Clone)]
 pub struct Python {
     program: PathBuf,
 }
 
 impl Python {
-    /// `SAC_PYTHON`, else `python3`.
+    /// Finds the interpreter: `SAC_PYTHON`, otherwise `python3`.
     pub fn find() -> Result<Self> {
         let program = env::var_os("SAC_PYTHON")
             .filter(|value| !value.is_empty())
@@ -53,7 +53,7 @@ impl Python {
         }
     }
 
-    /// A command of this interpreter.
+    /// A command that runs this interpreter.
     pub fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
         command.stdin(Stdio::null());
@@ -61,7 +61,7 @@ impl Python {
     }
 }
 
-/// Fails where the pinned files cannot run; files without machine code run everywhere.
+/// Fails if the pinned files cannot run on this machine. Files without machine code run everywhere.
 pub fn check_platform<'a>(target: &Target, mut wheels: impl Iterator<Item = &'a Wheel>, part: &Part) -> Result<()> {
     if wheels.all(|wheel| wheel.file.ends_with("-any.whl")) {
         return Ok(());
@@ -75,7 +75,7 @@ pub fn check_platform<'a>(target: &Target, mut wheels: impl Iterator<Item = &'a 
     };
     if env::consts::OS != target.os || env::consts::ARCH != target.arch {
         bail!(
-            "{} is pinned for {} on {} only, and this is {} on {}\n{own}, then run the same command again",
+            "the pinned {} is for {} on {}, and this machine is {} on {}\n{own}, then run the same command again",
             part.name,
             target.os,
             target.arch,
@@ -85,7 +85,7 @@ pub fn check_platform<'a>(target: &Target, mut wheels: impl Iterator<Item = &'a 
     }
     if cfg!(target_env = "musl") {
         bail!(
-            "{} is pinned for glibc, and this is musl\n{own}, or work in a container with glibc",
+            "the pinned {} is for glibc, and this machine has musl\n{own}, or work in a container with glibc",
             part.name
         );
     }
@@ -118,7 +118,7 @@ fn version(text: &str) -> Vec<u32> {
 
 /// Fails unless `bytes` can be written below `folder`.
 pub fn check_space(folder: &Path, bytes: u64) -> Result<()> {
-    // A file system that does not tell is believed to have room.
+    // If the free space is unknown, assume that it suffices.
     let Ok(found) = rustix::fs::statvfs(folder) else {
         return Ok(());
     };
@@ -135,7 +135,7 @@ pub fn check_space(folder: &Path, bytes: u64) -> Result<()> {
     Ok(())
 }
 
-/// Adds the fix where the disk has filled up in spite of `check_space`.
+/// Adds the fix to an error if the disk is full, which can happen in spite of `check_space`.
 pub fn explain_full_disk(error: anyhow::Error) -> anyhow::Error {
     let is_full = error.chain().any(|cause| {
         cause
@@ -151,10 +151,10 @@ pub fn explain_full_disk(error: anyhow::Error) -> anyhow::Error {
     )
 }
 
-/// Fails unless the C++ compiler that torch-sys will ask for is there.
+/// Fails if the C++ compiler that torch-sys uses does not exist.
 pub fn compiler() -> Result<()> {
     if let Some(named) = env::var_os("CXX").filter(|value| !value.is_empty()) {
-        // CXX may hold arguments, or a wrapper before the compiler: `ccache g++`.
+        // CXX may contain arguments, or a wrapper before the compiler: `ccache g++`.
         let first = named
             .to_string_lossy()
             .split_whitespace()
@@ -174,7 +174,7 @@ pub fn compiler() -> Result<()> {
     }
     for other in ["g++", "clang++"] {
         if on_path(other) {
-            bail!("there is no `c++`, but {other}: name it with `export CXX={other}` and run the same command again");
+            bail!("there is no `c++`, but there is {other}: run `export CXX={other}` and the same command again");
         }
     }
     bail!(

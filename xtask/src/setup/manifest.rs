@@ -1,7 +1,7 @@
-//! The list of files of a part, written when it is made: what each file's size and hash must be.
+//! [`Manifest`]: the files of a part with their sizes and hashes, written when the part is created.
 //!
-//! One line a file: `<sha256> <bytes> <path>`, for links `link <length of the target> <path>`; the last line is
-//! `end <number of lines>`, so that a manifest that was cut short is known to be.
+//! Each file has a line `<sha256> <bytes> <path>`, each link a line `link <length of the target> <path>`. The last line is
+//! `end <number of lines>`, so that a truncated manifest is detected.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -13,17 +13,17 @@ use sha2::{Digest, Sha256};
 use crate::bytes::hex;
 
 const NAME: &str = "manifest.txt";
-/// Headers are 96 % of the files of libtorch; they are left out of the look that every `cargo sac` takes.
+/// Headers are 96 % of the files of libtorch. The quick check of every `cargo sac` skips them.
 const HEADERS: &str = "/include/";
 
-/// How closely the files of a part are looked at.
+/// How thoroughly the files of a part are checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Depth {
-    /// Size of everything that is linked or read at run time: a few milliseconds.
+    /// The sizes of all files that are linked or read at run time, in a few milliseconds.
     Libraries,
-    /// Size of every file.
+    /// The sizes of all files.
     Sizes,
-    /// Every byte.
+    /// The hashes of all files.
     Hashes,
 }
 
@@ -43,12 +43,12 @@ pub struct Manifest {
     pub files: Vec<Entry>,
 }
 
-/// What a look at a part has found.
+/// Result of a check of a part.
 #[derive(Debug)]
 pub enum State {
     Complete,
     Missing,
-    /// What is wrong, a line a file.
+    /// The problems, one per file.
     Broken(Vec<String>),
 }
 
@@ -70,13 +70,13 @@ impl Manifest {
         for line in text.lines() {
             if let Some(count) = line.strip_prefix("end ") {
                 if count.parse() != Ok(files.len()) {
-                    bail!("the manifest has {} lines, its end says {count}", files.len());
+                    bail!("the manifest has {} lines, but its last line says {count}", files.len());
                 }
                 return Ok(Self { files });
             }
             let mut fields = line.splitn(3, ' ');
             let (Some(sha256), Some(bytes), Some(path)) = (fields.next(), fields.next(), fields.next()) else {
-                bail!("the line `{line}` of the manifest is cut short");
+                bail!("the line `{line}` of the manifest is incomplete");
             };
             let bytes = bytes
                 .parse()
@@ -87,7 +87,7 @@ impl Manifest {
                 path: path.into(),
             });
         }
-        bail!("the manifest is cut short");
+        bail!("the manifest is incomplete");
     }
 
     pub fn write(&self, home: &Path) -> Result<()> {
@@ -101,7 +101,7 @@ impl Manifest {
     }
 }
 
-/// Compares a part's folder with its manifest.
+/// Compares the folder of a part with its manifest.
 pub fn inspect(home: &Path, depth: Depth) -> State {
     if home.symlink_metadata().is_err() {
         return State::Missing;
@@ -132,7 +132,7 @@ fn problem_of(home: &Path, file: &Entry, depth: Depth) -> Option<String> {
     if file.sha256 == "link" {
         return match fs::read_link(&path) {
             Ok(target) if target.as_os_str().len() as u64 == file.bytes && path.exists() => None,
-            _ => Some("the link is missing or leads elsewhere".into()),
+            _ => Some("the link is missing or has another target".into()),
         };
     }
     match path.symlink_metadata() {
@@ -154,14 +154,14 @@ fn problem_of(home: &Path, file: &Entry, depth: Depth) -> Option<String> {
     None
 }
 
-/// Lower-case hexadecimal sha256 of a file.
+/// The sha256 of a file in lower-case hexadecimal.
 pub fn hash_of(path: &Path) -> io::Result<String> {
     let mut writer = HashWriter::new(io::sink());
     copy(&mut File::open(path)?, &mut writer)?;
     Ok(writer.finish().0)
 }
 
-/// `io::copy` with a buffer that suits large files.
+/// `io::copy` with a large buffer.
 pub fn copy(from: &mut impl Read, to: &mut impl Write) -> io::Result<()> {
     let mut buffer = vec![0; 1 << 17];
     loop {
@@ -174,7 +174,7 @@ pub fn copy(from: &mut impl Read, to: &mut impl Write) -> io::Result<()> {
     }
 }
 
-/// Hashes and counts what is written through it.
+/// Writer that hashes and counts the bytes that are written through it.
 pub struct HashWriter<W> {
     inner: W,
     hasher: Sha256,

@@ -1,8 +1,8 @@
 //! Set-up: makes `.native/` complete.
 //!
-//! Each part (libtorch, MuJoCo, the model files) lies in a folder of the cache whose name says what is in it;
-//! `.native/<part>` is a link there. A part's folder appears by one rename, after everything in it was written, hashed
-//! and synced, so that it is complete or absent. What happened to it afterwards is found by its manifest.
+//! Each part (libtorch, MuJoCo, the model files) has a folder in the cache whose name identifies its content;
+//! `.native/<part>` links there. The folder is created by a rename after all its files were written, hashed and synced, so it
+//! is either complete or absent. Later damage is detected with its manifest.
 
 mod cache;
 mod download;
@@ -26,19 +26,19 @@ pub use link::point;
 pub use machine::{Python, compiler};
 pub use manifest::Depth;
 
-/// What to do beyond making everything complete.
+/// Options of set-up.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
-    /// `None` keeps the flavour of libtorch that is linked now, CPU on a fresh machine.
+    /// The build of libtorch. `None` keeps the linked one, or chooses CPU on a fresh machine.
     pub flavour: Option<Flavour>,
-    /// How closely files that are there already are looked at.
+    /// How thoroughly existing files are checked.
     pub depth: Depth,
-    /// Say something also when nothing had to be done.
+    /// Whether to report also when nothing had to be done.
     pub verbose: bool,
 }
 
 impl Options {
-    /// Before each `cargo xtask sac`: no hashing, no word unless something is missing.
+    /// The options for each `cargo sac`: no hashing, and no output unless something is missing.
     pub const QUICK: Self = Self {
         flavour: None,
         depth: Depth::Libraries,
@@ -46,15 +46,15 @@ impl Options {
     };
 }
 
-/// A part as it should be on this machine.
+/// A part that this machine needs.
 struct Wanted<'a> {
     part: &'a Part,
     key: String,
-    /// Its folder in the cache.
+    /// The part's folder in the cache.
     home: PathBuf,
 }
 
-/// Makes `.native/` complete and returns when every file in it is good.
+/// Makes `.native/` complete and valid.
 pub fn ensure(workspace: &Workspace, options: Options) -> Result<()> {
     let started = Instant::now();
     let pins = Pins::read(&workspace.pins())?;
@@ -97,7 +97,7 @@ pub fn ensure(workspace: &Workspace, options: Options) -> Result<()> {
             manifest::State::Complete => {}
             manifest::State::Missing => missing.push(one),
             manifest::State::Broken(problems) => {
-                say!("{} is damaged and will be made anew:", one.home.display());
+                say!("{} is damaged and will be created again:", one.home.display());
                 for problem in problems.iter().take(5) {
                     say!("  {problem}");
                 }
@@ -124,7 +124,7 @@ pub fn ensure(workspace: &Workspace, options: Options) -> Result<()> {
     report(&wanted, options.depth, started)
 }
 
-/// Fetches and unpacks what is missing.
+/// Fetches and unpacks the missing parts.
 fn make(pins: &Pins, cache: &Cache, missing: &[&Wanted]) -> Result<()> {
     for one in missing {
         machine::check_platform(
@@ -156,7 +156,7 @@ fn make(pins: &Pins, cache: &Cache, missing: &[&Wanted]) -> Result<()> {
         size(unpacked_bytes),
         cache.root().display()
     );
-    // pip holds a wheel twice for a moment: where it was fetched to, and where it was asked for.
+    // For a moment pip has two copies of a wheel: in its temporary folder and at the destination.
     machine::check_space(cache.root(), fetch_bytes + largest + unpacked_bytes)?;
 
     let python = Python::find()?;
@@ -169,7 +169,7 @@ fn make(pins: &Pins, cache: &Cache, missing: &[&Wanted]) -> Result<()> {
         extract::unpack(pins, cache, one.part, &one.home)
             .map_err(machine::explain_full_disk)
             .with_context(|| format!("cannot unpack {}", one.key))?;
-        // Another part may need the same wheel; only the CUDA set shares any, with the CPU set, and never at once.
+        // No other part of the same flavour needs these wheels.
         for name in names {
             cache.forget_download(pins.wheel(name))?;
         }
@@ -177,7 +177,7 @@ fn make(pins: &Pins, cache: &Cache, missing: &[&Wanted]) -> Result<()> {
     Ok(())
 }
 
-/// The flavour that `.native/libtorch` leads to now.
+/// The flavour that `.native/libtorch` links to.
 fn linked_flavour(workspace: &Workspace, pins: &Pins, cache: &Cache) -> Flavour {
     let is_cuda = pins
         .parts(Flavour::Cuda)
@@ -186,14 +186,14 @@ fn linked_flavour(workspace: &Workspace, pins: &Pins, cache: &Cache) -> Flavour 
     if is_cuda { Flavour::Cuda } else { Flavour::Cpu }
 }
 
-/// Whether `.native/libtorch` has CUDA in it; `None` where it is missing.
+/// Whether `.native/libtorch` has CUDA; `None` if it does not exist.
 fn links_cuda(workspace: &Workspace) -> Option<bool> {
     let libraries = workspace.native().join("libtorch/lib");
     libraries.is_dir().then(|| libraries.join("libtorch_cuda.so").exists())
 }
 
-/// Makes cargo build torch-sys again: it decides by the files in libtorch whether to link CUDA, and cargo, which knows
-/// only that the path is the same, would keep the old decision.
+/// Makes cargo build torch-sys again. Its build script decides by the files of libtorch whether to link CUDA, but cargo would
+/// not run it again, because the path of libtorch is the same.
 fn forget_libtorch(workspace: &Workspace) -> Result<()> {
     let target = workspace.target()?;
     for (profile, name) in [("dev", "debug"), ("release", "release")] {
@@ -215,7 +215,7 @@ fn forget_libtorch(workspace: &Workspace) -> Result<()> {
                 "--profile",
                 profile,
             ]);
-            // Nothing worse than a build against the former set follows from a failure here.
+            // If this fails, at worst the build uses the previous libtorch.
             if !cargo.status().is_ok_and(|status| status.success()) {
                 say!("could not clear torch-sys; if linking fails, run `cargo clean -p torch-sys --profile {profile}`");
             }
@@ -233,9 +233,9 @@ fn report(wanted: &[Wanted], depth: Depth, started: Instant) -> Result<()> {
         bytes += manifest.files.iter().map(|file| file.bytes).sum::<u64>();
     }
     let looked = match depth {
-        Depth::Libraries => "there",
-        Depth::Sizes => "there, sizes right",
-        Depth::Hashes => "there, hashes right",
+        Depth::Libraries => "all present",
+        Depth::Sizes => "sizes right",
+        Depth::Hashes => "hashes right",
     };
     let seconds = started.elapsed().as_secs_f64();
     say!(

@@ -1,4 +1,4 @@
-//! A part that the user brings: `LIBTORCH`, `MUJOCO_DYNAMIC_LINK_DIR`.
+//! Parts that the user provides: `LIBTORCH`, `MUJOCO_DYNAMIC_LINK_DIR`.
 
 use std::fs;
 use std::path::PathBuf;
@@ -8,15 +8,15 @@ use anyhow::{Result, bail};
 use crate::pins::Part;
 use crate::workspace::Workspace;
 
-/// Where the user's own copy of a part is said to be.
+/// Location of the user's own copy of a part.
 pub enum Own {
-    /// The variable and its value.
+    /// A folder: the environment variable and its value.
     Folder(String, PathBuf),
-    /// `LIBTORCH_USE_PYTORCH`: torch-sys asks Python where its torch is.
+    /// `LIBTORCH_USE_PYTORCH`: torch-sys uses the torch of Python.
     Python,
 }
 
-/// The user's own copy of `part`, if they have named one.
+/// The user's own copy of `part`, if there is one.
 pub fn find(workspace: &Workspace, part: &Part) -> Option<Own> {
     let name = part.replaced_by.as_deref()?;
     if name == "LIBTORCH" && std::env::var_os("LIBTORCH_USE_PYTORCH").is_some() {
@@ -46,7 +46,7 @@ impl Own {
         }
     }
 
-    /// Fails early where the build would fail late.
+    /// Fails if the build could not use this copy.
     pub fn check(&self, part: &Part) -> Result<()> {
         let Self::Folder(name, path) = self else { return Ok(()) };
         let looked_for = match part.name.as_str() {
@@ -55,7 +55,7 @@ impl Own {
         };
         if cfg!(target_os = "linux") && !looked_for.exists() {
             bail!(
-                "{name}={} has no {}\nunset {name} to have it fetched, or correct the path",
+                "{name}={} has no {}\ncorrect the path, or unset {name} so that set-up fetches the files",
                 path.display(),
                 looked_for.strip_prefix(path).unwrap_or(&looked_for).display()
             );
@@ -65,7 +65,9 @@ impl Own {
             && let Some(version) = header_version(&text)
             && version != "2.11"
         {
-            say!("warning: {name} holds libtorch {version}; tch 0.24 is made for 2.11 and may not compile against it");
+            say!(
+                "warning: {name} has libtorch {version}; tch 0.24 is for 2.11 and may not compile with another version"
+            );
         }
         Ok(())
     }
