@@ -1,19 +1,17 @@
 //! Prose and shipped files, held to the code.
 
+#[path = "support/defaults.rs"]
+mod defaults;
 mod support;
 
-use std::{
-    collections::BTreeSet,
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeSet, fs, path::Path};
 
 use sac::{
     agents::{AgentSpec, ReplaySpec, metrics, presets},
     config::{Config, Layers, Origin, SHIPPED, Settings, preset_layers},
     envs::Registry,
 };
-use support::{folder, sac};
+use support::{folder, pages, sac};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -21,26 +19,6 @@ fn root() -> &'static Path {
 
 fn text(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
-}
-
-/// Every Markdown file that we wrote, relative to the root.
-fn pages() -> Vec<String> {
-    let mut pages: Vec<String> = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"]
-        .map(str::to_string)
-        .to_vec();
-    let mut folders = vec![PathBuf::from("docs")];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(root().join(&folder)).expect("there").flatten() {
-            let path = folder.join(entry.file_name());
-            if entry.path().is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "md") {
-                pages.push(path.to_string_lossy().into_owned());
-            }
-        }
-    }
-    pages.sort();
-    pages
 }
 
 /// What stands between backticks, outside of fenced blocks.
@@ -73,7 +51,7 @@ fn fenced(markdown: &str) -> Vec<String> {
 
 /// Top folders and files that a path of this repository begins with.
 const TOPS: &[&str] = &[
-    "src", "agents", "envs", "xtask", "configs", "docs", "tests", "examples", ".ci", ".cargo",
+    "src", "agents", "kernels", "envs", "xtask", "configs", "docs", "tests", "examples", "benches", ".ci", ".cargo",
 ];
 
 /// A path of the repository, if the word is one: no placeholders, no spaces.
@@ -274,6 +252,60 @@ fn the_defaults_of_the_library_are_the_sac_preset() {
     let mut layers = preset_layers("sac").expect("there");
     layers.set(Origin::Set, "env.id", "Pendulum-v1");
     Config::resolve(&layers, &registry).expect("the preset alone resolves");
+}
+
+#[test]
+fn defaults_in_tables_are_those_of_the_program() {
+    let tables: Vec<_> = pages()
+        .iter()
+        .flat_map(|page| defaults::tables(page, &text(page)))
+        .collect();
+    assert!(tables.len() > 10, "only {} tables of defaults were found", tables.len());
+    for table in tables {
+        table.check();
+    }
+}
+
+#[test]
+fn every_setting_has_a_line_in_the_page_on_configuration() {
+    let page = "docs/configuration.md";
+    let documented: BTreeSet<String> = defaults::tables(page, &text(page))
+        .iter()
+        .flat_map(defaults::Table::keys)
+        .collect();
+    let known = defaults::keys_of_a_configuration();
+    assert!(known.len() > 50, "only {} keys", known.len());
+    let missing: Vec<_> = known.difference(&documented).collect();
+    assert!(missing.is_empty(), "{page} has no line for {missing:?}");
+}
+
+#[test]
+fn defaults_of_wrappers_are_those_of_the_program() {
+    let page = text("docs/wrappers.md");
+    let (_, table) = page
+        .split_once("<!-- wrappers -->")
+        .expect("docs/wrappers.md marks its table");
+    let here = folder();
+    let mut checked = 0;
+    for line in table.trim_start().lines().take_while(|line| line.starts_with('|')) {
+        let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+        let Some(kind) = quoted(cells[1]).into_iter().next() else {
+            continue;
+        };
+        let parameters = quoted(cells[2]).join(", ");
+        let steps = |wrapper: String| {
+            let wrappers = format!("wrappers=[{wrapper}]");
+            let arguments = ["rollout", "--env", "Pendulum-v1", "--steps", "4", "--set", &wrappers];
+            sac(here.path(), &arguments).ok().stdout
+        };
+        let written_out = steps(format!("{{kind=\"{kind}\", {parameters}}}"));
+        assert!(
+            steps(format!("{{kind=\"{kind}\"}}")) == written_out,
+            "docs/wrappers.md has other defaults of `{kind}` than the program: {parameters}"
+        );
+        checked += 1;
+    }
+    assert!(checked >= 7, "only {checked} wrappers were found");
 }
 
 /// A command line of `sac` in prose: its words behind `sac`.

@@ -27,6 +27,33 @@ pub const SMALL: &[&str] = &[
     "eval.episodes=2",
 ];
 
+/// Every Markdown file that we wrote, relative to the root.
+pub fn pages() -> Vec<String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut pages: Vec<String> = [
+        "README.md",
+        "ARCHITECTURE.md",
+        "CONTRIBUTING.md",
+        "CHANGELOG.md",
+        "configs/README.md",
+    ]
+    .map(str::to_string)
+    .to_vec();
+    let mut folders = vec![PathBuf::from("docs")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(root.join(&folder)).expect("there").flatten() {
+            let path = folder.join(entry.file_name());
+            if entry.path().is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "md") {
+                pages.push(path.to_string_lossy().into_owned());
+            }
+        }
+    }
+    pages.sort();
+    pages
+}
+
 /// A folder that is gone with the test.
 pub fn folder() -> TempDir {
     tempfile::tempdir().expect("a temporary folder")

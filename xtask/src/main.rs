@@ -117,8 +117,9 @@ fn curves_options(arguments: impl Iterator<Item = OsString>) -> Result<curves::O
     for argument in arguments {
         match argument.to_string_lossy().as_ref() {
             "--recorded" => options.recorded = true,
+            "--all" => options.all = true,
             flag if flag.starts_with('-') => bail!(Usage(format!(
-                "`curves` does not know `{flag}`; it takes the name of an experiment and --recorded"
+                "`curves` does not know `{flag}`; it takes the name of an experiment, --all and --recorded"
             ))),
             name => options.only = Some(name.to_string()),
         }
