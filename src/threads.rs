@@ -9,9 +9,10 @@ use std::{
 };
 
 use sac_agents::{Agent, Batch, noise::Stream, process};
+use sac_envs::Registry;
 use tch::Device;
 
-use crate::{assemble, config::Config, envs::Registry, error::Result};
+use crate::{assemble, config::Config, error::Result};
 
 /// In a run with fewer updates, measuring takes longer than it gains.
 const WORTH_UPDATES: f64 = 10_000.0;
