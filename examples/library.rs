@@ -8,7 +8,7 @@
 // README: from here
 use sac::prelude::*;
 
-/// A point that drifts at a constant speed (m/s) while a valve (0 to 4) pushes back. It should stay at 0 m.
+/// A point drifts at 2 m/s, and a valve (0 to 4) pushes it back. It should stay at 0 m.
 struct Drift;
 
 impl Dynamics for Drift {
@@ -44,11 +44,7 @@ fn main() -> sac::Result<()> {
     let run = train(&settings, &registry)?;
 
     let mut policy = Policy::load_with(&run.run_dir, &registry)?;
-    println!(
-        "at -0.5 m and 0.5 m: {:?} {:?}",
-        policy.act(&[-0.5])?,
-        policy.act(&[0.5])?
-    );
+    println!("at 0.5 m it opens the valve to {:.1}", policy.act(&[0.5])?[0]);
     println!("mean return of 20 episodes: {:.1}", policy.evaluate(20)?.mean_return());
     // README: to here
     let (below, above) = (policy.act(&[-0.5])?[0], policy.act(&[0.5])?[0]);

@@ -16,7 +16,7 @@ use crate::{
 /// Most evaluation episodes that run side by side.
 const MOST_EVAL_ENVS: usize = 32;
 
-/// Gives libtorch the configured number of threads and the allocator habits that suit it. Affects the whole process.
+/// Gives libtorch the configured number of threads, and tunes the C allocator for it. Affects the whole process.
 pub fn prepare_process(config: &Config) {
     process::prepare(config.threads());
 }
@@ -121,7 +121,8 @@ fn soft_actor_critic(config: &Config, envs: &dyn VecEnv, compute: Compute) -> Re
 /// A run at its beginning.
 ///
 /// # Errors
-/// When an environment cannot be made, the agent cannot serve it or learn as precisely as asked, or the replay does not fit in memory.
+/// When an environment cannot be made, the agent cannot serve it or learn with the configured precision, or the replay does not
+/// fit in memory.
 pub fn trainer(config: &Config, registry: &Registry, logger: Logger, save_to: Option<SaveTo>) -> Result<Trainer> {
     prepare_process(config);
     let num_envs = config.env.num_envs as usize;

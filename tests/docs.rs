@@ -308,6 +308,26 @@ fn defaults_of_wrappers_are_those_of_the_program() {
     assert!(checked >= 7, "only {checked} wrappers were found");
 }
 
+/// The program of the README is a part of an example, which runs.
+#[test]
+fn the_readme_shows_the_library_example() {
+    let example = text("examples/library.rs");
+    let (from, to) = ("// README: from here\n", "    // README: to here\n");
+    let shown = example.split(from).nth(1).and_then(|rest| rest.split(to).next());
+    let shown = shown.expect("the example marks what the README shows").trim_end();
+    let readme = text("README.md");
+    let programs: Vec<&str> = readme
+        .split("```rust\n")
+        .skip(1)
+        .filter_map(|rest| rest.split("```").next())
+        .collect();
+    let expected = format!("{shown}\n    Ok(())\n}}\n");
+    assert!(
+        programs.contains(&expected.as_str()),
+        "README.md has to show, in a block of Rust:\n{expected}"
+    );
+}
+
 /// A command line of `sac` in prose: its words behind `sac`.
 fn as_command(line: &str) -> Option<Vec<String>> {
     let line = line.strip_prefix("$ ").unwrap_or(line);

@@ -238,7 +238,7 @@ pub struct NewArgs {
 
 #[derive(Subcommand)]
 pub enum BenchCommand {
-    /// Updates per second, beside what the bare matrix products would allow
+    /// Updates per second, compared with the matrix products alone
     Update(BenchUpdateArgs),
     /// A whole run: env steps and updates per second, and the time of the loop besides updates
     Train(BenchTrainArgs),

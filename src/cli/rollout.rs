@@ -87,8 +87,7 @@ fn read_actions(path: &Path, space: &Space) -> Result<Vec<Vec<f32>>> {
         .collect()
 }
 
-/// One line of output. Observations and actions are `f32` and print as such: the shortest digits that read back to the
-/// same bits.
+/// One line of output. Numbers print with the fewest digits that read back to the same bits.
 #[derive(Serialize)]
 struct Line<'a> {
     t: u64,

@@ -19,7 +19,7 @@ pub struct Layers {
 }
 
 impl Layers {
-    /// Puts a TOML text on top.
+    /// Adds a TOML text as the uppermost layer.
     ///
     /// # Errors
     /// When it is not TOML; the message has line and column.
@@ -36,19 +36,19 @@ impl Layers {
         Ok(())
     }
 
-    /// Puts a table on top.
+    /// Adds a table as the uppermost layer.
     pub fn add(&mut self, origin: Origin, table: Table) {
         merge(&mut self.merged, table, "", &origin, &mut self.origins);
     }
 
-    /// Puts one value on top, by dotted key.
+    /// Sets one value by its dotted key.
     pub fn set(&mut self, origin: Origin, key: &str, value: impl Into<Value>) {
         let mut table = Table::new();
         insert(&mut table, key, value.into());
         self.add(origin, table);
     }
 
-    /// Puts `key=value` on top; the value is TOML, or a bare word, which is taken as text.
+    /// Sets `key=value`; the value is TOML, or a bare word, which is taken as text.
     ///
     /// # Errors
     /// When it is neither.

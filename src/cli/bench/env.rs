@@ -33,7 +33,7 @@ pub fn env(args: &BenchEnvArgs, registry: &Registry) -> Result<()> {
     let mut failure = None;
     let calls_per_second = rate(args.seconds, || {
         let block = num_envs * width;
-        // A hundred rounds between two looks at the clock.
+        // The clock is read once in a hundred rounds.
         for _ in 0..100 {
             round = (round + 1) % ROUNDS;
             if let Err(error) = envs.step(0..num_envs, &actions[round * block..(round + 1) * block]) {

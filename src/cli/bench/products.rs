@@ -1,16 +1,16 @@
-//! What an update is measured against: [`Products`], the matrix products of one SAC update with two critics, in libtorch,
-//! and nothing else: no bias, no activation, no loss, no optimiser.
+//! A baseline for the speed of updates: [`Products`], the matrix products of one SAC update with two critics, in libtorch,
+//! without biases, activations, losses and optimisers.
 
 use sac_agents::{noise::Stream, policy::ActionKind};
 use tch::{Device, Tensor};
 
 use super::rate::rate;
 
-/// How long the products are measured where they are not what is asked for, seconds.
+/// Duration of the measurement of the yardstick, seconds.
 const YARDSTICK_S: f64 = 0.5;
 
-/// How often per second this machine does the products of an update of SAC with a batch of 256, two hidden layers of 256,
-/// 17 numbers observed and 6 of an action, on one thread: by this, figures of different machines can be compared.
+/// A speed by which figures of different machines can be compared: how often per second this one does the products of an
+/// update of SAC on one thread, with a batch of 256, two hidden layers of 256, 17 numbers per observation and 6 per action.
 pub fn yardstick() -> f64 {
     tch::set_num_threads(1);
     let mut noise = Stream::derive(0, "bench.yardstick", 0);
@@ -20,7 +20,7 @@ pub fn yardstick() -> f64 {
     rate(YARDSTICK_S, || products.update())
 }
 
-/// See the module.
+/// The matrix products of an update.
 pub struct Products {
     batch: i64,
     /// Layer widths of a critic and of the policy.
@@ -32,7 +32,7 @@ pub struct Products {
 }
 
 impl Products {
-    /// For a batch of `b` observations of `o` numbers; the policy gives `numbers` for `actions`.
+    /// For a batch of `b` observations of `o` numbers; the policy's last layer has `numbers` outputs for `actions`.
     pub fn new(hidden: &[i64], (b, o): (i64, i64), (actions, numbers): (ActionKind, i64), noise: &mut Stream) -> Self {
         let weights = |inputs: i64, outputs: i64, noise: &mut Stream| {
             let widths: Vec<i64> = [inputs]
@@ -95,7 +95,7 @@ impl Products {
         }
     }
 
-    /// All of them, once.
+    /// Does all products of an update once.
     pub fn update(&mut self) {
         let _guard = tch::no_grad_guard();
         self.forward(&self.policy); // a' at s'

@@ -22,20 +22,20 @@ use crate::{
     run::processor,
 };
 
-/// In how many turns the time per capacity is measured, so that a machine that changes its speed changes all alike.
+/// Number of turns in which all capacities are measured, so that a change of the machine's speed affects all alike.
 const TURNS: usize = 5;
 
-/// What was measured of one capacity.
+/// Measurements of one capacity.
 struct Measured {
     capacity: u64,
     inserts_per_second: f64,
     batches_per_second: f64,
-    /// Of a draw that follows an update, as in training: the update has left the caches to its own numbers.
+    /// Time of a draw that follows an update, as in training, where the update has filled the caches with its own numbers.
     seconds_between_updates: f64,
 }
 
-/// Rows inserted and batches drawn per second, for each capacity, and how long a draw takes between updates; every
-/// replay is full when it is drawn from.
+/// Measures, for each capacity, rows inserted and batches sampled per second, and the time of a draw between updates. Replays
+/// are full when they are sampled.
 pub fn replay(args: &BenchReplayArgs) -> Result<()> {
     let observation = Space::unbounded(args.obs_dim as usize);
     let action = Space::boxed(args.act_dim as usize, -1.0, 1.0);
@@ -122,7 +122,7 @@ fn median(mut values: Vec<f64>) -> f64 {
 
 /// Fills a replay with episodes of a thousand steps, and returns rows inserted per second.
 fn fill(replay: &mut Replay, (observation, action): (&Space, &Space), stream: &mut Stream) -> f64 {
-    /// Steps made beforehand, so that drawing them is not measured.
+    /// Steps that are drawn beforehand, so that drawing them is not measured.
     const STEPS: usize = 1000;
     let (o, a) = (observation.len(), action.len());
     let (mut seen, mut acts) = (vec![0.0f32; (STEPS + 1) * o], vec![0.0f32; STEPS * a]);

@@ -16,7 +16,7 @@ use crate::{
     run::{self, RunFolder, Session},
 };
 
-/// What the loop's time goes into besides updates, by metric.
+/// What the loop spends time on besides updates, and the metric of each.
 const OTHERS: [(&str, &str); 4] = [
     ("acting", "time/acting_share"),
     ("environment", "time/env_share"),
@@ -24,17 +24,17 @@ const OTHERS: [(&str, &str); 4] = [
     ("checkpoints", "time/checkpoint_share"),
 ];
 
-/// A folder that goes away with its owner.
+/// A folder that is removed on drop.
 struct Temporary(PathBuf);
 
 impl Drop for Temporary {
     fn drop(&mut self) {
-        // What is left in the system's folder for such things is no reason to fail.
+        // A folder left in the system's temporary folder is no reason to fail.
         let _ = fs::remove_dir_all(&self.0);
     }
 }
 
-/// Time between two rows of the log, and the parts of it, by metric.
+/// The time between two rows of the log, and its shares.
 struct Stretch {
     env_steps: f64,
     updates: f64,
@@ -48,7 +48,7 @@ impl Stretch {
     }
 }
 
-/// A whole run in a folder that is thrown away, and what its time went into after the warm-up.
+/// Measures a whole run, in a folder that is removed: how its time is spent after the warm-up.
 pub fn train(args: &BenchTrainArgs, registry: &Registry) -> Result<()> {
     let mut asked = Overrides {
         env: Some(args.env.clone()),
@@ -107,7 +107,7 @@ pub fn train(args: &BenchTrainArgs, registry: &Registry) -> Result<()> {
     ))
 }
 
-/// Between rows of `metrics.jsonl`, from the first one on after which there is no warm-up.
+/// The stretches between rows of `metrics.jsonl` that lie after the warm-up.
 fn stretches(text: &str, warmup: u64) -> Vec<Stretch> {
     let rows: Vec<Value> = text
         .lines()
