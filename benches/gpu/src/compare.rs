@@ -1,6 +1,6 @@
 //! How far apart what two agents learned is: [`Apart`].
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
@@ -27,19 +27,36 @@ pub struct Apart {
     pub is_equal: bool,
 }
 
+impl Default for Apart {
+    /// No difference.
+    fn default() -> Self {
+        Apart {
+            relative: 0.0,
+            relative_in: String::new(),
+            of_way: 0.0,
+            of_way_in: String::new(),
+            is_equal: true,
+        }
+    }
+}
+
+impl fmt::Display for Apart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{:.1e} of the largest parameter of {}, {:.1e} of the way of {}",
+            self.relative, self.relative_in, self.of_way, self.of_way_in
+        )
+    }
+}
+
 impl Apart {
     /// Compares what was found with what was expected, both after learning from `start`.
     ///
     /// # Errors
     /// When the names or shapes differ, or nothing has moved, so that a comparison says nothing.
     pub fn of(found: &Tensors, expected: &Tensors, start: &Tensors) -> Result<Apart> {
-        let mut apart = Apart {
-            relative: 0.0,
-            relative_in: String::new(),
-            of_way: 0.0,
-            of_way_in: String::new(),
-            is_equal: true,
-        };
+        let mut apart = Apart::default();
         ensure!(found.keys().eq(expected.keys()), "the agents have different tensors");
         let mut has_moved = false;
         for (name, expected) in expected {
@@ -65,6 +82,17 @@ impl Apart {
         }
         ensure!(has_moved, "nothing was learned, so that a comparison says nothing");
         Ok(apart)
+    }
+
+    /// Keeps the larger differences of both.
+    pub fn take_worse(&mut self, other: Apart) {
+        if other.relative > self.relative {
+            (self.relative, self.relative_in) = (other.relative, other.relative_in);
+        }
+        if other.of_way > self.of_way {
+            (self.of_way, self.of_way_in) = (other.of_way, other.of_way_in);
+        }
+        self.is_equal &= other.is_equal;
     }
 
     /// For the report.
@@ -119,6 +147,22 @@ mod tests {
         assert!((apart.relative - 0.1).abs() < 1e-12 && apart.relative_in == "p/a");
         assert!((apart.of_way - 0.5).abs() < 1e-12 && apart.of_way_in == "p/b");
         assert!(!apart.is_equal);
+    }
+
+    #[test]
+    fn of_two_comparisons_the_larger_differences_stay() {
+        let start = tensors(&[("p/a", [0.0, 0.0]), ("p/b", [9.0, 0.0])]);
+        let expected = tensors(&[("p/a", [1.0, 0.0]), ("p/b", [10.0, 0.0])]);
+        let apart = |a: f64, b: f64| {
+            let found = tensors(&[("p/a", [1.0 + a, 0.0]), ("p/b", [10.0 + b, 0.0])]);
+            Apart::of(&found, &expected, &start).expect("comparable")
+        };
+        for (first, second) in [((0.1, 0.0), (0.0, 0.5)), ((0.0, 0.5), (0.1, 0.0))] {
+            let mut worst = apart(first.0, first.1);
+            worst.take_worse(apart(second.0, second.1));
+            assert!((worst.relative - 0.1).abs() < 1e-12 && worst.relative_in == "p/a");
+            assert!((worst.of_way - 0.5).abs() < 1e-12 && worst.of_way_in == "p/b");
+        }
     }
 
     #[test]

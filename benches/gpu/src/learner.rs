@@ -6,12 +6,13 @@ use std::{
 };
 
 use anyhow::{Context, Result, anyhow, bail};
+pub use sac::agents::Batch;
 use sac::{
     agents::{
-        Agent, AgentSpec, Batch, SoftActorCritic,
-        graph::{RecordedUpdates, Recorder, Recording},
+        Agent, AgentSpec, Compute, EnvSteps, GradSteps, Implementation, SoftActorCritic, UpdateReport,
+        checkpoint::Checkpoint,
+        cuda_graph::{RecordedUpdates, Recorder, Recording},
         log::Logger,
-        nn::AutogradOnly,
         noise::Stream,
         process,
     },
@@ -85,11 +86,9 @@ pub fn prepare_process(threads: u64) {
 pub enum How {
     /// As users get them on its device.
     Plain,
-    /// On the CPU through autograd: what all others are compared with.
+    /// By the reference, through autograd. On a GPU that is what users get.
     Reference,
-    /// With the optimiser that recorded updates have, but none is recorded.
-    NeverRecorded,
-    /// Recorded once and repeated: as CUDA graphs on a GPU. On the CPU the work is done again.
+    /// The reference recorded once and repeated: as CUDA graphs on a GPU. On the CPU the work is done again.
     Recorded,
 }
 
@@ -106,9 +105,8 @@ impl Captures {
 
 /// An agent with its random numbers. All with one algorithm begin alike and draw alike, on every device.
 pub struct Learner {
-    agent: Box<dyn Agent>,
+    agent: SoftActorCritic,
     noise: Stream,
-    how: How,
     /// Of [`How::Recorded`].
     pub captures: Captures,
 }
@@ -122,32 +120,34 @@ impl Learner {
         let spec = algo.spec(settings)?;
         let spaces = (&algo.observation(), &Space::boxed(ACTIONS, -1.0, 1.0));
         let captures = Captures::default();
-        // Recorders come first: they choose the stream that everything after them is asked on.
+        let compute = Compute {
+            implementation: match how {
+                How::Plain => Implementation::default(),
+                How::Reference | How::Recorded => Implementation::Reference,
+            },
+            ..Compute::on(device)
+        };
+        // A recorder comes first: it chooses the stream that the work of everything after it goes to.
         let recorder = match how {
             How::Plain | How::Reference => None,
-            How::NeverRecorded => {
-                drop(recorder_on(device)?);
-                Some(Box::new(Refuses) as Box<dyn Recorder>)
-            }
-            How::Recorded => Some(Box::new(Watched {
+            How::Recorded => Some(Watched {
                 inner: recorder_on(device)?,
                 captures: captures.clone(),
-            }) as Box<dyn Recorder>),
+            }),
         };
-        let agent = SoftActorCritic::new(&spec, "rehearsal", spaces, SEED, device)?;
-        let agent: Box<dyn Agent> = match recorder {
-            None => Box::new(agent),
-            Some(recorder) => Box::new(RecordedUpdates::new(agent, recorder)),
+        let agent = SoftActorCritic::new(&spec, "rehearsal", spaces, SEED, compute)?;
+        let agent = match recorder {
+            None => agent,
+            Some(recorder) => agent.with_rule(|rule| Box::new(RecordedUpdates::new(rule, Box::new(recorder)))),
         };
         Ok(Learner {
             agent,
             noise: Stream::derive(SEED, "update", 0),
-            how,
             captures,
         })
     }
 
-    /// One update. What is asked of a GPU may still be under way afterwards.
+    /// One update. Work on a GPU may still be under way afterwards.
     pub fn update(&mut self, batch: &Batch) {
         drop(self.reported(batch));
     }
@@ -157,10 +157,18 @@ impl Learner {
         self.reported(batch).read()
     }
 
-    fn reported(&mut self, batch: &Batch) -> sac::agents::UpdateReport {
-        // A GPU has no passes by hand. What is compared with it has none either, nor has the CPU in its place.
-        let _only = (self.how != How::Plain).then(AutogradOnly::new);
+    fn reported(&mut self, batch: &Batch) -> UpdateReport {
         self.agent.update(batch, &mut self.noise)
+    }
+
+    /// Goes on from what `other` has learned, wherever that lives.
+    ///
+    /// # Errors
+    /// When it does not fit.
+    pub fn go_on_from(&mut self, other: &Learner) -> Result<()> {
+        let checkpoint = Checkpoint::in_memory(EnvSteps(0), GradSteps(0), &other.agent.sections()?)?;
+        self.agent.load(&checkpoint)?;
+        Ok(self.noise.seek(&other.noise.position())?)
     }
 
     /// Every number that updates change, by section and name, in double precision on the CPU.
@@ -229,7 +237,8 @@ fn recorder_on(device: Device) -> Result<Box<dyn Recorder>> {
     match device {
         #[cfg(feature = "cuda-graphs")]
         Device::Cuda(index) => {
-            let recorder = sac::agents::graph::cuda::CudaRecorder::new(index).map_err(|problem| anyhow!(problem))?;
+            let recorder =
+                sac::agents::cuda_graph::cuda::CudaRecorder::new(index).map_err(|problem| anyhow!(problem))?;
             Ok(Box::new(recorder))
         }
         Device::Cpu => Ok(Box::new(Again)),
@@ -265,17 +274,12 @@ impl Recorder for Watched {
     fn record(&mut self, work: &mut dyn FnMut()) -> Result<Box<dyn Recording>, String> {
         let recorded = self.inner.record(work);
         let outcome = recorded.as_ref().map(|_| ()).map_err(String::clone);
-        self.captures.0.lock().unwrap_or_else(PoisonError::into_inner).push(outcome);
+        self.captures
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(outcome);
         recorded
-    }
-}
-
-/// Never records.
-struct Refuses;
-
-impl Recorder for Refuses {
-    fn record(&mut self, _work: &mut dyn FnMut()) -> Result<Box<dyn Recording>, String> {
-        Err("on purpose, to compare with".to_string())
     }
 }
 

@@ -20,7 +20,7 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use part::{Part, Place};
 use report::{Outcome, Report};
@@ -102,10 +102,13 @@ fn rehearse(arguments: &Arguments) -> Result<ExitCode> {
         "--only {}: no part is called like that",
         arguments.only.as_deref().unwrap_or_default()
     );
-    let parts: Vec<Part> = all.into_iter().filter(|part| part.is_environment() || is_named(part)).collect();
+    let parts: Vec<Part> = all
+        .into_iter()
+        .filter(|part| part.is_environment() || is_named(part))
+        .collect();
     if arguments.list {
         for part in &parts {
-            say(&format!("{:>4} s  {}", part.budget_s(), part.name()));
+            say(&format!("{:>4} s  {}", part.budget_s(place), part.name()));
         }
         return Ok(ExitCode::SUCCESS);
     }
@@ -119,8 +122,10 @@ fn rehearse(arguments: &Arguments) -> Result<ExitCode> {
     let mut report = Report::new(&arguments.out, place)?;
     for part in &parts {
         run(part, place, &program, deadline, &mut report)?;
-        if part.is_environment() && place == Place::Gpu && report.found(&part.name(), "devices") == Some(&json!(0)) {
-            return no_device(&mut report);
+        if part.is_environment() && report.found(&part.name(), "devices") == Some(&json!(0)) {
+            report.complete()?;
+            let failures = report.failures().join("; ");
+            bail!("{failures}; without one, --rehearse-on-cpu runs the same program on the CPU");
         }
     }
     report.complete()?;
@@ -133,15 +138,6 @@ fn rehearse(arguments: &Arguments) -> Result<ExitCode> {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,
     })
-}
-
-fn no_device(report: &mut Report) -> Result<ExitCode> {
-    let why = match report.found("environment", "why_no_device").and_then(Value::as_str) {
-        Some(why) => why.to_string(),
-        None => "libtorch sees none".to_string(),
-    };
-    report.complete()?;
-    bail!("no CUDA device: {why}; without one, --rehearse-on-cpu runs the same program on the CPU")
 }
 
 /// Runs one part in a process of its own, and puts everything that it says into the report.
@@ -165,7 +161,7 @@ fn run(part: &Part, place: Place, program: &Path, deadline: Instant, report: &mu
     if part.is_exact() {
         command.env("NVIDIA_TF32_OVERRIDE", "0"); // products and convolutions in whole float32
     }
-    let budget = left.min(Duration::from_secs(part.budget_s()));
+    let budget = left.min(Duration::from_secs(part.budget_s(place)));
     let mut unwritten = None;
     let ran = supervise::supervise(command, budget, &mut |key, value| {
         unwritten = unwritten.take().or(report.put(&name, key, value).err());

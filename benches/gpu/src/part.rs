@@ -88,11 +88,15 @@ impl Part {
     }
 
     /// Seconds that it may take, several times what it needs.
-    pub fn budget_s(self) -> u64 {
-        match self {
+    pub fn budget_s(self, place: Place) -> u64 {
+        let on_gpu = match self {
             Part::Environment => 60, // the first one reads libtorch from the disk
             Part::Correctness(_) | Part::Capture | Part::Graphs(_) => 60,
             Part::Pendulum { .. } | Part::Speed(_) => 90,
+        };
+        match place {
+            Place::Gpu => on_gpu,
+            Place::Cpu => 4 * on_gpu, // other programs may have the cores
         }
     }
 

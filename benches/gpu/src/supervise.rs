@@ -48,7 +48,10 @@ pub struct Ran {
 pub fn supervise(mut command: Command, budget: Duration, on_result: &mut dyn FnMut(&str, Value)) -> Result<Ran> {
     let started = Instant::now();
     let deadline = started + budget;
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     let mut child = command
         .spawn()
         .with_context(|| format!("cannot run {}", command.get_program().to_string_lossy()))?;
@@ -58,7 +61,9 @@ pub fn supervise(mut command: Command, budget: Duration, on_result: &mut dyn FnM
     if let Some(pipe) = child.stdout.take() {
         thread::spawn(move || {
             let lines = BufReader::new(pipe).split(b'\n').map_while(Result::ok);
-            lines.take_while(|line| sender.send(line.clone()).is_ok()).for_each(drop);
+            lines
+                .take_while(|line| sender.send(line.clone()).is_ok())
+                .for_each(drop);
         });
     }
     let listener = child.stderr.take().map(|pipe| {
@@ -146,7 +151,9 @@ mod tests {
         let mut command = Command::new("sh");
         command.args(["-c", script]);
         let mut results = Vec::new();
-        let ran = supervise(command, budget, &mut |key, value| results.push((key.to_string(), value)));
+        let ran = supervise(command, budget, &mut |key, value| {
+            results.push((key.to_string(), value))
+        });
         (ran.expect("sh is there"), results)
     }
 

@@ -3,7 +3,7 @@
 use std::{
     backtrace::Backtrace,
     io::Write,
-    panic::{AssertUnwindSafe, catch_unwind},
+    panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind},
     sync::{Mutex, PoisonError},
 };
 
@@ -20,16 +20,18 @@ static PANIC: Mutex<Option<(String, Vec<String>)>> = Mutex::new(None);
 
 /// Notes panics, and lets warnings of the libraries appear on standard error.
 pub fn install() {
-    std::panic::set_hook(Box::new(|panic| {
-        let calls = calls(&Backtrace::force_capture().to_string());
-        *PANIC.lock().unwrap_or_else(PoisonError::into_inner) = Some((shortened(&panic.to_string()), calls));
-    }));
+    std::panic::set_hook(Box::new(note));
     tracing_subscriber::fmt()
         .without_time()
         .with_target(false)
         .with_ansi(false)
         .with_writer(std::io::stderr)
         .init();
+}
+
+fn note(panic: &PanicHookInfo) {
+    let calls = calls(&Backtrace::force_capture().to_string());
+    *PANIC.lock().unwrap_or_else(PoisonError::into_inner) = Some((shortened(&panic.to_string()), calls));
 }
 
 /// Says one thing.
@@ -89,7 +91,9 @@ fn calls(trace: &str) -> Vec<String> {
             is_ours = false;
         } else if let Some((number, call)) = line.split_once(": ") {
             is_ours = number.parse::<u32>().is_ok()
-                && ["sac", "tch::"].iter().any(|start| call.trim_start_matches('<').starts_with(start))
+                && ["sac", "tch::"]
+                    .iter()
+                    .any(|start| call.trim_start_matches('<').starts_with(start))
                 && !call.contains("tell::");
             if is_ours && calls.len() == CALLS {
                 break;
@@ -128,6 +132,30 @@ mod tests {
         assert_eq!(caught(|| Ok(3)), Ok(3));
         let problem = caught::<()>(|| anyhow::bail!("no")).expect_err("it failed");
         assert_eq!(problem, json!({ "message": "no" }));
+    }
+
+    #[test]
+    fn a_panic_in_libtorch_is_told_with_the_call_that_it_came_from() {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            note(panic);
+            before(panic); // other tests run meanwhile
+        }));
+        let product = || tch::Tensor::from(1.0).matmul(&tch::Tensor::from(2.0));
+        let problem = caught(|| Ok(product())).expect_err("scalars have no product of matrices");
+        let _ = std::panic::take_hook();
+        assert!(
+            problem["message"].as_str().is_some_and(|text| text.contains("1D")),
+            "{problem}"
+        );
+        let calls = problem["calls"].as_array().expect("calls");
+        let has = |what: &str| {
+            calls
+                .iter()
+                .any(|call| call.as_str().is_some_and(|call| call.contains(what)))
+        };
+        assert!(has("matmul") && has("src/tell.rs"), "{problem:#}");
+        assert_eq!(newest_panic(), None, "it was told");
     }
 
     #[test]

@@ -40,12 +40,12 @@ fn everything_passes_on_a_cpu_and_every_number_is_there() {
         [&json!(true), &json!(true), &json!([])]
     );
     let numbers = [
-        "/parts/correctness~1sac/after_100/part_of_the_way",
+        "/parts/correctness~1sac/after_10/part_of_the_way",
         "/parts/correctness~1dsac-t/after_1/relative",
         "/parts/correctness~1sac-pixels/after_10/relative",
         "/parts/graphs~1sac/captures/made",
-        "/parts/graphs~1dsac-t/parameters/relative",
-        "/parts/graphs~1sac-pixels/reports/largest_difference",
+        "/parts/graphs~1dsac-t/with_graphs/after_20/relative",
+        "/parts/graphs~1sac-pixels/with_graphs/reports/relative",
         "/parts/pendulum~1plain/mean_return",
         "/parts/speed~1sac/plain_16/updates_per_second",
         "/parts/speed~1dsac-t/graphs_32/updates_per_second",
@@ -68,7 +68,7 @@ fn without_a_cuda_device_it_says_so_and_ends_with_2() {
     assert_eq!(output.status.code(), Some(2));
     assert!(words(&output).contains("no CUDA device"), "{}", words(&output));
     let report = report.expect("a report");
-    assert_eq!(report["passed"], false);
+    assert_eq!((&report["passed"], &report["complete"]), (&json!(false), &json!(true)));
     assert_eq!(report["parts"]["environment"]["devices"], 0);
     assert_eq!(report["parts"].as_object().map(|parts| parts.len()), Some(1));
 }
@@ -81,6 +81,38 @@ fn without_time_nothing_runs_and_nothing_passes() {
     assert_eq!((&report["passed"], &report["complete"]), (&json!(false), &json!(true)));
     assert_eq!(report["parts"]["speed/sac"]["outcome"], "out of time");
     assert_eq!(report["failures"].as_array().map(Vec::len), Some(4), "{report:#}");
+}
+
+/// A limit on processor time, which every process has for itself, ends the run of the one part that takes long.
+#[test]
+fn a_part_that_dies_is_noted_and_the_others_have_their_turn() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("report.json");
+    let output = Command::new("sh")
+        .args([
+            "-c",
+            "ulimit -t 4; exec \"$@\"",
+            "sh",
+            env!("CARGO_BIN_EXE_sac-gpu-rehearsal"),
+        ])
+        .args(["--rehearse-on-cpu", "--only", "pendulum", "--out"])
+        .arg(&path)
+        .output()
+        .expect("sh is there");
+    let report = read(&path).expect("a report");
+    assert_eq!(output.status.code(), Some(1), "{report:#}");
+    let parts = &report["parts"];
+    assert_eq!(parts["pendulum/plain"]["outcome"], "died", "{report:#}");
+    assert!(
+        parts["pendulum/plain"]["died_of"]
+            .as_str()
+            .is_some_and(|how| how.starts_with("signal"))
+    );
+    assert_eq!(parts["pendulum/plain"]["env_steps"], 6000, "what it told before stays");
+    assert_eq!(
+        parts["pendulum/graphs"]["outcome"], "skipped",
+        "the last part had its turn"
+    );
 }
 
 #[test]
@@ -99,5 +131,9 @@ fn a_report_that_cannot_be_written_is_an_error_at_the_start() {
         .output()
         .expect("the program can be started");
     assert_eq!(output.status.code(), Some(2));
-    assert!(words(&output).contains("/nowhere/at-all/report.json"), "{}", words(&output));
+    assert!(
+        words(&output).contains("/nowhere/at-all/report.json"),
+        "{}",
+        words(&output)
+    );
 }

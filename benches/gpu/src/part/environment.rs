@@ -2,7 +2,7 @@
 
 use std::{fs, process::Command};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use serde_json::json;
 use tch::Cuda;
 
@@ -13,8 +13,14 @@ const TORCH_VERSION: &str = "SAC_REHEARSAL_TORCH";
 
 pub fn run(place: Place) -> Result<()> {
     let cores = std::thread::available_parallelism().map_or(0, |count| count.get());
-    tell("processor", json!(format!("{}, {cores} core(s)", sac::run::processor())));
-    tell("torch", json!(std::env::var(TORCH_VERSION).unwrap_or("unknown".to_string())));
+    tell(
+        "processor",
+        json!(format!("{}, {cores} core(s)", sac::run::processor())),
+    );
+    tell(
+        "torch",
+        json!(std::env::var(TORCH_VERSION).unwrap_or("unknown".to_string())),
+    );
     tell("cuda_graphs_are_built_in", json!(cfg!(feature = "cuda-graphs")));
     if place == Place::Cpu {
         return Ok(());
@@ -24,11 +30,8 @@ pub fn run(place: Place) -> Result<()> {
     tell("driver", json!(driver()));
     let devices = Cuda::device_count();
     tell("devices", json!(devices));
-    if devices == 0 {
-        tell("why_no_device", json!(why_no_device()));
-    } else {
-        tell("cudnn", json!(Cuda::cudnn_is_available()));
-    }
+    ensure!(devices > 0, "no CUDA device: {}", why_no_device());
+    tell("cudnn", json!(Cuda::cudnn_is_available()));
     Ok(())
 }
 

@@ -18,6 +18,10 @@ pub fn run(place: Place, graphs: bool) -> Result<()> {
     tell("updates", json!(run.updates));
     tell("seconds_in_training", json!(run.seconds));
     tell("updates_per_second_of_the_run", json!(run.updates as f64 / run.seconds));
-    ensure!(run.mean_return > THRESHOLD, "it did not learn: a mean return of {:.0}", run.mean_return);
+    ensure!(
+        run.mean_return > THRESHOLD,
+        "it did not learn: a mean return of {:.0}",
+        run.mean_return
+    );
     Ok(())
 }

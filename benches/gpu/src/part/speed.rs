@@ -43,7 +43,10 @@ const BETWEEN_LOOKS: u64 = 5;
 
 pub fn run(algo: Algo, place: Place) -> Result<()> {
     let plan = Plan::at(place);
-    tell("rounds", json!({ "count": plan.rounds, "seconds": plan.round.as_secs_f64() }));
+    tell(
+        "rounds",
+        json!({ "count": plan.rounds, "seconds": plan.round.as_secs_f64() }),
+    );
     let mut failed = Vec::new();
     // All without recording first: a capture that fails may leave the device unusable to this process.
     for (name, how) in [("plain", How::Plain), ("graphs", How::Recorded)] {
