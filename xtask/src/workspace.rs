@@ -28,9 +28,13 @@ impl Workspace {
         &self.root
     }
 
-    /// `.native/`, the folder of libtorch and MuJoCo in `.cargo/config.toml`.
+    /// The folder of links to what set-up fetched: `SAC_NATIVE` (relative to the checkout), else `.native/`, where
+    /// `.cargo/config.toml` points libtorch and MuJoCo to.
     pub fn native(&self) -> PathBuf {
-        self.root.join(".native")
+        match env::var_os("SAC_NATIVE").filter(|value| !value.is_empty()) {
+            Some(folder) => self.root.join(folder),
+            None => self.root.join(".native"),
+        }
     }
 
     pub fn pins(&self) -> PathBuf {
