@@ -33,9 +33,7 @@ mod cuda_graphs {
         // Where torch-sys found libtorch.
         let libraries = env::var_os("DEP_TCH_LIBTORCH_LIB").map(PathBuf::from);
         let Some(libraries) = libraries else {
-            panic!(
-                "the feature `cuda-graphs` cannot find libtorch: set LIBTORCH, or run `cargo xtask setup --cuda`"
-            );
+            panic!("the feature `cuda-graphs` cannot find libtorch: set LIBTORCH, or run `cargo xtask setup --cuda`");
         };
         let root = libraries.parent().unwrap_or(Path::new(".")).to_owned();
         let Some(cuda) = headers_of_cuda(&root) else {

@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shift_is_a_padded_image_cropped() {
+    fn a_shift_equals_padding_and_cropping() {
         let mut stream = Stream::derive(2, "offsets", 0);
         for (shape, pad) in [
             ([3, 2, 9, 7], 2),
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_border_nothing_moves() {
+    fn a_pad_of_zero_changes_nothing() {
         let images = images([3, 2, 6, 6]);
         let still = RandomShift(RandomShiftSpec {
             pad: 0,
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn offsets_are_uniform_and_each_copy_of_each_image_has_its_own() {
+    fn offsets_are_uniform_and_independent_for_each_copy_of_each_image() {
         // One bright pixel in the middle shows the offset of each crop.
         let images = Tensor::zeros([50, 1, 9, 9], (Kind::Float, Device::Cpu));
         let _ = images.narrow(2, 4, 1).narrow(3, 4, 1).fill_(1.0);
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn all_channels_move_alike() {
+    fn all_channels_of_an_image_share_one_offset() {
         let one = images([6, 1, 8, 8]);
         let shift = RandomShift(RandomShiftSpec::default());
         let moved = shift.draw(&one.repeat([1, 3, 1, 1]), 2, &mut Stream::derive(4, "update", 0));

@@ -209,14 +209,14 @@ mod tests {
     }
 
     #[test]
-    fn a_sample_holds_every_kth_step_of_all_that_run_side_by_side() {
+    fn a_sample_holds_every_kth_step_of_all_environments() {
         assert_eq!(after(3, 2, 6).rows(), [0.0, 1000.0, 1.0, 1001.0, 2.0, 1002.0]);
         assert_eq!(after(5, 2, 6).rows(), [0.0, 1000.0, 2.0, 1002.0, 4.0, 1004.0]);
         assert_eq!(after(200, 1, 4).rows(), [0.0, 64.0, 128.0, 192.0]);
     }
 
     #[test]
-    fn a_sample_never_holds_more_than_it_may() {
+    fn a_sample_never_exceeds_its_limit() {
         for (steps, envs, most_rows) in [(1, 5, 3), (100, 5, 3), (1000, 3, 256), (7, 1, 1)] {
             let sample = after(steps, envs, most_rows);
             assert!(
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sample_leaves_out_episodes_that_are_over() {
+    fn a_sample_omits_finished_episodes() {
         let mut sample = ObservationSample::new(2);
         sample.see(&[0.0, 1.0, 2.0, 3.0, 4.0, 5.0], [0, 2].into_iter());
         assert_eq!(sample.rows(), [0.0, 1.0, 4.0, 5.0]);

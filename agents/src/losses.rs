@@ -57,7 +57,7 @@ mod tests {
     use crate::noise::Stream;
 
     #[test]
-    fn targets_are_averaged_over_copies_of_next_observations_and_handed_to_those_of_observations() {
+    fn targets_are_averaged_over_copies_of_next_obs_and_repeated_for_copies_of_obs() {
         let mut stream = Stream::derive(1, "backup", 0);
         let (b, k, m) = (3, 2, 4);
         let mut normal = |shape: &[i64]| stream.normal(shape, Device::Cpu);

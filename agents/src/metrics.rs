@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_filled_place_by_place() {
+    fn placeholders_of_a_name_are_replaced() {
         let places = &[("encoder", "critic_encoder"), ("i", "3")];
         assert_eq!(
             filled(EXPERT_COMBINE_SHARE, places),

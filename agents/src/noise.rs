@@ -331,7 +331,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stream_goes_on_from_its_position() {
+    fn a_stream_continues_from_a_restored_position() {
         let mut stream = Stream::derive(7, "update", 0);
         let _ = stream.normal(&[13], Device::Cpu);
         let position = stream.position();
@@ -350,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn units_are_left_out_independently_and_as_often_as_asked() {
+    fn units_are_dropped_independently_with_the_given_probability() {
         const COUNT: usize = 200_000;
         for dropout in [0.01, 0.3, 0.9] {
             let mut stream = Stream::derive(1, "update", 0);

@@ -129,7 +129,7 @@ fn is_near(a: f64, b: f64) -> bool {
 }
 
 #[test]
-fn copies_that_do_not_move_and_act_alike_change_nothing() {
+fn equal_copies_change_nothing() {
     for (name, critic, noisy_members) in CRITICS {
         for weighted in [false, true] {
             let mut plain = agent(critic, "kind = 'none'");
@@ -230,7 +230,7 @@ fn a_loss_of_m_copies_is_the_mean_of_the_losses_of_each() {
 
 /// A policy that enumerates its actions takes an expectation at every copy.
 #[test]
-fn enumerated_actions_have_copies_too() {
+fn enumerated_actions_can_be_augmented() {
     for critic in ["scalar", "state_value"] {
         let text = format!(
             "critic = {{ kind = '{critic}' }}\npolicy = {{ kind = 'categorical' }}\nbody.hidden = [8]\n\
@@ -254,7 +254,7 @@ fn enumerated_actions_have_copies_too() {
 }
 
 #[test]
-fn what_cannot_be_shifted_is_refused_with_what_would_do() {
+fn augmentation_that_does_not_fit_is_rejected_with_an_alternative() {
     let problems = |augmentation: &str, observation: &Space| {
         let spec: AgentSpec = toml::from_str(&format!("augmentation = {{ {augmentation} }}")).expect("readable");
         let found = spec

@@ -179,7 +179,7 @@ fn learns_and_resumes_exactly(
 }
 
 /// For one action space, so that the spaces are tested in parallel.
-fn every_combination_learns_and_resumes_exactly_or_is_refused_with_a_reason(space: &str, action: &Space) {
+fn every_combination_learns_and_resumes_exactly_or_is_rejected_with_a_reason(space: &str, action: &Space) {
     tch::set_num_threads(1);
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (mut legal, mut refused) = (0, 0);
@@ -243,18 +243,18 @@ fn every_combination_learns_and_resumes_exactly_or_is_refused_with_a_reason(spac
 
 #[test]
 fn every_combination_for_a_box() {
-    every_combination_learns_and_resumes_exactly_or_is_refused_with_a_reason("box", &Space::boxed(2, -1.0, 1.0));
+    every_combination_learns_and_resumes_exactly_or_is_rejected_with_a_reason("box", &Space::boxed(2, -1.0, 1.0));
 }
 
 #[test]
 fn every_combination_for_discrete_actions() {
-    every_combination_learns_and_resumes_exactly_or_is_refused_with_a_reason("discrete", &Space::Discrete { n: 3 });
+    every_combination_learns_and_resumes_exactly_or_is_rejected_with_a_reason("discrete", &Space::Discrete { n: 3 });
 }
 
 #[test]
 fn every_combination_for_tuples_of_discrete_actions() {
     let space = Space::MultiDiscrete { n: vec![2, 3] };
-    every_combination_learns_and_resumes_exactly_or_is_refused_with_a_reason("tuple", &space);
+    every_combination_learns_and_resumes_exactly_or_is_rejected_with_a_reason("tuple", &space);
 }
 
 fn pairs() -> impl Iterator<Item = (&'static str, &'static str)> {
@@ -337,7 +337,7 @@ const ENCODERS: &[(&str, &[usize], &str)] = &[
 ];
 
 #[test]
-fn encoders_learn_and_resume_exactly_whoever_trains_them() {
+fn encoders_learn_and_resume_exactly() {
     tch::set_num_threads(1);
     let folder = tempfile::tempdir().expect("a temporary folder");
     let action = Space::boxed(2, -1.0, 1.0);

@@ -56,7 +56,8 @@ fn parameters(agent: &SoftActorCritic, prefix: &str) -> BTreeMap<String, Tensor>
         let matching = names
             .into_iter()
             .filter_map(|name| Some((name.strip_prefix(prefix)?.to_string(), name)));
-        matching.map(|(rest, name)| (rest, section.any_tensor(&name).expect("listed")))
+        matching
+            .map(|(rest, name)| (rest, section.any_tensor(&name).expect("listed")))
             .collect::<Vec<_>>()
     };
     sections.iter().flat_map(of).collect()
@@ -71,7 +72,7 @@ fn actor_loss(agent: &SoftActorCritic) -> Tensor {
 }
 
 #[test]
-fn the_actors_loss_leaves_a_shared_encoder_untouched_and_the_critics_moves_it() {
+fn a_shared_encoder_is_trained_by_the_critics_loss_alone() {
     for critic in CRITICS {
         let block = |agent: &SoftActorCritic| agent.critic().encoder_block().flat().shallow_clone();
         let shared = agent("critic", critic, 3e-4);
@@ -110,7 +111,7 @@ fn the_actors_loss_leaves_a_shared_encoder_untouched_and_the_critics_moves_it() 
 }
 
 #[test]
-fn an_encoder_of_the_policys_own_is_trained_by_the_actors_loss_alone() {
+fn a_separate_policy_encoder_is_trained_by_the_actors_loss_alone() {
     let mut separate = agent("separate", "scalar", 3e-4);
     let gradient = Tensor::run_backward(
         &[actor_loss(&separate)],
@@ -134,7 +135,7 @@ fn an_encoder_of_the_policys_own_is_trained_by_the_actors_loss_alone() {
 }
 
 #[test]
-fn the_policy_sees_what_the_critic_learned_at_once() {
+fn the_policy_uses_updates_of_a_shared_encoder_immediately() {
     let mut still = agent("critic", "scalar", STILL);
     let before = (still.policy().mode(&obs(1)), parameters(&still, "policy/body."));
     update(&mut still, 0);
@@ -147,7 +148,7 @@ fn the_policy_sees_what_the_critic_learned_at_once() {
 }
 
 #[test]
-fn the_target_encoder_follows_with_the_targets() {
+fn the_target_encoder_follows_by_polyak_averaging() {
     let mut shared = agent("critic", "scalar", 3e-4);
     let before = parameters(&shared, "target/encoder.");
     update(&mut shared, 0);

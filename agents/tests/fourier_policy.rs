@@ -76,7 +76,7 @@ fn most(tensor: &Tensor) -> f64 {
 const FREQUENCIES: [i64; 4] = [1, 2, 8, 32];
 
 #[test]
-fn a_density_is_at_least_its_uniform_part_integrates_to_one_and_is_the_slope_of_its_cumulative() {
+fn the_density_has_a_lower_bound_integrates_to_one_and_is_the_slope_of_the_cumulative() {
     for frequencies in FREQUENCIES {
         let rows = outputs(frequencies, Kind::Double);
         // The trapezoidal rule is exact for waves with enough points per period.
@@ -107,7 +107,7 @@ fn a_density_is_at_least_its_uniform_part_integrates_to_one_and_is_the_slope_of_
 }
 
 #[test]
-fn the_cumulative_of_a_drawn_action_is_its_noise() {
+fn the_cumulative_at_a_drawn_action_equals_its_noise() {
     for frequencies in FREQUENCIES {
         for (kind, tolerance) in [(Kind::Double, 1e-12), (Kind::Float, 1e-6)] {
             let rows = outputs(frequencies, kind);
@@ -146,7 +146,7 @@ fn log_probabilities_and_their_gradients_are_finite_everywhere() {
 }
 
 #[test]
-fn drawn_actions_are_distributed_as_the_density_says() {
+fn drawn_actions_follow_the_density() {
     const DRAWS: i64 = 100_000;
     const BINS: i64 = 40;
     let head = head(6);
@@ -175,7 +175,7 @@ fn drawn_actions_are_distributed_as_the_density_says() {
 }
 
 #[test]
-fn the_gradient_of_a_drawn_action_is_that_of_the_quantile() {
+fn the_gradient_of_a_drawn_action_equals_that_of_the_quantile() {
     let frequencies = 5;
     let head = head(frequencies);
     let rows = outputs(frequencies, Kind::Double).narrow(0, 60, 90);
@@ -226,7 +226,7 @@ fn the_mode_is_where_the_density_is_greatest() {
 }
 
 #[test]
-fn a_fresh_policy_is_nearly_uniform() {
+fn the_initial_policy_is_nearly_uniform() {
     let spaces = (Space::unbounded(11), Space::boxed(3, -1.0, 1.0));
     let spec = AgentSpec {
         policy: PolicySpec::Fourier(FourierSpec::default()),
@@ -327,7 +327,7 @@ fn against_the_best(agent: &SoftActorCritic) -> (f64, [f64; 3]) {
 }
 
 #[test]
-fn two_equally_good_actions_are_both_learned_where_a_gaussian_has_one() {
+fn two_optimal_actions_are_both_learned_unlike_with_a_gaussian() {
     let optimizer = AdamSpec {
         learning_rate: 1e-3,
         ..AdamSpec::default()
@@ -359,7 +359,7 @@ fn two_equally_good_actions_are_both_learned_where_a_gaussian_has_one() {
 }
 
 #[test]
-fn a_setting_out_of_range_is_told_once() {
+fn a_setting_out_of_range_is_reported_once() {
     let mut fourier = FourierSpec::default();
     fourier.optimizer.learning_rate = -1.0;
     let spec = AgentSpec {

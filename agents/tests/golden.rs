@@ -63,7 +63,7 @@ struct AdamCase {
 }
 
 #[test]
-fn fifty_adam_steps_equal_pytorchs() {
+fn fifty_steps_of_adam_equal_those_of_pytorch() {
     let case: AdamCase = read(include_str!("golden/adam/data.json"));
     let mut layout = ParamLayout::default();
     layout.add("x", &[case.start.len() as i64], Init::Constant(0.0));

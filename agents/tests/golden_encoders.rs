@@ -104,7 +104,7 @@ fn every_encoder_equals_its_derivation_with_its_gradients() {
 }
 
 #[test]
-fn a_row_does_not_see_its_batch_mates() {
+fn rows_of_a_batch_are_independent() {
     let cases: Vec<Case> = read(include_str!("golden/encoders/data.json"));
     for case in &cases {
         let (encoder, block) = build(&case.spec, &case.shape);
@@ -119,7 +119,7 @@ fn a_row_does_not_see_its_batch_mates() {
 }
 
 #[test]
-fn noise_is_drawn_where_it_is_handed_in_and_asked_for() {
+fn noise_is_drawn_only_with_a_stream_and_a_setting_above_zero() {
     let spec = |noise: f64| -> EncoderSpec {
         let text = format!("kind = 'tokens'\nmixer = {{ kind = 'soft_moe', logit_noise = {noise:?} }}");
         toml::from_str(&text).expect("an encoder")
@@ -172,7 +172,7 @@ fn order(seed: u64) -> Tensor {
 }
 
 #[test]
-fn what_is_dispatched_and_combined_sums_to_one() {
+fn weights_of_mixers_and_poolings_sum_to_one() {
     for seed in 0..8 {
         let x = tokens(seed, TOKENS) * 10f64.powi(seed as i32 - 4);
         let (mixer, block) = of(seed, |layout| SoftMoe::new(&moe(), WIDTH, layout));
@@ -214,7 +214,7 @@ fn what_is_dispatched_and_combined_sums_to_one() {
 }
 
 #[test]
-fn mixers_move_with_their_tokens() {
+fn mixers_are_equivariant_to_permutations() {
     for seed in 0..8 {
         let (x, order) = (tokens(seed, TOKENS), order(seed));
         let moved = x.index_select(1, &order);
@@ -235,7 +235,7 @@ fn mixers_move_with_their_tokens() {
 }
 
 #[test]
-fn poolings_of_sets_do_not_see_the_order() {
+fn poolings_of_sets_are_invariant_to_permutations() {
     let adapool = |query| PoolingSpec::Adapool(AdapoolSpec { query, heads: 2 });
     let blind = [
         PoolingSpec::Mean {},
@@ -260,7 +260,10 @@ fn poolings_of_sets_do_not_see_the_order() {
         for spec in &seeing {
             let (before, after) = pooled(spec);
             let is_first_moved = moved.select(1, 0) != x.select(1, 0);
-            assert!(before != after || !is_first_moved, "{spec:?} does not depend on the order");
+            assert!(
+                before != after || !is_first_moved,
+                "{spec:?} does not depend on the order"
+            );
         }
     }
 }

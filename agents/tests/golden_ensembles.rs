@@ -170,7 +170,7 @@ fn an_update_of_droq_equals_the_derivation() {
 }
 
 #[test]
-fn the_policy_learns_once_in_twenty_updates_of_the_critics() {
+fn the_policy_is_updated_once_per_twenty_updates_of_the_critics() {
     for name in ["redq", "droq"] {
         let dims = Dims {
             obs: 3,

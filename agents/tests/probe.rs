@@ -58,7 +58,7 @@ fn p5_truncation_bootstraps_and_termination_does_not() {
 }
 
 #[test]
-fn p6_the_policys_spread_balances_reward_and_entropy() {
+fn p6_the_policys_std_balances_reward_and_entropy() {
     // The maximum of −k σ² + α ln σ is at σ = √(α / 2k) = 0.10 for k = 10 and α = 0.2.
     let agent = trained("ProbeQuadratic-v0", &spec(fixed(0.2)), 3000);
     let (action, _) = draws(&agent, 1.0);

@@ -197,7 +197,7 @@ fn sigma_on_paper(factor: f64, discount: f64) -> f64 {
 }
 
 #[test]
-fn p7_dsac_t_learns_mean_and_spread_of_a_noisy_reward() {
+fn p7_dsac_t_learns_mean_and_std_of_a_noisy_reward() {
     let (mean, sigma) = dsac_t_settles(0.0, SigmaRule::Nll);
     assert_near("mean", mean, 1.0, 0.02);
     assert_near("sigma", sigma, NOISE, 0.015);
@@ -205,7 +205,7 @@ fn p7_dsac_t_learns_mean_and_spread_of_a_noisy_reward() {
 }
 
 #[test]
-fn p7_the_references_rule_learns_seven_tenths_of_the_spread() {
+fn p7_the_references_rule_learns_0_7_times_the_std() {
     let (mean, sigma) = dsac_t_settles(0.0, SigmaRule::Reference);
     let on_paper = sigma_on_paper(0.5, 0.0);
     assert_near("mean", mean, 1.0, 0.02);
@@ -214,7 +214,7 @@ fn p7_the_references_rule_learns_seven_tenths_of_the_spread() {
 }
 
 #[test]
-fn noise_that_lasts_adds_up_under_one_rule_and_hardly_under_the_other() {
+fn noise_accumulates_over_steps_with_the_nll_rule_and_hardly_with_the_references_rule() {
     // The variance of the return is NOISE² / (1 − γ²), a σ of 1.147 for γ = 0.9. If every backup halves it, it is
     // NOISE² / (2 − γ²).
     let (mean, sigma) = dsac_t_settles(0.9, SigmaRule::Nll);
@@ -227,7 +227,7 @@ fn noise_that_lasts_adds_up_under_one_rule_and_hardly_under_the_other() {
 }
 
 #[test]
-fn p7_dsac_learns_mean_and_spread_of_a_noisy_reward() {
+fn p7_dsac_learns_mean_and_std_of_a_noisy_reward() {
     let spec = DsacSpec {
         optimizer: SLOW,
         ..DsacSpec::default()

@@ -143,7 +143,7 @@ fn one_hot_draws_pass_the_probes() {
 }
 
 #[test]
-fn one_hot_draws_pass_the_probes_with_distributions() {
+fn one_hot_draws_pass_the_probes_with_distributional_critics() {
     passes_the_probes(
         gumbel(),
         CriticSpec::DsacT(DsacTSpec {
@@ -226,7 +226,7 @@ fn d1_the_policy_is_the_softmax_of_the_rewards() {
 }
 
 #[test]
-fn d2_the_value_of_a_step_holds_the_entropy_of_the_next() {
+fn d2_the_value_of_a_step_includes_the_entropy_of_the_next_step() {
     const ALPHA: f64 = 0.5;
     let agent = trained("ProbeFork-v0", &spec(categorical(), scalar(), fixed(ALPHA)), 4000);
     let soft_value = |rewards: &[f64]| ALPHA * rewards.iter().map(|r| (r / ALPHA).exp()).sum::<f64>().ln();
@@ -245,7 +245,7 @@ fn d2_the_value_of_a_step_holds_the_entropy_of_the_next() {
 }
 
 #[test]
-fn d2_drawn_actions_hold_the_entropy_of_the_policy_that_draws_them() {
+fn d2_values_of_drawn_actions_include_the_entropy_of_the_policy() {
     const ALPHA: f64 = 0.5;
     let agent = trained("ProbeFork-v0", &spec(gumbel(), scalar(), fixed(ALPHA)), 4000);
     for (choice, obs, rewards) in [(0.0, -1.0, Fork::LEFT_REWARDS), (1.0, 1.0, Fork::RIGHT_REWARDS)] {
@@ -294,7 +294,7 @@ fn learned(part: f64) -> TemperatureSpec {
 }
 
 #[test]
-fn p8_a_learned_temperature_brings_the_entropy_to_its_part_of_the_uniform_one() {
+fn p8_a_learned_temperature_brings_the_entropy_to_a_fraction_of_the_uniform_entropy() {
     // The α for which the softmax of the rewards has the target entropy, by bisection.
     let target = 0.6 * 3.0f64.ln();
     let (mut low, mut high) = (0.01, 10.0);
@@ -313,7 +313,7 @@ fn p8_a_learned_temperature_brings_the_entropy_to_its_part_of_the_uniform_one() 
 }
 
 #[test]
-fn p8_a_learned_temperature_falls_where_nothing_pulls_the_policy_from_the_uniform_one() {
+fn p8_a_learned_temperature_falls_without_a_reward() {
     let agent = trained_in(
         &in_thirds(),
         "Flat-v0",

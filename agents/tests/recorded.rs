@@ -108,7 +108,7 @@ fn learned(agent: &mut dyn Agent) -> Learned {
 }
 
 #[test]
-fn recorded_updates_are_those_made_one_by_one() {
+fn recorded_updates_equal_ordinary_updates() {
     let mut delayed = spec("dsac-t");
     (delayed.delay.policy, delayed.delay.targets) = (2, 3);
     let mut hard = spec("sac");
@@ -138,7 +138,10 @@ fn recorded_updates_are_those_made_one_by_one() {
             repeated.load(Ordering::Relaxed) > UPDATES / 3,
             "{name}: most updates are repeated"
         );
-        assert!(found == expected, "{name}: the results differ from those without recordings");
+        assert!(
+            found == expected,
+            "{name}: the results differ from those without recordings"
+        );
         assert!(
             found == learned(&mut agent(&spec)),
             "{name}: the results differ from those without the rule"
@@ -147,7 +150,7 @@ fn recorded_updates_are_those_made_one_by_one() {
 }
 
 #[test]
-fn a_run_goes_on_from_a_checkpoint() {
+fn recorded_updates_continue_from_a_checkpoint() {
     let spec = spec("dsac-t");
     let recorded = || recorded(&spec, Again::boxed(usize::MAX).0);
     let mut straight = recorded();
@@ -174,11 +177,14 @@ fn a_run_goes_on_from_a_checkpoint() {
     let mut used = recorded();
     learned(&mut used);
     used.load(&checkpoint).expect("fits");
-    assert!(go_on(&mut used) == expected, "the agent resumed into a used one differs");
+    assert!(
+        go_on(&mut used) == expected,
+        "the agent resumed into a used one differs"
+    );
 }
 
 #[test]
-fn what_is_annealed_is_named() {
+fn annealed_settings_are_listed() {
     let temperature = TemperatureSpec::Learned(LearnedTemperatureSpec {
         target_entropy: TargetEntropy::Moving {
             of_uniform: false,

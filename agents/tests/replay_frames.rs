@@ -207,7 +207,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
 
     #[test]
-    fn rows_are_the_newest_of_the_definition(case in case(300), forget_every in 20usize..200) {
+    fn rows_are_the_newest_of_the_naive_model(case in case(300), forget_every in 20usize..200) {
         let Case { num_envs, stack, history, spec } = case;
         let mut replay = replay(&spec, stack, num_envs);
         let forgets = |at: usize| at > 0 && at.is_multiple_of(forget_every);
@@ -247,7 +247,7 @@ proptest! {
     }
 
     #[test]
-    fn a_saved_replay_goes_on_as_if_never_stopped(case in case(200), cut in 0usize..200) {
+    fn a_restored_replay_continues_exactly(case in case(200), cut in 0usize..200) {
         let Case { num_envs, stack, history, spec } = case;
         let cut = cut.min(history.len());
         let learn = |replay: &mut Replay, history: &[Step], stream: &mut Stream| {
@@ -312,7 +312,7 @@ fn in_turn(num_envs: usize, stack: usize, length: usize, steps: usize) -> Vec<St
 }
 
 #[test]
-fn episodes_of_64_steps_leave_the_full_capacity_and_shorter_ones_what_their_first_frames_leave() {
+fn episodes_of_at_least_64_steps_allow_the_full_capacity_and_shorter_ones_less() {
     let spec = ReplaySpec {
         capacity: 1000,
         n_step: 3,
@@ -330,7 +330,7 @@ fn episodes_of_64_steps_leave_the_full_capacity_and_shorter_ones_what_their_firs
 }
 
 #[test]
-fn a_hundred_thousand_stacks_of_three_frames_take_what_was_promised() {
+fn a_hundred_thousand_stacks_of_three_frames_fit_into_the_documented_memory() {
     let of = |shape: [usize; 3], frames, capacity, sampler, num_envs| {
         let space = Space::Box {
             low: vec![0.0; shape.iter().product()],
@@ -359,7 +359,7 @@ fn a_hundred_thousand_stacks_of_three_frames_take_what_was_promised() {
 }
 
 #[test]
-fn a_checkpoint_holds_each_frame_once() {
+fn a_checkpoint_stores_each_frame_once() {
     let spec = ReplaySpec {
         capacity: 1000,
         ..ReplaySpec::default()
@@ -375,7 +375,7 @@ fn a_checkpoint_holds_each_frame_once() {
 }
 
 #[test]
-fn a_replay_of_whole_observations_and_one_of_frames_refuse_each_others_checkpoints() {
+fn a_checkpoint_of_another_storage_layout_is_rejected() {
     let spec = ReplaySpec {
         capacity: 10,
         ..ReplaySpec::default()
@@ -400,7 +400,7 @@ fn a_replay_of_whole_observations_and_one_of_frames_refuse_each_others_checkpoin
 
 /// Compares a replay with shared frames and one with complete observations on a real task with pixels.
 #[test]
-fn pictures_of_pendulums_come_out_as_they_went_in() {
+fn frames_of_pendulums_are_stored_exactly() {
     let options: toml::Table =
         "time_limit = 9\nwrappers = [{ kind = 'pixels', width = 12, height = 10 }, { kind = 'frame_stack' }]"
             .parse()

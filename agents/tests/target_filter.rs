@@ -132,7 +132,7 @@ fn an_affine_critic_is_unchanged_away_from_the_bounds() {
 }
 
 #[test]
-fn a_quadratic_gains_half_the_trace_of_covariance_times_curvature() {
+fn a_quadratic_changes_by_half_the_trace_of_covariance_times_curvature() {
     let curvature = Tensor::from_slice(&[2.0f32, -6.0, 3.0]);
     let value = |a: &Tensor| sum(&(a.square() * &curvature)) * 0.5;
     let action = actions(9, 3) * 0.5;
@@ -156,7 +156,7 @@ fn a_quadratic_gains_half_the_trace_of_covariance_times_curvature() {
 }
 
 #[test]
-fn a_constant_stays_because_weights_sum_to_one() {
+fn a_constant_is_unchanged() {
     for (kernel, scheme) in [
         (KernelSpec::Gaussian, DRAWS),
         (KernelSpec::Gaussian, SIGMA),
@@ -252,7 +252,7 @@ fn the_minimum_before_the_filter_is_never_above_the_minimum_after() {
 }
 
 #[test]
-fn filtered_moments_are_those_of_the_mixture() {
+fn filtered_moments_equal_those_of_the_mixture() {
     // Two points with weights ½ each: means 1000 ± 2, standard deviations 1 and 3.
     let spec = filter(KernelSpec::Gaussian, Scheme::SigmaPoints { lambda: 0.0 }, 0.25);
     let obs = Tensor::zeros([1, 1], (Kind::Float, Device::Cpu));
@@ -367,7 +367,7 @@ fn everything(agent: &SoftActorCritic) -> BTreeMap<String, Tensor> {
 }
 
 #[test]
-fn bandwidth_zero_is_the_unfiltered_algorithm_to_the_bit() {
+fn bandwidth_zero_equals_the_unfiltered_algorithm_to_the_bit() {
     let off = filter(KernelSpec::Gaussian, Scheme::MonteCarlo { samples: 4 }, 0.0);
     let on = TargetFilterSpec::default();
     let run = |critic: CriticSpec| {
@@ -392,7 +392,7 @@ fn bandwidth_zero_is_the_unfiltered_algorithm_to_the_bit() {
 
 /// With one member there is no minimum, so both orders are equal; with several members they differ.
 #[test]
-fn the_order_of_filter_and_minimum_matters_where_there_is_a_minimum() {
+fn the_order_of_filter_and_minimum_matters_with_several_members() {
     let run = |members: i64, order: FilterOrder| {
         let filter = Some(TargetFilterSpec {
             order,
@@ -444,7 +444,7 @@ fn annealed() -> TargetFilterSpec {
 }
 
 #[test]
-fn an_annealed_filter_ends_and_draws_nothing_from_then_on() {
+fn a_filter_annealed_to_zero_draws_nothing() {
     let (mut agent, mut stream) = (agent(Some(annealed())), update_stream());
     let mut batches = Stream::derive(2, "batches", 0);
     let words_per_update: Vec<u128> = (0..20)
@@ -508,7 +508,7 @@ fn keys(filter: TargetFilterSpec, change: impl Fn(&mut AgentSpec), action: &Spac
 }
 
 #[test]
-fn what_cannot_be_is_refused_by_key() {
+fn invalid_settings_are_rejected_by_key() {
     let space = Space::boxed(4, -1.0, 1.0);
     let default = TargetFilterSpec::default;
     let refused = |filter: TargetFilterSpec| keys(filter, |_| {}, &space);
@@ -582,7 +582,7 @@ fn what_cannot_be_is_refused_by_key() {
 }
 
 #[test]
-fn all_problems_are_told_at_once() {
+fn all_problems_are_reported_together() {
     let wrong = TargetFilterSpec {
         kernel: KernelSpec::Boxcar,
         bandwidth: Bandwidth::PerDimension(vec![-0.1]),

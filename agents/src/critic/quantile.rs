@@ -290,7 +290,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_largest_atoms_of_all_members_together_are_left_out() {
+    fn the_largest_atoms_of_the_pooled_members_are_dropped() {
         // Two members with three unsorted atoms each. One per member is dropped; both are of the second member.
         let atoms = Tensor::from_slice(&[3.0f32, 1.0, 2.0, 9.0, -4.0, 8.0]).view([2, 1, 3]);
         let kept: Vec<f32> = truncated(&atoms, 1).flatten(0, -1).try_into().unwrap();
@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn running_sums_give_the_loss_and_the_slope_of_all_pairs() {
+    fn cumulative_sums_give_the_loss_and_gradient_of_all_pairs() {
         let mut stream = Stream::derive(1, "pairs", 0);
         // Values near and far from 0, errors larger and smaller than κ, and ties.
         for (offset, scale, kappa) in [
@@ -340,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn an_atom_above_its_target_pays_by_one_minus_its_fraction() {
+    fn errors_are_weighted_by_the_fraction_below_and_by_its_complement_above_the_target() {
         let atoms = Tensor::from_slice(&[0.5f32, 0.5]).view([1, 1, 2]);
         let fractions = fractions(2, Device::Cpu); // ¼, ¾
         let loss = |y: f32| {

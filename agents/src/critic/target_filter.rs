@@ -226,7 +226,9 @@ fn draw(kernel: KernelSpec, shape: &[i64], stream: &mut Stream, device: Device) 
             }
             offset
         }
-        KernelSpec::Sinc { .. } => unreachable!("a kernel with negative weights is not sampled: checked in the specification"),
+        KernelSpec::Sinc { .. } => {
+            unreachable!("a kernel with negative weights is not sampled: checked in the specification")
+        }
     }
 }
 

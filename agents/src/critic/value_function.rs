@@ -96,7 +96,9 @@ impl ValueFunction {
     /// The target parameters, detached.
     pub fn target_params(&self) -> &Params {
         let target = self.target.as_ref();
-        target.expect("only functions with a target are evaluated with it").frozen()
+        target
+            .expect("only functions with a target are evaluated with it")
+            .frozen()
     }
 
     /// The target parameters of the members `chosen` `[M]`, detached.

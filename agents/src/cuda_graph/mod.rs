@@ -190,7 +190,9 @@ impl RecordedUpdates {
                 Some(copy)
             }
             (outcome, _) => {
-                let problem = outcome.err().unwrap_or_else(|| "the recorder did not run the update".to_string());
+                let problem = outcome
+                    .err()
+                    .unwrap_or_else(|| "the recorder did not run the update".to_string());
                 tracing::warn!("recording an update as a CUDA graph failed, updates continue without: {problem}");
                 self.gave_up = true;
                 if let Err(error) = stream.seek(&before) {

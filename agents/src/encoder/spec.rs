@@ -348,7 +348,10 @@ impl EncoderSpec {
         if let PoolingSpec::Adapool(AdapoolSpec { query, heads }) = *pooling {
             divides(p, "agent.encoder.pooling.heads", heads);
             if let Query::Index(index) = query {
-                let problem = format!("this token does not exist; the {count} tokens have the indices 0 to {}", count - 1);
+                let problem = format!(
+                    "this token does not exist; the {count} tokens have the indices 0 to {}",
+                    count - 1
+                );
                 let value = format!("{{ index = {index} }}");
                 p.require(index < count, "agent.encoder.pooling.query", value, &problem);
             }
@@ -358,10 +361,7 @@ impl EncoderSpec {
             _ => width,
         };
         let holds = features <= 16 * WIDEST;
-        let problem = format!(
-            "this gives {features} features, more than the limit of {}",
-            16 * WIDEST
-        );
+        let problem = format!("this gives {features} features, more than the limit of {}", 16 * WIDEST);
         p.require(holds, "agent.encoder.pooling.kind", "\"flatten\"", &problem);
         if !p.is_empty() {
             return;

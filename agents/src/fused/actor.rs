@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_and_gradients_are_those_of_autograd() {
+    fn values_and_gradients_equal_those_of_autograd() {
         let mut stream = Stream::derive(1, "test", 0);
         for (combination, members, each, outputs) in [
             (Combination::Min, 2, 1, 1),

@@ -149,7 +149,7 @@ mod tests {
     };
 
     #[test]
-    fn losses_and_gradients_are_those_of_autograd() {
+    fn losses_and_gradients_equal_those_of_autograd() {
         let mut stream = Stream::derive(1, "test", 0);
         let mut normal = |shape: &[i64], scale: f64| stream.normal(shape, Device::Cpu) * scale;
         for (sigma_rule, huber_delta) in [
@@ -218,7 +218,10 @@ mod tests {
                         .double_value(&[]);
                     assert!(error < 2e-6, "{what}, {sigma_rule:?}, {huber_delta}: {error}");
                 }
-                assert!(clipped.mean(Kind::Float).double_value(&[]) > 0.1, "some targets are clipped");
+                assert!(
+                    clipped.mean(Kind::Float).double_value(&[]) > 0.1,
+                    "some targets are clipped"
+                );
             }
         }
     }

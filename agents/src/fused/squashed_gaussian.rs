@@ -237,7 +237,7 @@ mod tests {
 
     /// The rows fill vectors with a remainder, and the inputs exceed both bounds.
     #[test]
-    fn draws_and_gradients_are_those_of_autograd() {
+    fn draws_and_gradients_equal_those_of_autograd() {
         for kind in [LogStdBounds::Clamp, LogStdBounds::Tanh] {
             let (spec, bounds) = bounds(kind);
             let head = SquashedGaussian::new(&spec, 3);
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn actions_are_those_of_libtorch() {
+    fn actions_equal_those_of_libtorch() {
         let spec = SquashedGaussianSpec::default();
         let (head, bounds) = (SquashedGaussian::new(&spec, 3), Bounds::of(&spec).expect("it depends"));
         let mut stream = Stream::derive(1, "test", 0);

@@ -164,13 +164,13 @@ mod tests {
     }
 
     #[test]
-    fn members_are_compared_with_their_own_layer_and_a_silent_one_is_dormant() {
+    fn units_are_compared_with_their_own_member_and_an_inactive_member_is_dormant() {
         let layer = Tensor::from_slice(&[0.001f32, 0.001, 100.0, 100.0, 0.0, 0.0]).reshape([3, 2]);
         assert_eq!(dormant_share(&[layer]), Some(2.0 / 6.0));
     }
 
     #[test]
-    fn singular_values_are_those_of_a_matrix_made_of_them() {
+    fn singular_values_of_a_matrix_with_known_ones_are_found() {
         // The rows and the columns are orthogonal, with norms 3, 2 and 0.
         let x = Tensor::from_slice(&[0.0f32, 3.0, 0.0, 2.0, 0.0, 0.0]).reshape([2, 3]);
         for x in [x.shallow_clone(), x.transpose(0, 1)] {
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn srank_leaves_out_what_holds_a_hundredth() {
+    fn srank_omits_the_smallest_values_up_to_a_hundredth_of_the_sum() {
         close(srank(&[1.0, 1.0, 1.0]), 3.0);
         close(srank(&[98.0, 1.5, 0.5]), 2.0);
         close(srank(&[99.5, 0.5]), 1.0);
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn features_of_known_rank_have_it_and_members_are_averaged() {
+    fn features_of_known_rank_have_that_rank_and_members_are_averaged() {
         // x yᵀ + u vᵀ with orthogonal vectors of equal norm has two equal singular values.
         let x = Tensor::from_slice(&[1.0f32, 0.0, 1.0, 0.0]);
         let u = Tensor::from_slice(&[0.0f32, 1.0, 0.0, 1.0]);
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn usage_is_what_two_tokens_and_three_slots_make_by_hand() {
+    fn usage_of_two_tokens_and_three_slots_equals_that_computed_by_hand() {
         // One observation: rows are tokens, columns are slots.
         let dispatch = Tensor::from_slice(&[1.0f32, 0.5, 0.25, 0.0, 0.5, 0.75]).reshape([1, 2, 3]);
         let combine = Tensor::from_slice(&[0.5f32, 0.5, 0.0, 1.0, 0.0, 0.0]).reshape([1, 2, 3]);

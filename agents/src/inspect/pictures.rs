@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_set_of_tokens_becomes_a_line_of_cells_per_observation() {
+    fn tokens_without_a_grid_become_a_line_of_cells_per_observation() {
         let maps = Tensor::from_slice(&[0.0f32, 0.8, 0.2, 0.5, 0.0, 0.5]).reshape([2, 1, 3]);
         let image = weights(
             &maps,
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn an_image_stands_beside_the_map_over_its_grid() {
+    fn a_frame_is_drawn_beside_the_map_over_its_grid() {
         // The newest frame is the last of two channels. The tokens are a CLS token and a grid of 1 × 2 positions.
         let obs = Tensor::from_slice(&[9.0f32, 9.0, 9.0, 9.0, 0.0, 100.0, 100.0, 200.0]).reshape([1, 2, 2, 2]);
         let maps = Tensor::from_slice(&[0.9f32, 0.1, 0.0]).reshape([1, 1, 3]);
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn a_picture_stays_small_whatever_is_drawn() {
+    fn the_size_of_an_image_is_limited() {
         let maps = Tensor::ones([256, 100, 2000], (Kind::Float, Device::Cpu));
         let obs = Tensor::zeros([256, 2000, 3], (Kind::Float, Device::Cpu));
         let image = weights(&maps, None, false, &obs).expect("drawn");

@@ -22,7 +22,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_and_derivatives_of_slices_are_those_of_autograd() {
+    fn values_and_derivatives_of_slices_equal_those_of_autograd() {
         let range: Vec<f32> = (-1_503..=1_503).map(|step| step as f32 * 0.01).collect();
         for activation in [
             Activation::Relu,

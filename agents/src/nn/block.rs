@@ -118,7 +118,10 @@ impl ParamBlock {
 
     /// Sets θ ← θ + rate · (other − θ) in place. Both blocks have the same layout.
     pub fn move_towards(&mut self, other: &ParamBlock, rate: f64) {
-        assert_eq!(self.sizes, other.sizes, "target and learned parameters have the same layout");
+        assert_eq!(
+            self.sizes, other.sizes,
+            "target and learned parameters have the same layout"
+        );
         let mut data = self.data();
         match self.device() {
             Device::Cpu => polyak(&self.threads, as_slice_mut(&mut data), as_slice(&other.data), rate),

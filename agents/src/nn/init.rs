@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shorter_sides_are_orthonormal_and_differ_from_matrix_to_matrix() {
+    fn rows_or_columns_are_orthonormal_and_matrices_differ() {
         let gain = std::f32::consts::SQRT_2;
         for (shape, matrices, rows, cols) in [
             (&[5i64, 9][..], 1, 5, 9),

@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn inversion_takes_each_action_for_its_part_of_the_unit_interval() {
+    fn inverse_transform_sampling_gives_each_action_its_part_of_the_unit_interval() {
         let inputs = Tensor::from_slice(&[0.5f32.ln(), 0.2f32.ln(), 0.3f32.ln()])
             .view([1, 3])
             .expand([6, 3], false);

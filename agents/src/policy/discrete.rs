@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn joint_indices_name_every_combination_once_and_lead_back() {
+    fn joint_indices_number_the_combinations_and_can_be_inverted() {
         let positions = positions(&[2, 1, 3]);
         let all = Tensor::arange(6, (Kind::Int64, Device::Cpu));
         let tuples = positions.tuples(&all);
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn combinations_beyond_the_limit_are_not_counted() {
+    fn combinations_beyond_the_limit_give_none() {
         assert_eq!(positions(&[64, 64]).combinations(), Some(MOST_ENUMERATED));
         assert_eq!(positions(&[64, 65]).combinations(), None);
         assert_eq!(
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn one_hot_vectors_stand_side_by_side_and_lead_back() {
+    fn one_hot_vectors_are_concatenated_and_can_be_inverted() {
         let positions = positions(&[2, 3]);
         let actions = Tensor::from_slice(&[1.0f32, 0.0, 0.0, 2.0]).view([2, 2]);
         let vectors = positions.one_hot(&actions);

@@ -409,7 +409,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_out_of_range_are_refused_each_by_its_key() {
+    fn values_out_of_range_are_rejected_by_key() {
         let spec = FourierSpec {
             frequencies: 0,
             uniform_share: 0.0,

@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_draw_is_one_hot_to_the_bit_and_is_what_would_be_tried_out() {
+    fn a_draw_is_exactly_one_hot_and_equals_the_explored_action() {
         let head = head(&[2, 4]);
         let inputs = logits(500, 1, 6).set_requires_grad(true);
         let noise = head.noise(500, &mut Stream::derive(2, "noise", 0), Device::Cpu);
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn the_gradient_of_a_draw_is_that_of_the_softmax() {
+    fn the_gradient_of_a_draw_is_that_of_the_softmax_relaxation() {
         let (noise, weight) = (logits(7, 3, 4), logits(7, 4, 4));
         for temperature in [0.3, 1.0, 5.0] {
             let gradient = |value: &dyn Fn(&Tensor) -> Tensor| {
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn the_soft_neighbour_becomes_the_draw_as_its_temperature_falls() {
+    fn the_softmax_relaxation_approaches_the_draw_as_its_temperature_falls() {
         let (log_probability, noise) = (logits(200, 6, 3).log_softmax(-1, Kind::Float), logits(200, 7, 3));
         let hard = straight_through(&log_probability, &noise, 1.0);
         let distance = |temperature: f64| {
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn draws_follow_the_probabilities_and_their_log_probability_is_expected() {
+    fn draws_follow_the_probabilities_and_log_prob_is_an_expectation() {
         const ROWS: i64 = 40_000;
         let head = head(&[3, 2]);
         let row = [0.2f64.ln(), 0.5f64.ln(), 0.3f64.ln(), 0.9f64.ln(), 0.1f64.ln()];
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn the_temperature_moves_along_its_curve_and_stays_at_its_end() {
+    fn the_softmax_temperature_follows_its_curve_and_stays_at_the_final_value() {
         let spec = |curve| GumbelSpec {
             softmax_temperature: 2.0,
             anneal: Some(SoftmaxAnnealSpec {

@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn a_smooth_bound_lets_gradients_pass_where_a_clamp_stops_them() {
+    fn tanh_bounds_pass_gradients_where_a_clamp_stops_them() {
         for (bounds, passes) in [(LogStdBounds::Clamp, false), (LogStdBounds::Tanh, true)] {
             let spec = spec(StdSource::StateDependent, bounds);
             let head = SquashedGaussian::new(&spec, 1);
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn a_std_independent_of_the_state_is_one_parameter_per_coordinate_and_starts_where_asked() {
+    fn a_state_independent_std_is_one_parameter_per_coordinate_with_the_given_initial_value() {
         for bounds in [LogStdBounds::Clamp, LogStdBounds::Tanh] {
             let mut layout = ParamLayout::default();
             let mut head = SquashedGaussian::new(&spec(StdSource::StateIndependent, bounds), 3);
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn starts_out_of_bounds_and_smooth_bounds_that_start_without_noise_are_refused() {
+    fn initial_values_out_of_bounds_and_tanh_bounds_with_too_small_a_start_are_rejected() {
         let problems = |spec: &SquashedGaussianSpec| {
             let mut problems = SpecProblems::default();
             spec.check(&mut problems);

@@ -70,9 +70,16 @@ fn update_equals_on(spec: &AgentSpec, case: &Case, compute: &Compute) -> Vec<Sec
         let moved = relative_difference(&found, &case.before[name].data, 1e-1);
         let difference = relative_difference(&found, &expected.data, 1e-1);
         assert!(difference < TOLERANCE, "{name}: {difference}");
-        assert!(moved > TOLERANCE, "{name} did not change, so the comparison proves nothing");
+        assert!(
+            moved > TOLERANCE,
+            "{name} did not change, so the comparison proves nothing"
+        );
     }
     let is_new = |name: &&String| !case.after.contains_key(*name);
-    assert_eq!(case.before.keys().filter(is_new).count(), 0, "every parameter is compared");
+    assert_eq!(
+        case.before.keys().filter(is_new).count(),
+        0,
+        "every parameter is compared"
+    );
     sections
 }

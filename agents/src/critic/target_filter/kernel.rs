@@ -203,7 +203,7 @@ mod tests {
 
     /// The norm exceeds 1 where the sinc's negative lobes lie within the taps.
     #[test]
-    fn norms_of_windowed_sincs_are_those_computed_by_hand() {
+    fn norms_of_windowed_sincs_equal_those_computed_by_hand() {
         use Window::{Blackman, Hamming, Hann, Lanczos, Rect};
         for window in [Rect, Hann, Hamming, Blackman, Lanczos] {
             for (half_length, cutoff) in [(1, 0.25), (2, 0.25), (4, 0.125)] {

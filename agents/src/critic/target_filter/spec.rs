@@ -231,16 +231,16 @@ impl TargetFilterSpec {
     /// Reports values that do not fit the action space.
     pub(crate) fn check_space(&self, p: &mut SpecProblems, action: &Space, gamma: f64) {
         if !matches!(action, Space::Box { .. }) {
-            let expected =
-                format!("this applies to boxes, but the actions are {action}, which have no neighbours to average over");
+            let expected = format!(
+                "this applies to boxes, but the actions are {action}, which have no neighbours to average over"
+            );
             p.require(false, KEY, in_words(self), &expected);
             return;
         }
         let dims = action.len();
         let mut check_length = |name: &str, bandwidth: &Bandwidth| {
             if let Bandwidth::PerDimension(values) = bandwidth {
-                let expected =
-                    format!("a list needs one number per dimension of the action, and there are {dims}");
+                let expected = format!("a list needs one number per dimension of the action, and there are {dims}");
                 p.require(
                     values.len() == dims,
                     &format!("{KEY}.{name}"),
