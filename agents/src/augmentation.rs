@@ -20,7 +20,7 @@ use tch::{Device, Kind, Tensor};
 use crate::{batch::Batch, noise::Stream, spec_problems::SpecProblems};
 
 /// Upper limit of copies, far above what is useful. It turns a typing error into a message instead of exhausted memory.
-const MOST_DRAWS: i64 = 64;
+const MAX_DRAWS: i64 = 64;
 
 /// Augmentation of the images in training batches. Acting and evaluation use the original images. Default: none.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -70,7 +70,7 @@ impl AugmentationSpec {
         p.require(spec.pad >= 0, key, spec.pad, "at least 0");
         for (name, draws) in [("target_draws", spec.target_draws), ("value_draws", spec.value_draws)] {
             let key = format!("agent.augmentation.{name}");
-            p.require((1..=MOST_DRAWS).contains(&draws), &key, draws, "between 1 and 64");
+            p.require((1..=MAX_DRAWS).contains(&draws), &key, draws, "between 1 and 64");
         }
     }
 
@@ -88,14 +88,14 @@ impl AugmentationSpec {
             p.require(false, "agent.augmentation.kind", "\"random_shift\"", &problem);
             return;
         };
-        let least = height.min(width) as i64;
+        let shortest_side = height.min(width) as i64;
         let problem = format!(
             "this moves images by up to their own size, and they are {height} x {width}; use at most {}, such as {}, \
              one pixel in 21 as in DrQ",
-            least - 1,
-            least / 21
+            shortest_side - 1,
+            shortest_side / 21
         );
-        p.require(spec.pad < least, "agent.augmentation.pad", spec.pad, &problem);
+        p.require(spec.pad < shortest_side, "agent.augmentation.pad", spec.pad, &problem);
     }
 
     /// The augmentation of batches, if there is one.

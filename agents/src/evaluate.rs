@@ -48,9 +48,9 @@ impl Evaluation {
 }
 
 /// Maximum number of observations in a sample. The ranks that are measured with a sample cannot exceed it.
-const MOST_OBSERVATIONS: usize = 256;
+const MAX_OBSERVATIONS: usize = 256;
 /// Maximum number of values in a sample: 16 MiB, or 66 observations of 84 × 84 pixels in 9 channels.
-const MOST_NUMBERS: usize = 1 << 22;
+const MAX_VALUES: usize = 1 << 22;
 
 /// A sample of the observations visited in the scored episodes of an evaluation, evenly spread over its steps.
 ///
@@ -59,7 +59,7 @@ const MOST_NUMBERS: usize = 1 << 22;
 pub struct ObservationSample {
     /// O, numbers per observation.
     width: usize,
-    most_rows: usize,
+    max_rows: usize,
     /// Steps seen so far; all environments take a step together.
     step: u64,
     /// k.
@@ -74,7 +74,7 @@ impl ObservationSample {
     pub fn new(width: usize) -> Self {
         ObservationSample {
             width,
-            most_rows: (MOST_NUMBERS / width.max(1)).clamp(1, MOST_OBSERVATIONS),
+            max_rows: (MAX_VALUES / width.max(1)).clamp(1, MAX_OBSERVATIONS),
             step: 0,
             every_steps: 1,
             steps: Vec::new(),
@@ -101,13 +101,13 @@ impl ObservationSample {
         if !step.is_multiple_of(self.every_steps) {
             return;
         }
-        for env in scored.take(self.most_rows) {
+        for env in scored.take(self.max_rows) {
             self.rows
                 .extend_from_slice(&obs[env * self.width..(env + 1) * self.width]);
             self.steps.push(step);
         }
-        // This ends: the observations of step 0, which always stay, are at most `most_rows`.
-        while self.steps.len() > self.most_rows {
+        // This ends: the observations of step 0, which always stay, are at most `max_rows`.
+        while self.steps.len() > self.max_rows {
             self.every_steps *= 2;
             self.thin_out();
         }
@@ -198,9 +198,9 @@ mod tests {
     use super::*;
 
     /// A sample after `steps` steps with observations `1000 · env + step`.
-    fn after(steps: u64, envs: usize, most_rows: usize) -> ObservationSample {
+    fn after(steps: u64, envs: usize, max_rows: usize) -> ObservationSample {
         let mut sample = ObservationSample::new(1);
-        sample.most_rows = most_rows;
+        sample.max_rows = max_rows;
         for step in 0..steps {
             let obs: Vec<f32> = (0..envs).map(|env| 1000.0 * env as f32 + step as f32).collect();
             sample.see(&obs, 0..envs);
@@ -217,15 +217,15 @@ mod tests {
 
     #[test]
     fn a_sample_never_exceeds_its_limit() {
-        for (steps, envs, most_rows) in [(1, 5, 3), (100, 5, 3), (1000, 3, 256), (7, 1, 1)] {
-            let sample = after(steps, envs, most_rows);
+        for (steps, envs, max_rows) in [(1, 5, 3), (100, 5, 3), (1000, 3, 256), (7, 1, 1)] {
+            let sample = after(steps, envs, max_rows);
             assert!(
-                (1..=most_rows).contains(&sample.rows().len()),
-                "{steps} {envs} {most_rows}"
+                (1..=max_rows).contains(&sample.rows().len()),
+                "{steps} {envs} {max_rows}"
             );
         }
-        assert_eq!(ObservationSample::new(9 * 84 * 84).most_rows, 66);
-        assert_eq!(ObservationSample::new(3).most_rows, 256);
+        assert_eq!(ObservationSample::new(9 * 84 * 84).max_rows, 66);
+        assert_eq!(ObservationSample::new(3).max_rows, 256);
     }
 
     #[test]

@@ -66,13 +66,13 @@ impl SoftMoeSpec {
             ("expert_width", self.expert_width, 65_536),
             ("expert_depth", self.expert_depth, 64),
         ];
-        for (key, value, most) in limits {
+        for (key, value, max) in limits {
             let key = format!("agent.encoder.mixer.{key}");
             p.require(
-                (1..=most).contains(&value),
+                (1..=max).contains(&value),
                 &key,
                 value,
-                &format!("between 1 and {most}"),
+                &format!("between 1 and {max}"),
             );
         }
         let noise = self.logit_noise;

@@ -115,9 +115,9 @@ impl Default for ConvSpec {
 }
 
 /// Upper limit of widths, far above what is useful. It turns a typing error into a message instead of exhausted memory.
-const WIDEST: i64 = 65_536;
+const MAX_WIDTH: i64 = 65_536;
 /// Upper limit of an encoder's parameters: 2 GB, and several times that with moments and target parameters.
-const MOST_PARAMETERS: i64 = 500_000_000;
+const MAX_PARAMETERS: i64 = 500_000_000;
 
 fn shape_of(observation: &Space) -> Vec<i64> {
     observation.shape().iter().map(|extent| *extent as i64).collect()
@@ -227,7 +227,7 @@ impl EncoderSpec {
         for (key, value) in [("width", width), ("projection", projection)] {
             if let Some(value) = value {
                 let key = format!("agent.encoder.{key}");
-                p.require((1..=WIDEST).contains(&value), &key, value, "between 1 and 65536");
+                p.require((1..=MAX_WIDTH).contains(&value), &key, value, "between 1 and 65536");
             }
         }
         match tokenization {
@@ -235,7 +235,7 @@ impl EncoderSpec {
                 let key = "agent.encoder.tokenization.count";
                 p.require((1..=4096).contains(&count), key, count, "between 1 and 4096");
                 let key = "agent.encoder.tokenization.hidden";
-                let holds = (1..=WIDEST).contains(&hidden) && (count < 1 || hidden % count == 0);
+                let holds = (1..=MAX_WIDTH).contains(&hidden) && (count < 1 || hidden % count == 0);
                 let near = (hidden.max(1) + count.max(1) - 1) / count.max(1) * count.max(1);
                 let expected = format!("a multiple of count = {count}, such as {near}");
                 p.require(holds, key, hidden, &expected);
@@ -360,8 +360,8 @@ impl EncoderSpec {
             PoolingSpec::Flatten {} => count.saturating_mul(width),
             _ => width,
         };
-        let holds = features <= 16 * WIDEST;
-        let problem = format!("this gives {features} features, more than the limit of {}", 16 * WIDEST);
+        let holds = features <= 16 * MAX_WIDTH;
+        let problem = format!("this gives {features} features, more than the limit of {}", 16 * MAX_WIDTH);
         p.require(holds, "agent.encoder.pooling.kind", "\"flatten\"", &problem);
         if !p.is_empty() {
             return;
@@ -369,10 +369,10 @@ impl EncoderSpec {
         let mut layout = ParamLayout::default();
         self.build(observation, &mut layout);
         let problem = format!(
-            "this encoder would have {} parameters, more than {MOST_PARAMETERS}; make it narrower",
+            "this encoder would have {} parameters, more than {MAX_PARAMETERS}; make it narrower",
             layout.count()
         );
         let kind = format!("\"{}\"", self.kind());
-        p.require(layout.count() <= MOST_PARAMETERS, "agent.encoder.kind", kind, &problem);
+        p.require(layout.count() <= MAX_PARAMETERS, "agent.encoder.kind", kind, &problem);
     }
 }

@@ -44,13 +44,13 @@ impl Default for TransformerSpec {
 impl TransformerSpec {
     pub(super) fn check(&self, p: &mut SpecProblems) {
         let TransformerSpec { layers, heads, hidden } = *self;
-        let within = |p: &mut SpecProblems, key: &str, value: i64, most: i64| {
+        let within = |p: &mut SpecProblems, key: &str, value: i64, max: i64| {
             let key = format!("agent.encoder.mixer.{key}");
             p.require(
-                (1..=most).contains(&value),
+                (1..=max).contains(&value),
                 &key,
                 value,
-                &format!("between 1 and {most}"),
+                &format!("between 1 and {max}"),
             );
         };
         within(p, "layers", layers, 64);

@@ -12,15 +12,15 @@ use super::measures::numbers;
 /// Longer side of a frame and of a map, pixels.
 const SIDE: usize = 128;
 /// Maximum number of observations drawn as frames with maps.
-const MOST_FRAMES: usize = 4;
+const MAX_FRAMES: usize = 4;
 /// Maximum number of lines of cells.
-const MOST_LINES: usize = 32;
+const MAX_LINES: usize = 32;
 /// Maximum number of queries or slots per observation.
-const MOST_MAPS: usize = 8;
+const MAX_MAPS: usize = 8;
 /// Maximum number of tokens per line; further tokens are not drawn.
-const MOST_TOKENS: usize = 512;
+const MAX_TOKENS: usize = 512;
 /// Maximum size of a cell, pixels.
-const LARGEST_CELL: usize = 16;
+const MAX_CELL: usize = 16;
 /// Gap between parts of the image, pixels.
 const GAP: usize = 4;
 /// Colour of the gaps.
@@ -31,7 +31,7 @@ const BACKGROUND: Colour = Colour::rgb(64, 64, 96);
 /// With a `grid`, tokens are its positions in row-major order. With `has_cls`, a CLS token precedes them.
 pub(super) fn weights(maps: &Tensor, grid: Option<[i64; 2]>, has_cls: bool, obs: &Tensor) -> Option<Frame> {
     let [batch, queries, tokens] = extents(&maps.size())?;
-    let queries = queries.min(MOST_MAPS);
+    let queries = queries.min(MAX_MAPS);
     if batch == 0 || queries == 0 || tokens == 0 {
         return None;
     }
@@ -40,8 +40,8 @@ pub(super) fn weights(maps: &Tensor, grid: Option<[i64; 2]>, has_cls: bool, obs:
         _ => (None, [0; 3]),
     };
     let chosen = match grid {
-        Some(_) => spread(batch, MOST_FRAMES),
-        None => spread(batch, MOST_LINES / queries),
+        Some(_) => spread(batch, MAX_FRAMES),
+        None => spread(batch, MAX_LINES / queries),
     };
     let skipped = i64::from(has_cls && grid.is_some());
     let row = |index: usize| {
@@ -66,9 +66,9 @@ fn extents(size: &[i64]) -> Option<[usize; 3]> {
     Some([a as usize, b as usize, c as usize])
 }
 
-/// At most `most` indices below `count`, evenly spaced.
-fn spread(count: usize, most: usize) -> Vec<usize> {
-    let chosen = count.min(most.max(1));
+/// At most `limit` indices below `count`, evenly spaced.
+fn spread(count: usize, limit: usize) -> Vec<usize> {
+    let chosen = count.min(limit.max(1));
     (0..chosen).map(|place| place * count / chosen).collect()
 }
 
@@ -101,8 +101,8 @@ fn paint(image: &mut Frame, corner: (usize, usize), extent: (usize, usize), colo
 /// Draws a line of cells per query or slot, below one another.
 fn lines(rows: &[Vec<Vec<f64>>]) -> Frame {
     let maps = rows.first().map_or(0, Vec::len);
-    let tokens = rows[0].first().map_or(0, Vec::len).min(MOST_TOKENS);
-    let cell = (MOST_TOKENS / tokens.max(1)).clamp(1, LARGEST_CELL);
+    let tokens = rows[0].first().map_or(0, Vec::len).min(MAX_TOKENS);
+    let cell = (MAX_TOKENS / tokens.max(1)).clamp(1, MAX_CELL);
     // There is no gap between lines of the same observation.
     let pitch = maps * cell + GAP;
     let mut image = filled(tokens * cell, rows.len() * pitch - GAP, BACKGROUND);
@@ -260,7 +260,7 @@ mod tests {
         let maps = Tensor::ones([256, 100, 2000], (Kind::Float, Device::Cpu));
         let obs = Tensor::zeros([256, 2000, 3], (Kind::Float, Device::Cpu));
         let image = weights(&maps, None, false, &obs).expect("drawn");
-        assert_eq!(extent(&image).0 as usize, MOST_TOKENS);
-        assert!(extent(&image).1 as usize <= 2 * MOST_LINES, "{}", extent(&image).1);
+        assert_eq!(extent(&image).0 as usize, MAX_TOKENS);
+        assert!(extent(&image).1 as usize <= 2 * MAX_LINES, "{}", extent(&image).1);
     }
 }

@@ -31,7 +31,7 @@ pub struct Categorical {
 }
 
 impl Categorical {
-    /// A head for a space with at most [`super::discrete::MOST_ENUMERATED`] combinations; `None` for a larger space.
+    /// A head for a space with at most [`super::discrete::MAX_ENUMERATED`] combinations; `None` for a larger space.
     pub fn new(positions: Positions) -> Option<Self> {
         let count = positions.combinations()?;
         Some(Categorical { positions, count })
@@ -110,9 +110,9 @@ mod tests {
             .iter()
             .enumerate()
         {
-            let most = logits.iter().copied().fold(f64::MIN, f64::max);
-            let total: f64 = logits.iter().map(|l| (l - most).exp()).sum();
-            let log_pi = logits.map(|l| l - most - total.ln());
+            let largest = logits.iter().copied().fold(f64::MIN, f64::max);
+            let total: f64 = logits.iter().map(|l| (l - largest).exp()).sum();
+            let log_pi = logits.map(|l| l - largest - total.ln());
             let row = row as i64;
             let sum: f64 = (0..3).map(|action| probability.double_value(&[row, action])).sum();
             assert!((sum - 1.0).abs() < 1e-6, "{sum}");

@@ -5,7 +5,7 @@ use tch::{Device, Kind, Tensor};
 
 /// Maximum number of combinations that are enumerated. Our choice: critics have one output per combination, which for a
 /// batch of 256 and two members is a tensor of 8 MiB.
-pub const MOST_ENUMERATED: i64 = 4096;
+pub const MAX_ENUMERATED: i64 = 4096;
 
 /// The number of choices nᵢ of each position of a discrete action. A `Discrete` space has one position.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,9 +26,9 @@ impl Positions {
         self.0.iter().sum()
     }
 
-    /// Number of combinations, Π nᵢ; `None` if it exceeds [`MOST_ENUMERATED`].
+    /// Number of combinations, Π nᵢ; `None` if it exceeds [`MAX_ENUMERATED`].
     pub fn combinations(&self) -> Option<i64> {
-        let within_limit = |count: &i64| *count <= MOST_ENUMERATED;
+        let within_limit = |count: &i64| *count <= MAX_ENUMERATED;
         self.0
             .iter()
             .try_fold(1i64, |product, n| product.checked_mul(*n).filter(within_limit))
@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn combinations_beyond_the_limit_give_none() {
-        assert_eq!(positions(&[64, 64]).combinations(), Some(MOST_ENUMERATED));
+        assert_eq!(positions(&[64, 64]).combinations(), Some(MAX_ENUMERATED));
         assert_eq!(positions(&[64, 65]).combinations(), None);
         assert_eq!(
             positions(&[1 << 40; 3]).combinations(),

@@ -44,7 +44,7 @@ use crate::{
 
 /// δ, added to the power c_0: if the network's outputs cancel the base amplitude, the density is uniform instead of 0/0.
 /// Our choice, small compared to the typical power of about 1.
-const LEAST_POWER: f64 = 1e-6;
+const POWER_EPS: f64 = 1e-6;
 
 /// Cells per frequency of the grid on which roots are bracketed, and steps of Newton's method within a cell. Our choice:
 /// F(z) = u then holds to 1e-12 in double precision, for random series and for series that touch zero.
@@ -194,7 +194,7 @@ impl FourierSeries {
         let (row_re, row_im) = (re.unsqueeze(-2), im.unsqueeze(-2)); // [B, A, 1, N+1]
         let real = sum(&(&row_re * &shifted_re + &row_im * &shifted_im)); // [B, A, N+1]: Re c_k
         let imaginary = sum(&(&row_re * &shifted_im - &row_im * &shifted_re)); // Im c_k
-        let power = real.select(-1, 0) + LEAST_POWER; // [B, A]
+        let power = real.select(-1, 0) + POWER_EPS; // [B, A]
         let scale = (1.0 - uniform_share) / power.unsqueeze(-1);
         FourierSeries {
             cosine: real.narrow(-1, 1, count - 1) * &scale,
@@ -233,8 +233,8 @@ impl FourierSeries {
         let imaginary = sum(&(&self.re * sin + &self.im * cos));
         let square = real.square() + imaginary.square(); // [B, A]
         let share = self.uniform_share;
-        let power = &self.power - LEAST_POWER; // c_0
-        (square * (1.0 - share) + power * share + LEAST_POWER) / (&self.power * 2.0)
+        let power = &self.power - POWER_EPS; // c_0
+        (square * (1.0 - share) + power * share + POWER_EPS) / (&self.power * 2.0)
     }
 
     /// F at `action [B, A]`, equation 3: `[B, A]`, from 0 to 1.

@@ -28,7 +28,7 @@ use crate::{
 
 /// Lower limit of uniform numbers, because the logarithm of 0 is infinite. It is half the smallest positive number that a
 /// stream draws.
-const LEAST_UNIFORM: f64 = 1.0 / (1u64 << 25) as f64;
+const MIN_UNIFORM: f64 = 1.0 / (1u64 << 25) as f64;
 
 /// Settings of a Gumbel-Softmax policy. The default is that of the preset `sac-gumbel`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -154,7 +154,7 @@ impl PolicyHead for Gumbel {
     /// Standard Gumbel noise, `[rows, Σ nᵢ]`: −ln(−ln u) with u uniform.
     fn noise(&self, rows: i64, stream: &mut Stream, device: Device) -> Tensor {
         let uniform = stream.uniform(&[rows, self.positions.choices()], device);
-        -(-uniform.clamp_min(LEAST_UNIFORM).log()).log()
+        -(-uniform.clamp_min(MIN_UNIFORM).log()).log()
     }
 
     /// The log-probability is its expectation Σᵢ Σ_a π log π, which has a lower variance than that of the sampled action.

@@ -132,14 +132,14 @@ impl Prioritized {
     pub(super) fn draw(&self, stream: &mut Stream, indices: &mut [usize], weights: &mut [f32]) {
         assert_eq!(indices.len(), weights.len(), "every row of the batch has its weight");
         let range = self.tree.total() / indices.len() as f64;
-        let mut least = f64::INFINITY;
+        let mut min_mass = f64::INFINITY;
         for (position, index) in indices.iter_mut().enumerate() {
             *index = self.tree.find((position as f64 + stream.fraction()) * range);
-            least = least.min(self.tree.get(*index));
+            min_mass = min_mass.min(self.tree.get(*index));
         }
         let beta = self.importance_exponent();
         for (weight, index) in weights.iter_mut().zip(indices.iter()) {
-            *weight = (least / self.tree.get(*index)).powf(beta) as f32;
+            *weight = (min_mass / self.tree.get(*index)).powf(beta) as f32;
         }
     }
 
