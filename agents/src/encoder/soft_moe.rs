@@ -68,12 +68,7 @@ impl SoftMoeSpec {
         ];
         for (key, value, max) in limits {
             let key = format!("agent.encoder.mixer.{key}");
-            p.require(
-                (1..=max).contains(&value),
-                &key,
-                value,
-                &format!("between 1 and {max}"),
-            );
+            p.require((1..=max).contains(&value), &key, value, &format!("between 1 and {max}"));
         }
         let noise = self.logit_noise;
         let holds = noise >= 0.0 && noise.is_finite();

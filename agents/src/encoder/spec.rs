@@ -361,7 +361,10 @@ impl EncoderSpec {
             _ => width,
         };
         let holds = features <= 16 * MAX_WIDTH;
-        let problem = format!("this gives {features} features, more than the limit of {}", 16 * MAX_WIDTH);
+        let problem = format!(
+            "this gives {features} features, more than the limit of {}",
+            16 * MAX_WIDTH
+        );
         p.require(holds, "agent.encoder.pooling.kind", "\"flatten\"", &problem);
         if !p.is_empty() {
             return;

@@ -46,12 +46,7 @@ impl TransformerSpec {
         let TransformerSpec { layers, heads, hidden } = *self;
         let within = |p: &mut SpecProblems, key: &str, value: i64, max: i64| {
             let key = format!("agent.encoder.mixer.{key}");
-            p.require(
-                (1..=max).contains(&value),
-                &key,
-                value,
-                &format!("between 1 and {max}"),
-            );
+            p.require((1..=max).contains(&value), &key, value, &format!("between 1 and {max}"));
         };
         within(p, "layers", layers, 64);
         within(p, "heads", heads, 1024);

@@ -210,7 +210,7 @@ impl Mlp {
                 break;
             }
             if let (Some(stream), true) = (&mut stream, self.dropout > 0.0) {
-                x *= stream.kept_units(&x.size(), self.dropout, x.device());
+                x *= stream.dropout_mask(&x.size(), self.dropout, x.device());
             }
             if let Some((gain, shift)) = layer.norm {
                 let normed = x.layer_norm::<Tensor>([layer.outputs], None, None, LAYER_NORM_EPS, false);
