@@ -268,7 +268,7 @@ impl Replay {
         match &self.prioritized {
             None => {
                 for index in &mut self.indices {
-                    *index = self.storage.place(stream.index(self.storage.len()));
+                    *index = self.storage.index_of(stream.index(self.storage.len()));
                     self.storage.prefetch(*index);
                 }
             }
@@ -373,7 +373,7 @@ impl Replay {
             (None, None) => Ok(()),
             (Some(prioritized), Some(saved)) => {
                 let (rows, storage) = (self.storage.filled(), &self.storage);
-                prioritized.load(section, rows, |row| storage.is_held(row), saved)
+                prioritized.load(section, rows, |row| storage.is_valid(row), saved)
             }
             (None, Some(_)) => Err(Error::section("replay", "holds priorities, expected none")),
             (Some(_), None) => Err(Error::section("replay", "holds no priorities")),

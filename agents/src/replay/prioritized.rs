@@ -188,18 +188,18 @@ impl Prioritized {
         }
     }
 
-    /// Restores the priorities of `rows` rows. `are_held` says whether a row is valid; the others have no priority.
+    /// Restores the priorities of `rows` rows. `is_valid` says whether a row is valid; the others have no priority.
     pub(super) fn load(
         &mut self,
         section: &Section,
         rows: usize,
-        are_held: impl Fn(usize) -> bool,
+        is_valid: impl Fn(usize) -> bool,
         state: &PrioritizedState,
     ) -> Result<()> {
         let mut mass = vec![0.0; rows];
         let count = section.copy_to("priority_mass", &mut mass)?;
         let holds = |value: f64| value.is_finite() && value > 0.0;
-        let fits = |(row, mass): (usize, &f64)| if are_held(row) { holds(*mass) } else { *mass == 0.0 };
+        let fits = |(row, mass): (usize, &f64)| if is_valid(row) { holds(*mass) } else { *mass == 0.0 };
         if count != rows || !mass.iter().enumerate().all(fits) || !holds(state.greatest_priority) {
             return Err(Error::section("replay", format!("expected {rows} priorities above 0")));
         }
