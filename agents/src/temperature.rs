@@ -197,8 +197,8 @@ impl TargetEntropy {
                 over_grad_steps,
                 ..
             } => {
-                let way = (grad_steps.0 as f64 / over_grad_steps as f64).min(1.0);
-                from + (to - from) * way
+                let progress = (grad_steps.0 as f64 / over_grad_steps as f64).min(1.0);
+                from + (to - from) * progress
             }
             TargetEntropy::MinusActionDim | TargetEntropy::OfUniform(_) => 0.0,
         }

@@ -74,8 +74,8 @@ impl TargetFilter {
     pub fn anneal(&mut self, at: GradSteps) {
         let now = self.spec.bandwidth_at(at, self.action_dim);
         let total = |bandwidth: &[f64]| bandwidth.iter().sum::<f64>();
-        let share = total(&now) / total(&self.spec.bandwidth_at(GradSteps(0), self.action_dim));
-        self.state_std = self.spec.state_std.map_or(0.0, |std| std * share);
+        let ratio = total(&now) / total(&self.spec.bandwidth_at(GradSteps(0), self.action_dim));
+        self.state_std = self.spec.state_std.map_or(0.0, |std| std * ratio);
         let is_on = now.iter().any(|bandwidth| *bandwidth > 0.0);
         self.bandwidth = is_on.then(|| vector(&now, self.device));
     }

@@ -75,7 +75,7 @@ fn reduce_with_gradient(objective: ActorObjective, out: &Tensor) -> (Vec<f32>, V
     let of_member = |start: usize| out[start..start + objective.outputs].iter().sum::<f32>() * scale;
     for (row, value) in value.iter_mut().enumerate() {
         let starts = (0..members).map(|member| (member * rows + row) * each);
-        let mut share = |start: usize, share: f32| gradient[start..start + objective.outputs].fill(share);
+        let mut set_gradient = |start: usize, value: f32| gradient[start..start + objective.outputs].fill(value);
         match objective.combination {
             Combination::Min => {
                 let mut lowest = (f32::INFINITY, row * each);
@@ -87,12 +87,12 @@ fn reduce_with_gradient(objective: ActorObjective, out: &Tensor) -> (Vec<f32>, V
                     }
                 }
                 *value = lowest.0;
-                share(lowest.1, scale);
+                set_gradient(lowest.1, scale);
             }
             Combination::Mean => {
                 let of_each = 1.0 / members as f32;
                 *value = starts.clone().map(of_member).sum::<f32>() * of_each;
-                starts.for_each(|start| share(start, scale * of_each));
+                starts.for_each(|start| set_gradient(start, scale * of_each));
             }
         }
     }

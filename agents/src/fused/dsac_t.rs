@@ -82,10 +82,10 @@ fn member_loss(
     of_out: &mut [f32],
 ) -> OfMember {
     let rows = targets.mean.len();
-    let (delta, share) = (spec.huber_delta as f32, 1.0 / rows as f32);
+    let (delta, row_share) = (spec.huber_delta as f32, 1.0 / rows as f32);
     let mean: Vec<f32> = out.chunks_exact(2).map(|out| out[0]).collect();
     let std: Vec<f32> = out.chunks_exact(2).map(|out| softplus(out[1])).collect();
-    let batch_std = std.iter().sum::<f32>() * share;
+    let batch_std = std.iter().sum::<f32>() * row_share;
     let running = before.map_or(batch_std, |before| before + rate as f32 * (batch_std - before));
     let width = running * spec.clip_sigmas as f32;
     let (mut loss, mut clipped) = (0.0f64, 0);
@@ -104,7 +104,7 @@ fn member_loss(
         };
         let pull = (variance - spread) / (std + spec.std_bias as f32);
         let (of_error, derivative) = huber(q - targets.mean[row], delta);
-        let weight = grad_weight * targets.weight.map_or(1.0, |weight| weight[row]) * share;
+        let weight = grad_weight * targets.weight.map_or(1.0, |weight| weight[row]) * row_share;
         loss += f64::from(weight * (of_error + std * pull));
         of_out[0] = weight * derivative;
         of_out[1] = weight * pull * sigmoid(out[2 * row + 1]);

@@ -112,10 +112,10 @@ impl GumbelSpec {
                 over_grad_steps,
                 curve,
             }) => {
-                let share = at.0 as f64 / over_grad_steps as f64;
+                let progress = at.0 as f64 / over_grad_steps as f64;
                 match curve {
-                    Curve::Linear => start + share * (to - start),
-                    Curve::Exponential => start * (to / start).powf(share),
+                    Curve::Linear => start + progress * (to - start),
+                    Curve::Exponential => start * (to / start).powf(progress),
                 }
             }
         }

@@ -110,8 +110,8 @@ impl SquashedGaussianSpec {
         let start = match self.log_std_bounds {
             LogStdBounds::Clamp => self.initial_log_std,
             LogStdBounds::Tanh => {
-                let share = (self.initial_log_std - self.log_std_min) / (self.log_std_max - self.log_std_min);
-                (2.0 * share - 1.0).atanh()
+                let fraction = (self.initial_log_std - self.log_std_min) / (self.log_std_max - self.log_std_min);
+                (2.0 * fraction - 1.0).atanh()
             }
         };
         start as f32

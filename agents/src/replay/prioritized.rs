@@ -75,8 +75,8 @@ impl PrioritizedSpec {
 
     /// β after `at` updates.
     fn importance_exponent_at(&self, at: GradSteps) -> f64 {
-        let part = (at.0 as f64 / self.over_grad_steps as f64).min(1.0);
-        self.importance_exponent + part * (self.importance_exponent_end - self.importance_exponent)
+        let progress = (at.0 as f64 / self.over_grad_steps as f64).min(1.0);
+        self.importance_exponent + progress * (self.importance_exponent_end - self.importance_exponent)
     }
 }
 

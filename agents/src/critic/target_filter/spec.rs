@@ -136,11 +136,11 @@ impl TargetFilterSpec {
         if at.0 >= *over_grad_steps {
             return end; // exactly, so that a final value of 0 turns the filter off
         }
-        let share = at.0 as f64 / *over_grad_steps as f64;
+        let progress = at.0 as f64 / *over_grad_steps as f64;
         start
             .iter()
             .zip(&end)
-            .map(|(from, to)| from + share * (to - from))
+            .map(|(from, to)| from + progress * (to - from))
             .collect()
     }
 
