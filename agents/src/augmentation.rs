@@ -285,17 +285,17 @@ mod tests {
         });
         let moved = shift.draw(&images, 100, &mut Stream::derive(3, "update", 0));
         assert_eq!(moved.size(), [5000, 1, 9, 9]);
-        let place: Vec<i64> = moved.flatten(1, 3).argmax(1, false).try_into().unwrap();
+        let position: Vec<i64> = moved.flatten(1, 3).argmax(1, false).try_into().unwrap();
         let mut counts = [[0; 5]; 5];
-        for place in &place {
-            counts[(place / 9 - 2) as usize][(place % 9 - 2) as usize] += 1;
+        for position in &position {
+            counts[(position / 9 - 2) as usize][(position % 9 - 2) as usize] += 1;
         }
         // 5000 draws from 25 offsets: 200 each, standard deviation 14.
         assert!(
             counts.iter().flatten().all(|count| (130..=270).contains(count)),
             "{counts:?}"
         );
-        let equal = (0..4950).filter(|index| place[*index] == place[index + 50]).count();
+        let equal = (0..4950).filter(|index| position[*index] == position[index + 50]).count();
         assert!(
             (130..=270).contains(&equal),
             "copies share offsets by chance only: {equal}"

@@ -117,7 +117,7 @@ fn uniform_entropy(action: &Space) -> Option<f64> {
 
 impl TargetEntropy {
     /// The value as it is written in a file.
-    pub(crate) fn in_words(self) -> String {
+    pub(crate) fn to_toml(self) -> String {
         toml::Value::try_from(self).map_or(String::new(), |value| value.to_string())
     }
 
@@ -127,7 +127,7 @@ impl TargetEntropy {
             TargetEntropy::Nats(nats) => p.require(nats.is_finite(), key, nats, "finite"),
             TargetEntropy::OfUniform(part) => {
                 let holds = (0.0..=1.0).contains(&part);
-                p.require(holds, key, self.in_words(), "a fraction between 0 and 1");
+                p.require(holds, key, self.to_toml(), "a fraction between 0 and 1");
             }
             TargetEntropy::Moving {
                 of_uniform,
@@ -140,7 +140,7 @@ impl TargetEntropy {
                 p.require(
                     holds(from) && holds(to) && over_grad_steps > 0,
                     key,
-                    self.in_words(),
+                    self.to_toml(),
                     expected,
                 );
             }

@@ -287,14 +287,14 @@ impl EncoderSpec {
         let tokens = match self {
             EncoderSpec::Conv(spec) => {
                 let Some(image) = image(&shape) else {
-                    let instead = match shape.len() {
+                    let advice = match shape.len() {
                         1 | 2 => {
                             "use kind = \"flat\" or \"tokens\", or show pixels: env.wrappers = [{ kind = \"pixels\" }, { kind = \
                              \"frame_stack\" }]"
                         }
                         _ => "use kind = \"flat\"",
                     };
-                    let problem = format!("this applies to images, but the observation is {what}; {instead}");
+                    let problem = format!("this applies to images, but the observation is {what}; {advice}");
                     p.require(false, "agent.encoder.kind", "\"conv\"", &problem);
                     return;
                 };
@@ -314,22 +314,22 @@ impl EncoderSpec {
             }
             _ => tokenization.of_shape(&shape),
         };
-        let Some((count, numbers)) = tokens else {
-            let able = match (self, shape.len()) {
+        let Some((count, numbers_per_token)) = tokens else {
+            let alternatives = match (self, shape.len()) {
                 (EncoderSpec::Conv(_), _) => "\"per_conv\", \"per_feature\", \"per_patch\" or \"per_sample\"",
                 (_, 1) => "\"per_dimension\", \"chunks\" or \"per_sample\"",
                 (_, 2) => "\"per_entity\" or \"per_sample\"",
                 (_, 3) => "agent.encoder.kind = \"conv\"",
                 _ => "agent.encoder.kind = \"flat\"",
             };
-            let problem = format!("this does not apply, because the observation is {what}; use {able}");
+            let problem = format!("this does not apply, because the observation is {what}; use {alternatives}");
             let value = format!("\"{}\"", tokenization.kind());
             p.require(false, "agent.encoder.tokenization.kind", value, &problem);
             return;
         };
-        let width = width.unwrap_or(numbers);
+        let width = width.unwrap_or(numbers_per_token);
         let divides = |p: &mut SpecProblems, key: &str, heads: i64| {
-            let able: Vec<String> = (1..=heads.min(width))
+            let alternatives: Vec<String> = (1..=heads.min(width))
                 .rev()
                 .filter(|heads| width % heads == 0)
                 .take(3)
@@ -338,7 +338,7 @@ impl EncoderSpec {
             let problem = format!(
                 "this does not divide the {width} numbers of a token; use {}, or set agent.encoder.width to a multiple \
                  of {heads}",
-                able.join(" or ")
+                alternatives.join(" or ")
             );
             p.require(width % heads == 0, key, heads, &problem);
         };

@@ -143,7 +143,7 @@ impl Tokenizer {
     /// # Panics
     /// When the tokenization does not apply to `shape`.
     pub fn of_shape(spec: TokenizationSpec, shape: &[i64], width: i64, layout: &mut ParamLayout) -> Self {
-        let (count, numbers) = spec
+        let (count, numbers_per_token) = spec
             .of_shape(shape)
             .expect("the tokenization suits the shape: checked against the observation");
         let source = match spec {
@@ -165,7 +165,7 @@ impl Tokenizer {
         };
         let embedding = match source {
             Source::Coordinates { .. } => None,
-            _ => Some(Linear::new("encoder.tokens.embedding", numbers, width, layout)),
+            _ => Some(Linear::new("encoder.tokens.embedding", numbers_per_token, width, layout)),
         };
         Tokenizer {
             source,
@@ -190,15 +190,15 @@ impl Tokenizer {
     /// # Panics
     /// When the tokenization does not apply to feature maps.
     pub fn of_map(spec: TokenizationSpec, trunk: ConvTrunk, width: Option<i64>, layout: &mut ParamLayout) -> Self {
-        let (count, numbers) = spec
+        let (count, numbers_per_token) = spec
             .of_map(trunk.output())
             .expect("the tokenization is for feature maps: checked against the observation");
         Tokenizer {
             source: Source::Map { trunk, rule: spec },
-            embedding: width.map(|width| Linear::new("encoder.tokens.embedding", numbers, width, layout)),
+            embedding: width.map(|width| Linear::new("encoder.tokens.embedding", numbers_per_token, width, layout)),
             position: None,
             count,
-            width: width.unwrap_or(numbers),
+            width: width.unwrap_or(numbers_per_token),
         }
     }
 

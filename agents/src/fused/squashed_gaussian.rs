@@ -137,11 +137,11 @@ pub(super) fn draw(inputs: &Tensor, noise: &Tensor, bounds: Bounds) -> (ActionDr
         unbounded.extend_from_slice(&row[width..]);
     }
     let (mut spread, mut density) = (vec![0.0; count], vec![0.0; count]);
-    let given = (mean.as_slice(), unbounded.as_slice(), noise);
-    let made = (as_slice_mut(&mut action), spread.as_mut_slice(), density.as_mut_slice());
+    let sources = (mean.as_slice(), unbounded.as_slice(), noise);
+    let outputs = (as_slice_mut(&mut action), spread.as_mut_slice(), density.as_mut_slice());
     widest(
         #[inline(always)]
-        || draw_each(given, bounds, made),
+        || draw_each(sources, bounds, outputs),
     );
     for (log_prob, density) in as_slice_mut(&mut log_prob).iter_mut().zip(density.chunks_exact(width)) {
         *log_prob = density.iter().sum();
@@ -167,9 +167,9 @@ fn draw_each(
     bounds: Bounds,
     (action, spread, density): (&mut [f32], &mut [f32], &mut [f32]),
 ) {
-    let given = mean.iter().zip(unbounded).zip(noise);
-    let made = action.iter_mut().zip(spread).zip(density);
-    for (((mean, unbounded), n), ((action, spread), density)) in given.zip(made) {
+    let sources = mean.iter().zip(unbounded).zip(noise);
+    let outputs = action.iter_mut().zip(spread).zip(density);
+    for (((mean, unbounded), n), ((action, spread), density)) in sources.zip(outputs) {
         let log_std = bounds.apply(*unbounded);
         *spread = exp(log_std) * n;
         let u = mean + *spread;

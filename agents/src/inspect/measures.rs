@@ -13,7 +13,7 @@ pub const DORMANT_THRESHOLD: f64 = 0.025;
 pub const SRANK_DELTA: f64 = 0.01;
 
 /// All elements in row-major order.
-pub(super) fn numbers(x: &Tensor) -> Vec<f64> {
+pub(super) fn elements(x: &Tensor) -> Vec<f64> {
     let x = x.detach().to_device(Device::Cpu).to_kind(Kind::Double).contiguous();
     let mut values = vec![0.0; x.numel()];
     x.copy_data(&mut values, x.numel());
@@ -62,7 +62,7 @@ pub fn singular_values(features: &Tensor) -> Option<Vec<f64>> {
         false => x.transpose(0, 1).matmul(&x),
     };
     let squared = gram.f_linalg_eigvalsh("L").ok()?;
-    let mut values: Vec<f64> = numbers(&squared).iter().map(|value| value.max(0.0).sqrt()).collect();
+    let mut values: Vec<f64> = elements(&squared).iter().map(|value| value.max(0.0).sqrt()).collect();
     values.sort_by(|a, b| b.total_cmp(a));
     Some(values)
 }
@@ -139,8 +139,8 @@ impl Usage {
         let over_slots = entropy(combine); // [B, m]
         let over_tokens = entropy(&dispatch.transpose(1, 2)); // [B, S]
         Usage {
-            combine_share: numbers(&combine.mean_dim([0i64, 1].as_slice(), false, Kind::Float)),
-            dispatch_entropy: numbers(&over_tokens.mean_dim([0i64].as_slice(), false, Kind::Float)),
+            combine_share: elements(&combine.mean_dim([0i64, 1].as_slice(), false, Kind::Float)),
+            dispatch_entropy: elements(&over_tokens.mean_dim([0i64].as_slice(), false, Kind::Float)),
             combine_entropy: mean_number(&over_slots),
         }
     }
@@ -220,7 +220,7 @@ mod tests {
     #[test]
     fn the_entropy_of_uniform_weights_is_the_logarithm_of_their_number() {
         let weights = Tensor::from_slice(&[0.25f32, 0.25, 0.25, 0.25, 0.0, 1.0, 0.0, 0.0]).reshape([2, 4]);
-        let found = numbers(&entropy(&weights));
+        let found = elements(&entropy(&weights));
         close(found[0], 4f64.ln());
         close(found[1], 0.0);
     }

@@ -97,6 +97,6 @@ impl Inspection {
     }
 }
 
-fn mean(numbers: &[f64]) -> f64 {
-    numbers.iter().sum::<f64>() / numbers.len() as f64
+fn mean(elements: &[f64]) -> f64 {
+    elements.iter().sum::<f64>() / elements.len() as f64
 }

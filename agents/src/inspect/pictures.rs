@@ -7,7 +7,7 @@
 use sac_envs::render::{Colour, Frame, FrameSize};
 use tch::{Device, Kind, Tensor};
 
-use super::measures::numbers;
+use super::measures::elements;
 
 /// Longer side of a frame and of a map, pixels.
 const SIDE: usize = 128;
@@ -47,7 +47,7 @@ pub(super) fn weights(maps: &Tensor, grid: Option<[i64; 2]>, has_cls: bool, obs:
     let row = |index: usize| {
         let maps = maps.select(0, index as i64).narrow(0, 0, queries as i64); // [q, m]
         let maps = maps.narrow(1, skipped, tokens as i64 - skipped);
-        numbers(&maps).chunks(tokens - skipped as usize).map(scaled).collect()
+        elements(&maps).chunks(tokens - skipped as usize).map(scaled).collect()
     };
     let rows: Vec<Vec<Vec<f64>>> = chosen.iter().map(|index| row(*index)).collect();
     match grid {
@@ -134,7 +134,7 @@ impl Observed {
             _ => channels - 1,
         };
         let shown = obs.narrow(0, first, channels - first);
-        let values = numbers(&shown);
+        let values = elements(&shown);
         let (low, high) = values
             .iter()
             .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| {

@@ -27,8 +27,8 @@ pub fn orthogonal(shape: &[i64], gain: f32, stream: &mut Stream, out: &mut [f32]
         let vectors = orthonormal(count, length, stream);
         for (index, x) in matrix.iter_mut().enumerate() {
             let (row, col) = (index / cols, index % cols);
-            let (vector, place) = if rows <= cols { (row, col) } else { (col, row) };
-            *x = gain * vectors[vector * length + place] as f32;
+            let (vector, position) = if rows <= cols { (row, col) } else { (col, row) };
+            *x = gain * vectors[vector * length + position] as f32;
         }
     }
 }
@@ -68,13 +68,13 @@ mod tests {
             let mut values = vec![0.0f32; matrices * rows * cols];
             orthogonal(shape, gain, &mut Stream::derive(0, "test", 0), &mut values);
             for matrix in values.chunks_exact(rows * cols) {
-                let at = |vector: usize, place: usize| match rows <= cols {
-                    true => matrix[vector * cols + place],
-                    false => matrix[place * cols + vector],
+                let at = |vector: usize, position: usize| match rows <= cols {
+                    true => matrix[vector * cols + position],
+                    false => matrix[position * cols + vector],
                 };
                 let (count, length) = (rows.min(cols), rows.max(cols));
                 for (one, other) in (0..count).flat_map(|one| (0..count).map(move |other| (one, other))) {
-                    let product: f32 = (0..length).map(|place| at(one, place) * at(other, place)).sum();
+                    let product: f32 = (0..length).map(|position| at(one, position) * at(other, position)).sum();
                     let expected = if one == other { gain * gain } else { 0.0 };
                     assert!(
                         (product - expected).abs() < 1e-5,

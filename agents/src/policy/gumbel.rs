@@ -234,9 +234,9 @@ mod tests {
         let draw = head.draw(&Params::default(), &inputs, &noise);
         let tried = head.explore(&Params::default(), &inputs, &noise);
         assert_eq!(draw.sampled().detach(), head.encode(&tried));
-        let numbers: Vec<f32> = draw.sampled().detach().flatten(0, -1).try_into().expect("numbers");
-        assert!(numbers.iter().all(|number| *number == 0.0 || *number == 1.0));
-        assert_eq!(numbers.iter().sum::<f32>(), 1000.0, "one per position");
+        let values: Vec<f32> = draw.sampled().detach().flatten(0, -1).try_into().expect("numbers");
+        assert!(values.iter().all(|value| *value == 0.0 || *value == 1.0));
+        assert_eq!(values.iter().sum::<f32>(), 1000.0, "one per position");
     }
 
     #[test]

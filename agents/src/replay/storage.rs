@@ -35,11 +35,11 @@ pub(super) struct Layout<'a> {
 impl Layout<'_> {
     /// The dimensions of the shared frames, if observations stack several frames of bytes.
     fn frames(&self) -> Option<FramesShape> {
-        let (stack, numbers) = (self.stacked_frames, self.observation.len());
-        let is_stack = stack > 1 && numbers.is_multiple_of(stack) && dtype(self.observation) == Dtype::U8;
+        let (stack, width) = (self.stacked_frames, self.observation.len());
+        let is_stack = stack > 1 && width.is_multiple_of(stack) && dtype(self.observation) == Dtype::U8;
         let shape = FramesShape {
             stack,
-            width: numbers / stack.max(1),
+            width: width / stack.max(1),
             capacity: self.capacity,
             num_envs: self.num_envs,
             n_step: self.n_step,

@@ -56,7 +56,7 @@ pub enum Bandwidth {
 }
 
 impl Bandwidth {
-    fn numbers(&self) -> &[f64] {
+    fn values(&self) -> &[f64] {
         match self {
             Bandwidth::All(value) => std::slice::from_ref(value),
             Bandwidth::PerDimension(values) => values,
@@ -148,7 +148,7 @@ impl TargetFilterSpec {
     /// `normalizes_observations` says whether it normalises observations.
     pub(crate) fn check(&self, p: &mut SpecProblems, gamma: f64, normalizes_observations: bool) {
         let key = |name: &str| format!("{KEY}.{name}");
-        let (kernel, scheme) = (in_words(&self.kernel), in_words(&self.scheme));
+        let (kernel, scheme) = (to_toml(&self.kernel), to_toml(&self.scheme));
         if self.check_kernel(p) {
             let norm = self.kernel.l1_norm();
             let rate = gamma * norm;
@@ -196,7 +196,7 @@ impl TargetFilterSpec {
             );
             let expected = "used with scheme \"monte_carlo\": the other schemes have points in actions only";
             p.require(is_monte_carlo, &name, std, expected);
-            let is_on = self.bandwidth.numbers().iter().any(|bandwidth| *bandwidth > 0.0);
+            let is_on = self.bandwidth.values().iter().any(|bandwidth| *bandwidth > 0.0);
             p.require(
                 is_on,
                 &name,
@@ -234,7 +234,7 @@ impl TargetFilterSpec {
             let expected = format!(
                 "this applies to boxes, but the actions are {action}, which have no neighbours to average over"
             );
-            p.require(false, KEY, in_words(self), &expected);
+            p.require(false, KEY, to_toml(self), &expected);
             return;
         }
         let dims = action.len();
@@ -271,11 +271,11 @@ impl TargetFilterSpec {
 const ROUNDING: f64 = 1e-9;
 
 fn check_bandwidth(p: &mut SpecProblems, key: &str, bandwidth: &Bandwidth) {
-    let numbers = bandwidth.numbers();
-    let holds = numbers.iter().all(|value| *value >= 0.0 && value.is_finite());
-    p.require(holds, key, in_words(bandwidth), "finite and at least 0");
+    let values = bandwidth.values();
+    let holds = values.iter().all(|value| *value >= 0.0 && value.is_finite());
+    p.require(holds, key, to_toml(bandwidth), "finite and at least 0");
 }
 
-fn in_words(value: &impl Serialize) -> String {
+fn to_toml(value: &impl Serialize) -> String {
     toml::Value::try_from(value).map_or(String::new(), |value| value.to_string())
 }
