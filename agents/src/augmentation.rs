@@ -295,7 +295,9 @@ mod tests {
             counts.iter().flatten().all(|count| (130..=270).contains(count)),
             "{counts:?}"
         );
-        let equal = (0..4950).filter(|index| position[*index] == position[index + 50]).count();
+        let equal = (0..4950)
+            .filter(|index| position[*index] == position[index + 50])
+            .count();
         assert!(
             (130..=270).contains(&equal),
             "copies share offsets by chance only: {equal}"

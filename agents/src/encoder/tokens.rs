@@ -165,7 +165,12 @@ impl Tokenizer {
         };
         let embedding = match source {
             Source::Coordinates { .. } => None,
-            _ => Some(Linear::new("encoder.tokens.embedding", numbers_per_token, width, layout)),
+            _ => Some(Linear::new(
+                "encoder.tokens.embedding",
+                numbers_per_token,
+                width,
+                layout,
+            )),
         };
         Tokenizer {
             source,

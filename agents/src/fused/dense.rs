@@ -202,11 +202,11 @@ fn nth(values: &[f32], index: usize, len: usize) -> &[f32] {
 }
 
 /// A buffer of `len` values with unspecified content.
-fn room(room: &mut Vec<f32>, len: usize) -> &mut [f32] {
-    if room.len() < len {
-        room.resize(len, 0.0);
+fn buffer(buffer: &mut Vec<f32>, len: usize) -> &mut [f32] {
+    if buffer.len() < len {
+        buffer.resize(len, 0.0);
     }
-    &mut room[..len]
+    &mut buffer[..len]
 }
 
 /// A matrix product, with factors rounded by `rounding`.

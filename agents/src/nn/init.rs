@@ -74,7 +74,9 @@ mod tests {
                 };
                 let (count, length) = (rows.min(cols), rows.max(cols));
                 for (one, other) in (0..count).flat_map(|one| (0..count).map(move |other| (one, other))) {
-                    let product: f32 = (0..length).map(|position| at(one, position) * at(other, position)).sum();
+                    let product: f32 = (0..length)
+                        .map(|position| at(one, position) * at(other, position))
+                        .sum();
                     let expected = if one == other { gain * gain } else { 0.0 };
                     assert!(
                         (product - expected).abs() < 1e-5,
