@@ -88,7 +88,7 @@ impl Compute {
                 Device::Cpu => "expected \"highest\" with the reference implementation",
                 _ => "expected \"highest\" on a GPU: other precisions are implemented on the CPU only",
             })),
-            (MatmulPrecision::Medium, found @ Some(_)) => Ok(found),
+            (MatmulPrecision::Medium, bfloat16 @ Some(_)) => Ok(bfloat16),
             (precision @ MatmulPrecision::Medium, None) => Err(precision.refused(
                 "this processor has no AVX512-BF16, and bfloat16 is no faster without it (`sac doctor` shows what the \
                  processor has); \"highest\" works everywhere",

@@ -95,7 +95,7 @@ impl ObservationSample {
     }
 
     /// Takes the next step's observations `obs` `[N, O]` into account, for the environments in `scored` only.
-    fn see(&mut self, obs: &[f32], scored: impl Iterator<Item = usize>) {
+    fn observe(&mut self, obs: &[f32], scored: impl Iterator<Item = usize>) {
         let step = self.step;
         self.step += 1;
         if !step.is_multiple_of(self.every_steps) {
@@ -175,7 +175,7 @@ pub fn evaluate_sampling(
             let obs = &envs.current().obs;
             if let Some(sample) = sample.as_deref_mut() {
                 let scored = finished.iter().enumerate();
-                sample.see(obs, scored.filter(|(_, end)| end.is_none()).map(|(env, _)| env));
+                sample.observe(obs, scored.filter(|(_, end)| end.is_none()).map(|(env, _)| env));
             }
             agent.act(obs, mode, &mut stream, &mut actions);
             let step = envs.step(0..envs.len(), &actions)?;
@@ -203,7 +203,7 @@ mod tests {
         sample.max_rows = max_rows;
         for step in 0..steps {
             let obs: Vec<f32> = (0..envs).map(|env| 1000.0 * env as f32 + step as f32).collect();
-            sample.see(&obs, 0..envs);
+            sample.observe(&obs, 0..envs);
         }
         sample
     }
@@ -231,7 +231,7 @@ mod tests {
     #[test]
     fn a_sample_omits_finished_episodes() {
         let mut sample = ObservationSample::new(2);
-        sample.see(&[0.0, 1.0, 2.0, 3.0, 4.0, 5.0], [0, 2].into_iter());
+        sample.observe(&[0.0, 1.0, 2.0, 3.0, 4.0, 5.0], [0, 2].into_iter());
         assert_eq!(sample.rows(), [0.0, 1.0, 4.0, 5.0]);
     }
 }

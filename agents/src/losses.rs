@@ -74,10 +74,10 @@ mod tests {
         };
         let (value, log_prob) = (normal(&[2, k * b]), normal(&[k * b]));
         let alpha = Tensor::from(0.3).to_kind(Kind::Float);
-        let found = soft_backup(&batch, &value, &alpha, &log_prob);
-        assert_eq!(found.size(), [2, m * b]);
+        let actual = soft_backup(&batch, &value, &alpha, &log_prob);
+        assert_eq!(actual.size(), [2, m * b]);
         let plain = |tensor: &Tensor| tensor.shallow_clone();
-        let one = Batch::new(
+        let single_copy = Batch::new(
             batch.first_obs(),
             plain(&batch.action),
             plain(&batch.reward),
@@ -86,12 +86,12 @@ mod tests {
         );
         let of_copy = |copy: i64| {
             let (value, log_prob) = (value.narrow(1, copy * b, b), log_prob.narrow(0, copy * b, b));
-            soft_backup(&one, &value, &alpha, &log_prob) // [2, B]
+            soft_backup(&single_copy, &value, &alpha, &log_prob) // [2, B]
         };
         let mean = (of_copy(0) + of_copy(1)) / 2.0;
         for copy in 0..m {
-            let apart = (found.narrow(1, copy * b, b) - &mean).abs().max().double_value(&[]);
-            assert!(apart < 1e-6, "copy {copy}: {apart}");
+            let error = (actual.narrow(1, copy * b, b) - &mean).abs().max().double_value(&[]);
+            assert!(error < 1e-6, "copy {copy}: {error}");
         }
     }
 }

@@ -314,7 +314,7 @@ impl CheckpointStore {
         // The oldest are removed first.
         while steps.len() >= self.keep {
             let oldest = steps.remove(0);
-            files::remove_whole(&self.path(oldest))?;
+            files::remove_atomically(&self.path(oldest))?;
         }
         Ok(path)
     }
@@ -348,7 +348,7 @@ impl CheckpointStore {
         self.steps()
             .into_iter()
             .filter(|steps| *steps > env_steps)
-            .try_for_each(|steps| files::remove_whole(&self.path(steps)))?;
-        files::sweep(&self.folder)
+            .try_for_each(|steps| files::remove_atomically(&self.path(steps)))?;
+        files::remove_temporaries(&self.folder)
     }
 }

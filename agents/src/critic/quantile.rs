@@ -329,13 +329,13 @@ mod tests {
                 (&loss * rows).sum(Kind::Float).backward();
                 (loss.detach(), atoms.grad())
             });
-            let apart = |a: &Tensor, b: &Tensor| (a - b).abs().max().double_value(&[]);
+            let difference = |a: &Tensor, b: &Tensor| (a - b).abs().max().double_value(&[]);
             let largest = both[1].0.max().double_value(&[]);
             assert!(
-                apart(&both[0].0, &both[1].0) <= 2e-6 * largest.max(1e-3),
+                difference(&both[0].0, &both[1].0) <= 2e-6 * largest.max(1e-3),
                 "{offset} {scale}"
             );
-            assert!(apart(&both[0].1, &both[1].1) <= 2e-6, "{offset} {scale}");
+            assert!(difference(&both[0].1, &both[1].1) <= 2e-6, "{offset} {scale}");
         }
     }
 

@@ -127,8 +127,8 @@ impl SoftMoe {
     ///
     /// Source: Puigcerver et al., equations 1 and 3, with the normalisation of section 2.3.
     pub fn weights(&self, params: &Params, tokens: &Tensor, stream: Option<&mut Stream>) -> (Tensor, Tensor) {
-        let phi = unit_length(&params[self.phi], 0) * &params[self.scale]; // [d, S]
-        let mut logits = unit_length(tokens, -1).matmul(&phi); // [B, m, S]
+        let phi = normalized(&params[self.phi], 0) * &params[self.scale]; // [d, S]
+        let mut logits = normalized(tokens, -1).matmul(&phi); // [B, m, S]
         if let Some(stream) = stream
             && self.spec.logit_noise > 0.0
         {
@@ -194,7 +194,7 @@ impl SoftMoe {
 }
 
 /// `x` divided by its norm along `dim`.
-fn unit_length(x: &Tensor, dim: i64) -> Tensor {
+fn normalized(x: &Tensor, dim: i64) -> Tensor {
     let squared = x.square().sum_dim_intlist([dim].as_slice(), true, Kind::Float);
     x / (squared + LENGTH_EPS).sqrt()
 }

@@ -171,7 +171,7 @@ impl EncoderSpec {
                 let image = image(&shape).expect("the observation is an image: checked against it");
                 let has_bytes = matches!(observation, Space::Box { dtype: Dtype::U8, .. });
                 let stack = (spec.stack, spec.channel_multiplier, spec.layer_norm);
-                layout.starting(spec.initial_weights, |layout| {
+                layout.with_initial_weights(spec.initial_weights, |layout| {
                     let trunk = ConvTrunk::new(stack, image, has_bytes, layout);
                     let tokenizer = Tokenizer::of_map(spec.tokenization, trunk, spec.width, layout)
                         .with_positions(spec.position_embedding, layout);

@@ -74,7 +74,11 @@ pub struct ParamLayout {
 
 impl ParamLayout {
     /// Runs `add` with `initial_weights` in effect for the layers that it adds.
-    pub fn starting<T>(&mut self, initial_weights: InitialWeights, add: impl FnOnce(&mut ParamLayout) -> T) -> T {
+    pub fn with_initial_weights<T>(
+        &mut self,
+        initial_weights: InitialWeights,
+        add: impl FnOnce(&mut ParamLayout) -> T,
+    ) -> T {
         let before = std::mem::replace(&mut self.initial_weights, initial_weights);
         let added = add(self);
         self.initial_weights = before;
