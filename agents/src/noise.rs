@@ -361,11 +361,11 @@ mod tests {
                 .unwrap();
             assert!(kept.iter().all(|k| *k == 0.0 || *k == (1.0 / (1.0 - dropout)) as f32));
             let is_dropped = |unit: usize| f64::from(u8::from(kept[unit] == 0.0));
-            let near = |what: &str, found: f64, probability: f64| {
+            let near = |what: &str, actual: f64, probability: f64| {
                 let tolerance = 4.5 * (probability * (1.0 - probability) / COUNT as f64).sqrt();
                 assert!(
-                    (found - probability).abs() < tolerance,
-                    "{what}, {dropout}: {found} {probability}"
+                    (actual - probability).abs() < tolerance,
+                    "{what}, {dropout}: {actual} {probability}"
                 );
             };
             near("units", (0..COUNT).map(is_dropped).sum::<f64>() / COUNT as f64, dropout);

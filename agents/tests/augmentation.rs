@@ -120,8 +120,8 @@ fn parameters(agent: &SoftActorCritic) -> BTreeMap<String, Tensor> {
 }
 
 fn value(report: &UpdateReport, name: &str) -> f64 {
-    let found = report.read().into_iter().find(|(other, _)| *other == name);
-    found.expect("reported").1
+    let actual = report.read().into_iter().find(|(other, _)| *other == name);
+    actual.expect("reported").1
 }
 
 fn is_near(a: f64, b: f64) -> bool {
@@ -139,17 +139,17 @@ fn equal_copies_change_nothing() {
                 "kind = 'random_shift', pad = 0, target_draws = 3, value_draws = 2",
             );
             let mut stream = script(name, *noisy_members, &[1, 1, 1], &[1, 1], true);
-            let found = augmented.update(&batch(weighted), &mut stream);
+            let actual = augmented.update(&batch(weighted), &mut stream);
             for metric in [
                 metrics::CRITIC_LOSS,
                 metrics::TARGET_MEAN,
                 metrics::ACTOR_LOSS,
                 metrics::ENTROPY,
             ] {
-                let (found, expected) = (value(&found, metric), value(&expected, metric));
+                let (actual, expected) = (value(&actual, metric), value(&expected, metric));
                 assert!(
-                    is_near(found, expected),
-                    "{name}: {metric} is {found}, expected {expected}"
+                    is_near(actual, expected),
+                    "{name}: {metric} is {actual}, expected {expected}"
                 );
             }
             let start = parameters(&agent(critic, "kind = 'none'"));
@@ -168,14 +168,14 @@ fn equal_copies_change_nothing() {
                     .as_ref()
                     .map(|errors| Vec::<f32>::try_from(errors).expect("one per row"))
             };
-            match (errors(&found), errors(&expected)) {
-                (Some(found), Some(expected)) => {
-                    assert_eq!((found.len(), weighted), (B as usize, true), "{name}");
-                    let near = found
+            match (errors(&actual), errors(&expected)) {
+                (Some(actual), Some(expected)) => {
+                    assert_eq!((actual.len(), weighted), (B as usize, true), "{name}");
+                    let near = actual
                         .iter()
                         .zip(&expected)
                         .all(|(a, b)| is_near(f64::from(*a), f64::from(*b)));
-                    assert!(near, "{name}: {found:?} {expected:?}");
+                    assert!(near, "{name}: {actual:?} {expected:?}");
                 }
                 (None, None) => assert!(!weighted, "{name}"),
                 other => panic!("{name}: {other:?}"),
@@ -197,8 +197,8 @@ fn a_target_of_k_copies_is_the_mean_of_the_targets_of_each() {
         };
         let single = [target(1, &[1]), target(1, &[2]), target(1, &[3])];
         assert!(!is_near(single[0], single[1]), "{name}: {single:?} should differ");
-        let (found, expected) = (target(3, &[1, 2, 3]), single.iter().sum::<f64>() / 3.0);
-        assert!(is_near(found, expected), "{name}: {found}, expected {expected}");
+        let (actual, expected) = (target(3, &[1, 2, 3]), single.iter().sum::<f64>() / 3.0);
+        assert!(is_near(actual, expected), "{name}: {actual}, expected {expected}");
     }
 }
 
@@ -221,9 +221,9 @@ fn a_loss_of_m_copies_is_the_mean_of_the_losses_of_each() {
             };
             let single = [losses(1, &[1])[0], losses(1, &[2])[0]];
             assert!(!is_near(single[0], single[1]), "{name}: {single:?} should differ");
-            let found = losses(2, &[1, 2])[0];
+            let actual = losses(2, &[1, 2])[0];
             let expected = (single[0] + single[1]) / 2.0;
-            assert!(is_near(found, expected), "{name}: {found}, expected {expected}");
+            assert!(is_near(actual, expected), "{name}: {actual}, expected {expected}");
         }
     }
 }
@@ -257,11 +257,11 @@ fn enumerated_actions_can_be_augmented() {
 fn augmentation_that_does_not_fit_is_rejected_with_an_alternative() {
     let problems = |augmentation: &str, observation: &Space| {
         let spec: AgentSpec = toml::from_str(&format!("augmentation = {{ {augmentation} }}")).expect("readable");
-        let found = spec
+        let actual = spec
             .problems()
             .into_iter()
             .chain(spec.observation_problems(observation));
-        found
+        actual
             .map(|problem| format!("{} = {}: {}", problem.key, problem.value, problem.problem))
             .collect::<Vec<_>>()
     };

@@ -107,9 +107,9 @@ fn acting_for_few_rows_equals_the_reference_and_rows_are_independent() {
             let mut obs = vec![0.0; rows * OBS as usize];
             Stream::derive(4, "data", rows as u64).uniform_into(-3.0, 3.0, &mut obs);
             for mode in [ActMode::Explore, ActMode::Evaluate] {
-                let (found, at) = act(&mut fused, &obs, mode);
+                let (actual, at) = act(&mut fused, &obs, mode);
                 let (expected, at_there) = act(&mut reference, &obs, mode);
-                let errors = found.iter().zip(&expected).map(|(a, b)| (a - b).abs());
+                let errors = actual.iter().zip(&expected).map(|(a, b)| (a - b).abs());
                 let error = errors.fold(0.0, f32::max);
                 assert!(error < 2e-6, "{name}, {rows} rows, {mode:?}: {error}");
                 assert_eq!(

@@ -59,10 +59,10 @@ fn batch_shape(shape: &[usize]) -> Vec<i64> {
     [-1].into_iter().chain(extents).collect()
 }
 
-fn assert_close(what: &str, found: &Tensor, expected: &[f64]) {
+fn assert_close(what: &str, actual: &Tensor, expected: &[f64]) {
     let largest = expected.iter().fold(0.0f64, |most, value| most.max(value.abs()));
     assert!(largest > 0.0, "{what}: expected values of zero prove nothing");
-    let difference = relative_difference(found, expected, largest);
+    let difference = relative_difference(actual, expected, largest);
     assert!(difference < TOLERANCE, "{what}: {difference}");
 }
 
@@ -159,16 +159,16 @@ fn moe() -> SoftMoeSpec {
     }
 }
 
-fn assert_equal(what: &str, found: &Tensor, expected: &Tensor) {
-    let difference = (found - expected).abs().max().double_value(&[]);
+fn assert_equal(what: &str, actual: &Tensor, expected: &Tensor) {
+    let difference = (actual - expected).abs().max().double_value(&[]);
     assert!(difference < 3e-6, "{what}: {difference}");
 }
 
-fn order(seed: u64) -> Tensor {
-    let order = Stream::derive(seed, "order", 0).subset(TOKENS, TOKENS, Device::Cpu);
+fn permutation(seed: u64) -> Tensor {
+    let permutation = Stream::derive(seed, "order", 0).subset(TOKENS, TOKENS, Device::Cpu);
     let in_place = Tensor::arange(TOKENS, (Kind::Int64, Device::Cpu));
-    assert_ne!(order, in_place, "this seed gives the identity permutation");
-    order
+    assert_ne!(permutation, in_place, "this seed gives the identity permutation");
+    permutation
 }
 
 #[test]
@@ -216,48 +216,52 @@ fn weights_of_mixers_and_poolings_sum_to_one() {
 #[test]
 fn mixers_are_equivariant_to_permutations() {
     for seed in 0..8 {
-        let (x, order) = (tokens(seed, TOKENS), order(seed));
-        let moved = x.index_select(1, &order);
+        let (x, permutation) = (tokens(seed, TOKENS), permutation(seed));
+        let moved = x.index_select(1, &permutation);
         let (mixer, block) = of(seed, |layout| SoftMoe::new(&moe(), WIDTH, layout));
         let forward = |x: &Tensor| mixer.forward(block.frozen(), x, None);
-        assert_equal("soft moe", &forward(&moved), &forward(&x).index_select(1, &order));
+        assert_equal("soft moe", &forward(&moved), &forward(&x).index_select(1, &permutation));
         let (mixer, block) = of(seed, |layout| TokenMlp::new(&TokenMlpSpec::default(), WIDTH, layout));
         let forward = |x: &Tensor| mixer.forward(block.frozen(), x);
-        assert_equal("mlp", &forward(&moved), &forward(&x).index_select(1, &order));
+        assert_equal("mlp", &forward(&moved), &forward(&x).index_select(1, &permutation));
         let spec = TransformerSpec {
             heads: 2,
             ..TransformerSpec::default()
         };
         let (mixer, block) = of(seed, |layout| Transformer::new(&spec, WIDTH, layout));
         let forward = |x: &Tensor| mixer.forward(block.frozen(), x);
-        assert_equal("transformer", &forward(&moved), &forward(&x).index_select(1, &order));
+        assert_equal(
+            "transformer",
+            &forward(&moved),
+            &forward(&x).index_select(1, &permutation),
+        );
     }
 }
 
 #[test]
 fn poolings_of_sets_are_invariant_to_permutations() {
     let adapool = |query| PoolingSpec::Adapool(AdapoolSpec { query, heads: 2 });
-    let blind = [
+    let invariant = [
         PoolingSpec::Mean {},
         PoolingSpec::Max {},
         PoolingSpec::Simpool {},
         adapool(Query::Mean),
         adapool(Query::Learned),
     ];
-    let seeing = [PoolingSpec::Flatten {}, PoolingSpec::Cls {}, adapool(Query::Index(0))];
+    let sensitive = [PoolingSpec::Flatten {}, PoolingSpec::Cls {}, adapool(Query::Index(0))];
     for seed in 0..8 {
-        let (x, order) = (tokens(seed, TOKENS), order(seed));
+        let (x, permutation) = (tokens(seed, TOKENS), permutation(seed));
         // The first token, which some poolings use, moves too.
-        let moved = x.index_select(1, &order).roll([1], [1]);
+        let moved = x.index_select(1, &permutation).roll([1], [1]);
         let pooled = |spec: &PoolingSpec| {
             let (pool, block) = of(seed, |layout| Pooling::new(spec, WIDTH, layout));
             (pool.forward(block.frozen(), &x), pool.forward(block.frozen(), &moved))
         };
-        for spec in &blind {
+        for spec in &invariant {
             let (before, after) = pooled(spec);
             assert_equal(&format!("{spec:?}"), &after, &before);
         }
-        for spec in &seeing {
+        for spec in &sensitive {
             let (before, after) = pooled(spec);
             let is_first_moved = moved.select(1, 0) != x.select(1, 0);
             assert!(

@@ -339,8 +339,8 @@ fn a_mixture_has_diagnostics_of_experts_and_a_shared_encoder_appears_once() {
         let of_policy = names(inspection).iter().any(|name| name.starts_with("policy_encoder/"));
         assert_eq!(of_policy, encoders == 2);
         let get = |name: &str| {
-            let found = inspection.values.iter().find(|(other, _)| other == name);
-            found
+            let actual = inspection.values.iter().find(|(other, _)| other == name);
+            actual
                 .unwrap_or_else(|| panic!("{name} is missing: {:?}", names(inspection)))
                 .1
         };

@@ -84,7 +84,7 @@ impl<D: Dynamics> Dynamics for InThirds<D> {
     }
 }
 
-fn in_thirds() -> Registry {
+fn registry_in_thirds() -> Registry {
     let mut registry = Registry::builtin();
     registry.register(EnvEntry::new("Constant-v0", "P1", || InThirds(Constant)));
     registry.register(EnvEntry::new("TwoStep-v0", "P2", || InThirds(TwoStep)));
@@ -98,7 +98,7 @@ fn in_thirds() -> Registry {
 }
 
 fn passes_the_probes(policy: PolicySpec, critic: CriticSpec) {
-    let registry = in_thirds();
+    let registry = registry_in_thirds();
     let greedy = spec(policy, critic, fixed(0.0));
     let train = |id: &str, updates| trained_in(&registry, id, &greedy, updates);
     let constant = train("Constant-v0", 500);
@@ -167,9 +167,9 @@ fn one_hot_draws_pass_the_probes_with_distributional_critics() {
 fn frequencies(agent: &SoftActorCritic, obs: f32, position: i64, choices: usize) -> Vec<f64> {
     const ROWS: i64 = 40_000;
     let obs = column(&[obs]).expand([ROWS, 1], false);
-    let tried = agent.policy().explore(&obs, ROWS, &mut Stream::derive(3, "tried", 0));
-    let tried = tried.select(1, position);
-    let share = |choice: usize| tried.eq(choice as i64).to_kind(Kind::Double).mean(Kind::Double);
+    let explored = agent.policy().explore(&obs, ROWS, &mut Stream::derive(3, "tried", 0));
+    let explored = explored.select(1, position);
+    let share = |choice: usize| explored.eq(choice as i64).to_kind(Kind::Double).mean(Kind::Double);
     (0..choices).map(|choice| share(choice).double_value(&[])).collect()
 }
 
@@ -183,9 +183,9 @@ fn entropy(probabilities: &[f64]) -> f64 {
     -probabilities.iter().map(|p| p * p.ln()).sum::<f64>()
 }
 
-fn assert_all_near(what: &str, found: &[f64], expected: &[f64], tolerance: f64) {
-    for (found, expected) in found.iter().zip(expected) {
-        assert_near(what, *found, *expected, tolerance);
+fn assert_all_near(what: &str, actual: &[f64], expected: &[f64], tolerance: f64) {
+    for (actual, expected) in actual.iter().zip(expected) {
+        assert_near(what, *actual, *expected, tolerance);
     }
 }
 
@@ -315,7 +315,7 @@ fn p8_a_learned_temperature_brings_the_entropy_to_a_fraction_of_the_uniform_entr
 #[test]
 fn p8_a_learned_temperature_falls_without_a_reward() {
     let agent = trained_in(
-        &in_thirds(),
+        &registry_in_thirds(),
         "Flat-v0",
         &spec(categorical(), scalar(), learned(0.6)),
         2000,

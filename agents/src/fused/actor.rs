@@ -120,8 +120,8 @@ mod tests {
             let expected_gradient = Tensor::run_backward(&[expected.sum(Kind::Float)], &[&out], false, false).remove(0);
             let objective = ActorObjective { combination, outputs };
             let (value, gradient) = reduce_with_gradient(objective, &out.detach());
-            let error = |found: &[f32], expected: &Tensor| {
-                let error = Tensor::from_slice(found).view_as(expected) - expected;
+            let error = |actual: &[f32], expected: &Tensor| {
+                let error = Tensor::from_slice(actual).view_as(expected) - expected;
                 error.abs().max().double_value(&[])
             };
             assert!(error(&value, &expected) < 1e-6);

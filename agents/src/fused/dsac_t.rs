@@ -201,19 +201,19 @@ mod tests {
                     let before = before.as_ref().map(|before| as_slice(before)[member]);
                     member_loss(&spec, out, targets, (before, 0.1), of_out)
                 });
-                let found = observed(&members.collect::<Vec<_>>());
+                let actual = observed(&members.collect::<Vec<_>>());
                 let of_out = Tensor::from_slice(&of_out).view_as(&gradient);
                 let number = |value: &MetricValue| Tensor::from(value.read(Reduction::Mean));
                 let pairs = [
-                    ("loss", &number(&found.loss), &loss),
+                    ("loss", &number(&actual.loss), &loss),
                     ("gradient", &of_out, &gradient),
-                    ("mean", &found.mean, &mean),
-                    ("std", &found.std, &std),
-                    ("running_std", &found.running_std, &running_std),
-                    ("clipped", &number(&found.clipped), &clipped.mean(Kind::Float)),
+                    ("mean", &actual.mean, &mean),
+                    ("std", &actual.std, &std),
+                    ("running_std", &actual.running_std, &running_std),
+                    ("clipped", &number(&actual.clipped), &clipped.mean(Kind::Float)),
                 ];
-                for (what, found, expected) in pairs {
-                    let error = ((found - expected).abs() / (expected.abs() + 1.0))
+                for (what, actual, expected) in pairs {
+                    let error = ((actual - expected).abs() / (expected.abs() + 1.0))
                         .max()
                         .double_value(&[]);
                     assert!(error < 2e-6, "{what}, {sigma_rule:?}, {huber_delta}: {error}");

@@ -253,13 +253,13 @@ mod tests {
             let gradient = Tensor::run_backward(&[loss], &[&inputs], false, false).remove(0);
 
             let (draw, tape) = draw(&inputs.detach(), &noise, bounds);
-            let found = tape.backward(as_slice(&(&of_action * 0.5)), 2.0, of_log_prob);
-            let found = Tensor::from_slice(&found).view_as(&gradient);
+            let actual = tape.backward(as_slice(&(&of_action * 0.5)), 2.0, of_log_prob);
+            let actual = Tensor::from_slice(&actual).view_as(&gradient);
             let error = |a: &Tensor, b: &Tensor| ((a - b).abs() / (b.abs() + 1.0)).max().double_value(&[]);
             let errors = [
                 error(draw.sampled(), expected.sampled()),
                 error(&draw.log_prob, &expected.log_prob),
-                error(&found, &gradient),
+                error(&actual, &gradient),
             ];
             assert!(errors.iter().all(|error| *error < 2e-6), "{kind:?}: {errors:?}");
             assert!(!draw.log_prob.requires_grad() && !draw.sampled().requires_grad());
@@ -290,8 +290,8 @@ mod tests {
         for kind in [LogStdBounds::Clamp, LogStdBounds::Tanh] {
             let (draw, tape) = draw(&inputs, &noise, bounds(kind).1);
             let gradient = tape.backward(as_slice(draw.sampled()), 1.0, 1.0);
-            let found = [as_slice(draw.sampled()), as_slice(&draw.log_prob), &gradient];
-            assert!(found.iter().all(|values| values.iter().all(|value| value.is_nan())));
+            let actual = [as_slice(draw.sampled()), as_slice(&draw.log_prob), &gradient];
+            assert!(actual.iter().all(|values| values.iter().all(|value| value.is_nan())));
         }
     }
 }

@@ -150,8 +150,8 @@ impl Usage {
 mod tests {
     use super::*;
 
-    fn close(found: f64, expected: f64) {
-        assert!((found - expected).abs() < 1e-6, "{found} instead of {expected}");
+    fn close(actual: f64, expected: f64) {
+        assert!((actual - expected).abs() < 1e-6, "{actual} instead of {expected}");
     }
 
     #[test]
@@ -220,9 +220,9 @@ mod tests {
     #[test]
     fn the_entropy_of_uniform_weights_is_the_logarithm_of_their_number() {
         let weights = Tensor::from_slice(&[0.25f32, 0.25, 0.25, 0.25, 0.0, 1.0, 0.0, 0.0]).reshape([2, 4]);
-        let found = elements(&entropy(&weights));
-        close(found[0], 4f64.ln());
-        close(found[1], 0.0);
+        let actual = elements(&entropy(&weights));
+        close(actual[0], 4f64.ln());
+        close(actual[1], 0.0);
     }
 
     #[test]
@@ -231,13 +231,13 @@ mod tests {
         let dispatch = Tensor::from_slice(&[1.0f32, 0.5, 0.25, 0.0, 0.5, 0.75]).reshape([1, 2, 3]);
         let combine = Tensor::from_slice(&[0.5f32, 0.5, 0.0, 1.0, 0.0, 0.0]).reshape([1, 2, 3]);
         let usage = Usage::of(&dispatch, &combine);
-        for (found, expected) in usage.combine_share.iter().zip([0.75, 0.25, 0.0]) {
-            close(*found, expected);
+        for (actual, expected) in usage.combine_share.iter().zip([0.75, 0.25, 0.0]) {
+            close(*actual, expected);
         }
         close(usage.combine_share.iter().sum(), 1.0);
         let quarter = -(0.25 * 0.25f64.ln() + 0.75 * 0.75f64.ln());
-        for (found, expected) in usage.dispatch_entropy.iter().zip([0.0, 2f64.ln(), quarter]) {
-            close(*found, expected);
+        for (actual, expected) in usage.dispatch_entropy.iter().zip([0.0, 2f64.ln(), quarter]) {
+            close(*actual, expected);
         }
         close(usage.combine_entropy, 2f64.ln() / 2.0);
     }

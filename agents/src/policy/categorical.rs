@@ -117,8 +117,8 @@ mod tests {
             let sum: f64 = (0..3).map(|action| probability.double_value(&[row, action])).sum();
             assert!((sum - 1.0).abs() < 1e-6, "{sum}");
             let expected: f64 = log_pi.iter().map(|l| l.exp() * l).sum();
-            let found = log_prob.double_value(&[row]);
-            assert!((found - expected).abs() < 1e-6, "row {row}: {found} {expected}");
+            let actual = log_prob.double_value(&[row]);
+            assert!((actual - expected).abs() < 1e-6, "row {row}: {actual} {expected}");
         }
     }
 

@@ -281,9 +281,9 @@ mod tests {
             .mean_dim([0i64].as_slice(), false, Kind::Double)
             .try_into()
             .expect("numbers");
-        for (found, expected) in frequencies.iter().zip(row.map(f64::exp)) {
+        for (actual, expected) in frequencies.iter().zip(row.map(f64::exp)) {
             let tolerance = 4.5 * (expected * (1.0 - expected) / ROWS as f64).sqrt();
-            assert!((found - expected).abs() < tolerance, "{frequencies:?}");
+            assert!((actual - expected).abs() < tolerance, "{frequencies:?}");
         }
         let exact: f64 = row.iter().map(|log_pi| log_pi.exp() * log_pi).sum();
         assert!((draw.log_prob.double_value(&[0]) - exact).abs() < 1e-6);
@@ -295,10 +295,10 @@ mod tests {
     #[test]
     fn noise_is_finite_where_the_uniform_number_is_zero_or_nearly_one() {
         let noise = head(&[2]).noise(1, &mut Stream::scripted([0.0, 1.0 - f32::EPSILON / 2.0]), Device::Cpu);
-        let found: Vec<f32> = noise.flatten(0, -1).try_into().expect("numbers");
+        let actual: Vec<f32> = noise.flatten(0, -1).try_into().expect("numbers");
         assert!(
-            found[0] > -3.0 && found[0] < -2.0 && found[1] > 16.0 && found[1] < 17.0,
-            "{found:?}"
+            actual[0] > -3.0 && actual[0] < -2.0 && actual[1] > 16.0 && actual[1] < 17.0,
+            "{actual:?}"
         );
     }
 

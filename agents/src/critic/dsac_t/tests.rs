@@ -49,9 +49,9 @@ fn gradients_are_weighted_by_the_clamped_ratio_of_running_to_own_variance() {
         let gradients = Tensor::run_backward(&[loss], &[&now.mean, &now.std], false, false);
         [gradients[0].double_value(&[0, 0]), gradients[1].double_value(&[0, 0])]
     };
-    let close = |found: [f64; 2], expected: [f64; 2]| {
-        let is_close = found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-5);
-        assert!(is_close, "{found:?} {expected:?}");
+    let close = |actual: [f64; 2], expected: [f64; 2]| {
+        let is_close = actual.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-5);
+        assert!(is_close, "{actual:?} {expected:?}");
     };
     let rho = 4.0 / 1.1; // running σ 2, σ of the row 1
     close(
