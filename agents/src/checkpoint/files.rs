@@ -7,10 +7,21 @@ use std::{
 };
 
 use safetensors::View;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{FileDigest, section::Entry};
+use super::section::Entry;
 use crate::error::{Error, Result};
+
+/// Size and digest of a file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileDigest {
+    /// Size in bytes.
+    pub bytes: u64,
+    /// SHA-256 digest in lower-case hexadecimal.
+    pub sha256: String,
+}
 
 /// The hidden path beside `path` with `.suffix` added to its name: `a/b` → `a/.b.suffix`.
 pub(super) fn sibling(path: &Path, suffix: &str) -> PathBuf {

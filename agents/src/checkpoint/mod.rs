@@ -22,6 +22,7 @@ use sac_envs::EnvError;
 use safetensors::SafeTensors;
 use serde::{Deserialize, Serialize};
 
+pub use files::FileDigest;
 pub use section::{Number, Section};
 
 use crate::{
@@ -49,16 +50,6 @@ pub struct Manifest {
     pub grad_steps: GradSteps,
     /// Size and digest of every file.
     pub files: BTreeMap<String, FileDigest>,
-}
-
-/// Size and digest of a file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct FileDigest {
-    /// Size in bytes.
-    pub bytes: u64,
-    /// SHA-256 digest in lower-case hexadecimal.
-    pub sha256: String,
 }
 
 /// Writes `sections` to `folder`. An existing folder is replaced only when the new one is complete.

@@ -9,7 +9,7 @@ use std::{
     ptr::null_mut,
 };
 
-use super::{Recorder, Recording};
+use super::recorder::{Recorder, Recording};
 
 /// `at::cuda::CUDAGraph`.
 #[repr(C)]

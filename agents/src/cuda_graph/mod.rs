@@ -19,8 +19,11 @@
 
 #[cfg(feature = "cuda-graphs")]
 pub mod cuda;
+mod recorder;
 
 use tch::{Device, Kind, Tensor};
+
+pub use recorder::{Recorder, Recording};
 
 use crate::{
     actor_critic::SoftActorCritic,
@@ -30,21 +33,6 @@ use crate::{
     report::UpdateReport,
     update_rule::{Due, Learner, UpdateRule},
 };
-
-/// Records work on a device.
-pub trait Recorder: Send {
-    /// Runs `work` exactly once, and records the operations that it runs on the device.
-    ///
-    /// # Errors
-    /// When the work cannot be recorded. The device has then executed none of it.
-    fn record(&mut self, work: &mut dyn FnMut()) -> std::result::Result<Box<dyn Recording>, String>;
-}
-
-/// Recorded work.
-pub trait Recording: Send {
-    /// Repeats the work on the same memory. A recorder without a faster way calls `work`, the closure that was recorded.
-    fn repeat(&self, work: &mut dyn FnMut());
-}
 
 /// Makes an agent record its updates as CUDA graphs. It must be trained on the thread that calls this.
 ///
