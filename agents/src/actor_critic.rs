@@ -248,8 +248,8 @@ impl SoftActorCritic {
         }
     }
 
-    /// Converts a batch of the replay to the networks' inputs: observations normalised and augmented, actions encoded for
-    /// the critic.
+    /// Converts a batch of the replay to the networks' inputs: observations normalised and augmented, actions encoded
+    /// for the critic.
     fn prepare(&mut self, batch: &Batch, stream: &mut Stream) -> Batch {
         let batch = Batch {
             obs: self.normalized(batch.obs.shallow_clone()),

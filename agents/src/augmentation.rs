@@ -1,7 +1,7 @@
 //! Random shifts of the images in training batches: [`AugmentationSpec`], [`RandomShift`].
 //!
-//! Source: Kostrikov, Yarats and Fergus 2020, "Image Augmentation Is All You Need" (DrQ, arXiv 2004.13649), section 3 and
-//! appendix C, and its reference code `drq`.
+//! Source: Kostrikov, Yarats and Fergus 2020, "Image Augmentation Is All You Need" (DrQ, arXiv 2004.13649), section 3
+//! and appendix C, and its reference code `drq`.
 //!
 //! | Paper | Code | Shape |
 //! |---|---|---|
@@ -9,9 +9,9 @@
 //! | K | `target_draws` | – |
 //! | M | `value_draws` | – |
 //!
-//! An image is padded with `pad` copies of its border pixels on every side, and a crop of the original size is taken at a
-//! uniformly random offset. Each copy of each image has its own offset; all channels of an image, and so all its stacked
-//! frames, share one.
+//! An image is padded with `pad` copies of its border pixels on every side, and a crop of the original size is taken at
+//! a uniformly random offset. Each copy of each image has its own offset; all channels of an image, and so all its
+//! stacked frames, share one.
 
 use sac_envs::Space;
 use serde::{Deserialize, Serialize};
@@ -115,8 +115,8 @@ pub struct Offsets(pub Vec<[usize; 2]>);
 pub struct RandomShift(RandomShiftSpec);
 
 impl RandomShift {
-    /// Makes a batch with K shifted copies of the next observations and M of the observations; see [`Batch`]. The offsets
-    /// of the next observations are drawn first.
+    /// Makes a batch with K shifted copies of the next observations and M of the observations; see [`Batch`]. The
+    /// offsets of the next observations are drawn first.
     pub fn augment(&self, batch: &Batch, stream: &mut Stream) -> Batch {
         let RandomShiftSpec {
             target_draws,
@@ -186,8 +186,8 @@ fn shift_rows(images: &Tensor, offsets: &Offsets, pad: usize) -> Tensor {
     let moved = Tensor::empty([count, c, h, w], (Kind::Float, Device::Cpu));
     let (h, w) = (h as usize, w as usize);
     let image = c as usize * h * w;
-    // SAFETY: both tensors are contiguous (the first by `contiguous`, the second because it is new), f32 and on the CPU.
-    // They live to the end of this function, and nothing else accesses the second.
+    // SAFETY: both tensors are contiguous (the first by `contiguous`, the second because it is new), f32 and on the
+    // CPU. They live to the end of this function, and nothing else accesses the second.
     let (from, to) = unsafe {
         (
             std::slice::from_raw_parts(images.data_ptr().cast::<f32>().cast_const(), images.numel()),

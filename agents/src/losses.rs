@@ -1,7 +1,7 @@
 //! The equations of Soft Actor-Critic that all critics and policies share.
 //!
-//! In an augmented batch, the backup averages the targets of a row over the copies of its next observation, and repeats the
-//! averaged target for the copies of its observation.
+//! In an augmented batch, the backup averages the targets of a row over the copies of its next observation, and repeats
+//! the averaged target for the copies of its observation.
 
 use tch::{Kind, Tensor};
 
@@ -9,12 +9,12 @@ use crate::batch::Batch;
 
 /// Soft Bellman target `y = r + discount · (v − α·log π)`.
 ///
-/// `log_prob`: `[K·B]`; `next_value`: `[.., K·B]`, value units; `alpha`: scalar. Returns `[.., M·B]`. K and M are 1 unless
-/// the batch is augmented (see [`Batch`]); v − α·log π is averaged over the K copies. The discount already contains γᵏ and
-/// is 0 after a termination, so neither appears here.
+/// `log_prob`: `[K·B]`; `next_value`: `[.., K·B]`, value units; `alpha`: scalar. Returns `[.., M·B]`. K and M are 1
+/// unless the batch is augmented (see [`Batch`]); v − α·log π is averaged over the K copies. The discount already
+/// contains γᵏ and is 0 after a termination, so neither appears here.
 ///
-/// Source: Haarnoja et al. 2018b (arXiv 1812.05905), equations 2, 3 and 6; the average is Kostrikov et al. 2020's (arXiv
-/// 2004.13649), equation 1.
+/// Source: Haarnoja et al. 2018b (arXiv 1812.05905), equations 2, 3 and 6; the average is Kostrikov et al. 2020's
+/// (arXiv 2004.13649), equation 1.
 pub fn soft_backup(batch: &Batch, next_value: &Tensor, alpha: &Tensor, log_prob: &Tensor) -> Tensor {
     backup(batch, &(next_value - alpha * log_prob))
 }

@@ -2,8 +2,8 @@
 //!
 //! Metrics that Stable-Baselines3 also logs have the names that they have there.
 //!
-//! Names of network diagnostics contain placeholders, which [`filled`] replaces: `{part}` stands for a network, `{encoder}`
-//! for an encoder, `{i}` for an index from 0.
+//! Names of network diagnostics contain placeholders, which [`filled`] replaces: `{part}` stands for a network,
+//! `{encoder}` for an encoder, `{i}` for an index from 0.
 
 macro_rules! metrics {
     ($($(#[$doc:meta])* $name:ident = $tag:literal;)*) => {

@@ -89,7 +89,8 @@ impl Stream {
         }
     }
 
-    /// A stream that returns `numbers` `[plan.len()]`, on any device, in answer to the requests of `plan` and no others.
+    /// A stream that returns `numbers` `[plan.len()]`, on any device, in answer to the requests of `plan` and no
+    /// others.
     pub fn planned(plan: &Plan, numbers: &Tensor) -> Self {
         Stream {
             planned: Some(Planned::new(plan, numbers)),
@@ -112,8 +113,8 @@ impl Stream {
         self.plan = Some(Some(Plan::default()));
     }
 
-    /// Stops recording, and returns the requests since [`Stream::start_plan`]. `None` if the host used one of the numbers, for
-    /// example as an index: such requests cannot be planned.
+    /// Stops recording, and returns the requests since [`Stream::start_plan`]. `None` if the host used one of the
+    /// numbers, for example as an index: such requests cannot be planned.
     pub fn take_plan(&mut self) -> Option<Plan> {
         self.plan.take().flatten()
     }
@@ -200,8 +201,8 @@ impl Stream {
     /// Draws a dropout mask of `shape`: each element is 0 with probability `dropout`, in (0, 1), and otherwise
     /// 1 / (1 − dropout), so that the expectation is 1.
     ///
-    /// The number of kept units before the next dropped one is geometric, `⌊ln(1 − u) / ln(1 − dropout)⌋` with u uniform.
-    /// This takes one draw per dropped unit instead of one per unit.
+    /// The number of kept units before the next dropped one is geometric, `⌊ln(1 − u) / ln(1 − dropout)⌋` with u
+    /// uniform. This takes one draw per dropped unit instead of one per unit.
     pub fn dropout_mask(&mut self, shape: &[i64], dropout: f64, device: Device) -> Tensor {
         let draw = Draw::DropoutMask { dropout };
         self.draw_tensor(draw, shape, device)

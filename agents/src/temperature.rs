@@ -89,8 +89,8 @@ pub enum TargetEntropy {
     MinusActionDim,
     /// A number of nats.
     Nats(f64),
-    /// A fraction of log|A|, for discrete actions (Christodoulou 2019: 0.98). Replaced by a number when the configuration
-    /// is resolved. `{ of_uniform = 0.98 }` in a file.
+    /// A fraction of log|A|, for discrete actions (Christodoulou 2019: 0.98). Replaced by a number when the
+    /// configuration is resolved. `{ of_uniform = 0.98 }` in a file.
     OfUniform(f64),
     /// Linear interpolation between two values during training.
     /// `{ of_uniform = 0.98, falling_to = 0.3, over_grad_steps = 20000 }` in a file, or the same with `nats`.
@@ -356,8 +356,8 @@ impl Temperature {
         }
     }
 
-    /// Updates a learned α with the log-probabilities `[B]` (nats) of actions just drawn. Returns the loss; `None` if α is
-    /// fixed.
+    /// Updates a learned α with the log-probabilities `[B]` (nats) of actions just drawn. Returns the loss; `None` if α
+    /// is fixed.
     pub fn learn(&mut self, log_prob: &Tensor) -> Option<Tensor> {
         let Temperature::Learned {
             log_alpha,

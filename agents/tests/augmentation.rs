@@ -84,9 +84,10 @@ fn places(seed: u64, copies: i64) -> Vec<f32> {
     uniform.try_into().expect("numbers")
 }
 
-/// A stream with the numbers that an update draws, in their order: offsets of next observations, offsets of observations,
-/// noise of actions, noise of targets, noise of the actor's actions. `next` and `now` hold a seed per copy of next
-/// observations and observations; the seeds of actions are those of the observations at which they are drawn.
+/// A stream with the numbers that an update draws, in their order: offsets of next observations, offsets of
+/// observations, noise of actions, noise of targets, noise of the actor's actions. `next` and `now` hold a seed per
+/// copy of next observations and observations; the seeds of actions are those of the observations at which they are
+/// drawn.
 fn script(critic: &str, noisy_members: i64, next: &[u64], now: &[u64], is_augmented: bool) -> Stream {
     let mut script = Vec::new();
     if is_augmented {

@@ -75,8 +75,8 @@ const POLICIES: Axis = &[
     ),
 ];
 
-/// Policies that are combined with every critic and every value of the last axis, but only with one temperature and one body
-/// in turn. This gives a third more combinations instead of four times as many.
+/// Policies that are combined with every critic and every value of the last axis, but only with one temperature and one
+/// body in turn. This gives a third more combinations instead of four times as many.
 const IN_TURNS: &[&str] = &["independent std", "tanh bounds", "fourier", "gumbel"];
 
 const TEMPERATURES: Axis = &[

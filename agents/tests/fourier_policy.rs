@@ -1,4 +1,5 @@
-//! The Fourier policy: properties of the density, and a task with two optimal actions, which a Gaussian cannot represent.
+//! The Fourier policy: properties of the density, and a task with two optimal actions, which a Gaussian cannot
+//! represent.
 
 use sac_agents::{
     ActMode, Agent, AgentSpec, Batch, SoftActorCritic,
@@ -23,8 +24,8 @@ fn head(frequencies: i64) -> FourierHead {
     FourierHead::new(&spec, 1)
 }
 
-/// Outputs of a network, `[rows, 2 (N + 1)]`: random ones of all magnitudes, and special cases: a uniform density, amplitudes
-/// that cancel, a single wave, and geometric sequences whose density touches zero N times.
+/// Outputs of a network, `[rows, 2 (N + 1)]`: random ones of all magnitudes, and special cases: a uniform density,
+/// amplitudes that cancel, a single wave, and geometric sequences whose density touches zero N times.
 fn outputs(frequencies: i64, kind: Kind) -> Tensor {
     let width = frequencies + 1;
     let mut stream = Stream::derive(frequencies as u64, "series", 0);
@@ -245,8 +246,8 @@ fn the_initial_policy_is_nearly_uniform() {
     );
 }
 
-// A task with one step and two optimal actions ±0.6: r(a) = −8 (a² − 0.36)². At temperature α the optimal policy has the
-// density exp(r(a)/α) / Z (Haarnoja et al. 2018b, equation 4).
+// A task with one step and two optimal actions ±0.6: r(a) = −8 (a² − 0.36)². At temperature α the optimal policy has
+// the density exp(r(a)/α) / Z (Haarnoja et al. 2018b, equation 4).
 
 const ALPHA: f64 = 0.3;
 
@@ -314,7 +315,8 @@ fn density(agent: &SoftActorCritic) -> Tensor {
     counts / (DRAWS as f64 * edges)
 }
 
-/// The total variation distance between the learned and the optimal density, and the learned density at −0.6, 0 and 0.6.
+/// The total variation distance between the learned and the optimal density, and the learned density at −0.6, 0 and
+/// 0.6.
 fn compare_with_optimum(agent: &SoftActorCritic) -> (f64, [f64; 3]) {
     let actual = density(agent);
     let optimum = (reward(&midpoints(CELLS)) / ALPHA).exp();

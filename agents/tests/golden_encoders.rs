@@ -1,5 +1,5 @@
-//! Features and gradients of encoders against golden data (see `golden/README.md`), and properties that hold for all inputs:
-//! weights sum to one, mixers and poolings respect the order of tokens, and rows of a batch are independent.
+//! Features and gradients of encoders against golden data (see `golden/README.md`), and properties that hold for all
+//! inputs: weights sum to one, mixers and poolings respect the order of tokens, and rows of a batch are independent.
 
 #[allow(dead_code, reason = "only some of the shared functions are needed here")]
 mod support;
@@ -272,7 +272,8 @@ fn poolings_of_sets_are_invariant_to_permutations() {
     }
 }
 
-/// With one token, every slot equals that token and the layer is a dense mixture of experts, `Σ_s softmax(Λ)_s f_{s/p}(x)`.
+/// With one token, every slot equals that token and the layer is a dense mixture of experts, `Σ_s softmax(Λ)_s
+/// f_{s/p}(x)`.
 #[test]
 fn a_soft_mixture_over_one_token_is_the_dense_mixture() {
     for seed in 0..4 {

@@ -1,4 +1,5 @@
-//! Policy heads other than the default against golden data: the head alone, and one full update. See `golden/README.md`.
+//! Policy heads other than the default against golden data: the head alone, and one full update. See
+//! `golden/README.md`.
 
 #[path = "support/full_update.rs"]
 mod full_update;

@@ -1,5 +1,5 @@
-//! Updates with matrix products in bfloat16: close to `f32`, independent of the number of threads, and rejected where they
-//! are not supported.
+//! Updates with matrix products in bfloat16: close to `f32`, independent of the number of threads, and rejected where
+//! they are not supported.
 
 use sac_agents::{
     ActMode, Agent, AgentSpec, Batch, Compute, Error, MatmulPrecision, SoftActorCritic, compute::bfloat16_instructions,

@@ -117,8 +117,8 @@ const SLOW: AdamSpec = AdamSpec {
     ..OPTIMIZER
 };
 
-/// Trains a critic on a task with one state, rewards N(1, ½²) and α = 0; with a discount of 0 this is probe 7. Returns the
-/// mean of `measure` of its outputs `[E, 1, K]` over the last fifth of the updates.
+/// Trains a critic on a task with one state, rewards N(1, ½²) and α = 0; with a discount of 0 this is probe 7. Returns
+/// the mean of `measure` of its outputs `[E, 1, K]` over the last fifth of the updates.
 fn stationary(discount: f64, critic: CriticSpec, measure: impl Fn(&Tensor) -> Tensor) -> Vec<f64> {
     tch::set_num_threads(1);
     let spec: AgentSpec = spec(CriticSpec::default(), fixed(0.0));
@@ -185,7 +185,8 @@ fn expected(f: impl Fn(f64) -> f64) -> f64 {
         .sum()
 }
 
-/// The fixed point of σ² = factor · E[δ²] with δ = r + γ σ ε, |ε| ≤ 3, clipped to ±3σ. The sum is approximated as normal.
+/// The fixed point of σ² = factor · E[δ²] with δ = r + γ σ ε, |ε| ≤ 3, clipped to ±3σ. The sum is approximated as
+/// normal.
 fn predicted_sigma(factor: f64, discount: f64) -> f64 {
     let clamped = expected(|z| z.clamp(-3.0, 3.0).powi(2));
     let mut variance = NOISE * NOISE;

@@ -1,7 +1,7 @@
 //! Probes (see `sac_envs::probe`) of policies with discrete actions.
 //!
-//! In P1 to P5 and P7 the reward does not depend on the action, or it suffices to find the best of a few actions. They run
-//! with three actions for -1, 0 and 1. D1 to D3 are probes for discrete actions with closed forms of their own.
+//! In P1 to P5 and P7 the reward does not depend on the action, or it suffices to find the best of a few actions. They
+//! run with three actions for -1, 0 and 1. D1 to D3 are probes for discrete actions with closed forms of their own.
 
 #[path = "support/probes.rs"]
 mod probes;
@@ -189,8 +189,8 @@ fn assert_all_near(what: &str, actual: &[f64], expected: &[f64], tolerance: f64)
     }
 }
 
-/// An agent with linear critics. For functions that are linear in one-hot actions, the gradient of samples has no bias at a
-/// softmax temperature of 0.
+/// An agent with linear critics. For functions that are linear in one-hot actions, the gradient of samples has no bias
+/// at a softmax temperature of 0.
 fn linear(spec: AgentSpec) -> AgentSpec {
     AgentSpec {
         critic_body: Some(BodySpec {

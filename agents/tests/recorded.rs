@@ -1,5 +1,5 @@
-//! Recorded and repeated updates against ordinary updates. A recorder on the CPU that repeats the work stands in for CUDA
-//! graphs, so that everything except the recording itself is tested.
+//! Recorded and repeated updates against ordinary updates. A recorder on the CPU that repeats the work stands in for
+//! CUDA graphs, so that everything except the recording itself is tested.
 
 #[path = "support/small.rs"]
 mod small;
@@ -90,7 +90,8 @@ struct Learned {
     errors: Vec<Tensor>,
 }
 
-/// Makes [`UPDATES`] updates, and returns all tensors, the stream's position, and the reports and TD errors of all updates.
+/// Makes [`UPDATES`] updates, and returns all tensors, the stream's position, and the reports and TD errors of all
+/// updates.
 fn learned(agent: &mut dyn Agent) -> Learned {
     let (mut data, mut stream) = (Stream::derive(1, "data", 0), Stream::derive(2, "update", 0));
     let (mut reports, mut errors) = (Vec::new(), Vec::new());

@@ -40,8 +40,8 @@ fn frame(clock: u32, repeats: bool) -> Vec<f32> {
     (0..WIDTH).map(byte).collect()
 }
 
-/// Episodes of `num_envs` environments with stacks of `stack` frames, stepped in random order. One of them may be idle for a
-/// long time.
+/// Episodes of `num_envs` environments with stacks of `stack` frames, stepped in random order. One of them may be idle
+/// for a long time.
 fn history(num_envs: usize, stack: usize, steps: usize) -> impl Strategy<Value = Vec<Step>> {
     let step = (0..num_envs, -5.0f64..5.0, 0u8..14, 0u8..4);
     (prop::collection::vec(step, 1..steps), any::<bool>()).prop_map(move |(steps, rests)| {

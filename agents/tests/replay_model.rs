@@ -22,7 +22,8 @@ struct Step {
     next_obs: f32,
 }
 
-/// Episodes of `num_envs` environments, interleaved at random. Observations are increasing numbers, which identify rows.
+/// Episodes of `num_envs` environments, interleaved at random. Observations are increasing numbers, which identify
+/// rows.
 fn history(num_envs: usize) -> impl Strategy<Value = Vec<Step>> {
     let step = (0..num_envs, -1.0f32..1.0, -5.0f64..5.0, 0u8..12);
     prop::collection::vec(step, 1..120).prop_map(|steps| {
@@ -227,8 +228,8 @@ fn all_rows_are_drawn_equally_often() {
             .iter()
             .for_each(|row| counts[row[0] as usize] += 1);
     }
-    // 32,000 draws from 50 rows: 640 each with a standard deviation of 25. A deviation of five of them for any row has a
-    // probability of 1 in 30,000.
+    // 32,000 draws from 50 rows: 640 each with a standard deviation of 25. A deviation of five of them for any row has
+    // a probability of 1 in 30,000.
     assert!(
         counts[..25].iter().all(|count| *count == 0),
         "the oldest rows were overwritten"

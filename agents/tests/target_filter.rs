@@ -192,8 +192,8 @@ fn every_boundary_keeps_actions_inside() {
     }
 }
 
-/// The density of filtered points in the cells of a grid, relative to uniform, for points on the grid that are shifted by
-/// whole cells.
+/// The density of filtered points in the cells of a grid, relative to uniform, for points on the grid that are shifted
+/// by whole cells.
 fn densities(boundary: Boundary) -> Vec<f64> {
     const CELLS: i64 = 64;
     let grid = (Tensor::arange(CELLS, (Kind::Float, Device::Cpu)) + 0.5) * (2.0 / CELLS as f64) - 1.0;
@@ -462,7 +462,8 @@ fn a_filter_annealed_to_zero_draws_nothing() {
             word(&stream) - before
         })
         .collect();
-    // A normal number takes two words, rarely more: 2 · 8 · 2 numbers without the filter, and the same for its two pairs.
+    // A normal number takes two words, rarely more: 2 · 8 · 2 numbers without the filter, and the same for its two
+    // pairs.
     assert!(
         words_per_update[..15].iter().all(|words| *words >= 128),
         "{words_per_update:?}"

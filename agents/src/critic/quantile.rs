@@ -1,5 +1,5 @@
-//! The critic of TQC: `E` networks with `K` quantiles of the soft return each. Targets are the quantiles of all networks
-//! pooled, without the largest ones.
+//! The critic of TQC: `E` networks with `K` quantiles of the soft return each. Targets are the quantiles of all
+//! networks pooled, without the largest ones.
 //!
 //! Source: Kuznetsov et al. 2020, "Controlling Overestimation Bias with Truncated Mixture of Continuous Distributional
 //! Quantile Critics" (arXiv 2005.04269), section 3.
@@ -106,8 +106,8 @@ impl QuantileCritic {
         }
     }
 
-    /// The target atoms `[J, B]`, in ascending order, at the next actions `[B, A]`, without the dropped ones. A target filter
-    /// averages each quantile, either of every member before pooling or of the pooled atoms of every point.
+    /// The target atoms `[J, B]`, in ascending order, at the next actions `[B, A]`, without the dropped ones. A target
+    /// filter averages each quantile, either of every member before pooling or of the pooled atoms of every point.
     fn kept_atoms(&self, z: &ValueFunction, next_obs: &Tensor, next_action: &Tensor, stream: &mut Stream) -> Tensor {
         let dropped = self.spec.dropped_per_member;
         // [E, K·B, K]
@@ -135,7 +135,8 @@ fn fractions(quantiles: i64, device: Device) -> Tensor {
     Tensor::from_slice(&fractions).view([quantiles, 1]).to_device(device)
 }
 
-/// Pools the atoms `[E, B, K]` of all members and drops the E·`dropped_per_member` largest: `[J, B]` in ascending order.
+/// Pools the atoms `[E, B, K]` of all members and drops the E·`dropped_per_member` largest: `[J, B]` in ascending
+/// order.
 fn truncated(atoms: &Tensor, dropped_per_member: i64) -> Tensor {
     let (members, rows, quantiles) = atoms.size3().expect("atoms are [E, B, K]");
     let pooled = atoms.permute([0, 2, 1]).reshape([members * quantiles, rows]); // [E·K, B]
@@ -143,8 +144,8 @@ fn truncated(atoms: &Tensor, dropped_per_member: i64) -> Tensor {
     sorted.narrow(0, 0, members * (quantiles - dropped_per_member))
 }
 
-/// Quantile Huber losses `[E, B]` of `atoms` `[E, B, K]` for targets `[J, B]` in ascending order; the mean over all pairs of
-/// atom and target.
+/// Quantile Huber losses `[E, B]` of `atoms` `[E, B, K]` for targets `[J, B]` in ascending order; the mean over all
+/// pairs of atom and target.
 ///
 /// ```text
 /// ρ_τ(δ) = |τ − 1{δ < 0}| · H_κ(δ),   δ = y_j − θ_m
@@ -152,15 +153,16 @@ fn truncated(atoms: &Tensor, dropped_per_member: i64) -> Tensor {
 /// ```
 ///
 /// The pairs are not computed one by one. The sorted targets fall into four groups for each atom: more than κ below it,
-/// below it, above it, more than κ above it. Three binary searches find the borders. Within a group the loss and its slope
+/// below it, above it, more than κ above it. Three binary searches find the borders. Within a group the loss and its
+/// slope
 ///
 /// ```text
 /// −|τ − 1{δ < 0}| · clamp(δ, −κ, κ)
 /// ```
 ///
-/// are polynomials in θ whose coefficients are the group's size, Σ y and Σ y², which are differences of cumulative sums.
-/// These are computed in `f64` because of cancellation. The loss itself is detached; a term with the value 0 adds its
-/// gradient.
+/// are polynomials in θ whose coefficients are the group's size, Σ y and Σ y², which are differences of cumulative
+/// sums. These are computed in `f64` because of cancellation. The loss itself is detached; a term with the value 0 adds
+/// its gradient.
 ///
 /// Source: section 3, equations 11 and 12, with κ = 1.
 fn member_losses(atoms: &Tensor, target: &Tensor, fractions: &Tensor, kappa: f64) -> Tensor {

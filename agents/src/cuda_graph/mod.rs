@@ -1,8 +1,8 @@
 //! Updates on a GPU, recorded and replayed as CUDA graphs: [`RecordedUpdates`].
 //!
-//! An update of a typical network is some hundred kernels of a few microseconds each, and launching them takes longer than
-//! running them. A CUDA graph is launched as a whole. It replays the same kernels on the same memory, so data that changes
-//! between updates is copied into that memory beforehand:
+//! An update of a typical network is some hundred kernels of a few microseconds each, and launching them takes longer
+//! than running them. A CUDA graph is launched as a whole. It replays the same kernels on the same memory, so data that
+//! changes between updates is copied into that memory beforehand:
 //!
 //! | Data | Location |
 //! |---|---|
@@ -11,8 +11,8 @@
 //! | step count of Adam | counted on the device |
 //! | whether policy and targets are due | one recording for each combination that occurs |
 //!
-//! Annealed settings are constants within kernels, so updates with such settings ([`crate::AgentSpec::annealed`]) cannot be
-//! recorded. Observations are normalised and augmented before the recorded part.
+//! Annealed settings are constants within kernels, so updates with such settings ([`crate::AgentSpec::annealed`])
+//! cannot be recorded. Observations are normalised and augmented before the recorded part.
 //!
 //! A [`Recorder`] does the recording: CUDA's with the feature `cuda-graphs` (`cuda_graph/cuda.rs`). Tests have one that
 //! repeats the work on the CPU.
@@ -109,11 +109,6 @@ impl RecordedUpdates {
             kinds: Vec::new(),
             gave_up: false,
         }
-    }
-
-    /// Number of kinds of updates that have been recorded.
-    pub fn recordings(&self) -> usize {
-        self.kinds.iter().filter(|kind| kind.recorded.is_some()).count()
     }
 
     /// Index of the kind of update with the steps `due`.

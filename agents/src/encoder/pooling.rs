@@ -1,8 +1,8 @@
 //! Poolings of tokens to one vector: [`PoolingSpec`], [`Pooling`].
 //!
-//! Sources: Brothers 2025, "Robust Noise Attenuation via Adaptive Pooling of Transformer Outputs" (ICML, arXiv 2506.09215),
-//! for AdaPool; Psomas et al. 2023, "Keep It SimPool" (ICCV, arXiv 2309.06891), for SimPool. `docs/algorithms/encoders.md`
-//! has the equations.
+//! Sources: Brothers 2025, "Robust Noise Attenuation via Adaptive Pooling of Transformer Outputs" (ICML, arXiv
+//! 2506.09215), for AdaPool; Psomas et al. 2023, "Keep It SimPool" (ICCV, arXiv 2309.06891), for SimPool.
+//! `docs/algorithms/encoders.md` has the equations.
 
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
@@ -149,8 +149,8 @@ fn mean(tokens: &Tensor) -> Tensor {
 
 /// AdaPool: attention with one query over all tokens.
 ///
-/// Source: Brothers 2025, definition of AdaPool. Multiple heads, the scale by the whole width, the output projection and
-/// the residual of an indexed query follow its reference code.
+/// Source: Brothers 2025, definition of AdaPool. Multiple heads, the scale by the whole width, the output projection
+/// and the residual of an indexed query follow its reference code.
 pub struct Adapool {
     attention: Attention,
     query_source: QuerySource,
@@ -208,7 +208,8 @@ impl Adapool {
 
 /// SimPool: attention over normalised tokens, with the mean of the tokens as the query.
 ///
-/// Source: Psomas et al. 2023, equations 8 to 17 with γ = 1: `u = Σ_i a_i LN(x_i)`, `a = softmax(W_K LN(X) · W_Q x̄ / √d)`.
+/// Source: Psomas et al. 2023, equations 8 to 17 with γ = 1: `u = Σ_i a_i LN(x_i)`, `a = softmax(W_K LN(X) · W_Q x̄ /
+/// √d)`.
 pub struct Simpool {
     norm: LayerNorm,
     query: Linear,

@@ -48,7 +48,8 @@ pub struct TokensSpec {
     pub mixer: MixerSpec,
     /// Pooling of tokens to one vector.
     pub pooling: PoolingSpec,
-    /// Number of features of a final linear layer with layer normalisation and tanh, if there is one. SAC-AE and DrQ-v2: 50.
+    /// Number of features of a final linear layer with layer normalisation and tanh, if there is one. SAC-AE and
+    /// DrQ-v2: 50.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub projection: Option<i64>,
 }
@@ -79,8 +80,8 @@ pub struct ConvSpec {
     /// Initialisation of all layers of the encoder.
     #[serde(skip_serializing_if = "InitialWeights::is_uniform")]
     pub initial_weights: InitialWeights,
-    /// How the feature map is split into tokens. `per_conv` without a mixer and with the pooling `flatten` gives the usual
-    /// flattened feature map.
+    /// How the feature map is split into tokens. `per_conv` without a mixer and with the pooling `flatten` gives the
+    /// usual flattened feature map.
     pub tokenization: TokenizationSpec,
     /// d, the width to which each token is embedded, at least 1. If omitted, tokens are not embedded.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -92,7 +93,8 @@ pub struct ConvSpec {
     pub mixer: MixerSpec,
     /// Pooling of tokens to one vector.
     pub pooling: PoolingSpec,
-    /// Number of features of a final linear layer with layer normalisation and tanh, if there is one. SAC-AE and DrQ-v2: 50.
+    /// Number of features of a final linear layer with layer normalisation and tanh, if there is one. SAC-AE and
+    /// DrQ-v2: 50.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub projection: Option<i64>,
 }

@@ -39,8 +39,8 @@ pub enum TokenizationSpec {
     PerConv {},
     /// One token per channel of a feature map.
     PerFeature {},
-    /// One token per square patch of a feature map, the mean over its positions. Patches at the right and lower edge may be
-    /// smaller.
+    /// One token per square patch of a feature map, the mean over its positions. Patches at the right and lower edge
+    /// may be smaller.
     PerPatch {
         /// Side of a patch.
         size: i64,
@@ -61,7 +61,8 @@ impl TokenizationSpec {
         }
     }
 
-    /// Number of tokens and numbers per token for a feature map; `None` if the tokenization does not apply to feature maps.
+    /// Number of tokens and numbers per token for a feature map; `None` if the tokenization does not apply to feature
+    /// maps.
     pub fn of_map(self, map: Map) -> Option<(i64, i64)> {
         let Map {
             channels,
@@ -82,8 +83,8 @@ impl TokenizationSpec {
         }
     }
 
-    /// Number of tokens and numbers per token, before embedding, for a vector or set of `shape`; `None` if the tokenization
-    /// does not apply to that shape.
+    /// Number of tokens and numbers per token, before embedding, for a vector or set of `shape`; `None` if the
+    /// tokenization does not apply to that shape.
     pub fn of_shape(self, shape: &[i64]) -> Option<(i64, i64)> {
         match (self, shape) {
             (TokenizationSpec::PerEntity {}, [count, width]) => Some((*count, *width)),

@@ -1,7 +1,7 @@
 //! Acting for a few observations without libtorch: [`Acting`].
 //!
-//! For a single row libtorch takes ten times as long. Most of this time is spent on cache misses in libtorch's own code after
-//! an update.
+//! For a single row libtorch takes ten times as long. Most of this time is spent on cache misses in libtorch's own code
+//! after an update.
 
 use std::cell::RefCell;
 

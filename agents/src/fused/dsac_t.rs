@@ -1,4 +1,5 @@
-//! The loss of DSAC-T's critic ([`crate::critic::dsac_t::member_losses`]) and its gradient over slices, member by member.
+//! The loss of DSAC-T's critic ([`crate::critic::dsac_t::member_losses`]) and its gradient over slices, member by
+//! member.
 //!
 //! ```text
 //! ∂L/∂q = ρ·H'(q − y_q)      ∂L/∂σ = ρ·(σ² − h) / (σ + ε)      σ = softplus(x):  ∂σ/∂x = sigmoid(x)
@@ -72,8 +73,8 @@ struct OfMember {
     clipped: usize,
 }
 
-/// The loss of a member, from its outputs `out` `[B, 2]`, its running standard deviation before this batch (`before`) and the
-/// rate of the latter. Writes the gradient with respect to `out` to `of_out` `[B, 2]`.
+/// The loss of a member, from its outputs `out` `[B, 2]`, its running standard deviation before this batch (`before`)
+/// and the rate of the latter. Writes the gradient with respect to `out` to `of_out` `[B, 2]`.
 fn member_loss(
     spec: &DsacTSpec,
     out: &[f32],

@@ -20,8 +20,8 @@ pub(super) fn learn(dense: &Dense, critic: &mut LearnedCritic, batch: &Batch, ta
     scalar::report(loss.into(), &q.squeeze_dim(-1), target, batch)
 }
 
-/// Makes one step of `function` on the sum of its members' losses. Returns the outputs `[E, M·B, K]` before the step, and the
-/// results of `loss` by member ([`Dense::forward_backward`]).
+/// Makes one step of `function` on the sum of its members' losses. Returns the outputs `[E, M·B, K]` before the step,
+/// and the results of `loss` by member ([`Dense::forward_backward`]).
 pub(super) fn descend<R: Send>(
     dense: &Dense,
     function: &mut ValueFunction,

@@ -5,8 +5,8 @@
 //! gradient    g_u = g_a (1 − a²) + 2 a g_π;   g_mean = g_u;   g_logσ = g_u σ n − g_π;   g_x = g_logσ · bound'(x)
 //! ```
 //!
-//! x is the unbounded parameter of log σ. The log-density is that of [`crate::policy::squashed_gaussian`], with the softplus
-//! rewritten in terms of |u|. g_a `[B, A]` and g_π are the gradients of a loss with respect to actions and
+//! x is the unbounded parameter of log σ. The log-density is that of [`crate::policy::squashed_gaussian`], with the
+//! softplus rewritten in terms of |u|. g_a `[B, A]` and g_π are the gradients of a loss with respect to actions and
 //! log-probabilities.
 
 use std::f32::consts::LN_2;
@@ -196,8 +196,8 @@ pub(super) fn act(inputs: &[f32], noise: Option<&[f32]>, bounds: Bounds, action_
 }
 
 impl GaussianTape {
-    /// The gradient `[B, 2A]` of a loss with respect to the head's inputs. `scale · of_action` `[B, A]` is its gradient with
-    /// respect to the actions, and `of_log_prob` that with respect to the log-probability of every row.
+    /// The gradient `[B, 2A]` of a loss with respect to the head's inputs. `scale · of_action` `[B, A]` is its gradient
+    /// with respect to the actions, and `of_log_prob` that with respect to the log-probability of every row.
     pub(super) fn backward(&self, of_action: &[f32], scale: f32, of_log_prob: f32) -> Vec<f32> {
         let width = self.action_dim;
         let mut gradient = vec![0.0; 2 * of_action.len()];

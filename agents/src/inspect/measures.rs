@@ -30,8 +30,8 @@ fn is_finite(x: &Tensor) -> bool {
 
 /// The fraction of all units that are dormant. `None` without layers, NaN if an activation is not finite.
 ///
-/// `layers`: `[G, U]` each, the mean absolute activations of U units in G networks. A unit is compared with its layer in its
-/// own network. All units of a layer with only zeros are dormant, because 0 is at most τ · 0.
+/// `layers`: `[G, U]` each, the mean absolute activations of U units in G networks. A unit is compared with its layer
+/// in its own network. All units of a layer with only zeros are dormant, because 0 is at most τ · 0.
 ///
 /// Source: Sokar et al. 2023, definition 3.1.
 pub fn dormant_share(layers: &[Tensor]) -> Option<f64> {
@@ -67,7 +67,8 @@ pub fn singular_values(features: &Tensor) -> Option<Vec<f64>> {
     Some(values)
 }
 
-/// srank: the smallest k for which the k largest singular values add up to at least 1 − δ of their total; 0 if all are 0.
+/// srank: the smallest k for which the k largest singular values add up to at least 1 − δ of their total; 0 if all are
+/// 0.
 ///
 /// Source: Kumar et al. 2021, section 3.
 pub fn srank(singular_values: &[f64]) -> f64 {
@@ -96,8 +97,8 @@ pub fn effective_rank(singular_values: &[f64]) -> f64 {
     }
 }
 
-/// [`srank`] and [`effective_rank`] of features `[B, F]`, or their means over members for `[E, B, F]`. NaN if a feature is
-/// not finite.
+/// [`srank`] and [`effective_rank`] of features `[B, F]`, or their means over members for `[E, B, F]`. NaN if a feature
+/// is not finite.
 pub fn ranks(features: &Tensor) -> (f64, f64) {
     let members = match features.dim() {
         2 => vec![features.shallow_clone()],
@@ -126,8 +127,8 @@ pub fn entropy(weights: &Tensor) -> Tensor {
 pub struct Usage {
     /// Mean combine weight of each slot, over tokens and observations. The sum over slots is 1.
     pub combine_share: Vec<f64>,
-    /// Entropy of each slot's dispatch weights over tokens, nats, averaged over observations. There is no dispatch share,
-    /// because the dispatch weights of every slot sum to 1.
+    /// Entropy of each slot's dispatch weights over tokens, nats, averaged over observations. There is no dispatch
+    /// share, because the dispatch weights of every slot sum to 1.
     pub dispatch_entropy: Vec<f64>,
     /// Entropy of a token's combine weights over slots, nats, averaged over tokens and observations.
     pub combine_entropy: f64,

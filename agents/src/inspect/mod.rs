@@ -1,8 +1,8 @@
 //! Diagnostics of networks at a set of observations: [`Inspection`], computed from [`Activations`].
 //!
-//! Diagnostics have no effect on learning. After an evaluation, the trainer runs the networks on a sample of the visited
-//! observations, without noise and detached, and records their activations. They are reduced to numbers here and in
-//! [`measures`], never in an update.
+//! Diagnostics have no effect on learning. After an evaluation, the trainer runs the networks on a sample of the
+//! visited observations, without noise and detached, and records their activations. They are reduced to numbers here
+//! and in [`measures`], never in an update.
 
 pub mod measures;
 mod pictures;

@@ -1,8 +1,8 @@
 //! Images of the weights of tokens: [`weights`].
 //!
-//! If tokens are positions of an image's feature map, each observation is a row of the image: its newest frame, followed by
-//! a map per query or slot. Otherwise each query or slot is a line of cells with a column per token, and observations are
-//! below one another.
+//! If tokens are positions of an image's feature map, each observation is a row of the image: its newest frame,
+//! followed by a map per query or slot. Otherwise each query or slot is a line of cells with a column per token, and
+//! observations are below one another.
 
 use sac_envs::render::{Colour, Frame, FrameSize};
 use tch::{Device, Kind, Tensor};
@@ -126,7 +126,8 @@ struct Observed {
 }
 
 impl Observed {
-    /// The newest frame of an observation `[C, H, W]`: the last three channels if C is a multiple of 3, otherwise the last.
+    /// The newest frame of an observation `[C, H, W]`: the last three channels if C is a multiple of 3, otherwise the
+    /// last.
     fn newest(obs: &Tensor, [channels, height, width]: [i64; 3]) -> Self {
         let obs = obs.to_device(Device::Cpu).to_kind(Kind::Double);
         let first = match channels % 3 {
@@ -154,8 +155,8 @@ impl Observed {
         }
     }
 
-    /// Size (width, height) in the image: scaled by the largest integer factor for which the longer side has at most [`SIDE`]
-    /// pixels, or scaled down to [`SIDE`].
+    /// Size (width, height) in the image: scaled by the largest integer factor for which the longer side has at most
+    /// [`SIDE`] pixels, or scaled down to [`SIDE`].
     fn shown(&self) -> (usize, usize) {
         let longer = self.height.max(self.width).max(1);
         match SIDE / longer {

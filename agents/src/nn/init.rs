@@ -13,8 +13,8 @@ pub fn linear(fan_in: i64, stream: &mut Stream, out: &mut [f32]) {
 /// Draws orthogonal matrices, stored one after the other, times `gain`. Rows or columns are orthonormal, whichever are
 /// fewer. `shape` is one of those of [`super::Init::Orthogonal`].
 ///
-/// Gram-Schmidt on standard normal vectors in `f64`, which gives the uniform distribution over such matrices. Saxe et al.
-/// 2014 (arXiv 1312.6120) use them for deep networks.
+/// Gram-Schmidt on standard normal vectors in `f64`, which gives the uniform distribution over such matrices. Saxe et
+/// al. 2014 (arXiv 1312.6120) use them for deep networks.
 pub fn orthogonal(shape: &[i64], gain: f32, stream: &mut Stream, out: &mut [f32]) {
     let (rows, cols) = match *shape {
         [out, inputs, height, width] => (out, inputs * height * width),

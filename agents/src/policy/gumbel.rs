@@ -26,15 +26,16 @@ use crate::{
     spec_problems::SpecProblems,
 };
 
-/// Lower limit of uniform numbers, because the logarithm of 0 is infinite. It is half the smallest positive number that a
-/// stream draws.
+/// Lower limit of uniform numbers, because the logarithm of 0 is infinite. It is half the smallest positive number that
+/// a stream draws.
 const MIN_UNIFORM: f64 = 1.0 / (1u64 << 25) as f64;
 
 /// Settings of a Gumbel-Softmax policy. The default is that of the preset `sac-gumbel`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct GumbelSpec {
-    /// τ, the temperature of the softmax that gives the gradient, before the first update. Unrelated to the temperature α.
+    /// τ, the temperature of the softmax that gives the gradient, before the first update. Unrelated to the temperature
+    /// α.
     pub softmax_temperature: f64,
     /// Annealing of τ, if it changes.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -157,7 +158,8 @@ impl PolicyHead for Gumbel {
         -(-uniform.clamp_min(MIN_UNIFORM).log()).log()
     }
 
-    /// The log-probability is its expectation Σᵢ Σ_a π log π, which has a lower variance than that of the sampled action.
+    /// The log-probability is its expectation Σᵢ Σ_a π log π, which has a lower variance than that of the sampled
+    /// action.
     fn draw(&self, _params: &Params, inputs: &Tensor, noise: &Tensor) -> ActionDraw {
         let mut vectors = Vec::new();
         let mut log_prob: Option<Tensor> = None;

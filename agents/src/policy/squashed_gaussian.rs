@@ -1,7 +1,7 @@
 //! The squashed Gaussian, tanh of a diagonal Gaussian: [`SquashedGaussian`].
 //!
-//! Source: Haarnoja et al. 2018 (arXiv 1801.01290), appendix C. `docs/algorithms/policy_heads.md` compares the options for
-//! the source of σ and for its bounds.
+//! Source: Haarnoja et al. 2018 (arXiv 1801.01290), appendix C. `docs/algorithms/policy_heads.md` compares the options
+//! for the source of σ and for its bounds.
 
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
@@ -25,7 +25,8 @@ const LN_2PI: f64 = 1.837_877_066_409_345_3; // ln(2π)
 pub struct SquashedGaussianSpec {
     /// Whether log σ depends on the state. Paper: it does.
     pub std: StdSource,
-    /// Initial log σ, between the bounds; used only if σ is independent of the state. A state-dependent log σ starts near 0.
+    /// Initial log σ, between the bounds; used only if σ is independent of the state. A state-dependent log σ starts
+    /// near 0.
     pub initial_log_std: f64,
     /// How log σ is kept within its bounds. Reference code of SAC 2018a: clamped.
     pub log_std_bounds: LogStdBounds,
@@ -53,13 +54,13 @@ pub enum StdSource {
 pub enum LogStdBounds {
     /// min(max(x, lo), hi). The gradient is zero outside the bounds.
     Clamp,
-    /// lo + ½ (hi − lo) (1 + tanh x). The gradient is never zero. Yarats et al. 2019 (SAC-AE, arXiv 1910.01741), whose code
-    /// has the bounds −10 and 2.
+    /// lo + ½ (hi − lo) (1 + tanh x). The gradient is never zero. Yarats et al. 2019 (SAC-AE, arXiv 1910.01741), whose
+    /// code has the bounds −10 and 2.
     Tanh,
 }
 
-/// Smallest allowed midpoint of tanh bounds, at which a state-dependent log σ starts: that of −10 and 2, the lowest bounds
-/// in use that we know of.
+/// Smallest allowed midpoint of tanh bounds, at which a state-dependent log σ starts: that of −10 and 2, the lowest
+/// bounds in use that we know of.
 const LOWEST_TANH_START: f64 = -4.0;
 
 impl Default for SquashedGaussianSpec {
@@ -199,8 +200,8 @@ impl PolicyHead for SquashedGaussian {
 
 /// Log-density of a squashed Gaussian at a sample of its own.
 ///
-/// `u`: `[B, A]`, the sample before squashing; `noise = (u − mean)/std`; `log_std`: `[B, A]` or `[A]`. Returns `[B]`, nats, with
-/// respect to the normalised box. Per coordinate
+/// `u`: `[B, A]`, the sample before squashing; `noise = (u − mean)/std`; `log_std`: `[B, A]` or `[A]`. Returns `[B]`,
+/// nats, with respect to the normalised box. Per coordinate
 ///
 /// ```text
 /// log N(u) = −½ noise² − log σ − ½ ln 2π

@@ -1,18 +1,19 @@
 //! Observations with stacked frames, of which each frame is stored once: [`Frames`].
 //!
-//! A stack of k frames shares k − 1 frames with the previous observation, and after a reset all k frames are equal. Frames
-//! are therefore stored in a ring buffer of their own, in the order of arrival, and a row of the replay holds the indices of
-//! the k frames of its observation and of the k frames of its successor. A known frame is recognised by comparing its content
-//! with the latest frames of the same environment. This needs no information about resets, truncations or n-step windows.
+//! A stack of k frames shares k − 1 frames with the previous observation, and after a reset all k frames are equal.
+//! Frames are therefore stored in a ring buffer of their own, in the order of arrival, and a row of the replay holds
+//! the indices of the k frames of its observation and of the k frames of its successor. A known frame is recognised by
+//! comparing its content with the latest frames of the same environment. This needs no information about resets,
+//! truncations or n-step windows.
 //!
-//! The ring buffer has a fixed size. When a frame is overwritten, all rows that may refer to it are removed; these are always
-//! the oldest rows. A new row refers only to the last `reach` frames: if an environment was idle for longer, its frames are
-//! stored again. A lower bound of a row's frame numbers is therefore known when it is written, and rows become invalid in the
-//! order in which they were written.
+//! The ring buffer has a fixed size. When a frame is overwritten, all rows that may refer to it are removed; these are
+//! always the oldest rows. A new row refers only to the last `reach` frames: if an environment was idle for longer, its
+//! frames are stored again. A lower bound of a row's frame numbers is therefore known when it is written, and rows
+//! become invalid in the order in which they were written.
 //!
-//! Each env step adds one frame, and each episode one more, its first. The ring buffer has room for `capacity` frames, one
-//! more per [`STEPS_PER_SPARE_FRAME`], and those within reach. If episodes have at least that many env steps on average, the
-//! replay holds `capacity` rows, otherwise fewer.
+//! Each env step adds one frame, and each episode one more, its first. The ring buffer has room for `capacity` frames,
+//! one more per [`STEPS_PER_SPARE_FRAME`], and those within reach. If episodes have at least that many env steps on
+//! average, the replay holds `capacity` rows, otherwise fewer.
 
 use serde::{Deserialize, Serialize};
 
@@ -22,8 +23,8 @@ use crate::{
     error::{Error, Result},
 };
 
-/// Number of env steps per spare frame for the first frames of episodes, 1.6 % of the memory. Episodes of our tasks with
-/// pixels have 100 to 1000 env steps.
+/// Number of env steps per spare frame for the first frames of episodes, 1.6 % of the memory. Episodes of our tasks
+/// with pixels have 100 to 1000 env steps.
 const STEPS_PER_SPARE_FRAME: u64 = 64;
 
 /// The dimensions of a ring buffer of frames.
@@ -46,8 +47,8 @@ impl FramesShape {
         self.n_step.saturating_add(self.stack)
     }
 
-    /// Number of last written frames that a new row may refer to. When environments are stepped in turn, each writes at most
-    /// two frames per step, one of them the first of an episode.
+    /// Number of last written frames that a new row may refer to. When environments are stepped in turn, each writes at
+    /// most two frames per step, one of them the first of an episode.
     fn reach(&self) -> u64 {
         (self.num_envs as u64)
             .saturating_mul(self.open() as u64)
@@ -163,8 +164,8 @@ impl Frames {
         self.written += 1;
         let latest = &mut self.latest[env];
         latest.push(number);
-        // At the start of an episode, rows write frames in another order than that of the episode. Keeping twice the number
-        // of open frames makes sure that no frame is stored twice.
+        // At the start of an episode, rows write frames in another order than that of the episode. Keeping twice the
+        // number of open frames makes sure that no frame is stored twice.
         if latest.len() > 2 * self.shape.open() {
             latest.remove(0);
         }

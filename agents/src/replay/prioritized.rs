@@ -126,9 +126,9 @@ impl Prioritized {
     /// Sampling is stratified: the total mass is divided into B equal ranges, and one row is drawn from each (appendix
     /// B.2.1). The expected number of draws of a row is the same as for independent draws, with a lower variance.
     ///
-    /// Weights are normalised by the maximum over the batch: w_i = (N P(i))^−β / max_j (N P(j))^−β. With P(i) = mass_i /
-    /// total, N and the total cancel, and w_i = (min_j mass_j / mass_i)^β. The largest weight of every batch is 1; with the
-    /// maximum over the whole replay, a single row that is never drawn could determine the step size.
+    /// Weights are normalised by the maximum over the batch: w_i = (N P(i))^−β / max_j (N P(j))^−β. With P(i) = mass_i
+    /// / total, N and the total cancel, and w_i = (min_j mass_j / mass_i)^β. The largest weight of every batch is 1;
+    /// with the maximum over the whole replay, a single row that is never drawn could determine the step size.
     pub(super) fn draw(&self, stream: &mut Stream, indices: &mut [usize], weights: &mut [f32]) {
         assert_eq!(indices.len(), weights.len(), "every row of the batch has its weight");
         let range = self.tree.total() / indices.len() as f64;

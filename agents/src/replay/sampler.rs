@@ -4,8 +4,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
 use super::PrioritizedSpec;
 
-/// How rows are sampled: `"uniform"`, or `{ kind = "prioritized", … }`. The string of a kind is short for its table with
-/// default values.
+/// How rows are sampled: `"uniform"`, or `{ kind = "prioritized", … }`. The string of a kind is short for its table
+/// with default values.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum SamplerSpec {
     /// Uniformly, with replacement.

@@ -62,8 +62,8 @@ impl Layout<'_> {
 
 /// The memory layout of rows.
 enum Rows {
-    /// For observations of `f32`, a row is contiguous: observation, action, reward, discount, next observation. Rows of a large
-    /// replay are not in the cache, and this layout touches the fewest cache lines.
+    /// For observations of `f32`, a row is contiguous: observation, action, reward, discount, next observation. Rows of
+    /// a large replay are not in the cache, and this layout touches the fewest cache lines.
     Contiguous(Column),
     /// For observations of bytes, each quantity has a column of its own.
     Columns(Box<Columns>),

@@ -65,8 +65,8 @@ impl SumTree {
         }
     }
 
-    /// The smallest index at which the cumulative sum exceeds `mass`, in `[0, total]`. Its number is not zero unless the total
-    /// is.
+    /// The smallest index at which the cumulative sum exceeds `mass`, in `[0, total]`. Its number is not zero unless
+    /// the total is.
     pub(super) fn find(&self, mass: f64) -> usize {
         let (mut node, mut mass) = (1, mass);
         while node < self.first_leaf() {

@@ -1,7 +1,7 @@
 //! Comparison of a full update of an agent with golden data.
 //!
-//! The first step of Adam moves every parameter by about the learning rate, for any size of the gradient. The gradient is
-//! therefore compared too, by means of Adam's first moment.
+//! The first step of Adam moves every parameter by about the learning rate, for any size of the gradient. The gradient
+//! is therefore compared too, by means of Adam's first moment.
 
 use std::collections::BTreeMap;
 
@@ -31,8 +31,8 @@ pub fn one_update_equals(spec: AgentSpec, data: &str) {
     update_equals(spec, &read(data));
 }
 
-/// Asserts that one update of an agent with `spec` and the case's widths gives the case's losses, gradients and parameters,
-/// with the fused and with the reference implementation. Returns the state after the update.
+/// Asserts that one update of an agent with `spec` and the case's widths gives the case's losses, gradients and
+/// parameters, with the fused and with the reference implementation. Returns the state after the update.
 pub fn update_equals(spec: AgentSpec, case: &Case) -> Vec<Section<'static>> {
     let [fused, reference] = implementations();
     update_equals_on(&spec, case, &reference);

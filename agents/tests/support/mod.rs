@@ -83,8 +83,8 @@ pub fn implementations() -> [Compute; 2] {
     [Compute::default(), Compute::reference()]
 }
 
-/// Builds an agent with the parameters of a golden case, by loading a checkpoint as a user would. Tensors that a new agent
-/// does not have are running statistics of the critic.
+/// Builds an agent with the parameters of a golden case, by loading a checkpoint as a user would. Tensors that a new
+/// agent does not have are running statistics of the critic.
 pub fn agent_with(
     spec: &AgentSpec,
     dims: &Dims,

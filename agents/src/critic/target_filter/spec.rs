@@ -96,8 +96,8 @@ pub enum Scheme {
         /// λ; the weight of the centre is λ / (A + λ).
         lambda: f64,
     },
-    /// The mean over axes of one-dimensional filters, which are √A times wider so that the variance is preserved. A windowed
-    /// sinc is not widened.
+    /// The mean over axes of one-dimensional filters, which are √A times wider so that the variance is preserved. A
+    /// windowed sinc is not widened.
     Stencil,
 }
 
@@ -109,7 +109,8 @@ pub enum Boundary {
     Reflect,
     /// Moved to the bound, as in TD3. Probability mass accumulates there.
     Clamp,
-    /// Offsets are added before the tanh that bounds actions. Points stay inside, and shifts get smaller near the bounds.
+    /// Offsets are added before the tanh that bounds actions. Points stay inside, and shifts get smaller near the
+    /// bounds.
     PreTanh,
 }
 

@@ -32,8 +32,9 @@ pub(super) struct Backward<'a> {
 }
 
 impl Tape {
-    /// Computes the gradient `[P]` with respect to the parameters from the gradient `of_out` with respect to the outputs,
-    /// `[E, B, out]` or `[B, out]`. Writes it to `gradient` in the order of the layout, weight and bias of every layer.
+    /// Computes the gradient `[P]` with respect to the parameters from the gradient `of_out` with respect to the
+    /// outputs, `[E, B, out]` or `[B, out]`. Writes it to `gradient` in the order of the layout, weight and bias of
+    /// every layer.
     pub(crate) fn to_params(&self, params: &Params, of_out: &[f32], gradient: &mut [f32]) {
         let pass = self.backward(params, of_out);
         let per_part = self.dense.rows_per_part(pass.members.count(), pass.rows);
@@ -116,8 +117,8 @@ impl Backward<'_> {
         multiply(self.rounding, g, layer.weight().transposed(), down, finish);
     }
 
-    /// Computes the gradient `[B, columns]` with respect to some columns of the input. Rows of a member with zero output
-    /// gradient are skipped: with a minimum over members, each row has a gradient in one member only.
+    /// Computes the gradient `[B, columns]` with respect to some columns of the input. Rows of a member with zero
+    /// output gradient are skipped: with a minimum over members, each row has a gradient in one member only.
     fn to_input(&self, columns: Range<usize>) -> Vec<f32> {
         let (members, width) = (self.members.count(), columns.len());
         let chosen: Vec<Vec<usize>> = (0..members).map(|member| self.rows_with_gradient(member)).collect();
@@ -197,8 +198,8 @@ impl Backward<'_> {
         }
     }
 
-    /// Computes the gradients with respect to every z `[E, B, width]`, and writes them to `of_z`. Each part has `per_part`
-    /// rows and goes through all layers.
+    /// Computes the gradients with respect to every z `[E, B, width]`, and writes them to `of_z`. Each part has
+    /// `per_part` rows and goes through all layers.
     fn of_z_in_parts(&self, per_part: usize, of_z: &mut [&mut [f32]]) {
         struct Part<'p> {
             member: usize,
@@ -237,8 +238,8 @@ impl Backward<'_> {
         });
     }
 
-    /// Computes the gradient `[P]` with respect to the parameters from those with respect to every z. Each part is a range
-    /// of rows of a weight matrix.
+    /// Computes the gradient `[P]` with respect to the parameters from those with respect to every z. Each part is a
+    /// range of rows of a weight matrix.
     fn of_params_in_parts(&self, of_z: &[&mut [f32]], gradient: &mut [f32]) {
         struct Part<'p> {
             member: usize,

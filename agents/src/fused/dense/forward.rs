@@ -118,8 +118,8 @@ impl Dense {
         }
     }
 
-    /// Calls `read` with the outputs `[rows, out]` of a single network at a few rows `x [rows, in]`. They are computed in
-    /// `f32`, with the same bits on every processor. Allocates nothing after the first call.
+    /// Calls `read` with the outputs `[rows, out]` of a single network at a few rows `x [rows, in]`. They are computed
+    /// in `f32`, with the same bits on every processor. Allocates nothing after the first call.
     pub(crate) fn at_few_rows<R>(&self, params: &Params, x: &[f32], read: impl FnOnce(&[f32]) -> R) -> R {
         let rows = x.len() / self.inputs().max(1);
         SCRATCH.with_borrow_mut(|[current, next, before, _]| {

@@ -28,13 +28,13 @@ thread_local! {
 }
 
 impl Dense {
-    /// Computes the outputs `[E, B, out]` at `x [B, in]`, and writes the gradient `[P]` of the sum of the members' losses to
-    /// `gradient`. Returns the outputs, and the results of `loss` by member.
+    /// Computes the outputs `[E, B, out]` at `x [B, in]`, and writes the gradient `[P]` of the sum of the members'
+    /// losses to `gradient`. Returns the outputs, and the results of `loss` by member.
     ///
     /// `loss` is called with a member's index and outputs `[B, out]`, and writes their gradient to its third argument.
     ///
-    /// One thread computes both passes of a member, so that its values stay in the cache and threads synchronise once. With
-    /// more threads than members, the threads share each pass instead.
+    /// One thread computes both passes of a member, so that its values stay in the cache and threads synchronise once.
+    /// With more threads than members, the threads share each pass instead.
     pub(crate) fn forward_backward<R: Send>(
         &self,
         params: &Params,
