@@ -5,7 +5,8 @@
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
-    // Cargo passes this variable only to packages that depend on torch-sys directly, and never passes link arguments on.
+    // Cargo passes this variable only to packages that depend on torch-sys directly, and never passes link arguments
+    // on.
     println!("cargo:rerun-if-env-changed=LIBTORCH");
     if let Some(lib) = std::env::var_os("DEP_TCH_LIBTORCH_LIB") {
         println!("cargo:rustc-link-arg=-Wl,-rpath,{}", lib.to_string_lossy());

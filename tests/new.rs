@@ -26,6 +26,12 @@ fn cargo(folder: &Path, arguments: &[&str]) -> Said {
             command.env_remove(name.as_ref());
         }
     }
+    // Our packages as the workspace builds them: otherwise they would be built once more, as dependencies.
+    for package in ["sac-rl", "sac-agents", "sac-envs", "sac-kernels"] {
+        for setting in ["opt-level=2", "debug=\"line-tables-only\""] {
+            command.args(["--config", &format!("profile.dev.package.{package}.{setting}")]);
+        }
+    }
     command
         .current_dir(folder)
         .args(arguments)

@@ -248,8 +248,8 @@ impl SoftActorCritic {
         }
     }
 
-    /// Converts a batch of the replay to the networks' inputs: observations normalised and augmented, actions encoded for
-    /// the critic.
+    /// Converts a batch of the replay to the networks' inputs: observations normalised and augmented, actions encoded
+    /// for the critic.
     fn prepare(&mut self, batch: &Batch, stream: &mut Stream) -> Batch {
         let batch = Batch {
             obs: self.normalized(batch.obs.shallow_clone()),
@@ -351,8 +351,8 @@ impl Agent for SoftActorCritic {
 
     fn inspect(&mut self, obs: &[f32]) -> Inspection {
         let _guard = tch::no_grad_guard();
-        let numbers: i64 = self.observation_shape.iter().product();
-        let rows = obs.len() as i64 / numbers.max(1);
+        let width: i64 = self.observation_shape.iter().product();
+        let rows = obs.len() as i64 / width.max(1);
         let mut inspection = Inspection::default();
         if rows == 0 {
             return inspection;

@@ -55,14 +55,14 @@ impl AgentSpec {
     pub fn space_problems(&self, action: &Space) -> Vec<SpecProblem> {
         let mut problems = SpecProblems::default();
         if let Some(misfit) = self.policy.misfit(action) {
-            let able: Vec<&str> = presets::serving(action).collect();
-            let instead = match able.as_slice() {
+            let supported_by: Vec<&str> = presets::serving(action).collect();
+            let advice = match supported_by.as_slice() {
                 [] => "no preset can act there".to_string(),
                 [one] => format!("--algo {one} can act there"),
                 [first, others @ ..] => format!("--algo {first} can act there, as can {}", others.join(", ")),
             };
             let kind = format!("\"{}\"", self.policy.kind());
-            let problem = format!("{misfit}, and the actions are {action}; {instead}");
+            let problem = format!("{misfit}, and the actions are {action}; {advice}");
             problems.require(false, "agent.policy.kind", kind, &problem);
         } else if matches!(self.policy, PolicySpec::Categorical(_)) && !self.critic.enumerates() {
             // A scalar critic cannot enumerate only if it has a target filter, and the filter reports that itself.
@@ -77,7 +77,7 @@ impl AgentSpec {
         if let TemperatureSpec::Learned(spec) = &self.temperature
             && let Some(problem) = spec.target_entropy.problem(action)
         {
-            let value = spec.target_entropy.in_words();
+            let value = spec.target_entropy.to_toml();
             problems.require(false, "agent.temperature.target_entropy", value, &problem);
         }
         if let Some(filter) = self.critic.target_filter() {

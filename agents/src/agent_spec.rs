@@ -99,7 +99,8 @@ impl AgentSpec {
 pub enum EncoderSharing {
     /// Policy and critic have an encoder each, trained by their own losses.
     Separate,
-    /// The critic's encoder, trained by the critic's loss, also serves the policy, which reads its features as constants.
+    /// The critic's encoder, trained by the critic's loss, also serves the policy, which reads its features as
+    /// constants.
     ///
     /// The policy always reads the online encoder, also when it draws next actions. The target critic has a target
     /// encoder of its own, as in SAC-AE. Sources: SAC-AE (Yarats et al. 2019, arXiv 1910.01741) and DrQ-v2 (2021, arXiv
@@ -117,8 +118,8 @@ pub enum NextAction {
     Target,
 }
 
-/// Periods of delayed steps, in gradient steps, at least 1. There are two settings because papers differ in which of the
-/// two they delay.
+/// Periods of delayed steps, in gradient steps, at least 1. There are two settings because papers differ in which of
+/// the two they delay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DelaySpec {

@@ -1,7 +1,7 @@
 //! Random shifts of the images in training batches: [`AugmentationSpec`], [`RandomShift`].
 //!
-//! Source: Kostrikov, Yarats and Fergus 2020, "Image Augmentation Is All You Need" (DrQ, arXiv 2004.13649), section 3 and
-//! appendix C, and its reference code `drq`.
+//! Source: Kostrikov, Yarats and Fergus 2020, "Image Augmentation Is All You Need" (DrQ, arXiv 2004.13649), section 3
+//! and appendix C, and its reference code `drq`.
 //!
 //! | Paper | Code | Shape |
 //! |---|---|---|
@@ -9,9 +9,9 @@
 //! | K | `target_draws` | – |
 //! | M | `value_draws` | – |
 //!
-//! An image is padded with `pad` copies of its border pixels on every side, and a crop of the original size is taken at a
-//! uniformly random offset. Each copy of each image has its own offset; all channels of an image, and so all its stacked
-//! frames, share one.
+//! An image is padded with `pad` copies of its border pixels on every side, and a crop of the original size is taken at
+//! a uniformly random offset. Each copy of each image has its own offset; all channels of an image, and so all its
+//! stacked frames, share one.
 
 use sac_envs::Space;
 use serde::{Deserialize, Serialize};
@@ -20,7 +20,7 @@ use tch::{Device, Kind, Tensor};
 use crate::{batch::Batch, noise::Stream, spec_problems::SpecProblems};
 
 /// Upper limit of copies, far above what is useful. It turns a typing error into a message instead of exhausted memory.
-const MOST_DRAWS: i64 = 64;
+const MAX_DRAWS: i64 = 64;
 
 /// Augmentation of the images in training batches. Acting and evaluation use the original images. Default: none.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -70,7 +70,7 @@ impl AugmentationSpec {
         p.require(spec.pad >= 0, key, spec.pad, "at least 0");
         for (name, draws) in [("target_draws", spec.target_draws), ("value_draws", spec.value_draws)] {
             let key = format!("agent.augmentation.{name}");
-            p.require((1..=MOST_DRAWS).contains(&draws), &key, draws, "between 1 and 64");
+            p.require((1..=MAX_DRAWS).contains(&draws), &key, draws, "between 1 and 64");
         }
     }
 
@@ -88,14 +88,14 @@ impl AugmentationSpec {
             p.require(false, "agent.augmentation.kind", "\"random_shift\"", &problem);
             return;
         };
-        let least = height.min(width) as i64;
+        let shortest_side = height.min(width) as i64;
         let problem = format!(
             "this moves images by up to their own size, and they are {height} x {width}; use at most {}, such as {}, \
              one pixel in 21 as in DrQ",
-            least - 1,
-            least / 21
+            shortest_side - 1,
+            shortest_side / 21
         );
-        p.require(spec.pad < least, "agent.augmentation.pad", spec.pad, &problem);
+        p.require(spec.pad < shortest_side, "agent.augmentation.pad", spec.pad, &problem);
     }
 
     /// The augmentation of batches, if there is one.
@@ -115,8 +115,8 @@ pub struct Offsets(pub Vec<[usize; 2]>);
 pub struct RandomShift(RandomShiftSpec);
 
 impl RandomShift {
-    /// Makes a batch with K shifted copies of the next observations and M of the observations; see [`Batch`]. The offsets
-    /// of the next observations are drawn first.
+    /// Makes a batch with K shifted copies of the next observations and M of the observations; see [`Batch`]. The
+    /// offsets of the next observations are drawn first.
     pub fn augment(&self, batch: &Batch, stream: &mut Stream) -> Batch {
         let RandomShiftSpec {
             target_draws,
@@ -186,8 +186,8 @@ fn shift_rows(images: &Tensor, offsets: &Offsets, pad: usize) -> Tensor {
     let moved = Tensor::empty([count, c, h, w], (Kind::Float, Device::Cpu));
     let (h, w) = (h as usize, w as usize);
     let image = c as usize * h * w;
-    // SAFETY: both tensors are contiguous (the first by `contiguous`, the second because it is new), f32 and on the CPU.
-    // They live to the end of this function, and nothing else accesses the second.
+    // SAFETY: both tensors are contiguous (the first by `contiguous`, the second because it is new), f32 and on the
+    // CPU. They live to the end of this function, and nothing else accesses the second.
     let (from, to) = unsafe {
         (
             std::slice::from_raw_parts(images.data_ptr().cast::<f32>().cast_const(), images.numel()),
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shift_is_a_padded_image_cropped() {
+    fn a_shift_equals_padding_and_cropping() {
         let mut stream = Stream::derive(2, "offsets", 0);
         for (shape, pad) in [
             ([3, 2, 9, 7], 2),
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_border_nothing_moves() {
+    fn a_pad_of_zero_changes_nothing() {
         let images = images([3, 2, 6, 6]);
         let still = RandomShift(RandomShiftSpec {
             pad: 0,
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn offsets_are_uniform_and_each_copy_of_each_image_has_its_own() {
+    fn offsets_are_uniform_and_independent_for_each_copy_of_each_image() {
         // One bright pixel in the middle shows the offset of each crop.
         let images = Tensor::zeros([50, 1, 9, 9], (Kind::Float, Device::Cpu));
         let _ = images.narrow(2, 4, 1).narrow(3, 4, 1).fill_(1.0);
@@ -285,17 +285,19 @@ mod tests {
         });
         let moved = shift.draw(&images, 100, &mut Stream::derive(3, "update", 0));
         assert_eq!(moved.size(), [5000, 1, 9, 9]);
-        let place: Vec<i64> = moved.flatten(1, 3).argmax(1, false).try_into().unwrap();
+        let position: Vec<i64> = moved.flatten(1, 3).argmax(1, false).try_into().unwrap();
         let mut counts = [[0; 5]; 5];
-        for place in &place {
-            counts[(place / 9 - 2) as usize][(place % 9 - 2) as usize] += 1;
+        for position in &position {
+            counts[(position / 9 - 2) as usize][(position % 9 - 2) as usize] += 1;
         }
         // 5000 draws from 25 offsets: 200 each, standard deviation 14.
         assert!(
             counts.iter().flatten().all(|count| (130..=270).contains(count)),
             "{counts:?}"
         );
-        let equal = (0..4950).filter(|index| place[*index] == place[index + 50]).count();
+        let equal = (0..4950)
+            .filter(|index| position[*index] == position[index + 50])
+            .count();
         assert!(
             (130..=270).contains(&equal),
             "copies share offsets by chance only: {equal}"
@@ -303,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn all_channels_move_alike() {
+    fn all_channels_of_an_image_share_one_offset() {
         let one = images([6, 1, 8, 8]);
         let shift = RandomShift(RandomShiftSpec::default());
         let moved = shift.draw(&one.repeat([1, 3, 1, 1]), 2, &mut Stream::derive(4, "update", 0));

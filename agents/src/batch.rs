@@ -106,14 +106,14 @@ impl Batch {
         }
     }
 
-    /// Repeats `numbers` `[…, B]`, one per row, for every copy of the observations: `[…, M·B]`.
-    pub fn for_value_draws(&self, numbers: &Tensor) -> Tensor {
+    /// Repeats `values` `[…, B]`, one per row, for every copy of the observations: `[…, M·B]`.
+    pub fn for_value_draws(&self, values: &Tensor) -> Tensor {
         match self.value_draws() {
-            1 => numbers.shallow_clone(),
+            1 => values.shallow_clone(),
             draws => {
-                let mut times = vec![1; numbers.dim()];
-                times[numbers.dim() - 1] = draws;
-                numbers.repeat(times)
+                let mut times = vec![1; values.dim()];
+                times[values.dim() - 1] = draws;
+                values.repeat(times)
             }
         }
     }
@@ -124,22 +124,22 @@ impl Batch {
         Some(self.for_value_draws(weight).contiguous())
     }
 
-    /// Averages `numbers` `[…, M·B]` over the copies of the observations: `[…, B]`.
-    pub fn over_value_draws(&self, numbers: &Tensor) -> Tensor {
-        averaged(numbers, self.value_draws())
+    /// Averages `values` `[…, M·B]` over the copies of the observations: `[…, B]`.
+    pub fn over_value_draws(&self, values: &Tensor) -> Tensor {
+        averaged(values, self.value_draws())
     }
 
-    /// Averages `numbers` `[…, K·B]` over the copies of the next observations: `[…, B]`.
-    pub fn over_target_draws(&self, numbers: &Tensor) -> Tensor {
-        averaged(numbers, self.target_draws())
+    /// Averages `values` `[…, K·B]` over the copies of the next observations: `[…, B]`.
+    pub fn over_target_draws(&self, values: &Tensor) -> Tensor {
+        averaged(values, self.target_draws())
     }
 }
 
 /// Averages `[…, draws·B]` over the copies: `[…, B]`.
-fn averaged(numbers: &Tensor, draws: i64) -> Tensor {
+fn averaged(values: &Tensor, draws: i64) -> Tensor {
     match draws {
-        1 => numbers.shallow_clone(),
-        draws => numbers
+        1 => values.shallow_clone(),
+        draws => values
             .unflatten(-1, [draws, -1])
             .mean_dim([-2i64].as_slice(), false, Kind::Float),
     }

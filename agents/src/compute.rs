@@ -1,7 +1,7 @@
 //! Where and how an agent computes: [`Compute`].
 //!
-//! It is passed in once, when an agent is built. It contains no settings of the whole process: two agents in one process
-//! may have different threads and precisions.
+//! It is passed in once, when an agent is built. It contains no settings of the whole process: two agents in one
+//! process may have different threads and precisions.
 
 use sac_kernels::{ThreadPool, bfloat16::Bfloat16};
 use serde::{Deserialize, Serialize};
@@ -16,7 +16,8 @@ pub enum Implementation {
     /// `Reference`.
     #[default]
     Fused,
-    /// Autograd for the whole agent ([`crate::soft_actor_critic`]): the definition that [`crate::fused`] is tested against.
+    /// Autograd for the whole agent ([`crate::soft_actor_critic`]): the definition that [`crate::fused`] is tested
+    /// against.
     Reference,
 }
 
@@ -88,7 +89,7 @@ impl Compute {
                 Device::Cpu => "expected \"highest\" with the reference implementation",
                 _ => "expected \"highest\" on a GPU: other precisions are implemented on the CPU only",
             })),
-            (MatmulPrecision::Medium, found @ Some(_)) => Ok(found),
+            (MatmulPrecision::Medium, bfloat16 @ Some(_)) => Ok(bfloat16),
             (precision @ MatmulPrecision::Medium, None) => Err(precision.refused(
                 "this processor has no AVX512-BF16, and bfloat16 is no faster without it (`sac doctor` shows what the \
                  processor has); \"highest\" works everywhere",

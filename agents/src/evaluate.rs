@@ -48,9 +48,9 @@ impl Evaluation {
 }
 
 /// Maximum number of observations in a sample. The ranks that are measured with a sample cannot exceed it.
-const MOST_OBSERVATIONS: usize = 256;
+const MAX_OBSERVATIONS: usize = 256;
 /// Maximum number of values in a sample: 16 MiB, or 66 observations of 84 × 84 pixels in 9 channels.
-const MOST_NUMBERS: usize = 1 << 22;
+const MAX_VALUES: usize = 1 << 22;
 
 /// A sample of the observations visited in the scored episodes of an evaluation, evenly spread over its steps.
 ///
@@ -59,7 +59,7 @@ const MOST_NUMBERS: usize = 1 << 22;
 pub struct ObservationSample {
     /// O, numbers per observation.
     width: usize,
-    most_rows: usize,
+    max_rows: usize,
     /// Steps seen so far; all environments take a step together.
     step: u64,
     /// k.
@@ -74,7 +74,7 @@ impl ObservationSample {
     pub fn new(width: usize) -> Self {
         ObservationSample {
             width,
-            most_rows: (MOST_NUMBERS / width.max(1)).clamp(1, MOST_OBSERVATIONS),
+            max_rows: (MAX_VALUES / width.max(1)).clamp(1, MAX_OBSERVATIONS),
             step: 0,
             every_steps: 1,
             steps: Vec::new(),
@@ -95,19 +95,19 @@ impl ObservationSample {
     }
 
     /// Takes the next step's observations `obs` `[N, O]` into account, for the environments in `scored` only.
-    fn see(&mut self, obs: &[f32], scored: impl Iterator<Item = usize>) {
+    fn observe(&mut self, obs: &[f32], scored: impl Iterator<Item = usize>) {
         let step = self.step;
         self.step += 1;
         if !step.is_multiple_of(self.every_steps) {
             return;
         }
-        for env in scored.take(self.most_rows) {
+        for env in scored.take(self.max_rows) {
             self.rows
                 .extend_from_slice(&obs[env * self.width..(env + 1) * self.width]);
             self.steps.push(step);
         }
-        // This ends: the observations of step 0, which always stay, are at most `most_rows`.
-        while self.steps.len() > self.most_rows {
+        // This ends: the observations of step 0, which always stay, are at most `max_rows`.
+        while self.steps.len() > self.max_rows {
             self.every_steps *= 2;
             self.thin_out();
         }
@@ -175,7 +175,7 @@ pub fn evaluate_sampling(
             let obs = &envs.current().obs;
             if let Some(sample) = sample.as_deref_mut() {
                 let scored = finished.iter().enumerate();
-                sample.see(obs, scored.filter(|(_, end)| end.is_none()).map(|(env, _)| env));
+                sample.observe(obs, scored.filter(|(_, end)| end.is_none()).map(|(env, _)| env));
             }
             agent.act(obs, mode, &mut stream, &mut actions);
             let step = envs.step(0..envs.len(), &actions)?;
@@ -198,40 +198,40 @@ mod tests {
     use super::*;
 
     /// A sample after `steps` steps with observations `1000 · env + step`.
-    fn after(steps: u64, envs: usize, most_rows: usize) -> ObservationSample {
+    fn after(steps: u64, envs: usize, max_rows: usize) -> ObservationSample {
         let mut sample = ObservationSample::new(1);
-        sample.most_rows = most_rows;
+        sample.max_rows = max_rows;
         for step in 0..steps {
             let obs: Vec<f32> = (0..envs).map(|env| 1000.0 * env as f32 + step as f32).collect();
-            sample.see(&obs, 0..envs);
+            sample.observe(&obs, 0..envs);
         }
         sample
     }
 
     #[test]
-    fn a_sample_holds_every_kth_step_of_all_that_run_side_by_side() {
+    fn a_sample_holds_every_kth_step_of_all_environments() {
         assert_eq!(after(3, 2, 6).rows(), [0.0, 1000.0, 1.0, 1001.0, 2.0, 1002.0]);
         assert_eq!(after(5, 2, 6).rows(), [0.0, 1000.0, 2.0, 1002.0, 4.0, 1004.0]);
         assert_eq!(after(200, 1, 4).rows(), [0.0, 64.0, 128.0, 192.0]);
     }
 
     #[test]
-    fn a_sample_never_holds_more_than_it_may() {
-        for (steps, envs, most_rows) in [(1, 5, 3), (100, 5, 3), (1000, 3, 256), (7, 1, 1)] {
-            let sample = after(steps, envs, most_rows);
+    fn a_sample_never_exceeds_its_limit() {
+        for (steps, envs, max_rows) in [(1, 5, 3), (100, 5, 3), (1000, 3, 256), (7, 1, 1)] {
+            let sample = after(steps, envs, max_rows);
             assert!(
-                (1..=most_rows).contains(&sample.rows().len()),
-                "{steps} {envs} {most_rows}"
+                (1..=max_rows).contains(&sample.rows().len()),
+                "{steps} {envs} {max_rows}"
             );
         }
-        assert_eq!(ObservationSample::new(9 * 84 * 84).most_rows, 66);
-        assert_eq!(ObservationSample::new(3).most_rows, 256);
+        assert_eq!(ObservationSample::new(9 * 84 * 84).max_rows, 66);
+        assert_eq!(ObservationSample::new(3).max_rows, 256);
     }
 
     #[test]
-    fn a_sample_leaves_out_episodes_that_are_over() {
+    fn a_sample_omits_finished_episodes() {
         let mut sample = ObservationSample::new(2);
-        sample.see(&[0.0, 1.0, 2.0, 3.0, 4.0, 5.0], [0, 2].into_iter());
+        sample.observe(&[0.0, 1.0, 2.0, 3.0, 4.0, 5.0], [0, 2].into_iter());
         assert_eq!(sample.rows(), [0.0, 1.0, 4.0, 5.0]);
     }
 }

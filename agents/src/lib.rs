@@ -18,9 +18,9 @@
 //!
 //! # Shapes
 //!
-//! `N` environments, `B` batch size, `O` observation size, `A` action size, `F` features, `E` members of an ensemble, `K`
-//! outputs of a member, `P` parameters. Tensors are `f32`. Log-probabilities are in nats, with respect to the normalised
-//! action box `[-1, 1]^A`.
+//! `N` environments, `B` batch size, `O` observation size, `A` action size, `F` features, `E` members of an ensemble,
+//! `K` outputs of a member, `P` parameters. Tensors are `f32`. Log-probabilities are in nats, with respect to the
+//! normalised action box `[-1, 1]^A`.
 
 pub mod actor_critic;
 pub mod agent;

@@ -1,7 +1,7 @@
 //! The equations of Soft Actor-Critic that all critics and policies share.
 //!
-//! In an augmented batch, the backup averages the targets of a row over the copies of its next observation, and repeats the
-//! averaged target for the copies of its observation.
+//! In an augmented batch, the backup averages the targets of a row over the copies of its next observation, and repeats
+//! the averaged target for the copies of its observation.
 
 use tch::{Kind, Tensor};
 
@@ -9,12 +9,12 @@ use crate::batch::Batch;
 
 /// Soft Bellman target `y = r + discount · (v − α·log π)`.
 ///
-/// `log_prob`: `[K·B]`; `next_value`: `[.., K·B]`, value units; `alpha`: scalar. Returns `[.., M·B]`. K and M are 1 unless
-/// the batch is augmented (see [`Batch`]); v − α·log π is averaged over the K copies. The discount already contains γᵏ and
-/// is 0 after a termination, so neither appears here.
+/// `log_prob`: `[K·B]`; `next_value`: `[.., K·B]`, value units; `alpha`: scalar. Returns `[.., M·B]`. K and M are 1
+/// unless the batch is augmented (see [`Batch`]); v − α·log π is averaged over the K copies. The discount already
+/// contains γᵏ and is 0 after a termination, so neither appears here.
 ///
-/// Source: Haarnoja et al. 2018b (arXiv 1812.05905), equations 2, 3 and 6; the average is Kostrikov et al. 2020's (arXiv
-/// 2004.13649), equation 1.
+/// Source: Haarnoja et al. 2018b (arXiv 1812.05905), equations 2, 3 and 6; the average is Kostrikov et al. 2020's
+/// (arXiv 2004.13649), equation 1.
 pub fn soft_backup(batch: &Batch, next_value: &Tensor, alpha: &Tensor, log_prob: &Tensor) -> Tensor {
     backup(batch, &(next_value - alpha * log_prob))
 }
@@ -57,7 +57,7 @@ mod tests {
     use crate::noise::Stream;
 
     #[test]
-    fn targets_are_averaged_over_copies_of_next_observations_and_handed_to_those_of_observations() {
+    fn targets_are_averaged_over_copies_of_next_obs_and_repeated_for_copies_of_obs() {
         let mut stream = Stream::derive(1, "backup", 0);
         let (b, k, m) = (3, 2, 4);
         let mut normal = |shape: &[i64]| stream.normal(shape, Device::Cpu);
@@ -74,10 +74,10 @@ mod tests {
         };
         let (value, log_prob) = (normal(&[2, k * b]), normal(&[k * b]));
         let alpha = Tensor::from(0.3).to_kind(Kind::Float);
-        let found = soft_backup(&batch, &value, &alpha, &log_prob);
-        assert_eq!(found.size(), [2, m * b]);
+        let actual = soft_backup(&batch, &value, &alpha, &log_prob);
+        assert_eq!(actual.size(), [2, m * b]);
         let plain = |tensor: &Tensor| tensor.shallow_clone();
-        let one = Batch::new(
+        let single_copy = Batch::new(
             batch.first_obs(),
             plain(&batch.action),
             plain(&batch.reward),
@@ -86,12 +86,12 @@ mod tests {
         );
         let of_copy = |copy: i64| {
             let (value, log_prob) = (value.narrow(1, copy * b, b), log_prob.narrow(0, copy * b, b));
-            soft_backup(&one, &value, &alpha, &log_prob) // [2, B]
+            soft_backup(&single_copy, &value, &alpha, &log_prob) // [2, B]
         };
         let mean = (of_copy(0) + of_copy(1)) / 2.0;
         for copy in 0..m {
-            let apart = (found.narrow(1, copy * b, b) - &mean).abs().max().double_value(&[]);
-            assert!(apart < 1e-6, "copy {copy}: {apart}");
+            let error = (actual.narrow(1, copy * b, b) - &mean).abs().max().double_value(&[]);
+            assert!(error < 1e-6, "copy {copy}: {error}");
         }
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! Metrics that Stable-Baselines3 also logs have the names that they have there.
 //!
-//! Names of network diagnostics contain placeholders, which [`filled`] replaces: `{part}` stands for a network, `{encoder}`
-//! for an encoder, `{i}` for an index from 0.
+//! Names of network diagnostics contain placeholders, which [`filled`] replaces: `{part}` stands for a network,
+//! `{encoder}` for an encoder, `{i}` for an index from 0.
 
 macro_rules! metrics {
     ($($(#[$doc:meta])* $name:ident = $tag:literal;)*) => {
@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_filled_place_by_place() {
+    fn placeholders_of_a_name_are_replaced() {
         let places = &[("encoder", "critic_encoder"), ("i", "3")];
         assert_eq!(
             filled(EXPERT_COMBINE_SHARE, places),

@@ -64,8 +64,8 @@ fn count(shape: &[i64]) -> usize {
 pub struct Stream {
     rng: ChaCha8Rng,
     script: Option<VecDeque<f32>>,
-    /// The requests since [`Stream::note`]; the inner `None` says that they cannot be planned.
-    noted: Option<Option<Plan>>,
+    /// The requests since [`Stream::start_plan`]; the inner `None` says that they cannot be planned.
+    plan: Option<Option<Plan>>,
     /// Numbers drawn in advance, which are returned instead of new ones.
     planned: Option<Planned>,
 }
@@ -84,12 +84,13 @@ impl Stream {
         Stream {
             rng: ChaCha8Rng::from_seed(derived_key(root, name, index)),
             script: None,
-            noted: None,
+            plan: None,
             planned: None,
         }
     }
 
-    /// A stream that returns `numbers` `[plan.len()]`, on any device, in answer to the requests of `plan` and no others.
+    /// A stream that returns `numbers` `[plan.len()]`, on any device, in answer to the requests of `plan` and no
+    /// others.
     pub fn planned(plan: &Plan, numbers: &Tensor) -> Self {
         Stream {
             planned: Some(Planned::new(plan, numbers)),
@@ -108,20 +109,20 @@ impl Stream {
     }
 
     /// Starts to record requests as a plan.
-    pub fn note(&mut self) {
-        self.noted = Some(Some(Plan::default()));
+    pub fn start_plan(&mut self) {
+        self.plan = Some(Some(Plan::default()));
     }
 
-    /// Stops recording, and returns the requests since [`Stream::note`]. `None` if the host used one of the numbers, for
-    /// example as an index: such requests cannot be planned.
-    pub fn noted(&mut self) -> Option<Plan> {
-        self.noted.take().flatten()
+    /// Stops recording, and returns the requests since [`Stream::start_plan`]. `None` if the host used one of the
+    /// numbers, for example as an index: such requests cannot be planned.
+    pub fn take_plan(&mut self) -> Option<Plan> {
+        self.plan.take().flatten()
     }
 
     /// Draws a tensor of `shape`.
-    fn numbers(&mut self, draw: Draw, shape: &[i64], device: Device) -> Tensor {
+    fn draw_tensor(&mut self, draw: Draw, shape: &[i64], device: Device) -> Tensor {
         let count = count(shape);
-        if let Some(Some(plan)) = &mut self.noted {
+        if let Some(Some(plan)) = &mut self.plan {
             plan.add(draw, count);
         }
         if let Some(planned) = &mut self.planned {
@@ -142,7 +143,7 @@ impl Stream {
                     None => self.rng.random::<f32>(),
                 }
             }),
-            Draw::KeptUnits { dropout } => {
+            Draw::DropoutMask { dropout } => {
                 out.fill((1.0 / (1.0 - dropout)) as f32);
                 let log_kept = (-dropout).ln_1p();
                 let mut unit = 0usize;
@@ -166,9 +167,9 @@ impl Stream {
     }
 
     /// Marks a request whose numbers the host uses, so that the requests cannot be planned.
-    fn decides(&mut self) {
+    fn forbid_plan(&mut self) {
         assert!(self.planned.is_none(), "a planned stream has no numbers for the host");
-        if let Some(plan) = &mut self.noted {
+        if let Some(plan) = &mut self.plan {
             *plan = None;
         }
     }
@@ -189,27 +190,27 @@ impl Stream {
 
     /// Draws a tensor of `shape` of independent standard normal numbers.
     pub fn normal(&mut self, shape: &[i64], device: Device) -> Tensor {
-        self.numbers(Draw::Normal, shape, device)
+        self.draw_tensor(Draw::Normal, shape, device)
     }
 
     /// Draws a tensor of `shape` of independent numbers, uniform in `[0, 1)`.
     pub fn uniform(&mut self, shape: &[i64], device: Device) -> Tensor {
-        self.numbers(Draw::Uniform, shape, device)
+        self.draw_tensor(Draw::Uniform, shape, device)
     }
 
     /// Draws a dropout mask of `shape`: each element is 0 with probability `dropout`, in (0, 1), and otherwise
     /// 1 / (1 − dropout), so that the expectation is 1.
     ///
-    /// The number of kept units before the next dropped one is geometric, `⌊ln(1 − u) / ln(1 − dropout)⌋` with u uniform.
-    /// This takes one draw per dropped unit instead of one per unit.
-    pub fn kept_units(&mut self, shape: &[i64], dropout: f64, device: Device) -> Tensor {
-        let draw = Draw::KeptUnits { dropout };
-        self.numbers(draw, shape, device)
+    /// The number of kept units before the next dropped one is geometric, `⌊ln(1 − u) / ln(1 − dropout)⌋` with u
+    /// uniform. This takes one draw per dropped unit instead of one per unit.
+    pub fn dropout_mask(&mut self, shape: &[i64], dropout: f64, device: Device) -> Tensor {
+        let draw = Draw::DropoutMask { dropout };
+        self.draw_tensor(draw, shape, device)
     }
 
     /// Fills `out` with numbers uniform in `[low, high)`.
     pub fn uniform_into(&mut self, low: f32, high: f32, out: &mut [f32]) {
-        self.decides();
+        self.forbid_plan();
         for value in out {
             *value = low + (high - low) * self.rng.random::<f32>();
         }
@@ -217,13 +218,13 @@ impl Stream {
 
     /// Fills `out` with standard normal numbers.
     pub fn normal_into(&mut self, out: &mut [f32]) {
-        self.decides();
+        self.forbid_plan();
         self.fill(Draw::Normal, out);
     }
 
     /// Draws a number uniform in `[0, 1)`, in double precision.
     pub fn fraction(&mut self) -> f64 {
-        self.decides();
+        self.forbid_plan();
         self.drawn_fraction()
     }
 
@@ -236,12 +237,13 @@ impl Stream {
 
     /// Draws `count` distinct integers from `0..n`, every subset equally likely: `[count]` of `i64`.
     pub fn subset(&mut self, n: i64, count: i64, device: Device) -> Tensor {
-        self.numbers(Draw::Subset { n }, &[count], device).to_kind(Kind::Int64)
+        self.draw_tensor(Draw::Subset { n }, &[count], device)
+            .to_kind(Kind::Int64)
     }
 
     /// Draws an integer uniformly from `0..n`. `n` is at least 1.
     pub fn index(&mut self, n: usize) -> usize {
-        self.decides();
+        self.forbid_plan();
         self.drawn_index(n)
     }
 
@@ -254,7 +256,7 @@ impl Stream {
 
     /// The underlying generator, for [`sac_envs::Space::sample`].
     pub fn rng(&mut self) -> &mut impl rand::Rng {
-        self.decides();
+        self.forbid_plan();
         &mut self.rng
     }
 
@@ -331,7 +333,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stream_goes_on_from_its_position() {
+    fn a_stream_continues_from_a_restored_position() {
         let mut stream = Stream::derive(7, "update", 0);
         let _ = stream.normal(&[13], Device::Cpu);
         let position = stream.position();
@@ -350,25 +352,27 @@ mod tests {
     }
 
     #[test]
-    fn units_are_left_out_independently_and_as_often_as_asked() {
+    fn units_are_dropped_independently_with_the_given_probability() {
         const COUNT: usize = 200_000;
         for dropout in [0.01, 0.3, 0.9] {
             let mut stream = Stream::derive(1, "update", 0);
             let kept: Vec<f32> = stream
-                .kept_units(&[COUNT as i64], dropout, Device::Cpu)
+                .dropout_mask(&[COUNT as i64], dropout, Device::Cpu)
                 .try_into()
                 .unwrap();
             assert!(kept.iter().all(|k| *k == 0.0 || *k == (1.0 / (1.0 - dropout)) as f32));
-            let left_out = |unit: usize| f64::from(u8::from(kept[unit] == 0.0));
-            let near = |what: &str, found: f64, probability: f64| {
+            let is_dropped = |unit: usize| f64::from(u8::from(kept[unit] == 0.0));
+            let near = |what: &str, actual: f64, probability: f64| {
                 let tolerance = 4.5 * (probability * (1.0 - probability) / COUNT as f64).sqrt();
                 assert!(
-                    (found - probability).abs() < tolerance,
-                    "{what}, {dropout}: {found} {probability}"
+                    (actual - probability).abs() < tolerance,
+                    "{what}, {dropout}: {actual} {probability}"
                 );
             };
-            near("units", (0..COUNT).map(left_out).sum::<f64>() / COUNT as f64, dropout);
-            let pairs = (1..COUNT).map(|unit| left_out(unit) * left_out(unit - 1)).sum::<f64>();
+            near("units", (0..COUNT).map(is_dropped).sum::<f64>() / COUNT as f64, dropout);
+            let pairs = (1..COUNT)
+                .map(|unit| is_dropped(unit) * is_dropped(unit - 1))
+                .sum::<f64>();
             near("neighbours", pairs / COUNT as f64, dropout * dropout);
         }
     }

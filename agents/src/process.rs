@@ -36,7 +36,8 @@ pub(crate) fn give_back_memory() {
     }
 }
 
-/// Asks the kernel to back `memory` with huge pages, which it may not do. To be called before the memory is first written.
+/// Asks the kernel to back `memory` with huge pages, which it may not do. To be called before the memory is first
+/// written.
 ///
 /// Sampling reads rows at random. With small pages, each of the hundreds of rows of a batch causes a miss in the TLB.
 pub(crate) fn use_huge_pages<T>(memory: &mut [std::mem::MaybeUninit<T>]) {
@@ -55,8 +56,8 @@ pub(crate) fn use_huge_pages<T>(memory: &mut [std::mem::MaybeUninit<T>]) {
     }
 }
 
-/// Sets the number of libtorch's threads: one for a fused agent ([`crate::fused`]), otherwise `threads`. Idle threads of
-/// libtorch spin, and would occupy the cores that the fused matrix products run on.
+/// Sets the number of libtorch's threads: one for a fused agent ([`crate::fused`]), otherwise `threads`. Idle threads
+/// of libtorch spin, and would occupy the cores that the fused matrix products run on.
 pub fn set_libtorch_threads(threads: u64, agent_is_fused: bool) {
     tch::set_num_threads(if agent_is_fused { 1 } else { threads as i32 });
 }

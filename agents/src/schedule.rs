@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn updates_wait_for_the_end_of_the_warm_up() {
+    fn no_updates_are_due_before_the_end_of_the_warm_up() {
         let ratio = UpdateRatio(2.0);
         assert_eq!(ratio.due(EnvSteps(100), EnvSteps(100)), GradSteps(0));
         assert_eq!(ratio.due(EnvSteps(101), EnvSteps(100)), GradSteps(2));

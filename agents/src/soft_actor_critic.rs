@@ -11,8 +11,8 @@
 //! 4. Move the temperature one step, with the log-probabilities of the actions of step 3.
 //! 5. Move the target parameters towards the new critics.
 //!
-//! Steps 1 and 2 belong to the critic ([`crate::critic::Critic::learn`]). Steps 3 and 4 happen when the policy is due, and
-//! step 5 when targets are due; both delays count gradient steps.
+//! Steps 1 and 2 belong to the critic ([`crate::critic::Critic::learn`]). Steps 3 and 4 happen when the policy is due,
+//! and step 5 when targets are due; both delays count gradient steps.
 //!
 //! A policy that enumerates its actions gives the probability of every action instead of a draw, and the expected
 //! log-probability. The steps are the same.
@@ -73,8 +73,8 @@ impl UpdateRule for ReferenceUpdate {
     }
 }
 
-/// Makes one gradient step of the policy on the actor's loss (equation 9) with newly drawn actions. Returns the loss, and
-/// the log-probabilities `[B]` of the actions, nats.
+/// Makes one gradient step of the policy on the actor's loss (equation 9) with newly drawn actions. Returns the loss,
+/// and the log-probabilities `[B]` of the actions, nats.
 pub(crate) fn policy_step(
     policy: &mut Policy,
     critic: &LearnedCritic,

@@ -89,8 +89,8 @@ pub enum TargetEntropy {
     MinusActionDim,
     /// A number of nats.
     Nats(f64),
-    /// A fraction of log|A|, for discrete actions (Christodoulou 2019: 0.98). Replaced by a number when the configuration
-    /// is resolved. `{ of_uniform = 0.98 }` in a file.
+    /// A fraction of log|A|, for discrete actions (Christodoulou 2019: 0.98). Replaced by a number when the
+    /// configuration is resolved. `{ of_uniform = 0.98 }` in a file.
     OfUniform(f64),
     /// Linear interpolation between two values during training.
     /// `{ of_uniform = 0.98, falling_to = 0.3, over_grad_steps = 20000 }` in a file, or the same with `nats`.
@@ -117,7 +117,7 @@ fn uniform_entropy(action: &Space) -> Option<f64> {
 
 impl TargetEntropy {
     /// The value as it is written in a file.
-    pub(crate) fn in_words(self) -> String {
+    pub(crate) fn to_toml(self) -> String {
         toml::Value::try_from(self).map_or(String::new(), |value| value.to_string())
     }
 
@@ -127,7 +127,7 @@ impl TargetEntropy {
             TargetEntropy::Nats(nats) => p.require(nats.is_finite(), key, nats, "finite"),
             TargetEntropy::OfUniform(part) => {
                 let holds = (0.0..=1.0).contains(&part);
-                p.require(holds, key, self.in_words(), "a fraction between 0 and 1");
+                p.require(holds, key, self.to_toml(), "a fraction between 0 and 1");
             }
             TargetEntropy::Moving {
                 of_uniform,
@@ -140,7 +140,7 @@ impl TargetEntropy {
                 p.require(
                     holds(from) && holds(to) && over_grad_steps > 0,
                     key,
-                    self.in_words(),
+                    self.to_toml(),
                     expected,
                 );
             }
@@ -197,8 +197,8 @@ impl TargetEntropy {
                 over_grad_steps,
                 ..
             } => {
-                let way = (grad_steps.0 as f64 / over_grad_steps as f64).min(1.0);
-                from + (to - from) * way
+                let progress = (grad_steps.0 as f64 / over_grad_steps as f64).min(1.0);
+                from + (to - from) * progress
             }
             TargetEntropy::MinusActionDim | TargetEntropy::OfUniform(_) => 0.0,
         }
@@ -356,8 +356,8 @@ impl Temperature {
         }
     }
 
-    /// Updates a learned α with the log-probabilities `[B]` (nats) of actions just drawn. Returns the loss; `None` if α is
-    /// fixed.
+    /// Updates a learned α with the log-probabilities `[B]` (nats) of actions just drawn. Returns the loss; `None` if α
+    /// is fixed.
     pub fn learn(&mut self, log_prob: &Tensor) -> Option<Tensor> {
         let Temperature::Learned {
             log_alpha,

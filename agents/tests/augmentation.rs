@@ -84,9 +84,10 @@ fn places(seed: u64, copies: i64) -> Vec<f32> {
     uniform.try_into().expect("numbers")
 }
 
-/// A stream with the numbers that an update draws, in their order: offsets of next observations, offsets of observations,
-/// noise of actions, noise of targets, noise of the actor's actions. `next` and `now` hold a seed per copy of next
-/// observations and observations; the seeds of actions are those of the observations at which they are drawn.
+/// A stream with the numbers that an update draws, in their order: offsets of next observations, offsets of
+/// observations, noise of actions, noise of targets, noise of the actor's actions. `next` and `now` hold a seed per
+/// copy of next observations and observations; the seeds of actions are those of the observations at which they are
+/// drawn.
 fn script(critic: &str, noisy_members: i64, next: &[u64], now: &[u64], is_augmented: bool) -> Stream {
     let mut script = Vec::new();
     if is_augmented {
@@ -120,8 +121,8 @@ fn parameters(agent: &SoftActorCritic) -> BTreeMap<String, Tensor> {
 }
 
 fn value(report: &UpdateReport, name: &str) -> f64 {
-    let found = report.read().into_iter().find(|(other, _)| *other == name);
-    found.expect("reported").1
+    let actual = report.read().into_iter().find(|(other, _)| *other == name);
+    actual.expect("reported").1
 }
 
 fn is_near(a: f64, b: f64) -> bool {
@@ -129,7 +130,7 @@ fn is_near(a: f64, b: f64) -> bool {
 }
 
 #[test]
-fn copies_that_do_not_move_and_act_alike_change_nothing() {
+fn equal_copies_change_nothing() {
     for (name, critic, noisy_members) in CRITICS {
         for weighted in [false, true] {
             let mut plain = agent(critic, "kind = 'none'");
@@ -139,17 +140,17 @@ fn copies_that_do_not_move_and_act_alike_change_nothing() {
                 "kind = 'random_shift', pad = 0, target_draws = 3, value_draws = 2",
             );
             let mut stream = script(name, *noisy_members, &[1, 1, 1], &[1, 1], true);
-            let found = augmented.update(&batch(weighted), &mut stream);
+            let actual = augmented.update(&batch(weighted), &mut stream);
             for metric in [
                 metrics::CRITIC_LOSS,
                 metrics::TARGET_MEAN,
                 metrics::ACTOR_LOSS,
                 metrics::ENTROPY,
             ] {
-                let (found, expected) = (value(&found, metric), value(&expected, metric));
+                let (actual, expected) = (value(&actual, metric), value(&expected, metric));
                 assert!(
-                    is_near(found, expected),
-                    "{name}: {metric} is {found}, expected {expected}"
+                    is_near(actual, expected),
+                    "{name}: {metric} is {actual}, expected {expected}"
                 );
             }
             let start = parameters(&agent(critic, "kind = 'none'"));
@@ -168,14 +169,14 @@ fn copies_that_do_not_move_and_act_alike_change_nothing() {
                     .as_ref()
                     .map(|errors| Vec::<f32>::try_from(errors).expect("one per row"))
             };
-            match (errors(&found), errors(&expected)) {
-                (Some(found), Some(expected)) => {
-                    assert_eq!((found.len(), weighted), (B as usize, true), "{name}");
-                    let near = found
+            match (errors(&actual), errors(&expected)) {
+                (Some(actual), Some(expected)) => {
+                    assert_eq!((actual.len(), weighted), (B as usize, true), "{name}");
+                    let near = actual
                         .iter()
                         .zip(&expected)
                         .all(|(a, b)| is_near(f64::from(*a), f64::from(*b)));
-                    assert!(near, "{name}: {found:?} {expected:?}");
+                    assert!(near, "{name}: {actual:?} {expected:?}");
                 }
                 (None, None) => assert!(!weighted, "{name}"),
                 other => panic!("{name}: {other:?}"),
@@ -197,8 +198,8 @@ fn a_target_of_k_copies_is_the_mean_of_the_targets_of_each() {
         };
         let single = [target(1, &[1]), target(1, &[2]), target(1, &[3])];
         assert!(!is_near(single[0], single[1]), "{name}: {single:?} should differ");
-        let (found, expected) = (target(3, &[1, 2, 3]), single.iter().sum::<f64>() / 3.0);
-        assert!(is_near(found, expected), "{name}: {found}, expected {expected}");
+        let (actual, expected) = (target(3, &[1, 2, 3]), single.iter().sum::<f64>() / 3.0);
+        assert!(is_near(actual, expected), "{name}: {actual}, expected {expected}");
     }
 }
 
@@ -221,16 +222,16 @@ fn a_loss_of_m_copies_is_the_mean_of_the_losses_of_each() {
             };
             let single = [losses(1, &[1])[0], losses(1, &[2])[0]];
             assert!(!is_near(single[0], single[1]), "{name}: {single:?} should differ");
-            let found = losses(2, &[1, 2])[0];
+            let actual = losses(2, &[1, 2])[0];
             let expected = (single[0] + single[1]) / 2.0;
-            assert!(is_near(found, expected), "{name}: {found}, expected {expected}");
+            assert!(is_near(actual, expected), "{name}: {actual}, expected {expected}");
         }
     }
 }
 
 /// A policy that enumerates its actions takes an expectation at every copy.
 #[test]
-fn enumerated_actions_have_copies_too() {
+fn enumerated_actions_can_be_augmented() {
     for critic in ["scalar", "state_value"] {
         let text = format!(
             "critic = {{ kind = '{critic}' }}\npolicy = {{ kind = 'categorical' }}\nbody.hidden = [8]\n\
@@ -254,14 +255,14 @@ fn enumerated_actions_have_copies_too() {
 }
 
 #[test]
-fn what_cannot_be_shifted_is_refused_with_what_would_do() {
+fn augmentation_that_does_not_fit_is_rejected_with_an_alternative() {
     let problems = |augmentation: &str, observation: &Space| {
         let spec: AgentSpec = toml::from_str(&format!("augmentation = {{ {augmentation} }}")).expect("readable");
-        let found = spec
+        let actual = spec
             .problems()
             .into_iter()
             .chain(spec.observation_problems(observation));
-        found
+        actual
             .map(|problem| format!("{} = {}: {}", problem.key, problem.value, problem.problem))
             .collect::<Vec<_>>()
     };

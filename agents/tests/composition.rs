@@ -75,9 +75,9 @@ const POLICIES: Axis = &[
     ),
 ];
 
-/// Policies that are combined with every critic and every value of the last axis, but only with one temperature and one body
-/// in turn. This gives a third more combinations instead of four times as many.
-const TAKING_TURNS: &[&str] = &["independent std", "tanh bounds", "fourier", "gumbel"];
+/// Policies that are combined with every critic and every value of the last axis, but only with one temperature and one
+/// body in turn. This gives a third more combinations instead of four times as many.
+const IN_TURNS: &[&str] = &["independent std", "tanh bounds", "fourier", "gumbel"];
 
 const TEMPERATURES: Axis = &[
     ("learned", "temperature.kind = 'learned'"),
@@ -179,11 +179,11 @@ fn learns_and_resumes_exactly(
 }
 
 /// For one action space, so that the spaces are tested in parallel.
-fn every_combination_learns_and_resumes_exactly_or_is_refused_with_a_reason(space: &str, action: &Space) {
+fn every_combination_learns_and_resumes_exactly_or_is_rejected_with_a_reason(space: &str, action: &Space) {
     tch::set_num_threads(1);
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let (mut legal, mut refused) = (0, 0);
-    let mut done = BTreeSet::new();
+    let (mut valid, mut rejected) = (0, 0);
+    let mut built = BTreeSet::new();
     let observation = Space::unbounded(OBS as usize);
     for (critic, policy, temperature, body, rest) in all() {
         let name = format!(
@@ -216,45 +216,45 @@ fn every_combination_learns_and_resumes_exactly_or_is_refused_with_a_reason(spac
                 matches!(error, Error::Spec { .. } | Error::UnsupportedSpace { .. }),
                 "{name}: {error}"
             );
-            refused += 1;
+            rejected += 1;
             continue;
         }
         let agent = match build() {
             Ok(agent) => agent,
             Err(Error::UnsupportedSpace { .. }) => {
-                refused += 1;
+                rejected += 1;
                 continue;
             }
             Err(other) => panic!("{name}: {other}"),
         };
-        let rest = folder.path().join(legal.to_string());
-        learns_and_resumes_exactly(&name, agent, build, (&observation, action), legal % 2 == 0, &rest);
-        done.insert((critic.0, policy.0));
-        legal += 1;
+        let rest = folder.path().join(valid.to_string());
+        learns_and_resumes_exactly(&name, agent, build, (&observation, action), valid % 2 == 0, &rest);
+        built.insert((critic.0, policy.0));
+        valid += 1;
     }
-    eprintln!("{space}: {legal} combinations learn, {refused} are rejected");
+    eprintln!("{space}: {valid} combinations learn, {rejected} are rejected");
     // A mistake in the lists above must not cause everything to be rejected.
     let expected: BTreeSet<_> = pairs()
         .filter(|(critic, policy)| is_served(space, critic, policy))
         .collect();
-    assert_eq!(done, expected, "{space}");
-    assert!(legal > 60 && refused > 60, "{space}: {legal} and {refused}");
+    assert_eq!(built, expected, "{space}");
+    assert!(valid > 60 && rejected > 60, "{space}: {valid} and {rejected}");
 }
 
 #[test]
 fn every_combination_for_a_box() {
-    every_combination_learns_and_resumes_exactly_or_is_refused_with_a_reason("box", &Space::boxed(2, -1.0, 1.0));
+    every_combination_learns_and_resumes_exactly_or_is_rejected_with_a_reason("box", &Space::boxed(2, -1.0, 1.0));
 }
 
 #[test]
 fn every_combination_for_discrete_actions() {
-    every_combination_learns_and_resumes_exactly_or_is_refused_with_a_reason("discrete", &Space::Discrete { n: 3 });
+    every_combination_learns_and_resumes_exactly_or_is_rejected_with_a_reason("discrete", &Space::Discrete { n: 3 });
 }
 
 #[test]
 fn every_combination_for_tuples_of_discrete_actions() {
     let space = Space::MultiDiscrete { n: vec![2, 3] };
-    every_combination_learns_and_resumes_exactly_or_is_refused_with_a_reason("tuple", &space);
+    every_combination_learns_and_resumes_exactly_or_is_rejected_with_a_reason("tuple", &space);
 }
 
 fn pairs() -> impl Iterator<Item = (&'static str, &'static str)> {
@@ -284,7 +284,7 @@ fn all() -> Vec<(Choice, Choice, Choice, Choice, Choice)> {
                 for (t, temperature) in TEMPERATURES.iter().enumerate() {
                     for (b, body) in BODIES.iter().enumerate() {
                         let is_turn = (t, b) == (turn % TEMPERATURES.len(), turn % BODIES.len());
-                        if is_turn || !TAKING_TURNS.contains(&policy.0) {
+                        if is_turn || !IN_TURNS.contains(&policy.0) {
                             all.push((critic, policy, temperature, body, rest));
                         }
                     }
@@ -337,7 +337,7 @@ const ENCODERS: &[(&str, &[usize], &str)] = &[
 ];
 
 #[test]
-fn encoders_learn_and_resume_exactly_whoever_trains_them() {
+fn encoders_learn_and_resume_exactly() {
     tch::set_num_threads(1);
     let folder = tempfile::tempdir().expect("a temporary folder");
     let action = Space::boxed(2, -1.0, 1.0);

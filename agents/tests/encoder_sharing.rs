@@ -16,7 +16,7 @@ const BATCH: i64 = 16;
 /// The default τ of Polyak averaging.
 const TAU: f64 = 0.005;
 /// A learning rate with which a policy does not change.
-const STILL: f64 = 1e-60;
+const FROZEN_RATE: f64 = 1e-60;
 
 const CRITICS: [&str; 5] = ["scalar", "dsac", "dsac_t", "quantile", "state_value"];
 
@@ -72,7 +72,7 @@ fn actor_loss(agent: &SoftActorCritic) -> Tensor {
 }
 
 #[test]
-fn the_actors_loss_leaves_a_shared_encoder_untouched_and_the_critics_moves_it() {
+fn a_shared_encoder_is_trained_by_the_critics_loss_alone() {
     for critic in CRITICS {
         let block = |agent: &SoftActorCritic| agent.critic().encoder_block().flat().shallow_clone();
         let shared = agent("critic", critic, 3e-4);
@@ -88,19 +88,22 @@ fn the_actors_loss_leaves_a_shared_encoder_untouched_and_the_critics_moves_it() 
         );
 
         // The encoder after an update does not depend on the actor's step.
-        let (mut moving, mut still) = (agent("critic", critic, 1e-2), agent("critic", critic, STILL));
-        let before = moving.critic().encoder_block().named();
-        update(&mut moving, 0);
-        update(&mut still, 0);
-        let after: BTreeMap<_, _> = moving.critic().encoder_block().named().into_iter().collect();
-        let same: BTreeMap<_, _> = still.critic().encoder_block().named().into_iter().collect();
+        let (mut trained, mut frozen) = (agent("critic", critic, 1e-2), agent("critic", critic, FROZEN_RATE));
+        let before = trained.critic().encoder_block().named();
+        update(&mut trained, 0);
+        update(&mut frozen, 0);
+        let after: BTreeMap<_, _> = trained.critic().encoder_block().named().into_iter().collect();
+        let with_frozen_policy: BTreeMap<_, _> = frozen.critic().encoder_block().named().into_iter().collect();
         assert_ne!(
-            parameters(&moving, "policy/body."),
-            parameters(&still, "policy/body."),
+            parameters(&trained, "policy/body."),
+            parameters(&frozen, "policy/body."),
             "{critic}"
         );
         for (name, values) in before.iter().filter(|(name, _)| name.starts_with("encoder.")) {
-            assert_eq!(after[name], same[name], "{critic}: {name} depends on the actor's step");
+            assert_eq!(
+                after[name], with_frozen_policy[name],
+                "{critic}: {name} depends on the actor's step"
+            );
             // Attention is invariant to a common shift of all keys, so some shifts get no gradient.
             assert!(
                 after[name] != *values || name.ends_with(".shift"),
@@ -111,7 +114,7 @@ fn the_actors_loss_leaves_a_shared_encoder_untouched_and_the_critics_moves_it() 
 }
 
 #[test]
-fn an_encoder_of_the_policys_own_is_trained_by_the_actors_loss_alone() {
+fn a_separate_policy_encoder_is_trained_by_the_actors_loss_alone() {
     let mut separate = agent("separate", "scalar", 3e-4);
     let gradient = Tensor::run_backward(
         &[actor_loss(&separate)],
@@ -124,31 +127,31 @@ fn an_encoder_of_the_policys_own_is_trained_by_the_actors_loss_alone() {
     let before = parameters(&separate, "policy/encoder.");
     update(&mut separate, 0);
     assert_ne!(before, parameters(&separate, "policy/encoder."));
-    let mut still = agent("separate", "scalar", STILL);
-    let before = parameters(&still, "policy/encoder.");
-    update(&mut still, 0);
+    let mut frozen = agent("separate", "scalar", FROZEN_RATE);
+    let before = parameters(&frozen, "policy/encoder.");
+    update(&mut frozen, 0);
     assert_eq!(
         before,
-        parameters(&still, "policy/encoder."),
+        parameters(&frozen, "policy/encoder."),
         "the critic's loss does not change the policy's encoder"
     );
 }
 
 #[test]
-fn the_policy_sees_what_the_critic_learned_at_once() {
-    let mut still = agent("critic", "scalar", STILL);
-    let before = (still.policy().mode(&obs(1)), parameters(&still, "policy/body."));
-    update(&mut still, 0);
+fn the_policy_uses_updates_of_a_shared_encoder_immediately() {
+    let mut frozen = agent("critic", "scalar", FROZEN_RATE);
+    let before = (frozen.policy().mode(&obs(1)), parameters(&frozen, "policy/body."));
+    update(&mut frozen, 0);
     assert_eq!(
-        parameters(&still, "policy/body."),
+        parameters(&frozen, "policy/body."),
         before.1,
         "the policy's own parameters did not change"
     );
-    assert_ne!(still.policy().mode(&obs(1)), before.0);
+    assert_ne!(frozen.policy().mode(&obs(1)), before.0);
 }
 
 #[test]
-fn the_target_encoder_follows_with_the_targets() {
+fn the_target_encoder_follows_by_polyak_averaging() {
     let mut shared = agent("critic", "scalar", 3e-4);
     let before = parameters(&shared, "target/encoder.");
     update(&mut shared, 0);

@@ -1,4 +1,5 @@
-//! The Fourier policy: properties of the density, and a task with two optimal actions, which a Gaussian cannot represent.
+//! The Fourier policy: properties of the density, and a task with two optimal actions, which a Gaussian cannot
+//! represent.
 
 use sac_agents::{
     ActMode, Agent, AgentSpec, Batch, SoftActorCritic,
@@ -23,8 +24,8 @@ fn head(frequencies: i64) -> FourierHead {
     FourierHead::new(&spec, 1)
 }
 
-/// Outputs of a network, `[rows, 2 (N + 1)]`: random ones of all magnitudes, and special cases: a uniform density, amplitudes
-/// that cancel, a single wave, and geometric sequences whose density touches zero N times.
+/// Outputs of a network, `[rows, 2 (N + 1)]`: random ones of all magnitudes, and special cases: a uniform density,
+/// amplitudes that cancel, a single wave, and geometric sequences whose density touches zero N times.
 fn outputs(frequencies: i64, kind: Kind) -> Tensor {
     let width = frequencies + 1;
     let mut stream = Stream::derive(frequencies as u64, "series", 0);
@@ -69,14 +70,14 @@ fn repeated(rows: &Tensor, count: i64) -> Tensor {
     rows.repeat_interleave_self_int(count, 0, None)
 }
 
-fn most(tensor: &Tensor) -> f64 {
+fn max_abs(tensor: &Tensor) -> f64 {
     tensor.abs().max().double_value(&[])
 }
 
 const FREQUENCIES: [i64; 4] = [1, 2, 8, 32];
 
 #[test]
-fn a_density_is_at_least_its_uniform_part_integrates_to_one_and_is_the_slope_of_its_cumulative() {
+fn the_density_has_a_lower_bound_integrates_to_one_and_is_the_slope_of_the_cumulative() {
     for frequencies in FREQUENCIES {
         let rows = outputs(frequencies, Kind::Double);
         // The trapezoidal rule is exact for waves with enough points per period.
@@ -89,16 +90,16 @@ fn a_density_is_at_least_its_uniform_part_integrates_to_one_and_is_the_slope_of_
         let density = density.view([-1, count]);
         let inner = density.narrow(1, 0, count - 1);
         let total = inner.mean_dim([1i64].as_slice(), false, Kind::Double) * 2.0;
-        assert!(most(&(total - 1.0)) < 1e-12, "{frequencies}");
+        assert!(max_abs(&(total - 1.0)) < 1e-12, "{frequencies}");
         assert!(
-            most(&(density.select(1, 0) - density.select(1, -1))) < 1e-11,
+            max_abs(&(density.select(1, 0) - density.select(1, -1))) < 1e-11,
             "periodic"
         );
         let cumulative = series.cumulative(&action).view([-1, count]);
-        assert!(most(&cumulative.select(1, 0)) < 1e-12 && most(&(cumulative.select(1, -1) - 1.0)) < 1e-12);
+        assert!(max_abs(&cumulative.select(1, 0)) < 1e-12 && max_abs(&(cumulative.select(1, -1) - 1.0)) < 1e-12);
         let step = 1e-5;
         let slope = (series.cumulative(&(&action + step)) - series.cumulative(&(&action - step))) / (2.0 * step);
-        let difference = most(&(slope.view([-1, count]) - density));
+        let difference = max_abs(&(slope.view([-1, count]) - density));
         assert!(
             difference < 1e-8 * (frequencies as f64).powi(3),
             "{frequencies}: {difference}"
@@ -107,7 +108,7 @@ fn a_density_is_at_least_its_uniform_part_integrates_to_one_and_is_the_slope_of_
 }
 
 #[test]
-fn the_cumulative_of_a_drawn_action_is_its_noise() {
+fn the_cumulative_at_a_drawn_action_equals_its_noise() {
     for frequencies in FREQUENCIES {
         for (kind, tolerance) in [(Kind::Double, 1e-12), (Kind::Float, 1e-6)] {
             let rows = outputs(frequencies, kind);
@@ -119,10 +120,10 @@ fn the_cumulative_of_a_drawn_action_is_its_noise() {
             let (noise, count) = at_every_point(rows.size()[0], &Tensor::from_slice(&noise));
             let series = head(frequencies).series(&repeated(&rows, count));
             let action = series.quantile(&noise.to_kind(kind));
-            assert!(most(&action) <= 1.0);
+            assert!(max_abs(&action) <= 1.0);
             // F is evaluated in double precision, so that the error is that of the action alone.
             let exact = head(frequencies).series(&repeated(&rows.to_kind(Kind::Double), count));
-            let difference = most(&(exact.cumulative(&action.to_kind(Kind::Double)) - noise));
+            let difference = max_abs(&(exact.cumulative(&action.to_kind(Kind::Double)) - noise));
             assert!(difference < tolerance, "{frequencies} {kind:?}: {difference}");
         }
     }
@@ -146,7 +147,7 @@ fn log_probabilities_and_their_gradients_are_finite_everywhere() {
 }
 
 #[test]
-fn drawn_actions_are_distributed_as_the_density_says() {
+fn drawn_actions_follow_the_density() {
     const DRAWS: i64 = 100_000;
     const BINS: i64 = 40;
     let head = head(6);
@@ -162,20 +163,20 @@ fn drawn_actions_are_distributed_as_the_density_says() {
             .cumulative(&edges)
             .squeeze();
         let expected = (cumulative.narrow(0, 1, BINS) - cumulative.narrow(0, 0, BINS)) * DRAWS as f64;
-        let found = explored.squeeze().histc(BINS);
+        let actual = explored.squeeze().histc(BINS);
         // χ² with mean BINS − 1 and standard deviation √(2 BINS): it exceeds the bound with a probability of 10⁻⁵.
-        let distance = ((&found - &expected).square() / &expected)
+        let distance = ((&actual - &expected).square() / &expected)
             .sum(Kind::Float)
             .double_value(&[]);
-        assert!(distance < 90.0, "chi-square {distance}\n{found}\n{expected}");
+        assert!(distance < 90.0, "chi-square {distance}\n{actual}\n{expected}");
         // The test is sensitive: the statistic for the uniform density is much larger.
         let flat = DRAWS as f64 / BINS as f64;
-        assert!(((found - flat).square() / flat).sum(Kind::Float).double_value(&[]) > 900.0);
+        assert!(((actual - flat).square() / flat).sum(Kind::Float).double_value(&[]) > 900.0);
     }
 }
 
 #[test]
-fn the_gradient_of_a_drawn_action_is_that_of_the_quantile() {
+fn the_gradient_of_a_drawn_action_equals_that_of_the_quantile() {
     let frequencies = 5;
     let head = head(frequencies);
     let rows = outputs(frequencies, Kind::Double).narrow(0, 60, 90);
@@ -198,11 +199,11 @@ fn the_gradient_of_a_drawn_action_is_that_of_the_quantile() {
             head.series(&rows).quantile(&noise)
         };
         let slope = (moved(step) - moved(-step)).squeeze() / (2.0 * step);
-        let found = gradient.select(1, column);
-        let difference = most(&((&slope - &found) / (found.abs() + 1.0)));
+        let actual = gradient.select(1, column);
+        let difference = max_abs(&((&slope - &actual) / (actual.abs() + 1.0)));
         assert!(difference < 1e-5, "column {column}: {difference}");
     }
-    assert!(most(&gradient) > 0.1, "the gradient is not zero");
+    assert!(max_abs(&gradient) > 0.1, "the gradient is not zero");
 }
 
 #[test]
@@ -211,7 +212,7 @@ fn the_mode_is_where_the_density_is_greatest() {
         let head = head(frequencies);
         let rows = outputs(frequencies, Kind::Float);
         let mode = head.mode(&Params::default(), &rows);
-        assert!(most(&mode) <= 1.0);
+        assert!(max_abs(&mode) <= 1.0);
         let at_mode = head.series(&rows).density(&mode); // [rows, 1]
         let points = Tensor::linspace(-1, 1, 4001, (Kind::Float, Device::Cpu));
         let (action, count) = at_every_point(rows.size()[0], &points);
@@ -220,13 +221,13 @@ fn the_mode_is_where_the_density_is_greatest() {
             .density(&action)
             .view([-1, count])
             .amax([1i64].as_slice(), true);
-        let short = ((greatest - &at_mode) / at_mode).max().double_value(&[]);
-        assert!(short < 1e-5, "{frequencies}: {short}");
+        let shortfall = ((greatest - &at_mode) / at_mode).max().double_value(&[]);
+        assert!(shortfall < 1e-5, "{frequencies}: {shortfall}");
     }
 }
 
 #[test]
-fn a_fresh_policy_is_nearly_uniform() {
+fn the_initial_policy_is_nearly_uniform() {
     let spaces = (Space::unbounded(11), Space::boxed(3, -1.0, 1.0));
     let spec = AgentSpec {
         policy: PolicySpec::Fourier(FourierSpec::default()),
@@ -245,8 +246,8 @@ fn a_fresh_policy_is_nearly_uniform() {
     );
 }
 
-// A task with one step and two optimal actions ±0.6: r(a) = −8 (a² − 0.36)². At temperature α the optimal policy has the
-// density exp(r(a)/α) / Z (Haarnoja et al. 2018b, equation 4).
+// A task with one step and two optimal actions ±0.6: r(a) = −8 (a² − 0.36)². At temperature α the optimal policy has
+// the density exp(r(a)/α) / Z (Haarnoja et al. 2018b, equation 4).
 
 const ALPHA: f64 = 0.3;
 
@@ -255,7 +256,7 @@ fn reward(action: &Tensor) -> Tensor {
 }
 
 /// Midpoints of `count` equal cells.
-fn middles(count: i64) -> Tensor {
+fn midpoints(count: i64) -> Tensor {
     (Tensor::arange(count, (Kind::Float, Device::Cpu)) + 0.5) * (2.0 / count as f64) - 1.0
 }
 
@@ -314,20 +315,21 @@ fn density(agent: &SoftActorCritic) -> Tensor {
     counts / (DRAWS as f64 * edges)
 }
 
-/// The total variation distance between the learned and the optimal density, and the learned density at −0.6, 0 and 0.6.
-fn against_the_best(agent: &SoftActorCritic) -> (f64, [f64; 3]) {
-    let found = density(agent);
-    let best = (reward(&middles(CELLS)) / ALPHA).exp();
-    let best = &best / (best.sum(Kind::Float) * (2.0 / CELLS as f64));
-    let best = best.view([40, -1]).mean_dim([1i64].as_slice(), false, Kind::Float);
-    let distance = ((&found - best).abs().sum(Kind::Float) * 0.5 * (2.0 / 40.0)).double_value(&[]);
+/// The total variation distance between the learned and the optimal density, and the learned density at −0.6, 0 and
+/// 0.6.
+fn compare_with_optimum(agent: &SoftActorCritic) -> (f64, [f64; 3]) {
+    let actual = density(agent);
+    let optimum = (reward(&midpoints(CELLS)) / ALPHA).exp();
+    let optimum = &optimum / (optimum.sum(Kind::Float) * (2.0 / CELLS as f64));
+    let optimum = optimum.view([40, -1]).mean_dim([1i64].as_slice(), false, Kind::Float);
+    let distance = ((&actual - optimum).abs().sum(Kind::Float) * 0.5 * (2.0 / 40.0)).double_value(&[]);
     // Means over the two cells adjacent to −0.6, 0 and 0.6.
-    let around = |cell: i64| found.narrow(0, cell - 1, 2).mean(Kind::Float).double_value(&[]);
+    let around = |cell: i64| actual.narrow(0, cell - 1, 2).mean(Kind::Float).double_value(&[]);
     (distance, [around(8), around(20), around(32)])
 }
 
 #[test]
-fn two_equally_good_actions_are_both_learned_where_a_gaussian_has_one() {
+fn two_optimal_actions_are_both_learned_unlike_with_a_gaussian() {
     let optimizer = AdamSpec {
         learning_rate: 1e-3,
         ..AdamSpec::default()
@@ -337,7 +339,7 @@ fn two_equally_good_actions_are_both_learned_where_a_gaussian_has_one() {
         optimizer,
         ..FourierSpec::default()
     }));
-    let (distance, [left, middle, right]) = against_the_best(&fourier);
+    let (distance, [left, middle, right]) = compare_with_optimum(&fourier);
     eprintln!("Fourier: total variation {distance:.3}, density {left:.2} {middle:.2} {right:.2}");
     let mut action = [0.0f32];
     fourier.act(&[1.0], ActMode::Evaluate, &mut Stream::scripted([]), &mut action);
@@ -345,7 +347,7 @@ fn two_equally_good_actions_are_both_learned_where_a_gaussian_has_one() {
         optimizer,
         ..SquashedGaussianSpec::default()
     }));
-    let (gaussian_distance, [gaussian_left, gaussian_middle, gaussian_right]) = against_the_best(&gaussian);
+    let (gaussian_distance, [gaussian_left, gaussian_middle, gaussian_right]) = compare_with_optimum(&gaussian);
     eprintln!("Gaussian: {gaussian_distance:.3}, density {gaussian_left:.2} {gaussian_middle:.2} {gaussian_right:.2}");
 
     assert!(distance < 0.1, "{distance}");
@@ -359,7 +361,7 @@ fn two_equally_good_actions_are_both_learned_where_a_gaussian_has_one() {
 }
 
 #[test]
-fn a_setting_out_of_range_is_told_once() {
+fn a_setting_out_of_range_is_reported_once() {
     let mut fourier = FourierSpec::default();
     fourier.optimizer.learning_rate = -1.0;
     let spec = AgentSpec {

@@ -70,7 +70,7 @@ fn preset(name: &str) -> AgentSpec {
 }
 
 #[test]
-fn every_preset_learns_fused_what_the_reference_learns() {
+fn every_preset_learns_the_same_fused_and_with_the_reference() {
     let in_box = Space::boxed(3, -1.0, 1.0);
     let discrete = Space::Discrete { n: 4 };
     let mut differs = 0;
@@ -89,7 +89,7 @@ fn every_preset_learns_fused_what_the_reference_learns() {
 }
 
 #[test]
-fn acting_on_few_rows_is_what_libtorch_would_do_and_rows_do_not_depend_on_each_other() {
+fn acting_for_few_rows_equals_the_reference_and_rows_are_independent() {
     let (obs_space, action) = (Space::unbounded(OBS as usize), Space::boxed(3, -1.0, 1.0));
     for name in ["sac", "dsac-t-paper"] {
         let spec = preset(name);
@@ -107,9 +107,9 @@ fn acting_on_few_rows_is_what_libtorch_would_do_and_rows_do_not_depend_on_each_o
             let mut obs = vec![0.0; rows * OBS as usize];
             Stream::derive(4, "data", rows as u64).uniform_into(-3.0, 3.0, &mut obs);
             for mode in [ActMode::Explore, ActMode::Evaluate] {
-                let (found, at) = act(&mut fused, &obs, mode);
+                let (actual, at) = act(&mut fused, &obs, mode);
                 let (expected, at_there) = act(&mut reference, &obs, mode);
-                let errors = found.iter().zip(&expected).map(|(a, b)| (a - b).abs());
+                let errors = actual.iter().zip(&expected).map(|(a, b)| (a - b).abs());
                 let error = errors.fold(0.0, f32::max);
                 assert!(error < 2e-6, "{name}, {rows} rows, {mode:?}: {error}");
                 assert_eq!(
@@ -127,7 +127,7 @@ fn acting_on_few_rows_is_what_libtorch_would_do_and_rows_do_not_depend_on_each_o
 }
 
 #[test]
-fn threads_change_no_bit() {
+fn results_do_not_depend_on_the_number_of_threads() {
     let (spec, action) = (preset("redq"), Space::boxed(3, -1.0, 1.0));
     let with_threads = |threads| learned(&spec, &action, Compute::with_threads(threads));
     let (one, three) = (with_threads(1), with_threads(3));

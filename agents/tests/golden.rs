@@ -63,7 +63,7 @@ struct AdamCase {
 }
 
 #[test]
-fn fifty_adam_steps_equal_pytorchs() {
+fn fifty_steps_of_adam_equal_those_of_pytorch() {
     let case: AdamCase = read(include_str!("golden/adam/data.json"));
     let mut layout = ParamLayout::default();
     layout.add("x", &[case.start.len() as i64], Init::Constant(0.0));
@@ -132,9 +132,9 @@ fn one_full_update_equals(case: &UpdateCase, compute: &Compute) {
     let sections = agent.sections().expect("sections");
     let mut compared = 0;
     for (name, expected) in &case.after {
-        let found = named(&sections, name);
-        let moved = relative_difference(&found, &case.before[name].data, 1e-1);
-        let difference = relative_difference(&found, &expected.data, 1e-1);
+        let actual = named(&sections, name);
+        let moved = relative_difference(&actual, &case.before[name].data, 1e-1);
+        let difference = relative_difference(&actual, &expected.data, 1e-1);
         assert!(difference < 1e-5, "{name}: {difference}");
         assert!(moved > 1e-5, "{name} did not change, so the comparison proves nothing");
         compared += expected.data.len();

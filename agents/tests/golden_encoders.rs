@@ -1,5 +1,5 @@
-//! Features and gradients of encoders against golden data (see `golden/README.md`), and properties that hold for all inputs:
-//! weights sum to one, mixers and poolings respect the order of tokens, and rows of a batch are independent.
+//! Features and gradients of encoders against golden data (see `golden/README.md`), and properties that hold for all
+//! inputs: weights sum to one, mixers and poolings respect the order of tokens, and rows of a batch are independent.
 
 #[allow(dead_code, reason = "only some of the shared functions are needed here")]
 mod support;
@@ -59,10 +59,10 @@ fn batch_shape(shape: &[usize]) -> Vec<i64> {
     [-1].into_iter().chain(extents).collect()
 }
 
-fn assert_close(what: &str, found: &Tensor, expected: &[f64]) {
+fn assert_close(what: &str, actual: &Tensor, expected: &[f64]) {
     let largest = expected.iter().fold(0.0f64, |most, value| most.max(value.abs()));
     assert!(largest > 0.0, "{what}: expected values of zero prove nothing");
-    let difference = relative_difference(found, expected, largest);
+    let difference = relative_difference(actual, expected, largest);
     assert!(difference < TOLERANCE, "{what}: {difference}");
 }
 
@@ -104,7 +104,7 @@ fn every_encoder_equals_its_derivation_with_its_gradients() {
 }
 
 #[test]
-fn a_row_does_not_see_its_batch_mates() {
+fn rows_of_a_batch_are_independent() {
     let cases: Vec<Case> = read(include_str!("golden/encoders/data.json"));
     for case in &cases {
         let (encoder, block) = build(&case.spec, &case.shape);
@@ -119,7 +119,7 @@ fn a_row_does_not_see_its_batch_mates() {
 }
 
 #[test]
-fn noise_is_drawn_where_it_is_handed_in_and_asked_for() {
+fn noise_is_drawn_only_with_a_stream_and_a_setting_above_zero() {
     let spec = |noise: f64| -> EncoderSpec {
         let text = format!("kind = 'tokens'\nmixer = {{ kind = 'soft_moe', logit_noise = {noise:?} }}");
         toml::from_str(&text).expect("an encoder")
@@ -159,20 +159,20 @@ fn moe() -> SoftMoeSpec {
     }
 }
 
-fn assert_equal(what: &str, found: &Tensor, expected: &Tensor) {
-    let difference = (found - expected).abs().max().double_value(&[]);
+fn assert_equal(what: &str, actual: &Tensor, expected: &Tensor) {
+    let difference = (actual - expected).abs().max().double_value(&[]);
     assert!(difference < 3e-6, "{what}: {difference}");
 }
 
-fn order(seed: u64) -> Tensor {
-    let order = Stream::derive(seed, "order", 0).subset(TOKENS, TOKENS, Device::Cpu);
+fn permutation(seed: u64) -> Tensor {
+    let permutation = Stream::derive(seed, "order", 0).subset(TOKENS, TOKENS, Device::Cpu);
     let in_place = Tensor::arange(TOKENS, (Kind::Int64, Device::Cpu));
-    assert_ne!(order, in_place, "this seed gives the identity permutation");
-    order
+    assert_ne!(permutation, in_place, "this seed gives the identity permutation");
+    permutation
 }
 
 #[test]
-fn what_is_dispatched_and_combined_sums_to_one() {
+fn weights_of_mixers_and_poolings_sum_to_one() {
     for seed in 0..8 {
         let x = tokens(seed, TOKENS) * 10f64.powi(seed as i32 - 4);
         let (mixer, block) = of(seed, |layout| SoftMoe::new(&moe(), WIDTH, layout));
@@ -214,50 +214,54 @@ fn what_is_dispatched_and_combined_sums_to_one() {
 }
 
 #[test]
-fn mixers_move_with_their_tokens() {
+fn mixers_are_equivariant_to_permutations() {
     for seed in 0..8 {
-        let (x, order) = (tokens(seed, TOKENS), order(seed));
-        let moved = x.index_select(1, &order);
+        let (x, permutation) = (tokens(seed, TOKENS), permutation(seed));
+        let moved = x.index_select(1, &permutation);
         let (mixer, block) = of(seed, |layout| SoftMoe::new(&moe(), WIDTH, layout));
         let forward = |x: &Tensor| mixer.forward(block.frozen(), x, None);
-        assert_equal("soft moe", &forward(&moved), &forward(&x).index_select(1, &order));
+        assert_equal("soft moe", &forward(&moved), &forward(&x).index_select(1, &permutation));
         let (mixer, block) = of(seed, |layout| TokenMlp::new(&TokenMlpSpec::default(), WIDTH, layout));
         let forward = |x: &Tensor| mixer.forward(block.frozen(), x);
-        assert_equal("mlp", &forward(&moved), &forward(&x).index_select(1, &order));
+        assert_equal("mlp", &forward(&moved), &forward(&x).index_select(1, &permutation));
         let spec = TransformerSpec {
             heads: 2,
             ..TransformerSpec::default()
         };
         let (mixer, block) = of(seed, |layout| Transformer::new(&spec, WIDTH, layout));
         let forward = |x: &Tensor| mixer.forward(block.frozen(), x);
-        assert_equal("transformer", &forward(&moved), &forward(&x).index_select(1, &order));
+        assert_equal(
+            "transformer",
+            &forward(&moved),
+            &forward(&x).index_select(1, &permutation),
+        );
     }
 }
 
 #[test]
-fn poolings_of_sets_do_not_see_the_order() {
+fn poolings_of_sets_are_invariant_to_permutations() {
     let adapool = |query| PoolingSpec::Adapool(AdapoolSpec { query, heads: 2 });
-    let blind = [
+    let invariant = [
         PoolingSpec::Mean {},
         PoolingSpec::Max {},
         PoolingSpec::Simpool {},
         adapool(Query::Mean),
         adapool(Query::Learned),
     ];
-    let seeing = [PoolingSpec::Flatten {}, PoolingSpec::Cls {}, adapool(Query::Index(0))];
+    let sensitive = [PoolingSpec::Flatten {}, PoolingSpec::Cls {}, adapool(Query::Index(0))];
     for seed in 0..8 {
-        let (x, order) = (tokens(seed, TOKENS), order(seed));
+        let (x, permutation) = (tokens(seed, TOKENS), permutation(seed));
         // The first token, which some poolings use, moves too.
-        let moved = x.index_select(1, &order).roll([1], [1]);
+        let moved = x.index_select(1, &permutation).roll([1], [1]);
         let pooled = |spec: &PoolingSpec| {
             let (pool, block) = of(seed, |layout| Pooling::new(spec, WIDTH, layout));
             (pool.forward(block.frozen(), &x), pool.forward(block.frozen(), &moved))
         };
-        for spec in &blind {
+        for spec in &invariant {
             let (before, after) = pooled(spec);
             assert_equal(&format!("{spec:?}"), &after, &before);
         }
-        for spec in &seeing {
+        for spec in &sensitive {
             let (before, after) = pooled(spec);
             let is_first_moved = moved.select(1, 0) != x.select(1, 0);
             assert!(
@@ -268,7 +272,8 @@ fn poolings_of_sets_do_not_see_the_order() {
     }
 }
 
-/// With one token, every slot equals that token and the layer is a dense mixture of experts, `Σ_s softmax(Λ)_s f_{s/p}(x)`.
+/// With one token, every slot equals that token and the layer is a dense mixture of experts, `Σ_s softmax(Λ)_s
+/// f_{s/p}(x)`.
 #[test]
 fn a_soft_mixture_over_one_token_is_the_dense_mixture() {
     for seed in 0..4 {

@@ -98,9 +98,9 @@ fn restore(agent: &mut SoftActorCritic, case: &UpdateCase) {
 }
 
 /// The largest difference relative to the expected value, or to 0.1 for smaller values.
-fn difference(found: &[f64], expected: &[f64]) -> f64 {
-    assert_eq!(found.len(), expected.len());
-    let pairs = found.iter().zip(expected);
+fn difference(actual: &[f64], expected: &[f64]) -> f64 {
+    assert_eq!(actual.len(), expected.len());
+    let pairs = actual.iter().zip(expected);
     pairs.map(|(a, b)| (a - b).abs() / b.abs().max(0.1)).fold(0.0, f64::max)
 }
 
@@ -129,10 +129,10 @@ fn check(name: &str, data: &str) {
         (metrics::ACTOR_LOSS, case.actor_loss),
         (metrics::ALPHA_LOSS, case.alpha_loss),
     ] {
-        let found = report[metric];
+        let actual = report[metric];
         assert!(
-            (found - expected).abs() < 1e-5 * expected.abs().max(1.0),
-            "{metric}: {found} {expected}"
+            (actual - expected).abs() < 1e-5 * expected.abs().max(1.0),
+            "{metric}: {actual} {expected}"
         );
     }
     let sections = agent.sections().expect("sections");
@@ -141,10 +141,10 @@ fn check(name: &str, data: &str) {
             .iter()
             .find(|section| section.tensor_names().any(|other| other == name));
         let tensor = section.expect(name).any_tensor(name).expect(name);
-        let found: Vec<f64> = tensor.flatten(0, -1).to_kind(Kind::Double).try_into().expect("numbers");
-        let distance = difference(&found, &expected.data);
+        let actual: Vec<f64> = tensor.flatten(0, -1).to_kind(Kind::Double).try_into().expect("numbers");
+        let distance = difference(&actual, &expected.data);
         assert!(distance < 1e-5, "{name}: {distance}");
-        let moved = difference(&found, &case.before[name].data);
+        let moved = difference(&actual, &case.before[name].data);
         assert!(moved > 1e-5, "{name} did not change, so the comparison proves nothing");
     }
     let of_critic = case.after.keys().filter(|name| name.starts_with("critic/")).count();
@@ -170,7 +170,7 @@ fn an_update_of_droq_equals_the_derivation() {
 }
 
 #[test]
-fn the_policy_learns_once_in_twenty_updates_of_the_critics() {
+fn the_policy_is_updated_once_per_twenty_updates_of_the_critics() {
     for name in ["redq", "droq"] {
         let dims = Dims {
             obs: 3,

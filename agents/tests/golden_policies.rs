@@ -1,4 +1,5 @@
-//! Policy heads other than the default against golden data: the head alone, and one full update. See `golden/README.md`.
+//! Policy heads other than the default against golden data: the head alone, and one full update. See
+//! `golden/README.md`.
 
 #[path = "support/full_update.rs"]
 mod full_update;
@@ -61,9 +62,9 @@ fn objective(action: &Tensor, log_prob: &Tensor) -> Tensor {
     (action * weights).sum(Kind::Float) + log_prob.sum(Kind::Float)
 }
 
-fn assert_close(what: &str, found: &Tensor, expected: &[f64]) {
+fn assert_close(what: &str, actual: &Tensor, expected: &[f64]) {
     let scale = expected.iter().fold(1.0f64, |most, value| most.max(value.abs()));
-    let difference = relative_difference(found, expected, scale);
+    let difference = relative_difference(actual, expected, scale);
     assert!(difference < TOLERANCE, "{what}: {difference}\n{expected:?}");
 }
 

@@ -27,7 +27,7 @@ fn uniform(shape: &[i64]) -> Tensor {
 }
 
 #[test]
-fn units_that_never_fire_are_dormant_and_take_their_part_of_the_rank() {
+fn inactive_units_are_dormant_and_reduce_the_rank() {
     let spec = BodySpec {
         hidden: vec![8, 4],
         ..BodySpec::default()
@@ -67,7 +67,7 @@ fn units_that_never_fire_are_dormant_and_take_their_part_of_the_rank() {
 }
 
 #[test]
-fn members_of_an_ensemble_are_looked_at_one_by_one() {
+fn members_of_an_ensemble_are_measured_separately() {
     let spec = BodySpec {
         hidden: vec![4],
         ..BodySpec::default()
@@ -206,7 +206,7 @@ fn obs(rows: i64, shape: &[usize]) -> Tensor {
 }
 
 #[test]
-fn looking_at_an_encoder_changes_nothing_and_shows_what_it_has() {
+fn inspecting_an_encoder_changes_nothing_and_records_all_its_parts() {
     for case in CASES {
         let (name, mut layout) = (case.toml, ParamLayout::default());
         let encoder = spec(case.toml).build(&space(case.shape), &mut layout);
@@ -279,7 +279,7 @@ const BODIES: [&str; 6] = [
 ];
 
 #[test]
-fn every_critic_and_every_policy_shows_its_body_behind_a_flat_encoder() {
+fn every_critic_and_policy_has_diagnostics_of_its_body() {
     let hand = Space::boxed(2, -1.0, 1.0);
     let critics = [
         CriticSpec::Scalar(ScalarSpec::default()),
@@ -324,7 +324,7 @@ fn every_critic_and_every_policy_shows_its_body_behind_a_flat_encoder() {
 }
 
 #[test]
-fn a_mixture_shows_its_experts_and_a_shared_encoder_is_shown_once() {
+fn a_mixture_has_diagnostics_of_experts_and_a_shared_encoder_appears_once() {
     let file = "kind='tokens'\nwidth=8\nmixer={kind='soft_moe', experts=3, slots_per_expert=2, expert_width=8}";
     let hand = Space::boxed(2, -1.0, 1.0);
     let mut agent = AgentSpec {
@@ -339,8 +339,8 @@ fn a_mixture_shows_its_experts_and_a_shared_encoder_is_shown_once() {
         let of_policy = names(inspection).iter().any(|name| name.starts_with("policy_encoder/"));
         assert_eq!(of_policy, encoders == 2);
         let get = |name: &str| {
-            let found = inspection.values.iter().find(|(other, _)| other == name);
-            found
+            let actual = inspection.values.iter().find(|(other, _)| other == name);
+            actual
                 .unwrap_or_else(|| panic!("{name} is missing: {:?}", names(inspection)))
                 .1
         };
@@ -368,7 +368,7 @@ fn a_mixture_shows_its_experts_and_a_shared_encoder_is_shown_once() {
 }
 
 #[test]
-fn an_image_shows_its_frame_beside_the_attention() {
+fn the_attention_over_an_image_is_drawn_beside_its_frame() {
     let agent = AgentSpec {
         encoder: spec("kind='conv'\nwidth=8\npooling={kind='adapool'}"),
         ..AgentSpec::default()
@@ -387,7 +387,7 @@ fn an_image_shows_its_frame_beside_the_attention() {
 }
 
 #[test]
-fn a_diverged_network_shows_nan_and_does_not_panic() {
+fn diagnostics_of_a_diverged_network_are_nan() {
     let mut layout = ParamLayout::default();
     let body = Mlp::single(&BodySpec::default(), 3, 1, &mut layout);
     let mut block = block(layout);

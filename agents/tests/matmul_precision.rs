@@ -1,5 +1,5 @@
-//! Updates with matrix products in bfloat16: close to `f32`, independent of the number of threads, and rejected where they
-//! are not supported.
+//! Updates with matrix products in bfloat16: close to `f32`, independent of the number of threads, and rejected where
+//! they are not supported.
 
 use sac_agents::{
     ActMode, Agent, AgentSpec, Batch, Compute, Error, MatmulPrecision, SoftActorCritic, compute::bfloat16_instructions,
@@ -71,7 +71,7 @@ fn root_mean_square(numbers: impl Iterator<Item = f32>) -> f64 {
 }
 
 #[test]
-fn a_hundred_updates_in_bfloat16_stay_near_float32() {
+fn a_hundred_updates_in_bfloat16_stay_close_to_f32() {
     if !multiplies_bfloat16() {
         return eprintln!("this processor has no bfloat16");
     }
@@ -97,7 +97,7 @@ fn a_hundred_updates_in_bfloat16_stay_near_float32() {
 }
 
 #[test]
-fn threads_change_no_bit() {
+fn results_do_not_depend_on_the_number_of_threads() {
     if !multiplies_bfloat16() {
         return eprintln!("this processor has no bfloat16");
     }
@@ -106,7 +106,7 @@ fn threads_change_no_bit() {
 }
 
 #[test]
-fn acting_is_float32_whatever_learns() {
+fn acting_is_in_f32_for_every_precision() {
     if !multiplies_bfloat16() {
         return eprintln!("this processor has no bfloat16");
     }
@@ -127,7 +127,7 @@ fn acting_is_float32_whatever_learns() {
 }
 
 #[test]
-fn medium_is_refused_where_nothing_is_fused_and_the_fused_share_is_known() {
+fn medium_is_rejected_without_fused_networks() {
     let normalised = BodySpec {
         layer_norm: true,
         ..body(&[32, 32])

@@ -1,6 +1,7 @@
 //! The nine probes: environments with known solutions (see `sac_envs::probe`).
 //!
-//! α is fixed at 0 unless a test says otherwise. Networks are small, the learning rate is high, and there is one thread.
+//! α is fixed at 0 unless a test says otherwise. Networks are small, the learning rate is high, and there is one
+//! thread.
 
 #[path = "support/probes.rs"]
 mod probes;
@@ -49,8 +50,8 @@ fn p4_the_mode_finds_the_rewarded_action() {
 
 #[test]
 fn p5_truncation_bootstraps_and_termination_does_not() {
-    // With truncation the value is 1/(1 − γ) = 10. With termination after five steps and a constant observation, the value
-    // that fits all steps best is 1/(1 − 0.8 γ) = 3.571.
+    // With truncation the value is 1/(1 − γ) = 10. With termination after five steps and a constant observation, the
+    // value that fits all steps best is 1/(1 − 0.8 γ) = 3.571.
     let endless = trained("ProbeEndless-v0", &spec(fixed(0.0)), 2500);
     assert_near("Q, truncated", q(&endless, 1.0, 0.0), 10.0, 0.5);
     let ending = trained("ProbeEnding-v0", &spec(fixed(0.0)), 2500);
@@ -58,7 +59,7 @@ fn p5_truncation_bootstraps_and_termination_does_not() {
 }
 
 #[test]
-fn p6_the_policys_spread_balances_reward_and_entropy() {
+fn p6_the_policys_std_balances_reward_and_entropy() {
     // The maximum of −k σ² + α ln σ is at σ = √(α / 2k) = 0.10 for k = 10 and α = 0.2.
     let agent = trained("ProbeQuadratic-v0", &spec(fixed(0.2)), 3000);
     let (action, _) = draws(&agent, 1.0);

@@ -117,9 +117,9 @@ const SLOW: AdamSpec = AdamSpec {
     ..OPTIMIZER
 };
 
-/// Trains a critic on a task with one state, rewards N(1, ½²) and α = 0; with a discount of 0 this is probe 7. Returns the
-/// mean of `look` of its outputs `[E, 1, K]` over the last fifth of the updates.
-fn settled(discount: f64, critic: CriticSpec, look: impl Fn(&Tensor) -> Tensor) -> Vec<f64> {
+/// Trains a critic on a task with one state, rewards N(1, ½²) and α = 0; with a discount of 0 this is probe 7. Returns
+/// the mean of `measure` of its outputs `[E, 1, K]` over the last fifth of the updates.
+fn stationary(discount: f64, critic: CriticSpec, measure: impl Fn(&Tensor) -> Tensor) -> Vec<f64> {
     tch::set_num_threads(1);
     let spec: AgentSpec = spec(CriticSpec::default(), fixed(0.0));
     let spaces = (Space::unbounded(1), Space::boxed(1, -1.0, 1.0));
@@ -154,7 +154,7 @@ fn settled(discount: f64, critic: CriticSpec, look: impl Fn(&Tensor) -> Tensor) 
             critic.follow(spec.targets);
         }
         if update > UPDATES - UPDATES / 5 {
-            seen.push(look(&critic.q().at(&column(&[1.0]), &column(&[0.0]), &mut stream)));
+            seen.push(measure(&critic.q().at(&column(&[1.0]), &column(&[0.0]), &mut stream)));
         }
     }
     let mean = Tensor::stack(&seen, 0).mean_dim([0i64].as_slice(), false, Kind::Double);
@@ -162,13 +162,13 @@ fn settled(discount: f64, critic: CriticSpec, look: impl Fn(&Tensor) -> Tensor) 
 }
 
 /// Mean and standard deviation that DSAC-T converges to, averaged over members.
-fn dsac_t_settles(discount: f64, sigma_rule: SigmaRule) -> (f64, f64) {
+fn stationary_dsac_t(discount: f64, sigma_rule: SigmaRule) -> (f64, f64) {
     let spec = DsacTSpec {
         sigma_rule,
         optimizer: SLOW,
         ..DsacTSpec::default()
     };
-    let numbers = settled(discount, CriticSpec::DsacT(spec), |out| {
+    let numbers = stationary(discount, CriticSpec::DsacT(spec), |out| {
         let members = Gaussians::of(out);
         Tensor::stack(&[members.mean.mean(Kind::Float), members.std.mean(Kind::Float)], 0)
     });
@@ -185,8 +185,9 @@ fn expected(f: impl Fn(f64) -> f64) -> f64 {
         .sum()
 }
 
-/// The fixed point of σ² = factor · E[δ²] with δ = r + γ σ ε, |ε| ≤ 3, clipped to ±3σ. The sum is approximated as normal.
-fn sigma_on_paper(factor: f64, discount: f64) -> f64 {
+/// The fixed point of σ² = factor · E[δ²] with δ = r + γ σ ε, |ε| ≤ 3, clipped to ±3σ. The sum is approximated as
+/// normal.
+fn predicted_sigma(factor: f64, discount: f64) -> f64 {
     let clamped = expected(|z| z.clamp(-3.0, 3.0).powi(2));
     let mut variance = NOISE * NOISE;
     for _ in 0..200 {
@@ -197,42 +198,42 @@ fn sigma_on_paper(factor: f64, discount: f64) -> f64 {
 }
 
 #[test]
-fn p7_dsac_t_learns_mean_and_spread_of_a_noisy_reward() {
-    let (mean, sigma) = dsac_t_settles(0.0, SigmaRule::Nll);
+fn p7_dsac_t_learns_mean_and_std_of_a_noisy_reward() {
+    let (mean, sigma) = stationary_dsac_t(0.0, SigmaRule::Nll);
     assert_near("mean", mean, 1.0, 0.02);
     assert_near("sigma", sigma, NOISE, 0.015);
-    assert_near("sigma on paper", sigma_on_paper(1.0, 0.0), NOISE, 0.002);
+    assert_near("predicted sigma", predicted_sigma(1.0, 0.0), NOISE, 0.002);
 }
 
 #[test]
-fn p7_the_references_rule_learns_seven_tenths_of_the_spread() {
-    let (mean, sigma) = dsac_t_settles(0.0, SigmaRule::Reference);
-    let on_paper = sigma_on_paper(0.5, 0.0);
+fn p7_the_references_rule_learns_0_7_times_the_std() {
+    let (mean, sigma) = stationary_dsac_t(0.0, SigmaRule::Reference);
+    let predicted = predicted_sigma(0.5, 0.0);
     assert_near("mean", mean, 1.0, 0.02);
-    assert_near("sigma", sigma, on_paper, 0.015);
-    assert!(on_paper < 0.71 * NOISE, "{on_paper}");
+    assert_near("sigma", sigma, predicted, 0.015);
+    assert!(predicted < 0.71 * NOISE, "{predicted}");
 }
 
 #[test]
-fn noise_that_lasts_adds_up_under_one_rule_and_hardly_under_the_other() {
+fn noise_accumulates_over_steps_with_the_nll_rule_and_hardly_with_the_references_rule() {
     // The variance of the return is NOISE² / (1 − γ²), a σ of 1.147 for γ = 0.9. If every backup halves it, it is
     // NOISE² / (2 − γ²).
-    let (mean, sigma) = dsac_t_settles(0.9, SigmaRule::Nll);
-    let truth = NOISE / (1.0f64 - 0.81).sqrt();
+    let (mean, sigma) = stationary_dsac_t(0.9, SigmaRule::Nll);
+    let sigma_of_return = NOISE / (1.0f64 - 0.81).sqrt();
     assert_near("mean", mean, 10.0, 0.2);
-    assert_near("sigma", sigma, sigma_on_paper(1.0, 0.9), 0.06);
-    assert_near("sigma of the return", sigma, truth, 0.06);
-    let (_, sigma) = dsac_t_settles(0.9, SigmaRule::Reference);
-    assert_near("sigma, reference", sigma, sigma_on_paper(0.5, 0.9), 0.03);
+    assert_near("sigma", sigma, predicted_sigma(1.0, 0.9), 0.06);
+    assert_near("sigma of the return", sigma, sigma_of_return, 0.06);
+    let (_, sigma) = stationary_dsac_t(0.9, SigmaRule::Reference);
+    assert_near("sigma, reference", sigma, predicted_sigma(0.5, 0.9), 0.03);
 }
 
 #[test]
-fn p7_dsac_learns_mean_and_spread_of_a_noisy_reward() {
+fn p7_dsac_learns_mean_and_std_of_a_noisy_reward() {
     let spec = DsacSpec {
         optimizer: SLOW,
         ..DsacSpec::default()
     };
-    let numbers = settled(0.0, CriticSpec::Dsac(spec), |out| {
+    let numbers = stationary(0.0, CriticSpec::Dsac(spec), |out| {
         let members = Gaussians::of(out);
         Tensor::cat(&[members.mean, members.std], 0)
     });
@@ -241,7 +242,7 @@ fn p7_dsac_learns_mean_and_spread_of_a_noisy_reward() {
 }
 
 /// The atom for a fraction τ under the quantile Huber loss: the root of E[|τ − 1{δ<0}| · clamp(δ, ±κ)].
-fn atom_on_paper(fraction: f64, kappa: f64) -> f64 {
+fn predicted_atom(fraction: f64, kappa: f64) -> f64 {
     let (mut low, mut high) = (-2.0, 4.0);
     for _ in 0..40 {
         let theta = 0.5 * (low + high);
@@ -268,16 +269,16 @@ fn p7_tqc_learns_the_quantiles_of_a_noisy_reward() {
             optimizer: SLOW,
             ..QuantileSpec::default()
         };
-        let atoms = settled(0.0, CriticSpec::Quantile(spec), |atoms| {
+        let atoms = stationary(0.0, CriticSpec::Quantile(spec), |atoms| {
             atoms.mean_dim([0i64, 1].as_slice(), false, Kind::Float)
         });
-        for (index, (found, z)) in atoms.iter().zip(normal).enumerate() {
-            let on_paper = atom_on_paper(0.1 + 0.2 * index as f64, kappa);
-            assert_near("atom", *found, on_paper, 0.03);
+        for (index, (actual, z)) in atoms.iter().zip(normal).enumerate() {
+            let predicted = predicted_atom(0.1 + 0.2 * index as f64, kappa);
+            assert_near("atom", *actual, predicted, 0.03);
             // With a large κ the atoms approach expectiles, which are closer to the mean than quantiles.
             let exact = 1.0 + NOISE * z;
-            let is_exact = (on_paper - exact).abs() < 5e-3;
-            assert!(is_exact == (kappa < 0.1 || z == 0.0), "{kappa} {on_paper} {exact}");
+            let is_exact = (predicted - exact).abs() < 5e-3;
+            assert!(is_exact == (kappa < 0.1 || z == 0.0), "{kappa} {predicted} {exact}");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Probes (see `sac_envs::probe`) of policies with discrete actions.
 //!
-//! In P1 to P5 and P7 the reward does not depend on the action, or it suffices to find the best of a few actions. They run
-//! with three actions for -1, 0 and 1. D1 to D3 are probes for discrete actions with closed forms of their own.
+//! In P1 to P5 and P7 the reward does not depend on the action, or it suffices to find the best of a few actions. They
+//! run with three actions for -1, 0 and 1. D1 to D3 are probes for discrete actions with closed forms of their own.
 
 #[path = "support/probes.rs"]
 mod probes;
@@ -84,7 +84,7 @@ impl<D: Dynamics> Dynamics for InThirds<D> {
     }
 }
 
-fn in_thirds() -> Registry {
+fn registry_in_thirds() -> Registry {
     let mut registry = Registry::builtin();
     registry.register(EnvEntry::new("Constant-v0", "P1", || InThirds(Constant)));
     registry.register(EnvEntry::new("TwoStep-v0", "P2", || InThirds(TwoStep)));
@@ -98,7 +98,7 @@ fn in_thirds() -> Registry {
 }
 
 fn passes_the_probes(policy: PolicySpec, critic: CriticSpec) {
-    let registry = in_thirds();
+    let registry = registry_in_thirds();
     let greedy = spec(policy, critic, fixed(0.0));
     let train = |id: &str, updates| trained_in(&registry, id, &greedy, updates);
     let constant = train("Constant-v0", 500);
@@ -143,7 +143,7 @@ fn one_hot_draws_pass_the_probes() {
 }
 
 #[test]
-fn one_hot_draws_pass_the_probes_with_distributions() {
+fn one_hot_draws_pass_the_probes_with_distributional_critics() {
     passes_the_probes(
         gumbel(),
         CriticSpec::DsacT(DsacTSpec {
@@ -167,9 +167,9 @@ fn one_hot_draws_pass_the_probes_with_distributions() {
 fn frequencies(agent: &SoftActorCritic, obs: f32, position: i64, choices: usize) -> Vec<f64> {
     const ROWS: i64 = 40_000;
     let obs = column(&[obs]).expand([ROWS, 1], false);
-    let tried = agent.policy().explore(&obs, ROWS, &mut Stream::derive(3, "tried", 0));
-    let tried = tried.select(1, position);
-    let share = |choice: usize| tried.eq(choice as i64).to_kind(Kind::Double).mean(Kind::Double);
+    let explored = agent.policy().explore(&obs, ROWS, &mut Stream::derive(3, "tried", 0));
+    let explored = explored.select(1, position);
+    let share = |choice: usize| explored.eq(choice as i64).to_kind(Kind::Double).mean(Kind::Double);
     (0..choices).map(|choice| share(choice).double_value(&[])).collect()
 }
 
@@ -183,14 +183,14 @@ fn entropy(probabilities: &[f64]) -> f64 {
     -probabilities.iter().map(|p| p * p.ln()).sum::<f64>()
 }
 
-fn assert_all_near(what: &str, found: &[f64], expected: &[f64], tolerance: f64) {
-    for (found, expected) in found.iter().zip(expected) {
-        assert_near(what, *found, *expected, tolerance);
+fn assert_all_near(what: &str, actual: &[f64], expected: &[f64], tolerance: f64) {
+    for (actual, expected) in actual.iter().zip(expected) {
+        assert_near(what, *actual, *expected, tolerance);
     }
 }
 
-/// An agent with linear critics. For functions that are linear in one-hot actions, the gradient of samples has no bias at a
-/// softmax temperature of 0.
+/// An agent with linear critics. For functions that are linear in one-hot actions, the gradient of samples has no bias
+/// at a softmax temperature of 0.
 fn linear(spec: AgentSpec) -> AgentSpec {
     AgentSpec {
         critic_body: Some(BodySpec {
@@ -226,7 +226,7 @@ fn d1_the_policy_is_the_softmax_of_the_rewards() {
 }
 
 #[test]
-fn d2_the_value_of_a_step_holds_the_entropy_of_the_next() {
+fn d2_the_value_of_a_step_includes_the_entropy_of_the_next_step() {
     const ALPHA: f64 = 0.5;
     let agent = trained("ProbeFork-v0", &spec(categorical(), scalar(), fixed(ALPHA)), 4000);
     let soft_value = |rewards: &[f64]| ALPHA * rewards.iter().map(|r| (r / ALPHA).exp()).sum::<f64>().ln();
@@ -245,7 +245,7 @@ fn d2_the_value_of_a_step_holds_the_entropy_of_the_next() {
 }
 
 #[test]
-fn d2_drawn_actions_hold_the_entropy_of_the_policy_that_draws_them() {
+fn d2_values_of_drawn_actions_include_the_entropy_of_the_policy() {
     const ALPHA: f64 = 0.5;
     let agent = trained("ProbeFork-v0", &spec(gumbel(), scalar(), fixed(ALPHA)), 4000);
     for (choice, obs, rewards) in [(0.0, -1.0, Fork::LEFT_REWARDS), (1.0, 1.0, Fork::RIGHT_REWARDS)] {
@@ -294,7 +294,7 @@ fn learned(part: f64) -> TemperatureSpec {
 }
 
 #[test]
-fn p8_a_learned_temperature_brings_the_entropy_to_its_part_of_the_uniform_one() {
+fn p8_a_learned_temperature_brings_the_entropy_to_a_fraction_of_the_uniform_entropy() {
     // The α for which the softmax of the rewards has the target entropy, by bisection.
     let target = 0.6 * 3.0f64.ln();
     let (mut low, mut high) = (0.01, 10.0);
@@ -313,9 +313,9 @@ fn p8_a_learned_temperature_brings_the_entropy_to_its_part_of_the_uniform_one() 
 }
 
 #[test]
-fn p8_a_learned_temperature_falls_where_nothing_pulls_the_policy_from_the_uniform_one() {
+fn p8_a_learned_temperature_falls_without_a_reward() {
     let agent = trained_in(
-        &in_thirds(),
+        &registry_in_thirds(),
         "Flat-v0",
         &spec(categorical(), scalar(), learned(0.6)),
         2000,

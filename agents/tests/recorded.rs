@@ -1,5 +1,5 @@
-//! Recorded and repeated updates against ordinary updates. A recorder on the CPU that repeats the work stands in for CUDA
-//! graphs, so that everything except the recording itself is tested.
+//! Recorded and repeated updates against ordinary updates. A recorder on the CPU that repeats the work stands in for
+//! CUDA graphs, so that everything except the recording itself is tested.
 
 #[path = "support/small.rs"]
 mod small;
@@ -24,39 +24,39 @@ use small::tensors;
 const UPDATES: usize = 40;
 const ROWS: i64 = 20;
 
-/// A recorder whose recordings repeat the work. It fails after `refuses_from` recordings.
-struct Again {
-    refuses_from: usize,
+/// A recorder whose recordings repeat the work. It fails after `fails_from` recordings.
+struct RepeatingRecorder {
+    fails_from: usize,
     recorded: Arc<AtomicUsize>,
     repeated: Arc<AtomicUsize>,
 }
 
-impl Again {
-    fn boxed(refuses_from: usize) -> (Box<Self>, Arc<AtomicUsize>) {
+impl RepeatingRecorder {
+    fn boxed(fails_from: usize) -> (Box<Self>, Arc<AtomicUsize>) {
         let repeated = Arc::new(AtomicUsize::new(0));
-        let again = Again {
-            refuses_from,
+        let recorder = RepeatingRecorder {
+            fails_from,
             recorded: Arc::default(),
             repeated: repeated.clone(),
         };
-        (Box::new(again), repeated)
+        (Box::new(recorder), repeated)
     }
 }
 
-impl Recorder for Again {
+impl Recorder for RepeatingRecorder {
     fn record(&mut self, work: &mut dyn FnMut()) -> Result<Box<dyn Recording>, String> {
-        if self.recorded.load(Ordering::Relaxed) >= self.refuses_from {
+        if self.recorded.load(Ordering::Relaxed) >= self.fails_from {
             return Err("on purpose".to_string());
         }
         self.recorded.fetch_add(1, Ordering::Relaxed);
         work();
-        Ok(Box::new(Once(self.repeated.clone())))
+        Ok(Box::new(RepeatingRecording(self.repeated.clone())))
     }
 }
 
-struct Once(Arc<AtomicUsize>);
+struct RepeatingRecording(Arc<AtomicUsize>);
 
-impl Recording for Once {
+impl Recording for RepeatingRecording {
     fn repeat(&self, work: &mut dyn FnMut()) {
         self.0.fetch_add(1, Ordering::Relaxed);
         work();
@@ -77,7 +77,7 @@ fn agent(spec: &AgentSpec) -> SoftActorCritic {
 }
 
 /// An agent whose updates are recorded by `recorder`.
-fn recorded(spec: &AgentSpec, recorder: Box<Again>) -> SoftActorCritic {
+fn recorded(spec: &AgentSpec, recorder: Box<RepeatingRecorder>) -> SoftActorCritic {
     agent(spec).with_rule(|rule| Box::new(RecordedUpdates::new(rule, recorder)))
 }
 
@@ -90,7 +90,8 @@ struct Learned {
     errors: Vec<Tensor>,
 }
 
-/// Makes [`UPDATES`] updates, and returns all tensors, the stream's position, and the reports and TD errors of all updates.
+/// Makes [`UPDATES`] updates, and returns all tensors, the stream's position, and the reports and TD errors of all
+/// updates.
 fn learned(agent: &mut dyn Agent) -> Learned {
     let (mut data, mut stream) = (Stream::derive(1, "data", 0), Stream::derive(2, "update", 0));
     let (mut reports, mut errors) = (Vec::new(), Vec::new());
@@ -108,7 +109,7 @@ fn learned(agent: &mut dyn Agent) -> Learned {
 }
 
 #[test]
-fn recorded_updates_are_those_made_one_by_one() {
+fn recorded_updates_equal_ordinary_updates() {
     let mut delayed = spec("dsac-t");
     (delayed.delay.policy, delayed.delay.targets) = (2, 3);
     let mut hard = spec("sac");
@@ -125,13 +126,13 @@ fn recorded_updates_are_those_made_one_by_one() {
     ];
     for (name, spec, kinds) in cases {
         assert_eq!(spec.annealed(), Vec::<&str>::new(), "{name}");
-        let (never, repeated) = Again::boxed(0);
+        let (never, repeated) = RepeatingRecorder::boxed(0);
         let expected = learned(&mut recorded(&spec, never));
         assert_eq!(repeated.load(Ordering::Relaxed), 0);
 
-        let (always, repeated) = Again::boxed(usize::MAX);
+        let (always, repeated) = RepeatingRecorder::boxed(usize::MAX);
         let kinds_recorded = always.recorded.clone();
-        let found = learned(&mut recorded(&spec, always));
+        let actual = learned(&mut recorded(&spec, always));
         let recordings = kinds_recorded.load(Ordering::Relaxed);
         assert!((1..=kinds).contains(&recordings), "{name}: {recordings} kinds");
         assert!(
@@ -139,20 +140,20 @@ fn recorded_updates_are_those_made_one_by_one() {
             "{name}: most updates are repeated"
         );
         assert!(
-            found == expected,
+            actual == expected,
             "{name}: the results differ from those without recordings"
         );
         assert!(
-            found == learned(&mut agent(&spec)),
+            actual == learned(&mut agent(&spec)),
             "{name}: the results differ from those without the rule"
         );
     }
 }
 
 #[test]
-fn a_run_goes_on_from_a_checkpoint() {
+fn recorded_updates_continue_from_a_checkpoint() {
     let spec = spec("dsac-t");
-    let recorded = || recorded(&spec, Again::boxed(usize::MAX).0);
+    let recorded = || recorded(&spec, RepeatingRecorder::boxed(usize::MAX).0);
     let mut straight = recorded();
     let (mut data, mut stream) = (Stream::derive(1, "data", 0), Stream::derive(2, "update", 0));
     for _ in 0..10 {
@@ -184,7 +185,7 @@ fn a_run_goes_on_from_a_checkpoint() {
 }
 
 #[test]
-fn what_is_annealed_is_named() {
+fn annealed_settings_are_listed() {
     let temperature = TemperatureSpec::Learned(LearnedTemperatureSpec {
         target_entropy: TargetEntropy::Moving {
             of_uniform: false,

@@ -40,8 +40,8 @@ fn frame(clock: u32, repeats: bool) -> Vec<f32> {
     (0..WIDTH).map(byte).collect()
 }
 
-/// Episodes of `num_envs` environments with stacks of `stack` frames, stepped in random order. One of them may be idle for a
-/// long time.
+/// Episodes of `num_envs` environments with stacks of `stack` frames, stepped in random order. One of them may be idle
+/// for a long time.
 fn history(num_envs: usize, stack: usize, steps: usize) -> impl Strategy<Value = Vec<Step>> {
     let step = (0..num_envs, -5.0f64..5.0, 0u8..14, 0u8..4);
     (prop::collection::vec(step, 1..steps), any::<bool>()).prop_map(move |(steps, rests)| {
@@ -84,13 +84,13 @@ fn history(num_envs: usize, stack: usize, steps: usize) -> impl Strategy<Value =
     })
 }
 
-/// All rows in the order in which they are completed, computed from the definition. `forgets(i)` says whether all open
+/// All rows in the order in which they are completed, computed from the definition. `discards(i)` says whether all open
 /// windows are discarded before step i.
-fn naive_rows(history: &[Step], n: usize, forgets: impl Fn(usize) -> bool) -> Vec<Row> {
+fn naive_rows(history: &[Step], n: usize, discards: impl Fn(usize) -> bool) -> Vec<Row> {
     let mut rows = Vec::new();
     let mut open: Vec<Vec<&Step>> = vec![Vec::new(); 8];
     for (at, step) in history.iter().enumerate() {
-        if forgets(at) {
+        if discards(at) {
             open.iter_mut().for_each(Vec::clear);
         }
         let window = &mut open[step.env];
@@ -207,20 +207,20 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
 
     #[test]
-    fn rows_are_the_newest_of_the_definition(case in case(300), forget_every in 20usize..200) {
+    fn rows_are_the_newest_of_the_naive_model(case in case(300), discard_every in 20usize..200) {
         let Case { num_envs, stack, history, spec } = case;
         let mut replay = replay(&spec, stack, num_envs);
-        let forgets = |at: usize| at > 0 && at.is_multiple_of(forget_every);
+        let discards = |at: usize| at > 0 && at.is_multiple_of(discard_every);
         let (mut stream, mut errors) = (Stream::derive(1, "replay", 0), Stream::derive(2, "errors", 0));
         for (at, step) in history.iter().enumerate() {
-            if forgets(at) {
+            if discards(at) {
                 replay.abandon_windows();
             }
             feed(&mut replay, std::slice::from_ref(step));
             if at % 7 != 6 && at + 1 != history.len() {
                 continue;
             }
-            let rows = naive_rows(&history[..=at], spec.n_step as usize, forgets);
+            let rows = naive_rows(&history[..=at], spec.n_step as usize, discards);
             prop_assert!(replay.len() <= rows.len().min(spec.capacity as usize));
             // This number of rows fits even if no frames are shared.
             let at_least = (spec.capacity as usize).div_ceil(2 * stack).min(rows.len());
@@ -247,7 +247,7 @@ proptest! {
     }
 
     #[test]
-    fn a_saved_replay_goes_on_as_if_never_stopped(case in case(200), cut in 0usize..200) {
+    fn a_restored_replay_continues_exactly(case in case(200), cut in 0usize..200) {
         let Case { num_envs, stack, history, spec } = case;
         let cut = cut.min(history.len());
         let learn = |replay: &mut Replay, history: &[Step], stream: &mut Stream| {
@@ -272,10 +272,10 @@ proptest! {
         let saved = save(&straight, &folder.path().join("half"));
         let mut resumed = replay(&spec, stack, num_envs);
         resumed.load(&saved.section("replay").expect("there")).expect("fits");
-        let mut twin = Stream::derive(0, "other", 0);
-        twin.seek(&stream.position()).expect("a position");
+        let mut resumed_stream = Stream::derive(0, "other", 0);
+        resumed_stream.seek(&stream.position()).expect("a position");
         let rows = learn(&mut straight, &history[cut..], &mut stream);
-        prop_assert_eq!(rows, learn(&mut resumed, &history[cut..], &mut twin));
+        prop_assert_eq!(rows, learn(&mut resumed, &history[cut..], &mut resumed_stream));
         let files = |replay: &Replay, name: &str| save(replay, &folder.path().join(name)).manifest.files;
         prop_assert_eq!(files(&straight, "straight"), files(&resumed, "resumed"));
     }
@@ -312,25 +312,25 @@ fn in_turn(num_envs: usize, stack: usize, length: usize, steps: usize) -> Vec<St
 }
 
 #[test]
-fn episodes_of_64_steps_leave_the_full_capacity_and_shorter_ones_what_their_first_frames_leave() {
+fn episodes_of_at_least_64_steps_allow_the_full_capacity_and_shorter_ones_less() {
     let spec = ReplaySpec {
         capacity: 1000,
         n_step: 3,
         ..ReplaySpec::default()
     };
-    let held = |length| {
+    let rows_held = |length| {
         let mut replay = replay(&spec, 3, 3);
         feed(&mut replay, &in_turn(3, 3, length, 5000));
         replay.len()
     };
-    assert_eq!([held(64), held(500)], [1000, 1000]);
+    assert_eq!([rows_held(64), rows_held(500)], [1000, 1000]);
     // Ten steps need eleven frames, and there is room for 1000 + 16 frames.
-    let short = held(10);
+    let short = rows_held(10);
     assert!((1016 * 10 / 11..950).contains(&short), "{short}");
 }
 
 #[test]
-fn a_hundred_thousand_stacks_of_three_frames_take_what_was_promised() {
+fn a_hundred_thousand_stacks_of_three_frames_fit_into_the_documented_memory() {
     let of = |shape: [usize; 3], frames, capacity, sampler, num_envs| {
         let space = Space::Box {
             low: vec![0.0; shape.iter().product()],
@@ -359,7 +359,7 @@ fn a_hundred_thousand_stacks_of_three_frames_take_what_was_promised() {
 }
 
 #[test]
-fn a_checkpoint_holds_each_frame_once() {
+fn a_checkpoint_stores_each_frame_once() {
     let spec = ReplaySpec {
         capacity: 1000,
         ..ReplaySpec::default()
@@ -375,7 +375,7 @@ fn a_checkpoint_holds_each_frame_once() {
 }
 
 #[test]
-fn a_replay_of_whole_observations_and_one_of_frames_refuse_each_others_checkpoints() {
+fn a_checkpoint_of_another_storage_layout_is_rejected() {
     let spec = ReplaySpec {
         capacity: 10,
         ..ReplaySpec::default()
@@ -400,7 +400,7 @@ fn a_replay_of_whole_observations_and_one_of_frames_refuse_each_others_checkpoin
 
 /// Compares a replay with shared frames and one with complete observations on a real task with pixels.
 #[test]
-fn pictures_of_pendulums_come_out_as_they_went_in() {
+fn frames_of_pendulums_are_stored_exactly() {
     let options: toml::Table =
         "time_limit = 9\nwrappers = [{ kind = 'pixels', width = 12, height = 10 }, { kind = 'frame_stack' }]"
             .parse()

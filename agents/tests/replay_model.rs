@@ -22,7 +22,8 @@ struct Step {
     next_obs: f32,
 }
 
-/// Episodes of `num_envs` environments, interleaved at random. Observations are increasing numbers, which identify rows.
+/// Episodes of `num_envs` environments, interleaved at random. Observations are increasing numbers, which identify
+/// rows.
 fn history(num_envs: usize) -> impl Strategy<Value = Vec<Step>> {
     let step = (0..num_envs, -1.0f32..1.0, -5.0f64..5.0, 0u8..12);
     prop::collection::vec(step, 1..120).prop_map(|steps| {
@@ -146,7 +147,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
 
     #[test]
-    fn rows_are_those_of_the_definition(
+    fn rows_equal_those_of_the_naive_model(
         (num_envs, history) in (1usize..4).prop_flat_map(|n| (Just(n), history(n))),
         n_step in 1u64..6,
         capacity in 1u64..60,
@@ -170,7 +171,7 @@ proptest! {
     }
 
     #[test]
-    fn a_saved_replay_goes_on_as_if_never_stopped(
+    fn a_restored_replay_continues_exactly(
         history in history(2),
         cut in 0usize..120,
         n_step in 1u64..4,
@@ -209,7 +210,7 @@ fn consecutive_batches_are_different_draws() {
 }
 
 #[test]
-fn all_rows_are_drawn_alike() {
+fn all_rows_are_drawn_equally_often() {
     let mut replay = replay(50, 1, 1);
     let step = |i: usize| Step {
         env: 0,
@@ -227,8 +228,8 @@ fn all_rows_are_drawn_alike() {
             .iter()
             .for_each(|row| counts[row[0] as usize] += 1);
     }
-    // 32,000 draws from 50 rows: 640 each with a standard deviation of 25. A deviation of five of them for any row has a
-    // probability of 1 in 30,000.
+    // 32,000 draws from 50 rows: 640 each with a standard deviation of 25. A deviation of five of them for any row has
+    // a probability of 1 in 30,000.
     assert!(
         counts[..25].iter().all(|count| *count == 0),
         "the oldest rows were overwritten"
@@ -240,7 +241,7 @@ fn all_rows_are_drawn_alike() {
 }
 
 #[test]
-fn a_replay_that_does_not_fit_is_refused_with_its_size() {
+fn a_replay_that_does_not_fit_is_rejected_with_its_size() {
     let spec = ReplaySpec {
         capacity: 1 << 50,
         ..ReplaySpec::default()
@@ -256,7 +257,7 @@ fn a_replay_that_does_not_fit_is_refused_with_its_size() {
 }
 
 #[test]
-fn bytes_come_back_as_the_numbers_that_went_in() {
+fn bytes_are_stored_exactly() {
     let pixels = Space::Box {
         shape: vec![1, 2, 2],
         low: vec![0.0; 4],

@@ -50,7 +50,7 @@ fn actions(rows: i64, dims: i64) -> Tensor {
         .repeat([1, dims])
 }
 
-fn largest(tensor: &Tensor) -> f64 {
+fn max_abs(tensor: &Tensor) -> f64 {
     tensor.abs().max().double_value(&[])
 }
 
@@ -82,9 +82,9 @@ fn a_sinusoid_is_multiplied_by_the_kernels_attenuation() {
     ];
     let action = actions(33, 1);
     for (kernel, scheme) in cases {
-        let found = filtered(&filter(kernel, scheme, bandwidth), &action, |a| sum(&(a * omega).sin()));
+        let actual = filtered(&filter(kernel, scheme, bandwidth), &action, |a| sum(&(a * omega).sin()));
         let expected = sum(&(&action * omega).sin()) * kernel.attenuation(omega * bandwidth);
-        let difference = largest(&(found - expected));
+        let difference = max_abs(&(actual - expected));
         assert!(difference < 1e-3, "{kernel:?}, {scheme:?}: {difference}");
     }
 }
@@ -101,10 +101,10 @@ fn draws_attenuate_a_sinusoid_within_their_standard_error() {
     ] {
         // For a mode along the diagonal the attenuation is the product of those of the two axes, which are independent.
         let mode = |a: &Tensor| (sum(a) * omega).sin();
-        let found = filtered(&filter(kernel, DRAWS, bandwidth), &action, mode);
+        let actual = filtered(&filter(kernel, DRAWS, bandwidth), &action, mode);
         let expected = (omega * 0.22f64).sin() * kernel.attenuation(omega * bandwidth).powi(2);
-        let error = found.std(true).double_value(&[]) / (rows as f64).sqrt();
-        let distance = (found.mean(Kind::Float).double_value(&[]) - expected).abs();
+        let error = actual.std(true).double_value(&[]) / (rows as f64).sqrt();
+        let distance = (actual.mean(Kind::Float).double_value(&[]) - expected).abs();
         assert!(
             distance < 4.0 * error && error < 0.02,
             "{kernel:?}: error {distance}, standard error {error}"
@@ -125,14 +125,14 @@ fn an_affine_critic_is_unchanged_away_from_the_bounds() {
         (KernelSpec::Binomial { taps: 5 }, Scheme::Stencil),
         (sinc(), Scheme::Stencil),
     ] {
-        let found = filtered(&filter(kernel, scheme, 0.05), &action, value);
-        let difference = largest(&(found - value(&action)));
+        let actual = filtered(&filter(kernel, scheme, 0.05), &action, value);
+        let difference = max_abs(&(actual - value(&action)));
         assert!(difference < 1e-5, "{kernel:?}, {scheme:?}: {difference}");
     }
 }
 
 #[test]
-fn a_quadratic_gains_half_the_trace_of_covariance_times_curvature() {
+fn a_quadratic_changes_by_half_the_trace_of_covariance_times_curvature() {
     let curvature = Tensor::from_slice(&[2.0f32, -6.0, 3.0]);
     let value = |a: &Tensor| sum(&(a.square() * &curvature)) * 0.5;
     let action = actions(9, 3) * 0.5;
@@ -150,13 +150,13 @@ fn a_quadratic_gains_half_the_trace_of_covariance_times_curvature() {
             bandwidth: Bandwidth::PerDimension(bandwidth.to_vec()),
             ..filter(kernel, scheme, 0.0)
         };
-        let difference = largest(&(filtered(&spec, &action, value) - value(&action) - gain));
+        let difference = max_abs(&(filtered(&spec, &action, value) - value(&action) - gain));
         assert!(difference < 1e-5, "{kernel:?}, {scheme:?}: {difference}");
     }
 }
 
 #[test]
-fn a_constant_stays_because_weights_sum_to_one() {
+fn a_constant_is_unchanged() {
     for (kernel, scheme) in [
         (KernelSpec::Gaussian, DRAWS),
         (KernelSpec::Gaussian, SIGMA),
@@ -168,8 +168,8 @@ fn a_constant_stays_because_weights_sum_to_one() {
                 boundary,
                 ..filter(kernel, scheme, 0.3)
             };
-            let found = filtered(&spec, &actions(5, 4), |a| a.select(1, 0) * 0.0 + 3.0);
-            assert!(largest(&(found - 3.0)) < 1e-6, "{kernel:?}, {scheme:?}, {boundary:?}");
+            let actual = filtered(&spec, &actions(5, 4), |a| a.select(1, 0) * 0.0 + 3.0);
+            assert!(max_abs(&(actual - 3.0)) < 1e-6, "{kernel:?}, {scheme:?}, {boundary:?}");
         }
     }
 }
@@ -184,7 +184,7 @@ fn every_boundary_keeps_actions_inside() {
         };
         let _ = filtered(&spec, &edges, |a| {
             assert!(
-                a.isfinite().all().int64_value(&[]) == 1 && largest(a) <= 1.0,
+                a.isfinite().all().int64_value(&[]) == 1 && max_abs(a) <= 1.0,
                 "{boundary:?}"
             );
             a.select(1, 0)
@@ -192,8 +192,8 @@ fn every_boundary_keeps_actions_inside() {
     }
 }
 
-/// The density of filtered points in the cells of a grid, relative to uniform, for points on the grid that are shifted by
-/// whole cells.
+/// The density of filtered points in the cells of a grid, relative to uniform, for points on the grid that are shifted
+/// by whole cells.
 fn densities(boundary: Boundary) -> Vec<f64> {
     const CELLS: i64 = 64;
     let grid = (Tensor::arange(CELLS, (Kind::Float, Device::Cpu)) + 0.5) * (2.0 / CELLS as f64) - 1.0;
@@ -252,7 +252,7 @@ fn the_minimum_before_the_filter_is_never_above_the_minimum_after() {
 }
 
 #[test]
-fn filtered_moments_are_those_of_the_mixture() {
+fn filtered_moments_equal_those_of_the_mixture() {
     // Two points with weights ½ each: means 1000 ± 2, standard deviations 1 and 3.
     let spec = filter(KernelSpec::Gaussian, Scheme::SigmaPoints { lambda: 0.0 }, 0.25);
     let obs = Tensor::zeros([1, 1], (Kind::Float, Device::Cpu));
@@ -282,7 +282,7 @@ fn filtered_states_are_drawn_in_pairs_around_the_observation() {
         moments.narrow(2, 0, 3).squeeze_dim(0),
         moments.narrow(2, 3, 3).squeeze_dim(0),
     );
-    assert!(largest(&(first - &obs)) < 1e-5, "mirror images cancel");
+    assert!(max_abs(&(first - &obs)) < 1e-5, "mirror images cancel");
     let variance = (second - obs.square()).mean(Kind::Float).double_value(&[]);
     assert!((variance - 0.25).abs() < 0.01, "{variance}");
 }
@@ -355,7 +355,7 @@ fn update(agent: &mut SoftActorCritic, updates: u64, batches: &mut Stream, strea
 }
 
 /// Every tensor of every section.
-fn everything(agent: &SoftActorCritic) -> BTreeMap<String, Tensor> {
+fn all_tensors(agent: &SoftActorCritic) -> BTreeMap<String, Tensor> {
     let sections = agent.sections().expect("sections");
     let tensors = sections.iter().flat_map(|section| {
         let tensor = |name: &str| section.any_tensor(name).expect("listed");
@@ -367,13 +367,13 @@ fn everything(agent: &SoftActorCritic) -> BTreeMap<String, Tensor> {
 }
 
 #[test]
-fn bandwidth_zero_is_the_unfiltered_algorithm_to_the_bit() {
+fn bandwidth_zero_equals_the_unfiltered_algorithm_to_the_bit() {
     let off = filter(KernelSpec::Gaussian, Scheme::MonteCarlo { samples: 4 }, 0.0);
     let on = TargetFilterSpec::default();
     let run = |critic: CriticSpec| {
         let (mut agent, mut stream) = (agent_of(&agent_spec_of(critic)), Stream::derive(1, "update", 0));
         update(&mut agent, 50, &mut Stream::derive(2, "batches", 0), &mut stream);
-        (everything(&agent), stream.position())
+        (all_tensors(&agent), stream.position())
     };
     let cases = critics(None).into_iter().zip(critics(Some(off))).zip(critics(Some(on)));
     for ((without, off), on) in cases {
@@ -392,7 +392,7 @@ fn bandwidth_zero_is_the_unfiltered_algorithm_to_the_bit() {
 
 /// With one member there is no minimum, so both orders are equal; with several members they differ.
 #[test]
-fn the_order_of_filter_and_minimum_matters_where_there_is_a_minimum() {
+fn the_order_of_filter_and_minimum_matters_with_several_members() {
     let run = |members: i64, order: FilterOrder| {
         let filter = Some(TargetFilterSpec {
             order,
@@ -417,7 +417,7 @@ fn the_order_of_filter_and_minimum_matters_where_there_is_a_minimum() {
                 &mut Stream::derive(2, "batches", 0),
                 &mut update_stream(),
             );
-            everything(&agent)["critic/critic/body.0.weight"].shallow_clone()
+            all_tensors(&agent)["critic/critic/body.0.weight"].shallow_clone()
         })
     };
     let difference = |members: i64| {
@@ -425,7 +425,7 @@ fn the_order_of_filter_and_minimum_matters_where_there_is_a_minimum() {
             run(members, FilterOrder::FilterThenMin),
             run(members, FilterOrder::MinThenFilter),
         );
-        std::array::from_fn::<f64, 4, _>(|index| largest(&(&after[index] - &before[index])))
+        std::array::from_fn::<f64, 4, _>(|index| max_abs(&(&after[index] - &before[index])))
     };
     assert!(difference(1).iter().all(|value| *value < 1e-6), "{:?}", difference(1));
     // With many members, the member with the minimum changes within the kernel.
@@ -444,7 +444,7 @@ fn annealed() -> TargetFilterSpec {
 }
 
 #[test]
-fn an_annealed_filter_ends_and_draws_nothing_from_then_on() {
+fn a_filter_annealed_to_zero_draws_nothing() {
     let (mut agent, mut stream) = (agent(Some(annealed())), update_stream());
     let mut batches = Stream::derive(2, "batches", 0);
     let words_per_update: Vec<u128> = (0..20)
@@ -462,7 +462,8 @@ fn an_annealed_filter_ends_and_draws_nothing_from_then_on() {
             word(&stream) - before
         })
         .collect();
-    // A normal number takes two words, rarely more: 2 · 8 · 2 numbers without the filter, and the same for its two pairs.
+    // A normal number takes two words, rarely more: 2 · 8 · 2 numbers without the filter, and the same for its two
+    // pairs.
     assert!(
         words_per_update[..15].iter().all(|words| *words >= 128),
         "{words_per_update:?}"
@@ -494,7 +495,7 @@ fn annealing_resumes_to_the_bit() {
     other_batches.seek(&batches.position()).expect("a position");
     update(&mut straight, 12, &mut batches, &mut stream);
     update(&mut resumed, 12, &mut other_batches, &mut other_stream);
-    assert!(everything(&straight) == everything(&resumed));
+    assert!(all_tensors(&straight) == all_tensors(&resumed));
     assert_eq!(stream.position(), other_stream.position());
 }
 
@@ -508,7 +509,7 @@ fn keys(filter: TargetFilterSpec, change: impl Fn(&mut AgentSpec), action: &Spac
 }
 
 #[test]
-fn what_cannot_be_is_refused_by_key() {
+fn invalid_settings_are_rejected_by_key() {
     let space = Space::boxed(4, -1.0, 1.0);
     let default = TargetFilterSpec::default;
     let refused = |filter: TargetFilterSpec| keys(filter, |_| {}, &space);
@@ -582,7 +583,7 @@ fn what_cannot_be_is_refused_by_key() {
 }
 
 #[test]
-fn all_problems_are_told_at_once() {
+fn all_problems_are_reported_together() {
     let wrong = TargetFilterSpec {
         kernel: KernelSpec::Boxcar,
         bandwidth: Bandwidth::PerDimension(vec![-0.1]),
@@ -594,7 +595,7 @@ fn all_problems_are_told_at_once() {
         state_std: Some(-1.0),
         ..TargetFilterSpec::default()
     };
-    let found = keys(wrong, |_| {}, &Space::boxed(2, -1.0, 1.0));
+    let actual = keys(wrong, |_| {}, &Space::boxed(2, -1.0, 1.0));
     for key in [
         ".bandwidth",
         ".anneal.to",
@@ -603,8 +604,8 @@ fn all_problems_are_told_at_once() {
         ".state_std",
     ] {
         assert!(
-            found.iter().any(|other| other == key),
-            "{key} is missing from {found:?}"
+            actual.iter().any(|other| other == key),
+            "{key} is missing from {actual:?}"
         );
     }
 }
@@ -642,11 +643,11 @@ fn tensor(values: &[f64]) -> Tensor {
 }
 
 /// The largest difference relative to the expected value, or to 0.1 for smaller values.
-fn relative_difference(found: &Tensor, expected: &[f64]) -> f64 {
+fn relative_difference(actual: &Tensor, expected: &[f64]) -> f64 {
     let expected = Tensor::from_slice(expected);
-    let found = found.flatten(0, -1).to_kind(Kind::Double);
-    assert_eq!(found.size(), expected.size());
-    largest(&((found - &expected) / expected.abs().clamp_min(0.1)))
+    let actual = actual.flatten(0, -1).to_kind(Kind::Double);
+    assert_eq!(actual.size(), expected.size());
+    max_abs(&((actual - &expected) / expected.abs().clamp_min(0.1)))
 }
 
 /// Gives an agent the parameters of the golden case, by loading a checkpoint as a user would.
@@ -719,10 +720,10 @@ fn one_full_band_limited_update_equals_the_derivation() {
     for (name, expected) in &case.after {
         let mut holders = sections.iter();
         let section = holders.find(|section| section.tensor_names().any(|other| other == name));
-        let found = section.expect(name).any_tensor(name).expect(name);
-        let difference = relative_difference(&found, &expected.data);
+        let actual = section.expect(name).any_tensor(name).expect(name);
+        let difference = relative_difference(&actual, &expected.data);
         assert!(difference < 1e-5, "{name}: {difference}");
-        let moved = relative_difference(&found, &case.before[name].data);
+        let moved = relative_difference(&actual, &case.before[name].data);
         assert!(moved > 1e-5, "{name} did not change, so the comparison proves nothing");
         compared += expected.data.len();
     }
@@ -735,6 +736,6 @@ fn the_highest_mode_of_a_stencil_vanishes() {
     let bandwidth = 0.1;
     let spacing = bandwidth * 2f64.sqrt();
     let spec = filter(KernelSpec::Binomial { taps: 3 }, Scheme::Stencil, bandwidth);
-    let found = filtered(&spec, &actions(17, 1), |a| sum(&(a * (PI / spacing)).cos()));
-    assert!(largest(&found) < 1e-5);
+    let actual = filtered(&spec, &actions(17, 1), |a| sum(&(a * (PI / spacing)).cos()));
+    assert!(max_abs(&actual) < 1e-5);
 }

@@ -26,8 +26,15 @@ pub struct Table {
     /// Arguments of `sac config`.
     arguments: Vec<String>,
     under: Vec<String>,
-    /// Presets, or none for the column `Default`, with keys and what stands there.
-    columns: Vec<(Option<String>, Vec<(String, Cell)>)>,
+    columns: Vec<Column>,
+}
+
+/// A column that holds defaults.
+struct Column {
+    /// The preset in its header; none under `Default`.
+    preset: Option<String>,
+    /// Keys, and what the column says of each.
+    rows: Vec<(String, Cell)>,
 }
 
 #[derive(Debug, PartialEq)]
@@ -84,7 +91,10 @@ fn read<'a>(place: &str, words: &str, mut lines: impl Iterator<Item = &'a str>) 
             };
             (key, cell)
         };
-        (preset, rows.iter().map(row).collect())
+        Column {
+            preset,
+            rows: rows.iter().map(row).collect(),
+        }
     };
     Table {
         place: place.to_string(),
@@ -112,7 +122,7 @@ impl Table {
         let rows = self
             .columns
             .first()
-            .map(|(_, rows)| rows.as_slice())
+            .map(|column| column.rows.as_slice())
             .unwrap_or_default();
         let under = self.under.iter();
         under
@@ -122,7 +132,7 @@ impl Table {
 
     /// Setting every key to its documented default changes nothing.
     pub fn check(&self) {
-        for (preset, rows) in &self.columns {
+        for Column { preset, rows } in &self.columns {
             let mut arguments = self.arguments.clone();
             arguments.extend(preset.iter().flat_map(|name| ["--algo".to_string(), name.clone()]));
             let plain = config(&arguments);

@@ -30,13 +30,13 @@ pub(super) fn sibling(path: &Path, suffix: &str) -> PathBuf {
 }
 
 /// A writer that counts and hashes the bytes that pass through it.
-pub(super) struct Digesting<W> {
+pub(super) struct HashingWriter<W> {
     inner: W,
     hasher: Sha256,
     bytes: u64,
 }
 
-impl<W: Write> Write for Digesting<W> {
+impl<W: Write> Write for HashingWriter<W> {
     fn write(&mut self, data: &[u8]) -> io::Result<usize> {
         let written = self.inner.write(data)?;
         self.hasher.update(&data[..written]);
@@ -56,7 +56,7 @@ fn hex(hash: &[u8]) -> String {
 pub(super) fn write_synced(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<FileDigest> {
     let attempt = || -> io::Result<FileDigest> {
         let file = File::create(path)?;
-        let mut out = Digesting {
+        let mut out = HashingWriter {
             inner: io::BufWriter::new(file),
             hasher: Sha256::new(),
             bytes: 0,
@@ -97,7 +97,7 @@ pub(super) fn write_safetensors(path: &Path, entries: &[&Entry<'_>]) -> Result<F
     let digest = || -> io::Result<FileDigest> {
         let mut file = File::open(path)?;
         file.sync_all()?;
-        let mut out = Digesting {
+        let mut out = HashingWriter {
             inner: io::sink(),
             hasher: Sha256::new(),
             bytes: 0,
@@ -114,14 +114,14 @@ pub(super) fn write_safetensors(path: &Path, entries: &[&Entry<'_>]) -> Result<F
 /// Reads a file and checks its size and digest. The error is a phrase that describes the problem.
 pub(super) fn read_checked(path: &Path, expected: &FileDigest) -> std::result::Result<Vec<u8>, String> {
     let file = File::open(path).map_err(|error| error.to_string())?;
-    let found = file.metadata().map_err(|error| error.to_string())?.len();
-    if found != expected.bytes {
+    let size = file.metadata().map_err(|error| error.to_string())?.len();
+    if size != expected.bytes {
         return Err(format!(
-            "the file is truncated or altered: {found} bytes, expected {}",
+            "the file is truncated or altered: {size} bytes, expected {}",
             expected.bytes
         ));
     }
-    let mut bytes = Vec::with_capacity(found as usize);
+    let mut bytes = Vec::with_capacity(size as usize);
     BufReader::new(file)
         .read_to_end(&mut bytes)
         .map_err(|error| error.to_string())?;
@@ -147,7 +147,7 @@ pub(super) fn remove_dir(folder: &Path) -> Result<()> {
 }
 
 /// Removes a folder, if it exists, so that it is never visible with only some of its files.
-pub(super) fn remove_whole(folder: &Path) -> Result<()> {
+pub(super) fn remove_atomically(folder: &Path) -> Result<()> {
     let old = sibling(folder, "old");
     remove_dir(&old)?;
     match fs::rename(folder, &old) {
@@ -158,7 +158,7 @@ pub(super) fn remove_whole(folder: &Path) -> Result<()> {
 }
 
 /// Removes the temporary folders and files, named by [`sibling`], that a killed process left.
-pub(super) fn sweep(folder: &Path) -> Result<()> {
+pub(super) fn remove_temporaries(folder: &Path) -> Result<()> {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         if name.starts_with('.') && (name.ends_with(".tmp") || name.ends_with(".old")) {
@@ -182,12 +182,12 @@ pub(super) fn replace_dir(new: &Path, target: &Path) -> Result<()> {
     }
     let old = sibling(target, "old");
     remove_dir(&old)?;
-    let stood = target.exists();
-    if stood {
+    let existed = target.exists();
+    if existed {
         fs::rename(target, &old).map_err(Error::io(target))?;
     }
     if let Err(error) = fs::rename(new, target) {
-        if stood {
+        if existed {
             let _ = fs::rename(&old, target);
         }
         return Err(Error::io(target)(error));

@@ -1,4 +1,5 @@
-//! Checkpoints: folders of safetensors and JSON files with the whole state of a run: [`Checkpoint`], [`CheckpointStore`].
+//! Checkpoints: folders of safetensors and JSON files with the whole state of a run: [`Checkpoint`],
+//! [`CheckpointStore`].
 //!
 //! ```text
 //! <folder>/manifest.json           format, version, and a digest of every file
@@ -6,8 +7,8 @@
 //!          <section>.safetensors   tensors, by section
 //! ```
 //!
-//! A folder is written under a temporary name, synced and then renamed, so it is either complete or absent. Equal states
-//! give equal bytes: there are no time stamps. When reading, every digest is checked before the data is used.
+//! A folder is written under a temporary name, synced and then renamed, so it is either complete or absent. Equal
+//! states give equal bytes: there are no time stamps. When reading, every digest is checked before the data is used.
 
 mod files;
 mod section;
@@ -272,7 +273,8 @@ impl Checkpoint {
     }
 }
 
-/// The folder with the checkpoints of a run: a subfolder `<env_steps>` for each, and a file `latest` with the newest one.
+/// The folder with the checkpoints of a run: a subfolder `<env_steps>` for each, and a file `latest` with the newest
+/// one.
 pub struct CheckpointStore {
     folder: PathBuf,
     keep: usize,
@@ -305,7 +307,7 @@ impl CheckpointStore {
         // The oldest are removed first.
         while steps.len() >= self.keep {
             let oldest = steps.remove(0);
-            files::remove_whole(&self.path(oldest))?;
+            files::remove_atomically(&self.path(oldest))?;
         }
         Ok(path)
     }
@@ -330,8 +332,8 @@ impl CheckpointStore {
             .or_else(|| self.steps().pop())
     }
 
-    /// Removes checkpoints later than `env_steps`, which a run resumed there will write again, and temporary folders left by a
-    /// killed process.
+    /// Removes checkpoints later than `env_steps`, which a run resumed there will write again, and temporary folders
+    /// left by a killed process.
     ///
     /// # Errors
     /// When a folder cannot be removed.
@@ -339,7 +341,7 @@ impl CheckpointStore {
         self.steps()
             .into_iter()
             .filter(|steps| *steps > env_steps)
-            .try_for_each(|steps| files::remove_whole(&self.path(steps)))?;
-        files::sweep(&self.folder)
+            .try_for_each(|steps| files::remove_atomically(&self.path(steps)))?;
+        files::remove_temporaries(&self.folder)
     }
 }

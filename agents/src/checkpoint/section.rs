@@ -184,8 +184,8 @@ impl<'a> Section<'a> {
             let problem = format!("tensor `{name}` has {count} numbers, at most {} fit", out.len());
             return Err(Error::section(&self.name, problem));
         }
-        // SAFETY: `Number` is implemented for primitive numbers only, for which all bit patterns are valid. The destination
-        // has room for `count` elements.
+        // SAFETY: `Number` is implemented for primitive numbers only, for which all bit patterns are valid. The
+        // destination has room for `count` elements.
         unsafe {
             std::ptr::copy_nonoverlapping(
                 entry.bytes.as_ptr(),

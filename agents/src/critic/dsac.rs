@@ -1,5 +1,5 @@
-//! The critic of DSAC, the predecessor of DSAC-T: one normal distribution of the soft return, learned from samples of the
-//! target distribution.
+//! The critic of DSAC, the predecessor of DSAC-T: one normal distribution of the soft return, learned from samples of
+//! the target distribution.
 //!
 //! Source: Duan et al. 2021, "Distributional Soft Actor-Critic: Off-Policy Reinforcement Learning for Addressing Value
 //! Estimation Errors" (arXiv 2001.02811; TNNLS 33(11)), as implemented in its authors' reference code `DSAC-v2`, file
@@ -103,8 +103,8 @@ impl DsacCritic {
     }
 }
 
-/// Losses `[E, B]` with the gradients of −log N(y; Q, σ²), where `bias` is added to the denominators, and the target of σ
-/// is clipped to `td_bound` around the mean:
+/// Losses `[E, B]` with the gradients of −log N(y; Q, σ²), where `bias` is added to the denominators, and the target of
+/// σ is clipped to `td_bound` around the mean:
 ///
 /// ```text
 /// −sg( (y − Q) / (σ² + bias) ) · Q  −  sg( ((ȳ − Q)² − σ²) / (σ³ + bias) ) · σ

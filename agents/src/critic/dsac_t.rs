@@ -1,14 +1,14 @@
 //! The critic of DSAC-T: two normal distributions of the soft return, `Z(s, a) ~ N(Q(s, a), σ(s, a)²)`.
 //!
-//! Source: Duan et al., "Distributional Soft Actor-Critic with Three Refinements" (arXiv 2310.05858; TPAMI 47(5), 2025),
-//! and its reference code `DSAC-v2`, file `dsac_v2.py`, of July 2025 ("reference"). We took the paper's equation numbers
-//! from a secondary source.
+//! Source: Duan et al., "Distributional Soft Actor-Critic with Three Refinements" (arXiv 2310.05858; TPAMI 47(5),
+//! 2025), and its reference code `DSAC-v2`, file `dsac_v2.py`, of July 2025 ("reference"). We took the paper's equation
+//! numbers from a secondary source.
 //!
 //! * *Expected-value substitution*: the mean learns from the mean of the target, and σ from a sample of the target.
-//! * *Twin value distributions*: mean and sample of the target come from the member with the smaller mean, and the actor
-//!   maximises the smaller mean.
-//! * *Variance-based gradient adjustment*: the sampled target is clipped to ξ running standard deviations around the mean,
-//!   and the gradient of each row is scaled by the ratio of the running variance to the row's variance.
+//! * *Twin value distributions*: mean and sample of the target come from the member with the smaller mean, and the
+//!   actor maximises the smaller mean.
+//! * *Variance-based gradient adjustment*: the sampled target is clipped to ξ running standard deviations around the
+//!   mean, and the gradient of each row is scaled by the ratio of the running variance to the row's variance.
 //!
 //! | Line of the algorithm | Implementation |
 //! |---|---|
@@ -64,8 +64,8 @@ pub struct DsacTSpec {
     pub members: i64,
     /// The quantity that σ² converges to.
     pub sigma_rule: SigmaRule,
-    /// ξ, half the width of the band around the mean to which sampled targets are clipped, in running standard deviations.
-    /// Paper and reference: 3.
+    /// ξ, half the width of the band around the mean to which sampled targets are clipped, in running standard
+    /// deviations. Paper and reference: 3.
     pub clip_sigmas: f64,
     /// Rate of the moving average of the standard deviation.
     pub running_std_rate: RunningStdRate,
@@ -198,8 +198,8 @@ impl DsacTCritic {
     }
 }
 
-/// The running standard deviation `[E, 1]` updated with a batch's `std` `[E, B]`. The first batch initialises it. Row weights
-/// are ignored, because this is a statistic and not a loss.
+/// The running standard deviation `[E, 1]` updated with a batch's `std` `[E, B]`. The first batch initialises it. Row
+/// weights are ignored, because this is a statistic and not a loss.
 ///
 /// Source: equations 25 to 27, with one average of σ for both uses, as in the reference.
 pub fn follow_spread(running_std: Option<&Tensor>, std: &Tensor, rate: f64) -> Tensor {
@@ -210,7 +210,8 @@ pub fn follow_spread(running_std: Option<&Tensor>, std: &Tensor, rate: f64) -> T
     }
 }
 
-/// Clips a sampled target `[B]` to the band of half-width `width` `[E, 1]` around each member's mean `[E, B]`: `[E, B]`.
+/// Clips a sampled target `[B]` to the band of half-width `width` `[E, 1]` around each member's mean `[E, B]`: `[E,
+/// B]`.
 ///
 /// Source: equation 23.
 pub fn clip_to_band(sample: &Tensor, mean: &Tensor, width: &Tensor) -> Tensor {

@@ -25,12 +25,12 @@ impl Gaussians {
         }
     }
 
-    /// The distributions of the target network of `function` for `action` `[B, A]` at `obs` `[B, …]`, filtered if its target
-    /// filter is active.
+    /// The distributions of the target network of `function` for `action` `[B, A]` at `obs` `[B, …]`, filtered if its
+    /// target filter is active.
     ///
     /// A filtered distribution is the normal distribution with the first two moments of the mixture over the filter's
-    /// points. With [`FilterOrder::MinThenFilter`] the member with the smallest mean is chosen at every point first, and
-    /// the result is `[1, B]`.
+    /// points. With [`FilterOrder::MinThenFilter`] the member with the smallest mean is chosen at every point first,
+    /// and the result is `[1, B]`.
     pub(super) fn of_target(function: &ValueFunction, obs: &Tensor, action: &Tensor, stream: &mut Stream) -> Gaussians {
         let Some(filter) = function.filter() else {
             return Gaussians::of(&function.target_at(obs, action, stream));
@@ -50,8 +50,8 @@ impl Gaussians {
 
     /// One sample `[E, n·B]` of each distribution, at most `clamp` standard deviations from the mean.
     ///
-    /// The n = `copies` copies of a batch share their noise. Averaging the samples over copies then averages the quantiles
-    /// of the distributions, and does not reduce the standard deviation.
+    /// The n = `copies` copies of a batch share their noise. Averaging the samples over copies then averages the
+    /// quantiles of the distributions, and does not reduce the standard deviation.
     pub fn sample(&self, clamp: f64, copies: i64, stream: &mut Stream) -> Tensor {
         let (members, rows) = self.mean.size2().expect("means are [E, n·B]");
         let mut z = stream.normal(&[members, rows / copies], self.mean.device());

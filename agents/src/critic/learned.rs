@@ -58,7 +58,8 @@ impl LearnedCritic {
         self.equations.actor_objective()
     }
 
-    /// The actor's objective `[B]` for `draw` at `obs [B, …]`. Gradients reach the draw but not the critic's parameters.
+    /// The actor's objective `[B]` for `draw` at `obs [B, …]`. Gradients reach the draw but not the critic's
+    /// parameters.
     pub fn actor_value(&self, obs: &Tensor, draw: &ActionDraw, stream: &mut Stream) -> Tensor {
         self.actor_objective().value(self.q(), obs, draw, stream)
     }

@@ -1,8 +1,8 @@
 //! Critics: the trait [`Critic`] for the equations, and [`LearnedCritic`] for the learned state.
 //!
-//! A critic defines the functions that it learns ([`FunctionSpec`]), their targets and losses, and the actor's objective.
-//! [`ValueFunction`] contains networks, target parameters, optimisers, filters and checkpoints, so that a new critic is a
-//! single file with its equations.
+//! A critic defines the functions that it learns ([`FunctionSpec`]), their targets and losses, and the actor's
+//! objective. [`ValueFunction`] contains networks, target parameters, optimisers, filters and checkpoints, so that a
+//! new critic is a single file with its equations.
 
 mod combination;
 pub mod dsac;

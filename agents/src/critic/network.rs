@@ -29,13 +29,13 @@ pub struct NetworkContext<'a> {
     pub rounding: Option<Bfloat16>,
 }
 
-/// An encoder, and an ensemble of `E` members with `K` outputs each. Their parameters are in one block, the encoder's first.
+/// An encoder, and an ensemble of `E` members with `K` outputs each. Their parameters are in one block, the encoder's
+/// first.
 pub struct Network {
     encoder: Box<dyn Encoder>,
     body: Box<dyn Body>,
     actions: ActionKind,
     outputs: i64,
-    members: i64,
 }
 
 impl Network {
@@ -68,18 +68,12 @@ impl Network {
             encoder,
             actions: context.actions,
             outputs,
-            members,
         }
     }
 
     /// Multiply-adds of encoder and all members for one observation and action.
     pub fn multiply_adds(&self) -> i64 {
         self.encoder.multiply_adds() + self.mlp().multiply_adds()
-    }
-
-    /// E, the number of members.
-    pub fn members(&self) -> i64 {
-        self.members
     }
 
     /// The layers of the members.
@@ -99,8 +93,8 @@ impl Network {
 
     /// Outputs `[E, B, K]` for `action` `[B, A]` at `obs` `[B, …]`.
     ///
-    /// If actions are enumerated, `action` is the index `[B, 1]`. Otherwise it may hold n batches of actions for the same
-    /// `obs` one after the other, `[n·B, A]`; the result is then `[E, n·B, K]`.
+    /// If actions are enumerated, `action` is the index `[B, 1]`. Otherwise it may hold n batches of actions for the
+    /// same `obs` one after the other, `[n·B, A]`; the result is then `[E, n·B, K]`.
     pub fn at(&self, params: &Params, obs: &Tensor, action: &Tensor, stream: &mut Stream) -> Tensor {
         match self.actions {
             ActionKind::Vector { .. } => {
@@ -150,8 +144,8 @@ impl Network {
         self.body.forward(params, &features, Some(stream))
     }
 
-    /// Applies `value_of` to the outputs `[E, B, K]` for `action` `[B, A]` at `obs` `[B, …]`. It returns one number per row,
-    /// `[B]`, that depends on that row alone. Gradients reach `action`.
+    /// Applies `value_of` to the outputs `[E, B, K]` for `action` `[B, A]` at `obs` `[B, …]`. It returns one number per
+    /// row, `[B]`, that depends on that row alone. Gradients reach `action`.
     pub fn value(
         &self,
         params: &Params,

@@ -1,5 +1,5 @@
-//! The critic of TQC: `E` networks with `K` quantiles of the soft return each. Targets are the quantiles of all networks
-//! pooled, without the largest ones.
+//! The critic of TQC: `E` networks with `K` quantiles of the soft return each. Targets are the quantiles of all
+//! networks pooled, without the largest ones.
 //!
 //! Source: Kuznetsov et al. 2020, "Controlling Overestimation Bias with Truncated Mixture of Continuous Distributional
 //! Quantile Critics" (arXiv 2005.04269), section 3.
@@ -106,8 +106,8 @@ impl QuantileCritic {
         }
     }
 
-    /// The target atoms `[J, B]`, in ascending order, at the next actions `[B, A]`, without the dropped ones. A target filter
-    /// averages each quantile, either of every member before pooling or of the pooled atoms of every point.
+    /// The target atoms `[J, B]`, in ascending order, at the next actions `[B, A]`, without the dropped ones. A target
+    /// filter averages each quantile, either of every member before pooling or of the pooled atoms of every point.
     fn kept_atoms(&self, z: &ValueFunction, next_obs: &Tensor, next_action: &Tensor, stream: &mut Stream) -> Tensor {
         let dropped = self.spec.dropped_per_member;
         // [E, K·B, K]
@@ -135,7 +135,8 @@ fn fractions(quantiles: i64, device: Device) -> Tensor {
     Tensor::from_slice(&fractions).view([quantiles, 1]).to_device(device)
 }
 
-/// Pools the atoms `[E, B, K]` of all members and drops the E·`dropped_per_member` largest: `[J, B]` in ascending order.
+/// Pools the atoms `[E, B, K]` of all members and drops the E·`dropped_per_member` largest: `[J, B]` in ascending
+/// order.
 fn truncated(atoms: &Tensor, dropped_per_member: i64) -> Tensor {
     let (members, rows, quantiles) = atoms.size3().expect("atoms are [E, B, K]");
     let pooled = atoms.permute([0, 2, 1]).reshape([members * quantiles, rows]); // [E·K, B]
@@ -143,8 +144,8 @@ fn truncated(atoms: &Tensor, dropped_per_member: i64) -> Tensor {
     sorted.narrow(0, 0, members * (quantiles - dropped_per_member))
 }
 
-/// Quantile Huber losses `[E, B]` of `atoms` `[E, B, K]` for targets `[J, B]` in ascending order; the mean over all pairs of
-/// atom and target.
+/// Quantile Huber losses `[E, B]` of `atoms` `[E, B, K]` for targets `[J, B]` in ascending order; the mean over all
+/// pairs of atom and target.
 ///
 /// ```text
 /// ρ_τ(δ) = |τ − 1{δ < 0}| · H_κ(δ),   δ = y_j − θ_m
@@ -152,15 +153,16 @@ fn truncated(atoms: &Tensor, dropped_per_member: i64) -> Tensor {
 /// ```
 ///
 /// The pairs are not computed one by one. The sorted targets fall into four groups for each atom: more than κ below it,
-/// below it, above it, more than κ above it. Three binary searches find the borders. Within a group the loss and its slope
+/// below it, above it, more than κ above it. Three binary searches find the borders. Within a group the loss and its
+/// slope
 ///
 /// ```text
 /// −|τ − 1{δ < 0}| · clamp(δ, −κ, κ)
 /// ```
 ///
-/// are polynomials in θ whose coefficients are the group's size, Σ y and Σ y², which are differences of cumulative sums.
-/// These are computed in `f64` because of cancellation. The loss itself is detached; a term with the value 0 adds its
-/// gradient.
+/// are polynomials in θ whose coefficients are the group's size, Σ y and Σ y², which are differences of cumulative
+/// sums. These are computed in `f64` because of cancellation. The loss itself is detached; a term with the value 0 adds
+/// its gradient.
 ///
 /// Source: section 3, equations 11 and 12, with κ = 1.
 fn member_losses(atoms: &Tensor, target: &Tensor, fractions: &Tensor, kappa: f64) -> Tensor {
@@ -290,7 +292,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_largest_atoms_of_all_members_together_are_left_out() {
+    fn the_largest_atoms_of_the_pooled_members_are_dropped() {
         // Two members with three unsorted atoms each. One per member is dropped; both are of the second member.
         let atoms = Tensor::from_slice(&[3.0f32, 1.0, 2.0, 9.0, -4.0, 8.0]).view([2, 1, 3]);
         let kept: Vec<f32> = truncated(&atoms, 1).flatten(0, -1).try_into().unwrap();
@@ -308,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn running_sums_give_the_loss_and_the_slope_of_all_pairs() {
+    fn cumulative_sums_give_the_loss_and_gradient_of_all_pairs() {
         let mut stream = Stream::derive(1, "pairs", 0);
         // Values near and far from 0, errors larger and smaller than κ, and ties.
         for (offset, scale, kappa) in [
@@ -329,18 +331,18 @@ mod tests {
                 (&loss * rows).sum(Kind::Float).backward();
                 (loss.detach(), atoms.grad())
             });
-            let apart = |a: &Tensor, b: &Tensor| (a - b).abs().max().double_value(&[]);
+            let difference = |a: &Tensor, b: &Tensor| (a - b).abs().max().double_value(&[]);
             let largest = both[1].0.max().double_value(&[]);
             assert!(
-                apart(&both[0].0, &both[1].0) <= 2e-6 * largest.max(1e-3),
+                difference(&both[0].0, &both[1].0) <= 2e-6 * largest.max(1e-3),
                 "{offset} {scale}"
             );
-            assert!(apart(&both[0].1, &both[1].1) <= 2e-6, "{offset} {scale}");
+            assert!(difference(&both[0].1, &both[1].1) <= 2e-6, "{offset} {scale}");
         }
     }
 
     #[test]
-    fn an_atom_above_its_target_pays_by_one_minus_its_fraction() {
+    fn errors_are_weighted_by_the_fraction_below_and_by_its_complement_above_the_target() {
         let atoms = Tensor::from_slice(&[0.5f32, 0.5]).view([1, 1, 2]);
         let fractions = fractions(2, Device::Cpu); // ¼, ¾
         let loss = |y: f32| {

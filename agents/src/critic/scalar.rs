@@ -1,5 +1,5 @@
-//! The critics of Soft Actor-Critic and REDQ: `E` networks `Q(s, a)`, with targets from the minimum over all of them (SAC)
-//! or over a random subset (REDQ).
+//! The critics of Soft Actor-Critic and REDQ: `E` networks `Q(s, a)`, with targets from the minimum over all of them
+//! (SAC) or over a random subset (REDQ).
 //!
 //! Sources: Haarnoja et al. 2018b (arXiv 1812.05905), section 4.2; Fujimoto et al. 2018 (TD3) for the clipped double
 //! estimate; Chen et al. 2021 (REDQ, arXiv 2101.05982), algorithm 1, for random subsets.

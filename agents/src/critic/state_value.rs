@@ -107,7 +107,8 @@ impl Critic for StateValueCritic {
         vec![q, v]
     }
 
-    /// In the order of algorithm 1: V learns from the current action values, then the action values learn from V's target.
+    /// In the order of algorithm 1: V learns from the current action values, then the action values learn from V's
+    /// target.
     fn learn(
         &self,
         functions: &mut [ValueFunction],

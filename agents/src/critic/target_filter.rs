@@ -74,13 +74,14 @@ impl TargetFilter {
     pub fn anneal(&mut self, at: GradSteps) {
         let now = self.spec.bandwidth_at(at, self.action_dim);
         let total = |bandwidth: &[f64]| bandwidth.iter().sum::<f64>();
-        let share = total(&now) / total(&self.spec.bandwidth_at(GradSteps(0), self.action_dim));
-        self.state_std = self.spec.state_std.map_or(0.0, |std| std * share);
+        let ratio = total(&now) / total(&self.spec.bandwidth_at(GradSteps(0), self.action_dim));
+        self.state_std = self.spec.state_std.map_or(0.0, |std| std * ratio);
         let is_on = now.iter().any(|bandwidth| *bandwidth > 0.0);
         self.bandwidth = is_on.then(|| vector(&now, self.device));
     }
 
-    /// The filter if any bandwidth is above 0, otherwise `None`. Critics ignore an inactive filter, and it draws nothing.
+    /// The filter if any bandwidth is above 0, otherwise `None`. Critics ignore an inactive filter, and it draws
+    /// nothing.
     pub fn active(&self) -> Option<&Self> {
         self.bandwidth.is_some().then_some(self)
     }
@@ -92,9 +93,9 @@ impl TargetFilter {
 
     /// The weighted average `[E, B, …]` of the outputs `[E, K·B, …]` of `evaluate` over K points around every action.
     ///
-    /// `evaluate` is called once, with `action [K·B, A]` (K copies of the batch, one after the other) and `obs`, which is
-    /// `[B, …]`, or `[K·B, …]` if observations are filtered too. [`super::network::Network::at`] accepts both. The points are
-    /// drawn from `stream` before `evaluate` receives it.
+    /// `evaluate` is called once, with `action [K·B, A]` (K copies of the batch, one after the other) and `obs`, which
+    /// is `[B, …]`, or `[K·B, …]` if observations are filtered too. [`super::network::Network::at`] accepts both. The
+    /// points are drawn from `stream` before `evaluate` receives it.
     pub fn average(
         &self,
         obs: &Tensor,
@@ -131,9 +132,9 @@ impl TargetFilter {
     /// mean = Σ_k w_k μ_k        std² + mean² = Σ_k w_k (σ_k² + μ_k²)
     /// ```
     ///
-    /// These are the moments of a return whose action is drawn from the kernel: the filter adds the variance of the mean over
-    /// the kernel. The variance is computed around the mean, to avoid cancellation. For [`FilterOrder::MinThenFilter`],
-    /// `evaluate` chooses a member at every point and returns E = 1.
+    /// These are the moments of a return whose action is drawn from the kernel: the filter adds the variance of the
+    /// mean over the kernel. The variance is computed around the mean, to avoid cancellation. For
+    /// [`FilterOrder::MinThenFilter`], `evaluate` chooses a member at every point and returns E = 1.
     pub fn moments(
         &self,
         obs: &Tensor,
@@ -215,7 +216,8 @@ fn draw(kernel: KernelSpec, shape: &[i64], stream: &mut Stream, device: Device) 
         KernelSpec::Gaussian => stream.normal(shape, device),
         KernelSpec::Boxcar => (stream.uniform(shape, device) * 2.0 - 1.0) * 3f64.sqrt(),
         KernelSpec::Binomial { .. } => {
-            // Inverse transform sampling: start at the first tap, and add one spacing for each cumulative weight passed.
+            // Inverse transform sampling: start at the first tap, and add one spacing for each cumulative weight
+            // passed.
             let uniform = stream.uniform(shape, device);
             let taps = kernel.taps();
             let mut offset = Tensor::full_like(&uniform, taps[0].offset);

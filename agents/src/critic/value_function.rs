@@ -131,8 +131,8 @@ impl ValueFunction {
         self.network.of_all_actions(self.online.params.frozen(), obs, stream)
     }
 
-    /// Applies `value_of` to the outputs `[E, B, K]` for `action` `[B, A]` at `obs` `[B, …]`. It returns one number per row,
-    /// `[B]`, that depends on that row alone. Gradients reach `action` but not the parameters.
+    /// Applies `value_of` to the outputs `[E, B, K]` for `action` `[B, A]` at `obs` `[B, …]`. It returns one number per
+    /// row, `[B]`, that depends on that row alone. Gradients reach `action` but not the parameters.
     pub fn value(
         &self,
         obs: &Tensor,

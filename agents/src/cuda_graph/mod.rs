@@ -1,8 +1,8 @@
 //! Updates on a GPU, recorded and replayed as CUDA graphs: [`RecordedUpdates`].
 //!
-//! An update of a typical network is some hundred kernels of a few microseconds each, and launching them takes longer than
-//! running them. A CUDA graph is launched as a whole. It replays the same kernels on the same memory, so data that changes
-//! between updates is copied into that memory beforehand:
+//! An update of a typical network is some hundred kernels of a few microseconds each, and launching them takes longer
+//! than running them. A CUDA graph is launched as a whole. It replays the same kernels on the same memory, so data that
+//! changes between updates is copied into that memory beforehand:
 //!
 //! | Data | Location |
 //! |---|---|
@@ -11,8 +11,8 @@
 //! | step count of Adam | counted on the device |
 //! | whether policy and targets are due | one recording for each combination that occurs |
 //!
-//! Annealed settings are constants within kernels, so updates with such settings ([`crate::AgentSpec::annealed`]) cannot be
-//! recorded. Observations are normalised and augmented before the recorded part.
+//! Annealed settings are constants within kernels, so updates with such settings ([`crate::AgentSpec::annealed`])
+//! cannot be recorded. Observations are normalised and augmented before the recorded part.
 //!
 //! A [`Recorder`] does the recording: CUDA's with the feature `cuda-graphs` (`cuda_graph/cuda.rs`). Tests have one that
 //! repeats the work on the CPU.
@@ -70,10 +70,10 @@ pub fn on_cuda(agent: SoftActorCritic) -> Result<SoftActorCritic> {
 const WARM_UPS: u32 = 3;
 
 /// The state of one kind of update.
-struct Kept {
+struct KindState {
     due: Due,
     /// Number of ordinary updates.
-    seen: u32,
+    ordinary_updates: u32,
     /// The random numbers that the last update requested.
     plan: Option<Plan>,
     recorded: Option<Recorded>,
@@ -85,9 +85,9 @@ struct Recorded {
     batch: Batch,
     plan: Plan,
     /// Random numbers on the host, `[plan.len()]`.
-    drawn: Vec<f32>,
+    host_numbers: Vec<f32>,
     /// Random numbers on the device, `[plan.len()]`.
-    numbers: Tensor,
+    device_numbers: Tensor,
     report: UpdateReport,
 }
 
@@ -95,7 +95,7 @@ struct Recorded {
 pub struct RecordedUpdates {
     rule: Box<dyn UpdateRule>,
     recorder: Box<dyn Recorder>,
-    kept: Vec<Kept>,
+    kinds: Vec<KindState>,
     /// Whether recording has failed, so that all updates are ordinary ones.
     gave_up: bool,
 }
@@ -106,38 +106,33 @@ impl RecordedUpdates {
         RecordedUpdates {
             rule,
             recorder,
-            kept: Vec::new(),
+            kinds: Vec::new(),
             gave_up: false,
         }
     }
 
-    /// Number of kinds of updates that have been recorded.
-    pub fn recordings(&self) -> usize {
-        self.kept.iter().filter(|kept| kept.recorded.is_some()).count()
-    }
-
     /// Index of the kind of update with the steps `due`.
-    fn kind(&mut self, due: Due) -> usize {
-        if let Some(index) = self.kept.iter().position(|kept| kept.due == due) {
+    fn kind_index(&mut self, due: Due) -> usize {
+        if let Some(index) = self.kinds.iter().position(|kind| kind.due == due) {
             return index;
         }
-        self.kept.push(Kept {
+        self.kinds.push(KindState {
             due,
-            seen: 0,
+            ordinary_updates: 0,
             plan: None,
             recorded: None,
         });
-        self.kept.len() - 1
+        self.kinds.len() - 1
     }
 
     /// Makes an ordinary update, and notes the random numbers that it requests.
-    fn as_usual(&mut self, learner: &mut Learner, batch: &Batch, stream: &mut Stream, due: Due) -> UpdateReport {
-        stream.note();
+    fn ordinary_update(&mut self, learner: &mut Learner, batch: &Batch, stream: &mut Stream, due: Due) -> UpdateReport {
+        stream.start_plan();
         let report = self.rule.update(learner, batch, stream, due);
-        let plan = stream.noted();
-        let kind = self.kind(due);
-        self.kept[kind].plan = plan;
-        self.kept[kind].seen += 1;
+        let plan = stream.take_plan();
+        let kind_index = self.kind_index(due);
+        self.kinds[kind_index].plan = plan;
+        self.kinds[kind_index].ordinary_updates += 1;
         report
     }
 
@@ -152,27 +147,27 @@ impl RecordedUpdates {
     ) -> Option<UpdateReport> {
         let before = stream.position();
         let mut recorded_batch = Batch::like(batch);
-        let mut drawn = vec![0.0; plan.len()];
-        stream.draw_planned(plan, &mut drawn);
+        let mut host_numbers = vec![0.0; plan.len()];
+        stream.draw_planned(plan, &mut host_numbers);
         let device = batch.reward.device();
-        let mut numbers = Tensor::zeros([plan.len() as i64], (Kind::Float, device));
-        fill(&mut recorded_batch, batch, &mut numbers, &drawn);
+        let mut device_numbers = Tensor::zeros([plan.len() as i64], (Kind::Float, device));
+        fill(&mut recorded_batch, batch, &mut device_numbers, &host_numbers);
         let mut report = None;
         let rule = &mut self.rule;
         let outcome = self.recorder.record(&mut || {
-            let mut stream = Stream::planned(plan, &numbers);
+            let mut stream = Stream::planned(plan, &device_numbers);
             report = Some(rule.update(learner, &recorded_batch, &mut stream, due));
         });
         match (outcome, report) {
             (Ok(recording), Some(report)) => {
                 let copy = report.shallow_clone();
-                let kind = self.kind(due);
-                self.kept[kind].recorded = Some(Recorded {
+                let kind_index = self.kind_index(due);
+                self.kinds[kind_index].recorded = Some(Recorded {
                     recording,
                     batch: recorded_batch,
                     plan: plan.clone(),
-                    drawn,
-                    numbers,
+                    host_numbers,
+                    device_numbers,
                     report,
                 });
                 Some(copy)
@@ -193,37 +188,45 @@ impl RecordedUpdates {
 }
 
 /// Copies a batch and random numbers to the memory that the recorded update reads.
-fn fill(recorded: &mut Batch, batch: &Batch, numbers: &mut Tensor, drawn: &[f32]) {
+fn fill(recorded: &mut Batch, batch: &Batch, device_numbers: &mut Tensor, host_numbers: &[f32]) {
     let _guard = tch::no_grad_guard();
     recorded.copy_from(batch);
-    numbers.copy_(&on(numbers.device(), Tensor::from_slice(drawn)));
+    device_numbers.copy_(&on(device_numbers.device(), Tensor::from_slice(host_numbers)));
 }
 
 impl UpdateRule for RecordedUpdates {
     fn update(&mut self, learner: &mut Learner, batch: &Batch, stream: &mut Stream, due: Due) -> UpdateReport {
-        let kind = self.kind(due);
-        let kept = &mut self.kept[kind];
-        let Some(recorded) = &mut kept.recorded else {
-            let plan = kept.plan.clone().filter(|_| kept.seen >= WARM_UPS && !self.gave_up);
+        let kind_index = self.kind_index(due);
+        let kind = &mut self.kinds[kind_index];
+        let Some(recorded) = &mut kind.recorded else {
+            let plan = kind
+                .plan
+                .clone()
+                .filter(|_| kind.ordinary_updates >= WARM_UPS && !self.gave_up);
             let recorded = plan.and_then(|plan| self.record(learner, batch, stream, due, &plan));
-            return recorded.unwrap_or_else(|| self.as_usual(learner, batch, stream, due));
+            return recorded.unwrap_or_else(|| self.ordinary_update(learner, batch, stream, due));
         };
-        stream.draw_planned(&recorded.plan, &mut recorded.drawn);
-        fill(&mut recorded.batch, batch, &mut recorded.numbers, &recorded.drawn);
+        stream.draw_planned(&recorded.plan, &mut recorded.host_numbers);
+        fill(
+            &mut recorded.batch,
+            batch,
+            &mut recorded.device_numbers,
+            &recorded.host_numbers,
+        );
         let Recorded {
             recording,
             batch,
             plan,
-            numbers,
+            device_numbers,
             report,
             ..
         } = recorded;
-        let (mut again, rule) = (None, &mut self.rule);
+        let (mut repeated, rule) = (None, &mut self.rule);
         recording.repeat(&mut || {
-            let mut stream = Stream::planned(plan, numbers);
-            again = Some(rule.update(learner, batch, &mut stream, due));
+            let mut stream = Stream::planned(plan, device_numbers);
+            repeated = Some(rule.update(learner, batch, &mut stream, due));
         });
-        again.unwrap_or_else(|| report.shallow_clone())
+        repeated.unwrap_or_else(|| report.shallow_clone())
     }
 
     fn describe(&self) -> String {
@@ -236,7 +239,7 @@ impl UpdateRule for RecordedUpdates {
 
     /// Drops all recordings, because they may not fit the new state. For example, statistics may have no value.
     fn reset(&mut self) {
-        self.kept.clear();
+        self.kinds.clear();
         self.rule.reset();
     }
 }

@@ -1,4 +1,4 @@
-//! Recording the work of a device: [`Recorder`], [`Recording`].
+//! The interface of recorders of device work: [`Recorder`], [`Recording`].
 
 /// Records work on a device.
 pub trait Recorder: Send {
@@ -11,6 +11,7 @@ pub trait Recorder: Send {
 
 /// Recorded work.
 pub trait Recording: Send {
-    /// Repeats the work on the same memory. A recorder without a faster way calls `work`, the closure that was recorded.
+    /// Repeats the work on the same memory. A recorder without a faster way calls `work`, the closure that was
+    /// recorded.
     fn repeat(&self, work: &mut dyn FnMut());
 }

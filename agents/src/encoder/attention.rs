@@ -43,7 +43,8 @@ impl Attention {
         }
     }
 
-    /// Attention weights `[B, heads, q, m]` of `tokens [B, m, d]` for `queries [B, q, d]`. The weights of a query sum to one.
+    /// Attention weights `[B, heads, q, m]` of `tokens [B, m, d]` for `queries [B, q, d]`. The weights of a query sum
+    /// to one.
     pub fn weights(&self, params: &Params, queries: &Tensor, tokens: &Tensor) -> Tensor {
         let query = self.by_head(&self.query.forward(params, queries)); // [B, heads, q, d/heads]
         let key = self.by_head(&self.key.forward(params, tokens)); // [B, heads, m, d/heads]

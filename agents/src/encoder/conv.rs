@@ -7,9 +7,9 @@
 //! | `impala` | sections of 16, 32, 32 channels: a convolution, max-pooling by 2, two residual blocks | Espeholt et al. 2018 (IMPALA, arXiv 1802.01561), figure 3 |
 //!
 //! In `nature` and `drq` a ReLU follows every convolution. In `impala` a ReLU precedes every convolution of a residual
-//! block, and another one is at the end. `layer_norm` normalises the outputs of all convolutions in `nature` and `drq`, and
-//! of the first convolution of each section in `impala`: over all channels and positions, with a gain and a shift per
-//! channel, before the next operation.
+//! block, and another one is at the end. `layer_norm` normalises the outputs of all convolutions in `nature` and `drq`,
+//! and of the first convolution of each section in `impala`: over all channels and positions, with a gain and a shift
+//! per channel, before the next operation.
 
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
@@ -204,8 +204,8 @@ impl Builder<'_> {
 }
 
 impl ConvTrunk {
-    /// A trunk for images of shape `image`. If `has_bytes`, pixels are integers from 0 to 255, otherwise they are scaled
-    /// already. Adds `encoder.conv.…` to `layout`: weights `[out, in, k, k]`; biases, gains and shifts `[out]`.
+    /// A trunk for images of shape `image`. If `has_bytes`, pixels are integers from 0 to 255, otherwise they are
+    /// scaled already. Adds `encoder.conv.…` to `layout`: weights `[out, in, k, k]`; biases, gains and shifts `[out]`.
     ///
     /// # Panics
     /// When the image is too small, that is, when [`Stack::output`] is `None`.

@@ -48,8 +48,8 @@ pub trait Encoder: Send {
     /// F, the number of features.
     fn width(&self) -> i64;
 
-    /// Features `[B, F]` of `obs` `[B, …]`. `params` are views of the block that the encoder was built into. Random noise is
-    /// active only if there is a `stream`, which critics pass.
+    /// Features `[B, F]` of `obs` `[B, …]`. `params` are views of the block that the encoder was built into. Random
+    /// noise is active only if there is a `stream`, which critics pass.
     fn encode(&self, params: &Params, obs: &Tensor, stream: Option<&mut Stream>) -> Tensor;
 
     /// Features `[B, F]` without noise. Records activations; an encoder without parameters records none.

@@ -132,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn coordinates_get_mean_zero_and_spread_one_whatever_their_scale() {
+    fn coordinates_of_any_scale_get_mean_zero_and_std_one() {
         let mut normalizer = ObservationNormalizer::new(&[2], Device::Cpu);
         let rows: Vec<f32> = (0..1000)
             .flat_map(|i| [1e4 + (i % 7) as f32, 1e-3 * (i % 5) as f32])
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_constant_coordinate_becomes_zero_and_an_outlier_is_cut() {
+    fn a_constant_coordinate_becomes_zero_and_an_outlier_is_clamped() {
         let mut normalizer = ObservationNormalizer::new(&[1], Device::Cpu);
         normalizer.observe(&[3.0; 50]);
         assert_eq!(
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn statistics_go_on_where_they_were() {
+    fn restored_statistics_continue_exactly() {
         let (mut straight, mut resumed) = (
             ObservationNormalizer::new(&[1], Device::Cpu),
             ObservationNormalizer::new(&[1], Device::Cpu),

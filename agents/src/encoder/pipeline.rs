@@ -60,7 +60,8 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
-    /// Makes an encoder. Adds the parameters of mixer, pooling and projection to `layout`; the tokenizer has added its own.
+    /// Makes an encoder. Adds the parameters of mixer, pooling and projection to `layout`; the tokenizer has added its
+    /// own.
     pub fn new(
         tokenizer: Tokenizer,
         mixer: &MixerSpec,

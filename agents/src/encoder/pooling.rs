@@ -1,8 +1,8 @@
 //! Poolings of tokens to one vector: [`PoolingSpec`], [`Pooling`].
 //!
-//! Sources: Brothers 2025, "Robust Noise Attenuation via Adaptive Pooling of Transformer Outputs" (ICML, arXiv 2506.09215),
-//! for AdaPool; Psomas et al. 2023, "Keep It SimPool" (ICCV, arXiv 2309.06891), for SimPool. `docs/algorithms/encoders.md`
-//! has the equations.
+//! Sources: Brothers 2025, "Robust Noise Attenuation via Adaptive Pooling of Transformer Outputs" (ICML, arXiv
+//! 2506.09215), for AdaPool; Psomas et al. 2023, "Keep It SimPool" (ICCV, arXiv 2309.06891), for SimPool.
+//! `docs/algorithms/encoders.md` has the equations.
 
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
@@ -149,14 +149,14 @@ fn mean(tokens: &Tensor) -> Tensor {
 
 /// AdaPool: attention with one query over all tokens.
 ///
-/// Source: Brothers 2025, definition of AdaPool. Multiple heads, the scale by the whole width, the output projection and
-/// the residual of an indexed query follow its reference code.
+/// Source: Brothers 2025, definition of AdaPool. Multiple heads, the scale by the whole width, the output projection
+/// and the residual of an indexed query follow its reference code.
 pub struct Adapool {
     attention: Attention,
-    asks: Asks,
+    query_source: QuerySource,
 }
 
-enum Asks {
+enum QuerySource {
     Mean,
     Index(i64),
     /// `[d]`.
@@ -169,12 +169,12 @@ impl Adapool {
     pub fn new(spec: &AdapoolSpec, width: i64, layout: &mut ParamLayout) -> Self {
         Adapool {
             attention: Attention::new("encoder.pooling", width, spec.heads, Scale::WholeWidth, layout),
-            asks: match spec.query {
-                Query::Mean => Asks::Mean,
-                Query::Index(index) => Asks::Index(index),
+            query_source: match spec.query {
+                Query::Mean => QuerySource::Mean,
+                Query::Index(index) => QuerySource::Index(index),
                 Query::Learned => {
                     let init = Init::Linear { fan_in: width };
-                    Asks::Learned(layout.add("encoder.pooling.asks", &[width], init))
+                    QuerySource::Learned(layout.add("encoder.pooling.asks", &[width], init))
                 }
             },
         }
@@ -182,10 +182,10 @@ impl Adapool {
 
     /// The query before its projection, `[B, 1, d]`.
     fn query(&self, params: &Params, tokens: &Tensor) -> Tensor {
-        match self.asks {
-            Asks::Mean => mean(tokens).unsqueeze(1),
-            Asks::Index(index) => tokens.narrow(1, index, 1),
-            Asks::Learned(index) => params[index].expand([tokens.size()[0], 1, -1], false),
+        match self.query_source {
+            QuerySource::Mean => mean(tokens).unsqueeze(1),
+            QuerySource::Index(index) => tokens.narrow(1, index, 1),
+            QuerySource::Learned(index) => params[index].expand([tokens.size()[0], 1, -1], false),
         }
     }
 
@@ -199,16 +199,17 @@ impl Adapool {
     pub fn forward(&self, params: &Params, tokens: &Tensor) -> Tensor {
         let query = self.query(params, tokens);
         let pooled = self.attention.forward(params, &query, tokens).squeeze_dim(1);
-        match self.asks {
-            Asks::Index(_) => pooled + query.squeeze_dim(1),
-            Asks::Mean | Asks::Learned(_) => pooled,
+        match self.query_source {
+            QuerySource::Index(_) => pooled + query.squeeze_dim(1),
+            QuerySource::Mean | QuerySource::Learned(_) => pooled,
         }
     }
 }
 
 /// SimPool: attention over normalised tokens, with the mean of the tokens as the query.
 ///
-/// Source: Psomas et al. 2023, equations 8 to 17 with γ = 1: `u = Σ_i a_i LN(x_i)`, `a = softmax(W_K LN(X) · W_Q x̄ / √d)`.
+/// Source: Psomas et al. 2023, equations 8 to 17 with γ = 1: `u = Σ_i a_i LN(x_i)`, `a = softmax(W_K LN(X) · W_Q x̄ /
+/// √d)`.
 pub struct Simpool {
     norm: LayerNorm,
     query: Linear,

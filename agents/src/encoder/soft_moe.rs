@@ -1,7 +1,7 @@
 //! The soft mixture of experts, a mixer of tokens: [`SoftMoe`].
 //!
-//! Sources: Puigcerver et al. 2023, "From Sparse to Soft Mixtures of Experts" (arXiv 2308.00951), for the layer; Obando-Ceron
-//! et al. 2024 (arXiv 2402.08609), for its use in reinforcement learning.
+//! Sources: Puigcerver et al. 2023, "From Sparse to Soft Mixtures of Experts" (arXiv 2308.00951), for the layer;
+//! Obando-Ceron et al. 2024 (arXiv 2402.08609), for its use in reinforcement learning.
 //!
 //! | Paper | Code | Shape |
 //! |---|---|---|
@@ -32,8 +32,8 @@ const LENGTH_EPS: f64 = 1e-6;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SoftMoeSpec {
-    /// n, the number of experts, at least 1. Obando-Ceron et al.: 4 in Rainbow, 8 in DQN. Sokar et al. 2025: one wide expert
-    /// performs as well.
+    /// n, the number of experts, at least 1. Obando-Ceron et al.: 4 in Rainbow, 8 in DQN. Sokar et al. 2025: one wide
+    /// expert performs as well.
     pub experts: i64,
     /// p, the number of slots per expert, at least 1. Sokar et al.: one slot loses little performance.
     pub slots_per_expert: i64,
@@ -41,8 +41,8 @@ pub struct SoftMoeSpec {
     pub expert_width: i64,
     /// Hidden layers of each expert, with ReLU; the output is linear. Obando-Ceron et al.: 1.
     pub expert_depth: i64,
-    /// Standard deviation of noise on the logits. For critics only. Like dropout, it is active whenever a loss or a target is
-    /// computed. Reference: 0.
+    /// Standard deviation of noise on the logits. For critics only. Like dropout, it is active whenever a loss or a
+    /// target is computed. Reference: 0.
     pub logit_noise: f64,
 }
 
@@ -66,14 +66,9 @@ impl SoftMoeSpec {
             ("expert_width", self.expert_width, 65_536),
             ("expert_depth", self.expert_depth, 64),
         ];
-        for (key, value, most) in limits {
+        for (key, value, max) in limits {
             let key = format!("agent.encoder.mixer.{key}");
-            p.require(
-                (1..=most).contains(&value),
-                &key,
-                value,
-                &format!("between 1 and {most}"),
-            );
+            p.require((1..=max).contains(&value), &key, value, &format!("between 1 and {max}"));
         }
         let noise = self.logit_noise;
         let holds = noise >= 0.0 && noise.is_finite();
@@ -96,8 +91,8 @@ pub struct SoftMoe {
 }
 
 impl SoftMoe {
-    /// A mixture for tokens of `width` numbers. Adds `encoder.mixer.phi [d, S]`, `.scale [1]`, and for each layer of the
-    /// experts `.{i}.weight [n, in, out]` and `.{i}.bias [n, 1, out]` to `layout`.
+    /// A mixture for tokens of `width` numbers. Adds `encoder.mixer.phi [d, S]`, `.scale [1]`, and for each layer of
+    /// the experts `.{i}.weight [n, in, out]` and `.{i}.bias [n, 1, out]` to `layout`.
     pub fn new(spec: &SoftMoeSpec, width: i64, layout: &mut ParamLayout) -> Self {
         let experts = spec.experts;
         let slots = experts * spec.slots_per_expert;
@@ -132,8 +127,8 @@ impl SoftMoe {
     ///
     /// Source: Puigcerver et al., equations 1 and 3, with the normalisation of section 2.3.
     pub fn weights(&self, params: &Params, tokens: &Tensor, stream: Option<&mut Stream>) -> (Tensor, Tensor) {
-        let phi = unit_length(&params[self.phi], 0) * &params[self.scale]; // [d, S]
-        let mut logits = unit_length(tokens, -1).matmul(&phi); // [B, m, S]
+        let phi = normalized(&params[self.phi], 0) * &params[self.scale]; // [d, S]
+        let mut logits = normalized(tokens, -1).matmul(&phi); // [B, m, S]
         if let Some(stream) = stream
             && self.spec.logit_noise > 0.0
         {
@@ -199,7 +194,7 @@ impl SoftMoe {
 }
 
 /// `x` divided by its norm along `dim`.
-fn unit_length(x: &Tensor, dim: i64) -> Tensor {
+fn normalized(x: &Tensor, dim: i64) -> Tensor {
     let squared = x.square().sum_dim_intlist([dim].as_slice(), true, Kind::Float);
     x / (squared + LENGTH_EPS).sqrt()
 }

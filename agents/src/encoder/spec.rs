@@ -48,7 +48,8 @@ pub struct TokensSpec {
     pub mixer: MixerSpec,
     /// Pooling of tokens to one vector.
     pub pooling: PoolingSpec,
-    /// Number of features of a final linear layer with layer normalisation and tanh, if there is one. SAC-AE and DrQ-v2: 50.
+    /// Number of features of a final linear layer with layer normalisation and tanh, if there is one. SAC-AE and
+    /// DrQ-v2: 50.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub projection: Option<i64>,
 }
@@ -79,8 +80,8 @@ pub struct ConvSpec {
     /// Initialisation of all layers of the encoder.
     #[serde(skip_serializing_if = "InitialWeights::is_uniform")]
     pub initial_weights: InitialWeights,
-    /// How the feature map is split into tokens. `per_conv` without a mixer and with the pooling `flatten` gives the usual
-    /// flattened feature map.
+    /// How the feature map is split into tokens. `per_conv` without a mixer and with the pooling `flatten` gives the
+    /// usual flattened feature map.
     pub tokenization: TokenizationSpec,
     /// d, the width to which each token is embedded, at least 1. If omitted, tokens are not embedded.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -92,7 +93,8 @@ pub struct ConvSpec {
     pub mixer: MixerSpec,
     /// Pooling of tokens to one vector.
     pub pooling: PoolingSpec,
-    /// Number of features of a final linear layer with layer normalisation and tanh, if there is one. SAC-AE and DrQ-v2: 50.
+    /// Number of features of a final linear layer with layer normalisation and tanh, if there is one. SAC-AE and
+    /// DrQ-v2: 50.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub projection: Option<i64>,
 }
@@ -115,9 +117,9 @@ impl Default for ConvSpec {
 }
 
 /// Upper limit of widths, far above what is useful. It turns a typing error into a message instead of exhausted memory.
-const WIDEST: i64 = 65_536;
+const MAX_WIDTH: i64 = 65_536;
 /// Upper limit of an encoder's parameters: 2 GB, and several times that with moments and target parameters.
-const MOST_PARAMETERS: i64 = 500_000_000;
+const MAX_PARAMETERS: i64 = 500_000_000;
 
 fn shape_of(observation: &Space) -> Vec<i64> {
     observation.shape().iter().map(|extent| *extent as i64).collect()
@@ -171,7 +173,7 @@ impl EncoderSpec {
                 let image = image(&shape).expect("the observation is an image: checked against it");
                 let has_bytes = matches!(observation, Space::Box { dtype: Dtype::U8, .. });
                 let stack = (spec.stack, spec.channel_multiplier, spec.layer_norm);
-                layout.starting(spec.initial_weights, |layout| {
+                layout.with_initial_weights(spec.initial_weights, |layout| {
                     let trunk = ConvTrunk::new(stack, image, has_bytes, layout);
                     let tokenizer = Tokenizer::of_map(spec.tokenization, trunk, spec.width, layout)
                         .with_positions(spec.position_embedding, layout);
@@ -227,7 +229,7 @@ impl EncoderSpec {
         for (key, value) in [("width", width), ("projection", projection)] {
             if let Some(value) = value {
                 let key = format!("agent.encoder.{key}");
-                p.require((1..=WIDEST).contains(&value), &key, value, "between 1 and 65536");
+                p.require((1..=MAX_WIDTH).contains(&value), &key, value, "between 1 and 65536");
             }
         }
         match tokenization {
@@ -235,7 +237,7 @@ impl EncoderSpec {
                 let key = "agent.encoder.tokenization.count";
                 p.require((1..=4096).contains(&count), key, count, "between 1 and 4096");
                 let key = "agent.encoder.tokenization.hidden";
-                let holds = (1..=WIDEST).contains(&hidden) && (count < 1 || hidden % count == 0);
+                let holds = (1..=MAX_WIDTH).contains(&hidden) && (count < 1 || hidden % count == 0);
                 let near = (hidden.max(1) + count.max(1) - 1) / count.max(1) * count.max(1);
                 let expected = format!("a multiple of count = {count}, such as {near}");
                 p.require(holds, key, hidden, &expected);
@@ -287,14 +289,14 @@ impl EncoderSpec {
         let tokens = match self {
             EncoderSpec::Conv(spec) => {
                 let Some(image) = image(&shape) else {
-                    let instead = match shape.len() {
+                    let advice = match shape.len() {
                         1 | 2 => {
                             "use kind = \"flat\" or \"tokens\", or show pixels: env.wrappers = [{ kind = \"pixels\" }, { kind = \
                              \"frame_stack\" }]"
                         }
                         _ => "use kind = \"flat\"",
                     };
-                    let problem = format!("this applies to images, but the observation is {what}; {instead}");
+                    let problem = format!("this applies to images, but the observation is {what}; {advice}");
                     p.require(false, "agent.encoder.kind", "\"conv\"", &problem);
                     return;
                 };
@@ -314,22 +316,22 @@ impl EncoderSpec {
             }
             _ => tokenization.of_shape(&shape),
         };
-        let Some((count, numbers)) = tokens else {
-            let able = match (self, shape.len()) {
+        let Some((count, numbers_per_token)) = tokens else {
+            let alternatives = match (self, shape.len()) {
                 (EncoderSpec::Conv(_), _) => "\"per_conv\", \"per_feature\", \"per_patch\" or \"per_sample\"",
                 (_, 1) => "\"per_dimension\", \"chunks\" or \"per_sample\"",
                 (_, 2) => "\"per_entity\" or \"per_sample\"",
                 (_, 3) => "agent.encoder.kind = \"conv\"",
                 _ => "agent.encoder.kind = \"flat\"",
             };
-            let problem = format!("this does not apply, because the observation is {what}; use {able}");
+            let problem = format!("this does not apply, because the observation is {what}; use {alternatives}");
             let value = format!("\"{}\"", tokenization.kind());
             p.require(false, "agent.encoder.tokenization.kind", value, &problem);
             return;
         };
-        let width = width.unwrap_or(numbers);
+        let width = width.unwrap_or(numbers_per_token);
         let divides = |p: &mut SpecProblems, key: &str, heads: i64| {
-            let able: Vec<String> = (1..=heads.min(width))
+            let alternatives: Vec<String> = (1..=heads.min(width))
                 .rev()
                 .filter(|heads| width % heads == 0)
                 .take(3)
@@ -338,7 +340,7 @@ impl EncoderSpec {
             let problem = format!(
                 "this does not divide the {width} numbers of a token; use {}, or set agent.encoder.width to a multiple \
                  of {heads}",
-                able.join(" or ")
+                alternatives.join(" or ")
             );
             p.require(width % heads == 0, key, heads, &problem);
         };
@@ -360,8 +362,11 @@ impl EncoderSpec {
             PoolingSpec::Flatten {} => count.saturating_mul(width),
             _ => width,
         };
-        let holds = features <= 16 * WIDEST;
-        let problem = format!("this gives {features} features, more than the limit of {}", 16 * WIDEST);
+        let holds = features <= 16 * MAX_WIDTH;
+        let problem = format!(
+            "this gives {features} features, more than the limit of {}",
+            16 * MAX_WIDTH
+        );
         p.require(holds, "agent.encoder.pooling.kind", "\"flatten\"", &problem);
         if !p.is_empty() {
             return;
@@ -369,10 +374,10 @@ impl EncoderSpec {
         let mut layout = ParamLayout::default();
         self.build(observation, &mut layout);
         let problem = format!(
-            "this encoder would have {} parameters, more than {MOST_PARAMETERS}; make it narrower",
+            "this encoder would have {} parameters, more than {MAX_PARAMETERS}; make it narrower",
             layout.count()
         );
         let kind = format!("\"{}\"", self.kind());
-        p.require(layout.count() <= MOST_PARAMETERS, "agent.encoder.kind", kind, &problem);
+        p.require(layout.count() <= MAX_PARAMETERS, "agent.encoder.kind", kind, &problem);
     }
 }

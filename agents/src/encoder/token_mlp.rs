@@ -4,8 +4,8 @@
 //! y_i = W₂ relu(W₁ x_i + b₁) + b₂
 //! ```
 //!
-//! It equals a [soft mixture](super::soft_moe) of one expert without mixing, and serves as a baseline for such mixtures.
-//! Source of the comparison: Sokar et al. 2025, "Don't Flatten, Tokenize!" (arXiv 2410.01930).
+//! It equals a [soft mixture](super::soft_moe) of one expert without mixing, and serves as a baseline for such
+//! mixtures. Source of the comparison: Sokar et al. 2025, "Don't Flatten, Tokenize!" (arXiv 2410.01930).
 
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
@@ -48,7 +48,8 @@ pub struct TokenMlp {
 }
 
 impl TokenMlp {
-    /// A perceptron for tokens of `width` numbers. Adds `encoder.mixer.hidden.…` and `encoder.mixer.output.…` to `layout`.
+    /// A perceptron for tokens of `width` numbers. Adds `encoder.mixer.hidden.…` and `encoder.mixer.output.…` to
+    /// `layout`.
     pub fn new(spec: &TokenMlpSpec, width: i64, layout: &mut ParamLayout) -> Self {
         TokenMlp {
             hidden: Linear::new("encoder.mixer.hidden", width, spec.hidden, layout),

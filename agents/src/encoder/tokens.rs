@@ -39,8 +39,8 @@ pub enum TokenizationSpec {
     PerConv {},
     /// One token per channel of a feature map.
     PerFeature {},
-    /// One token per square patch of a feature map, the mean over its positions. Patches at the right and lower edge may be
-    /// smaller.
+    /// One token per square patch of a feature map, the mean over its positions. Patches at the right and lower edge
+    /// may be smaller.
     PerPatch {
         /// Side of a patch.
         size: i64,
@@ -61,7 +61,8 @@ impl TokenizationSpec {
         }
     }
 
-    /// Number of tokens and numbers per token for a feature map; `None` if the tokenization does not apply to feature maps.
+    /// Number of tokens and numbers per token for a feature map; `None` if the tokenization does not apply to feature
+    /// maps.
     pub fn of_map(self, map: Map) -> Option<(i64, i64)> {
         let Map {
             channels,
@@ -82,8 +83,8 @@ impl TokenizationSpec {
         }
     }
 
-    /// Number of tokens and numbers per token, before embedding, for a vector or set of `shape`; `None` if the tokenization
-    /// does not apply to that shape.
+    /// Number of tokens and numbers per token, before embedding, for a vector or set of `shape`; `None` if the
+    /// tokenization does not apply to that shape.
     pub fn of_shape(self, shape: &[i64]) -> Option<(i64, i64)> {
         match (self, shape) {
             (TokenizationSpec::PerEntity {}, [count, width]) => Some((*count, *width)),
@@ -143,7 +144,7 @@ impl Tokenizer {
     /// # Panics
     /// When the tokenization does not apply to `shape`.
     pub fn of_shape(spec: TokenizationSpec, shape: &[i64], width: i64, layout: &mut ParamLayout) -> Self {
-        let (count, numbers) = spec
+        let (count, numbers_per_token) = spec
             .of_shape(shape)
             .expect("the tokenization suits the shape: checked against the observation");
         let source = match spec {
@@ -165,7 +166,12 @@ impl Tokenizer {
         };
         let embedding = match source {
             Source::Coordinates { .. } => None,
-            _ => Some(Linear::new("encoder.tokens.embedding", numbers, width, layout)),
+            _ => Some(Linear::new(
+                "encoder.tokens.embedding",
+                numbers_per_token,
+                width,
+                layout,
+            )),
         };
         Tokenizer {
             source,
@@ -190,15 +196,15 @@ impl Tokenizer {
     /// # Panics
     /// When the tokenization does not apply to feature maps.
     pub fn of_map(spec: TokenizationSpec, trunk: ConvTrunk, width: Option<i64>, layout: &mut ParamLayout) -> Self {
-        let (count, numbers) = spec
+        let (count, numbers_per_token) = spec
             .of_map(trunk.output())
             .expect("the tokenization is for feature maps: checked against the observation");
         Tokenizer {
             source: Source::Map { trunk, rule: spec },
-            embedding: width.map(|width| Linear::new("encoder.tokens.embedding", numbers, width, layout)),
+            embedding: width.map(|width| Linear::new("encoder.tokens.embedding", numbers_per_token, width, layout)),
             position: None,
             count,
-            width: width.unwrap_or(numbers),
+            width: width.unwrap_or(numbers_per_token),
         }
     }
 

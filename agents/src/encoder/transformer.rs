@@ -1,7 +1,7 @@
 //! Pre-LN transformer layers, a mixer of tokens: [`Transformer`].
 //!
-//! Source: Vaswani et al. 2017 (arXiv 1706.03762), with layer normalisation before each sublayer (Xiong et al. 2020, arXiv
-//! 2002.04745). As in AdaPool's reference code, the attention has no biases and there is no final normalisation.
+//! Source: Vaswani et al. 2017 (arXiv 1706.03762), with layer normalisation before each sublayer (Xiong et al. 2020,
+//! arXiv 2002.04745). As in AdaPool's reference code, the attention has no biases and there is no final normalisation.
 //!
 //! ```text
 //! X ← X + Attention(LN(X), LN(X))        X ← X + W₂ gelu(W₁ LN(X))
@@ -44,14 +44,9 @@ impl Default for TransformerSpec {
 impl TransformerSpec {
     pub(super) fn check(&self, p: &mut SpecProblems) {
         let TransformerSpec { layers, heads, hidden } = *self;
-        let within = |p: &mut SpecProblems, key: &str, value: i64, most: i64| {
+        let within = |p: &mut SpecProblems, key: &str, value: i64, max: i64| {
             let key = format!("agent.encoder.mixer.{key}");
-            p.require(
-                (1..=most).contains(&value),
-                &key,
-                value,
-                &format!("between 1 and {most}"),
-            );
+            p.require((1..=max).contains(&value), &key, value, &format!("between 1 and {max}"));
         };
         within(p, "layers", layers, 64);
         within(p, "heads", heads, 1024);
@@ -92,8 +87,8 @@ impl Transformer {
         self.pass(params, tokens, None)
     }
 
-    /// [`Transformer::forward`], which records hidden activations and the last layer's attention of token 0, the position of a
-    /// CLS token.
+    /// [`Transformer::forward`], which records hidden activations and the last layer's attention of token 0, the
+    /// position of a CLS token.
     pub(super) fn pass(&self, params: &Params, tokens: &Tensor, mut activations: Option<&mut Activations>) -> Tensor {
         let mut x = tokens.shallow_clone();
         // Sums are not in place, because the normalisations keep their inputs for the backward pass.

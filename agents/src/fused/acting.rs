@@ -1,7 +1,7 @@
 //! Acting for a few observations without libtorch: [`Acting`].
 //!
-//! For a single row libtorch takes ten times as long. Most of this time is spent on cache misses in libtorch's own code after
-//! an update.
+//! For a single row libtorch takes ten times as long. Most of this time is spent on cache misses in libtorch's own code
+//! after an update.
 
 use std::cell::RefCell;
 
@@ -12,7 +12,7 @@ use super::{
 use crate::{nn::Params, noise::Stream};
 
 /// Number of rows from which products over panels are faster.
-pub(super) const LEAST_ROWS: i64 = 16;
+pub(super) const MIN_PANEL_ROWS: i64 = 16;
 
 /// A policy with the identity encoder, a multi-layer perceptron and a squashed Gaussian.
 pub(crate) struct Acting {
@@ -24,7 +24,7 @@ pub(crate) struct Acting {
 impl Acting {
     /// Whether this path is the fastest for `rows` rows.
     pub(crate) fn serves(&self, rows: usize) -> bool {
-        (rows as i64) < LEAST_ROWS
+        (rows as i64) < MIN_PANEL_ROWS
     }
 
     /// Writes actions `[rows, A]` for `obs [rows, O]`: drawn with noise from `stream`, or the mode if there is none.

@@ -75,7 +75,7 @@ fn reduce_with_gradient(objective: ActorObjective, out: &Tensor) -> (Vec<f32>, V
     let of_member = |start: usize| out[start..start + objective.outputs].iter().sum::<f32>() * scale;
     for (row, value) in value.iter_mut().enumerate() {
         let starts = (0..members).map(|member| (member * rows + row) * each);
-        let mut share = |start: usize, share: f32| gradient[start..start + objective.outputs].fill(share);
+        let mut set_gradient = |start: usize, value: f32| gradient[start..start + objective.outputs].fill(value);
         match objective.combination {
             Combination::Min => {
                 let mut lowest = (f32::INFINITY, row * each);
@@ -87,12 +87,12 @@ fn reduce_with_gradient(objective: ActorObjective, out: &Tensor) -> (Vec<f32>, V
                     }
                 }
                 *value = lowest.0;
-                share(lowest.1, scale);
+                set_gradient(lowest.1, scale);
             }
             Combination::Mean => {
                 let of_each = 1.0 / members as f32;
                 *value = starts.clone().map(of_member).sum::<f32>() * of_each;
-                starts.for_each(|start| share(start, scale * of_each));
+                starts.for_each(|start| set_gradient(start, scale * of_each));
             }
         }
     }
@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_and_gradients_are_those_of_autograd() {
+    fn values_and_gradients_equal_those_of_autograd() {
         let mut stream = Stream::derive(1, "test", 0);
         for (combination, members, each, outputs) in [
             (Combination::Min, 2, 1, 1),
@@ -120,8 +120,8 @@ mod tests {
             let expected_gradient = Tensor::run_backward(&[expected.sum(Kind::Float)], &[&out], false, false).remove(0);
             let objective = ActorObjective { combination, outputs };
             let (value, gradient) = reduce_with_gradient(objective, &out.detach());
-            let error = |found: &[f32], expected: &Tensor| {
-                let error = Tensor::from_slice(found).view_as(expected) - expected;
+            let error = |actual: &[f32], expected: &Tensor| {
+                let error = Tensor::from_slice(actual).view_as(expected) - expected;
                 error.abs().max().double_value(&[])
             };
             assert!(error(&value, &expected) < 1e-6);

@@ -10,9 +10,9 @@
 //!
 //! Shapes: x `[B, in]`, shared by the members; z, h, g `[E, B, width]`; W `[E, in, out]`; b `[E, 1, out]`.
 //!
-//! Work is divided by members, or by ranges of rows of a member. One thread computes all layers of its part, so that the
-//! outputs of a layer are still in the cache when the next layer reads them, and threads synchronise once per pass. Results
-//! do not depend on the division.
+//! Work is divided by members, or by ranges of rows of a member. One thread computes all layers of its part, so that
+//! the outputs of a layer are still in the cache when the next layer reads them, and threads synchronise once per pass.
+//! Results do not depend on the division.
 
 mod backward;
 mod forward;
@@ -88,7 +88,8 @@ impl Dense {
         })
     }
 
-    /// Whether `params` consists of the parameters of these layers only, so that the backward pass gives the whole gradient.
+    /// Whether `params` consists of the parameters of these layers only, so that the backward pass gives the whole
+    /// gradient.
     pub(crate) fn covers(&self, params: &Params) -> bool {
         params.count() == 2 * self.layers.len()
     }
@@ -103,8 +104,8 @@ impl Dense {
         self.layers[0].inputs
     }
 
-    /// The rounding of passes with `params`. Only completely fused networks are rounded, because the others learn in `f32`
-    /// and must not be evaluated in another precision.
+    /// The rounding of passes with `params`. Only completely fused networks are rounded, because the others learn in
+    /// `f32` and must not be evaluated in another precision.
     fn rounding_with(&self, params: &Params) -> Option<Bfloat16> {
         self.rounding.filter(|_| self.covers(params))
     }
@@ -202,11 +203,11 @@ fn nth(values: &[f32], index: usize, len: usize) -> &[f32] {
 }
 
 /// A buffer of `len` values with unspecified content.
-fn room(room: &mut Vec<f32>, len: usize) -> &mut [f32] {
-    if room.len() < len {
-        room.resize(len, 0.0);
+fn buffer(buffer: &mut Vec<f32>, len: usize) -> &mut [f32] {
+    if buffer.len() < len {
+        buffer.resize(len, 0.0);
     }
-    &mut room[..len]
+    &mut buffer[..len]
 }
 
 /// A matrix product, with factors rounded by `rounding`.

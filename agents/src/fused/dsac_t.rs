@@ -1,4 +1,5 @@
-//! The loss of DSAC-T's critic ([`crate::critic::dsac_t::member_losses`]) and its gradient over slices, member by member.
+//! The loss of DSAC-T's critic ([`crate::critic::dsac_t::member_losses`]) and its gradient over slices, member by
+//! member.
 //!
 //! ```text
 //! ∂L/∂q = ρ·H'(q − y_q)      ∂L/∂σ = ρ·(σ² − h) / (σ + ε)      σ = softplus(x):  ∂σ/∂x = sigmoid(x)
@@ -72,8 +73,8 @@ struct OfMember {
     clipped: usize,
 }
 
-/// The loss of a member, from its outputs `out` `[B, 2]`, its running standard deviation before this batch (`before`) and the
-/// rate of the latter. Writes the gradient with respect to `out` to `of_out` `[B, 2]`.
+/// The loss of a member, from its outputs `out` `[B, 2]`, its running standard deviation before this batch (`before`)
+/// and the rate of the latter. Writes the gradient with respect to `out` to `of_out` `[B, 2]`.
 fn member_loss(
     spec: &DsacTSpec,
     out: &[f32],
@@ -82,10 +83,10 @@ fn member_loss(
     of_out: &mut [f32],
 ) -> OfMember {
     let rows = targets.mean.len();
-    let (delta, share) = (spec.huber_delta as f32, 1.0 / rows as f32);
+    let (delta, row_share) = (spec.huber_delta as f32, 1.0 / rows as f32);
     let mean: Vec<f32> = out.chunks_exact(2).map(|out| out[0]).collect();
     let std: Vec<f32> = out.chunks_exact(2).map(|out| softplus(out[1])).collect();
-    let batch_std = std.iter().sum::<f32>() * share;
+    let batch_std = std.iter().sum::<f32>() * row_share;
     let running = before.map_or(batch_std, |before| before + rate as f32 * (batch_std - before));
     let width = running * spec.clip_sigmas as f32;
     let (mut loss, mut clipped) = (0.0f64, 0);
@@ -104,7 +105,7 @@ fn member_loss(
         };
         let pull = (variance - spread) / (std + spec.std_bias as f32);
         let (of_error, derivative) = huber(q - targets.mean[row], delta);
-        let weight = grad_weight * targets.weight.map_or(1.0, |weight| weight[row]) * share;
+        let weight = grad_weight * targets.weight.map_or(1.0, |weight| weight[row]) * row_share;
         loss += f64::from(weight * (of_error + std * pull));
         of_out[0] = weight * derivative;
         of_out[1] = weight * pull * sigmoid(out[2 * row + 1]);
@@ -149,7 +150,7 @@ mod tests {
     };
 
     #[test]
-    fn losses_and_gradients_are_those_of_autograd() {
+    fn losses_and_gradients_equal_those_of_autograd() {
         let mut stream = Stream::derive(1, "test", 0);
         let mut normal = |shape: &[i64], scale: f64| stream.normal(shape, Device::Cpu) * scale;
         for (sigma_rule, huber_delta) in [
@@ -201,19 +202,19 @@ mod tests {
                     let before = before.as_ref().map(|before| as_slice(before)[member]);
                     member_loss(&spec, out, targets, (before, 0.1), of_out)
                 });
-                let found = observed(&members.collect::<Vec<_>>());
+                let actual = observed(&members.collect::<Vec<_>>());
                 let of_out = Tensor::from_slice(&of_out).view_as(&gradient);
                 let number = |value: &MetricValue| Tensor::from(value.read(Reduction::Mean));
                 let pairs = [
-                    ("loss", &number(&found.loss), &loss),
+                    ("loss", &number(&actual.loss), &loss),
                     ("gradient", &of_out, &gradient),
-                    ("mean", &found.mean, &mean),
-                    ("std", &found.std, &std),
-                    ("running_std", &found.running_std, &running_std),
-                    ("clipped", &number(&found.clipped), &clipped.mean(Kind::Float)),
+                    ("mean", &actual.mean, &mean),
+                    ("std", &actual.std, &std),
+                    ("running_std", &actual.running_std, &running_std),
+                    ("clipped", &number(&actual.clipped), &clipped.mean(Kind::Float)),
                 ];
-                for (what, found, expected) in pairs {
-                    let error = ((found - expected).abs() / (expected.abs() + 1.0))
+                for (what, actual, expected) in pairs {
+                    let error = ((actual - expected).abs() / (expected.abs() + 1.0))
                         .max()
                         .double_value(&[]);
                     assert!(error < 2e-6, "{what}, {sigma_rule:?}, {huber_delta}: {error}");

@@ -1,8 +1,8 @@
 //! The update of [`crate::soft_actor_critic`], derived by hand for perceptrons on a CPU.
 //!
-//! The reference update remains the definition. Every file here names the equations that it computes, and tests compare it
-//! with the reference (`agents/tests/fused.rs` and unit tests). Which parts of an agent are fused is decided when it is
-//! built ([`Plan`]), and is printed in the header of a run:
+//! The reference update remains the definition. Every file here names the equations that it computes, and tests compare
+//! it with the reference (`agents/tests/fused.rs` and unit tests). Which parts of an agent are fused is decided when it
+//! is built ([`Plan`]), and is printed in the header of a run:
 //!
 //! | Part | Fused if |
 //! |---|---|

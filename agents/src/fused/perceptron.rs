@@ -89,7 +89,7 @@ impl Body for Perceptron {
 
     /// Small batches go through libtorch, because copying the weights into panels does not pay off for few rows.
     fn act(&self, params: &Params, x: &Tensor) -> Tensor {
-        match x.dim() == 2 && x.size()[0] >= super::acting::LEAST_ROWS {
+        match x.dim() == 2 && x.size()[0] >= super::acting::MIN_PANEL_ROWS {
             true => self.dense.forward_in_f32(params, x),
             false => self.mlp.forward(params, x, None),
         }

@@ -20,8 +20,8 @@ pub(super) fn learn(dense: &Dense, critic: &mut LearnedCritic, batch: &Batch, ta
     scalar::report(loss.into(), &q.squeeze_dim(-1), target, batch)
 }
 
-/// Makes one step of `function` on the sum of its members' losses. Returns the outputs `[E, M·B, K]` before the step, and the
-/// results of `loss` by member ([`Dense::forward_backward`]).
+/// Makes one step of `function` on the sum of its members' losses. Returns the outputs `[E, M·B, K]` before the step,
+/// and the results of `loss` by member ([`Dense::forward_backward`]).
 pub(super) fn descend<R: Send>(
     dense: &Dense,
     function: &mut ValueFunction,
@@ -37,11 +37,11 @@ pub(super) fn descend<R: Send>(
 
 /// ½ mean w·(q − y)² over the rows of a member. Writes the gradient with respect to `q` `[B]` to `of_q`.
 fn half_square(q: &[f32], target: &[f32], weight: Option<&[f32]>, of_q: &mut [f32]) -> f64 {
-    let share = 1.0 / q.len() as f32;
+    let row_share = 1.0 / q.len() as f32;
     let mut sum = 0.0;
     for (row, of_q) in of_q.iter_mut().enumerate() {
         let error = q[row] - target[row];
-        *of_q = weight.map_or(1.0, |weight| weight[row]) * error * share;
+        *of_q = weight.map_or(1.0, |weight| weight[row]) * error * row_share;
         sum += f64::from(*of_q * error);
     }
     0.5 * sum

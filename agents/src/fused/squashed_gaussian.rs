@@ -5,8 +5,8 @@
 //! gradient    g_u = g_a (1 − a²) + 2 a g_π;   g_mean = g_u;   g_logσ = g_u σ n − g_π;   g_x = g_logσ · bound'(x)
 //! ```
 //!
-//! x is the unbounded parameter of log σ. The log-density is that of [`crate::policy::squashed_gaussian`], with the softplus
-//! rewritten in terms of |u|. g_a `[B, A]` and g_π are the gradients of a loss with respect to actions and
+//! x is the unbounded parameter of log σ. The log-density is that of [`crate::policy::squashed_gaussian`], with the
+//! softplus rewritten in terms of |u|. g_a `[B, A]` and g_π are the gradients of a loss with respect to actions and
 //! log-probabilities.
 
 use std::f32::consts::LN_2;
@@ -137,11 +137,11 @@ pub(super) fn draw(inputs: &Tensor, noise: &Tensor, bounds: Bounds) -> (ActionDr
         unbounded.extend_from_slice(&row[width..]);
     }
     let (mut spread, mut density) = (vec![0.0; count], vec![0.0; count]);
-    let given = (mean.as_slice(), unbounded.as_slice(), noise);
-    let made = (as_slice_mut(&mut action), spread.as_mut_slice(), density.as_mut_slice());
+    let sources = (mean.as_slice(), unbounded.as_slice(), noise);
+    let outputs = (as_slice_mut(&mut action), spread.as_mut_slice(), density.as_mut_slice());
     widest(
         #[inline(always)]
-        || draw_each(given, bounds, made),
+        || draw_each(sources, bounds, outputs),
     );
     for (log_prob, density) in as_slice_mut(&mut log_prob).iter_mut().zip(density.chunks_exact(width)) {
         *log_prob = density.iter().sum();
@@ -167,9 +167,9 @@ fn draw_each(
     bounds: Bounds,
     (action, spread, density): (&mut [f32], &mut [f32], &mut [f32]),
 ) {
-    let given = mean.iter().zip(unbounded).zip(noise);
-    let made = action.iter_mut().zip(spread).zip(density);
-    for (((mean, unbounded), n), ((action, spread), density)) in given.zip(made) {
+    let sources = mean.iter().zip(unbounded).zip(noise);
+    let outputs = action.iter_mut().zip(spread).zip(density);
+    for (((mean, unbounded), n), ((action, spread), density)) in sources.zip(outputs) {
         let log_std = bounds.apply(*unbounded);
         *spread = exp(log_std) * n;
         let u = mean + *spread;
@@ -196,8 +196,8 @@ pub(super) fn act(inputs: &[f32], noise: Option<&[f32]>, bounds: Bounds, action_
 }
 
 impl GaussianTape {
-    /// The gradient `[B, 2A]` of a loss with respect to the head's inputs. `scale · of_action` `[B, A]` is its gradient with
-    /// respect to the actions, and `of_log_prob` that with respect to the log-probability of every row.
+    /// The gradient `[B, 2A]` of a loss with respect to the head's inputs. `scale · of_action` `[B, A]` is its gradient
+    /// with respect to the actions, and `of_log_prob` that with respect to the log-probability of every row.
     pub(super) fn backward(&self, of_action: &[f32], scale: f32, of_log_prob: f32) -> Vec<f32> {
         let width = self.action_dim;
         let mut gradient = vec![0.0; 2 * of_action.len()];
@@ -237,7 +237,7 @@ mod tests {
 
     /// The rows fill vectors with a remainder, and the inputs exceed both bounds.
     #[test]
-    fn draws_and_gradients_are_those_of_autograd() {
+    fn draws_and_gradients_equal_those_of_autograd() {
         for kind in [LogStdBounds::Clamp, LogStdBounds::Tanh] {
             let (spec, bounds) = bounds(kind);
             let head = SquashedGaussian::new(&spec, 3);
@@ -253,13 +253,13 @@ mod tests {
             let gradient = Tensor::run_backward(&[loss], &[&inputs], false, false).remove(0);
 
             let (draw, tape) = draw(&inputs.detach(), &noise, bounds);
-            let found = tape.backward(as_slice(&(&of_action * 0.5)), 2.0, of_log_prob);
-            let found = Tensor::from_slice(&found).view_as(&gradient);
+            let actual = tape.backward(as_slice(&(&of_action * 0.5)), 2.0, of_log_prob);
+            let actual = Tensor::from_slice(&actual).view_as(&gradient);
             let error = |a: &Tensor, b: &Tensor| ((a - b).abs() / (b.abs() + 1.0)).max().double_value(&[]);
             let errors = [
                 error(draw.sampled(), expected.sampled()),
                 error(&draw.log_prob, &expected.log_prob),
-                error(&found, &gradient),
+                error(&actual, &gradient),
             ];
             assert!(errors.iter().all(|error| *error < 2e-6), "{kind:?}: {errors:?}");
             assert!(!draw.log_prob.requires_grad() && !draw.sampled().requires_grad());
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn actions_are_those_of_libtorch() {
+    fn actions_equal_those_of_libtorch() {
         let spec = SquashedGaussianSpec::default();
         let (head, bounds) = (SquashedGaussian::new(&spec, 3), Bounds::of(&spec).expect("it depends"));
         let mut stream = Stream::derive(1, "test", 0);
@@ -290,8 +290,8 @@ mod tests {
         for kind in [LogStdBounds::Clamp, LogStdBounds::Tanh] {
             let (draw, tape) = draw(&inputs, &noise, bounds(kind).1);
             let gradient = tape.backward(as_slice(draw.sampled()), 1.0, 1.0);
-            let found = [as_slice(draw.sampled()), as_slice(&draw.log_prob), &gradient];
-            assert!(found.iter().all(|values| values.iter().all(|value| value.is_nan())));
+            let actual = [as_slice(draw.sampled()), as_slice(&draw.log_prob), &gradient];
+            assert!(actual.iter().all(|values| values.iter().all(|value| value.is_nan())));
         }
     }
 }

@@ -13,7 +13,7 @@ pub const DORMANT_THRESHOLD: f64 = 0.025;
 pub const SRANK_DELTA: f64 = 0.01;
 
 /// All elements in row-major order.
-pub(super) fn numbers(x: &Tensor) -> Vec<f64> {
+pub(super) fn elements(x: &Tensor) -> Vec<f64> {
     let x = x.detach().to_device(Device::Cpu).to_kind(Kind::Double).contiguous();
     let mut values = vec![0.0; x.numel()];
     x.copy_data(&mut values, x.numel());
@@ -30,8 +30,8 @@ fn is_finite(x: &Tensor) -> bool {
 
 /// The fraction of all units that are dormant. `None` without layers, NaN if an activation is not finite.
 ///
-/// `layers`: `[G, U]` each, the mean absolute activations of U units in G networks. A unit is compared with its layer in its
-/// own network. All units of a layer with only zeros are dormant, because 0 is at most τ · 0.
+/// `layers`: `[G, U]` each, the mean absolute activations of U units in G networks. A unit is compared with its layer
+/// in its own network. All units of a layer with only zeros are dormant, because 0 is at most τ · 0.
 ///
 /// Source: Sokar et al. 2023, definition 3.1.
 pub fn dormant_share(layers: &[Tensor]) -> Option<f64> {
@@ -62,12 +62,13 @@ pub fn singular_values(features: &Tensor) -> Option<Vec<f64>> {
         false => x.transpose(0, 1).matmul(&x),
     };
     let squared = gram.f_linalg_eigvalsh("L").ok()?;
-    let mut values: Vec<f64> = numbers(&squared).iter().map(|value| value.max(0.0).sqrt()).collect();
+    let mut values: Vec<f64> = elements(&squared).iter().map(|value| value.max(0.0).sqrt()).collect();
     values.sort_by(|a, b| b.total_cmp(a));
     Some(values)
 }
 
-/// srank: the smallest k for which the k largest singular values add up to at least 1 − δ of their total; 0 if all are 0.
+/// srank: the smallest k for which the k largest singular values add up to at least 1 − δ of their total; 0 if all are
+/// 0.
 ///
 /// Source: Kumar et al. 2021, section 3.
 pub fn srank(singular_values: &[f64]) -> f64 {
@@ -96,8 +97,8 @@ pub fn effective_rank(singular_values: &[f64]) -> f64 {
     }
 }
 
-/// [`srank`] and [`effective_rank`] of features `[B, F]`, or their means over members for `[E, B, F]`. NaN if a feature is
-/// not finite.
+/// [`srank`] and [`effective_rank`] of features `[B, F]`, or their means over members for `[E, B, F]`. NaN if a feature
+/// is not finite.
 pub fn ranks(features: &Tensor) -> (f64, f64) {
     let members = match features.dim() {
         2 => vec![features.shallow_clone()],
@@ -126,8 +127,8 @@ pub fn entropy(weights: &Tensor) -> Tensor {
 pub struct Usage {
     /// Mean combine weight of each slot, over tokens and observations. The sum over slots is 1.
     pub combine_share: Vec<f64>,
-    /// Entropy of each slot's dispatch weights over tokens, nats, averaged over observations. There is no dispatch share,
-    /// because the dispatch weights of every slot sum to 1.
+    /// Entropy of each slot's dispatch weights over tokens, nats, averaged over observations. There is no dispatch
+    /// share, because the dispatch weights of every slot sum to 1.
     pub dispatch_entropy: Vec<f64>,
     /// Entropy of a token's combine weights over slots, nats, averaged over tokens and observations.
     pub combine_entropy: f64,
@@ -139,8 +140,8 @@ impl Usage {
         let over_slots = entropy(combine); // [B, m]
         let over_tokens = entropy(&dispatch.transpose(1, 2)); // [B, S]
         Usage {
-            combine_share: numbers(&combine.mean_dim([0i64, 1].as_slice(), false, Kind::Float)),
-            dispatch_entropy: numbers(&over_tokens.mean_dim([0i64].as_slice(), false, Kind::Float)),
+            combine_share: elements(&combine.mean_dim([0i64, 1].as_slice(), false, Kind::Float)),
+            dispatch_entropy: elements(&over_tokens.mean_dim([0i64].as_slice(), false, Kind::Float)),
             combine_entropy: mean_number(&over_slots),
         }
     }
@@ -150,8 +151,8 @@ impl Usage {
 mod tests {
     use super::*;
 
-    fn close(found: f64, expected: f64) {
-        assert!((found - expected).abs() < 1e-6, "{found} instead of {expected}");
+    fn close(actual: f64, expected: f64) {
+        assert!((actual - expected).abs() < 1e-6, "{actual} instead of {expected}");
     }
 
     #[test]
@@ -164,13 +165,13 @@ mod tests {
     }
 
     #[test]
-    fn members_are_compared_with_their_own_layer_and_a_silent_one_is_dormant() {
+    fn units_are_compared_with_their_own_member_and_an_inactive_member_is_dormant() {
         let layer = Tensor::from_slice(&[0.001f32, 0.001, 100.0, 100.0, 0.0, 0.0]).reshape([3, 2]);
         assert_eq!(dormant_share(&[layer]), Some(2.0 / 6.0));
     }
 
     #[test]
-    fn singular_values_are_those_of_a_matrix_made_of_them() {
+    fn singular_values_of_a_matrix_with_known_ones_are_found() {
         // The rows and the columns are orthogonal, with norms 3, 2 and 0.
         let x = Tensor::from_slice(&[0.0f32, 3.0, 0.0, 2.0, 0.0, 0.0]).reshape([2, 3]);
         for x in [x.shallow_clone(), x.transpose(0, 1)] {
@@ -185,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn srank_leaves_out_what_holds_a_hundredth() {
+    fn srank_omits_the_smallest_values_up_to_a_hundredth_of_the_sum() {
         close(srank(&[1.0, 1.0, 1.0]), 3.0);
         close(srank(&[98.0, 1.5, 0.5]), 2.0);
         close(srank(&[99.5, 0.5]), 1.0);
@@ -201,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn features_of_known_rank_have_it_and_members_are_averaged() {
+    fn features_of_known_rank_have_that_rank_and_members_are_averaged() {
         // x yᵀ + u vᵀ with orthogonal vectors of equal norm has two equal singular values.
         let x = Tensor::from_slice(&[1.0f32, 0.0, 1.0, 0.0]);
         let u = Tensor::from_slice(&[0.0f32, 1.0, 0.0, 1.0]);
@@ -220,24 +221,24 @@ mod tests {
     #[test]
     fn the_entropy_of_uniform_weights_is_the_logarithm_of_their_number() {
         let weights = Tensor::from_slice(&[0.25f32, 0.25, 0.25, 0.25, 0.0, 1.0, 0.0, 0.0]).reshape([2, 4]);
-        let found = numbers(&entropy(&weights));
-        close(found[0], 4f64.ln());
-        close(found[1], 0.0);
+        let actual = elements(&entropy(&weights));
+        close(actual[0], 4f64.ln());
+        close(actual[1], 0.0);
     }
 
     #[test]
-    fn usage_is_what_two_tokens_and_three_slots_make_by_hand() {
+    fn usage_of_two_tokens_and_three_slots_equals_that_computed_by_hand() {
         // One observation: rows are tokens, columns are slots.
         let dispatch = Tensor::from_slice(&[1.0f32, 0.5, 0.25, 0.0, 0.5, 0.75]).reshape([1, 2, 3]);
         let combine = Tensor::from_slice(&[0.5f32, 0.5, 0.0, 1.0, 0.0, 0.0]).reshape([1, 2, 3]);
         let usage = Usage::of(&dispatch, &combine);
-        for (found, expected) in usage.combine_share.iter().zip([0.75, 0.25, 0.0]) {
-            close(*found, expected);
+        for (actual, expected) in usage.combine_share.iter().zip([0.75, 0.25, 0.0]) {
+            close(*actual, expected);
         }
         close(usage.combine_share.iter().sum(), 1.0);
         let quarter = -(0.25 * 0.25f64.ln() + 0.75 * 0.75f64.ln());
-        for (found, expected) in usage.dispatch_entropy.iter().zip([0.0, 2f64.ln(), quarter]) {
-            close(*found, expected);
+        for (actual, expected) in usage.dispatch_entropy.iter().zip([0.0, 2f64.ln(), quarter]) {
+            close(*actual, expected);
         }
         close(usage.combine_entropy, 2f64.ln() / 2.0);
     }

@@ -1,8 +1,8 @@
 //! Diagnostics of networks at a set of observations: [`Inspection`], computed from [`Activations`].
 //!
-//! Diagnostics have no effect on learning. After an evaluation, the trainer runs the networks on a sample of the visited
-//! observations, without noise and detached, and records their activations. They are reduced to numbers here and in
-//! [`measures`], never in an update.
+//! Diagnostics have no effect on learning. After an evaluation, the trainer runs the networks on a sample of the
+//! visited observations, without noise and detached, and records their activations. They are reduced to numbers here
+//! and in [`measures`], never in an update.
 
 pub mod measures;
 mod pictures;
@@ -13,7 +13,7 @@ use tch::Tensor;
 use crate::{metrics, nn::Activations};
 
 /// Maximum number of experts and slots with metrics of their own, because more curves are not readable.
-const MOST_LISTED: i64 = 32;
+const MAX_LISTED: i64 = 32;
 
 /// Named metrics and images of networks. The names are those of [`crate::metrics`] with their placeholders replaced.
 #[derive(Default)]
@@ -76,7 +76,7 @@ impl Inspection {
         self.put(metrics::DISPATCH_ENTROPY, place, mean(&usage.dispatch_entropy));
         self.put(metrics::COMBINE_ENTROPY, place, usage.combine_entropy);
         let per_expert = slots_per_expert.max(1) as usize;
-        let listed = MOST_LISTED as usize;
+        let listed = MAX_LISTED as usize;
         let numbered = |index: usize| index.to_string();
         let experts = usage.combine_share.chunks(per_expert);
         let experts = experts.zip(usage.dispatch_entropy.chunks(per_expert));
@@ -97,6 +97,6 @@ impl Inspection {
     }
 }
 
-fn mean(numbers: &[f64]) -> f64 {
-    numbers.iter().sum::<f64>() / numbers.len() as f64
+fn mean(elements: &[f64]) -> f64 {
+    elements.iter().sum::<f64>() / elements.len() as f64
 }

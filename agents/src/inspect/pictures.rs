@@ -1,26 +1,26 @@
 //! Images of the weights of tokens: [`weights`].
 //!
-//! If tokens are positions of an image's feature map, each observation is a row of the image: its newest frame, followed by
-//! a map per query or slot. Otherwise each query or slot is a line of cells with a column per token, and observations are
-//! below one another.
+//! If tokens are positions of an image's feature map, each observation is a row of the image: its newest frame,
+//! followed by a map per query or slot. Otherwise each query or slot is a line of cells with a column per token, and
+//! observations are below one another.
 
 use sac_envs::render::{Colour, Frame, FrameSize};
 use tch::{Device, Kind, Tensor};
 
-use super::measures::numbers;
+use super::measures::elements;
 
 /// Longer side of a frame and of a map, pixels.
 const SIDE: usize = 128;
 /// Maximum number of observations drawn as frames with maps.
-const MOST_FRAMES: usize = 4;
+const MAX_FRAMES: usize = 4;
 /// Maximum number of lines of cells.
-const MOST_LINES: usize = 32;
+const MAX_LINES: usize = 32;
 /// Maximum number of queries or slots per observation.
-const MOST_MAPS: usize = 8;
+const MAX_MAPS: usize = 8;
 /// Maximum number of tokens per line; further tokens are not drawn.
-const MOST_TOKENS: usize = 512;
+const MAX_TOKENS: usize = 512;
 /// Maximum size of a cell, pixels.
-const LARGEST_CELL: usize = 16;
+const MAX_CELL: usize = 16;
 /// Gap between parts of the image, pixels.
 const GAP: usize = 4;
 /// Colour of the gaps.
@@ -31,7 +31,7 @@ const BACKGROUND: Colour = Colour::rgb(64, 64, 96);
 /// With a `grid`, tokens are its positions in row-major order. With `has_cls`, a CLS token precedes them.
 pub(super) fn weights(maps: &Tensor, grid: Option<[i64; 2]>, has_cls: bool, obs: &Tensor) -> Option<Frame> {
     let [batch, queries, tokens] = extents(&maps.size())?;
-    let queries = queries.min(MOST_MAPS);
+    let queries = queries.min(MAX_MAPS);
     if batch == 0 || queries == 0 || tokens == 0 {
         return None;
     }
@@ -40,14 +40,14 @@ pub(super) fn weights(maps: &Tensor, grid: Option<[i64; 2]>, has_cls: bool, obs:
         _ => (None, [0; 3]),
     };
     let chosen = match grid {
-        Some(_) => spread(batch, MOST_FRAMES),
-        None => spread(batch, MOST_LINES / queries),
+        Some(_) => spread(batch, MAX_FRAMES),
+        None => spread(batch, MAX_LINES / queries),
     };
     let skipped = i64::from(has_cls && grid.is_some());
     let row = |index: usize| {
         let maps = maps.select(0, index as i64).narrow(0, 0, queries as i64); // [q, m]
         let maps = maps.narrow(1, skipped, tokens as i64 - skipped);
-        numbers(&maps).chunks(tokens - skipped as usize).map(scaled).collect()
+        elements(&maps).chunks(tokens - skipped as usize).map(scaled).collect()
     };
     let rows: Vec<Vec<Vec<f64>>> = chosen.iter().map(|index| row(*index)).collect();
     match grid {
@@ -66,9 +66,9 @@ fn extents(size: &[i64]) -> Option<[usize; 3]> {
     Some([a as usize, b as usize, c as usize])
 }
 
-/// At most `most` indices below `count`, evenly spaced.
-fn spread(count: usize, most: usize) -> Vec<usize> {
-    let chosen = count.min(most.max(1));
+/// At most `limit` indices below `count`, evenly spaced.
+fn spread(count: usize, limit: usize) -> Vec<usize> {
+    let chosen = count.min(limit.max(1));
     (0..chosen).map(|place| place * count / chosen).collect()
 }
 
@@ -101,8 +101,8 @@ fn paint(image: &mut Frame, corner: (usize, usize), extent: (usize, usize), colo
 /// Draws a line of cells per query or slot, below one another.
 fn lines(rows: &[Vec<Vec<f64>>]) -> Frame {
     let maps = rows.first().map_or(0, Vec::len);
-    let tokens = rows[0].first().map_or(0, Vec::len).min(MOST_TOKENS);
-    let cell = (MOST_TOKENS / tokens.max(1)).clamp(1, LARGEST_CELL);
+    let tokens = rows[0].first().map_or(0, Vec::len).min(MAX_TOKENS);
+    let cell = (MAX_TOKENS / tokens.max(1)).clamp(1, MAX_CELL);
     // There is no gap between lines of the same observation.
     let pitch = maps * cell + GAP;
     let mut image = filled(tokens * cell, rows.len() * pitch - GAP, BACKGROUND);
@@ -126,7 +126,8 @@ struct Observed {
 }
 
 impl Observed {
-    /// The newest frame of an observation `[C, H, W]`: the last three channels if C is a multiple of 3, otherwise the last.
+    /// The newest frame of an observation `[C, H, W]`: the last three channels if C is a multiple of 3, otherwise the
+    /// last.
     fn newest(obs: &Tensor, [channels, height, width]: [i64; 3]) -> Self {
         let obs = obs.to_device(Device::Cpu).to_kind(Kind::Double);
         let first = match channels % 3 {
@@ -134,7 +135,7 @@ impl Observed {
             _ => channels - 1,
         };
         let shown = obs.narrow(0, first, channels - first);
-        let values = numbers(&shown);
+        let values = elements(&shown);
         let (low, high) = values
             .iter()
             .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| {
@@ -154,8 +155,8 @@ impl Observed {
         }
     }
 
-    /// Size (width, height) in the image: scaled by the largest integer factor for which the longer side has at most [`SIDE`]
-    /// pixels, or scaled down to [`SIDE`].
+    /// Size (width, height) in the image: scaled by the largest integer factor for which the longer side has at most
+    /// [`SIDE`] pixels, or scaled down to [`SIDE`].
     fn shown(&self) -> (usize, usize) {
         let longer = self.height.max(self.width).max(1);
         match SIDE / longer {
@@ -211,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn a_set_of_tokens_becomes_a_line_of_cells_per_observation() {
+    fn tokens_without_a_grid_become_a_line_of_cells_per_observation() {
         let maps = Tensor::from_slice(&[0.0f32, 0.8, 0.2, 0.5, 0.0, 0.5]).reshape([2, 1, 3]);
         let image = weights(
             &maps,
@@ -230,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn an_image_stands_beside_the_map_over_its_grid() {
+    fn a_frame_is_drawn_beside_the_map_over_its_grid() {
         // The newest frame is the last of two channels. The tokens are a CLS token and a grid of 1 × 2 positions.
         let obs = Tensor::from_slice(&[9.0f32, 9.0, 9.0, 9.0, 0.0, 100.0, 100.0, 200.0]).reshape([1, 2, 2, 2]);
         let maps = Tensor::from_slice(&[0.9f32, 0.1, 0.0]).reshape([1, 1, 3]);
@@ -256,11 +257,11 @@ mod tests {
     }
 
     #[test]
-    fn a_picture_stays_small_whatever_is_drawn() {
+    fn the_size_of_an_image_is_limited() {
         let maps = Tensor::ones([256, 100, 2000], (Kind::Float, Device::Cpu));
         let obs = Tensor::zeros([256, 2000, 3], (Kind::Float, Device::Cpu));
         let image = weights(&maps, None, false, &obs).expect("drawn");
-        assert_eq!(extent(&image).0 as usize, MOST_TOKENS);
-        assert!(extent(&image).1 as usize <= 2 * MOST_LINES, "{}", extent(&image).1);
+        assert_eq!(extent(&image).0 as usize, MAX_TOKENS);
+        assert!(extent(&image).1 as usize <= 2 * MAX_LINES, "{}", extent(&image).1);
     }
 }

@@ -8,8 +8,8 @@ use super::{
 };
 use crate::schedule::EnvSteps;
 
-/// A sink that writes rows as `{"env_steps":…,"grad_steps":…,"seconds":…,"train/q_mean":…}`. Numbers that are not finite
-/// become null.
+/// A sink that writes rows as `{"env_steps":…,"grad_steps":…,"seconds":…,"train/q_mean":…}`. Numbers that are not
+/// finite become null.
 pub struct MetricsJsonl {
     file: AppendFile,
 }
@@ -25,8 +25,8 @@ impl MetricsJsonl {
         })
     }
 
-    /// Removes rows later than `last`, written by a run that was killed after its last checkpoint. Returns the largest wall
-    /// time of the remaining rows, seconds; 0 if there are none.
+    /// Removes rows later than `last`, written by a run that was killed after its last checkpoint. Returns the largest
+    /// wall time of the remaining rows, seconds; 0 if there are none.
     ///
     /// # Errors
     /// When the file cannot be read or replaced.

@@ -1,8 +1,8 @@
 //! TensorBoard event files: [`TensorBoard`].
 //!
 //! Records, checksums and messages come from the crates tensorboard-rs and tensorboard-proto. We do not use the
-//! `SummaryWriter` of tensorboard-rs: its background thread panics when the disk is full, and it supports neither text, nor
-//! hyper-parameters, nor resumed runs.
+//! `SummaryWriter` of tensorboard-rs: its background thread panics when the disk is full, and it supports neither text,
+//! nor hyper-parameters, nor resumed runs.
 
 use std::{
     io,
@@ -26,7 +26,8 @@ use tensorboard_rs::{record_writer::RecordWriter, summary::scalar};
 use super::{Row, Sink, append::AppendFile};
 use crate::schedule::EnvSteps;
 
-/// A sink that writes scalars and images by env step, the configuration as text, and hyper-parameters for the HPARAMS tab.
+/// A sink that writes scalars and images by env step, the configuration as text, and hyper-parameters for the HPARAMS
+/// tab.
 pub struct TensorBoard {
     file: AppendFile,
 }
@@ -44,14 +45,14 @@ fn now_s() -> f64 {
 }
 
 impl TensorBoard {
-    /// Creates an event file in `folder`. With `purge_from`, TensorBoard discards the points of earlier files from that step
-    /// on, because the run was resumed there.
+    /// Creates an event file in `folder`. With `purge_from`, TensorBoard discards the points of earlier files from that
+    /// step on, because the run was resumed there.
     ///
     /// # Errors
     /// When the file cannot be written.
     pub fn create(folder: &Path, purge_from: Option<EnvSteps>) -> io::Result<Self> {
-        // TensorBoard reads the files of a folder in the order of their names. Each name must have a later second than the
-        // earlier files, even if a run is resumed within a second or the clock was set back.
+        // TensorBoard reads the files of a folder in the order of their names. Each name must have a later second than
+        // the earlier files, even if a run is resumed within a second or the clock was set back.
         let earlier = std::fs::read_dir(folder)?.flatten().filter_map(|entry| {
             let name = entry.file_name();
             let seconds = name.to_str()?.strip_prefix(EVENTS)?.split('.').next()?;

@@ -22,7 +22,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_and_derivatives_of_slices_are_those_of_autograd() {
+    fn values_and_derivatives_of_slices_equal_those_of_autograd() {
         let range: Vec<f32> = (-1_503..=1_503).map(|step| step as f32 * 0.01).collect();
         for activation in [
             Activation::Relu,
@@ -36,8 +36,8 @@ mod tests {
             let derivatives = Tensor::run_backward(&[expected.sum(Kind::Float)], &[&x], false, false).remove(0);
             let (mut z, mut h) = (range.clone(), vec![0.0; range.len()]);
             activation.apply_with_derivative(&mut z, &mut h);
-            let error = |found: &[f32], expected: &Tensor| {
-                let error = (Tensor::from_slice(found) - expected).abs() / (expected.abs() + 1.0);
+            let error = |actual: &[f32], expected: &Tensor| {
+                let error = (Tensor::from_slice(actual) - expected).abs() / (expected.abs() + 1.0);
                 error.max().double_value(&[])
             };
             assert!(error(&h, &expected) < 1e-6, "{activation:?}");

@@ -7,8 +7,8 @@ use tch::{Kind, Tensor};
 pub struct Activations {
     /// Mean absolute activation of every unit, `[G, U]` per hidden layer: U units in each of G networks of an ensemble.
     layers: Vec<Tensor>,
-    /// The inputs of a network's last linear layer, `[B, F]` or `[E, B, F]`, or the outputs of an encoder. `None` for an
-    /// encoder without parameters.
+    /// The inputs of a network's last linear layer, `[B, F]` or `[E, B, F]`, or the outputs of an encoder. `None` for
+    /// an encoder without parameters.
     pub features: Option<Tensor>,
     /// Dispatch and combine weights `[B, m, S]` of a soft mixture of experts, and the number of slots per expert.
     pub routing: Option<(Tensor, Tensor, i64)>,
@@ -37,7 +37,8 @@ impl Activations {
         self.units(&x.movedim_int(1, -1));
     }
 
-    /// Records activations `[n, R, U]` of n experts as those of one layer, so that unused experts count as dormant units.
+    /// Records activations `[n, R, U]` of n experts as those of one layer, so that unused experts count as dormant
+    /// units.
     pub fn experts(&mut self, x: &Tensor) {
         let means = x.abs().mean_dim([1i64].as_slice(), false, Kind::Float); // [n, U]
         self.layers.push(means.reshape([1, -1]));

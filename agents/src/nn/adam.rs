@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn moments_of_a_weight_without_a_gradient_become_zero_and_not_subnormal() {
+    fn moments_decay_to_zero_and_not_to_subnormal_numbers() {
         let mut params = block(40);
         let mut adam = Adam::new(AdamSpec::default(), &params, &Compute::default());
         adam.step(&mut params, &Tensor::full([40], 1e-3, (Kind::Float, Device::Cpu)));
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn steps_counted_on_the_device_are_those_counted_on_the_host() {
+    fn steps_counted_on_device_and_host_give_the_same_parameters() {
         let (mut on_host, mut on_device) = (block(40), block(40));
         let mut host = Adam::new(AdamSpec::default(), &on_host, &Compute::default());
         let mut device = Adam {

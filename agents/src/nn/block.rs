@@ -1,7 +1,7 @@
 //! The parameters of one network in one contiguous tensor: [`ParamBlock`].
 //!
-//! With one tensor, a step of the optimiser, an update of target parameters and a checkpoint are one operation each, and
-//! the backward pass computes one gradient.
+//! With one tensor, a step of the optimiser, an update of target parameters and a checkpoint are one operation each,
+//! and the backward pass computes one gradient.
 
 use sac_kernels::{ThreadPool, polyak};
 use tch::{Device, Kind, Tensor};
@@ -92,8 +92,8 @@ impl ParamBlock {
         &self.frozen
     }
 
-    /// Names and detached views of the parameters in `start`, which the block must begin with. The views share memory with
-    /// the block.
+    /// Names and detached views of the parameters in `start`, which the block must begin with. The views share memory
+    /// with the block.
     ///
     /// # Panics
     /// When the block does not begin with `start`.

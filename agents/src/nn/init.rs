@@ -13,8 +13,8 @@ pub fn linear(fan_in: i64, stream: &mut Stream, out: &mut [f32]) {
 /// Draws orthogonal matrices, stored one after the other, times `gain`. Rows or columns are orthonormal, whichever are
 /// fewer. `shape` is one of those of [`super::Init::Orthogonal`].
 ///
-/// Gram-Schmidt on standard normal vectors in `f64`, which gives the uniform distribution over such matrices. Saxe et al.
-/// 2014 (arXiv 1312.6120) use them for deep networks.
+/// Gram-Schmidt on standard normal vectors in `f64`, which gives the uniform distribution over such matrices. Saxe et
+/// al. 2014 (arXiv 1312.6120) use them for deep networks.
 pub fn orthogonal(shape: &[i64], gain: f32, stream: &mut Stream, out: &mut [f32]) {
     let (rows, cols) = match *shape {
         [out, inputs, height, width] => (out, inputs * height * width),
@@ -27,8 +27,8 @@ pub fn orthogonal(shape: &[i64], gain: f32, stream: &mut Stream, out: &mut [f32]
         let vectors = orthonormal(count, length, stream);
         for (index, x) in matrix.iter_mut().enumerate() {
             let (row, col) = (index / cols, index % cols);
-            let (vector, place) = if rows <= cols { (row, col) } else { (col, row) };
-            *x = gain * vectors[vector * length + place] as f32;
+            let (vector, position) = if rows <= cols { (row, col) } else { (col, row) };
+            *x = gain * vectors[vector * length + position] as f32;
         }
     }
 }
@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shorter_sides_are_orthonormal_and_differ_from_matrix_to_matrix() {
+    fn rows_or_columns_are_orthonormal_and_matrices_differ() {
         let gain = std::f32::consts::SQRT_2;
         for (shape, matrices, rows, cols) in [
             (&[5i64, 9][..], 1, 5, 9),
@@ -68,13 +68,15 @@ mod tests {
             let mut values = vec![0.0f32; matrices * rows * cols];
             orthogonal(shape, gain, &mut Stream::derive(0, "test", 0), &mut values);
             for matrix in values.chunks_exact(rows * cols) {
-                let at = |vector: usize, place: usize| match rows <= cols {
-                    true => matrix[vector * cols + place],
-                    false => matrix[place * cols + vector],
+                let at = |vector: usize, position: usize| match rows <= cols {
+                    true => matrix[vector * cols + position],
+                    false => matrix[position * cols + vector],
                 };
                 let (count, length) = (rows.min(cols), rows.max(cols));
                 for (one, other) in (0..count).flat_map(|one| (0..count).map(move |other| (one, other))) {
-                    let product: f32 = (0..length).map(|place| at(one, place) * at(other, place)).sum();
+                    let product: f32 = (0..length)
+                        .map(|position| at(one, position) * at(other, position))
+                        .sum();
                     let expected = if one == other { gain * gain } else { 0.0 };
                     assert!(
                         (product - expected).abs() < 1e-5,

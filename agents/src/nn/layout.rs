@@ -38,8 +38,8 @@ pub enum InitialWeights {
     /// [`Init::Linear`]: uniform weights and biases, PyTorch's default.
     #[default]
     Uniform,
-    /// Orthogonal weights, with a gain of √2 for convolutions and 1 for other layers, and biases of 0. Used by the reference
-    /// code of SAC-AE (Yarats et al. 2019, arXiv 1910.01741), DrQ (arXiv 2004.13649) and DrQ-v2.
+    /// Orthogonal weights, with a gain of √2 for convolutions and 1 for other layers, and biases of 0. Used by the
+    /// reference code of SAC-AE (Yarats et al. 2019, arXiv 1910.01741), DrQ (arXiv 2004.13649) and DrQ-v2.
     Orthogonal,
 }
 
@@ -74,7 +74,11 @@ pub struct ParamLayout {
 
 impl ParamLayout {
     /// Runs `add` with `initial_weights` in effect for the layers that it adds.
-    pub fn starting<T>(&mut self, initial_weights: InitialWeights, add: impl FnOnce(&mut ParamLayout) -> T) -> T {
+    pub fn with_initial_weights<T>(
+        &mut self,
+        initial_weights: InitialWeights,
+        add: impl FnOnce(&mut ParamLayout) -> T,
+    ) -> T {
         let before = std::mem::replace(&mut self.initial_weights, initial_weights);
         let added = add(self);
         self.initial_weights = before;

@@ -57,8 +57,8 @@ impl BodySpec {
 
 /// A network body: hidden layers and a linear output, for one network or an ensemble of `E`.
 ///
-/// [`Mlp`] is the definition. [`crate::fused::Perceptron`] computes the same faster. The implementation is chosen when the
-/// network is built.
+/// [`Mlp`] is the definition. [`crate::fused::Perceptron`] computes the same faster. The implementation is chosen when
+/// the network is built.
 pub trait Body: Send {
     /// The outputs at `x [B, in]`: `[B, out]`, or `[E, B, out]` of an ensemble. With a `stream`, dropout is active.
     fn forward(&self, params: &Params, x: &Tensor, stream: Option<&mut Stream>) -> Tensor;
@@ -103,8 +103,8 @@ pub struct Mlp {
 }
 
 impl Mlp {
-    /// A single network. Adds `weight [in, out]` and `bias [out]` of every layer to `layout`, and with `layer_norm` also
-    /// `gain [out]` and `shift [out]` of every hidden layer.
+    /// A single network. Adds `weight [in, out]` and `bias [out]` of every layer to `layout`, and with `layer_norm`
+    /// also `gain [out]` and `shift [out]` of every hidden layer.
     pub fn single(spec: &BodySpec, inputs: i64, outputs: i64, layout: &mut ParamLayout) -> Self {
         Mlp::build(spec, inputs, outputs, None, layout)
     }
@@ -210,7 +210,7 @@ impl Mlp {
                 break;
             }
             if let (Some(stream), true) = (&mut stream, self.dropout > 0.0) {
-                x *= stream.kept_units(&x.size(), self.dropout, x.device());
+                x *= stream.dropout_mask(&x.size(), self.dropout, x.device());
             }
             if let Some((gain, shift)) = layer.norm {
                 let normed = x.layer_norm::<Tensor>([layer.outputs], None, None, LAYER_NORM_EPS, false);

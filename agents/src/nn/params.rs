@@ -1,8 +1,9 @@
-//! Parameters as the inputs of a forward pass: [`Params`]; and passes with a hand-written backward pass: [`RecordedPass`].
+//! Parameters as the inputs of a forward pass: [`Params`]; and passes with a hand-written backward pass:
+//! [`RecordedPass`].
 //!
-//! PyTorch has custom autograd functions for such passes, but tch does not. Here the output of such a pass is a leaf of the
-//! autograd graph, and the pass is recorded. [`super::Trainable::descend`] lets autograd compute the gradient of the loss
-//! with respect to the leaf, and the pass computes the gradient with respect to the parameters from it.
+//! PyTorch has custom autograd functions for such passes, but tch does not. Here the output of such a pass is a leaf of
+//! the autograd graph, and the pass is recorded. [`super::Trainable::descend`] lets autograd compute the gradient of
+//! the loss with respect to the leaf, and the pass computes the gradient with respect to the parameters from it.
 
 use std::{
     cell::OnceCell,
@@ -25,8 +26,8 @@ pub struct Params {
     recorder: Option<Recorder>,
 }
 
-/// Views attached to the autograd graph. They are made on demand, because making them takes longer than small layers, and
-/// recorded passes do not need them.
+/// Views attached to the autograd graph. They are made on demand, because making them takes longer than small layers,
+/// and recorded passes do not need them.
 struct History {
     flat: Tensor,
     views: OnceCell<Vec<Tensor>>,

@@ -12,8 +12,8 @@ pub(super) enum Draw {
     Normal,
     /// Numbers uniform in `[0, 1)`.
     Uniform,
-    /// A dropout mask: see [`super::Stream::kept_units`].
-    KeptUnits { dropout: f64 },
+    /// A dropout mask: see [`super::Stream::dropout_mask`].
+    DropoutMask { dropout: f64 },
     /// Distinct integers from `0..n`: see [`super::Stream::subset`].
     Subset { n: i64 },
 }

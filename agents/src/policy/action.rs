@@ -5,7 +5,8 @@ use tch::{Kind, Tensor};
 /// The representation of actions for critics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ActionKind {
-    /// A vector that is an input of the critic: the coordinates of a box, or one-hot vectors through which gradients pass.
+    /// A vector that is an input of the critic: the coordinates of a box, or one-hot vectors through which gradients
+    /// pass.
     Vector {
         /// W, numbers per action.
         width: i64,
@@ -46,8 +47,8 @@ impl ActionDraw {
     /// The drawn actions `[B, W]`.
     ///
     /// # Panics
-    /// When the policy enumerates its actions. The checks of [`crate::AgentSpec`] reject configurations in which a critic
-    /// that needs drawn actions meets such a policy.
+    /// When the policy enumerates its actions. The checks of [`crate::AgentSpec`] reject configurations in which a
+    /// critic that needs drawn actions meets such a policy.
     pub fn sampled(&self) -> &Tensor {
         match &self.actions {
             Actions::Sampled(action) => action,

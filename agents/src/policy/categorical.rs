@@ -31,7 +31,7 @@ pub struct Categorical {
 }
 
 impl Categorical {
-    /// A head for a space with at most [`super::discrete::MOST_ENUMERATED`] combinations; `None` for a larger space.
+    /// A head for a space with at most [`super::discrete::MAX_ENUMERATED`] combinations; `None` for a larger space.
     pub fn new(positions: Positions) -> Option<Self> {
         let count = positions.combinations()?;
         Some(Categorical { positions, count })
@@ -110,20 +110,20 @@ mod tests {
             .iter()
             .enumerate()
         {
-            let most = logits.iter().copied().fold(f64::MIN, f64::max);
-            let total: f64 = logits.iter().map(|l| (l - most).exp()).sum();
-            let log_pi = logits.map(|l| l - most - total.ln());
+            let largest = logits.iter().copied().fold(f64::MIN, f64::max);
+            let total: f64 = logits.iter().map(|l| (l - largest).exp()).sum();
+            let log_pi = logits.map(|l| l - largest - total.ln());
             let row = row as i64;
             let sum: f64 = (0..3).map(|action| probability.double_value(&[row, action])).sum();
             assert!((sum - 1.0).abs() < 1e-6, "{sum}");
             let expected: f64 = log_pi.iter().map(|l| l.exp() * l).sum();
-            let found = log_prob.double_value(&[row]);
-            assert!((found - expected).abs() < 1e-6, "row {row}: {found} {expected}");
+            let actual = log_prob.double_value(&[row]);
+            assert!((actual - expected).abs() < 1e-6, "row {row}: {actual} {expected}");
         }
     }
 
     #[test]
-    fn inversion_takes_each_action_for_its_part_of_the_unit_interval() {
+    fn inverse_transform_sampling_gives_each_action_its_part_of_the_unit_interval() {
         let inputs = Tensor::from_slice(&[0.5f32.ln(), 0.2f32.ln(), 0.3f32.ln()])
             .view([1, 3])
             .expand([6, 3], false);

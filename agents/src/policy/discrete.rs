@@ -5,7 +5,7 @@ use tch::{Device, Kind, Tensor};
 
 /// Maximum number of combinations that are enumerated. Our choice: critics have one output per combination, which for a
 /// batch of 256 and two members is a tensor of 8 MiB.
-pub const MOST_ENUMERATED: i64 = 4096;
+pub const MAX_ENUMERATED: i64 = 4096;
 
 /// The number of choices nᵢ of each position of a discrete action. A `Discrete` space has one position.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,9 +26,9 @@ impl Positions {
         self.0.iter().sum()
     }
 
-    /// Number of combinations, Π nᵢ; `None` if it exceeds [`MOST_ENUMERATED`].
+    /// Number of combinations, Π nᵢ; `None` if it exceeds [`MAX_ENUMERATED`].
     pub fn combinations(&self) -> Option<i64> {
-        let within_limit = |count: &i64| *count <= MOST_ENUMERATED;
+        let within_limit = |count: &i64| *count <= MAX_ENUMERATED;
         self.0
             .iter()
             .try_fold(1i64, |product, n| product.checked_mul(*n).filter(within_limit))
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn joint_indices_name_every_combination_once_and_lead_back() {
+    fn joint_indices_number_the_combinations_and_can_be_inverted() {
         let positions = positions(&[2, 1, 3]);
         let all = Tensor::arange(6, (Kind::Int64, Device::Cpu));
         let tuples = positions.tuples(&all);
@@ -122,8 +122,8 @@ mod tests {
     }
 
     #[test]
-    fn combinations_beyond_the_limit_are_not_counted() {
-        assert_eq!(positions(&[64, 64]).combinations(), Some(MOST_ENUMERATED));
+    fn combinations_beyond_the_limit_give_none() {
+        assert_eq!(positions(&[64, 64]).combinations(), Some(MAX_ENUMERATED));
         assert_eq!(positions(&[64, 65]).combinations(), None);
         assert_eq!(
             positions(&[1 << 40; 3]).combinations(),
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn one_hot_vectors_stand_side_by_side_and_lead_back() {
+    fn one_hot_vectors_are_concatenated_and_can_be_inverted() {
         let positions = positions(&[2, 3]);
         let actions = Tensor::from_slice(&[1.0f32, 0.0, 0.0, 2.0]).view([2, 2]);
         let vectors = positions.one_hot(&actions);

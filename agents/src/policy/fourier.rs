@@ -1,9 +1,10 @@
-//! The Fourier policy, a non-negative Fourier series per action coordinate that can have several modes: [`FourierHead`].
+//! The Fourier policy, a non-negative Fourier series per action coordinate that can have several modes:
+//! [`FourierHead`].
 //!
 //! Sources: Gillman et al. 2025, "Fourier Head: Helping Large Language Models Learn Complex Probability Distributions"
 //! (ICLR, arXiv 2410.22269), for the density; Figurnov et al. 2018, "Implicit Reparameterization Gradients" (arXiv
-//! 1805.08498), for the gradient of a sample. Their combination as a policy for Soft Actor-Critic, the uniform share, the
-//! base amplitude and the computation of quantiles are our own.
+//! 1805.08498), for the gradient of a sample. Their combination as a policy for Soft Actor-Critic, the uniform share,
+//! the base amplitude and the computation of quantiles are our own.
 //!
 //! | Symbol | Code | Shape |
 //! |---|---|---|
@@ -24,8 +25,8 @@
 //! ```
 //!
 //! (1) and (2) are the same density, because the square expands to c_0 + 2 Re Σ_k c_k e^{iω_k z}. (1) integrates to 1,
-//! because the period of every wave divides the length of the interval. (2) is positive in spite of rounding. The density
-//! is periodic: it has the same value at −1 and 1. See also `docs/algorithms/policy_heads.md`.
+//! because the period of every wave divides the length of the interval. (2) is positive in spite of rounding. The
+//! density is periodic: it has the same value at −1 and 1. See also `docs/algorithms/policy_heads.md`.
 
 use std::f64::consts::PI;
 
@@ -42,12 +43,12 @@ use crate::{
     spec_problems::SpecProblems,
 };
 
-/// δ, added to the power c_0: if the network's outputs cancel the base amplitude, the density is uniform instead of 0/0.
-/// Our choice, small compared to the typical power of about 1.
-const LEAST_POWER: f64 = 1e-6;
+/// δ, added to the power c_0: if the network's outputs cancel the base amplitude, the density is uniform instead of
+/// 0/0. Our choice, small compared to the typical power of about 1.
+const POWER_EPS: f64 = 1e-6;
 
-/// Cells per frequency of the grid on which roots are bracketed, and steps of Newton's method within a cell. Our choice:
-/// F(z) = u then holds to 1e-12 in double precision, for random series and for series that touch zero.
+/// Cells per frequency of the grid on which roots are bracketed, and steps of Newton's method within a cell. Our
+/// choice: F(z) = u then holds to 1e-12 in double precision, for random series and for series that touch zero.
 const CELLS_PER_FREQUENCY: i64 = 8;
 const NEWTON_STEPS: usize = 8;
 
@@ -62,15 +63,16 @@ const PEAKS: i64 = 8;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FourierSpec {
-    /// N, the number of frequencies; the highest has N periods over the box. The paper tries 2 to 32. With 16 the entropy
-    /// can fall to −1.5 nats per coordinate, below SAC's target of −1.
+    /// N, the number of frequencies; the highest has N periods over the box. The paper tries 2 to 32. With 16 the
+    /// entropy can fall to −1.5 nats per coordinate, below SAC's target of −1.
     pub frequencies: i64,
-    /// ε, the weight of the uniform density, in (0, 1). Log-densities are at least ln(ε/2), and gradients of samples are at
-    /// most 2/ε times those of F. Our own; the paper's classifier adds 1e-5 inside the logarithm for the same reason.
+    /// ε, the weight of the uniform density, in (0, 1). Log-densities are at least ln(ε/2), and gradients of samples
+    /// are at most 2/ε times those of F. Our own; the paper's classifier adds 1e-5 inside the logarithm for the same
+    /// reason.
     pub uniform_share: f64,
-    /// Constant added to the real part of a_0, above 0. The density is nearly uniform while the network's outputs are small
-    /// compared to it, as they are initially. Our own; with 2 and the default body the initial entropy is 0.07 nats per
-    /// coordinate below that of the uniform density.
+    /// Constant added to the real part of a_0, above 0. The density is nearly uniform while the network's outputs are
+    /// small compared to it, as they are initially. Our own; with 2 and the default body the initial entropy is 0.07
+    /// nats per coordinate below that of the uniform density.
     pub base_amplitude: f64,
     /// Optimiser of the policy network.
     pub optimizer: AdamSpec,
@@ -130,8 +132,8 @@ impl FourierHead {
         }
     }
 
-    /// The densities for `inputs [B, inputs()]`, which hold for each coordinate the real parts of a and then the imaginary
-    /// parts.
+    /// The densities for `inputs [B, inputs()]`, which hold for each coordinate the real parts of a and then the
+    /// imaginary parts.
     pub fn series(&self, inputs: &Tensor) -> FourierSeries {
         let parts = inputs.view([-1, self.action_dim, 2, self.frequencies + 1]);
         let base = Tensor::zeros([self.frequencies + 1], (inputs.kind(), inputs.device()));
@@ -194,7 +196,7 @@ impl FourierSeries {
         let (row_re, row_im) = (re.unsqueeze(-2), im.unsqueeze(-2)); // [B, A, 1, N+1]
         let real = sum(&(&row_re * &shifted_re + &row_im * &shifted_im)); // [B, A, N+1]: Re c_k
         let imaginary = sum(&(&row_re * &shifted_im - &row_im * &shifted_re)); // Im c_k
-        let power = real.select(-1, 0) + LEAST_POWER; // [B, A]
+        let power = real.select(-1, 0) + POWER_EPS; // [B, A]
         let scale = (1.0 - uniform_share) / power.unsqueeze(-1);
         FourierSeries {
             cosine: real.narrow(-1, 1, count - 1) * &scale,
@@ -233,8 +235,8 @@ impl FourierSeries {
         let imaginary = sum(&(&self.re * sin + &self.im * cos));
         let square = real.square() + imaginary.square(); // [B, A]
         let share = self.uniform_share;
-        let power = &self.power - LEAST_POWER; // c_0
-        (square * (1.0 - share) + power * share + LEAST_POWER) / (&self.power * 2.0)
+        let power = &self.power - POWER_EPS; // c_0
+        (square * (1.0 - share) + power * share + POWER_EPS) / (&self.power * 2.0)
     }
 
     /// F at `action [B, A]`, equation 3: `[B, A]`, from 0 to 1.
@@ -247,8 +249,8 @@ impl FourierSeries {
 
     /// The actions `[B, A]` at which F is `noise [B, A]`, with the gradient of equation 4.
     ///
-    /// With z constant and sg\[·\] for a stopped gradient, z − (F(z; θ) − sg\[F(z; θ)\]) / sg\[p(z)\] has the value z and
-    /// exactly that derivative with respect to θ.
+    /// With z constant and sg\[·\] for a stopped gradient, z − (F(z; θ) − sg\[F(z; θ)\]) / sg\[p(z)\] has the value z
+    /// and exactly that derivative with respect to θ.
     pub fn sample(&self, noise: &Tensor) -> Tensor {
         let fixed = self.quantile(noise);
         if !self.cosine.requires_grad() {
@@ -409,7 +411,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_out_of_range_are_refused_each_by_its_key() {
+    fn values_out_of_range_are_rejected_by_key() {
         let spec = FourierSpec {
             frequencies: 0,
             uniform_share: 0.0,

@@ -26,15 +26,16 @@ use crate::{
     spec_problems::SpecProblems,
 };
 
-/// Lower limit of uniform numbers, because the logarithm of 0 is infinite. It is half the smallest positive number that a
-/// stream draws.
-const LEAST_UNIFORM: f64 = 1.0 / (1u64 << 25) as f64;
+/// Lower limit of uniform numbers, because the logarithm of 0 is infinite. It is half the smallest positive number that
+/// a stream draws.
+const MIN_UNIFORM: f64 = 1.0 / (1u64 << 25) as f64;
 
 /// Settings of a Gumbel-Softmax policy. The default is that of the preset `sac-gumbel`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct GumbelSpec {
-    /// τ, the temperature of the softmax that gives the gradient, before the first update. Unrelated to the temperature α.
+    /// τ, the temperature of the softmax that gives the gradient, before the first update. Unrelated to the temperature
+    /// α.
     pub softmax_temperature: f64,
     /// Annealing of τ, if it changes.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -112,10 +113,10 @@ impl GumbelSpec {
                 over_grad_steps,
                 curve,
             }) => {
-                let share = at.0 as f64 / over_grad_steps as f64;
+                let progress = at.0 as f64 / over_grad_steps as f64;
                 match curve {
-                    Curve::Linear => start + share * (to - start),
-                    Curve::Exponential => start * (to / start).powf(share),
+                    Curve::Linear => start + progress * (to - start),
+                    Curve::Exponential => start * (to / start).powf(progress),
                 }
             }
         }
@@ -154,10 +155,11 @@ impl PolicyHead for Gumbel {
     /// Standard Gumbel noise, `[rows, Σ nᵢ]`: −ln(−ln u) with u uniform.
     fn noise(&self, rows: i64, stream: &mut Stream, device: Device) -> Tensor {
         let uniform = stream.uniform(&[rows, self.positions.choices()], device);
-        -(-uniform.clamp_min(LEAST_UNIFORM).log()).log()
+        -(-uniform.clamp_min(MIN_UNIFORM).log()).log()
     }
 
-    /// The log-probability is its expectation Σᵢ Σ_a π log π, which has a lower variance than that of the sampled action.
+    /// The log-probability is its expectation Σᵢ Σ_a π log π, which has a lower variance than that of the sampled
+    /// action.
     fn draw(&self, _params: &Params, inputs: &Tensor, noise: &Tensor) -> ActionDraw {
         let mut vectors = Vec::new();
         let mut log_prob: Option<Tensor> = None;
@@ -227,20 +229,20 @@ mod tests {
     }
 
     #[test]
-    fn a_draw_is_one_hot_to_the_bit_and_is_what_would_be_tried_out() {
+    fn a_draw_is_exactly_one_hot_and_equals_the_explored_action() {
         let head = head(&[2, 4]);
         let inputs = logits(500, 1, 6).set_requires_grad(true);
         let noise = head.noise(500, &mut Stream::derive(2, "noise", 0), Device::Cpu);
         let draw = head.draw(&Params::default(), &inputs, &noise);
         let tried = head.explore(&Params::default(), &inputs, &noise);
         assert_eq!(draw.sampled().detach(), head.encode(&tried));
-        let numbers: Vec<f32> = draw.sampled().detach().flatten(0, -1).try_into().expect("numbers");
-        assert!(numbers.iter().all(|number| *number == 0.0 || *number == 1.0));
-        assert_eq!(numbers.iter().sum::<f32>(), 1000.0, "one per position");
+        let values: Vec<f32> = draw.sampled().detach().flatten(0, -1).try_into().expect("numbers");
+        assert!(values.iter().all(|value| *value == 0.0 || *value == 1.0));
+        assert_eq!(values.iter().sum::<f32>(), 1000.0, "one per position");
     }
 
     #[test]
-    fn the_gradient_of_a_draw_is_that_of_the_softmax() {
+    fn the_gradient_of_a_draw_is_that_of_the_softmax_relaxation() {
         let (noise, weight) = (logits(7, 3, 4), logits(7, 4, 4));
         for temperature in [0.3, 1.0, 5.0] {
             let gradient = |value: &dyn Fn(&Tensor) -> Tensor| {
@@ -256,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn the_soft_neighbour_becomes_the_draw_as_its_temperature_falls() {
+    fn the_softmax_relaxation_approaches_the_draw_as_its_temperature_falls() {
         let (log_probability, noise) = (logits(200, 6, 3).log_softmax(-1, Kind::Float), logits(200, 7, 3));
         let hard = straight_through(&log_probability, &noise, 1.0);
         let distance = |temperature: f64| {
@@ -269,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn draws_follow_the_probabilities_and_their_log_probability_is_expected() {
+    fn draws_follow_the_probabilities_and_log_prob_is_an_expectation() {
         const ROWS: i64 = 40_000;
         let head = head(&[3, 2]);
         let row = [0.2f64.ln(), 0.5f64.ln(), 0.3f64.ln(), 0.9f64.ln(), 0.1f64.ln()];
@@ -281,9 +283,9 @@ mod tests {
             .mean_dim([0i64].as_slice(), false, Kind::Double)
             .try_into()
             .expect("numbers");
-        for (found, expected) in frequencies.iter().zip(row.map(f64::exp)) {
+        for (actual, expected) in frequencies.iter().zip(row.map(f64::exp)) {
             let tolerance = 4.5 * (expected * (1.0 - expected) / ROWS as f64).sqrt();
-            assert!((found - expected).abs() < tolerance, "{frequencies:?}");
+            assert!((actual - expected).abs() < tolerance, "{frequencies:?}");
         }
         let exact: f64 = row.iter().map(|log_pi| log_pi.exp() * log_pi).sum();
         assert!((draw.log_prob.double_value(&[0]) - exact).abs() < 1e-6);
@@ -295,15 +297,15 @@ mod tests {
     #[test]
     fn noise_is_finite_where_the_uniform_number_is_zero_or_nearly_one() {
         let noise = head(&[2]).noise(1, &mut Stream::scripted([0.0, 1.0 - f32::EPSILON / 2.0]), Device::Cpu);
-        let found: Vec<f32> = noise.flatten(0, -1).try_into().expect("numbers");
+        let actual: Vec<f32> = noise.flatten(0, -1).try_into().expect("numbers");
         assert!(
-            found[0] > -3.0 && found[0] < -2.0 && found[1] > 16.0 && found[1] < 17.0,
-            "{found:?}"
+            actual[0] > -3.0 && actual[0] < -2.0 && actual[1] > 16.0 && actual[1] < 17.0,
+            "{actual:?}"
         );
     }
 
     #[test]
-    fn the_temperature_moves_along_its_curve_and_stays_at_its_end() {
+    fn the_softmax_temperature_follows_its_curve_and_stays_at_the_final_value() {
         let spec = |curve| GumbelSpec {
             softmax_temperature: 2.0,
             anneal: Some(SoftmaxAnnealSpec {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     categorical::{Categorical, CategoricalSpec},
-    discrete::{MOST_ENUMERATED, Positions},
+    discrete::{MAX_ENUMERATED, Positions},
     fourier::{FourierHead, FourierSpec},
     gumbel::{Gumbel, GumbelSpec},
     head::PolicyHead,
@@ -81,7 +81,7 @@ impl PolicySpec {
             (PolicySpec::Fourier(_), _) => Some("this Fourier series needs a box with finite bounds".into()),
             (PolicySpec::Categorical(_), Some(Some(_))) | (PolicySpec::Gumbel(_), Some(_)) => None,
             (PolicySpec::Categorical(_), Some(None)) => Some(format!(
-                "this enumerates at most {MOST_ENUMERATED} combinations of actions; \"gumbel_softmax\" has no limit"
+                "this enumerates at most {MAX_ENUMERATED} combinations of actions; \"gumbel_softmax\" has no limit"
             )),
             (PolicySpec::Categorical(_) | PolicySpec::Gumbel(_), None) => Some("this is for discrete actions".into()),
         }

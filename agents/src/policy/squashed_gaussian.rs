@@ -1,7 +1,7 @@
 //! The squashed Gaussian, tanh of a diagonal Gaussian: [`SquashedGaussian`].
 //!
-//! Source: Haarnoja et al. 2018 (arXiv 1801.01290), appendix C. `docs/algorithms/policy_heads.md` compares the options for
-//! the source of σ and for its bounds.
+//! Source: Haarnoja et al. 2018 (arXiv 1801.01290), appendix C. `docs/algorithms/policy_heads.md` compares the options
+//! for the source of σ and for its bounds.
 
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
@@ -25,7 +25,8 @@ const LN_2PI: f64 = 1.837_877_066_409_345_3; // ln(2π)
 pub struct SquashedGaussianSpec {
     /// Whether log σ depends on the state. Paper: it does.
     pub std: StdSource,
-    /// Initial log σ, between the bounds; used only if σ is independent of the state. A state-dependent log σ starts near 0.
+    /// Initial log σ, between the bounds; used only if σ is independent of the state. A state-dependent log σ starts
+    /// near 0.
     pub initial_log_std: f64,
     /// How log σ is kept within its bounds. Reference code of SAC 2018a: clamped.
     pub log_std_bounds: LogStdBounds,
@@ -53,13 +54,13 @@ pub enum StdSource {
 pub enum LogStdBounds {
     /// min(max(x, lo), hi). The gradient is zero outside the bounds.
     Clamp,
-    /// lo + ½ (hi − lo) (1 + tanh x). The gradient is never zero. Yarats et al. 2019 (SAC-AE, arXiv 1910.01741), whose code
-    /// has the bounds −10 and 2.
+    /// lo + ½ (hi − lo) (1 + tanh x). The gradient is never zero. Yarats et al. 2019 (SAC-AE, arXiv 1910.01741), whose
+    /// code has the bounds −10 and 2.
     Tanh,
 }
 
-/// Smallest allowed midpoint of tanh bounds, at which a state-dependent log σ starts: that of −10 and 2, the lowest bounds
-/// in use that we know of.
+/// Smallest allowed midpoint of tanh bounds, at which a state-dependent log σ starts: that of −10 and 2, the lowest
+/// bounds in use that we know of.
 const LOWEST_TANH_START: f64 = -4.0;
 
 impl Default for SquashedGaussianSpec {
@@ -110,8 +111,8 @@ impl SquashedGaussianSpec {
         let start = match self.log_std_bounds {
             LogStdBounds::Clamp => self.initial_log_std,
             LogStdBounds::Tanh => {
-                let share = (self.initial_log_std - self.log_std_min) / (self.log_std_max - self.log_std_min);
-                (2.0 * share - 1.0).atanh()
+                let fraction = (self.initial_log_std - self.log_std_min) / (self.log_std_max - self.log_std_min);
+                (2.0 * fraction - 1.0).atanh()
             }
         };
         start as f32
@@ -199,8 +200,8 @@ impl PolicyHead for SquashedGaussian {
 
 /// Log-density of a squashed Gaussian at a sample of its own.
 ///
-/// `u`: `[B, A]`, the sample before squashing; `noise = (u − mean)/std`; `log_std`: `[B, A]` or `[A]`. Returns `[B]`, nats, with
-/// respect to the normalised box. Per coordinate
+/// `u`: `[B, A]`, the sample before squashing; `noise = (u − mean)/std`; `log_std`: `[B, A]` or `[A]`. Returns `[B]`,
+/// nats, with respect to the normalised box. Per coordinate
 ///
 /// ```text
 /// log N(u) = −½ noise² − log σ − ½ ln 2π
@@ -266,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn a_smooth_bound_lets_gradients_pass_where_a_clamp_stops_them() {
+    fn tanh_bounds_pass_gradients_where_a_clamp_stops_them() {
         for (bounds, passes) in [(LogStdBounds::Clamp, false), (LogStdBounds::Tanh, true)] {
             let spec = spec(StdSource::StateDependent, bounds);
             let head = SquashedGaussian::new(&spec, 1);
@@ -282,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn a_std_independent_of_the_state_is_one_parameter_per_coordinate_and_starts_where_asked() {
+    fn a_state_independent_std_is_one_parameter_per_coordinate_with_the_given_initial_value() {
         for bounds in [LogStdBounds::Clamp, LogStdBounds::Tanh] {
             let mut layout = ParamLayout::default();
             let mut head = SquashedGaussian::new(&spec(StdSource::StateIndependent, bounds), 3);
@@ -304,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn starts_out_of_bounds_and_smooth_bounds_that_start_without_noise_are_refused() {
+    fn initial_values_out_of_bounds_and_tanh_bounds_with_too_small_a_start_are_rejected() {
         let problems = |spec: &SquashedGaussianSpec| {
             let mut problems = SpecProblems::default();
             spec.check(&mut problems);

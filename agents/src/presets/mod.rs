@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_preset_acts_in_boxes_or_in_discrete_spaces() {
+    fn every_preset_supports_boxes_or_discrete_spaces() {
         let names = |space: Space| serving(&space).collect::<Vec<_>>();
         let boxes = names(Space::boxed(2, -1.0, 1.0));
         let discrete = names(Space::Discrete { n: 2 });

@@ -72,12 +72,12 @@ impl Column {
         {
             use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
             const NUMBERS_PER_LINE: usize = 16;
-            let numbers = self.row(row);
-            let lines = numbers.chunks(NUMBERS_PER_LINE).map(<[f32]>::as_ptr);
+            let values = self.row(row);
+            let lines = values.chunks(NUMBERS_PER_LINE).map(<[f32]>::as_ptr);
             // A row usually starts in the middle of a cache line, so it extends into one more line.
-            for number in lines.chain(numbers.last().map(std::ptr::from_ref)) {
+            for value in lines.chain(values.last().map(std::ptr::from_ref)) {
                 // SAFETY: a prefetch has no effect that the program can observe.
-                unsafe { _mm_prefetch::<_MM_HINT_T1>(number.cast()) };
+                unsafe { _mm_prefetch::<_MM_HINT_T1>(value.cast()) };
             }
         }
     }

@@ -1,18 +1,19 @@
 //! Observations with stacked frames, of which each frame is stored once: [`Frames`].
 //!
-//! A stack of k frames shares k − 1 frames with the previous observation, and after a reset all k frames are equal. Frames
-//! are therefore stored in a ring buffer of their own, in the order of arrival, and a row of the replay holds the indices of
-//! the k frames of its observation and of the k frames of its successor. A known frame is recognised by comparing its content
-//! with the latest frames of the same environment. This needs no information about resets, truncations or n-step windows.
+//! A stack of k frames shares k − 1 frames with the previous observation, and after a reset all k frames are equal.
+//! Frames are therefore stored in a ring buffer of their own, in the order of arrival, and a row of the replay holds
+//! the indices of the k frames of its observation and of the k frames of its successor. A known frame is recognised by
+//! comparing its content with the latest frames of the same environment. This needs no information about resets,
+//! truncations or n-step windows.
 //!
-//! The ring buffer has a fixed size. When a frame is overwritten, all rows that may refer to it are removed; these are always
-//! the oldest rows. A new row refers only to the last `reach` frames: if an environment was idle for longer, its frames are
-//! stored again. A lower bound of a row's frame numbers is therefore known when it is written, and rows become invalid in the
-//! order in which they were written.
+//! The ring buffer has a fixed size. When a frame is overwritten, all rows that may refer to it are removed; these are
+//! always the oldest rows. A new row refers only to the last `reach` frames: if an environment was idle for longer, its
+//! frames are stored again. A lower bound of a row's frame numbers is therefore known when it is written, and rows
+//! become invalid in the order in which they were written.
 //!
-//! Each env step adds one frame, and each episode one more, its first. The ring buffer has room for `capacity` frames, one
-//! more per [`STEPS_PER_SPARE_FRAME`], and those within reach. If episodes have at least that many env steps on average, the
-//! replay holds `capacity` rows, otherwise fewer.
+//! Each env step adds one frame, and each episode one more, its first. The ring buffer has room for `capacity` frames,
+//! one more per [`STEPS_PER_SPARE_FRAME`], and those within reach. If episodes have at least that many env steps on
+//! average, the replay holds `capacity` rows, otherwise fewer.
 
 use serde::{Deserialize, Serialize};
 
@@ -22,8 +23,8 @@ use crate::{
     error::{Error, Result},
 };
 
-/// Number of env steps per spare frame for the first frames of episodes, 1.6 % of the memory. Episodes of our tasks with
-/// pixels have 100 to 1000 env steps.
+/// Number of env steps per spare frame for the first frames of episodes, 1.6 % of the memory. Episodes of our tasks
+/// with pixels have 100 to 1000 env steps.
 const STEPS_PER_SPARE_FRAME: u64 = 64;
 
 /// The dimensions of a ring buffer of frames.
@@ -46,8 +47,8 @@ impl FramesShape {
         self.n_step.saturating_add(self.stack)
     }
 
-    /// Number of last written frames that a new row may refer to. When environments are stepped in turn, each writes at most
-    /// two frames per step, one of them the first of an episode.
+    /// Number of last written frames that a new row may refer to. When environments are stepped in turn, each writes at
+    /// most two frames per step, one of them the first of an episode.
     fn reach(&self) -> u64 {
         (self.num_envs as u64)
             .saturating_mul(self.open() as u64)
@@ -55,18 +56,18 @@ impl FramesShape {
     }
 
     /// Whether the index of every slot fits into a `u32`.
-    pub(super) fn are_nameable(&self) -> bool {
+    pub(super) fn slots_fit_u32(&self) -> bool {
         self.slots() <= u64::from(u32::MAX)
     }
 
     /// Number of frames in the ring buffer.
     fn slots(&self) -> u64 {
         let capacity = self.capacity as u64;
-        let own = 2 * self.stack as u64; // frames that one row may write
+        let per_row = 2 * self.stack as u64; // frames that one row may write
         capacity
             .saturating_add(capacity.div_ceil(STEPS_PER_SPARE_FRAME))
             .saturating_add(self.reach())
-            .saturating_add(own)
+            .saturating_add(per_row)
     }
 
     /// Size of the frames and of the rows' indices, bytes.
@@ -84,13 +85,13 @@ pub(super) struct Frames {
     shape: FramesShape,
     slots: u64,
     /// The frames, `[slots, width]`.
-    pictures: Vec<u8>,
+    frames: Vec<u8>,
     /// Number of frames written so far, which is the number of the next frame.
     written: u64,
     /// Numbers of the latest frames of each environment, oldest first.
     latest: Vec<Vec<u64>>,
     /// `[capacity, 2 k]`: slots of the frames of the observation, then of its successor.
-    places: Vec<u32>,
+    frame_slots: Vec<u32>,
     /// `[capacity]`: a lower bound of the frame numbers of the row.
     floor: Vec<i64>,
     /// Buffer for a frame before it is stored.
@@ -110,10 +111,10 @@ impl Frames {
     pub(super) fn new(shape: FramesShape) -> Self {
         let slots = shape.slots();
         Frames {
-            pictures: touched(slots as usize * shape.width, 0),
+            frames: touched(slots as usize * shape.width, 0),
             written: 0,
             latest: vec![Vec::with_capacity(2 * shape.open() + 1); shape.num_envs],
-            places: touched(shape.capacity * 2 * shape.stack, 0),
+            frame_slots: touched(shape.capacity * 2 * shape.stack, 0),
             floor: touched(shape.capacity, 0),
             incoming: vec![0; shape.width],
             slots,
@@ -126,8 +127,8 @@ impl Frames {
         self.written.saturating_sub(self.slots)
     }
 
-    fn picture(&self, slot: usize) -> &[u8] {
-        &self.pictures[slot * self.shape.width..][..self.shape.width]
+    fn frame(&self, slot: usize) -> &[u8] {
+        &self.frames[slot * self.shape.width..][..self.shape.width]
     }
 
     /// Writes the observation of environment `env` and its successor as row `row`.
@@ -136,35 +137,35 @@ impl Frames {
         self.floor[row] = floor as i64;
         let width = self.shape.width;
         let frames = obs.chunks_exact(width).chain(next_obs.chunks_exact(width));
-        for (place, frame) in frames.enumerate() {
+        for (position, frame) in frames.enumerate() {
             // Values of a space of bytes are integers from 0 to 255.
             self.incoming
                 .iter_mut()
                 .zip(frame)
                 .for_each(|(byte, value)| *byte = *value as u8);
             let number = self.find(env, floor).unwrap_or_else(|| self.append(env));
-            self.places[row * 2 * self.shape.stack + place] = (number % self.slots) as u32;
+            self.frame_slots[row * 2 * self.shape.stack + position] = (number % self.slots) as u32;
         }
     }
 
     /// The number of the latest frame of an environment that equals the incoming frame and is at least `floor`.
     fn find(&self, env: usize, floor: u64) -> Option<u64> {
-        let is_it = |number: &&u64| {
-            **number >= floor && self.picture((**number % self.slots) as usize) == self.incoming.as_slice()
+        let matches = |number: &&u64| {
+            **number >= floor && self.frame((**number % self.slots) as usize) == self.incoming.as_slice()
         };
-        self.latest[env].iter().rev().find(is_it).copied()
+        self.latest[env].iter().rev().find(matches).copied()
     }
 
     /// Stores the incoming frame, and returns its number. A full ring buffer overwrites the oldest frame.
     fn append(&mut self, env: usize) -> u64 {
         let number = self.written;
         let start = (number % self.slots) as usize * self.shape.width;
-        self.pictures[start..start + self.shape.width].copy_from_slice(&self.incoming);
+        self.frames[start..start + self.shape.width].copy_from_slice(&self.incoming);
         self.written += 1;
         let latest = &mut self.latest[env];
         latest.push(number);
-        // At the start of an episode, rows write frames in another order than that of the episode. Keeping twice the number
-        // of open frames makes sure that no frame is stored twice.
+        // At the start of an episode, rows write frames in another order than that of the episode. Keeping twice the
+        // number of open frames makes sure that no frame is stored twice.
         if latest.len() > 2 * self.shape.open() {
             latest.remove(0);
         }
@@ -172,7 +173,7 @@ impl Frames {
     }
 
     /// Whether all frames of a row are certain to be stored.
-    pub(super) fn holds(&self, row: usize) -> bool {
+    pub(super) fn has_all(&self, row: usize) -> bool {
         self.floor[row] as u64 >= self.oldest()
     }
 
@@ -186,11 +187,11 @@ impl Frames {
         );
         for (out, row) in out.chunks_exact_mut(stack * width).zip(rows) {
             let first = row * 2 * stack + if successors { stack } else { 0 };
-            let places = &self.places[first..first + stack];
-            for (out, place) in out.chunks_exact_mut(width).zip(places) {
-                let picture = self.picture(*place as usize);
+            let frame_slots = &self.frame_slots[first..first + stack];
+            for (out, slot) in out.chunks_exact_mut(width).zip(frame_slots) {
+                let frame = self.frame(*slot as usize);
                 out.iter_mut()
-                    .zip(picture)
+                    .zip(frame)
                     .for_each(|(out, byte)| *out = f32::from(*byte));
             }
         }
@@ -198,10 +199,14 @@ impl Frames {
 
     /// Writes the frames, and the indices of the first `rows` rows, to `section`.
     pub(super) fn save<'a>(&'a self, rows: usize, section: &mut Section<'a>) {
-        let held = self.written.min(self.slots) as usize;
-        let (width, names) = (self.shape.width, 2 * self.shape.stack);
-        section.put_slice("frames", &[held, width], &self.pictures[..held * width]);
-        section.put_slice("frames_of_row", &[rows, names], &self.places[..rows * names]);
+        let stored = self.written.min(self.slots) as usize;
+        let (width, slots_per_row) = (self.shape.width, 2 * self.shape.stack);
+        section.put_slice("frames", &[stored, width], &self.frames[..stored * width]);
+        section.put_slice(
+            "frames_of_row",
+            &[rows, slots_per_row],
+            &self.frame_slots[..rows * slots_per_row],
+        );
         section.put_slice("oldest_frame_of_row", &[rows], &self.floor[..rows]);
     }
 
@@ -214,19 +219,21 @@ impl Frames {
 
     /// Restores the state written by [`Frames::save`] and [`Frames::state`], for `rows` rows.
     pub(super) fn load(&mut self, section: &Section, rows: usize, state: &FramesState) -> Result<()> {
-        let held = state.written.min(self.slots) as usize;
+        let stored = state.written.min(self.slots) as usize;
         let counts = [
-            section.copy_to("frames", &mut self.pictures)?,
-            section.copy_to("frames_of_row", &mut self.places)?,
+            section.copy_to("frames", &mut self.frames)?,
+            section.copy_to("frames_of_row", &mut self.frame_slots)?,
             section.copy_to("oldest_frame_of_row", &mut self.floor)?,
         ];
-        let names = rows * 2 * self.shape.stack;
-        let fits = counts == [held * self.shape.width, names, rows]
+        let slot_count = rows * 2 * self.shape.stack;
+        let fits = counts == [stored * self.shape.width, slot_count, rows]
             && state.latest.len() == self.shape.num_envs
             && state.latest.iter().all(|latest| {
                 latest.len() <= 2 * self.shape.open() && latest.iter().all(|number| *number < state.written)
             })
-            && self.places[..names].iter().all(|place| (*place as usize) < held)
+            && self.frame_slots[..slot_count]
+                .iter()
+                .all(|slot| (*slot as usize) < stored)
             && self.floor[..rows]
                 .iter()
                 .all(|floor| u64::try_from(*floor).is_ok_and(|floor| floor <= state.written));

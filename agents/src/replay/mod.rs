@@ -1,8 +1,8 @@
 //! Replay memory: [`Replay`].
 //!
-//! All memory is allocated, and every page touched, at construction. A replay that does not fit fails before training, and
-//! memory does not grow afterwards. Rows hold raw observations, raw rewards (summed over n steps) and normalised actions.
-//! Observations that stack frames of bytes share them, so that each frame is stored once.
+//! All memory is allocated, and every page touched, at construction. A replay that does not fit fails before training,
+//! and memory does not grow afterwards. Rows hold raw observations, raw rewards (summed over n steps) and normalised
+//! actions. Observations that stack frames of bytes share them, so that each frame is stored once.
 
 mod column;
 mod frames;
@@ -108,8 +108,8 @@ impl ReplaySpec {
 /// The environments that fill a replay: their number, and the number of stacked frames in their observations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stacking {
-    /// Number of frames per observation (see [`sac_envs::Env::stacked_frames`]); 1 without frame stacking. Frames of bytes
-    /// are stored once.
+    /// Number of frames per observation (see [`sac_envs::Env::stacked_frames`]); 1 without frame stacking. Frames of
+    /// bytes are stored once.
     pub frames: usize,
     /// Number of environments.
     pub num_envs: usize,
@@ -130,8 +130,8 @@ impl Stacking {
     }
 }
 
-/// Memory that is available to this process, bytes: free memory, or the rest of its control group's limit if that is less.
-/// `u64::MAX` if the operating system does not report it.
+/// Memory that is available to this process, bytes: free memory, or the rest of its control group's limit if that is
+/// less. `u64::MAX` if the operating system does not report it.
 pub fn available_memory_bytes() -> u64 {
     let Ok(mut system) = sysinfo::System::new() else {
         return u64::MAX;
@@ -166,7 +166,8 @@ pub struct Replay {
 }
 
 impl Replay {
-    /// Allocates a replay for environments without frame stacking: rows, an n-step window per environment, and one batch.
+    /// Allocates a replay for environments without frame stacking: rows, an n-step window per environment, and one
+    /// batch.
     ///
     /// # Errors
     /// The errors of [`Replay::stacked`].
@@ -268,7 +269,7 @@ impl Replay {
         match &self.prioritized {
             None => {
                 for index in &mut self.indices {
-                    *index = self.storage.place(stream.index(self.storage.len()));
+                    *index = self.storage.index_of(stream.index(self.storage.len()));
                     self.storage.prefetch(*index);
                 }
             }
@@ -328,8 +329,8 @@ impl Replay {
         self.batch_size
     }
 
-    /// The checkpoint section `replay`: the filled part of every column, shared frames, the cursor, the open n-step windows
-    /// and the priorities.
+    /// The checkpoint section `replay`: the filled part of every column, shared frames, the cursor, the open n-step
+    /// windows and the priorities.
     ///
     /// # Errors
     /// When a value cannot be serialised.
@@ -373,7 +374,7 @@ impl Replay {
             (None, None) => Ok(()),
             (Some(prioritized), Some(saved)) => {
                 let (rows, storage) = (self.storage.filled(), &self.storage);
-                prioritized.load(section, rows, |row| storage.is_held(row), saved)
+                prioritized.load(section, rows, |row| storage.is_valid(row), saved)
             }
             (None, Some(_)) => Err(Error::section("replay", "holds priorities, expected none")),
             (Some(_), None) => Err(Error::section("replay", "holds no priorities")),

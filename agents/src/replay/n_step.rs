@@ -1,8 +1,8 @@
 //! N-step returns, computed when steps are inserted: [`NStep`].
 //!
 //! A row that starts at step t and spans k steps has the reward `Σ_{i<k} γⁱ r_{t+i}`, the discount `γᵏ` (0 after
-//! termination) and the observation after step t+k−1. k = n except at the end of an episode: each of the last steps gets a
-//! row with a smaller k, which after a truncation bootstraps from the true last observation.
+//! termination) and the observation after step t+k−1. k = n except at the end of an episode: each of the last steps
+//! gets a row with a smaller k, which after a truncation bootstraps from the true last observation.
 
 use std::collections::VecDeque;
 

@@ -75,8 +75,8 @@ impl PrioritizedSpec {
 
     /// β after `at` updates.
     fn importance_exponent_at(&self, at: GradSteps) -> f64 {
-        let part = (at.0 as f64 / self.over_grad_steps as f64).min(1.0);
-        self.importance_exponent + part * (self.importance_exponent_end - self.importance_exponent)
+        let progress = (at.0 as f64 / self.over_grad_steps as f64).min(1.0);
+        self.importance_exponent + progress * (self.importance_exponent_end - self.importance_exponent)
     }
 }
 
@@ -126,20 +126,20 @@ impl Prioritized {
     /// Sampling is stratified: the total mass is divided into B equal ranges, and one row is drawn from each (appendix
     /// B.2.1). The expected number of draws of a row is the same as for independent draws, with a lower variance.
     ///
-    /// Weights are normalised by the maximum over the batch: w_i = (N P(i))^−β / max_j (N P(j))^−β. With P(i) = mass_i /
-    /// total, N and the total cancel, and w_i = (min_j mass_j / mass_i)^β. The largest weight of every batch is 1; with the
-    /// maximum over the whole replay, a single row that is never drawn could determine the step size.
+    /// Weights are normalised by the maximum over the batch: w_i = (N P(i))^−β / max_j (N P(j))^−β. With P(i) = mass_i
+    /// / total, N and the total cancel, and w_i = (min_j mass_j / mass_i)^β. The largest weight of every batch is 1;
+    /// with the maximum over the whole replay, a single row that is never drawn could determine the step size.
     pub(super) fn draw(&self, stream: &mut Stream, indices: &mut [usize], weights: &mut [f32]) {
         assert_eq!(indices.len(), weights.len(), "every row of the batch has its weight");
         let range = self.tree.total() / indices.len() as f64;
-        let mut least = f64::INFINITY;
+        let mut min_mass = f64::INFINITY;
         for (position, index) in indices.iter_mut().enumerate() {
             *index = self.tree.find((position as f64 + stream.fraction()) * range);
-            least = least.min(self.tree.get(*index));
+            min_mass = min_mass.min(self.tree.get(*index));
         }
         let beta = self.importance_exponent();
         for (weight, index) in weights.iter_mut().zip(indices.iter()) {
-            *weight = (least / self.tree.get(*index)).powf(beta) as f32;
+            *weight = (min_mass / self.tree.get(*index)).powf(beta) as f32;
         }
     }
 
@@ -188,18 +188,18 @@ impl Prioritized {
         }
     }
 
-    /// Restores the priorities of `rows` rows. `are_held` says whether a row is valid; the others have no priority.
+    /// Restores the priorities of `rows` rows. `is_valid` says whether a row is valid; the others have no priority.
     pub(super) fn load(
         &mut self,
         section: &Section,
         rows: usize,
-        are_held: impl Fn(usize) -> bool,
+        is_valid: impl Fn(usize) -> bool,
         state: &PrioritizedState,
     ) -> Result<()> {
         let mut mass = vec![0.0; rows];
         let count = section.copy_to("priority_mass", &mut mass)?;
         let holds = |value: f64| value.is_finite() && value > 0.0;
-        let fits = |(row, mass): (usize, &f64)| if are_held(row) { holds(*mass) } else { *mass == 0.0 };
+        let fits = |(row, mass): (usize, &f64)| if is_valid(row) { holds(*mass) } else { *mass == 0.0 };
         if count != rows || !mass.iter().enumerate().all(fits) || !holds(state.greatest_priority) {
             return Err(Error::section("replay", format!("expected {rows} priorities above 0")));
         }

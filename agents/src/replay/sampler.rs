@@ -4,8 +4,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
 use super::PrioritizedSpec;
 
-/// How rows are sampled: `"uniform"`, or `{ kind = "prioritized", … }`. The string of a kind is short for its table with
-/// default values.
+/// How rows are sampled: `"uniform"`, or `{ kind = "prioritized", … }`. The string of a kind is short for its table
+/// with default values.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum SamplerSpec {
     /// Uniformly, with replacement.
@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn words_and_tables_are_read_and_what_is_written_reads_back() {
+    fn strings_and_tables_are_read_and_written_values_read_back() {
         assert_eq!(read("\"uniform\""), Ok(SamplerSpec::Uniform));
         assert_eq!(read("{ kind = \"uniform\" }"), Ok(SamplerSpec::Uniform));
         let defaults = PrioritizedSpec::default();
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_unknown_is_refused() {
+    fn unknown_kinds_and_keys_are_rejected() {
         assert!(read("\"greedy\"").unwrap_err().contains("unknown variant `greedy`"));
         assert!(
             read("{ kind = \"uniform\", exponent = 0.1 }")

@@ -35,16 +35,16 @@ pub(super) struct Layout<'a> {
 impl Layout<'_> {
     /// The dimensions of the shared frames, if observations stack several frames of bytes.
     fn frames(&self) -> Option<FramesShape> {
-        let (stack, numbers) = (self.stacked_frames, self.observation.len());
-        let is_stack = stack > 1 && numbers.is_multiple_of(stack) && dtype(self.observation) == Dtype::U8;
+        let (stack, width) = (self.stacked_frames, self.observation.len());
+        let is_stack = stack > 1 && width.is_multiple_of(stack) && dtype(self.observation) == Dtype::U8;
         let shape = FramesShape {
             stack,
-            width: numbers / stack.max(1),
+            width: width / stack.max(1),
             capacity: self.capacity,
             num_envs: self.num_envs,
             n_step: self.n_step,
         };
-        (is_stack && shape.are_nameable()).then_some(shape)
+        (is_stack && shape.slots_fit_u32()).then_some(shape)
     }
 
     /// Size of all rows, bytes.
@@ -62,24 +62,24 @@ impl Layout<'_> {
 
 /// The memory layout of rows.
 enum Rows {
-    /// For observations of `f32`, a row is contiguous: observation, action, reward, discount, next observation. Rows of a large
-    /// replay are not in the cache, and this layout touches the fewest cache lines.
-    Together(Column),
+    /// For observations of `f32`, a row is contiguous: observation, action, reward, discount, next observation. Rows of
+    /// a large replay are not in the cache, and this layout touches the fewest cache lines.
+    Contiguous(Column),
     /// For observations of bytes, each quantity has a column of its own.
-    Apart(Box<Apart>),
+    Columns(Box<Columns>),
 }
 
 /// The quantities of rows in separate columns.
-struct Apart {
+struct Columns {
     observations: Observations,
     action: Column,
     reward: Column,
     discount: Column,
 }
 
-impl Apart {
+impl Columns {
     /// All columns, without shared frames.
-    fn columns(&self) -> Vec<&Column> {
+    fn all(&self) -> Vec<&Column> {
         let mut columns = vec![&self.action, &self.reward, &self.discount];
         if let Observations::Whole { obs, next_obs } = &self.observations {
             columns.extend([obs, next_obs]);
@@ -150,8 +150,8 @@ impl Storage {
         let column = |name, width, dtype| Column::new(name, width, capacity, dtype);
         let whole = |name| column(name, observation.len(), Dtype::U8);
         let rows = match (dtype(observation), layout.frames()) {
-            (Dtype::F32, _) => Rows::Together(column("rows", 2 * widths.0 + widths.1 + 2, Dtype::F32)),
-            (Dtype::U8, frames) => Rows::Apart(Box::new(Apart {
+            (Dtype::F32, _) => Rows::Contiguous(column("rows", 2 * widths.0 + widths.1 + 2, Dtype::F32)),
+            (Dtype::U8, frames) => Rows::Columns(Box::new(Columns {
                 observations: match frames {
                     None => Observations::Whole {
                         obs: whole("obs"),
@@ -197,16 +197,16 @@ impl Storage {
     }
 
     /// Index of the valid row `nth`, in `0..len`, counted from the oldest, or from index 0 if the storage is full.
-    pub(super) fn place(&self, nth: usize) -> usize {
+    pub(super) fn index_of(&self, nth: usize) -> usize {
         match self.len == self.capacity {
             true => nth,
             false => (self.oldest() + nth) % self.capacity,
         }
     }
 
-    /// Whether the row at index `place` is valid.
-    pub(super) fn is_held(&self, place: usize) -> bool {
-        (place + self.capacity - self.oldest()) % self.capacity < self.len
+    /// Whether the row at index `index` is valid.
+    pub(super) fn is_valid(&self, index: usize) -> bool {
+        (index + self.capacity - self.oldest()) % self.capacity < self.len
     }
 
     /// Writes a row of environment `env`, and returns its index. A full storage overwrites the oldest row.
@@ -222,28 +222,28 @@ impl Storage {
         let row = self.cursor;
         let rest = [reward as f32, discount as f32];
         match &mut self.rows {
-            Rows::Together(rows) => {
+            Rows::Contiguous(rows) => {
                 let mut to = rows.row_mut(row);
                 for part in [obs, action, &rest, next_obs] {
-                    let (now, later) = to.split_at_mut(part.len());
-                    now.copy_from_slice(part);
+                    let (span, later) = to.split_at_mut(part.len());
+                    span.copy_from_slice(part);
                     to = later;
                 }
             }
-            Rows::Apart(apart) => {
-                match &mut apart.observations {
+            Rows::Columns(columns) => {
+                match &mut columns.observations {
                     Observations::Whole {
-                        obs: now,
-                        next_obs: next,
+                        obs: obs_column,
+                        next_obs: next_obs_column,
                     } => {
-                        now.write(row, obs);
-                        next.write(row, next_obs);
+                        obs_column.write(row, obs);
+                        next_obs_column.write(row, next_obs);
                     }
                     Observations::Stacked(frames) => frames.write(row, env, obs, next_obs),
                 }
-                apart.action.write(row, action);
-                apart.reward.write(row, &rest[..1]);
-                apart.discount.write(row, &rest[1..]);
+                columns.action.write(row, action);
+                columns.reward.write(row, &rest[..1]);
+                columns.discount.write(row, &rest[1..]);
             }
         }
         self.cursor = (self.cursor + 1) % self.capacity;
@@ -256,7 +256,7 @@ impl Storage {
     pub(super) fn pop_incomplete(&mut self) -> Option<usize> {
         let frames = self.frames()?;
         let oldest = self.oldest();
-        if self.len == 0 || frames.holds(oldest) {
+        if self.len == 0 || frames.has_all(oldest) {
             return None;
         }
         self.len -= 1;
@@ -266,8 +266,8 @@ impl Storage {
     /// The shared frames, if there are any.
     fn frames(&self) -> Option<&Frames> {
         match &self.rows {
-            Rows::Together(_) => None,
-            Rows::Apart(apart) => match &apart.observations {
+            Rows::Contiguous(_) => None,
+            Rows::Columns(columns) => match &columns.observations {
                 Observations::Whole { .. } => None,
                 Observations::Stacked(frames) => Some(frames),
             },
@@ -277,7 +277,7 @@ impl Storage {
     /// Prefetches a row that will be gathered soon. The latencies of several prefetches overlap.
     #[inline(always)]
     pub(super) fn prefetch(&self, row: usize) {
-        if let Rows::Together(rows) = &self.rows {
+        if let Rows::Contiguous(rows) = &self.rows {
             rows.prefetch(row);
         }
     }
@@ -285,7 +285,7 @@ impl Storage {
     /// Copies rows into the buffers of a batch.
     pub(super) fn gather(&self, indices: &[usize], into: Gathered) {
         match &self.rows {
-            Rows::Together(rows) => {
+            Rows::Contiguous(rows) => {
                 let (width, action_width) = self.widths;
                 let to = into
                     .obs
@@ -295,16 +295,16 @@ impl Storage {
                     .zip(into.reward)
                     .zip(into.discount);
                 for (index, ((((obs, next_obs), action), reward), discount)) in indices.iter().zip(to) {
-                    let (now, rest) = rows.row(*index).split_at(width);
-                    let (taken, rest) = rest.split_at(action_width);
-                    obs.copy_from_slice(now);
-                    action.copy_from_slice(taken);
+                    let (stored_obs, rest) = rows.row(*index).split_at(width);
+                    let (stored_action, rest) = rest.split_at(action_width);
+                    obs.copy_from_slice(stored_obs);
+                    action.copy_from_slice(stored_action);
                     (*reward, *discount) = (rest[0], rest[1]);
                     next_obs.copy_from_slice(&rest[2..]);
                 }
             }
-            Rows::Apart(apart) => {
-                match &apart.observations {
+            Rows::Columns(columns) => {
+                match &columns.observations {
                     Observations::Whole { obs, next_obs } => {
                         obs.gather(indices, into.obs);
                         next_obs.gather(indices, into.next_obs);
@@ -314,9 +314,9 @@ impl Storage {
                         frames.gather(indices, true, into.next_obs);
                     }
                 }
-                apart.action.gather(indices, into.action);
-                apart.reward.gather(indices, into.reward);
-                apart.discount.gather(indices, into.discount);
+                columns.action.gather(indices, into.action);
+                columns.reward.gather(indices, into.reward);
+                columns.discount.gather(indices, into.discount);
             }
         }
     }
@@ -327,8 +327,8 @@ impl Storage {
             frames.save(filled, section);
         }
         let columns = match &self.rows {
-            Rows::Together(rows) => vec![rows],
-            Rows::Apart(apart) => apart.columns(),
+            Rows::Contiguous(rows) => vec![rows],
+            Rows::Columns(columns) => columns.all(),
         };
         columns.into_iter().for_each(|column| column.save(filled, section));
     }
@@ -358,8 +358,8 @@ impl Storage {
             return Err(Error::section("replay", problem));
         }
         let (frames, columns) = match &mut self.rows {
-            Rows::Together(rows) => (None, vec![rows]),
-            Rows::Apart(apart) => apart.parts_mut(),
+            Rows::Contiguous(rows) => (None, vec![rows]),
+            Rows::Columns(columns) => columns.parts_mut(),
         };
         match (frames, stacked) {
             (None, None) => {}
@@ -382,7 +382,7 @@ impl Storage {
         }
         (self.len, self.cursor, self.filled) = (len, cursor, filled);
         match self.frames() {
-            Some(frames) if (0..len).any(|nth| !frames.holds(self.place(nth))) => {
+            Some(frames) if (0..len).any(|nth| !frames.has_all(self.index_of(nth))) => {
                 Err(Error::section("replay", "frames of a row are missing"))
             }
             _ => Ok(()),

@@ -65,8 +65,8 @@ impl SumTree {
         }
     }
 
-    /// The smallest index at which the cumulative sum exceeds `mass`, in `[0, total]`. Its number is not zero unless the total
-    /// is.
+    /// The smallest index at which the cumulative sum exceeds `mass`, in `[0, total]`. Its number is not zero unless
+    /// the total is.
     pub(super) fn find(&self, mass: f64) -> usize {
         let (mut node, mut mass) = (1, mass);
         while node < self.first_leaf() {
@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sums_do_not_remember_how_they_came_about() {
+    fn sums_depend_on_the_leaves_alone() {
         let mut tree = SumTree::new(1000);
         for round in 0..50 {
             for index in 0..1000 {
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mass_beyond_the_last_number_falls_on_the_last_that_is_not_zero() {
+    fn a_mass_beyond_the_total_finds_the_last_nonzero_number() {
         let mut tree = SumTree::new(5);
         tree.fill(&[0.0, 0.1, 0.2, 0.0]);
         assert_eq!(tree.find(0.0), 1, "the first number is zero");
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn one_number_is_a_tree_too() {
+    fn a_tree_may_have_a_single_number() {
         let mut tree = SumTree::new(1);
         tree.set(0, 3.0);
         assert_eq!((tree.total(), tree.get(0), tree.find(1.0)), (3.0, 3.0, 0));

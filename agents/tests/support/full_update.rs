@@ -1,7 +1,7 @@
 //! Comparison of a full update of an agent with golden data.
 //!
-//! The first step of Adam moves every parameter by about the learning rate, for any size of the gradient. The gradient is
-//! therefore compared too, by means of Adam's first moment.
+//! The first step of Adam moves every parameter by about the learning rate, for any size of the gradient. The gradient
+//! is therefore compared too, by means of Adam's first moment.
 
 use std::collections::BTreeMap;
 
@@ -31,8 +31,8 @@ pub fn one_update_equals(spec: AgentSpec, data: &str) {
     update_equals(spec, &read(data));
 }
 
-/// Asserts that one update of an agent with `spec` and the case's widths gives the case's losses, gradients and parameters,
-/// with the fused and with the reference implementation. Returns the state after the update.
+/// Asserts that one update of an agent with `spec` and the case's widths gives the case's losses, gradients and
+/// parameters, with the fused and with the reference implementation. Returns the state after the update.
 pub fn update_equals(spec: AgentSpec, case: &Case) -> Vec<Section<'static>> {
     let [fused, reference] = implementations();
     update_equals_on(&spec, case, &reference);
@@ -50,10 +50,10 @@ fn update_equals_on(spec: &AgentSpec, case: &Case, compute: &Compute) -> Vec<Sec
     let mut agent = agent_with(&spec, &case.dims, &case.before, compute);
     let mut stream = Stream::scripted(case.noise.iter().map(|value| *value as f32));
     let report = agent.update(&batch(&case.dims, &case.batch), &mut stream);
-    let found: BTreeMap<_, _> = report.read().into_iter().collect();
+    let actual: BTreeMap<_, _> = report.read().into_iter().collect();
     for (name, expected) in &case.metrics {
-        let difference = (found[name.as_str()] - expected).abs() / expected.abs().max(1.0);
-        assert!(difference < TOLERANCE, "{name}: {} {expected}", found[name.as_str()]);
+        let difference = (actual[name.as_str()] - expected).abs() / expected.abs().max(1.0);
+        assert!(difference < TOLERANCE, "{name}: {} {expected}", actual[name.as_str()]);
     }
     let td_error = report.td_error.expect("the batch has weights");
     let difference = relative_difference(&td_error, &case.td_error, 1.0);
@@ -66,9 +66,9 @@ fn update_equals_on(spec: &AgentSpec, case: &Case, compute: &Compute) -> Vec<Sec
         assert!(difference < TOLERANCE, "{name}: {difference}");
     }
     for (name, expected) in &case.after {
-        let found = named(&sections, name);
-        let moved = relative_difference(&found, &case.before[name].data, 1e-1);
-        let difference = relative_difference(&found, &expected.data, 1e-1);
+        let actual = named(&sections, name);
+        let moved = relative_difference(&actual, &case.before[name].data, 1e-1);
+        let difference = relative_difference(&actual, &expected.data, 1e-1);
         assert!(difference < TOLERANCE, "{name}: {difference}");
         assert!(
             moved > TOLERANCE,

@@ -21,14 +21,14 @@ pub fn tensor(values: &[f64]) -> Tensor {
 }
 
 /// The largest difference relative to the expected value, or to `scale` for smaller values.
-pub fn relative_difference(found: &Tensor, expected: &[f64], scale: f64) -> f64 {
-    let found: Vec<f64> = found
+pub fn relative_difference(actual: &Tensor, expected: &[f64], scale: f64) -> f64 {
+    let actual: Vec<f64> = actual
         .flatten(0, -1)
         .to_kind(Kind::Double)
         .try_into()
         .expect("a vector of numbers");
-    assert_eq!(found.len(), expected.len());
-    let differences = found
+    assert_eq!(actual.len(), expected.len());
+    let differences = actual
         .iter()
         .zip(expected)
         .map(|(a, b)| (a - b).abs() / b.abs().max(scale));
@@ -83,8 +83,8 @@ pub fn implementations() -> [Compute; 2] {
     [Compute::default(), Compute::reference()]
 }
 
-/// Builds an agent with the parameters of a golden case, by loading a checkpoint as a user would. Tensors that a new agent
-/// does not have are running statistics of the critic.
+/// Builds an agent with the parameters of a golden case, by loading a checkpoint as a user would. Tensors that a new
+/// agent does not have are running statistics of the critic.
 pub fn agent_with(
     spec: &AgentSpec,
     dims: &Dims,

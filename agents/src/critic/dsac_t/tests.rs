@@ -11,7 +11,7 @@ fn numbers(tensor: &Tensor) -> Vec<f32> {
 }
 
 #[test]
-fn the_first_batch_sets_the_running_spread_and_later_ones_move_it() {
+fn the_first_batch_initialises_the_running_std_and_later_batches_update_it() {
     let std = rows(&[1.0, 3.0, 0.5, 1.5]);
     let first = follow_spread(None, &std, 0.25);
     assert_eq!(numbers(&first), [2.0, 1.0]);
@@ -29,7 +29,7 @@ fn a_sample_is_clipped_to_each_members_band() {
 
 /// The expected gradients were derived by hand: ∂L/∂q = ρ·(q − y_q), ∂L/∂σ = ρ·(σ² − h)/(σ + ε).
 #[test]
-fn gradients_are_weighted_by_running_over_own_variance_within_bounds() {
+fn gradients_are_weighted_by_the_clamped_ratio_of_running_to_own_variance() {
     let gradients = |rule: SigmaRule, std: f32, running_std: f32| {
         let spec = DsacTSpec {
             sigma_rule: rule,
@@ -49,9 +49,9 @@ fn gradients_are_weighted_by_running_over_own_variance_within_bounds() {
         let gradients = Tensor::run_backward(&[loss], &[&now.mean, &now.std], false, false);
         [gradients[0].double_value(&[0, 0]), gradients[1].double_value(&[0, 0])]
     };
-    let close = |found: [f64; 2], expected: [f64; 2]| {
-        let is_close = found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-5);
-        assert!(is_close, "{found:?} {expected:?}");
+    let close = |actual: [f64; 2], expected: [f64; 2]| {
+        let is_close = actual.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-5);
+        assert!(is_close, "{actual:?} {expected:?}");
     };
     let rho = 4.0 / 1.1; // running σ 2, σ of the row 1
     close(
@@ -73,7 +73,7 @@ fn gradients_are_weighted_by_running_over_own_variance_within_bounds() {
 }
 
 #[test]
-fn errors_of_the_mean_count_in_full_unless_a_threshold_is_given() {
+fn the_loss_of_the_mean_is_quadratic_unless_huber_delta_is_finite() {
     let gradient = |huber_delta: f64| {
         let spec = DsacTSpec {
             huber_delta,
@@ -96,7 +96,7 @@ fn errors_of_the_mean_count_in_full_unless_a_threshold_is_given() {
 }
 
 #[test]
-fn the_running_spread_follows_at_the_targets_rate_unless_told_otherwise() {
+fn the_running_std_follows_at_the_rate_of_targets_by_default() {
     let soft = TargetSpec::Polyak { tau: 0.01 };
     let hard = TargetSpec::Hard { every_grad_steps: 200 };
     assert_eq!(RunningStdRate::Targets.resolve(soft), 0.01);

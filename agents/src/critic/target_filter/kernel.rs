@@ -49,8 +49,8 @@ pub enum Window {
 }
 
 impl Window {
-    /// Weight of tap `k` in `−half_length..=half_length`. Windows other than Hamming and the rectangle reach 0 one tap after
-    /// the last, so that every tap contributes; Hamming ends at 0.08.
+    /// Weight of tap `k` in `−half_length..=half_length`. Windows other than Hamming and the rectangle reach 0 one tap
+    /// after the last, so that every tap contributes; Hamming ends at 0.08.
     fn weight(self, k: f64, half_length: f64) -> f64 {
         let beyond = k / (half_length + 1.0);
         match self {
@@ -80,8 +80,8 @@ pub struct Tap {
 impl KernelSpec {
     /// The kernel along one axis as an odd number of weighted points; the middle one is at 0.
     ///
-    /// Binomial and sinc kernels consist of such points. Gaussian and boxcar are replaced by three-point quadrature rules,
-    /// Gauss–Hermite and Gauss–Legendre, which are exact for polynomials up to degree five.
+    /// Binomial and sinc kernels consist of such points. Gaussian and boxcar are replaced by three-point quadrature
+    /// rules, Gauss–Hermite and Gauss–Legendre, which are exact for polynomials up to degree five.
     pub fn taps(self) -> Vec<Tap> {
         let three = |reach: f64, outer: f64| {
             let tap = |offset, weight| Tap { offset, weight };
@@ -127,8 +127,8 @@ impl KernelSpec {
         self.taps().iter().map(|tap| tap.weight.abs()).sum()
     }
 
-    /// The frequency response H(ω): the factor by which the kernel attenuates the mode e^{iω·x}. `omega` is in radians per
-    /// bandwidth.
+    /// The frequency response H(ω): the factor by which the kernel attenuates the mode e^{iω·x}. `omega` is in radians
+    /// per bandwidth.
     pub fn attenuation(self, omega: f64) -> f64 {
         match self {
             KernelSpec::Gaussian => (-0.5 * omega * omega).exp(),
@@ -203,7 +203,7 @@ mod tests {
 
     /// The norm exceeds 1 where the sinc's negative lobes lie within the taps.
     #[test]
-    fn norms_of_windowed_sincs_are_those_computed_by_hand() {
+    fn norms_of_windowed_sincs_equal_those_computed_by_hand() {
         use Window::{Blackman, Hamming, Hann, Lanczos, Rect};
         for window in [Rect, Hann, Hamming, Blackman, Lanczos] {
             for (half_length, cutoff) in [(1, 0.25), (2, 0.25), (4, 0.125)] {

@@ -56,7 +56,7 @@ pub enum Bandwidth {
 }
 
 impl Bandwidth {
-    fn numbers(&self) -> &[f64] {
+    fn values(&self) -> &[f64] {
         match self {
             Bandwidth::All(value) => std::slice::from_ref(value),
             Bandwidth::PerDimension(values) => values,
@@ -96,8 +96,8 @@ pub enum Scheme {
         /// λ; the weight of the centre is λ / (A + λ).
         lambda: f64,
     },
-    /// The mean over axes of one-dimensional filters, which are √A times wider so that the variance is preserved. A windowed
-    /// sinc is not widened.
+    /// The mean over axes of one-dimensional filters, which are √A times wider so that the variance is preserved. A
+    /// windowed sinc is not widened.
     Stencil,
 }
 
@@ -109,7 +109,8 @@ pub enum Boundary {
     Reflect,
     /// Moved to the bound, as in TD3. Probability mass accumulates there.
     Clamp,
-    /// Offsets are added before the tanh that bounds actions. Points stay inside, and shifts get smaller near the bounds.
+    /// Offsets are added before the tanh that bounds actions. Points stay inside, and shifts get smaller near the
+    /// bounds.
     PreTanh,
 }
 
@@ -136,11 +137,11 @@ impl TargetFilterSpec {
         if at.0 >= *over_grad_steps {
             return end; // exactly, so that a final value of 0 turns the filter off
         }
-        let share = at.0 as f64 / *over_grad_steps as f64;
+        let progress = at.0 as f64 / *over_grad_steps as f64;
         start
             .iter()
             .zip(&end)
-            .map(|(from, to)| from + share * (to - from))
+            .map(|(from, to)| from + progress * (to - from))
             .collect()
     }
 
@@ -148,7 +149,7 @@ impl TargetFilterSpec {
     /// `normalizes_observations` says whether it normalises observations.
     pub(crate) fn check(&self, p: &mut SpecProblems, gamma: f64, normalizes_observations: bool) {
         let key = |name: &str| format!("{KEY}.{name}");
-        let (kernel, scheme) = (in_words(&self.kernel), in_words(&self.scheme));
+        let (kernel, scheme) = (to_toml(&self.kernel), to_toml(&self.scheme));
         if self.check_kernel(p) {
             let norm = self.kernel.l1_norm();
             let rate = gamma * norm;
@@ -196,7 +197,7 @@ impl TargetFilterSpec {
             );
             let expected = "used with scheme \"monte_carlo\": the other schemes have points in actions only";
             p.require(is_monte_carlo, &name, std, expected);
-            let is_on = self.bandwidth.numbers().iter().any(|bandwidth| *bandwidth > 0.0);
+            let is_on = self.bandwidth.values().iter().any(|bandwidth| *bandwidth > 0.0);
             p.require(
                 is_on,
                 &name,
@@ -234,7 +235,7 @@ impl TargetFilterSpec {
             let expected = format!(
                 "this applies to boxes, but the actions are {action}, which have no neighbours to average over"
             );
-            p.require(false, KEY, in_words(self), &expected);
+            p.require(false, KEY, to_toml(self), &expected);
             return;
         }
         let dims = action.len();
@@ -271,11 +272,11 @@ impl TargetFilterSpec {
 const ROUNDING: f64 = 1e-9;
 
 fn check_bandwidth(p: &mut SpecProblems, key: &str, bandwidth: &Bandwidth) {
-    let numbers = bandwidth.numbers();
-    let holds = numbers.iter().all(|value| *value >= 0.0 && value.is_finite());
-    p.require(holds, key, in_words(bandwidth), "finite and at least 0");
+    let values = bandwidth.values();
+    let holds = values.iter().all(|value| *value >= 0.0 && value.is_finite());
+    p.require(holds, key, to_toml(bandwidth), "finite and at least 0");
 }
 
-fn in_words(value: &impl Serialize) -> String {
+fn to_toml(value: &impl Serialize) -> String {
     toml::Value::try_from(value).map_or(String::new(), |value| value.to_string())
 }

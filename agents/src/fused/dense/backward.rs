@@ -8,7 +8,7 @@ use sac_kernels::{
     product::{Finish, Matrix, sum_rows},
 };
 
-use super::{MemberGradients, MemberLayer, Members, SCRATCH, Tape, VECTORS, multiply, nth, room};
+use super::{MemberGradients, MemberLayer, Members, SCRATCH, Tape, VECTORS, buffer, multiply, nth};
 use crate::{nn::Params, slices::as_slice};
 
 thread_local! {
@@ -32,8 +32,9 @@ pub(super) struct Backward<'a> {
 }
 
 impl Tape {
-    /// Computes the gradient `[P]` with respect to the parameters from the gradient `of_out` with respect to the outputs,
-    /// `[E, B, out]` or `[B, out]`. Writes it to `gradient` in the order of the layout, weight and bias of every layer.
+    /// Computes the gradient `[P]` with respect to the parameters from the gradient `of_out` with respect to the
+    /// outputs, `[E, B, out]` or `[B, out]`. Writes it to `gradient` in the order of the layout, weight and bias of
+    /// every layer.
     pub(crate) fn to_params(&self, params: &Params, of_out: &[f32], gradient: &mut [f32]) {
         let pass = self.backward(params, of_out);
         let per_part = self.dense.rows_per_part(pass.members.count(), pass.rows);
@@ -43,10 +44,10 @@ impl Tape {
             let whole = |(member, gradients)| pass.member(member, gradients);
             return self.dense.threads.for_each(of_members, whole);
         }
-        OF_Z.with_borrow_mut(|rooms| {
-            rooms.resize_with(self.hidden.len(), Vec::new);
-            let rooms = rooms.iter_mut().zip(&pass.hidden);
-            let mut of_z: Vec<&mut [f32]> = rooms.map(|(of_z, (_, h))| room(of_z, h.len())).collect();
+        OF_Z.with_borrow_mut(|buffers| {
+            buffers.resize_with(self.hidden.len(), Vec::new);
+            let buffers = buffers.iter_mut().zip(&pass.hidden);
+            let mut of_z: Vec<&mut [f32]> = buffers.map(|(of_z, (_, h))| buffer(of_z, h.len())).collect();
             pass.of_z_in_parts(per_part, &mut of_z);
             pass.of_params_in_parts(&of_z, gradient);
         });
@@ -79,7 +80,7 @@ impl Backward<'_> {
     fn input_of(&self, member: usize, layer: usize) -> &[f32] {
         match layer {
             0 => self.input,
-            _ => self.own(self.hidden[layer - 1].1, member),
+            _ => self.member_values(self.hidden[layer - 1].1, member),
         }
     }
 
@@ -87,11 +88,11 @@ impl Backward<'_> {
     pub(super) fn member(&self, member: usize, gradients: MemberGradients) {
         let layers = &self.members.0[member];
         let rows = self.rows;
-        SCRATCH.with_borrow_mut(|[one, other, ..]| {
-            let first = room(one, rows * layers[layers.len() - 1].outputs);
-            first.copy_from_slice(self.own(self.of_out, member));
+        SCRATCH.with_borrow_mut(|[current, next, ..]| {
+            let first = buffer(current, rows * layers[layers.len() - 1].outputs);
+            first.copy_from_slice(self.member_values(self.of_out, member));
             for (index, (layer, (of_weight, of_bias))) in layers.iter().zip(gradients).enumerate().rev() {
-                let g = &one[..rows * layer.outputs];
+                let g = &current[..rows * layer.outputs];
                 let h = self.input_of(member, index);
                 let h_transposed = Matrix::new(h, rows, layer.inputs).transposed();
                 let right = Matrix::new(g, rows, layer.outputs);
@@ -99,10 +100,10 @@ impl Backward<'_> {
                 sum_rows(g, of_bias);
                 if index > 0 {
                     let derivative = self.hidden[index - 1].0;
-                    let derivative = derivative.map(|derivative| self.own(derivative, member));
-                    let down = room(other, rows * layer.inputs);
+                    let derivative = derivative.map(|derivative| self.member_values(derivative, member));
+                    let down = buffer(next, rows * layer.inputs);
                     self.through(layer, g, (derivative, h), down);
-                    std::mem::swap(one, other);
+                    std::mem::swap(current, next);
                 }
             }
         });
@@ -116,8 +117,8 @@ impl Backward<'_> {
         multiply(self.rounding, g, layer.weight().transposed(), down, finish);
     }
 
-    /// Computes the gradient `[B, columns]` with respect to some columns of the input. Rows of a member with zero output
-    /// gradient are skipped: with a minimum over members, each row has a gradient in one member only.
+    /// Computes the gradient `[B, columns]` with respect to some columns of the input. Rows of a member with zero
+    /// output gradient are skipped: with a minimum over members, each row has a gradient in one member only.
     fn to_input(&self, columns: Range<usize>) -> Vec<f32> {
         let (members, width) = (self.members.count(), columns.len());
         let chosen: Vec<Vec<usize>> = (0..members).map(|member| self.rows_with_gradient(member)).collect();
@@ -133,19 +134,23 @@ impl Backward<'_> {
         self.threads
             .for_each(parts.iter_mut().collect(), |(member, rows, down)| {
                 let layers = &self.members.0[*member];
-                SCRATCH.with_borrow_mut(|[one, other, of_h, of_derivative]| {
+                SCRATCH.with_borrow_mut(|[current, next, of_h, of_derivative]| {
                     let outputs = layers[layers.len() - 1].outputs;
-                    gather(self.own(self.of_out, *member), rows, outputs, one);
+                    gather(self.member_values(self.of_out, *member), rows, outputs, current);
                     for (index, layer) in layers.iter().enumerate().skip(1).rev() {
                         let (derivative, h) = self.hidden[index - 1];
                         let gathered = |values, to| self.gathered(values, *member, rows, layer.inputs, to);
                         let h = gathered(h, of_h);
                         let derivative = derivative.map(|derivative| gathered(derivative, of_derivative));
-                        let down = room(other, rows.len() * layer.inputs);
-                        self.through(layer, &one[..rows.len() * layer.outputs], (derivative, h), down);
-                        std::mem::swap(one, other);
+                        let down = buffer(next, rows.len() * layer.inputs);
+                        self.through(layer, &current[..rows.len() * layer.outputs], (derivative, h), down);
+                        std::mem::swap(current, next);
                     }
-                    let g = Matrix::new(&one[..rows.len() * layers[0].outputs], rows.len(), layers[0].outputs);
+                    let g = Matrix::new(
+                        &current[..rows.len() * layers[0].outputs],
+                        rows.len(),
+                        layers[0].outputs,
+                    );
                     let of_columns = layers[0].weight().rows(columns.start, width).transposed();
                     multiply(self.rounding, g, of_columns, down, Finish::Plain);
                 });
@@ -162,13 +167,13 @@ impl Backward<'_> {
     }
 
     /// The part of `values` that belongs to a member.
-    fn own<'n>(&self, values: &'n [f32], member: usize) -> &'n [f32] {
+    fn member_values<'n>(&self, values: &'n [f32], member: usize) -> &'n [f32] {
         nth(values, member, values.len() / self.members.count())
     }
 
     /// Rows of a member whose output gradient is not zero.
     fn rows_with_gradient(&self, member: usize) -> Vec<usize> {
-        let of_out = self.own(self.of_out, member);
+        let of_out = self.member_values(self.of_out, member);
         let rows = of_out.chunks_exact(of_out.len() / self.rows).enumerate();
         rows.filter(|(_, row)| row.iter().any(|value| *value != 0.0))
             .map(|(row, _)| row)
@@ -184,15 +189,17 @@ impl Backward<'_> {
         width: usize,
         to: &'n mut Vec<f32>,
     ) -> &'n [f32] {
-        let own = self.own(values, member);
+        let member_values = self.member_values(values, member);
         match (rows.first(), rows.last()) {
-            (Some(first), Some(last)) if last - first + 1 == rows.len() => &own[first * width..(last + 1) * width],
-            _ => gather(own, rows, width, to),
+            (Some(first), Some(last)) if last - first + 1 == rows.len() => {
+                &member_values[first * width..(last + 1) * width]
+            }
+            _ => gather(member_values, rows, width, to),
         }
     }
 
-    /// Computes the gradients with respect to every z `[E, B, width]`, and writes them to `of_z`. Each part has `per_part`
-    /// rows and goes through all layers.
+    /// Computes the gradients with respect to every z `[E, B, width]`, and writes them to `of_z`. Each part has
+    /// `per_part` rows and goes through all layers.
     fn of_z_in_parts(&self, per_part: usize, of_z: &mut [&mut [f32]]) {
         struct Part<'p> {
             member: usize,
@@ -219,7 +226,8 @@ impl Backward<'_> {
         }
         self.threads.for_each(parts, |Part { member, rows, of_z }| {
             let layers = &self.members.0[member];
-            let part_of = |values, width: usize| &self.own(values, member)[rows.start * width..rows.end * width];
+            let part_of =
+                |values, width: usize| &self.member_values(values, member)[rows.start * width..rows.end * width];
             let mut g = part_of(self.of_out, layers[layers.len() - 1].outputs);
             for ((index, layer), down) in layers.iter().enumerate().skip(1).zip(of_z).rev() {
                 let (derivative, h) = self.hidden[index - 1];
@@ -230,8 +238,8 @@ impl Backward<'_> {
         });
     }
 
-    /// Computes the gradient `[P]` with respect to the parameters from those with respect to every z. Each part is a range
-    /// of rows of a weight matrix.
+    /// Computes the gradient `[P]` with respect to the parameters from those with respect to every z. Each part is a
+    /// range of rows of a weight matrix.
     fn of_params_in_parts(&self, of_z: &[&mut [f32]], gradient: &mut [f32]) {
         struct Part<'p> {
             member: usize,
@@ -262,7 +270,7 @@ impl Backward<'_> {
         self.threads.for_each(parts, |part| {
             let MemberLayer { inputs, outputs, .. } = self.members.0[part.member][part.layer];
             let g = of_z.get(part.layer).map_or(self.of_out, |of_z| &**of_z);
-            let g = self.own(g, part.member);
+            let g = self.member_values(g, part.member);
             if let Some(of_bias) = part.of_bias {
                 sum_rows(g, of_bias);
             }
@@ -276,7 +284,7 @@ impl Backward<'_> {
 
 /// Copies some rows of `values` to `to`, one after the other.
 fn gather<'t>(values: &[f32], rows: &[usize], width: usize, to: &'t mut Vec<f32>) -> &'t [f32] {
-    let to = room(to, rows.len() * width);
+    let to = buffer(to, rows.len() * width);
     for (row, to) in rows.iter().zip(to.chunks_exact_mut(width)) {
         to.copy_from_slice(nth(values, *row, width));
     }

@@ -7,7 +7,7 @@ use sac_kernels::{
 };
 use tch::{Device, Kind, Tensor};
 
-use super::{Dense, DenseLayer, MemberLayer, SCRATCH, Tape, multiply, room};
+use super::{Dense, DenseLayer, MemberLayer, SCRATCH, Tape, buffer, multiply};
 use crate::{
     nn::Params,
     slices::{as_slice, as_slice_mut},
@@ -17,12 +17,12 @@ use crate::{
 pub(super) struct Part<'a> {
     pub(super) rows: usize,
     /// Buffers of each hidden layer, if there will be a backward pass.
-    pub(super) kept: Vec<Kept<'a>>,
+    pub(super) kept: Vec<HiddenBuffers<'a>>,
     pub(super) out: &'a mut [f32],
 }
 
 /// Buffers for the values that a hidden layer keeps for the backward pass.
-pub(super) struct Kept<'a> {
+pub(super) struct HiddenBuffers<'a> {
     /// φ'(z), except for ReLU.
     pub(super) derivative: Option<&'a mut [f32]>,
     pub(super) h: &'a mut [f32],
@@ -91,13 +91,13 @@ impl Dense {
             let hs = division.of(h, layer.outputs).into_iter().flatten();
             for ((_, _, part), h) in parts.iter_mut().zip(hs) {
                 let derivative = derivatives.next();
-                part.kept.push(Kept { derivative, h });
+                part.kept.push(HiddenBuffers { derivative, h });
             }
         }
         let (from, width) = (as_slice(&input), self.inputs());
         self.threads.for_each(parts, |(member, first, part)| {
-            let own = &from[first * width..(first + part.rows) * width];
-            part.run(own, &members.0[member], self.activation, rounding);
+            let input_rows = &from[first * width..(first + part.rows) * width];
+            part.run(input_rows, &members.0[member], self.activation, rounding);
         });
         drop(members);
         let tape = keep.then(|| Tape {
@@ -118,32 +118,32 @@ impl Dense {
         }
     }
 
-    /// Calls `read` with the outputs `[rows, out]` of a single network at a few rows `x [rows, in]`. They are computed in
-    /// `f32`, with the same bits on every processor. Allocates nothing after the first call.
+    /// Calls `read` with the outputs `[rows, out]` of a single network at a few rows `x [rows, in]`. They are computed
+    /// in `f32`, with the same bits on every processor. Allocates nothing after the first call.
     pub(crate) fn at_few_rows<R>(&self, params: &Params, x: &[f32], read: impl FnOnce(&[f32]) -> R) -> R {
         let rows = x.len() / self.inputs().max(1);
-        SCRATCH.with_borrow_mut(|[one, other, before, _]| {
+        SCRATCH.with_borrow_mut(|[current, next, before, _]| {
             let last = self.layers.len() - 1;
             for (index, layer) in self.layers.iter().enumerate() {
                 let DenseLayer { inputs, outputs, .. } = *layer;
-                let from = if index == 0 { x } else { &one[..rows * inputs] };
+                let from = if index == 0 { x } else { &current[..rows * inputs] };
                 let relu = self.activation == Activation::Relu && index < last;
                 let bias = params.values(layer.bias);
-                let h = room(other, rows * outputs);
+                let h = buffer(next, rows * outputs);
                 let is_curved = index < last && !relu;
                 let z = if is_curved {
-                    room(before, rows * outputs)
+                    buffer(before, rows * outputs)
                 } else {
                     &mut *h
                 };
                 few_rows(from, params.values(layer.weight), inputs, z);
                 Finish::Bias { bias, relu }.apply(z, outputs);
                 if is_curved {
-                    self.activation.apply(room(before, rows * outputs), h);
+                    self.activation.apply(buffer(before, rows * outputs), h);
                 }
-                std::mem::swap(one, other);
+                std::mem::swap(current, next);
             }
-            read(&one[..rows * self.layers[last].outputs])
+            read(&current[..rows * self.layers[last].outputs])
         })
     }
 }
@@ -173,7 +173,7 @@ impl Part<'_> {
         activation: Activation,
         rounding: Option<Bfloat16>,
     ) {
-        SCRATCH.with_borrow_mut(|[one, other, before, _]| {
+        SCRATCH.with_borrow_mut(|[current, next, before, _]| {
             let last = layers.len() - 1;
             let kept = self.kept.len();
             for (index, layer) in layers.iter().enumerate() {
@@ -183,7 +183,7 @@ impl Part<'_> {
                 let from = match (index, behind.last()) {
                     (0, _) => input,
                     (_, Some(before)) => &*before.h,
-                    (_, None) => &one[..self.rows * layer.inputs],
+                    (_, None) => &current[..self.rows * layer.inputs],
                 };
                 let from = Matrix::new(from, self.rows, layer.inputs);
                 let len = self.rows * layer.outputs;
@@ -192,8 +192,8 @@ impl Part<'_> {
                     return;
                 }
                 let (derivative, h) = match ahead.first_mut() {
-                    Some(Kept { derivative, h }) => (derivative.as_deref_mut(), &mut **h),
-                    None => (None, room(other, len)),
+                    Some(HiddenBuffers { derivative, h }) => (derivative.as_deref_mut(), &mut **h),
+                    None => (None, buffer(next, len)),
                 };
                 match derivative {
                     _ if relu => multiply(rounding, from, layer.weight(), h, bias),
@@ -202,12 +202,12 @@ impl Part<'_> {
                         activation.apply_with_derivative(z, h);
                     }
                     None => {
-                        let z = room(before, len);
+                        let z = buffer(before, len);
                         multiply(rounding, from, layer.weight(), z, bias);
                         activation.apply(z, h);
                     }
                 }
-                std::mem::swap(one, other);
+                std::mem::swap(current, next);
             }
         });
     }

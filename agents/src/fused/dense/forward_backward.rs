@@ -7,8 +7,9 @@ use tch::Tensor;
 use super::{
     Dense, Members,
     backward::Backward,
-    forward::{Kept, Part},
-    nth, room,
+    buffer,
+    forward::{HiddenBuffers, Part},
+    nth,
 };
 use crate::{
     nn::Params,
@@ -17,23 +18,23 @@ use crate::{
 
 /// Buffers of a member between forward and backward pass: φ'(z) and h of every hidden layer, and the output gradient.
 #[derive(Default)]
-struct Room {
+struct Buffers {
     hidden: Vec<(Vec<f32>, Vec<f32>)>,
     of_out: Vec<f32>,
 }
 
 thread_local! {
-    static ROOM: RefCell<Room> = RefCell::default();
+    static BUFFERS: RefCell<Buffers> = RefCell::default();
 }
 
 impl Dense {
-    /// Computes the outputs `[E, B, out]` at `x [B, in]`, and writes the gradient `[P]` of the sum of the members' losses to
-    /// `gradient`. Returns the outputs, and the results of `loss` by member.
+    /// Computes the outputs `[E, B, out]` at `x [B, in]`, and writes the gradient `[P]` of the sum of the members'
+    /// losses to `gradient`. Returns the outputs, and the results of `loss` by member.
     ///
     /// `loss` is called with a member's index and outputs `[B, out]`, and writes their gradient to its third argument.
     ///
-    /// One thread computes both passes of a member, so that its values stay in the cache and threads synchronise once. With
-    /// more threads than members, the threads share each pass instead.
+    /// One thread computes both passes of a member, so that its values stay in the cache and threads synchronise once.
+    /// With more threads than members, the threads share each pass instead.
     pub(crate) fn forward_backward<R: Send>(
         &self,
         params: &Params,
@@ -68,20 +69,25 @@ impl Dense {
         let input = as_slice(&input);
         self.threads
             .for_each(by_member.collect(), |(member, ((out, gradients), result))| {
-                ROOM.with_borrow_mut(|Room { hidden, of_out }| {
+                BUFFERS.with_borrow_mut(|Buffers { hidden, of_out }| {
                     let layers = &members.0[member];
                     hidden.resize_with(layers.len() - 1, Default::default);
-                    let kept = hidden.iter_mut().zip(layers).map(|((derivative, h), layer)| Kept {
-                        derivative: self.keeps_derivatives().then(|| room(derivative, rows * layer.outputs)),
-                        h: room(h, rows * layer.outputs),
-                    });
+                    let kept = hidden
+                        .iter_mut()
+                        .zip(layers)
+                        .map(|((derivative, h), layer)| HiddenBuffers {
+                            derivative: self
+                                .keeps_derivatives()
+                                .then(|| buffer(derivative, rows * layer.outputs)),
+                            h: buffer(h, rows * layer.outputs),
+                        });
                     let part = Part {
                         rows,
                         kept: kept.collect(),
                         out: &mut *out,
                     };
                     part.run(input, layers, self.activation, rounding);
-                    let of_out = room(of_out, out.len());
+                    let of_out = buffer(of_out, out.len());
                     *result = Some(loss(member, out, of_out));
                     let kept = hidden.iter().zip(layers).map(|((derivative, h), layer)| {
                         let len = rows * layer.outputs;
