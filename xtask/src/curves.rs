@@ -216,7 +216,7 @@ fn change(places: &Places, experiment: &Experiment, how: impl FnOnce(&mut Data))
     let path = data_file(&places.curves, &experiment.name);
     let mut data = read_data(&path)?;
     how(&mut data);
-    data.follow(experiment);
+    experiment.arrange(&mut data);
     if !data.runs.is_empty() {
         write_data(&path, &data)?;
     }

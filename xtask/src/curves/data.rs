@@ -7,8 +7,6 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::experiment::Experiment;
-
 /// A return worth marking, such as the one at which the task counts as solved.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -26,23 +24,6 @@ pub(super) struct Data {
     #[serde(default)]
     pub(super) threshold: Option<Threshold>,
     pub(super) runs: Vec<Record>,
-}
-
-impl Data {
-    /// Takes over what the experiment says today: title, threshold, scale and order of the runs. Runs of labels or seeds
-    /// that the experiment no longer has are dropped.
-    pub(super) fn follow(&mut self, experiment: &Experiment) {
-        self.title = experiment.title.clone();
-        self.threshold = experiment.threshold.clone();
-        let position = |label: &str| experiment.group.iter().position(|group| group.label == label);
-        self.runs
-            .retain(|run| position(&run.label).is_some() && run.seed <= experiment.seeds);
-        self.runs.sort_by_key(|run| (position(&run.label), run.seed));
-        for run in &mut self.runs {
-            let group = experiment.group.iter().find(|group| group.label == run.label);
-            run.returns_divided_by = group.and_then(|group| group.returns_divided_by);
-        }
-    }
 }
 
 /// A run in a data file: what was asked for, which code and machine it comes from, and what came out.
@@ -181,7 +162,7 @@ pub(super) mod tests {
             runs: vec![gone, small_record(2, 8.0), small_record(3, 1.0), small_record(1, 4.125)],
             ..Data::default()
         };
-        data.follow(&small());
+        small().arrange(&mut data);
         let folder = tempfile::tempdir().unwrap_or_else(|e| panic!("{e}"));
         let path = data_file(folder.path(), "x");
         write_data(&path, &data).unwrap_or_else(|e| panic!("{e:#}"));

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::data::{Record, Threshold};
+use super::data::{Data, Record, Threshold};
 
 /// One picture and one data file.
 #[derive(Deserialize)]
@@ -54,6 +54,23 @@ pub(super) struct Group {
     /// Experiment and label of a group with the same settings, whose trained runs serve here too.
     #[serde(default)]
     pub(super) same_as: Option<(String, String)>,
+}
+
+impl Experiment {
+    /// Brings a data file into line with the experiment as it is today: title, threshold, scale and order of the runs.
+    /// Runs of labels or seeds that the experiment no longer has are dropped.
+    pub(super) fn arrange(&self, data: &mut Data) {
+        data.title = self.title.clone();
+        data.threshold = self.threshold.clone();
+        let position = |label: &str| self.group.iter().position(|group| group.label == label);
+        data.runs
+            .retain(|run| position(&run.label).is_some() && run.seed <= self.seeds);
+        data.runs.sort_by_key(|run| (position(&run.label), run.seed));
+        for run in &mut data.runs {
+            let group = self.group.iter().find(|group| group.label == run.label);
+            run.returns_divided_by = group.and_then(|group| group.returns_divided_by);
+        }
+    }
 }
 
 /// Changes to the environment under which policies are scored.
