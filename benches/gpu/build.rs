@@ -7,10 +7,9 @@ fn main() {
     println!("cargo:rerun-if-env-changed=LIBTORCH");
     println!("cargo:rerun-if-env-changed=MUJOCO_DYNAMIC_LINK_DIR");
     if env::var_os("CARGO_FEATURE_CUDA_GRAPHS").is_none() {
-        for folder in ["DEP_TCH_LIBTORCH_LIB", "MUJOCO_DYNAMIC_LINK_DIR"].map(env::var_os) {
-            if let Some(folder) = folder {
-                println!("cargo:rustc-link-arg=-Wl,-rpath,{}", folder.to_string_lossy());
-            }
+        let folders = ["DEP_TCH_LIBTORCH_LIB", "MUJOCO_DYNAMIC_LINK_DIR"];
+        for folder in folders.into_iter().filter_map(env::var_os) {
+            println!("cargo:rustc-link-arg=-Wl,-rpath,{}", folder.to_string_lossy());
         }
     }
     println!("cargo:rerun-if-changed=../../.git/HEAD");

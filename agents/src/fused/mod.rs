@@ -2,7 +2,7 @@
 //!
 //! The reference update remains the definition. Every file here names the equations that it computes, and tests compare
 //! it with the reference (`agents/tests/fused.rs` and unit tests). Which parts of an agent are fused is decided when it
-//! is built ([`Plan`]), and is printed in the header of a run:
+//! is built (`plan.rs`), and is printed in the header of a run:
 //!
 //! | Part | Fused if |
 //! |---|---|

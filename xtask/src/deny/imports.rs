@@ -252,7 +252,7 @@ impl Tree {
                                 number,
                                 Some(owner),
                                 used.line,
-                                &[&used.path[..], &[word.clone()]].concat(),
+                                &[&used.path[..], std::slice::from_ref(word)].concat(),
                             );
                         }
                     }
