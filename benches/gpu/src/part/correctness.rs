@@ -130,7 +130,6 @@ mod tests {
         let mut batches = Batches::new(algo, 16);
         let changed = |batch: &Batch| map(batch, |tensor| tensor * (1.0 + change));
         let looks = in_stretches(2, &mut other, &mut reference, &mut batches, changed).expect("comparable");
-        println!("{algo:?} {settings:?} {change}: {} {}", looks[0], looks[1]);
         looks.iter().all(|apart| Tolerance::of(algo).holds(apart))
     }
 
