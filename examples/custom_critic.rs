@@ -1,12 +1,14 @@
 //! A critic of your own: its equations are all that it takes.
 //!
 //! The target here lies between the smallest and the largest of two values, λ·min + (1 − λ)·max, as in BCQ (Fujimoto et
-//! al. 2019, arXiv 1812.02900, equation 13); λ = 1 is the clipped double estimate of SAC. Networks, target parameters, optimiser and
-//! checkpoints come with it. Run it with
+//! al. 2019, arXiv 1812.02900, equation 13); λ = 1 is the clipped double estimate of SAC. Networks, target parameters,
+//! optimiser and checkpoints come with it. Run it with
 //!
 //! ```text
 //! cargo run --release --example custom_critic
 //! ```
+
+#![allow(clippy::print_stdout, reason = "an example talks to its user")]
 
 use std::sync::atomic::AtomicBool;
 
