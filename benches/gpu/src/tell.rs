@@ -75,12 +75,20 @@ fn shortened(text: &str) -> String {
     }
 }
 
-/// Of a trace, the calls in this project and in tch, each with its place where that is known.
+/// Of a trace, the calls in this project and in tch, each with its place where that is known. A call that was inlined may
+/// have lost the name of its crate; its place, relative to the workspace, shows that it is ours.
 fn calls(trace: &str) -> Vec<String> {
+    // Before this call the trace is that of the panic hook.
+    let trace = trace.rsplit_once("rust_begin_unwind").map_or(trace, |(_, rest)| rest);
     let mut calls: Vec<String> = Vec::new();
     let mut is_ours = false;
+    let mut other = None;
     for line in trace.lines().map(str::trim) {
         if let Some(place) = line.strip_prefix("at ") {
+            if let (true, Some(call)) = (place.starts_with("./"), other.take()) {
+                is_ours = true;
+                calls.push(call);
+            }
             // Paths of the machine that built this say nothing here.
             let place = ["/agents/", "/envs/", "/src/"]
                 .iter()
@@ -95,9 +103,10 @@ fn calls(trace: &str) -> Vec<String> {
                     .iter()
                     .any(|start| call.trim_start_matches('<').starts_with(start))
                 && !call.contains("tell::");
-            if is_ours && calls.len() == CALLS {
+            if calls.len() == CALLS {
                 break;
             }
+            other = (!is_ours && !call.contains("tell::")).then(|| call.to_string());
             if is_ours {
                 calls.push(call.to_string());
             }

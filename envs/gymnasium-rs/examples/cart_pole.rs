@@ -4,6 +4,8 @@
 //!
 //! The actions of its cart-pole are discrete, so the preset is `sac-discrete`.
 
+#![allow(clippy::print_stdout, reason = "an example talks to its user")]
+
 use std::sync::atomic::AtomicBool;
 
 use sac::agents::{ActMode, evaluate, log::Logger};
