@@ -149,7 +149,7 @@ fn an_encoder_that_does_not_fit_is_refused_with_what_would() {
             "{kind='conv'}",
             &[
                 "agent.encoder.kind = \"conv\"",
-                "for images",
+                "applies to images",
                 "use kind = \"flat\" or \"tokens\"",
             ],
         ),

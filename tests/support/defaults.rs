@@ -173,14 +173,16 @@ pub fn keys_of_a_configuration() -> BTreeSet<String> {
     keys.filter(|key| key != "env.g").collect()
 }
 
-/// What `sac config` prints, without what a configuration costs.
+/// The settings that `sac config` prints, without what follows from them.
 fn config(arguments: &[String]) -> Value {
     let arguments = ["config", "--json"]
         .into_iter()
         .chain(arguments.iter().map(String::as_str));
     let arguments: Vec<&str> = arguments.collect();
     let mut config = sac(folder().path(), &arguments).ok().json();
-    config.as_object_mut().expect("a table").remove("costs");
+    for derived in ["costs", "update_rule"] {
+        config.as_object_mut().expect("a table").remove(derived);
+    }
     config
 }
 
