@@ -41,6 +41,7 @@ fn cargo(folder: &Path, arguments: &[&str]) -> Said {
 }
 
 #[test]
+#[ignore = "compiles a crate with all its dependencies; `cargo test -p sac-rl --test new -- --ignored`"]
 fn a_new_crate_builds_trains_and_passes_its_tests() {
     let here = folder();
     let said = sac(here.path(), &["new", "swing"]).ok();
