@@ -166,7 +166,10 @@ fn an_encoder_that_does_not_fit_is_refused_with_what_would() {
         (
             "EntityReach-v0",
             "{kind='tokens', pooling={kind='adapool', query={index=9}}}",
-            &["agent.encoder.pooling.query = { index = 9 }", "there are 9, 0 to 8"],
+            &[
+                "agent.encoder.pooling.query = { index = 9 }",
+                "the 9 tokens have the indices 0 to 8",
+            ],
         ),
         (
             "EntityReach-v0",
