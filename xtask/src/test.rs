@@ -175,14 +175,14 @@ fn run_command(mut command: Command) -> Result<()> {
     Ok(())
 }
 
-/// Runs unit, integration and doc tests. `SAC_TEST_PYTHON` is the Python for tests that need it; because of
+/// Runs unit, integration and doc tests, all of them even if one fails. `SAC_TEST_PYTHON` is the Python for tests that need it; because of
 /// `SAC_TEST_REQUIRE_PYTHON=1` they fail without it instead of being skipped.
 fn all_tests(workspace: &Workspace) -> Result<()> {
     let python = python::environment(workspace).context("cannot create the Python environment of the tests")?;
     say!("    SAC_TEST_PYTHON={}", python.display());
     let mut command = workspace.cargo();
     command
-        .args(["test", "--workspace"])
+        .args(["test", "--workspace", "--no-fail-fast"])
         .env("SAC_TEST_PYTHON", python)
         .env("SAC_TEST_REQUIRE_PYTHON", "1");
     run_command(command)
