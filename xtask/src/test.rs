@@ -175,8 +175,8 @@ fn run_command(mut command: Command) -> Result<()> {
     Ok(())
 }
 
-/// Runs unit, integration and doc tests, all of them even if one fails. `SAC_TEST_PYTHON` is the Python for tests that need it; because of
-/// `SAC_TEST_REQUIRE_PYTHON=1` they fail without it instead of being skipped.
+/// Runs unit, integration and doc tests, all of them even if one fails. `SAC_TEST_PYTHON` is the Python for tests that
+/// need it; because of `SAC_TEST_REQUIRE_PYTHON=1` they fail without it instead of being skipped.
 fn all_tests(workspace: &Workspace) -> Result<()> {
     let python = python::environment(workspace).context("cannot create the Python environment of the tests")?;
     say!("    SAC_TEST_PYTHON={}", python.display());
