@@ -1,4 +1,4 @@
-//! A critic of your own: its equations are all that it takes.
+//! A critic of your own, in files and on the command line like those that are built in.
 //!
 //! The target here lies between the smallest and the largest of two values, λ·min + (1 − λ)·max, as in BCQ (Fujimoto et
 //! al. 2019, arXiv 1812.02900, equation 13); λ = 1 is the clipped double estimate of SAC. Networks, target parameters,
@@ -10,32 +10,51 @@
 
 #![allow(clippy::print_stdout, reason = "an example talks to its user")]
 
-use std::sync::atomic::AtomicBool;
-
 use sac::{
     agents::{
-        ActMode, Agent, AgentParts, AgentSpec, Batch, Compute, Parts, Reduction, Replay, ReplaySpec, SoftActorCritic,
-        Trainer, UpdateReport,
+        Batch, Reduction, UpdateReport,
         critic::{
-            ActorObjective, Combination, Critic, CriticLoss, CriticStep, FunctionInput, FunctionSpec, Statistics,
-            ValueFunction,
+            ActorObjective, Combination, Critic, CriticLoss, CriticSettings, CriticSpec, CriticStep, FunctionInput,
+            FunctionSpec, Statistics, ValueFunction,
         },
-        log::Logger,
         losses::soft_backup,
         metrics,
-        nn::{AdamSpec, BodySpec},
+        nn::AdamSpec,
         noise::Stream,
         policy::ActionDraw,
-        trainer::settings::{CheckpointSettings, EvalSettings, LogSettings, TrainSettings},
+        spec_problems::SpecProblems,
     },
-    envs::Registry,
+    prelude::*,
 };
+use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
 /// Two action values, and the weight of the smaller one in their target.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 struct BetweenMinAndMax {
     lambda: f64,
     optimizer: AdamSpec,
+}
+
+impl Default for BetweenMinAndMax {
+    fn default() -> Self {
+        BetweenMinAndMax {
+            lambda: 0.75,
+            optimizer: AdamSpec::default(),
+        }
+    }
+}
+
+impl CriticSettings for BetweenMinAndMax {
+    fn build(&self) -> Box<dyn Critic> {
+        Box::new(*self)
+    }
+
+    fn check(&self, problems: &mut SpecProblems) {
+        let holds = (0.0..=1.0).contains(&self.lambda);
+        problems.require(holds, "agent.critic.lambda", self.lambda, "between 0 and 1");
+    }
 }
 
 impl Critic for BetweenMinAndMax {
@@ -81,59 +100,21 @@ impl Critic for BetweenMinAndMax {
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut registry = Registry::builtin();
+    registry.catalog.critic::<BetweenMinAndMax>("between_min_and_max");
+
     // One step per episode, reward −(a − 0.3)²: the best action is 0.3.
-    let (registry, id, seed) = (Registry::builtin(), "ProbeTarget-v0", 1);
-    let make = || registry.make_vec(id, &toml::Table::new(), 1, 1);
-    let (envs, eval_envs) = (make()?, make()?);
-    let spaces = (envs.observation_space(), envs.action_space());
+    let mut settings = Settings::new(Algo::Sac, "ProbeTarget-v0");
+    settings.agent.critic = CriticSpec::custom("between_min_and_max", BetweenMinAndMax::default())?;
+    settings.agent.body.hidden = vec![32, 32];
+    settings.train.total_env_steps = 2500;
+    settings.train.warmup_env_steps = 100;
+    settings.replay.capacity = 10_000;
 
-    let spec = AgentSpec {
-        body: BodySpec {
-            hidden: vec![32, 32],
-            ..BodySpec::default()
-        },
-        ..AgentSpec::default()
-    };
-    let compute = Compute::default();
-    let critic = BetweenMinAndMax {
-        lambda: 0.75,
-        optimizer: AdamSpec {
-            learning_rate: 3e-3,
-            ..AdamSpec::default()
-        },
-    };
-    let parts = AgentParts::of(&spec, id, spaces.1, &compute)?.with_critic(Box::new(critic));
-    let agent = SoftActorCritic::assemble(&spec, parts, id, spaces, seed, compute)?;
-    println!("update: {}", agent.update_rule());
-
-    let replay = ReplaySpec {
-        capacity: 10_000,
-        ..ReplaySpec::default()
-    };
-    let replay = Replay::new(&replay, spaces, 1, spec.gamma, 64, tch::Device::Cpu)?;
-    let mut trainer = Trainer::new(Parts {
-        train: TrainSettings {
-            total_env_steps: 2500,
-            warmup_env_steps: 100,
-            seed,
-            ..TrainSettings::default()
-        },
-        eval: EvalSettings::default(),
-        checkpoint: CheckpointSettings::default(),
-        log: LogSettings::default(),
-        agent: Box::new(agent),
-        envs,
-        eval_envs,
-        eval_agent: None,
-        replay,
-        logger: Logger::default(),
-        save_to: None,
-    })?;
-    trainer.run(&AtomicBool::new(false))?;
-
-    let (mut agent, mut action) = (trainer.into_agent(), [0.0f32]);
-    agent.act(&[1.0], ActMode::Evaluate, &mut Stream::derive(0, "act", 0), &mut action);
-    println!("action {:.3}, the best is 0.3", action[0]);
+    let run = train(&settings, &registry)?;
+    let mut policy = Policy::load_with(&run.run_dir, &registry)?;
+    let action = policy.act(&[1.0])?;
+    println!("action {:.3}, the best is 0.3; {}", action[0], run.run_dir.display());
     assert!((action[0] - 0.3).abs() < 0.2, "{action:?}");
     Ok(())
 }

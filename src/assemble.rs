@@ -4,12 +4,13 @@ use sac_agents::{
     Agent, Batch, Compute, Parts, Replay, SaveTo, SoftActorCritic, Stacking, Trainer, cuda_graph, kernels::ThreadPool,
     log::Logger, noise::Stream, process,
 };
-use sac_envs::{Dtype, Registry, Space, VecEnv};
+use sac_envs::{Dtype, Space, VecEnv};
 use tch::{Device, Kind, Tensor};
 
 use crate::{
     config::{Config, DeviceChoice},
     error::{Error, Result},
+    registry::Registry,
     spaces::Spaces,
 };
 

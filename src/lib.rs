@@ -30,6 +30,7 @@
 //! |---|---|
 //! | [`config`] | [`Settings`], files and assignments over them, and the checked [`Config`](config::Config) |
 //! | [`run`] | [`train`], [`resume`], and the folder of a run |
+//! | [`Registry`] | the environments, and the parts of agents, that a configuration can name |
 //! | [`Policy`] | a trained policy, to act with and to score |
 //! | [`replicates`] | several seeds at the same time |
 //! | [`cli`] | the command line on a registry of your own |
@@ -42,6 +43,7 @@ pub mod cli;
 pub mod config;
 pub mod error;
 mod policy;
+mod registry;
 pub mod replicates;
 pub mod run;
 mod spaces;
@@ -51,6 +53,7 @@ pub mod threads;
 pub use config::{Algo, Settings, configure};
 pub use error::{Error, Result};
 pub use policy::{EvaluateOptions, Policy};
+pub use registry::{Catalog, Registry};
 pub use run::{Session, Summary, resume, train};
 pub use sac_agents as agents;
 pub use sac_envs as envs;
@@ -60,13 +63,12 @@ pub use stop::Stop;
 /// What most programs need.
 pub mod prelude {
     pub use sac_agents::{ActMode, EnvSteps, Evaluation, Every, UpdateRatio};
-    pub use sac_envs::{
-        Dynamics, Env, EnvEntry, EnvError, NumpyRng, Outcome, Registry, Space, Status, Transition, check_env,
-    };
+    pub use sac_envs::{Dynamics, Env, EnvEntry, EnvError, NumpyRng, Outcome, Space, Status, Transition, check_env};
 
     pub use crate::{
         config::{Algo, DeviceChoice, EnvSettings, Settings, Threads, TrainSettings},
         policy::{EvaluateOptions, Policy},
+        registry::{Catalog, Registry},
         run::{RunFolder, Session, Summary, Which, resume, train, train_into},
         stop::Stop,
     };

@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use sac_agents::{ActMode, Agent, EnvSteps, Evaluation, checkpoint::Checkpoint, evaluate, noise::Stream};
-use sac_envs::{Env, Registry, to_task_units};
+use sac_envs::{Env, to_task_units};
 
 use crate::{
     assemble,
     config::Config,
     error::{Error, Result},
+    registry::Registry,
     run::{RunFolder, Which, check_spaces},
     spaces::Spaces,
 };

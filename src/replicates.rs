@@ -21,13 +21,13 @@ use std::{
 };
 
 use sac_agents::{Ending, Trainer, log::Logger, log::Sink, process, replay::available_memory_bytes};
-use sac_envs::Registry;
 use serde::{Serialize, Serializer};
 
 use crate::{
     assemble,
     config::Config,
     error::{Error, Result},
+    registry::Registry,
     run::{self, RunFolder, Summary},
     stop::Stop,
 };

@@ -25,13 +25,13 @@ use sac_agents::{
     checkpoint::Checkpoint,
     log::{Logger, Sink},
 };
-use sac_envs::Registry;
 use serde::Serialize;
 
 use crate::{
     assemble,
     config::{Config, Settings, Threads},
     error::{Error, Result},
+    registry::Registry,
     stop::Stop,
     threads,
 };

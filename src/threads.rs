@@ -9,10 +9,12 @@ use std::{
 };
 
 use sac_agents::{Agent, Batch, noise::Stream};
-use sac_envs::Registry;
 use tch::Device;
 
-use crate::{assemble, config::Config, error::Result};
+use crate::{
+    registry::Registry,
+    {assemble, config::Config, error::Result},
+};
 
 /// In a run with fewer updates, measuring takes longer than it gains.
 const WORTH_UPDATES: f64 = 10_000.0;

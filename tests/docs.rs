@@ -7,9 +7,9 @@ mod support;
 use std::{collections::BTreeSet, fs, path::Path};
 
 use sac::{
+    Registry,
     agents::{AgentSpec, ReplaySpec, metrics, presets},
     config::{Config, Layers, Origin, SHIPPED, Settings, preset_layers},
-    envs::Registry,
 };
 use support::{folder, pages, sac};
 
@@ -243,7 +243,7 @@ fn every_value_of_a_preset_has_its_source() {
 
 #[test]
 fn the_defaults_of_the_library_are_the_sac_preset() {
-    let (settings, issues) = preset_layers("sac").expect("there").read();
+    let (settings, issues) = preset_layers("sac").expect("there").read(&sac::Catalog::default());
     assert_eq!(issues, []);
     assert_eq!(settings.agent, AgentSpec::default());
     assert_eq!(settings.replay, ReplaySpec::default());

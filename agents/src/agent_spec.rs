@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     augmentation::AugmentationSpec,
     critic::CriticSpec,
+    custom,
     encoder::EncoderSpec,
     nn::BodySpec,
     policy::PolicySpec,
@@ -23,6 +24,7 @@ pub struct AgentSpec {
     /// Augmentation of images in training batches.
     pub augmentation: AugmentationSpec,
     /// Encoder of observations to features.
+    #[serde(serialize_with = "custom::serialize")]
     pub encoder: EncoderSpec,
     /// Whether policy and critic have separate encoders or share the critic's.
     pub encoder_sharing: EncoderSharing,
@@ -32,8 +34,10 @@ pub struct AgentSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub critic_body: Option<BodySpec>,
     /// Distribution over actions.
+    #[serde(serialize_with = "custom::serialize")]
     pub policy: PolicySpec,
     /// Representation of the value function.
+    #[serde(serialize_with = "custom::serialize")]
     pub critic: CriticSpec,
     /// Weight of the entropy.
     pub temperature: TemperatureSpec,
@@ -69,19 +73,15 @@ impl AgentSpec {
     /// Keys of the settings that are annealed during training. Updates with such settings cannot be recorded as CUDA
     /// graphs ([`crate::cuda_graph`]).
     pub fn annealed(&self) -> Vec<&'static str> {
-        let filter = match &self.critic {
-            CriticSpec::Scalar(spec) => &spec.target_filter,
-            CriticSpec::Dsac(spec) => &spec.target_filter,
-            CriticSpec::DsacT(spec) => &spec.target_filter,
-            CriticSpec::Quantile(spec) => &spec.target_filter,
-            CriticSpec::StateValue(_) => &None,
-        };
         let policy = matches!(&self.policy, PolicySpec::Gumbel(spec) if spec.anneal.is_some());
         let temperature = matches!(
             &self.temperature,
             TemperatureSpec::Learned(spec) if matches!(spec.target_entropy, TargetEntropy::Moving { .. })
         );
-        let filter = filter.as_ref().is_some_and(|filter| filter.anneal.is_some());
+        let filter = self
+            .critic
+            .target_filter()
+            .is_some_and(|filter| filter.anneal.is_some());
         [
             (policy, "agent.policy.anneal"),
             (filter, "agent.critic.target_filter.anneal"),

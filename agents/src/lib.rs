@@ -32,6 +32,7 @@ pub mod checkpoint;
 pub mod compute;
 pub mod critic;
 pub mod cuda_graph;
+pub mod custom;
 pub mod encoder;
 pub mod error;
 pub mod evaluate;

@@ -1,7 +1,12 @@
 //! The fused update against the reference update, for the same agents, batches and random numbers.
 
 use sac_agents::{
-    ActMode, Agent, AgentSpec, Batch, Compute, SoftActorCritic, encoder::EncoderSpec, nn::Activation, noise::Stream,
+    ActMode, Agent, AgentParts, AgentSpec, Batch, Compute, SoftActorCritic,
+    critic::{CriticSpec, ScalarCritic},
+    encoder::{EncoderSpec, Flat},
+    nn::Activation,
+    noise::Stream,
+    policy::{PolicySpec, SquashedGaussian},
     presets,
 };
 use sac_envs::Space;
@@ -25,10 +30,14 @@ fn batch(action: &Space, stream: &mut Stream) -> Batch {
     Batch::new(obs, actions, reward, discount, next_obs)
 }
 
-/// All learned parameters after [`UPDATES`] updates.
+/// All learned parameters of a new agent after [`UPDATES`] updates.
 fn learned(spec: &AgentSpec, action: &Space, compute: Compute) -> Vec<(String, Tensor)> {
-    let mut agent = SoftActorCritic::new(spec, "test", (&Space::unbounded(OBS as usize), action), 3, compute)
-        .expect("the agent can be built");
+    let agent = SoftActorCritic::new(spec, "test", (&Space::unbounded(OBS as usize), action), 3, compute);
+    learned_by(agent.expect("the agent can be built"), action)
+}
+
+/// All learned parameters after [`UPDATES`] updates.
+fn learned_by(mut agent: SoftActorCritic, action: &Space) -> Vec<(String, Tensor)> {
     let (mut data, mut stream) = (Stream::derive(1, "data", 0), Stream::derive(2, "update", 0));
     for _ in 0..UPDATES {
         agent.update(&batch(action, &mut data), &mut stream);
@@ -86,6 +95,44 @@ fn every_preset_learns_the_same_fused_and_with_the_reference() {
         differs > 5,
         "without any difference in rounding, the fused update was not used"
     );
+}
+
+/// What a library user supplies is computed through autograd, whatever it is: here the parts that were there before.
+#[test]
+fn supplied_parts_learn_the_same_as_the_parts_that_they_replace() {
+    let (spec, action) = (preset("sac"), Space::boxed(3, -1.0, 1.0));
+    let observation = Space::unbounded(OBS as usize);
+    let expected = learned(&spec, &action, Compute::reference());
+    let CriticSpec::Scalar(critic) = &spec.critic else {
+        panic!("{:?}", spec.critic)
+    };
+    let PolicySpec::SquashedGaussian(head) = &spec.policy else {
+        panic!("{:?}", spec.policy)
+    };
+    for supplied in ["critic", "head", "encoder", "all"] {
+        let is = |part| supplied == part || supplied == "all";
+        let compute = Compute::default();
+        let mut parts = AgentParts::of(&spec, "test", &action, &compute).expect("a box");
+        if is("critic") {
+            parts = parts.with_critic(Box::new(ScalarCritic::new(critic)));
+        }
+        if is("head") {
+            parts = parts.with_head(Box::new(SquashedGaussian::new(head, 3)));
+        }
+        if is("encoder") {
+            parts = parts.with_encoder(Box::new(|observation, _| Box::new(Flat::new(&observation.shape()))));
+        }
+        let agent = SoftActorCritic::assemble(&spec, parts, "test", (&observation, &action), 3, compute);
+        let agent = agent.expect("the agent can be built");
+        let rule = agent.update_rule();
+        for (part, fused) in [("critic", "critic's loss"), ("head", "policy head")] {
+            assert_eq!(rule.contains(fused), !is(part), "{supplied}: {rule}");
+        }
+        for ((name, a), (_, b)) in learned_by(agent, &action).iter().zip(&expected) {
+            let difference = (a - b).abs().max().double_value(&[]);
+            assert!(difference < 1e-5, "{supplied}, {name}: {difference}");
+        }
+    }
 }
 
 #[test]

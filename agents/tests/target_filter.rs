@@ -408,7 +408,7 @@ fn the_order_of_filter_and_minimum_matters_with_several_members() {
                     spec.quantiles = 1; // with one atom of one member there is nothing to sort
                     spec.dropped_per_member = 0;
                 }
-                CriticSpec::StateValue(_) => {}
+                CriticSpec::StateValue(_) | CriticSpec::Custom(_) => {}
             }
             let mut agent = agent_of(&agent_spec_of(critic));
             update(

@@ -7,7 +7,7 @@ use super::{
     args::AlgosArgs,
     output::{print, print_json},
 };
-use crate::{config::preset_layers, error::Result};
+use crate::{config::preset_layers, error::Result, registry::Catalog};
 
 pub fn run(args: &AlgosArgs) -> Result<()> {
     match &args.name {
@@ -29,7 +29,7 @@ pub fn run(args: &AlgosArgs) -> Result<()> {
             let layers = preset_layers(name)?;
             let toml = presets::by_name(name).map_or("", |preset| preset.toml);
             if args.json {
-                let (settings, _) = layers.read();
+                let (settings, _) = layers.read(&Catalog::default());
                 return print_json(&settings);
             }
             print(toml)

@@ -20,6 +20,7 @@ use crate::{
     assemble,
     config::{Issues, Origin, preset_layers},
     error::{Error, Result},
+    registry::Catalog,
     run::processor,
 };
 pub use env::env;
@@ -35,7 +36,7 @@ pub fn update(args: &BenchUpdateArgs) -> Result<()> {
         let flag = Origin::Flag("--matmul-precision");
         layers.set(flag, "train.matmul_precision", precision.clone());
     }
-    let (settings, issues) = layers.read();
+    let (settings, issues) = layers.read(&Catalog::default());
     if !issues.is_empty() {
         return Err(Issues(issues).into());
     }

@@ -1,7 +1,6 @@
 //! `sac config`.
 
 use sac_agents::{Agent, Cost};
-use sac_envs::Registry;
 use serde::Serialize;
 
 use super::{
@@ -13,6 +12,7 @@ use crate::{
     assemble,
     config::{Config, Layers},
     error::Result,
+    registry::Registry,
 };
 
 pub fn run(args: &ConfigArgs, registry: &Registry) -> Result<()> {

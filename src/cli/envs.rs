@@ -1,6 +1,6 @@
 //! `sac envs`.
 
-use sac_envs::{Env, EnvEntry, Registry, Row};
+use sac_envs::{Env, EnvEntry, Row};
 use serde_json::json;
 
 use super::{
@@ -8,7 +8,7 @@ use super::{
     input::env_options,
     output::{print, print_json},
 };
-use crate::error::Result;
+use crate::{error::Result, registry::Registry};
 
 pub fn run(args: &EnvsArgs, registry: &Registry) -> Result<()> {
     match &args.id {

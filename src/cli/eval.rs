@@ -1,7 +1,6 @@
 //! `sac eval`.
 
 use sac_agents::EnvSteps;
-use sac_envs::Registry;
 use serde::Serialize;
 
 use super::{
@@ -13,6 +12,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     policy::{EvaluateOptions, Policy},
+    registry::Registry,
     run::Which,
 };
 

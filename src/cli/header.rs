@@ -3,10 +3,9 @@
 use std::path::Path;
 
 use sac_agents::{Agent, MatmulPrecision};
-use sac_envs::Registry;
 
 use super::messages::say;
-use crate::{assemble, config::Config, error::Result, replicates::Seeds, run::Summary};
+use crate::{assemble, config::Config, error::Result, registry::Registry, replicates::Seeds, run::Summary};
 
 /// Says what is about to be trained, in a few lines: with the configured seed, or with several.
 pub fn header(config: &Config, registry: &Registry, folder: &Path, seeds: Option<&Seeds>) -> Result<()> {

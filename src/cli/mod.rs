@@ -39,9 +39,7 @@ use std::{
     process::ExitCode,
 };
 
-use sac_envs::Registry;
-
-use crate::error::Result;
+use crate::{error::Result, registry::Registry};
 use args::{BenchCommand, Command};
 
 /// Runs the command that the arguments of the process name, on the tasks of `registry`. Returns its exit code: 0 done, 2 the

@@ -2,12 +2,11 @@
 
 use std::path::Path;
 
-use sac_envs::Registry;
-
 use super::{args::Overrides, input::read_named};
 use crate::{
     config::{Config, Layers, Origin, preset_layers, shipped},
     error::Result,
+    registry::Registry,
 };
 
 /// A configuration, its layers, and the experiment over the preset, for the first line of output.

@@ -8,7 +8,7 @@ use std::{
 };
 
 use sac_envs::{
-    Env, Registry,
+    Env,
     render::{Frame, FrameSize, GifWriter, contact_sheet},
 };
 
@@ -16,6 +16,7 @@ use super::{args::PlayArgs, eval, output::print};
 use crate::{
     error::{Error, Result},
     policy::Policy,
+    registry::Registry,
 };
 
 const SIZE: FrameSize = FrameSize {

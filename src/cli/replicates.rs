@@ -3,7 +3,6 @@
 use std::{num::NonZero, path::Path, process::ExitCode, thread::available_parallelism};
 
 use sac_agents::log::Sink;
-use sac_envs::Registry;
 
 use super::{
     args::TrainArgs,
@@ -16,6 +15,7 @@ use super::{
 use crate::{
     config::Config,
     error::{Error, Result},
+    registry::Registry,
     replicates::{self, Seeds, SeedsFolder, Together},
     stop::{INTERRUPTED, Stop},
 };

@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use sac_envs::{Env, NumpyRng, Registry, Space};
+use sac_envs::{Env, NumpyRng, Space};
 use serde::Serialize;
 
 use super::{
@@ -17,6 +17,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     policy::Policy,
+    registry::Registry,
     run::Which,
 };
 

@@ -3,7 +3,6 @@
 use std::{path::Path, process::ExitCode};
 
 use sac_agents::log::Sink;
-use sac_envs::Registry;
 
 use super::{
     args::TrainArgs,
@@ -16,6 +15,7 @@ use super::{
 use crate::{
     config::{Config, Origin},
     error::Result,
+    registry::Registry,
     replicates::SeedsFolder,
     run::{self, RunFolder, Session, Summary},
     stop::{INTERRUPTED, Stop},

@@ -10,6 +10,7 @@ use super::{
     origin::Origin,
     settings::Settings,
 };
+use crate::registry::{self, Catalog, Unread};
 
 /// Settings merged from several sources, later ones over earlier ones, each value with its origin.
 #[derive(Clone, Debug, Default)]
@@ -93,15 +94,16 @@ impl Layers {
         }
     }
 
-    /// Reads the merged layers. Values that cannot be read are reported and left at their defaults.
-    pub fn read(&self) -> (Settings, Vec<Issue>) {
+    /// Reads the merged layers, which may name the parts of a catalog. Values that cannot be read are reported and left at
+    /// their defaults.
+    pub fn read(&self, catalog: &Catalog) -> (Settings, Vec<Issue>) {
         let mut table = self.merged.clone();
         let mut issues = Vec::new();
         loop {
-            match attempt(&table) {
-                Ok(raw) => return (raw, issues),
+            match attempt(&table, catalog) {
+                Ok(settings) => return (settings, issues),
                 Err((path, _)) => {
-                    let (key, problem) = culprit(&table, &path);
+                    let (key, problem) = culprit(&table, &path, catalog);
                     let value = remove(&mut table, &key);
                     if let Some(whole) = key.strip_suffix(".kind") {
                         // Without its kind, nothing can be said about the rest of a table.
@@ -123,20 +125,20 @@ impl Layers {
     }
 }
 
-fn attempt(table: &Table) -> Result<Settings, (String, String)> {
-    serde_path_to_error::deserialize(Value::Table(table.clone())).map_err(|error| {
-        let path = error.path().to_string();
-        (
-            if path == "." { String::new() } else { path },
-            error.into_inner().to_string().trim_end().to_string(),
-        )
+fn attempt(table: &Table, catalog: &Catalog) -> Result<Settings, Unread> {
+    let mut table = table.clone();
+    let custom = catalog.take(&mut table)?;
+    let settings: Settings = registry::settings(table)?;
+    Ok(Settings {
+        agent: custom.place(settings.agent),
+        ..settings
     })
 }
 
 /// The key that makes reading fail, and the reason in our words. Where serde can only point at a table, its entries are left
 /// out one by one: the entry without which the message changes is the cause.
-fn culprit(table: &Table, path: &str) -> (String, String) {
-    let complaint = attempt(table).err();
+fn culprit(table: &Table, path: &str, catalog: &Catalog) -> (String, String) {
+    let complaint = attempt(table, catalog).err();
     let mut key = path.to_string();
     while let Some(Value::Table(children)) = lookup(table, &key) {
         // Without its kind a table fails with another message whatever else is wrong with it, so `kind` is tried last.
@@ -148,7 +150,7 @@ fn culprit(table: &Table, path: &str) -> (String, String) {
             .find(|child| {
                 let mut without = table.clone();
                 remove(&mut without, child);
-                attempt(&without).err() != complaint
+                attempt(&without, catalog).err() != complaint
             });
         match blamed {
             Some(child) => key = child,
@@ -162,7 +164,7 @@ fn culprit(table: &Table, path: &str) -> (String, String) {
         .and_then(|(parent, _)| lookup(table, parent)?.get("kind")?.as_str());
     let problem = match contradiction(&key, kind) {
         Some(reason) if message.starts_with("unknown field") => reason.to_string(),
-        _ => phrase(&message, &name),
+        _ => phrase(&message, &name, &catalog.kinds(&key)),
     };
     (key, problem)
 }
@@ -184,8 +186,8 @@ fn contradiction(key: &str, kind: Option<&str>) -> Option<&'static str> {
     }
 }
 
-/// Serde's message, shortened; for an unknown key with the nearest known one.
-fn phrase(message: &str, name: &str) -> String {
+/// Serde's message, shortened; for an unknown key with the nearest known one. `kinds` are choices that serde does not know.
+fn phrase(message: &str, name: &str, kinds: &[&str]) -> String {
     let line = message.lines().next().unwrap_or(message);
     let quoted: Vec<&str> = line.split('`').skip(1).step_by(2).collect();
     if message.starts_with("unknown field") {
@@ -197,7 +199,7 @@ fn phrase(message: &str, name: &str) -> String {
         };
     }
     if message.starts_with("unknown variant") {
-        let known = &quoted[1..];
+        let known = [&quoted[1..], kinds].concat();
         return match nearest(quoted[0], known.iter().copied()) {
             Some(near) => format!("unknown choice; did you mean `{near}`? (known: {})", known.join(", ")),
             None => format!("unknown choice; known: {}", known.join(", ")),
@@ -335,7 +337,7 @@ mod tests {
     fn later_layers_win_and_are_remembered() {
         let mut layers = layers("[train]\nseed = 3\nbatch_size = 64\n");
         layers.set(Origin::Flag("--seed"), "train.seed", 9);
-        let (raw, issues) = layers.read();
+        let (raw, issues) = layers.read(&Catalog::default());
         assert!(issues.is_empty(), "{issues:?}");
         assert_eq!((raw.train.seed, raw.train.batch_size), (9, 64));
         assert_eq!(layers.origin("train.seed"), Some(&Origin::Flag("--seed")));
@@ -348,7 +350,7 @@ mod tests {
             "[agent.critic]\nkind = \"state_value\"\ntarget_filter = { bandwidth = 0.1 }\n\
              [agent.temperature]\nkind = \"fixed\"\nalpha = 0.1\ntarget_entropy = -1.0\n",
         );
-        let (_, issues) = layers.read();
+        let (_, issues) = layers.read(&Catalog::default());
         let told = |key: &str| issues.iter().find(|issue| issue.key == key).map(ToString::to_string);
         let filter = told("agent.critic.target_filter").unwrap();
         assert!(
@@ -369,7 +371,7 @@ mod tests {
         layers
             .set_text("agent.temperature={kind=\"fixed\", alpha=0.2}")
             .unwrap();
-        let (_, issues) = layers.read();
+        let (_, issues) = layers.read(&Catalog::default());
         assert!(issues.is_empty(), "{issues:?}");
     }
 
@@ -380,7 +382,7 @@ mod tests {
              [agent.policy]\nkind = \"squashed_gaussian\"\n[agent.targets]\nkind = \"polyakk\"\n[env]\nnum_envs = \"two\"\n",
         );
         layers.set_text("agent.policy.optimizer.learning_rate=fast").unwrap();
-        let (_, issues) = layers.read();
+        let (_, issues) = layers.read(&Catalog::default());
         let keys: Vec<&str> = issues.iter().map(|issue| issue.key.as_str()).collect();
         for key in [
             "train.warmup_env_step",

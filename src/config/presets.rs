@@ -1,17 +1,16 @@
 //! Layers that begin from a preset: [`configure`], [`layers`], [`preset_layers`], [`Settings::new`].
 
-use sac_envs::Registry;
-
 use super::{
     algo::Algo, error::ConfigError, layers::Layers, origin::Origin, resolve::Config, settings::Settings,
     shipped::shipped,
 };
+use crate::registry::{Catalog, Registry};
 
 impl Settings {
     /// The preset `algo` for an environment, with the experiment that ships for the two, if there is one.
     pub fn new(algo: Algo, env: &str) -> Settings {
         let layers = layers(env, algo.name()).expect("presets and shipped experiments are TOML: a test reads them all");
-        layers.read().0
+        layers.read(&Catalog::default()).0
     }
 }
 

@@ -8,7 +8,7 @@ use sac_agents::{
     temperature::TemperatureSpec,
     trainer::settings::{DeviceChoice, Threads},
 };
-use sac_envs::{Env, EnvError, Registry};
+use sac_envs::{Env, EnvError};
 use serde::Serialize;
 
 use super::{
@@ -17,6 +17,7 @@ use super::{
     layers::Layers,
     settings::Settings,
 };
+use crate::registry::Registry;
 
 /// [`Settings`] that were checked against an environment: valid, and without anything "auto". Serialised, it is a file that
 /// repeats the run.
@@ -49,7 +50,7 @@ impl Config {
     /// All problems at once, each with the layer that set the value; an unknown environment id that is the only one as
     /// [`ConfigError::Env`].
     pub fn resolve(layers: &Layers, registry: &Registry) -> Result<Config, ConfigError> {
-        let (settings, issues) = layers.read();
+        let (settings, issues) = layers.read(&registry.catalog);
         resolve(settings, issues, layers, registry)
     }
 

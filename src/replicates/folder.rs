@@ -6,12 +6,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use sac_envs::Registry;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     config::{Config, Origin},
     error::{Error, Result},
+    registry::Registry,
     run::{self, RunFolder, SEEDS_FILE},
 };
 

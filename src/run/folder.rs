@@ -7,11 +7,11 @@ use std::{
 };
 
 use sac_agents::{EnvSteps, checkpoint::CheckpointStore};
-use sac_envs::Registry;
 
 use crate::{
     config::{Config, Layers, Origin},
     error::{Error, Result},
+    registry::Registry,
 };
 
 /// The file that makes a folder one of several runs: see [`crate::replicates`].

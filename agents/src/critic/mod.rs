@@ -30,7 +30,7 @@ pub use network::{Network, NetworkContext};
 pub use objective::ActorObjective;
 pub use quantile::{QuantileCritic, QuantileSpec};
 pub use scalar::{ScalarCritic, ScalarSpec};
-pub use spec::CriticSpec;
+pub use spec::{CriticSettings, CriticSpec};
 pub use state_value::{StateValueCritic, StateValueSpec};
 pub use statistics::Statistics;
 pub use target_filter::{TargetFilter, TargetFilterSpec};

@@ -1,4 +1,6 @@
-//! Settings of critics: [`CriticSpec`].
+//! Settings of critics: [`CriticSpec`], [`CriticSettings`].
+
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use tch::Device;
@@ -12,7 +14,26 @@ use super::{
     state_value::{StateValueCritic, StateValueSpec},
     target_filter::TargetFilterSpec,
 };
-use crate::{spec_problems::SpecProblems, target::TargetSpec};
+use crate::{
+    custom::{Choice, Custom},
+    error::Result,
+    spec_problems::SpecProblems,
+    target::TargetSpec,
+};
+
+/// Settings of a critic that is defined outside this crate.
+pub trait CriticSettings: Send + Sync {
+    /// The critic's equations.
+    fn build(&self) -> Box<dyn Critic>;
+
+    /// Reports values that are out of range, by their keys, which begin with `agent.critic`.
+    fn check(&self, _problems: &mut SpecProblems) {}
+
+    /// Whether the critic supports policies that enumerate their actions.
+    fn enumerates(&self) -> bool {
+        false
+    }
+}
 
 /// The kind of critic and its settings. Default: scalar with two members.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -28,6 +49,9 @@ pub enum CriticSpec {
     Quantile(QuantileSpec),
     /// Action values and a separate state value, as in the first version of SAC.
     StateValue(StateValueSpec),
+    /// A critic that is defined outside this crate: [`CriticSpec::custom`].
+    #[serde(skip)]
+    Custom(Custom<dyn CriticSettings>),
 }
 
 impl Default for CriticSpec {
@@ -36,7 +60,28 @@ impl Default for CriticSpec {
     }
 }
 
+impl Choice for CriticSpec {
+    type Part = dyn CriticSettings;
+
+    fn custom(&self) -> Option<&Custom<dyn CriticSettings>> {
+        match self {
+            CriticSpec::Custom(custom) => Some(custom),
+            _ => None,
+        }
+    }
+}
+
 impl CriticSpec {
+    /// A critic that is defined outside this crate. `kind` is its name in files.
+    ///
+    /// # Errors
+    /// When TOML cannot hold the settings.
+    pub fn custom(kind: &str, settings: impl CriticSettings + Serialize + 'static) -> Result<Self> {
+        let settings = Arc::new(settings);
+        let part: Arc<dyn CriticSettings> = settings.clone();
+        Ok(CriticSpec::Custom(Custom::new("agent.critic", kind, &*settings, part)?))
+    }
+
     /// The critic's equations. `targets` sets the rate of statistics that follow as fast as target parameters.
     pub fn build(&self, targets: TargetSpec, device: Device) -> Box<dyn Critic> {
         match self {
@@ -45,6 +90,7 @@ impl CriticSpec {
             CriticSpec::DsacT(spec) => Box::new(DsacTCritic::new(spec, targets)),
             CriticSpec::Quantile(spec) => Box::new(QuantileCritic::new(spec, device)),
             CriticSpec::StateValue(spec) => Box::new(StateValueCritic::new(spec)),
+            CriticSpec::Custom(custom) => custom.part().build(),
         }
     }
 
@@ -56,17 +102,19 @@ impl CriticSpec {
             CriticSpec::DsacT(spec) => spec.check(problems),
             CriticSpec::Quantile(spec) => spec.check(problems),
             CriticSpec::StateValue(spec) => spec.check(problems),
+            CriticSpec::Custom(custom) => custom.part().check(problems),
         }
     }
 
     /// The name in a file.
-    pub fn kind(&self) -> &'static str {
+    pub fn kind(&self) -> &str {
         match self {
             CriticSpec::Scalar(_) => "scalar",
             CriticSpec::Dsac(_) => "dsac",
             CriticSpec::DsacT(_) => "dsac_t",
             CriticSpec::Quantile(_) => "quantile",
             CriticSpec::StateValue(_) => "state_value",
+            CriticSpec::Custom(custom) => custom.kind(),
         }
     }
 
@@ -78,6 +126,7 @@ impl CriticSpec {
             CriticSpec::StateValue(_) => true,
             // The expectation of samples or sorted atoms over actions is not implemented.
             CriticSpec::Dsac(_) | CriticSpec::DsacT(_) | CriticSpec::Quantile(_) => false,
+            CriticSpec::Custom(custom) => custom.part().enumerates(),
         }
     }
 
@@ -90,6 +139,8 @@ impl CriticSpec {
             CriticSpec::Quantile(spec) => spec.target_filter.as_ref(),
             // The target is a value of states, so there is no action to filter over.
             CriticSpec::StateValue(_) => None,
+            // It is a part of the functions that the critic describes, and checked by the critic's settings.
+            CriticSpec::Custom(_) => None,
         }
     }
 }

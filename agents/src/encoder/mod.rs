@@ -27,7 +27,7 @@ pub use pipeline::{MixerSpec, Pipeline};
 pub use pooling::{Adapool, AdapoolSpec, Pooling, PoolingSpec, Query, Simpool};
 pub use shared::SharedEncoder;
 pub use soft_moe::{SoftMoe, SoftMoeSpec};
-pub use spec::{ConvSpec, EncoderSpec, TokensSpec};
+pub use spec::{ConvSpec, EncoderSettings, EncoderSpec, TokensSpec};
 pub use token_mlp::{TokenMlp, TokenMlpSpec};
 pub use tokens::{PositionEmbedding, TokenizationSpec, Tokenizer};
 pub use transformer::{Transformer, TransformerSpec};

@@ -1,4 +1,6 @@
-//! Settings of encoders and their checks: [`EncoderSpec`].
+//! Settings of encoders and their checks: [`EncoderSpec`], [`EncoderSettings`].
+
+use std::sync::Arc;
 
 use sac_envs::{Dtype, Space};
 use serde::{Deserialize, Serialize};
@@ -11,9 +13,26 @@ use super::{
     tokens::{PositionEmbedding, TokenizationSpec, Tokenizer},
 };
 use crate::{
+    custom::{Choice, Custom},
+    error::Result,
     nn::{InitialWeights, ParamLayout},
     spec_problems::SpecProblems,
 };
+
+/// Settings of an encoder that is defined outside this crate.
+pub trait EncoderSettings: Send + Sync {
+    /// Builds the encoder for an observation space that [`EncoderSettings::misfit`] does not refuse, and adds its
+    /// parameters, named `encoder.…`, to `layout`.
+    fn build(&self, observation: &Space, layout: &mut ParamLayout) -> Box<dyn Encoder>;
+
+    /// Why the encoder does not support an observation space; `None` if it does.
+    fn misfit(&self, _observation: &Space) -> Option<String> {
+        None
+    }
+
+    /// Reports values that are out of range, by their keys, which begin with `agent.encoder`.
+    fn check(&self, _problems: &mut SpecProblems) {}
+}
 
 /// The kind of encoder and its settings. Default: flat.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -25,6 +44,9 @@ pub enum EncoderSpec {
     Tokens(TokensSpec),
     /// Convolutions over an image `[channels, height, width]`, followed by tokens of the feature map.
     Conv(ConvSpec),
+    /// An encoder that is defined outside this crate: [`EncoderSpec::custom`].
+    #[serde(skip)]
+    Custom(Custom<dyn EncoderSettings>),
 }
 
 impl Default for EncoderSpec {
@@ -145,13 +167,40 @@ struct Stages<'a> {
     projection: Option<i64>,
 }
 
+impl Choice for EncoderSpec {
+    type Part = dyn EncoderSettings;
+
+    fn custom(&self) -> Option<&Custom<dyn EncoderSettings>> {
+        match self {
+            EncoderSpec::Custom(custom) => Some(custom),
+            _ => None,
+        }
+    }
+}
+
 impl EncoderSpec {
+    /// An encoder that is defined outside this crate. `kind` is its name in files.
+    ///
+    /// # Errors
+    /// When TOML cannot hold the settings.
+    pub fn custom(kind: &str, settings: impl EncoderSettings + Serialize + 'static) -> Result<Self> {
+        let settings = Arc::new(settings);
+        let part: Arc<dyn EncoderSettings> = settings.clone();
+        Ok(EncoderSpec::Custom(Custom::new(
+            "agent.encoder",
+            kind,
+            &*settings,
+            part,
+        )?))
+    }
+
     /// The name in a file.
-    pub fn kind(&self) -> &'static str {
+    pub fn kind(&self) -> &str {
         match self {
             EncoderSpec::Flat {} => "flat",
             EncoderSpec::Tokens(_) => "tokens",
             EncoderSpec::Conv(_) => "conv",
+            EncoderSpec::Custom(custom) => custom.kind(),
         }
     }
 
@@ -163,6 +212,7 @@ impl EncoderSpec {
         let shape = shape_of(observation);
         match self {
             EncoderSpec::Flat {} => Box::new(Flat::new(&observation.shape())),
+            EncoderSpec::Custom(custom) => custom.part().build(observation, layout),
             EncoderSpec::Tokens(spec) => {
                 let tokenizer = Tokenizer::of_shape(spec.tokenization, &shape, spec.width, layout)
                     .with_positions(spec.position_embedding, layout);
@@ -186,7 +236,7 @@ impl EncoderSpec {
 
     fn stages(&self) -> Option<Stages<'_>> {
         match self {
-            EncoderSpec::Flat {} => None,
+            EncoderSpec::Flat {} | EncoderSpec::Custom(_) => None,
             EncoderSpec::Tokens(spec) => Some(Stages {
                 tokenization: spec.tokenization,
                 width: Some(spec.width),
@@ -206,6 +256,9 @@ impl EncoderSpec {
 
     /// Reports values that are out of range for any observation space.
     pub(crate) fn check(&self, p: &mut SpecProblems) {
+        if let EncoderSpec::Custom(custom) = self {
+            custom.part().check(p);
+        }
         if let EncoderSpec::Conv(spec) = self {
             let multiplier = spec.channel_multiplier;
             let holds = multiplier > 0.0 && multiplier <= 64.0;
@@ -263,6 +316,12 @@ impl EncoderSpec {
 
     /// Reports settings that do not fit the observation space.
     pub(crate) fn check_observation(&self, p: &mut SpecProblems, observation: &Space) {
+        if let EncoderSpec::Custom(custom) = self
+            && let Some(misfit) = custom.part().misfit(observation)
+        {
+            let problem = format!("{misfit}, but the observation is {observation}");
+            p.require(false, "agent.encoder.kind", format!("\"{}\"", self.kind()), &problem);
+        }
         let mut own = SpecProblems::default();
         self.check(&mut own);
         let Some(Stages {

@@ -16,5 +16,5 @@ pub use fourier::{FourierHead, FourierSpec};
 pub use gumbel::{Gumbel, GumbelSpec};
 pub use head::PolicyHead;
 pub use network::{Policy, PolicyEncoder};
-pub use spec::PolicySpec;
+pub use spec::{HeadSettings, PolicySpec};
 pub use squashed_gaussian::{LogStdBounds, SquashedGaussian, SquashedGaussianSpec, StdSource};

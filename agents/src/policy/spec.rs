@@ -1,4 +1,6 @@
-//! Settings of policies: [`PolicySpec`].
+//! Settings of policies: [`PolicySpec`], [`HeadSettings`].
+
+use std::sync::Arc;
 
 use sac_envs::Space;
 use serde::{Deserialize, Serialize};
@@ -12,10 +14,30 @@ use super::{
     squashed_gaussian::{SquashedGaussian, SquashedGaussianSpec},
 };
 use crate::{
+    custom::{Choice, Custom},
     error::{Error, Result},
     nn::AdamSpec,
     spec_problems::SpecProblems,
 };
+
+/// Settings of a distribution over actions that is defined outside this crate.
+pub trait HeadSettings: Send + Sync {
+    /// Builds the head for an action space that [`HeadSettings::misfit`] does not refuse.
+    fn build(&self, action: &Space) -> Box<dyn PolicyHead>;
+
+    /// Why the distribution does not support an action space; `None` if it does.
+    fn misfit(&self, _action: &Space) -> Option<String> {
+        None
+    }
+
+    /// Settings of the optimiser of the policy network.
+    fn optimizer(&self) -> AdamSpec {
+        AdamSpec::default()
+    }
+
+    /// Reports values that are out of range, by their keys, which begin with `agent.policy`.
+    fn check(&self, _problems: &mut SpecProblems) {}
+}
 
 /// The distribution over actions and its settings. Default: squashed Gaussian.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -30,6 +52,9 @@ pub enum PolicySpec {
     /// Softmax per position, with one-hot samples through which gradients pass, for discrete spaces.
     #[serde(rename = "gumbel_softmax")]
     Gumbel(GumbelSpec),
+    /// A distribution that is defined outside this crate: [`PolicySpec::custom`].
+    #[serde(skip)]
+    Custom(Custom<dyn HeadSettings>),
 }
 
 impl Default for PolicySpec {
@@ -38,7 +63,28 @@ impl Default for PolicySpec {
     }
 }
 
+impl Choice for PolicySpec {
+    type Part = dyn HeadSettings;
+
+    fn custom(&self) -> Option<&Custom<dyn HeadSettings>> {
+        match self {
+            PolicySpec::Custom(custom) => Some(custom),
+            _ => None,
+        }
+    }
+}
+
 impl PolicySpec {
+    /// A distribution that is defined outside this crate. `kind` is its name in files.
+    ///
+    /// # Errors
+    /// When TOML cannot hold the settings.
+    pub fn custom(kind: &str, settings: impl HeadSettings + Serialize + 'static) -> Result<Self> {
+        let settings = Arc::new(settings);
+        let part: Arc<dyn HeadSettings> = settings.clone();
+        Ok(PolicySpec::Custom(Custom::new("agent.policy", kind, &*settings, part)?))
+    }
+
     /// Settings of the optimiser.
     pub fn optimizer(&self) -> AdamSpec {
         match self {
@@ -46,16 +92,18 @@ impl PolicySpec {
             PolicySpec::Fourier(spec) => spec.optimizer,
             PolicySpec::Categorical(spec) => spec.optimizer,
             PolicySpec::Gumbel(spec) => spec.optimizer,
+            PolicySpec::Custom(custom) => custom.part().optimizer(),
         }
     }
 
     /// The name in a file.
-    pub fn kind(&self) -> &'static str {
+    pub fn kind(&self) -> &str {
         match self {
             PolicySpec::SquashedGaussian(_) => "squashed_gaussian",
             PolicySpec::Fourier(_) => "fourier",
             PolicySpec::Categorical(_) => "categorical",
             PolicySpec::Gumbel(_) => "gumbel_softmax",
+            PolicySpec::Custom(custom) => custom.kind(),
         }
     }
 
@@ -66,6 +114,7 @@ impl PolicySpec {
             PolicySpec::Fourier(spec) => spec.check(problems),
             PolicySpec::Categorical(_) => {}
             PolicySpec::Gumbel(spec) => spec.check(problems),
+            PolicySpec::Custom(custom) => custom.part().check(problems),
         }
         self.optimizer().check(problems, "agent.policy.optimizer");
     }
@@ -84,6 +133,7 @@ impl PolicySpec {
                 "this enumerates at most {MAX_ENUMERATED} combinations of actions; \"gumbel_softmax\" has no limit"
             )),
             (PolicySpec::Categorical(_) | PolicySpec::Gumbel(_), None) => Some("this is for discrete actions".into()),
+            (PolicySpec::Custom(custom), _) => custom.part().misfit(action),
         }
     }
 
@@ -112,6 +162,7 @@ impl PolicySpec {
             (PolicySpec::Gumbel(spec), Some(positions)) => Ok(Box::new(Gumbel::new(spec, positions))),
             (PolicySpec::Categorical(_), None) => refused("the categorical policy", "it is for discrete actions"),
             (PolicySpec::Gumbel(_), None) => refused("the Gumbel-Softmax policy", "it is for discrete actions"),
+            (PolicySpec::Custom(custom), _) => Ok(custom.part().build(action)),
         }
     }
 }

@@ -8,6 +8,7 @@ use std::{
 use anyhow::{Context, Result, anyhow, bail};
 pub use sac::agents::Batch;
 use sac::{
+    Catalog, Registry,
     agents::{
         Agent, AgentSpec, Compute, EnvSteps, GradSteps, Implementation, SoftActorCritic, UpdateReport,
         checkpoint::Checkpoint,
@@ -17,7 +18,7 @@ use sac::{
         process,
     },
     assemble,
-    envs::{Dtype, Registry, Space},
+    envs::{Dtype, Space},
 };
 use tch::{Device, Kind, Tensor};
 
@@ -68,7 +69,7 @@ impl Algo {
     fn spec(self, settings: &[&str]) -> Result<AgentSpec> {
         let mut layers = sac::config::preset_layers(self.preset())?;
         settings.iter().try_for_each(|setting| layers.set_text(setting))?;
-        let (raw, issues) = layers.read();
+        let (raw, issues) = layers.read(&Catalog::default());
         match issues.first() {
             None => Ok(raw.agent),
             Some(issue) => bail!("{}: {}", issue.key, issue.problem),

@@ -1,7 +1,6 @@
 //! `sac bench env`.
 
 use sac_agents::noise::Stream;
-use sac_envs::Registry;
 use serde_json::json;
 
 use super::{products::yardstick, rate::rate};
@@ -11,6 +10,7 @@ use crate::{
         output::{print, print_json},
     },
     error::Result,
+    registry::Registry,
     run::processor,
 };
 

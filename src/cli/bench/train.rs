@@ -2,7 +2,6 @@
 
 use std::{fs, path::PathBuf};
 
-use sac_envs::Registry;
 use serde_json::{Value, json};
 
 use super::products::yardstick;
@@ -13,6 +12,7 @@ use crate::{
         overrides,
     },
     error::{Error, Result},
+    registry::Registry,
     run::{self, RunFolder, Session},
 };
 
