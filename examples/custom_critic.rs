@@ -75,9 +75,9 @@ impl Critic for BetweenMinAndMax {
         functions: &[ValueFunction],
         step: &CriticStep,
         next: &ActionDraw,
-        noise: &mut Stream,
+        stream: &mut Stream,
     ) -> Vec<Tensor> {
-        let next_q = functions[0].target_at(&step.batch.next_obs, next.sampled(), noise); // [E, B, 1]
+        let next_q = functions[0].target_at(&step.batch.next_obs, next.sampled(), stream); // [E, B, 1]
         let next_q = next_q.squeeze_dim(-1); // [E, B]
         let (low, high) = (next_q.min_dim(0, false).0, next_q.max_dim(0, false).0); // [B], [B]
         let value = low * self.lambda + high * (1.0 - self.lambda);

@@ -4,8 +4,8 @@
 //! cargo run --release --example slow_env -- 5
 //! ```
 //!
-//! trains 500 steps on a task whose steps take 5 ms, first one after the other, then in a pipeline, and prints the wall time of
-//! both and how it was spent.
+//! trains 500 steps on a task whose steps take 5 ms, first one after the other, then in a pipeline, and prints the wall
+//! time of both and how it was spent.
 
 #![allow(clippy::print_stdout, reason = "an example talks to its user")]
 

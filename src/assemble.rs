@@ -60,8 +60,8 @@ pub fn stacking(config: &Config, envs: &dyn VecEnv) -> Stacking {
     }
 }
 
-/// Environments to score policies in, for a number of episodes. If a step takes long enough to be worth a thread, the threads
-/// of the run step them, unless training goes on meanwhile. Scores do not depend on it.
+/// Environments to score policies in, for a number of episodes. If a step takes long enough to be worth a thread, the
+/// threads of the run step them, unless training goes on meanwhile. Scores do not depend on it.
 ///
 /// # Errors
 /// When the environment cannot be made.
@@ -122,8 +122,8 @@ fn soft_actor_critic(config: &Config, envs: &dyn VecEnv, compute: Compute) -> Re
 /// A run at its beginning.
 ///
 /// # Errors
-/// When an environment cannot be made, the agent cannot serve it or learn with the configured precision, or the replay does not
-/// fit in memory.
+/// When an environment cannot be made, the agent cannot serve it or learn with the configured precision, or the replay
+/// does not fit in memory.
 pub fn trainer(config: &Config, registry: &Registry, logger: Logger, save_to: Option<SaveTo>) -> Result<Trainer> {
     prepare_process(config);
     let num_envs = config.env.num_envs as usize;
@@ -161,27 +161,27 @@ pub fn trainer(config: &Config, registry: &Registry, logger: Logger, save_to: Op
 }
 
 /// A batch of random rows for an agent for these spaces, to measure updates with.
-pub fn random_batch((observation, action): (&Space, &Space), rows: i64, noise: &mut Stream) -> Batch {
+pub fn random_batch((observation, action): (&Space, &Space), rows: i64, stream: &mut Stream) -> Batch {
     let extents = observation.shape().into_iter().map(|extent| extent as i64);
     let shape: Vec<i64> = [rows].into_iter().chain(extents).collect();
-    let observe = |noise: &mut Stream| match observation {
-        Space::Box { dtype: Dtype::U8, .. } => (noise.uniform(&shape, Device::Cpu) * 256.0).floor(),
-        _ => noise.normal(&shape, Device::Cpu),
+    let observe = |stream: &mut Stream| match observation {
+        Space::Box { dtype: Dtype::U8, .. } => (stream.uniform(&shape, Device::Cpu) * 256.0).floor(),
+        _ => stream.normal(&shape, Device::Cpu),
     };
     let actions = match action {
-        Space::Box { .. } => noise.uniform(&[rows, action.len() as i64], Device::Cpu) * 2.0 - 1.0,
+        Space::Box { .. } => stream.uniform(&[rows, action.len() as i64], Device::Cpu) * 2.0 - 1.0,
         Space::Discrete { .. } | Space::MultiDiscrete { .. } => {
             let mut actions = vec![0.0f32; rows as usize * action.len()];
             let of_rows = actions.chunks_exact_mut(action.len());
-            of_rows.for_each(|row| action.sample(noise.rng(), row));
+            of_rows.for_each(|row| action.sample(stream.rng(), row));
             Tensor::from_slice(&actions).view([rows, -1])
         }
     };
     Batch::new(
-        observe(noise),
+        observe(stream),
         actions,
-        noise.normal(&[rows], Device::Cpu),
+        stream.normal(&[rows], Device::Cpu),
         Tensor::full([rows], 0.99, (Kind::Float, Device::Cpu)),
-        observe(noise),
+        observe(stream),
     )
 }

@@ -125,8 +125,8 @@ impl Policy {
         })
     }
 
-    /// The action for an observation, in the task's units: the mode of the policy, without noise. A discrete action is one
-    /// number, its index.
+    /// The action for an observation, in the task's units: the mode of the policy, without noise. A discrete action is
+    /// one number, its index.
     ///
     /// # Errors
     /// When the observation has another length than the task's, or a number in it is not finite.
@@ -217,8 +217,8 @@ impl Policy {
     /// [`Policy::evaluate`] with a seed, with draws, or in a changed environment.
     ///
     /// # Errors
-    /// As [`Policy::evaluate`]; for options that the environment does not have; [`Error::OtherSpaces`] when they change its
-    /// spaces.
+    /// As [`Policy::evaluate`]; for options that the environment does not have; [`Error::OtherSpaces`] when they change
+    /// its spaces.
     pub fn evaluate_with(&mut self, options: &EvaluateOptions) -> Result<Evaluation> {
         if options.episodes == 0 {
             return Err(Error::Usage("0 episodes, expected at least 1".to_string()));

@@ -6,9 +6,9 @@
 //! seed-2/
 //! ```
 //!
-//! Each run is trained from start to end by one of the threads; with more seeds than threads, the others wait in a queue.
-//! Runs share nothing but the process, and each updates on one thread, so every run is bit for bit the run of that seed
-//! alone with one thread. When training is stopped, every run that is not at its end writes a checkpoint.
+//! Each run is trained from start to end by one of the threads; with more seeds than threads, the others wait in a
+//! queue. Runs share nothing but the process, and each updates on one thread, so every run is bit for bit the run of
+//! that seed alone with one thread. When training is stopped, every run that is not at its end writes a checkpoint.
 
 mod folder;
 
@@ -82,12 +82,12 @@ pub struct Together {
 /// Gives the sinks that a run with this configuration writes to, besides its files.
 pub type MakeSinks<'a> = dyn FnMut(&Config) -> Vec<Box<dyn Sink>> + Send + 'a;
 
-/// Trains every seed of a new folder. The runs differ from `config` in their seeds, and update on one thread each. `stop`
-/// ends all of them early, each with a checkpoint. A run that fails does not affect the others.
+/// Trains every seed of a new folder. The runs differ from `config` in their seeds, and update on one thread each.
+/// `stop` ends all of them early, each with a checkpoint. A run that fails does not affect the others.
 ///
 /// # Errors
-/// Before the first step: everything about the configuration, and memory that does not suffice. No folder is left then. If a
-/// run fails later, its [`Outcome`] says why.
+/// Before the first step: everything about the configuration, and memory that does not suffice. No folder is left then.
+/// If a run fails later, its [`Outcome`] says why.
 pub fn train(
     config: &Config,
     registry: &Registry,
@@ -121,7 +121,8 @@ pub fn train(
 /// [`SeedsFolder::configs`]. A run whose checkpoint is missing or damaged fails without affecting the others.
 ///
 /// # Errors
-/// When a run has passed its new end, when memory does not suffice, or when no run can go on; nothing has been changed then.
+/// When a run has passed its new end, when memory does not suffice, or when no run can go on; nothing has been changed
+/// then.
 pub fn resume(
     configs: &[Config],
     registry: &Registry,

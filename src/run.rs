@@ -94,8 +94,8 @@ impl Summary {
 /// Trains as set, into a new folder `runs/<env>/<algo>/<utc>-s<seed>` below the current one.
 ///
 /// # Errors
-/// Before the first step, everything about the settings; no folder is left then. Afterwards, an environment that fails, or
-/// a learned value that is not finite.
+/// Before the first step, everything about the settings; no folder is left then. Afterwards, an environment that fails,
+/// or a learned value that is not finite.
 pub fn train(settings: &Settings, registry: &Registry) -> Result<Summary> {
     let mut config = settings.resolve(registry)?;
     if settings.train.threads == Threads::Auto
@@ -122,8 +122,8 @@ pub fn train_into(config: &Config, registry: &Registry, folder: &RunFolder, sess
 /// Goes on with a run from its newest checkpoint, as if it had never stopped.
 ///
 /// # Errors
-/// When the folder is no run, or its checkpoint is damaged or does not fit; nothing has been changed then. Afterwards as
-/// [`train`].
+/// When the folder is no run, or its checkpoint is damaged or does not fit; nothing has been changed then. Afterwards
+/// as [`train`].
 pub fn resume(run: impl AsRef<Path>, registry: &Registry) -> Result<Summary> {
     let folder = RunFolder::open(run)?;
     resume_with(&folder.config(registry)?, registry, &folder, Session::default())

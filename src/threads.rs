@@ -41,8 +41,8 @@ impl Measured {
     }
 }
 
-/// Tries 1, 2, 4 … threads, up to the number of cores, on an agent of its own and random rows. `None` where there is nothing to
-/// choose: on one core, on a GPU, for networks that are not fused, or for a short run.
+/// Tries 1, 2, 4 … threads, up to the number of cores, on an agent of its own and random rows. `None` where there is
+/// nothing to choose: on one core, on a GPU, for networks that are not fused, or for a short run.
 ///
 /// # Errors
 /// When the environment cannot be made, or the agent cannot serve it.
@@ -56,9 +56,9 @@ pub fn measure(config: &Config, registry: &Registry) -> Result<Option<Measured>>
     }
     assemble::prepare_process(config);
     let envs = assemble::envs(config, registry, 1, 1)?;
-    let mut noise = Stream::derive(train.seed, "threads", 0);
+    let mut stream = Stream::derive(train.seed, "threads", 0);
     let spaces = (envs.observation_space(), envs.action_space());
-    let batch = assemble::random_batch(spaces, train.batch_size as i64, &mut noise);
+    let batch = assemble::random_batch(spaces, train.batch_size as i64, &mut stream);
     let mut tried = Vec::new();
     for threads in candidates(cores) {
         let agent = assemble::learner(config, envs.as_ref(), threads)?;
@@ -69,7 +69,7 @@ pub fn measure(config: &Config, registry: &Registry) -> Result<Option<Measured>>
     }
     for _ in 0..TURNS {
         for (agent, _, best) in &mut tried {
-            *best = best.max(rate(agent.as_mut(), &batch, &mut noise));
+            *best = best.max(rate(agent.as_mut(), &batch, &mut stream));
         }
     }
     let rates = tried.iter().map(|(_, threads, rate)| (*threads, *rate)).collect();
@@ -83,11 +83,11 @@ fn candidates(cores: u64) -> impl Iterator<Item = u64> {
 }
 
 /// Updates per second, after one to warm up.
-fn rate(agent: &mut dyn Agent, batch: &Batch, noise: &mut Stream) -> f64 {
-    drop(agent.update(batch, noise));
+fn rate(agent: &mut dyn Agent, batch: &Batch, stream: &mut Stream) -> f64 {
+    drop(agent.update(batch, stream));
     let (started, mut count) = (Instant::now(), 0);
     while count < 2 || started.elapsed() < TRY {
-        drop(agent.update(batch, noise));
+        drop(agent.update(batch, stream));
         count += 1;
     }
     f64::from(count) / started.elapsed().as_secs_f64()

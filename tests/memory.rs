@@ -91,9 +91,9 @@ fn watch(settings: &[&str]) -> u64 {
         .spawn()
         .expect("starts");
     let log = here.path().join("run/metrics.jsonl");
-    // Seen 300 to 800 steps after a warm-up of 200, and in as many steps near the end. The lower quartile of each counts:
-    // an evaluation takes a little for itself, and for a moment gives back more than it took. Nobody looks when the
-    // process frees what it has.
+    // Seen 300 to 800 steps after a warm-up of 200, and in as many steps near the end. The lower quartile of each
+    // counts: an evaluation takes a little for itself, and for a moment gives back more than it took. Nobody looks when
+    // the process frees what it has.
     let (mut peak, mut early, mut late) = (0, Vec::new(), Vec::new());
     loop {
         let status = child.try_wait().expect("a child");

@@ -8,8 +8,9 @@
 //! pipelined:            act on s_t, step to s_{t+1} while the updates that t−1 made due sample from 0 … t−1, store t
 //! ```
 //!
-//! In a pipeline, an action is therefore chosen before the updates that the previous step made due, not after them. Nothing
-//! depends on timing. Checkpoints are taken between rounds of the loop, when no environment steps and no update runs.
+//! In a pipeline, an action is therefore chosen before the updates that the previous step made due, not after them.
+//! Nothing depends on timing. Checkpoints are taken between rounds of the loop, when no environment steps and no update
+//! runs.
 
 mod clock;
 mod episodes;
@@ -45,8 +46,8 @@ use settings::{CheckpointSettings, EvalSettings, LogSettings, TrainSettings};
 use stepper::Stepper;
 use warmup::Warmup;
 
-/// Trains an agent in environments: it steps them, stores transitions, makes the agent learn, and logs, scores and saves
-/// it on the way.
+/// Trains an agent in environments: it steps them, stores transitions, makes the agent learn, and logs, scores and
+/// saves it on the way.
 pub struct Trainer {
     train: TrainSettings,
     eval: EvalSettings,
@@ -142,7 +143,8 @@ impl Trainer {
     ///
     /// # Errors
     /// [`Error::EnvDuringTraining`](crate::Error::EnvDuringTraining) when an environment fails, after a checkpoint;
-    /// [`Error::Diverged`](crate::Error::Diverged) when a logged value, or a parameter that would be saved, is not finite.
+    /// [`Error::Diverged`](crate::Error::Diverged) when a logged value, or a parameter that would be saved, is not
+    /// finite.
     pub fn run(&mut self, stop: &AtomicBool) -> Result<Ending> {
         let began_at = self.env_steps;
         let ending = self.run_until(EnvSteps(self.train.total_env_steps), stop)?;

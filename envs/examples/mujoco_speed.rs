@@ -6,8 +6,9 @@
 //!
 //! Each round steps a task with random actions and its wrappers (`TimeLimit > Checked > task`), then repeats the same
 //! trajectory with MuJoCo's functions only: the same number of `mj_step`, and the calls that set the start state of an
-//! episode. Both are repeated alternately, and the fastest repetition of each counts. The results are medians over the rounds.
-//! Other work on the machine therefore hardly changes the ratio, but it does change the speed-up by the second thread.
+//! episode. Both are repeated alternately, and the fastest repetition of each counts. The results are medians over the
+//! rounds. Other work on the machine therefore hardly changes the ratio, but it does change the speed-up by the second
+//! thread.
 
 #![allow(
     clippy::print_stdout,

@@ -1,13 +1,13 @@
 //! Writes trajectories bit for bit, for the comparison with Gymnasium in `cargo xtask parity`.
 //!
 //! `trace --list` prints all ids. Otherwise each line of standard input is a job,
-//! `{"id", "options", "seed", "actions", "out"}`: options as TOML text, and `actions` a file of little-endian `f32` in the
-//! task's own units. The environment is reset with the seed, steps with the actions in order, and is reset without a seed
-//! after the end of an episode. The results are written to the file `out`. For each job a line is written to standard
-//! output: `ok`, or the error.
+//! `{"id", "options", "seed", "actions", "out"}`: options as TOML text, and `actions` a file of little-endian `f32` in
+//! the task's own units. The environment is reset with the seed, steps with the actions in order, and is reset without
+//! a seed after the end of an episode. The results are written to the file `out`. For each job a line is written to
+//! standard output: `ok`, or the error.
 //!
-//! A record of `out` is a byte 0 and the observation (`f32`s) for a reset; for a step it is a byte 1, the observation, the
-//! reward (`f64`) and two bytes (terminated, truncated). All numbers are little-endian.
+//! A record of `out` is a byte 0 and the observation (`f32`s) for a reset; for a step it is a byte 1, the observation,
+//! the reward (`f64`) and two bytes (terminated, truncated). All numbers are little-endian.
 
 #![allow(
     clippy::print_stdout,

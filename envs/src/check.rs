@@ -1,7 +1,7 @@
 //! [`check_env`]: the conformance suite of environments.
 //!
-//! Run it in a test of your own environment. It reports all problems at once, each with what was done, what was expected
-//! and what happened.
+//! Run it in a test of your own environment. It reports all problems at once, each with what was done, what was
+//! expected and what happened.
 
 use std::fmt;
 

@@ -61,8 +61,8 @@ pub trait Dynamics: Send {
     /// Draws a start state.
     fn initial(&self, rng: &mut NumpyRng) -> Self::State;
 
-    /// Draws a start state and stores it in `state`, with the same draws and result as [`Dynamics::initial`]. Implement it
-    /// for states that own memory, so that a reset allocates none.
+    /// Draws a start state and stores it in `state`, with the same draws and result as [`Dynamics::initial`]. Implement
+    /// it for states that own memory, so that a reset allocates none.
     fn restart(&self, state: &mut Self::State, rng: &mut NumpyRng) {
         *state = self.initial(rng);
     }

@@ -54,9 +54,9 @@ impl Outcome {
 /// Most tasks should implement [`crate::Dynamics`] instead; [`crate::Simulated`] then adds seeding, buffers, checks of
 /// the order of calls, and snapshots.
 ///
-/// Observations are `f32`, flattened in row-major order to [`Space::len`] numbers; in a space of bytes (pixels) they are
-/// whole numbers from 0 to 255. An action is also a slice of `f32`: the coordinates for a box, the index (one number) for
-/// a discrete space.
+/// Observations are `f32`, flattened in row-major order to [`Space::len`] numbers; in a space of bytes (pixels) they
+/// are whole numbers from 0 to 255. An action is also a slice of `f32`: the coordinates for a box, the index (one
+/// number) for a discrete space.
 pub trait Env: Send {
     /// The id with its wrappers, outermost first, such as `TimeLimit(200) > Pendulum-v1`.
     fn describe(&self) -> String;
@@ -97,17 +97,19 @@ pub trait Env: Send {
     /// When the state cannot be serialised.
     fn snapshot(&self) -> Result<Vec<u8>, EnvError>;
 
-    /// Restores a state that [`Env::snapshot`] of the same environment returned. The trajectory from here on is then that
-    /// from the snapshot on, bit for bit.
+    /// Restores a state that [`Env::snapshot`] of the same environment returned. The trajectory from here on is then
+    /// that from the snapshot on, bit for bit.
     ///
     /// # Errors
     /// When the bytes are not a snapshot of this environment; its state is then unchanged.
     fn restore(&mut self, snapshot: &[u8]) -> Result<(), EnvError>;
 
-    /// A picture of the current state, or before the first reset of the start state of seed 0. The state does not change.
+    /// A picture of the current state, or before the first reset of the start state of seed 0. The state does not
+    /// change.
     ///
     /// # Errors
-    /// [`EnvError::Unsupported`] for an environment without a drawing, and for a size that [`FrameSize::check`] refuses.
+    /// [`EnvError::Unsupported`] for an environment without a drawing, and for a size that [`FrameSize::check`]
+    /// refuses.
     fn render(&self, size: FrameSize) -> Result<Frame, EnvError> {
         size.check(|| self.describe())?;
         Err(EnvError::Unsupported {
@@ -117,7 +119,8 @@ pub trait Env: Send {
     }
 }
 
-/// Checks that the spaces of an environment have no flaw. Wrappers and vector environments call this when they are made.
+/// Checks that the spaces of an environment have no flaw. Wrappers and vector environments call this when they are
+/// made.
 ///
 /// # Errors
 /// [`EnvError::Unsupported`].

@@ -31,8 +31,8 @@
 //! # Shapes and units
 //!
 //! `N` environments, `O` numbers per observation, `A` numbers per action; `[N, O]` is row-major. Observations and
-//! actions are `f32`. Rewards are `f64`, as the task gives them. Names carry units: `torque_nm`, `theta_rad`, `dt_s`. An
-//! action is in the task's own units below [`RescaleAction`] and in [-1, 1] above it. A *step* is a control step.
+//! actions are `f32`. Rewards are `f64`, as the task gives them. Names carry units: `torque_nm`, `theta_rad`, `dt_s`.
+//! An action is in the task's own units below [`RescaleAction`] and in [-1, 1] above it. A *step* is a control step.
 //! Episodes and the steps within an episode are counted from 1; step 0 is the reset.
 
 mod check;

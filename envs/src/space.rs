@@ -153,8 +153,8 @@ impl Space {
     /// `NumpyRng::new(s)`.
     ///
     /// The coordinates of a box are drawn in four groups: first those without bounds (standard normal), then those with
-    /// a lower bound only (exponential above it), then those with an upper bound only (exponential below it), then those
-    /// with both (uniform).
+    /// a lower bound only (exponential above it), then those with an upper bound only (exponential below it), then
+    /// those with both (uniform).
     ///
     /// # Panics
     /// When `out` does not have the length of the space.

@@ -1,5 +1,5 @@
-//! Stepping allocates no memory, also across the ends of episodes. This is a single test, because one of its counters counts
-//! the allocations of all threads.
+//! Stepping allocates no memory, also across the ends of episodes. This is a single test, because one of its counters
+//! counts the allocations of all threads.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -116,8 +116,8 @@ fn stepping_allocates_nothing() {
             if threads == 1 {
                 assert_eq!(allocations(|| run(1600)), 0, "{id} on this thread");
             } else {
-                // A channel allocates when a thread first sleeps on it, which may be in any round and happens a few times in
-                // total. Allocations of a step would occur in every round.
+                // A channel allocates when a thread first sleeps on it, which may be in any round and happens a few
+                // times in total. Allocations of a step would occur in every round.
                 let rounds: Vec<u64> = (0..8).map(|_| allocations_anywhere(|| run(200))).collect();
                 assert!(rounds.contains(&0), "{id} on {threads} threads: {rounds:?}");
                 assert!(rounds.iter().sum::<u64>() <= 20, "{id}: {rounds:?}");

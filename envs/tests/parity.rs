@@ -1,5 +1,5 @@
-//! Comparison with the numbers of NumPy and Gymnasium, bit for bit. The generators of the data are in `tests/golden/`, next to
-//! the data.
+//! Comparison with the numbers of NumPy and Gymnasium, bit for bit. The generators of the data are in `tests/golden/`,
+//! next to the data.
 
 use sac_envs::classic::{CartPoleState, CartPoleSwingUp};
 use sac_envs::{Dtype, Dynamics, Env, NumpyRng, Registry, Space};
@@ -9,8 +9,8 @@ fn golden(path: &str) -> Value {
     read(&format!("{}/tests/golden/{path}", env!("CARGO_MANIFEST_DIR")))
 }
 
-/// The data of the file named by the environment variable, otherwise the committed data. For comparisons that are too large to
-/// commit.
+/// The data of the file named by the environment variable, otherwise the committed data. For comparisons that are too
+/// large to commit.
 fn golden_or(variable: &str, path: &str) -> Value {
     std::env::var(variable).map_or_else(|_| golden(path), |big| read(&big))
 }

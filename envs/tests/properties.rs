@@ -91,7 +91,8 @@ proptest! {
     }
 }
 
-/// Rewards and observations for these actions from a reset with seed 0, with resets without a seed after the ends of episodes.
+/// Rewards and observations for these actions from a reset with seed 0, with resets without a seed after the ends of
+/// episodes.
 fn story(env: &mut dyn Env, actions: &[f32]) -> Vec<(u64, Vec<u32>)> {
     let mut obs = vec![0.0; env.observation_space().len()];
     env.reset(Some(0), &mut obs).expect("resets");

@@ -4,9 +4,9 @@ use crate::{ThreadPool, widest};
 
 /// Moments smaller than this in absolute value are set to 0.
 ///
-/// The moments of a weight without a gradient, such as a dead unit's, would otherwise decay until they are subnormal and
-/// stay so, and arithmetic on subnormal numbers takes some processors a hundred times as long. A first moment of this
-/// size moves a weight by less than 10⁻³⁰; the root of such a second moment is negligible beside `eps`.
+/// The moments of a weight without a gradient, such as a dead unit's, would otherwise decay until they are subnormal
+/// and stay so, and arithmetic on subnormal numbers takes some processors a hundred times as long. A first moment of
+/// this size moves a weight by less than 10⁻³⁰; the root of such a second moment is negligible beside `eps`.
 const NEGLIGIBLE: f32 = 1e-35;
 
 /// The constants of one step of Adam.

@@ -52,8 +52,8 @@ impl Bfloat16 {
         }
     }
 
-    /// Whether a product `[m, k] · [k, n]` gains from it. With a single column or a single term per sum it is limited by
-    /// memory: rounding would lose digits and gain no time.
+    /// Whether a product `[m, k] · [k, n]` gains from it. With a single column or a single term per sum it is limited
+    /// by memory: rounding would lose digits and gain no time.
     pub fn serves(self, k: usize, n: usize) -> bool {
         k > 1 && n > 1
     }
@@ -85,7 +85,8 @@ impl<'a> Packed<'a> {
     /// Rounds and lays out `b`, in `space`, whose contents are replaced.
     pub fn new(processor: Bfloat16, b: Matrix, space: &'a mut Vec<u32>) -> Self {
         #[cfg(target_arch = "x86_64")]
-        // SAFETY: a `Bfloat16` exists only where the processor has AVX-512F, BW and BF16. The matrix holds its elements.
+        // SAFETY: a `Bfloat16` exists only where the processor has AVX-512F, BW and BF16. The matrix holds its
+        // elements.
         unsafe {
             pack::pack_right(b, processor.pairs(b.rows), space);
         }

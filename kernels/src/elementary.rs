@@ -90,8 +90,8 @@ pub fn softplus(x: f32) -> f32 {
 /// Φ is within 3·10⁻⁷ of the exact value, and within a relative 10⁻⁵ of it for x in [−8, 0]; so is the density for
 /// |x| up to 12.
 ///
-/// Φ(−|x|) = ½ e^(−½x²) t P(t) with t = 1 / (1 + 0.35 z) and z = |x| / √2: the form of Abramowitz and Stegun, 7.1.26, with
-/// a polynomial P of higher degree, fitted so that e^(z²) erfc(z) = t P(t) to 6·10⁻⁹ e^(z²) for z in [0, 6].
+/// Φ(−|x|) = ½ e^(−½x²) t P(t) with t = 1 / (1 + 0.35 z) and z = |x| / √2: the form of Abramowitz and Stegun, 7.1.26,
+/// with a polynomial P of higher degree, fitted so that e^(z²) erfc(z) = t P(t) to 6·10⁻⁹ e^(z²) for z in [0, 6].
 #[inline(always)]
 pub fn normal(x: f32) -> (f32, f32) {
     const FRAC_1_SQRT_TAU: f32 = 0.398_942_3;

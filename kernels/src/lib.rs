@@ -25,8 +25,8 @@
 //!
 //! # Data layout
 //!
-//! A matrix `[rows, cols]` is a slice of `rows · cols` values, row after row, without gaps; [`product::Matrix`] reads it
-//! as it lies or transposed. A layer maps `x [B, in]` to `x · W`, so its weights are `W [in, out]`. No alignment is
+//! A matrix `[rows, cols]` is a slice of `rows · cols` values, row after row, without gaps; [`product::Matrix`] reads
+//! it as it lies or transposed. A layer maps `x [B, in]` to `x · W`, so its weights are `W [in, out]`. No alignment is
 //! needed. Results are written over what the output slice holds; inputs and outputs never overlap.
 //!
 //! # Processors
@@ -56,8 +56,9 @@
 //!
 //! # State
 //!
-//! Nothing is process-wide: the number of threads is that of the [`ThreadPool`] that is passed, and rounding to bfloat16
-//! happens where a [`bfloat16::Packed`] is passed. A thread keeps the scratch space of its products until it ends.
+//! Nothing is process-wide: the number of threads is that of the [`ThreadPool`] that is passed, and rounding to
+//! bfloat16 happens where a [`bfloat16::Packed`] is passed. A thread keeps the scratch space of its products until it
+//! ends.
 //!
 //! # Panics
 //!

@@ -149,8 +149,8 @@ struct Progress {
 }
 
 impl Task {
-    /// Does the items of this thread, then those that nobody has taken yet. Tasks with equally many items assign them to
-    /// threads in the same way: usually a thread reads what it wrote before, which is in the caches of its core.
+    /// Does the items of this thread, then those that nobody has taken yet. Tasks with equally many items assign them
+    /// to threads in the same way: usually a thread reads what it wrote before, which is in the caches of its core.
     fn help(&self, thread: usize) {
         let is_own = |index: &usize| index % self.threads == thread;
         let (own, others): (Vec<usize>, Vec<usize>) = (0..self.count).partition(is_own);
@@ -213,7 +213,8 @@ impl Workers {
         task.help(0);
         let since = Instant::now();
         while task.progress.finished.load(Ordering::Acquire) < task.count {
-            // The thread that has the last item may have lost its core to another program: after a while, offer this one.
+            // The thread that has the last item may have lost its core to another program: after a while, offer this
+            // one.
             match since.elapsed() > PATIENCE {
                 true => std::thread::yield_now(),
                 false => std::hint::spin_loop(),

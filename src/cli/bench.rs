@@ -74,27 +74,27 @@ pub fn update(args: &BenchUpdateArgs) -> Result<()> {
         ..Compute::with_threads(threads as usize)
     };
     let mut agent = SoftActorCritic::new(&spec, "bench", (&observation, &action), 0, compute)?;
-    let mut noise = Stream::derive(0, "bench", 0);
+    let mut stream = Stream::derive(0, "bench", 0);
     let b = args.batch as i64;
     let rows: Vec<i64> = [b]
         .into_iter()
         .chain(observation.shape().into_iter().map(|extent| extent as i64))
         .collect();
-    let batch = assemble::random_batch((&observation, &action), b, &mut noise);
+    let batch = assemble::random_batch((&observation, &action), b, &mut stream);
     // In turn and twice, so that a change of the machine's speed affects both. Convolutions are no matrix products.
     let mut products = match rows[..] {
         [b, o] => Some(Products::new(
             &spec.body.hidden,
             (b, o),
             (agent.policy().actions(), agent.policy().head_inputs()),
-            &mut noise,
+            &mut stream,
         )),
         _ => None,
     };
     let (mut updates, mut floors) = (Vec::new(), Vec::new());
     for _ in 0..2 {
         process::set_libtorch_threads(threads, agent.is_fused());
-        updates.push(rate(args.seconds / 2.0, || drop(agent.update(&batch, &mut noise))));
+        updates.push(rate(args.seconds / 2.0, || drop(agent.update(&batch, &mut stream))));
         if let Some(products) = &mut products {
             process::set_libtorch_threads(threads, false);
             floors.push(rate(args.seconds / 2.0, || products.update()));

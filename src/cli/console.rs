@@ -121,8 +121,8 @@ impl Drop for Console {
     }
 }
 
-/// One console for several runs: a line when the last run that is being trained has reached a count, with means over those,
-/// and one bar for all.
+/// One console for several runs: a line when the last run that is being trained has reached a count, with means over
+/// those, and one bar for all.
 pub struct SharedConsole(Arc<Shared>);
 
 struct Shared {

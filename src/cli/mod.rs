@@ -42,8 +42,8 @@ use std::{
 use crate::{error::Result, registry::Registry};
 use args::{BenchCommand, Command};
 
-/// Runs the command that the arguments of the process name, on the tasks of `registry`. Returns its exit code: 0 done, 2 the
-/// input was wrong, 130 interrupted (after a checkpoint), 1 anything else.
+/// Runs the command that the arguments of the process name, on the tasks of `registry`. Returns its exit code: 0 done,
+/// 2 the input was wrong, 130 interrupted (after a checkpoint), 1 anything else.
 pub fn run(registry: Registry) -> ExitCode {
     let command = args::parse();
     messages::install();

@@ -94,8 +94,8 @@ impl Layers {
         }
     }
 
-    /// Reads the merged layers, which may name the parts of a catalog. Values that cannot be read are reported and left at
-    /// their defaults.
+    /// Reads the merged layers, which may name the parts of a catalog. Values that cannot be read are reported and left
+    /// at their defaults.
     pub fn read(&self, catalog: &Catalog) -> (Settings, Vec<Issue>) {
         let mut table = self.merged.clone();
         let mut issues = Vec::new();
@@ -135,8 +135,8 @@ fn attempt(table: &Table, catalog: &Catalog) -> Result<Settings, Unread> {
     })
 }
 
-/// The key that makes reading fail, and the reason in our words. Where serde can only point at a table, its entries are left
-/// out one by one: the entry without which the message changes is the cause.
+/// The key that makes reading fail, and the reason in our words. Where serde can only point at a table, its entries are
+/// left out one by one: the entry without which the message changes is the cause.
 fn culprit(table: &Table, path: &str, catalog: &Catalog) -> (String, String) {
     let complaint = attempt(table, catalog).err();
     let mut key = path.to_string();
@@ -186,7 +186,8 @@ fn contradiction(key: &str, kind: Option<&str>) -> Option<&'static str> {
     }
 }
 
-/// Serde's message, shortened; for an unknown key with the nearest known one. `kinds` are choices that serde does not know.
+/// Serde's message, shortened; for an unknown key with the nearest known one. `kinds` are choices that serde does not
+/// know.
 fn phrase(message: &str, name: &str, kinds: &[&str]) -> String {
     let line = message.lines().next().unwrap_or(message);
     let quoted: Vec<&str> = line.split('`').skip(1).step_by(2).collect();

@@ -1,9 +1,9 @@
 //! Configuration: preset ← experiment file ← `--set` ← flags.
 //!
-//! [`Settings`] is everything that can be set, with defaults: a program fills it in, or a file is read into it. [`Layers`]
-//! merges several files and assignments and remembers where each value came from. [`Config`] is a [`Settings`] that was
-//! checked against one environment: it contains no "auto" and cannot be invalid. All problems are reported at once, as
-//! [`Issue`]s.
+//! [`Settings`] is everything that can be set, with defaults: a program fills it in, or a file is read into it.
+//! [`Layers`] merges several files and assignments and remembers where each value came from. [`Config`] is a
+//! [`Settings`] that was checked against one environment: it contains no "auto" and cannot be invalid. All problems are
+//! reported at once, as [`Issue`]s.
 
 mod algo;
 mod error;

@@ -18,8 +18,8 @@ impl Settings {
 /// `key=value`, as the command line takes it after `--set`.
 ///
 /// # Errors
-/// [`ConfigError::UnknownAlgo`], [`ConfigError::Env`] for an unknown environment, [`ConfigError::Issues`] with all other
-/// problems at once.
+/// [`ConfigError::UnknownAlgo`], [`ConfigError::Env`] for an unknown environment, [`ConfigError::Issues`] with all
+/// other problems at once.
 pub fn configure(registry: &Registry, env: &str, algo: &str, assignments: &[&str]) -> Result<Config, ConfigError> {
     let mut layers = layers(env, algo)?;
     assignments

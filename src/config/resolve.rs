@@ -19,8 +19,8 @@ use super::{
 };
 use crate::registry::Registry;
 
-/// [`Settings`] that were checked against an environment: valid, and without anything "auto". Serialised, it is a file that
-/// repeats the run.
+/// [`Settings`] that were checked against an environment: valid, and without anything "auto". Serialised, it is a file
+/// that repeats the run.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(transparent)]
 pub struct Config(Settings);

@@ -8,9 +8,10 @@
 //! | Key | Default | Meaning |
 //! ```
 //!
-//! A column `Default` holds the defaults of that configuration, and a column with the name of a preset those of the preset.
-//! `none` means that the key is not there, `required` that there is no default. Words of the comment are settings, except `env.id=ID`, `algo=NAME`, and
-//! `under=KEY`, the table in which the keys lie; with several of these the defaults are the same in each.
+//! A column `Default` holds the defaults of that configuration, and a column with the name of a preset those of the
+//! preset. `none` means that the key is not there, `required` that there is no default. Words of the comment are
+//! settings, except `env.id=ID`, `algo=NAME`, and `under=KEY`, the table in which the keys lie; with several of these
+//! the defaults are the same in each.
 
 use std::collections::BTreeSet;
 

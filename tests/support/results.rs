@@ -7,10 +7,10 @@
 //! <!-- end of results -->
 //! ```
 //!
-//! An item is `EXPERIMENT/LABEL`, or `EXPERIMENT/*` for all of its labels. Options: `against=LABEL` compares every row with
-//! that label of the same experiment; `condition=SETTING` takes the scores under that setting of the environment instead
-//! of the plain task; `condition=all` has a row for every condition; `reached=RETURN` adds when each seed's evaluations
-//! first reached that return.
+//! An item is `EXPERIMENT/LABEL`, or `EXPERIMENT/*` for all of its labels. Options: `against=LABEL` compares every row
+//! with that label of the same experiment; `condition=SETTING` takes the scores under that setting of the environment
+//! instead of the plain task; `condition=all` has a row for every condition; `reached=RETURN` adds when each seed's
+//! evaluations first reached that return.
 
 use std::{collections::BTreeSet, fs, path::Path};
 

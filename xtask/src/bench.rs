@@ -1,8 +1,8 @@
 //! `cargo xtask bench`: the benchmark suite. Its results are appended to `docs/benchmarks.md`.
 //!
-//! Every rate is divided by the rate of bare matrix products in the same process, so that a slower or busier machine does not
-//! look like a regression. The quotient is compared with that of the previous entry for the same processor, because the
-//! speed of libraries depends on the processor.
+//! Every rate is divided by the rate of bare matrix products in the same process, so that a slower or busier machine
+//! does not look like a regression. The quotient is compared with that of the previous entry for the same processor,
+//! because the speed of libraries depends on the processor.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -190,7 +190,8 @@ fn median(mut values: Vec<f64>) -> f64 {
     }
 }
 
-/// The median of every figure over the rounds, of which there is at least one. Rates and quotients have separate medians.
+/// The median of every figure over the rounds, of which there is at least one. Rates and quotients have separate
+/// medians.
 fn medians(rounds: &[Vec<Figure>]) -> Vec<Figure> {
     let of =
         |index: usize, value: fn(&Figure) -> f64| median(rounds.iter().map(|round| value(&round[index])).collect());

@@ -1,5 +1,5 @@
-//! `cargo xtask deny`: the rules of the architecture. Most are words that must not occur in some files; the others are about
-//! imports.
+//! `cargo xtask deny`: the rules of the architecture. Most are words that must not occur in some files; the others are
+//! about imports.
 
 mod imports;
 mod source;
@@ -142,7 +142,8 @@ const RULES: &[Rule] = &[
 /// Folders of packages whose files must not import each other in a circle.
 const WITHOUT_CIRCLES: &[&str] = &["agents/src", "envs/src", "kernels/src", "src", "xtask/src"];
 
-/// Checks the rules on the workspace at `root` and prints which of them hold. The error lists each offence with its place.
+/// Checks the rules on the workspace at `root` and prints which of them hold. The error lists each offence with its
+/// place.
 pub fn check(root: &Path) -> Result<()> {
     let mut offences = Vec::new();
     let mut report = |claim: &str, found: Vec<String>| {

@@ -1,5 +1,5 @@
-//! `cargo xtask`: set-up and test driver of the workspace. It needs neither libtorch nor MuJoCo, so it builds on a machine
-//! with nothing but Rust.
+//! `cargo xtask`: set-up and test driver of the workspace. It needs neither libtorch nor MuJoCo, so it builds on a
+//! machine with nothing but Rust.
 
 #![allow(
     clippy::print_stdout,

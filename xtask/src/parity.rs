@@ -8,8 +8,8 @@ use anyhow::{Context, Result, ensure};
 use crate::workspace::Workspace;
 use crate::{python, setup};
 
-/// Builds `envs/examples/trace.rs`, creates the Python environment with Gymnasium, and runs `envs/parity/compare.py` with
-/// `arguments`.
+/// Builds `envs/examples/trace.rs`, creates the Python environment with Gymnasium, and runs `envs/parity/compare.py`
+/// with `arguments`.
 pub fn run(workspace: &Workspace, arguments: &[OsString]) -> Result<ExitCode> {
     let options = setup::Options {
         flavour: None,

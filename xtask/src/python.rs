@@ -13,7 +13,8 @@ use crate::workspace::Workspace;
 
 const IMPORTS: &str = "import gymnasium, gymnasium.envs.mujoco, mujoco, numpy\nfrom tensorboard.backend.event_processing import event_accumulator\n";
 
-/// The interpreter of an environment with everything in `xtask/python-tests.txt`. The first call creates the environment.
+/// The interpreter of an environment with everything in `xtask/python-tests.txt`. The first call creates the
+/// environment.
 pub fn environment(workspace: &Workspace) -> Result<PathBuf> {
     let cache = Cache::locate(workspace)?;
     let python = Python::find()?;
@@ -69,8 +70,8 @@ fn version(python: &Python) -> Result<String> {
     }
 }
 
-/// Creates the environment at `home`. It needs the module `venv`, which is part of Python, but not `ensurepip`, which is a
-/// separate package on Debian: the pip of the base Python installs the packages.
+/// Creates the environment at `home`. It needs the module `venv`, which is part of Python, but not `ensurepip`, which
+/// is a separate package on Debian: the pip of the base Python installs the packages.
 fn make(cache: &Cache, python: &Python, requirements: &Path, home: &Path) -> Result<()> {
     let made = cache.work("python-tests")?;
     let status = python

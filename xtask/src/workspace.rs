@@ -14,8 +14,8 @@ pub struct Workspace {
 }
 
 impl Workspace {
-    /// Finds the workspace. `cargo run` sets the path of the package; a binary that is started directly uses the path at
-    /// which it was built.
+    /// Finds the workspace. `cargo run` sets the path of the package; a binary that is started directly uses the path
+    /// at which it was built.
     pub fn locate() -> Result<Self> {
         let package = env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| OsString::from(env!("CARGO_MANIFEST_DIR")));
         let root = Path::new(&package)

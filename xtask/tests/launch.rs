@@ -54,8 +54,8 @@ impl Bench {
         }
         // xtask expects the program in the folder of its own binary.
         fs::create_dir_all(bench.path("target/debug")).expect("writable");
-        // Written by another process. If the file were open for writing in this one, a process that another test starts at
-        // that moment would inherit the handle, and a file that is open for writing cannot be run.
+        // Written by another process. If the file were open for writing in this one, a process that another test starts
+        // at that moment would inherit the handle, and a file that is open for writing cannot be run.
         let copied = Command::new("cp")
             .arg(env!("CARGO_BIN_EXE_xtask"))
             .arg(bench.path("target/debug/xtask"))

@@ -76,8 +76,8 @@ impl Clock {
         self.mark = now;
     }
 
-    /// Notes how far the run is. Random steps say nothing about the speed of training, so speed is measured from the first
-    /// call after the warm-up.
+    /// Notes how far the run is. Random steps say nothing about the speed of training, so speed is measured from the
+    /// first call after the warm-up.
     pub(super) fn reached(&mut self, at: EnvSteps, warmup: EnvSteps) {
         if self.speed_from.is_none() && at >= warmup {
             self.speed_from = Some((at, Instant::now()));

@@ -23,7 +23,8 @@ pub struct Parts {
     pub envs: Box<dyn VecEnv>,
     /// Environments to score the policy in; not shared with training.
     pub eval_envs: Box<dyn VecEnv>,
-    /// An agent built like `agent`, to be scored as a copy beside training. With `None`, training waits for evaluations.
+    /// An agent built like `agent`, to be scored as a copy beside training. With `None`, training waits for
+    /// evaluations.
     pub eval_agent: Option<Box<dyn Agent>>,
     /// Past transitions.
     pub replay: Replay,

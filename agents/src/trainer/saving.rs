@@ -34,8 +34,8 @@ struct TrainerState {
 }
 
 impl Trainer {
-    /// Writes a checkpoint and returns its folder. A failure is reported and does not end the run; the previous checkpoint
-    /// stays.
+    /// Writes a checkpoint and returns its folder. A failure is reported and does not end the run; the previous
+    /// checkpoint stays.
     pub fn save(&mut self) -> Option<PathBuf> {
         // An evaluation is still running only after another failure.
         if let Err(error) = self.take_score(true) {
@@ -50,8 +50,8 @@ impl Trainer {
     /// Writes a checkpoint that knows every score so far.
     ///
     /// # Errors
-    /// [`Error::Diverged`] when a parameter is not finite: the checkpoint would be of no use, and would push out one that
-    /// is. [`Error::EnvDuringTraining`] when the evaluation that was running failed.
+    /// [`Error::Diverged`] when a parameter is not finite: the checkpoint would be of no use, and would push out one
+    /// that is. [`Error::EnvDuringTraining`] when the evaluation that was running failed.
     pub(super) fn save_finite(&mut self) -> Result<()> {
         self.take_score(true)?;
         self.check_finite()?;

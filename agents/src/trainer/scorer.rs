@@ -1,7 +1,7 @@
 //! Scores a policy, while training waits or beside it: [`Evaluator`].
 //!
-//! Beside training, a copy of the agent as it was when the evaluation was due is scored on a thread of its own. Training
-//! reads nothing of it but the scores.
+//! Beside training, a copy of the agent as it was when the evaluation was due is scored on a thread of its own.
+//! Training reads nothing of it but the scores.
 
 use std::{
     panic::resume_unwind,

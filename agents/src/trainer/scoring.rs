@@ -1,7 +1,7 @@
 //! Evaluations of a run: when they start, and what becomes of their scores.
 //!
-//! The score of an evaluation beside training is taken at the latest before the next evaluation, before a checkpoint and at
-//! the end, so that a checkpoint knows every score so far.
+//! The score of an evaluation beside training is taken at the latest before the next evaluation, before a checkpoint
+//! and at the end, so that a checkpoint knows every score so far.
 
 use std::borrow::Cow;
 
@@ -44,8 +44,8 @@ impl Trainer {
         outcome
     }
 
-    /// Records the score of the evaluation that runs beside training, if there is one. With `waits` false, only if it is
-    /// ready.
+    /// Records the score of the evaluation that runs beside training, if there is one. With `waits` false, only if it
+    /// is ready.
     pub(super) fn take_score(&mut self, waits: bool) -> Result<()> {
         let Evaluator::Beside(beside) = &mut self.evaluator else {
             return Ok(());

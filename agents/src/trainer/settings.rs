@@ -29,11 +29,11 @@ pub struct TrainSettings {
     pub device: DeviceChoice,
     /// Threads of an update. Results do not depend on it where networks are fused.
     pub threads: Threads,
-    /// Precision of the matrix products of fused networks, on the CPU. Whether this machine has it is checked when training
-    /// starts: a configuration can be read, and its policies act, on any machine.
+    /// Precision of the matrix products of fused networks, on the CPU. Whether this machine has it is checked when
+    /// training starts: a configuration can be read, and its policies act, on any machine.
     pub matmul_precision: MatmulPrecision,
-    /// Whether updates on a GPU are recorded once and replayed as CUDA graphs. Whether this binary and this machine can is
-    /// checked when training starts.
+    /// Whether updates on a GPU are recorded once and replayed as CUDA graphs. Whether this binary and this machine can
+    /// is checked when training starts.
     pub cuda_graphs: bool,
 }
 

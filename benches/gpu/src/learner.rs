@@ -107,7 +107,7 @@ impl Captures {
 /// An agent with its random numbers. All with one algorithm begin alike and draw alike, on every device.
 pub struct Learner {
     agent: SoftActorCritic,
-    noise: Stream,
+    stream: Stream,
     /// Of [`How::Recorded`].
     pub captures: Captures,
 }
@@ -143,7 +143,7 @@ impl Learner {
         };
         Ok(Learner {
             agent,
-            noise: Stream::derive(SEED, "update", 0),
+            stream: Stream::derive(SEED, "update", 0),
             captures,
         })
     }
@@ -159,7 +159,7 @@ impl Learner {
     }
 
     fn reported(&mut self, batch: &Batch) -> UpdateReport {
-        self.agent.update(batch, &mut self.noise)
+        self.agent.update(batch, &mut self.stream)
     }
 
     /// Goes on from what `other` has learned, wherever that lives.
@@ -169,7 +169,7 @@ impl Learner {
     pub fn go_on_from(&mut self, other: &Learner) -> Result<()> {
         let checkpoint = Checkpoint::in_memory(EnvSteps(0), GradSteps(0), &other.agent.sections()?)?;
         self.agent.load(&checkpoint)?;
-        Ok(self.noise.seek(&other.noise.position())?)
+        Ok(self.stream.seek(&other.stream.position())?)
     }
 
     /// Every number that updates change, by section and name, in double precision on the CPU.

@@ -1,6 +1,6 @@
-//! A rehearsal of training on a GPU: checks against the CPU, CUDA graphs against none, updates per second, a run that has
-//! to learn. Each part is a process of its own with a time budget, so that one that fails, panics or hangs leaves the
-//! others alone; what is known so far is in the report at any time.
+//! A rehearsal of training on a GPU: checks against the CPU, CUDA graphs against none, updates per second, a run that
+//! has to learn. Each part is a process of its own with a time budget, so that one that fails, panics or hangs leaves
+//! the others alone; what is known so far is in the report at any time.
 //!
 //! Exit code: 0 if every part passed, 1 if one did not, 2 for a wrong command line or no CUDA device.
 

@@ -30,8 +30,8 @@ impl Place {
         }
     }
 
-    /// Of libtorch on the CPU. Beside a GPU the reference is to be quick; a rehearsal shares its machine, where threads that
-    /// wait for each other take many times as long as one.
+    /// Of libtorch on the CPU. Beside a GPU the reference is to be quick; a rehearsal shares its machine, where threads
+    /// that wait for each other take many times as long as one.
     pub fn threads(self) -> u64 {
         match self {
             Place::Gpu => std::thread::available_parallelism().map_or(1, |count| count.get().min(8)) as u64,

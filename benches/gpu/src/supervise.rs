@@ -40,8 +40,8 @@ pub struct Ran {
     pub said: String,
 }
 
-/// Runs `command` for at most `budget` and hands on every result, a line `{"key": …, "value": …}` of its standard output,
-/// when it comes.
+/// Runs `command` for at most `budget` and hands on every result, a line `{"key": …, "value": …}` of its standard
+/// output, when it comes.
 ///
 /// # Errors
 /// When it cannot be started.

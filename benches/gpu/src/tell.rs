@@ -75,8 +75,8 @@ fn shortened(text: &str) -> String {
     }
 }
 
-/// Of a trace, the calls in this project and in tch, each with its place where that is known. A call that was inlined may
-/// have lost the name of its crate; its place, relative to the workspace, shows that it is ours.
+/// Of a trace, the calls in this project and in tch, each with its place where that is known. A call that was inlined
+/// may have lost the name of its crate; its place, relative to the workspace, shows that it is ours.
 fn calls(trace: &str) -> Vec<String> {
     // Before this call the trace is that of the panic hook.
     let trace = trace.rsplit_once("rust_begin_unwind").map_or(trace, |(_, rest)| rest);

@@ -1,5 +1,5 @@
-//! Adapters for the crate [`gymnasium-rs`](gymnasium_rs): its environments as [`sac_envs::Env`] ([`FromGymnasiumRs`]), and
-//! environments of `sac-envs` for its trait ([`AsGymnasiumRs`]).
+//! Adapters for the crate [`gymnasium-rs`](gymnasium_rs): its environments as [`sac_envs::Env`] ([`FromGymnasiumRs`]),
+//! and environments of `sac-envs` for its trait ([`AsGymnasiumRs`]).
 //!
 //! Its trait has no snapshots, no errors and single-precision rewards. Each adapter documents the consequences.
 
@@ -80,11 +80,11 @@ impl Acted for i32 {
 ///
 /// The trait of gymnasium-rs has no snapshots. A snapshot of this adapter is therefore the seed and the actions of the
 /// running episode, and [`Env::restore`] replays them. That is exact if seed and actions determine the episode, which
-/// [`sac_envs::check_env`] checks. Every reset passes a seed to the environment; it is drawn from a generator that a reset
-/// with a seed restarts.
+/// [`sac_envs::check_env`] checks. Every reset passes a seed to the environment; it is drawn from a generator that a
+/// reset with a seed restarts.
 ///
-/// A panic of the environment becomes an error. The adapter refuses steps after the end of an episode, whether or not the
-/// environment does.
+/// A panic of the environment becomes an error. The adapter refuses steps after the end of an episode, whether or not
+/// the environment does.
 pub struct FromGymnasiumRs<E, Obs, Action> {
     id: String,
     env: E,
@@ -139,7 +139,8 @@ where
         })
     }
 
-    /// Removes the bounds of the observation space, for environments whose observations leave the bounds that they state.
+    /// Removes the bounds of the observation space, for environments whose observations leave the bounds that they
+    /// state.
     #[must_use]
     pub fn with_unbounded_observations(mut self) -> Self {
         self.observation_space = Space::unbounded(self.observation_space.len());
@@ -289,13 +290,13 @@ where
     }
 }
 
-/// An [`Env`] as an environment of gymnasium-rs, with flat observations. Actions are `Array1<f32>` for a box and for tuples
-/// of indices, `i32` for a discrete space.
+/// An [`Env`] as an environment of gymnasium-rs, with flat observations. Actions are `Array1<f32>` for a box and for
+/// tuples of indices, `i32` for a discrete space.
 ///
-/// The trait of gymnasium-rs has no errors. A step that fails ends the episode: it returns the last observation, the reward 0
-/// and `terminated`, with the message as `error` in its info. A reset that fails returns zeros and the message. Negative
-/// seeds are used as their two's complement. Rewards are rounded to single precision. Missing bounds are ±∞. A tuple of
-/// indices is a box.
+/// The trait of gymnasium-rs has no errors. A step that fails ends the episode: it returns the last observation, the
+/// reward 0 and `terminated`, with the message as `error` in its info. A reset that fails returns zeros and the
+/// message. Negative seeds are used as their two's complement. Rewards are rounded to single precision. Missing bounds
+/// are ±∞. A tuple of indices is a box.
 pub struct AsGymnasiumRs<E> {
     env: E,
     obs: Vec<f32>,

@@ -1,7 +1,7 @@
 //! `CartPoleSwingUp-v0`: swing a pole up from hanging, with continuous forces on its cart, and keep it upright.
 //!
-//! The equations of motion, with the pole's angle θ from upright, the cart's position x, the distance l from the hinge to
-//! the pole's centre of mass, and the motor's force F:
+//! The equations of motion, with the pole's angle θ from upright, the cart's position x, the distance l from the hinge
+//! to the pole's centre of mass, and the motor's force F:
 //!
 //! ```text
 //! (M + m) x'' + m l cos θ θ''  = F - b_x x' + m l θ'² sin θ
@@ -35,8 +35,8 @@ const CENTRE_M: f64 = 0.5;
 pub(super) const POLE_LENGTH_M: f64 = 1.0;
 /// Radius of the pole, which is a capsule: a cylinder of [`POLE_LENGTH_M`] with a hemisphere at each end.
 const RADIUS_M: f64 = 0.045;
-/// Moment of inertia of the pole about its centre: a cylinder, and two hemispheres whose centres of mass lie 3r/8 beyond its
-/// ends.
+/// Moment of inertia of the pole about its centre: a cylinder, and two hemispheres whose centres of mass lie 3r/8
+/// beyond its ends.
 const INERTIA_KG_M2: f64 = {
     let (length, radius) = (POLE_LENGTH_M, RADIUS_M);
     let cylinder_kg = POLE_MASS_KG * length / (length + 4.0 / 3.0 * radius);
@@ -151,7 +151,8 @@ impl Dynamics for CartPoleSwingUp {
     }
 }
 
-/// The derivative of the state. The equations of motion are linear in the two accelerations and solved by Cramer's rule.
+/// The derivative of the state. The equations of motion are linear in the two accelerations and solved by Cramer's
+/// rule.
 fn derivative([_, theta, x_dot, theta_dot]: Vector, force_n: f64) -> Vector {
     let (sin, cos) = (theta.sin(), theta.cos());
     let moment = POLE_MASS_KG * CENTRE_M;

@@ -1,7 +1,8 @@
 //! Classic control tasks, bit for bit as in Gymnasium 1.4.0 from the same seed and actions, and one of our own.
 //!
-//! Gymnasium's numbers are Python's, so each file says which operations run in single precision. In NumPy 2 an operation on
-//! a `float32` scalar and a Python number gives a `float32`; one on a `float32` and a `float64` scalar gives a `float64`.
+//! Gymnasium's numbers are Python's, so each file says which operations run in single precision. In NumPy 2 an
+//! operation on a `float32` scalar and a Python number gives a `float32`; one on a `float32` and a `float64` scalar
+//! gives a `float64`.
 
 mod acrobot;
 mod cart_pole;

@@ -7,7 +7,8 @@ use crate::manual::Row;
 use crate::render::Scene;
 use crate::{Dynamics, EnvEntry, Manual, NumpyRng, Space, Transition};
 
-/// The task `MountainCar-v0`: a car in a valley with the profile sin 3x, with a force to the left, none, or to the right.
+/// The task `MountainCar-v0`: a car in a valley with the profile sin 3x, with a force to the left, none, or to the
+/// right.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MountainCar {

@@ -22,8 +22,8 @@ pub struct MountainCarState {
     pub position_m: f64,
     /// Velocity in m per step.
     pub velocity_m: f64,
-    /// Whether the state is in double precision. In Gymnasium it is float64 until the first step and float32 from then on;
-    /// both numbers are then float32 values.
+    /// Whether the state is in double precision. In Gymnasium it is float64 until the first step and float32 from then
+    /// on; both numbers are then float32 values.
     pub double_precision: bool,
 }
 
@@ -60,8 +60,8 @@ impl Dynamics for MountainCarContinuous {
     }
 
     fn step(&self, state: &mut MountainCarState, action: &[f32], _rng: &mut NumpyRng) -> Transition {
-        // Rounds to the precision of the state. A sum or product of two float32 numbers is the same whether it is computed in
-        // float32 or rounded from the float64 result.
+        // Rounds to the precision of the state. A sum or product of two float32 numbers is the same whether it is
+        // computed in float32 or rounded from the float64 result.
         let double = state.double_precision;
         let round = |x: f64| if double { x } else { f64::from(x as f32) };
         let array = |value: f64| Number {

@@ -6,8 +6,8 @@ use std::hint::black_box;
 /// one number in a thousand.
 ///
 /// For numbers of common size, `pow` computes x² with an error of less than a hundredth of a unit in the last place and
-/// rounds the result once (glibc's e_pow.c). If x² is farther than that from the midpoint between two adjacent floating-point
-/// numbers, both methods round to the same one, so that the faster product can be used.
+/// rounds the result once (glibc's e_pow.c). If x² is farther than that from the midpoint between two adjacent
+/// floating-point numbers, both methods round to the same one, so that the faster product can be used.
 pub(super) fn pow_2(x: f64) -> f64 {
     const MARGIN: u64 = u64::MAX / 64;
     if !(1e-6..1e6).contains(&x.abs()) {

@@ -141,8 +141,8 @@ fn wrap(angle_rad: f64) -> f64 {
     if !(raised > -TURN && raised < 2.0 * TURN) {
         return raised.rem_euclid(TURN) - PI;
     }
-    // For angles within one turn of the range, adding a turn gives exactly the remainder without a division. There is no
-    // branch, because it would be hard to predict.
+    // For angles within one turn of the range, adding a turn gives exactly the remainder without a division. There is
+    // no branch, because it would be hard to predict.
     let turns = i8::from(raised < 0.0) - i8::from(raised >= TURN);
     raised + f64::from(turns) * TURN - PI
 }

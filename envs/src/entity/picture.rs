@@ -9,8 +9,8 @@ const OTHER: Colour = Colour::rgb(170, 170, 170);
 const RADIUS_M: f64 = 0.045;
 
 impl Arena {
-    /// The drawing of the walls, the entities (marked ones in red, with a circle of `radius_m`) and the agent in blue. Tails
-    /// show the distance that each moves in a fifth of a second.
+    /// The drawing of the walls, the entities (marked ones in red, with a circle of `radius_m`) and the agent in blue.
+    /// Tails show the distance that each moves in a fifth of a second.
     pub(super) fn scene(&self, state: &ArenaState) -> Scene {
         let wall = HALF_SIDE_M + RADIUS_M;
         let corners = [

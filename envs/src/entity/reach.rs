@@ -7,7 +7,8 @@ use crate::manual::Row;
 use crate::render::Scene;
 use crate::{Dynamics, EnvEntry, Manual, NumpyRng, Space, Transition};
 
-/// The task `EntityReach-v0`: a point mass follows the mean position of the marked entities, which wander like all others.
+/// The task `EntityReach-v0`: a point mass follows the mean position of the marked entities, which wander like all
+/// others.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct EntityReach(pub Arena);
@@ -28,7 +29,8 @@ impl Default for EntityReach {
 const GAIN_PER_S: f64 = 4.0;
 
 impl EntityReach {
-    /// The policy that steers to the average of the marked tokens. `obs`: `[entities + 1, TOKEN_WIDTH]`, `action`: `[2]`.
+    /// The policy that steers to the average of the marked tokens. `obs`: `[entities + 1, TOKEN_WIDTH]`, `action`:
+    /// `[2]`.
     pub fn oracle(&self, obs: &[f32], action: &mut [f32]) {
         let marked = sights(obs).filter_map(|(sight, marked)| marked.then_some(sight));
         self.steer(average(marked), action);

@@ -9,8 +9,8 @@ use crate::manual::Row;
 use crate::render::Scene;
 use crate::{Dynamics, EnvEntry, Manual, NumpyRng, Space, Transition};
 
-/// The task `EntityTag-v0`: a point mass keeps away from the nearest marked entity. A new waypoint of a marked entity is the
-/// position of the agent at that moment; those of the others are random.
+/// The task `EntityTag-v0`: a point mass keeps away from the nearest marked entity. A new waypoint of a marked entity
+/// is the position of the agent at that moment; those of the others are random.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct EntityTag(pub Arena);

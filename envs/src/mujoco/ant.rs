@@ -35,7 +35,8 @@ pub struct Ant {
     pub healthy_z_range: [f64; 2],
     /// Bounds to which contact forces are clipped, in N and N m.
     pub contact_force_range: [f64; 2],
-    /// Half the width of the uniform noise on start positions, and the standard deviation of the normal noise on velocities.
+    /// Half the width of the uniform noise on start positions, and the standard deviation of the normal noise on
+    /// velocities.
     pub reset_noise_scale: f64,
     /// Whether the observation omits the position in the plane.
     pub exclude_current_positions_from_observation: bool,

@@ -7,8 +7,8 @@ const VARIABLE: &str = "SAC_MUJOCO_ASSETS";
 /// The folder in the workspace in which set-up puts them.
 const FOLDER: &str = ".native/gymnasium/envs/mujoco/assets";
 
-/// The path of `xml_file`. As in Gymnasium, a name that begins with `.` or `/` is a path, one that begins with `~/` is a
-/// path in the home folder, and any other is one of Gymnasium's model files.
+/// The path of `xml_file`. As in Gymnasium, a name that begins with `.` or `/` is a path, one that begins with `~/` is
+/// a path in the home folder, and any other is one of Gymnasium's model files.
 ///
 /// # Errors
 /// What is missing, and how to provide it.

@@ -1,9 +1,9 @@
 //! Calls into MuJoCo that return its warnings and fatal errors as values.
 //!
 //! MuJoCo has one message handler per process. The default handler writes warnings to the terminal and to a file in the
-//! current folder, and ends the process on an error. Our handler records both for the thread that is inside [`run`], and
-//! unwinds out of a call with an error, where MuJoCo's Python bindings use `longjmp`. Messages from any other use of MuJoCo
-//! in the process go to the previous handler.
+//! current folder, and ends the process on an error. Our handler records both for the thread that is inside [`run`],
+//! and unwinds out of a call with an error, where MuJoCo's Python bindings use `longjmp`. Messages from any other use
+//! of MuJoCo in the process go to the previous handler.
 
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -72,9 +72,9 @@ static PREVIOUS: OnceLock<Handler> = OnceLock::new();
 fn install_handler() {
     PREVIOUS.get_or_init(|| {
         let unwinding: unsafe extern "C-unwind" fn(*const mjLogMessage) = handle;
-        // SAFETY: both are pointers to functions of the same signature. MuJoCo stores this one and calls it only from its
-        // own functions. It unwinds only while a function of `unwinding` is running, whose frames may be unwound. The
-        // write to MuJoCo's global variable happens once, before this crate's first use of MuJoCo.
+        // SAFETY: both are pointers to functions of the same signature. MuJoCo stores this one and calls it only from
+        // its own functions. It unwinds only while a function of `unwinding` is running, whose frames may be unwound.
+        // The write to MuJoCo's global variable happens once, before this crate's first use of MuJoCo.
         unsafe {
             let handler = std::mem::transmute::<
                 unsafe extern "C-unwind" fn(*const mjLogMessage),

@@ -23,7 +23,8 @@ pub struct HalfCheetah {
     pub forward_reward_weight: f64,
     /// Weight of the cost |a|².
     pub ctrl_cost_weight: f64,
-    /// Half the width of the uniform noise on start positions, and the standard deviation of the normal noise on velocities.
+    /// Half the width of the uniform noise on start positions, and the standard deviation of the normal noise on
+    /// velocities.
     pub reset_noise_scale: f64,
     /// Whether the observation omits the position along the track.
     pub exclude_current_positions_from_observation: bool,

@@ -22,7 +22,8 @@ pub struct InvertedDoublePendulum {
     pub frame_skip: u32,
     /// Reward per step while the poles stand.
     pub healthy_reward: f64,
-    /// Half the width of the uniform noise on start positions, and the standard deviation of the normal noise on velocities.
+    /// Half the width of the uniform noise on start positions, and the standard deviation of the normal noise on
+    /// velocities.
     pub reset_noise_scale: f64,
 }
 

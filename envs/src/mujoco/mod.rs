@@ -1,9 +1,9 @@
 //! Gymnasium's eleven MuJoCo tasks, bit for bit as in Gymnasium 1.4.0 with MuJoCo 3.17.0.
 //!
-//! Gymnasium's model files are loaded at run time. `docs/parity.md` describes the comparison with Gymnasium. Each task is
-//! one file with its options (fields of the task, with Gymnasium's names and defaults), its reward and observation in
-//! Gymnasium's order of operations, and its manual page. Implement [`Task`] to write another one; [`MujocoSim`] turns it
-//! into an [`crate::Env`].
+//! Gymnasium's model files are loaded at run time. `docs/parity.md` describes the comparison with Gymnasium. Each task
+//! is one file with its options (fields of the task, with Gymnasium's names and defaults), its reward and observation
+//! in Gymnasium's order of operations, and its manual page. Implement [`Task`] to write another one; [`MujocoSim`]
+//! turns it into an [`crate::Env`].
 //!
 //! Observations are float64 in Gymnasium and `f32` here: the same numbers, rounded once. Rewards are float64 in both.
 //!

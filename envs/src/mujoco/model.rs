@@ -64,8 +64,8 @@ fn compile(path: &Path) -> Result<Arc<MjModel>, String> {
 fn whole_message(path: &Path) -> Option<String> {
     let path = CString::new(path.to_str()?).ok()?;
     let mut message = [0u8; 1000];
-    // SAFETY: the path ends with a zero, the buffer has the given length, and a model, should this attempt succeed, has no
-    // other owner.
+    // SAFETY: the path ends with a zero, the buffer has the given length, and a model, should this attempt succeed, has
+    // no other owner.
     unsafe {
         let model = mj_loadXML(
             path.as_ptr(),

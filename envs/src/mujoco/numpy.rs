@@ -54,15 +54,15 @@ pub(super) fn control_cost(weight: f64, action: &[f32]) -> f64 {
     f64::from(weight as f32 * sum_of_squares(action))
 }
 
-/// `np.linalg.norm` of a short vector: the root of a dot product. OpenBLAS sums it with fused multiply-adds in its kernels
-/// for AVX-512 and without in those for other processors. This always uses them, so that a seed gives the same rewards on
-/// all processors.
+/// `np.linalg.norm` of a short vector: the root of a dot product. OpenBLAS sums it with fused multiply-adds in its
+/// kernels for AVX-512 and without in those for other processors. This always uses them, so that a seed gives the same
+/// rewards on all processors.
 pub(super) fn norm(x: &[f64]) -> f64 {
     x.iter().fold(0.0, |sum: f64, x| x.mul_add(*x, sum)).sqrt()
 }
 
-/// `x ** 2` of a float64 scalar: the C library's `pow`, which is not always `x * x`. `black_box` keeps the compiler from
-/// replacing it by `x * x`.
+/// `x ** 2` of a float64 scalar: the C library's `pow`, which is not always `x * x`. `black_box` keeps the compiler
+/// from replacing it by `x * x`.
 pub(super) fn pow_2(x: f64) -> f64 {
     x.powf(black_box(2.0))
 }

@@ -1,8 +1,8 @@
 //! The drawing of a simulation: a parallel projection of the model's visible geoms, drawn from back to front.
 //!
 //! Planes are drawn as ground with fixed tiles, so that motion is visible. Geoms that MuJoCo's viewer hides by default
-//! (groups from 3 on, colours without opacity) are not drawn, nor are height fields and signed distance fields. Meshes are
-//! drawn as their convex outline.
+//! (groups from 3 on, colours without opacity) are not drawn, nor are height fields and signed distance fields. Meshes
+//! are drawn as their convex outline.
 
 use mujoco_rs::wrappers::mj_model::{MjModel, MjtGeomBase};
 
@@ -63,8 +63,8 @@ impl Camera {
         }
     }
 
-    /// A camera that looks down from a corner and follows the first body in the plane. `height` is that of its centre above
-    /// the ground, in m.
+    /// A camera that looks down from a corner and follows the first body in the plane. `height` is that of its centre
+    /// above the ground, in m.
     pub const fn oblique(height: f64, width: f64) -> Self {
         Camera {
             azimuth_deg: 125.0,

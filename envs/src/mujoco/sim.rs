@@ -19,8 +19,8 @@ const STATE: u32 = MjtState::mjSTATE_INTEGRATION as u32;
 /// A [`Task`] as an [`Env`]: owns the generator and the simulation, checks the order of calls, takes snapshots.
 ///
 /// Time limits and checks of actions are the work of [`crate::TimeLimit`] and [`crate::Checked`]; [`crate::Registry`]
-/// combines all three. A warning of MuJoCo is an error here, because the state is then unreliable. It ends the episode; a
-/// reset starts the next.
+/// combines all three. A warning of MuJoCo is an error here, because the state is then unreliable. It ends the episode;
+/// a reset starts the next.
 pub struct MujocoSim<T: Task> {
     task: T,
     parts: T::Parts,
@@ -47,8 +47,8 @@ struct Memory {
     episode: u64,
     /// Control steps since the reset.
     step: u64,
-    /// [`Task::tracked`] after the last step. It is stored, because some quantities that MuJoCo derives from the state lag
-    /// behind it by one simulation step and differ after a restore.
+    /// [`Task::tracked`] after the last step. It is stored, because some quantities that MuJoCo derives from the state
+    /// lag behind it by one simulation step and differ after a restore.
     tracked: [f64; 2],
 }
 
@@ -64,8 +64,8 @@ impl<T: Task> MujocoSim<T> {
     /// The environment of `task`. It needs a reset before the first step.
     ///
     /// # Errors
-    /// [`EnvError::Option`] for an invalid option, and for a model file that is missing, that MuJoCo cannot load, or that
-    /// does not have what the task needs.
+    /// [`EnvError::Option`] for an invalid option, and for a model file that is missing, that MuJoCo cannot load, or
+    /// that does not have what the task needs.
     pub fn new(task: T) -> Result<Self, EnvError> {
         MujocoSim::try_new(task).map_err(|bad| bad.of(T::ID))
     }
@@ -144,8 +144,8 @@ impl<T: Task> MujocoSim<T> {
     fn put_state(&mut self, state: &[f64]) -> Result<(), String> {
         engine::run(&mut self.data, &[Call::Reset])?;
         self.data.set_state(state, STATE).map_err(|e| e.to_string())?;
-        // Computes the derived quantities, which may be read before the next step. That overwrites the solver's warm start,
-        // so the state is set again.
+        // Computes the derived quantities, which may be read before the next step. That overwrites the solver's warm
+        // start, so the state is set again.
         engine::run(&mut self.data, &[Call::Forward])?;
         self.data.set_state(state, STATE).map_err(|e| e.to_string())
     }

@@ -9,8 +9,8 @@ use crate::{EnvError, Manual, NumpyRng, Transition};
 
 /// A task on a MuJoCo model: start states, rewards, observations.
 ///
-/// [`super::MujocoSim`] turns it into a [`crate::Env`] and adds the simulation, seeding, checks of the order of calls, and
-/// snapshots. The implementing type holds the options and nothing that changes.
+/// [`super::MujocoSim`] turns it into a [`crate::Env`] and adds the simulation, seeding, checks of the order of calls,
+/// and snapshots. The implementing type holds the options and nothing that changes.
 pub trait Task: Default + Serialize + DeserializeOwned + Send + Sync + 'static {
     /// Id in the registry.
     const ID: &'static str;
@@ -44,7 +44,8 @@ pub trait Task: Default + Serialize + DeserializeOwned + Send + Sync + 'static {
     /// Draws a start state. Both slices contain the model's start state at first.
     fn start(&self, rng: &mut NumpyRng, position: &mut [f64], velocity: &mut [f64]);
 
-    /// The point in the plane whose displacement is rewarded. It is evaluated after every step and stored until the next.
+    /// The point in the plane whose displacement is rewarded. It is evaluated after every step and stored until the
+    /// next.
     fn tracked(&self, _parts: &Self::Parts, _data: &Data) -> [f64; 2] {
         [0.0; 2]
     }

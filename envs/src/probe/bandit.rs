@@ -1,14 +1,14 @@
 //! P4, P6, P8, P9: one step with a reward r(a) that depends only on the action.
 //!
 //! * `ProbeTarget-v0` (P4): r = -(a - 0.3)². With α = 0 the policy's mode must reach 0.3.
-//! * `ProbeTorque-v0` (P9): the same in newton-metres, u in [-2, 2]: r = -(u/2 - 0.3)². The mode must reach 0.6 N m, which is
-//!   0.3 when normalised.
-//! * `ProbeQuadratic-v0` (P6): r = -k a². The soft value of a policy N(0, σ²) near zero, where tanh is nearly linear, is
-//!   -k σ² + α ln σ + const; its derivative -2kσ + α/σ vanishes at σ = √(α / 2k). With k = 10, α = 0.2: σ = 0.1.
+//! * `ProbeTorque-v0` (P9): the same in newton-metres, u in [-2, 2]: r = -(u/2 - 0.3)². The mode must reach 0.6 N m,
+//!   which is 0.3 when normalised.
+//! * `ProbeQuadratic-v0` (P6): r = -k a². The soft value of a policy N(0, σ²) near zero, where tanh is nearly linear,
+//!   is -k σ² + α ln σ + const; its derivative -2kσ + α/σ vanishes at σ = √(α / 2k). With k = 10, α = 0.2: σ = 0.1.
 //! * `ProbeFlat-v0` (P8): r = 0, so that only the entropy matters. With a learned α the constraint entropy ≥ target is
-//!   inactive for any target below ln 2: the uniform policy is optimal, so the entropy must reach ln 2 per coordinate and α
-//!   must fall towards 0. The constraint is active only with a reward, as in `ProbeQuadratic-v0`: there
-//!   ½ ln(2πe σ²) = target determines σ, and α = 2kσ² follows from P6.
+//!   inactive for any target below ln 2: the uniform policy is optimal, so the entropy must reach ln 2 per coordinate
+//!   and α must fall towards 0. The constraint is active only with a reward, as in `ProbeQuadratic-v0`: there ½ ln(2πe
+//!   σ²) = target determines σ, and α = 2kσ² follows from P6.
 
 use serde::{Deserialize, Serialize};
 

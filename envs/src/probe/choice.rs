@@ -1,12 +1,13 @@
 //! D1 to D3: discrete actions. The soft-optimal policy is a softmax of known values.
 //!
 //! * `ProbeChoice-v0` (D1): one step with three actions, r = (0, 0.3, -0.2). Q = r, and π = softmax(r / α).
-//! * `ProbeFork-v0` (D2): two steps. The first action has no reward and leads to one of two places. On the *left* the rewards
-//!   of the second action are 1 and 0; on the *right* both are 0.6. The soft value of a place is V = α ln Σ_a exp(r_a / α),
-//!   and Q(start, a) = γ V. For α = 0.5, V is 1.0635 on the left and 0.9466 on the right (of which 0.3466 is entropy). A
-//!   backup without the entropy of the next action would give 0.8808 and 0.6 under the same policy.
-//! * `ProbePair-v0` (D3): one step with a pair of actions, one of two and one of three, r = (0, 0.5)_i + (0, 0.25, -0.25)_j.
-//!   The reward is a sum, so the policy is a product: π(i, j) = softmax_i · softmax_j, whether pairs are enumerated or not.
+//! * `ProbeFork-v0` (D2): two steps. The first action has no reward and leads to one of two places. On the *left* the
+//!   rewards of the second action are 1 and 0; on the *right* both are 0.6. The soft value of a place is V = α ln Σ_a
+//!   exp(r_a / α), and Q(start, a) = γ V. For α = 0.5, V is 1.0635 on the left and 0.9466 on the right (of which 0.3466
+//!   is entropy). A backup without the entropy of the next action would give 0.8808 and 0.6 under the same policy.
+//! * `ProbePair-v0` (D3): one step with a pair of actions, one of two and one of three, r = (0, 0.5)_i + (0, 0.25,
+//!   -0.25)_j. The reward is a sum, so the policy is a product: π(i, j) = softmax_i · softmax_j, whether pairs are
+//!   enumerated or not.
 
 use serde::{Deserialize, Serialize};
 

@@ -2,9 +2,10 @@
 //!
 //! Both have the same constant observation and episodes of five steps. They differ only in the end of an episode.
 //!
-//! * Endless is *truncated* by its time limit. Its future continues: Q = 1 + γ Q, so Q = 1/(1 − γ), which is 100 for γ = 0.99.
-//! * Ending is *terminated*. The observation does not show the step, so one Q stands for all five steps, and one in five has
-//!   no future: Q = 1 + 0.8 γ Q, so Q = 1/(1 − 0.8 γ), which is 4.81 for γ = 0.99.
+//! * Endless is *truncated* by its time limit. Its future continues: Q = 1 + γ Q, so Q = 1/(1 − γ), which is 100 for γ
+//!   = 0.99.
+//! * Ending is *terminated*. The observation does not show the step, so one Q stands for all five steps, and one in
+//!   five has no future: Q = 1 + 0.8 γ Q, so Q = 1/(1 − 0.8 γ), which is 4.81 for γ = 0.99.
 
 use super::spaces::{constant_observation, unit_action};
 use crate::manual::Row;

@@ -1,8 +1,8 @@
 //! Probes: tasks so small that the solution is known in closed form.
 //!
-//! An agent that does not find the solution of a probe has a defect; the table says where to look. Each file derives the
-//! solution. An observation is one number. Actions of P1 to P9 are one number, those of D1 to D3 are discrete. γ is the
-//! discount and α the temperature (0 unless stated).
+//! An agent that does not find the solution of a probe has a defect; the table says where to look. Each file derives
+//! the solution. An observation is one number. Actions of P1 to P9 are one number, those of D1 to D3 are discrete. γ is
+//! the discount and α the temperature (0 unless stated).
 //!
 //! | | id | solution | defects that it shows |
 //! |---|---|---|---|

@@ -1,7 +1,7 @@
 //! P7, `ProbeNoisy-v0`: one step, reward drawn from N(1, 0.5²).
 //!
-//! The return is the reward. A Gaussian critic must learn the mean 1 and the standard deviation 0.5; a quantile critic must
-//! learn the quantiles 1 + 0.5 Φ⁻¹(τ).
+//! The return is the reward. A Gaussian critic must learn the mean 1 and the standard deviation 0.5; a quantile critic
+//! must learn the quantiles 1 + 0.5 Φ⁻¹(τ).
 
 use super::spaces::{constant_observation, unit_action};
 use crate::manual::Row;

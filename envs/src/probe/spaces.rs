@@ -2,7 +2,8 @@
 
 use crate::Space;
 
-/// The observation space of a probe without a state. The observation never varies, so a network can only learn a constant.
+/// The observation space of a probe without a state. The observation never varies, so a network can only learn a
+/// constant.
 pub(super) fn constant_observation() -> Space {
     Space::boxed(1, 1.0, 1.0)
 }

@@ -1,7 +1,7 @@
 //! P2, `ProbeTwoStep-v0`: two steps, reward at the end.
 //!
-//! The observation counts the steps. The second step has the reward 1 and ends the episode, so Q(1, a) = 1. The first has the
-//! reward 0, so Q(0, a) = γ.
+//! The observation counts the steps. The second step has the reward 1 and ends the episode, so Q(1, a) = 1. The first
+//! has the reward 0, so Q(0, a) = γ.
 
 use super::spaces::unit_action;
 use crate::manual::Row;

@@ -87,8 +87,8 @@ impl EnvEntry {
     }
 
     /// An entry for a hand-written [`Env`] whose options are the serde fields of `O`. Their defaults are the values of
-    /// `O::default()`. `make` may return an error for invalid options; the `describe()` of the environment that it returns
-    /// should be the id. If `O` does not serialise to a table, [`EnvEntry::make`] returns an error.
+    /// `O::default()`. `make` may return an error for invalid options; the `describe()` of the environment that it
+    /// returns should be the id. If `O` does not serialise to a table, [`EnvEntry::make`] returns an error.
     pub fn from_options<O>(
         id: impl Into<String>,
         summary: impl Into<String>,
@@ -253,12 +253,12 @@ impl EnvEntry {
 
     /// Makes an environment in the task's own units: `wrappers > TimeLimit > Checked > task`.
     ///
-    /// Every environment has two more options: `time_limit` (control steps, overrides the entry's) and `wrappers` (an array
-    /// of tables, innermost first; see [`crate::WrapperSpec`]).
+    /// Every environment has two more options: `time_limit` (control steps, overrides the entry's) and `wrappers` (an
+    /// array of tables, innermost first; see [`crate::WrapperSpec`]).
     ///
     /// # Errors
-    /// [`EnvError::Option`] for an unknown option or an invalid value; [`EnvError::Unsupported`] for a space with a flaw;
-    /// an error if the entry itself is invalid.
+    /// [`EnvError::Option`] for an unknown option or an invalid value; [`EnvError::Unsupported`] for a space with a
+    /// flaw; an error if the entry itself is invalid.
     pub fn make(&self, options: &toml::Table) -> Result<Box<dyn Env>, EnvError> {
         self.make_stack(options, false)
     }

@@ -25,12 +25,12 @@ pub(super) struct Stack {
 impl Stack {
     /// Puts the wrappers around `env`: `RescaleAction > wrappers > TimeLimit > Checked > env`.
     ///
-    /// Without configured wrappers the result is a single type without boxes inside, so that all `step` functions can be
-    /// inlined: a step of a small task takes less time than the calls would.
+    /// Without configured wrappers the result is a single type without boxes inside, so that all `step` functions can
+    /// be inlined: a step of a small task takes less time than the calls would.
     ///
     /// # Errors
-    /// [`EnvError::Option`] for a wrapper that does not fit the environment, [`EnvError::Unsupported`] for actions without
-    /// bounds and for a space with a flaw.
+    /// [`EnvError::Option`] for a wrapper that does not fit the environment, [`EnvError::Unsupported`] for actions
+    /// without bounds and for a space with a flaw.
     pub(super) fn around<E: Env + 'static>(&self, id: &str, env: E) -> Result<Box<dyn Env>, EnvError> {
         check_spaces(&env)?;
         let checked = Checked::new(env);

@@ -10,8 +10,8 @@ const INK: Colour = Colour::rgb(30, 30, 30);
 const PLATE: Colour = Colour::rgb(240, 240, 240);
 
 impl Frame {
-    /// Writes `text` on a light background into the top left corner. Larger pictures get larger letters. Characters other
-    /// than ASCII become question marks; text that does not fit is cut off.
+    /// Writes `text` on a light background into the top left corner. Larger pictures get larger letters. Characters
+    /// other than ASCII become question marks; text that does not fit is cut off.
     pub fn caption(&mut self, text: &str) {
         let scale = (self.size.height / 200).max(1);
         let margin = 4 * scale;

@@ -5,7 +5,8 @@ use std::num::NonZero;
 
 use super::{Colour, Frame, FrameSize};
 
-/// Writer of an animated GIF that repeats for ever. It writes frame by frame, so that an episode need not fit into memory.
+/// Writer of an animated GIF that repeats for ever. It writes frame by frame, so that an episode need not fit into
+/// memory.
 pub struct GifWriter<W: Write> {
     encoder: gif::Encoder<W>,
     size: FrameSize,
@@ -13,8 +14,8 @@ pub struct GifWriter<W: Write> {
 }
 
 impl<W: Write> GifWriter<W> {
-    /// Starts an animation of pictures of one size. `frames_per_s` is at most 50: the format counts hundredths of a second,
-    /// and players do not accept a delay of less than two.
+    /// Starts an animation of pictures of one size. `frames_per_s` is at most 50: the format counts hundredths of a
+    /// second, and players do not accept a delay of less than two.
     ///
     /// # Errors
     /// When writing to `out` fails, or a side is longer than the format's maximum of 65535.
@@ -68,8 +69,8 @@ fn as_io(error: gif::EncodingError) -> io::Error {
     }
 }
 
-/// One picture of many: in rows of `columns`, from left to right and top to bottom, with narrow gaps. The cells have the
-/// size of the first picture. Without pictures the sheet has no pixels.
+/// One picture of many: in rows of `columns`, from left to right and top to bottom, with narrow gaps. The cells have
+/// the size of the first picture. Without pictures the sheet has no pixels.
 pub fn contact_sheet(frames: &[Frame], columns: NonZero<u32>) -> Frame {
     const GAP: u32 = 4;
     const GROUND: Colour = Colour::rgb(90, 90, 90);

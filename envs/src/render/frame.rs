@@ -92,7 +92,8 @@ impl Frame {
         3 * (y as usize * self.size.width as usize + x as usize)
     }
 
-    /// Copies `other` into this picture with its top left corner at `(left, top)`. The part that does not fit is cut off.
+    /// Copies `other` into this picture with its top left corner at `(left, top)`. The part that does not fit is cut
+    /// off.
     pub fn paste(&mut self, other: &Frame, left: u32, top: u32) {
         for y in 0..other.size.height {
             for x in 0..other.size.width {

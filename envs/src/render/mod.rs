@@ -1,5 +1,5 @@
-//! Pictures without a display. A task describes a [`Scene`], a rasteriser draws it as a [`Frame`], and frames are written to
-//! files.
+//! Pictures without a display. A task describes a [`Scene`], a rasteriser draws it as a [`Frame`], and frames are
+//! written to files.
 //!
 //! ```
 //! use sac_envs::{Env, Registry, render::FrameSize};

@@ -17,8 +17,9 @@ use std::convert::Infallible;
 
 /// NumPy's default generator: `NumpyRng::new(s)` is `numpy.random.default_rng(s)`.
 ///
-/// It is also a [`rand::Rng`], so that all distributions of `rand_distr` can use it. Their draws differ from NumPy's; those
-/// of the methods of this type agree. A cloned or deserialised generator continues at the same place in the stream.
+/// It is also a [`rand::Rng`], so that all distributions of `rand_distr` can use it. Their draws differ from NumPy's;
+/// those of the methods of this type agree. A cloned or deserialised generator continues at the same place in the
+/// stream.
 ///
 /// ```
 /// let mut rng = sac_envs::NumpyRng::new(42);
@@ -63,8 +64,8 @@ impl NumpyRng {
         folded.rotate_right((self.state >> 122) as u32)
     }
 
-    /// 32 random bits: the lower half of a new word, and in the next call its upper half, also if there are other draws in
-    /// between.
+    /// 32 random bits: the lower half of a new word, and in the next call its upper half, also if there are other draws
+    /// in between.
     pub fn next_u32(&mut self) -> u32 {
         if let Some(half) = self.half.take() {
             return half;
@@ -96,8 +97,8 @@ impl NumpyRng {
     /// When `n` is 0.
     pub fn integers(&mut self, n: u64) -> u64 {
         assert!(n > 0, "integers are drawn from a non-empty range");
-        // Lemire: the upper half of the product word·n is the draw. Products with a small lower half are rejected, so that
-        // the draw is unbiased. NumPy uses 32-bit words where they suffice; powers of two need no special case.
+        // Lemire: the upper half of the product word·n is the draw. Products with a small lower half are rejected, so
+        // that the draw is unbiased. NumPy uses 32-bit words where they suffice; powers of two need no special case.
         match u32::try_from(n) {
             Ok(1) => 0,
             Ok(n) => loop {
@@ -138,8 +139,8 @@ impl rand::TryRng for NumpyRng {
 
 /// Spreads a seed over four words, as `SeedSequence(seed).generate_state(4, uint64)` does.
 ///
-/// The halves of the seed are hashed into a pool of four 32-bit numbers, every number of the pool is mixed into every other,
-/// and the pool is read cyclically through a second hash.
+/// The halves of the seed are hashed into a pool of four 32-bit numbers, every number of the pool is mixed into every
+/// other, and the pool is read cyclically through a second hash.
 fn spread(seed: u64) -> [u64; 4] {
     const POOL: usize = 4;
     let mut absorb = Hash {

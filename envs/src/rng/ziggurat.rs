@@ -1,8 +1,9 @@
 //! Normal and exponential draws by the ziggurat method, with exactly NumPy's use of the generator.
 //!
-//! One word of 64 bits gives a layer (8 bits), a sign (normal only) and an integer for the position of the point within the
-//! width of the layer. Nearly always this suffices to know that the point is under the curve. Otherwise it lies in the wedge
-//! between two layers, where a second number decides, or in the tail beyond the last layer, which is drawn separately.
+//! One word of 64 bits gives a layer (8 bits), a sign (normal only) and an integer for the position of the point within
+//! the width of the layer. Nearly always this suffices to know that the point is under the curve. Otherwise it lies in
+//! the wedge between two layers, where a second number decides, or in the tail beyond the last layer, which is drawn
+//! separately.
 
 use super::{NumpyRng, tables::*};
 

@@ -1,5 +1,5 @@
-//! The parts of both vector environments: [`Lane`], one environment with its buffers, and [`Chunk`], consecutive lanes that
-//! are stepped one after the other.
+//! The parts of both vector environments: [`Lane`], one environment with its buffers, and [`Chunk`], consecutive lanes
+//! that are stepped one after the other.
 
 use std::ops::Range;
 

@@ -67,19 +67,19 @@ pub trait VecEnv: Send {
     /// When an environment fails.
     fn reset(&mut self, seeds: &[u64]) -> Result<&VecStep, EnvError>;
 
-    /// Steps the environments `group` (a non-empty part of `0..N`) with `actions` `[group.len(), A]`. The results of the
-    /// other environments do not change.
+    /// Steps the environments `group` (a non-empty part of `0..N`) with `actions` `[group.len(), A]`. The results of
+    /// the other environments do not change.
     ///
     /// # Errors
-    /// When an environment fails. The error names the first one that failed. The rest of the group has been stepped, and
-    /// [`VecEnv::current`] has the results; those of failed environments do not change.
+    /// When an environment fails. The error names the first one that failed. The rest of the group has been stepped,
+    /// and [`VecEnv::current`] has the results; those of failed environments do not change.
     fn step(&mut self, group: Range<usize>, actions: &[f32]) -> Result<&VecStep, EnvError>;
 
     /// The results of the last reset or step.
     fn current(&self) -> &VecStep;
 
-    /// One snapshot per environment. It includes the state that the vector environment keeps for each: return and length of
-    /// the running episode, and the current results.
+    /// One snapshot per environment. It includes the state that the vector environment keeps for each: return and
+    /// length of the running episode, and the current results.
     ///
     /// # Errors
     /// When the state of an environment cannot be serialised.

@@ -10,11 +10,12 @@ use super::lane::{Chunk, Common};
 use super::{VecEnv, VecStep};
 use crate::{Env, EnvError, Space};
 
-/// Steps its environments on several threads including the calling one. Each thread owns a contiguous chunk of them. The
-/// results equal those of [`super::Serial`] bit for bit.
+/// Steps its environments on several threads including the calling one. Each thread owns a contiguous chunk of them.
+/// The results equal those of [`super::Serial`] bit for bit.
 ///
 /// Each chunk has one set of buffers, which is sent to its thread with a request and sent back with the result,
-/// so that a step allocates no memory. Worthwhile when a step takes longer than two messages, which is a few microseconds.
+/// so that a step allocates no memory. Worthwhile when a step takes longer than two messages, which is a few
+/// microseconds.
 pub struct Threaded {
     common: Common,
     workers: Vec<Worker>,
@@ -44,9 +45,9 @@ enum Runner {
 
 /// Time for which a thread polls for its next parcel before it sleeps.
 ///
-/// Waking a sleeping thread takes tens of microseconds on virtual machines, as long as several steps of most tasks. Longer
-/// polling would keep a core from other work. Polling does not yield: two threads that yield to each other stay on one core,
-/// while a sleeping thread is woken on a free one.
+/// Waking a sleeping thread takes tens of microseconds on virtual machines, as long as several steps of most tasks.
+/// Longer polling would keep a core from other work. Polling does not yield: two threads that yield to each other stay
+/// on one core, while a sleeping thread is woken on a free one.
 const POLL: Duration = Duration::from_micros(50);
 
 /// Waits for the next parcel.
@@ -86,8 +87,8 @@ enum Request {
 }
 
 impl Threaded {
-    /// A vector environment of `envs`, which must be of one kind, on `threads` threads including the calling one. `threads`
-    /// is clamped to between 1 and the number of environments.
+    /// A vector environment of `envs`, which must be of one kind, on `threads` threads including the calling one.
+    /// `threads` is clamped to between 1 and the number of environments.
     ///
     /// # Errors
     /// [`EnvError::Unsupported`] when `envs` is empty, its spaces differ, one of them has a flaw, or a thread cannot be
@@ -117,9 +118,9 @@ impl Threaded {
 
     /// Runs a request on all workers that have environments of `group`, in parallel.
     ///
-    /// `pack` fills the parcel of a worker, and `unpack` reads the results. Both get the worker's share of `group`, counted
-    /// over all environments, and the number of the worker's first environment. Returns the error of the first environment
-    /// that failed.
+    /// `pack` fills the parcel of a worker, and `unpack` reads the results. Both get the worker's share of `group`,
+    /// counted over all environments, and the number of the worker's first environment. Returns the error of the first
+    /// environment that failed.
     fn dispatch(
         &mut self,
         group: Range<usize>,
@@ -174,7 +175,8 @@ fn gone(common: &Common, worker: &Worker) -> EnvError {
     }
 }
 
-/// Copies the rows of the environments `share` from the view of a chunk, whose first row belongs to environment `start`.
+/// Copies the rows of the environments `share` from the view of a chunk, whose first row belongs to environment
+/// `start`.
 fn copy_rows(share: Range<usize>, start: usize, from: &VecStep, to: &mut VecStep, obs_len: usize) {
     let local = share.start - start..share.end - start;
     let numbers = |rows: &Range<usize>| rows.start * obs_len..rows.end * obs_len;

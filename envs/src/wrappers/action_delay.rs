@@ -6,8 +6,8 @@ use crate::env::check_spaces;
 use crate::render::{Frame, FrameSize};
 use crate::{Env, EnvError, Outcome, Space, snapshot};
 
-/// Delays every action by a fixed number of steps. Until the first one takes effect, the task gets the number nearest to
-/// zero within each bound, or index 0 of a discrete space.
+/// Delays every action by a fixed number of steps. Until the first one takes effect, the task gets the number nearest
+/// to zero within each bound, or index 0 of a discrete space.
 pub struct ActionDelay<E> {
     env: E,
     steps: NonZero<usize>,

@@ -7,8 +7,8 @@ use crate::{Env, EnvError, NumpyRng, Outcome, Space, snapshot};
 
 /// Adds independent normal noise to every coordinate of every action and clamps the sum to the bounds.
 ///
-/// The standard deviation is relative to half the range of each coordinate: 0.1 means 0.1 in normalised actions. The noise
-/// has a generator of its own, which every reset with a seed restarts and which is part of the snapshot.
+/// The standard deviation is relative to half the range of each coordinate: 0.1 means 0.1 in normalised actions. The
+/// noise has a generator of its own, which every reset with a seed restarts and which is part of the snapshot.
 pub struct ActionNoise<E> {
     env: E,
     std: f64,
@@ -18,8 +18,8 @@ pub struct ActionNoise<E> {
 }
 
 impl<E: Env> ActionNoise<E> {
-    /// Adds noise with a standard deviation of `std` half-ranges. `stream` numbers the random stream; the wrappers of one
-    /// environment must have different numbers.
+    /// Adds noise with a standard deviation of `std` half-ranges. `stream` numbers the random stream; the wrappers of
+    /// one environment must have different numbers.
     ///
     /// # Errors
     /// [`EnvError::Unsupported`] for a `std` that is negative or not finite, for discrete actions, for actions without

@@ -5,10 +5,11 @@ use std::num::NonZero;
 use crate::render::{Frame, FrameSize};
 use crate::{Env, EnvError, Outcome, Space, snapshot};
 
-/// Repeats every action, sums the rewards and returns the last observation. The repetition stops at the end of an episode.
+/// Repeats every action, sums the rewards and returns the last observation. The repetition stops at the end of an
+/// episode.
 ///
-/// The registry puts the time limit below this wrapper, so that it counts the task's own steps: with 4 repetitions, 1000 of
-/// them are 250 steps.
+/// The registry puts the time limit below this wrapper, so that it counts the task's own steps: with 4 repetitions,
+/// 1000 of them are 250 steps.
 pub struct ActionRepeat<E> {
     env: E,
     times: NonZero<u64>,

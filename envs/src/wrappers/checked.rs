@@ -9,8 +9,8 @@ use crate::{Env, EnvError, Outcome, Space, snapshot};
 /// * Actions have the right length. A discrete action is a valid index; the numbers of a box are finite. They may lie
 ///   outside the box, because tasks clip, as Gymnasium's do.
 /// * Every number of an observation is written and finite. Rewards are finite.
-/// * A panic inside the environment becomes [`EnvError::Panicked`]. Its state may then be inconsistent, so everything but a
-///   reset or a restored snapshot is refused. (The panic hook still prints the panic.)
+/// * A panic inside the environment becomes [`EnvError::Panicked`]. Its state may then be inconsistent, so everything
+///   but a reset or a restored snapshot is refused. (The panic hook still prints the panic.)
 pub struct Checked<E> {
     env: E,
     name: String,

@@ -8,8 +8,8 @@ use crate::{Env, EnvError, Outcome, Space, snapshot};
 
 /// Concatenates the last `k` observations, oldest first. A reset repeats the first one `k` times.
 ///
-/// The axis is that of the features: a vector `[O]` becomes `[k·O]`, a set of tokens `[N, W]` becomes `[N, k·W]`, an image
-/// `[C, H, W]` becomes `[k·C, H, W]`.
+/// The axis is that of the features: a vector `[O]` becomes `[k·O]`, a set of tokens `[N, W]` becomes `[N, k·W]`, an
+/// image `[C, H, W]` becomes `[k·C, H, W]`.
 pub struct FrameStack<E> {
     env: E,
     frames: NonZero<usize>,

@@ -11,10 +11,10 @@
 //! [`ObservationNoise`], [`ActionNoise`], [`RewardScale`], [`ActionDelay`], [`ActionRepeat`], [`FrameStack`],
 //! [`Pixels`].
 //!
-//! Wrappers that draw noise have generators of their own, so that the task's random numbers do not depend on them. A reset
-//! with seed `s` seeds the generator of wrapper number `n` as `NumpyRng::new(mix(s + (n + 1) · 0x9e3779b97f4a7c15))`. Sums
-//! and products are modulo 2⁶⁴, and `mix` is the finaliser of SplitMix64 (G. Steele, D. Lea and C. Flood 2014). A reset
-//! without a seed continues the stream.
+//! Wrappers that draw noise have generators of their own, so that the task's random numbers do not depend on them. A
+//! reset with seed `s` seeds the generator of wrapper number `n` as `NumpyRng::new(mix(s + (n + 1) ·
+//! 0x9e3779b97f4a7c15))`. Sums and products are modulo 2⁶⁴, and `mix` is the finaliser of SplitMix64 (G. Steele, D. Lea
+//! and C. Flood 2014). A reset without a seed continues the stream.
 
 mod action_delay;
 mod action_noise;

@@ -6,8 +6,8 @@ use crate::{Dtype, Env, EnvError, NumpyRng, Outcome, Space, snapshot};
 
 /// Adds independent normal noise to every number of every observation, in the observation's own units.
 ///
-/// The observation space becomes unbounded. The noise has a generator of its own, which every reset with a seed restarts
-/// and which is part of the snapshot; the task's random numbers are the same with and without noise.
+/// The observation space becomes unbounded. The noise has a generator of its own, which every reset with a seed
+/// restarts and which is part of the snapshot; the task's random numbers are the same with and without noise.
 pub struct ObservationNoise<E> {
     env: E,
     std: f64,
@@ -16,8 +16,8 @@ pub struct ObservationNoise<E> {
 }
 
 impl<E: Env> ObservationNoise<E> {
-    /// Adds noise with standard deviation `std`. `stream` numbers the random stream; the wrappers of one environment must
-    /// have different numbers.
+    /// Adds noise with standard deviation `std`. `stream` numbers the random stream; the wrappers of one environment
+    /// must have different numbers.
     ///
     /// # Errors
     /// [`EnvError::Unsupported`] for a `std` that is negative or not finite, and for observations that are not real

@@ -5,8 +5,8 @@ use crate::{Dtype, Env, EnvError, Outcome, Space, snapshot};
 
 /// Replaces observations by pictures of the task: bytes, `[3, height, width]`, or `[1, height, width]` in grey.
 ///
-/// A picture shows no velocities, so put a [`crate::FrameStack`] above this wrapper. An [`crate::ActionRepeat`] below it
-/// makes successive pictures differ more, and only the last step of a repetition is drawn. Drawing allocates memory.
+/// A picture shows no velocities, so put a [`crate::FrameStack`] above this wrapper. An [`crate::ActionRepeat`] below
+/// it makes successive pictures differ more, and only the last step of a repetition is drawn. Drawing allocates memory.
 pub struct Pixels<E> {
     env: E,
     size: FrameSize,
@@ -20,7 +20,8 @@ impl<E: Env> Pixels<E> {
     /// Replaces the observations of `env` by pictures of this size.
     ///
     /// # Errors
-    /// [`EnvError::Unsupported`] for an environment without a drawing, and for a size that [`FrameSize::check`] refuses.
+    /// [`EnvError::Unsupported`] for an environment without a drawing, and for a size that [`FrameSize::check`]
+    /// refuses.
     pub fn new(env: E, size: FrameSize, grey: bool) -> Result<Self, EnvError> {
         env.render(size).map_err(|error| match error {
             EnvError::Unsupported { env, problem } => EnvError::Unsupported {

@@ -4,9 +4,9 @@ use crate::env::check_spaces;
 use crate::render::{Frame, FrameSize};
 use crate::{Env, EnvError, Outcome, Space, snapshot};
 
-/// Converts normalised actions to the task's units. -1 is exactly the lower bound of each coordinate, +1 exactly the upper
-/// bound. Between them the map is linear, computed in `f64` and rounded once. Actions outside [-1, 1] are clamped; NaN stays
-/// NaN.
+/// Converts normalised actions to the task's units. -1 is exactly the lower bound of each coordinate, +1 exactly the
+/// upper bound. Between them the map is linear, computed in `f64` and rounded once. Actions outside [-1, 1] are
+/// clamped; NaN stays NaN.
 ///
 /// Discrete actions are not changed.
 pub struct RescaleAction<E> {

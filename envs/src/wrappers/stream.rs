@@ -4,9 +4,9 @@ use crate::NumpyRng;
 
 /// A generator whose seeds derive from those of the environment, without drawing from the environment's generator.
 ///
-/// A reset with seed `s` seeds it as `NumpyRng::new(mix(s + (number + 1) · 0x9e3779b97f4a7c15))`, with the sum modulo 2⁶⁴
-/// and SplitMix64's finaliser as `mix`. A reset without a seed continues the stream (from `s = 0` if it was never seeded).
-/// Two wrappers of one environment must have different numbers; otherwise they draw the same noise.
+/// A reset with seed `s` seeds it as `NumpyRng::new(mix(s + (number + 1) · 0x9e3779b97f4a7c15))`, with the sum modulo
+/// 2⁶⁴ and SplitMix64's finaliser as `mix`. A reset without a seed continues the stream (from `s = 0` if it was never
+/// seeded). Two wrappers of one environment must have different numbers; otherwise they draw the same noise.
 #[derive(Clone, Debug)]
 pub(super) struct Stream {
     number: u64,

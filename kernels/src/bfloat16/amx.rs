@@ -1,9 +1,9 @@
 //! The bfloat16 product for processors with AMX.
 //!
-//! `TDPBF16PS` multiplies a tile of sixteen rows of 32 terms by a tile of sixteen columns and adds the result to sixteen
-//! by sixteen sums. Both factors are packed by rows and panels ([`super::pack`]), filled up to whole tiles: with zeros
-//! beyond the last term, with arbitrary values beyond the last row. Sums start at zero and are finished when they are
-//! complete. Their order is the instruction's: the same for every row, and not that of AVX512-BF16.
+//! `TDPBF16PS` multiplies a tile of sixteen rows of 32 terms by a tile of sixteen columns and adds the result to
+//! sixteen by sixteen sums. Both factors are packed by rows and panels ([`super::pack`]), filled up to whole tiles:
+//! with zeros beyond the last term, with arbitrary values beyond the last row. Sums start at zero and are finished when
+//! they are complete. Their order is the instruction's: the same for every row, and not that of AVX512-BF16.
 
 use std::{
     arch::{
@@ -120,7 +120,8 @@ unsafe fn pack_left(a: Matrix, left: &mut Vec<u32>) {
                     *paired = unsafe { paired_rows(low, a.col_stride, term + 1 < k, rows) };
                 }
             }
-            // SAFETY: the processor is the caller's. `left` was grown to whole tiles of rows, and `pairs` is whole tiles.
+            // SAFETY: the processor is the caller's. `left` was grown to whole tiles of rows, and `pairs` is whole
+            // tiles.
             unsafe {
                 transpose(&mut square);
                 for (index, paired) in square.iter().enumerate() {
@@ -167,9 +168,9 @@ pub(super) unsafe fn product(
             let left = scratch.left[row * pairs..].as_ptr();
             let rows = if m - row > TILE { ROWS } else { TILE };
             let sums = scratch.sums.as_mut_ptr();
-            // SAFETY: `left` holds `rows` rows from here on, the panel `width` columns, and `sums` `[ROWS, PANEL]`: all whole
-            // tiles, of which there is at least one, since k is not 0. Rows that are written are below m, and `output` masks
-            // columns beyond the last.
+            // SAFETY: `left` holds `rows` rows from here on, the panel `width` columns, and `sums` `[ROWS, PANEL]`: all
+            // whole tiles, of which there is at least one, since k is not 0. Rows that are written are below m, and
+            // `output` masks columns beyond the last.
             unsafe {
                 match (rows, width) {
                     (ROWS, PANEL) => four_tiles(left, panel, pairs, sums),

@@ -139,8 +139,8 @@ impl Panel<'_> {
     /// `left` begins at `row` and has `M` rows, and the panel has `pairs` rows of `V` vectors.
     #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
     unsafe fn block<const M: usize, const V: usize>(&self, row: usize, out: *mut f32) {
-        // SAFETY: the caller keeps `row + M` within both; reads of `panel` stay within `pairs · V · 16`, those of `left`
-        // within the `pairs · M` of the block.
+        // SAFETY: the caller keeps `row + M` within both; reads of `panel` stay within `pairs · V · 16`, those of
+        // `left` within the `pairs · M` of the block.
         unsafe {
             let left = self.left.add(row * self.pairs);
             let sums = match self.layout {

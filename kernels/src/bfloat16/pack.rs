@@ -67,8 +67,8 @@ unsafe fn pack_panel(b: Matrix, pairs: usize, first: usize, panel: &mut [u32]) {
     }
     for column in (0..width).step_by(LANES) {
         for pair in (0..pairs).step_by(LANES) {
-            // SAFETY: of columns beyond n no value is read, of others the k that lie together. Rows of the square beyond
-            // `pairs` are not stored; the panel's length was checked above.
+            // SAFETY: of columns beyond n no value is read, of others the k that lie together. Rows of the square
+            // beyond `pairs` are not stored; the panel's length was checked above.
             unsafe {
                 let mut square: [__m512i; LANES] = std::array::from_fn(|j| {
                     let here = first + column + j;
@@ -95,8 +95,8 @@ pub(super) unsafe fn pack_rows(a: Matrix, pairs: usize, left: &mut [u32]) {
     let (from, to) = (a.data.as_ptr(), left.as_mut_ptr());
     for row in 0..a.rows {
         for pair in (0..pairs).step_by(LANES) {
-            // SAFETY: the row is one of `a`, of which `pairs_of_row` reads `cols` values; lanes beyond `pairs` are masked,
-            // and `left` was measured above.
+            // SAFETY: the row is one of `a`, of which `pairs_of_row` reads `cols` values; lanes beyond `pairs` are
+            // masked, and `left` was measured above.
             unsafe {
                 let paired = pairs_of_row(from.wrapping_add(row * a.row_stride), a.cols, 2 * pair);
                 _mm512_mask_storeu_epi32(to.add(row * pairs + pair).cast(), mask(pairs, pair), paired);

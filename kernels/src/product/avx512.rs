@@ -70,9 +70,9 @@ pub(crate) unsafe fn product(a: Matrix, b: Matrix, out: &mut [f32], finish: Fini
                 is_first: from == 0,
             };
             let mut row = 0;
-            // SAFETY: each arm takes at most `m - row` rows. The panel was packed with `width` columns, which is 16 times
-            // the second parameter of each arm. `scratch.rows` holds every block of twelve rows that starts at a multiple
-            // of twelve, and blocks of twelve come first.
+            // SAFETY: each arm takes at most `m - row` rows. The panel was packed with `width` columns, which is 16
+            // times the second parameter of each arm. `scratch.rows` holds every block of twelve rows that starts at a
+            // multiple of twelve, and blocks of twelve come first.
             unsafe {
                 while row < m {
                     let out = out.as_mut_ptr();
@@ -138,8 +138,9 @@ impl Panel<'_> {
                 false => std::array::from_fn(|i| self.output.load::<V>(row + i, out)),
             };
             let mut panel = self.panel;
-            // Pointers to every third row; its two neighbours are within reach of an address. With a single pointer that
-            // walks through all rows, each row waits for the one before, and that takes longer than the arithmetic.
+            // Pointers to every third row; its two neighbours are within reach of an address. With a single pointer
+            // that walks through all rows, each row waits for the one before, and that takes longer than the
+            // arithmetic.
             let mut a: [*const f32; THIRD_ROWS] =
                 std::array::from_fn(|third| self.a.wrapping_add((row + 3 * third) * self.row_stride));
             for _ in 0..self.depth {

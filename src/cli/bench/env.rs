@@ -22,7 +22,8 @@ pub fn env(args: &BenchEnvArgs, registry: &Registry) -> Result<()> {
     envs.reset(&seeds)?;
     let width = envs.action_space().len();
     let space = envs.action_space().clone();
-    // Actions are drawn beforehand, as many as in envs/benches/gymnasium_speed.py: the benchmark is about the environments.
+    // Actions are drawn beforehand, as many as in envs/benches/gymnasium_speed.py: the benchmark is about the
+    // environments.
     const ROUNDS: usize = 1000;
     let mut stream = Stream::derive(0, "bench.env", 0);
     let mut actions = vec![0.0f32; ROUNDS * num_envs * width];

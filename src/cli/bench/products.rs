@@ -1,5 +1,5 @@
-//! A baseline for the speed of updates: [`Products`], the matrix products of one SAC update with two critics, in libtorch,
-//! without biases, activations, losses and optimisers.
+//! A baseline for the speed of updates: [`Products`], the matrix products of one SAC update with two critics, in
+//! libtorch, without biases, activations, losses and optimisers.
 
 use sac_agents::{noise::Stream, policy::ActionKind};
 use tch::{Device, Tensor};
@@ -9,14 +9,15 @@ use super::rate::rate;
 /// Duration of the measurement of the yardstick, seconds.
 const YARDSTICK_S: f64 = 0.5;
 
-/// A speed by which figures of different machines can be compared: how often per second this one does the products of an
-/// update of SAC on one thread, with a batch of 256, two hidden layers of 256, 17 numbers per observation and 6 per action.
+/// A speed by which figures of different machines can be compared: how often per second this one does the products of
+/// an update of SAC on one thread, with a batch of 256, two hidden layers of 256, 17 numbers per observation and 6 per
+/// action.
 pub fn yardstick() -> f64 {
     tch::set_num_threads(1);
-    let mut noise = Stream::derive(0, "bench.yardstick", 0);
+    let mut stream = Stream::derive(0, "bench.yardstick", 0);
     let (act_dim, numbers) = (6, 12);
     let actions = ActionKind::Vector { width: act_dim };
-    let mut products = Products::new(&[256, 256], (256, 17), (actions, numbers), &mut noise);
+    let mut products = Products::new(&[256, 256], (256, 17), (actions, numbers), &mut stream);
     rate(YARDSTICK_S, || products.update())
 }
 
@@ -33,8 +34,8 @@ pub struct Products {
 
 impl Products {
     /// For a batch of `b` observations of `o` numbers; the policy's last layer has `numbers` outputs for `actions`.
-    pub fn new(hidden: &[i64], (b, o): (i64, i64), (actions, numbers): (ActionKind, i64), noise: &mut Stream) -> Self {
-        let weights = |inputs: i64, outputs: i64, noise: &mut Stream| {
+    pub fn new(hidden: &[i64], (b, o): (i64, i64), (actions, numbers): (ActionKind, i64), stream: &mut Stream) -> Self {
+        let weights = |inputs: i64, outputs: i64, stream: &mut Stream| {
             let widths: Vec<i64> = [inputs]
                 .into_iter()
                 .chain(hidden.iter().copied())
@@ -42,21 +43,21 @@ impl Products {
                 .collect();
             widths
                 .windows(2)
-                .map(|pair| noise.normal(&[pair[0], pair[1]], Device::Cpu))
+                .map(|pair| stream.normal(&[pair[0], pair[1]], Device::Cpu))
                 .collect::<Vec<_>>()
         };
         let through_critics = matches!(actions, ActionKind::Vector { .. });
         let critic = match actions {
-            ActionKind::Vector { width } => weights(o + width, 1, noise),
-            ActionKind::Enumerated { count } => weights(o, count, noise),
+            ActionKind::Vector { width } => weights(o + width, 1, stream),
+            ActionKind::Enumerated { count } => weights(o, count, stream),
         };
-        let policy = weights(o, numbers, noise);
+        let policy = weights(o, numbers, stream);
         let mut widths: Vec<i64> = critic.iter().chain(&policy).flat_map(Tensor::size).collect();
         widths.sort_unstable();
         widths.dedup();
         let activations = widths
             .iter()
-            .map(|width| noise.normal(&[b, *width], Device::Cpu))
+            .map(|width| stream.normal(&[b, *width], Device::Cpu))
             .collect();
         Products {
             batch: b,

@@ -30,12 +30,13 @@ struct Measured {
     capacity: u64,
     inserts_per_second: f64,
     batches_per_second: f64,
-    /// Time of a draw that follows an update, as in training, where the update has filled the caches with its own numbers.
+    /// Time of a draw that follows an update, as in training, where the update has filled the caches with its own
+    /// numbers.
     seconds_between_updates: f64,
 }
 
-/// Measures, for each capacity, rows inserted and batches sampled per second, and the time of a draw between updates. Replays
-/// are full when they are sampled.
+/// Measures, for each capacity, rows inserted and batches sampled per second, and the time of a draw between updates.
+/// Replays are full when they are sampled.
 pub fn replay(args: &BenchReplayArgs) -> Result<()> {
     let observation = Space::unbounded(args.obs_dim as usize);
     let action = Space::boxed(args.act_dim as usize, -1.0, 1.0);

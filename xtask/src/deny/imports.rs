@@ -1,9 +1,9 @@
 //! The graph of imports between the files of a package, and the circles in it.
 //!
 //! File A imports from file B if A names an item that B defines: in a `use` declaration or in a path such as
-//! `super::b::item`. A path that goes through a re-export counts as an import from the file that defines the item. A `mod`
-//! declaration is no import, and neither is a parent's re-export of an item of a child, unless the parent uses the item
-//! itself. Comments, documentation links and tests do not count.
+//! `super::b::item`. A path that goes through a re-export counts as an import from the file that defines the item. A
+//! `mod` declaration is no import, and neither is a parent's re-export of an item of a child, unless the parent uses
+//! the item itself. Comments, documentation links and tests do not count.
 //!
 //! The check reads tokens only. It does not see items that macros define, nor paths inside strings.
 

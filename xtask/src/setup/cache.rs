@@ -32,8 +32,8 @@ pub struct Lock {
 }
 
 impl Cache {
-    /// Finds the cache: `SAC_NATIVE_CACHE`, otherwise a folder in the user's cache folder, otherwise (without a home folder)
-    /// one in the checkout.
+    /// Finds the cache: `SAC_NATIVE_CACHE`, otherwise a folder in the user's cache folder, otherwise (without a home
+    /// folder) one in the checkout.
     pub fn locate(workspace: &Workspace) -> Result<Self> {
         let set = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         let root = if let Some(path) = set("SAC_NATIVE_CACHE") {

@@ -67,8 +67,8 @@ pub fn fetch(python: &Python, cache: &Cache, target: &Target, name: &str, wheel:
     unreachable!("the loop above ends by returning");
 }
 
-/// Runs pip and returns its exit status and its output. Its progress is shown on our standard error, because the standard
-/// output of `cargo sac` belongs to the program.
+/// Runs pip and returns its exit status and its output. Its progress is shown on our standard error, because the
+/// standard output of `cargo sac` belongs to the program.
 fn run_pip(python: &Python, folder: &Path, target: &Target, name: &str, wheel: &Wheel) -> Result<(ExitStatus, String)> {
     let requirements = folder.join("requirements.txt");
     let distribution = name.replace('_', "-");
@@ -247,8 +247,8 @@ impl Failure {
             // pip could not reach the index, and has already retried.
             Self::Network if said.contains("from versions: none") => 1,
             Self::Network => 3,
-            // Older versions of pip do not notice that a connection ended early and see only a different hash. A file from a
-            // local folder will not change.
+            // Older versions of pip do not notice that a connection ended early and see only a different hash. A file
+            // from a local folder will not change.
             Self::Hash if !said.contains("Processing ") => 2,
             _ => 1,
         }

@@ -1,7 +1,7 @@
 //! [`Manifest`]: the files of a part with their sizes and hashes, written when the part is created.
 //!
-//! Each file has a line `<sha256> <bytes> <path>`, each link a line `link <length of the target> <path>`. The last line is
-//! `end <number of lines>`, so that a truncated manifest is detected.
+//! Each file has a line `<sha256> <bytes> <path>`, each link a line `link <length of the target> <path>`. The last line
+//! is `end <number of lines>`, so that a truncated manifest is detected.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};

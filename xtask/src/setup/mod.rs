@@ -1,8 +1,8 @@
 //! Set-up: makes `.native/` complete.
 //!
 //! Each part (libtorch, MuJoCo, the model files) has a folder in the cache whose name identifies its content;
-//! `.native/<part>` links there. The folder is created by a rename after all its files were written, hashed and synced, so it
-//! is either complete or absent. Later damage is detected with its manifest.
+//! `.native/<part>` links there. The folder is created by a rename after all its files were written, hashed and synced,
+//! so it is either complete or absent. Later damage is detected with its manifest.
 
 mod cache;
 mod download;
@@ -192,8 +192,8 @@ fn links_cuda(workspace: &Workspace) -> Option<bool> {
     libraries.is_dir().then(|| libraries.join("libtorch_cuda.so").exists())
 }
 
-/// Makes cargo build torch-sys again. Its build script decides by the files of libtorch whether to link CUDA, but cargo would
-/// not run it again, because the path of libtorch is the same.
+/// Makes cargo build torch-sys again. Its build script decides by the files of libtorch whether to link CUDA, but cargo
+/// would not run it again, because the path of libtorch is the same.
 fn forget_libtorch(workspace: &Workspace) -> Result<()> {
     let target = workspace.target()?;
     for (profile, name) in [("dev", "debug"), ("release", "release")] {

@@ -1,5 +1,5 @@
-//! Small pieces of work recorded one by one: where recording updates fails, they tell whether recording works at all, and
-//! which kind of work it does not take.
+//! Small pieces of work recorded one by one: where recording updates fails, they tell whether recording works at all,
+//! and which kind of work it does not take.
 
 use anyhow::{Result, ensure};
 use serde_json::json;

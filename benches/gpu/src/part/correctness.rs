@@ -13,8 +13,8 @@ use crate::{
 };
 
 /// Updates in a stretch. Each stretch starts from the state of the CPU: rounding grows from update to update, and from
-/// pictures faster than any tolerance would allow for. There a change of the batches by one part in ten million is a third
-/// of the way after a hundred updates.
+/// pictures faster than any tolerance would allow for. There a change of the batches by one part in ten million is a
+/// third of the way after a hundred updates.
 const LENGTH: usize = 10;
 
 fn stretches(place: Place) -> usize {
@@ -24,8 +24,8 @@ fn stretches(place: Place) -> usize {
     }
 }
 
-/// Of [`Apart::of_way`] and [`Apart::relative`], after the first and the last update of each stretch. The tests below show
-/// that rounding stays within it, and that a slip in the update does not.
+/// Of [`Apart::of_way`] and [`Apart::relative`], after the first and the last update of each stretch. The tests below
+/// show that rounding stays within it, and that a slip in the update does not.
 #[derive(Clone, Copy)]
 pub struct Tolerance {
     /// Of [`Apart::of_way`].
@@ -91,8 +91,8 @@ pub fn run(algo: Algo, place: Place) -> Result<()> {
     Ok(())
 }
 
-/// The largest differences between two agents after the first and after the last update of so many stretches. `found` gets each
-/// batch as `change` makes it.
+/// The largest differences between two agents after the first and after the last update of so many stretches. `found`
+/// gets each batch as `change` makes it.
 fn in_stretches(
     stretches: usize,
     found: &mut Learner,

@@ -137,7 +137,8 @@ fn captures_as_json(captures: &[Result<(), String>]) -> Value {
     json!({ "made": made, "refused": captures.len() - made })
 }
 
-/// The largest difference between numbers that two agents report, relative to their size or 1, and the name of that number.
+/// The largest difference between numbers that two agents report, relative to their size or 1, and the name of that
+/// number.
 fn reports_apart(
     found: &[Vec<(&'static str, f64)>],
     expected: &[Vec<(&'static str, f64)>],

@@ -7,7 +7,8 @@ use crate::{learner, part::Place, tell::tell};
 
 /// The first thousand are random and without updates.
 const ENV_STEPS: u64 = 6000;
-/// Mean return of the evaluation at the end. A random policy gets about −1200, one that keeps the pendulum up about −150.
+/// Mean return of the evaluation at the end. A random policy gets about −1200, one that keeps the pendulum up about
+/// −150.
 const THRESHOLD: f64 = -300.0;
 
 pub fn run(place: Place, graphs: bool) -> Result<()> {

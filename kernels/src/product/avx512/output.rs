@@ -1,4 +1,5 @@
-//! Where the sums of a panel begin and end: [`Output`]. Every AVX-512 kernel of the crate, in `f32` or bfloat16, uses it.
+//! Where the sums of a panel begin and end: [`Output`]. Every AVX-512 kernel of the crate, in `f32` or bfloat16, uses
+//! it.
 
 use std::arch::x86_64::{
     __m512, __mmask16, _CMP_GT_OQ, _mm512_cmp_ps_mask, _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps,
@@ -82,8 +83,8 @@ impl Output<'_> {
         for (i, sums) in sums.iter().enumerate() {
             for (v, sum) in sums.iter().enumerate() {
                 let at = (row + i) * self.columns + self.first + v * LANES;
-                // SAFETY: the caller keeps `row + M` within `out` and within the matrix in `finish`, and lanes beyond the
-                // columns are masked.
+                // SAFETY: the caller keeps `row + M` within `out` and within the matrix in `finish`, and lanes beyond
+                // the columns are masked.
                 unsafe {
                     let finished = match self.finish {
                         _ if !self.is_last => *sum,

@@ -24,8 +24,8 @@ pub(super) unsafe fn pack_rows(a: Matrix, from: usize, depth: usize, scratch: &m
     reserve(scratch, blocks * depth * ROWS);
     for block in 0..blocks {
         for term in 0..depth {
-            // SAFETY: twelve rows of the block, at a term that `a` has; other lanes are masked. `scratch` was grown to hold
-            // all blocks.
+            // SAFETY: twelve rows of the block, at a term that `a` has; other lanes are masked. `scratch` was grown to
+            // hold all blocks.
             unsafe {
                 let at = a.data.as_ptr().add((from + term) * a.col_stride + block * ROWS);
                 let values = _mm512_maskz_loadu_ps((1 << ROWS) - 1, at);
@@ -76,7 +76,8 @@ pub(super) unsafe fn pack_panel(
     for vector in (0..width).step_by(LANES) {
         let is_square = used >= vector + LANES;
         for term in (0..if is_square { in_squares } else { 0 }).step_by(LANES) {
-            // SAFETY: sixteen terms below `depth` of sixteen used columns; the panel was grown to `width` values a term.
+            // SAFETY: sixteen terms below `depth` of sixteen used columns; the panel was grown to `width` values a
+            // term.
             unsafe {
                 let mut square = [_mm512_setzero_si512(); LANES];
                 for (column, values) in square.iter_mut().enumerate() {
