@@ -35,6 +35,14 @@ pub enum Error {
     /// A run folder that exists already.
     #[error("{} exists already; a run never writes into another's folder", .0.display())]
     RunExists(PathBuf),
+    /// A folder that another process trains in.
+    #[error("{}: {holder} is training in it", path.display())]
+    InUse {
+        /// The folder.
+        path: PathBuf,
+        /// Process and host.
+        holder: String,
+    },
     /// A folder that is not a run, or lacks what is asked for.
     #[error("{}: {problem}", path.display())]
     NotARun {
@@ -143,6 +151,7 @@ impl Error {
             Error::Config(_)
             | Error::UnknownAlgo(_)
             | Error::RunExists(_)
+            | Error::InUse { .. }
             | Error::NotARun { .. }
             | Error::OtherSpaces { .. }
             | Error::NoCheckpoint(_)
@@ -174,6 +183,7 @@ impl Error {
                 "choose another --run-dir, or continue it with --resume {}",
                 path.display()
             )),
+            Error::InUse { .. } => Some("wait until it ends, or stop it; it saves what it has".into()),
             Error::NoCheckpoint(path) => Some(format!(
                 "the same run again, from its beginning: sac train --config {}",
                 path.join("config.toml").display()
@@ -189,6 +199,10 @@ impl Error {
             Error::Agents(A::Checkpoint { .. }) => {
                 Some("other checkpoints of the run may be whole: see its folder `checkpoints`".into())
             }
+            Error::Agents(A::NotSaved { checkpoint, .. }) => Some(match checkpoint {
+                Some(_) => "make room or mend the folder; --resume repeats the run from the last checkpoint".into(),
+                None => "make room or mend the folder, and train again".into(),
+            }),
             Error::Agents(A::EnvDuringTraining {
                 checkpoint: Some(_), ..
             }) => {

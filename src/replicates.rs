@@ -20,7 +20,7 @@ use std::{
     time::Instant,
 };
 
-use sac_agents::{Ending, Trainer, log::Logger, log::Sink, process, replay::available_memory_bytes};
+use sac_agents::{Ending, log::Logger, log::Sink, process, replay::available_memory_bytes};
 use serde::{Serialize, Serializer};
 
 use crate::{
@@ -28,7 +28,7 @@ use crate::{
     config::Config,
     error::{Error, Result},
     registry::Registry,
-    run::{self, RunFolder, Summary},
+    run::{self, FolderLock, OpenRun, RunFolder, Summary},
     stop::Stop,
 };
 pub use folder::{Seeds, SeedsFolder};
@@ -96,6 +96,7 @@ pub fn train(
     stop: &Stop,
 ) -> Result<Together> {
     let config = config.clone().with_threads(1);
+    let _lock = FolderLock::acquire(folder.path())?;
     let seeds = folder.seeds();
     check_memory(&config, registry, seeds)
         // A trainer that is built and dropped shows what is wrong before the first run gets a folder.
@@ -109,8 +110,8 @@ pub fn train(
     });
     let open = |job: &mut Job| {
         let run = RunFolder::create(&job.run_path)?;
-        let trainer = run::start(&job.config, registry, &run, std::mem::take(&mut job.sinks))?;
-        Ok((run, trainer))
+        let open = run::start(&job.config, registry, &run, std::mem::take(&mut job.sinks))?;
+        Ok((run, open))
     };
     let began = Instant::now();
     let finished = work_off(jobs.collect(), seeds.threads, open, stop);
@@ -133,6 +134,7 @@ pub fn resume(
     let Some(first) = configs.first() else {
         return Err(Error::Usage("seeds: there are none".to_string()));
     };
+    let _lock = FolderLock::acquire(folder.path())?;
     for config in configs {
         let run = RunFolder::open(folder.run_path(config.train.seed))?;
         if let Some(at) = run.checkpoints(1).latest() {
@@ -147,8 +149,8 @@ pub fn resume(
     });
     let open = |job: &mut Job| {
         let run = RunFolder::open(&job.run_path)?;
-        let trainer = run::reopen(&job.config, registry, &run, std::mem::take(&mut job.sinks))?;
-        Ok((run, trainer))
+        let open = run::reopen(&job.config, registry, &run, std::mem::take(&mut job.sinks))?;
+        Ok((run, open))
     };
     let began = Instant::now();
     let mut finished = work_off(jobs.collect(), folder.seeds().threads, open, stop);
@@ -201,7 +203,7 @@ struct Finished {
 fn work_off(
     jobs: VecDeque<Job>,
     threads: u64,
-    open: impl Fn(&mut Job) -> Result<(RunFolder, Trainer)> + Sync,
+    open: impl Fn(&mut Job) -> Result<(RunFolder, OpenRun)> + Sync,
     stop: &Stop,
 ) -> Vec<Finished> {
     let threads = threads.min(jobs.len() as u64);
@@ -228,10 +230,10 @@ fn work_off(
 }
 
 /// Trains one run to its end, until it is stopped, or until it fails or panics.
-fn train_job(mut job: Job, open: impl Fn(&mut Job) -> Result<(RunFolder, Trainer)>, stop: &Stop) -> Finished {
+fn train_job(mut job: Job, open: impl Fn(&mut Job) -> Result<(RunFolder, OpenRun)>, stop: &Stop) -> Finished {
     let _span = tracing::info_span!("replicate", seed = job.config.train.seed).entered();
     let opened = catch_unwind(AssertUnwindSafe(|| open(&mut job))).unwrap_or_else(|panic| Err(panicked(&*panic)));
-    let (run, mut trainer) = match opened {
+    let (run, OpenRun { _lock, mut trainer }) = match opened {
         Ok(opened) => opened,
         Err(error) => {
             return Finished {

@@ -8,9 +8,11 @@
 //! events.out.tfevents.*  the same for TensorBoard
 //! checkpoints/<steps>/   everything that changes; `latest` names the newest
 //! best/                  the policy with the best evaluation so far
+//! .lock                  held by the process that trains
 //! ```
 
 mod folder;
+mod lock;
 mod logs;
 mod provenance;
 
@@ -37,6 +39,7 @@ use crate::{
 };
 pub use folder::{RunFolder, Which};
 pub(crate) use folder::{SEEDS_FILE, write};
+pub(crate) use lock::FolderLock;
 pub(crate) use provenance::check_spaces;
 pub use provenance::processor;
 
@@ -113,7 +116,7 @@ pub fn train(settings: &Settings, registry: &Registry) -> Result<Summary> {
 /// As [`train`].
 pub fn train_into(config: &Config, registry: &Registry, folder: &RunFolder, session: Session) -> Result<Summary> {
     let started = Instant::now();
-    let mut trainer = start(config, registry, folder, session.sinks)?;
+    let OpenRun { _lock, mut trainer } = start(config, registry, folder, session.sinks)?;
     tracing::debug!("assembled in {:.3} s", started.elapsed().as_secs_f64());
     let ending = trainer.run(session.stop.flag())?;
     Ok(Summary::of(&trainer, config, folder, ending == Ending::Interrupted))
@@ -134,9 +137,15 @@ pub fn resume(run: impl AsRef<Path>, registry: &Registry) -> Result<Summary> {
 /// # Errors
 /// As [`resume`].
 pub fn resume_with(config: &Config, registry: &Registry, folder: &RunFolder, session: Session) -> Result<Summary> {
-    let mut trainer = reopen(config, registry, folder, session.sinks)?;
+    let OpenRun { _lock, mut trainer } = reopen(config, registry, folder, session.sinks)?;
     let ending = trainer.run(session.stop.flag())?;
     Ok(Summary::of(&trainer, config, folder, ending == Ending::Interrupted))
+}
+
+/// A run that is trained: nobody else writes its folder meanwhile.
+pub(crate) struct OpenRun {
+    pub(crate) trainer: Trainer,
+    pub(crate) _lock: FolderLock,
 }
 
 /// A trainer at the beginning of a run. If it cannot be made, the folder is removed: it is new, and of no use.
@@ -145,13 +154,16 @@ pub(crate) fn start(
     registry: &Registry,
     folder: &RunFolder,
     sinks: Vec<Box<dyn Sink>>,
-) -> Result<Trainer> {
-    let outcome = prepare(config, registry, folder, sinks);
-    if outcome.is_err() {
-        // If it cannot be removed, the first error is still the one to report.
-        let _ = fs::remove_dir_all(folder.path());
+) -> Result<OpenRun> {
+    let _lock = FolderLock::acquire(folder.path())?;
+    match prepare(config, registry, folder, sinks) {
+        Ok(trainer) => Ok(OpenRun { trainer, _lock }),
+        Err(error) => {
+            // If it cannot be removed, the first error is still the one to report.
+            let _ = fs::remove_dir_all(folder.path());
+            Err(error)
+        }
     }
-    outcome
 }
 
 fn prepare(config: &Config, registry: &Registry, folder: &RunFolder, sinks: Vec<Box<dyn Sink>>) -> Result<Trainer> {
@@ -180,8 +192,9 @@ pub(crate) fn reopen(
     registry: &Registry,
     folder: &RunFolder,
     sinks: Vec<Box<dyn Sink>>,
-) -> Result<Trainer> {
+) -> Result<OpenRun> {
     let path = folder.saved(Which::Last)?;
+    let _lock = FolderLock::acquire(folder.path())?;
     check_spaces(folder, &config.env.id, &assemble::spaces(config, registry)?)?;
     let checkpoint = Checkpoint::read(&path, &[])?;
     let at = checkpoint.manifest.env_steps;
@@ -197,7 +210,7 @@ pub(crate) fn reopen(
     trainer.restore(&checkpoint, seconds_before)?;
     drop(checkpoint);
     write(&folder.config_path(), config.to_toml().as_bytes())?;
-    Ok(trainer)
+    Ok(OpenRun { trainer, _lock })
 }
 
 fn save_to(folder: &RunFolder, config: &Config) -> SaveTo {

@@ -1,11 +1,14 @@
 //! A request to stop training early: [`Stop`].
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    fs,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::error::{Error, Result};
 
@@ -17,13 +20,17 @@ pub const INTERRUPTED: u8 = 130;
 pub struct Stop(Arc<AtomicBool>);
 
 impl Stop {
-    /// A request that Ctrl-C and SIGTERM make. A second signal ends the process at once.
+    /// A request that Ctrl-C, SIGTERM and SIGHUP make: a terminal that is closed, a connection that is lost. A second
+    /// signal ends the process at once. A signal that the process was told to ignore, as by `nohup`, stays ignored.
     ///
     /// # Errors
     /// When the system refuses the signal handlers.
     pub fn on_signals() -> Result<Stop> {
         let stop = Stop::default();
-        for signal in [SIGINT, SIGTERM] {
+        for signal in [SIGINT, SIGTERM, SIGHUP]
+            .into_iter()
+            .filter(|signal| !is_ignored(*signal))
+        {
             signal_hook::flag::register_conditional_shutdown(signal, i32::from(INTERRUPTED), stop.0.clone())
                 .and_then(|_| signal_hook::flag::register(signal, stop.0.clone()))
                 .map_err(Error::io("signal handler"))?;
@@ -36,7 +43,20 @@ impl Stop {
         self.0.store(true, Ordering::Relaxed);
     }
 
+    /// Whether somebody asked.
+    pub fn is_requested(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn flag(&self) -> &AtomicBool {
         &self.0
     }
+}
+
+/// Whether the process ignores a signal since it was started.
+fn is_ignored(signal: i32) -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    ignored.is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
 }

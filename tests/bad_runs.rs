@@ -4,7 +4,7 @@ mod support;
 
 use std::{fs, path::Path};
 
-use support::{contents, folder, sac, train};
+use support::{SMALL, command, contents, folder, sac, train};
 
 #[test]
 fn a_run_folder_that_exists_is_never_written_into() {
@@ -23,6 +23,78 @@ fn a_run_folder_that_exists_is_never_written_into() {
         .code(2)
         .says(&["empty exists already"]);
     assert!(before == contents(here.path()), "nothing has changed");
+}
+
+/// A run that is being trained is refused to a second process, which leaves it alone; eval may read it meanwhile.
+#[test]
+fn a_run_is_trained_by_one_process_at_a_time() {
+    let here = folder();
+    train(here.path(), "run", "60", &[]);
+    sac(
+        here.path(),
+        &[
+            &[
+                "train",
+                "--env",
+                "Pendulum-v1",
+                "--seeds",
+                "1,2",
+                "--steps",
+                "60",
+                "--run-dir",
+                "seeds",
+            ],
+            SMALL,
+        ]
+        .concat(),
+    )
+    .ok();
+    for (run, first) in [("run", "run"), ("seeds", "seeds/seed-1")] {
+        let mut command = command(
+            here.path(),
+            &["train", "--resume", run, "--steps", "1000000", "--quiet"],
+        );
+        let mut child = command.spawn().expect("starts");
+        let log = here.path().join(first).join("metrics.jsonl");
+        let rows = || fs::read_to_string(&log).expect("there").lines().count();
+        let before = rows();
+        while rows() == before {
+            assert!(child.try_wait().expect("a child").is_none(), "it ended too early");
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        let process = format!("{run}: process {} on ", child.id());
+        sac(here.path(), &["train", "--resume", run, "--steps", "2000000"])
+            .code(2)
+            .says(&[&process, "is training in it", "hint: wait until it ends"]);
+        sac(here.path(), &["eval", first, "--episodes", "1"]).ok();
+        child.kill().expect("it can be killed");
+        child.wait().expect("it ends");
+        // The lock ends with the process, however that ends.
+        let mut layers = vec!["train", "--resume", run, "--quiet", "--steps"];
+        layers.push("1000001");
+        let mut again = support::command(here.path(), &layers);
+        let mut again = again.spawn().expect("starts");
+        let rows_then = rows();
+        while rows() <= rows_then && again.try_wait().expect("a child").is_none() {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        assert!(again.try_wait().expect("a child").is_none(), "{run}: it goes on");
+        again.kill().expect("it can be killed");
+        again.wait().expect("it ends");
+    }
+}
+
+#[test]
+fn of_two_runs_with_one_folder_one_is_refused() {
+    let here = folder();
+    let start = || {
+        let mut command = command(here.path(), &support::train_arguments("one", "200", &["--quiet"]));
+        command.spawn().expect("starts")
+    };
+    let mut codes = [start(), start()].map(|mut child| child.wait().expect("it ends").code());
+    codes.sort_unstable();
+    assert_eq!(codes, [Some(0), Some(2)]);
+    assert_eq!(support::checkpoints(&here.path().join("one")), [200]);
 }
 
 #[test]

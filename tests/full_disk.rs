@@ -21,7 +21,7 @@ fn with_file_limit(folder: &Path, blocks: u32, arguments: &[&str]) -> Said {
 
 #[cfg(unix)]
 #[test]
-fn checkpoints_that_a_full_disk_refuses_do_not_end_the_run_and_the_last_good_one_survives() {
+fn a_full_disk_lets_training_go_on_and_the_last_good_checkpoint_survives_but_the_run_ends_with_an_error() {
     let here = folder();
     let more = [
         "--set",
@@ -30,16 +30,16 @@ fn checkpoints_that_a_full_disk_refuses_do_not_end_the_run_and_the_last_good_one
         "eval.every={env_steps=500}",
     ];
     // The replay's file grows by 36 bytes a step and passes 51,200 bytes after 1,420 of them.
-    let said = with_file_limit(here.path(), 100, &support::train_arguments("run", "2000", &more)).ok();
+    let said = with_file_limit(here.path(), 100, &support::train_arguments("run", "2000", &more)).code(1);
     let said = said.says(&[
         "no checkpoint at env step 1500",
-        "no checkpoint at env step 2000",
         "last good one is run/checkpoints/1200",
+        "error: the state at env step 2000 could not be saved: ",
+        "File too large",
+        "the last checkpoint is run/checkpoints/1200",
+        "hint: ",
     ]);
-    assert!(
-        said.stdout.contains("finished 2000 env steps"),
-        "training went on: {said}"
-    );
+    assert!(!said.stdout.contains("finished"), "{said}");
     let run = here.path().join("run");
     assert_eq!(
         checkpoints(&run),
@@ -123,5 +123,47 @@ fn a_run_folder_that_cannot_be_made_is_named() {
         if fs::write(locked.join("probe"), "").is_err() {
             refused("locked/run");
         }
+    }
+}
+
+/// Waits for a file, then does something to the run, and gives what `sac train` said at its end.
+fn meanwhile(folder: &Path, arguments: &[&str], file: &str, action: impl Fn()) -> Said {
+    use std::{process::Stdio, thread::sleep, time::Duration};
+    let mut command = support::command(folder, arguments);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("starts");
+    while !folder.join(file).exists() {
+        assert!(child.try_wait().expect("a child").is_none(), "it ended too early");
+        sleep(Duration::from_millis(2));
+    }
+    action();
+    Said::from_output(child.wait_with_output().expect("it ends"), format!("{command:?}"))
+}
+
+#[test]
+fn a_run_whose_folder_is_moved_or_deleted_ends_with_an_error_and_no_folder_comes_back() {
+    for moves in [true, false] {
+        let here = folder();
+        let more = [
+            "--quiet",
+            "--set",
+            "checkpoint.every={env_steps=300}",
+            "--set",
+            "eval.every=never",
+        ];
+        let arguments = support::train_arguments("run", "3000", &more);
+        let run = here.path().join("run");
+        let said = meanwhile(here.path(), &arguments, "run/checkpoints/latest", || match moves {
+            true => fs::rename(&run, here.path().join("elsewhere")).expect("it can be moved"),
+            // Writing may fill it again while it is emptied.
+            false => {
+                while run.exists() {
+                    let _ = fs::remove_dir_all(&run);
+                }
+            }
+        });
+        said.code(1)
+            .says(&["the state at env step 3000 could not be saved: run"]);
+        assert!(!run.exists(), "moved: {moves}");
     }
 }

@@ -42,3 +42,23 @@ fn play_refuses_a_name_that_says_no_format() {
         .says(&["--out film.mp4", ".gif", ".png"]);
     assert!(!here.path().join("film.mp4").exists());
 }
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_film_leaves_no_half_of_it() {
+    let here = folder();
+    train(here.path(), "run", "60", &[]);
+    let arguments = ["play", "run", "--out", "film.gif", "--episodes", "1000"];
+    let mut child = support::command(here.path(), &arguments).spawn().expect("starts");
+    let film = here.path().join("film.gif");
+    while fs::metadata(&film).map_or(0, |file| file.len()) == 0 {
+        assert!(child.try_wait().expect("a child").is_none(), "it ended too early");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let kill = std::process::Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status();
+    assert!(kill.expect("kill is there").success());
+    assert_eq!(child.wait().expect("it ends").code(), Some(130));
+    assert!(!film.exists());
+}

@@ -244,14 +244,14 @@ fn threaded_environments_train_to_the_same_bytes_as_serial_ones() {
     );
 }
 
-/// Sends a signal once the run has logged something, and gives what it said.
+/// Sends a signal once there is something in a file of the run `cut`, and gives what it said.
 #[cfg(unix)]
-fn interrupted(folder: &Path, arguments: &[&str], signal: &str) -> Said {
+fn interrupted(folder: &Path, arguments: &[&str], file: &str, signal: &str) -> Said {
     use std::{process::Stdio, thread::sleep, time::Duration};
     let mut command = command(folder, arguments);
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("starts");
-    let log = folder.join("cut/metrics.jsonl");
+    let log = folder.join("cut").join(file);
     while fs::metadata(&log).map_or(0, |file| file.len()) == 0 {
         assert!(
             child.try_wait().expect("a child").is_none(),
@@ -272,9 +272,14 @@ fn assert_interruptible(signal: &str) {
     let here = folder();
     // Evaluations would make two of them differ: one more where the signal struck.
     let more = ["--set", "log.every={env_steps=100}", "--num-envs", "3", "--json"];
-    let said = interrupted(here.path(), &train_arguments("cut", "4000", &more), signal)
-        .code(130)
-        .says(&["sac train --resume cut"]);
+    let said = interrupted(
+        here.path(),
+        &train_arguments("cut", "4000", &more),
+        "metrics.jsonl",
+        signal,
+    )
+    .code(130)
+    .says(&["sac train --resume cut"]);
     let summary = said.json();
     assert_eq!(summary["interrupted"], true);
     let at = summary["env_steps"].as_u64().expect("a count");
@@ -316,6 +321,36 @@ fn sigint_saves_exits_130_and_resume_completes_as_if_nothing_had_been() {
 #[test]
 fn sigterm_saves_exits_130_and_resume_completes_as_if_nothing_had_been() {
     assert_interruptible("-TERM");
+}
+
+/// As when a terminal is closed.
+#[cfg(unix)]
+#[test]
+fn sighup_saves_exits_130_and_resume_completes_as_if_nothing_had_been() {
+    assert_interruptible("-HUP");
+}
+
+/// The first evaluation has episodes without end; when it is given up, the run is saved and repeats it on resume.
+#[cfg(unix)]
+#[test]
+fn an_evaluation_without_end_is_interrupted_and_the_run_is_saved() {
+    let here = folder();
+    let more = [
+        "--quiet",
+        "--set",
+        "log.every={env_steps=100}",
+        "--set",
+        "eval.every={env_steps=100}",
+        "--set",
+        "env.time_limit=1000000000",
+    ];
+    let begins = train_arguments("cut", "2000", &more);
+    let resumes = vec!["train", "--resume", "cut", "--quiet"];
+    for (attempt, arguments, file) in [("begun", begins, "metrics.jsonl"), ("resumed", resumes, ".lock")] {
+        interrupted(here.path(), &arguments, file, "-INT").code(130);
+        assert_eq!(checkpoints(&here.path().join("cut")), [100], "{attempt}");
+        assert_eq!(metrics(&here.path().join("cut")).len(), 1, "{attempt}: the row at 100");
+    }
 }
 
 #[test]

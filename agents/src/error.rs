@@ -74,6 +74,16 @@ pub enum Error {
         /// What is wrong with it.
         problem: String,
     },
+    /// The state of a run at its end could not be saved.
+    #[error("the state at env step {env_steps} could not be saved: {source}; {}", checkpoint.as_ref().map_or_else(|| "there is no checkpoint".to_string(), |p| format!("the last checkpoint is {}", p.display())))]
+    NotSaved {
+        /// Env steps taken, all of them.
+        env_steps: u64,
+        /// Why.
+        source: Box<Error>,
+        /// The newest checkpoint, if there is one.
+        checkpoint: Option<PathBuf>,
+    },
     /// A section of a checkpoint that does not fit the agent, replay or environment that loads it.
     #[error("section `{section}`: {problem}")]
     Section {
@@ -102,6 +112,12 @@ impl Error {
     pub fn io(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Error {
         let path = path.into();
         move |source| Error::Io { path, source }
+    }
+
+    /// Whether a device has no space left, or a quota is used up.
+    pub(crate) fn is_full(&self) -> bool {
+        use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+        matches!(self, Error::Io { source, .. } if matches!(source.kind(), StorageFull | QuotaExceeded))
     }
 
     pub(crate) fn section(section: &str, problem: impl Into<String>) -> Error {

@@ -1,5 +1,7 @@
 //! Evaluation of a policy on separate episodes: [`evaluate`].
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use sac_envs::VecEnv;
 use serde::Serialize;
 
@@ -142,10 +144,11 @@ pub fn evaluate(
     seed: u64,
     mode: ActMode,
 ) -> Result<Evaluation> {
-    evaluate_sampling(agent, envs, episodes, seed, mode, None)
+    let evaluation = evaluate_sampling(agent, envs, episodes, seed, mode, None, &AtomicBool::new(false))?;
+    Ok(evaluation.expect("nobody stops it"))
 }
 
-/// [`evaluate`], which also fills a sample of the observations.
+/// [`evaluate`], which also fills a sample of the observations. `None` if it was cut short because `stop` is set.
 ///
 /// # Errors
 /// When an environment fails.
@@ -156,7 +159,8 @@ pub fn evaluate_sampling(
     seed: u64,
     mode: ActMode,
     mut sample: Option<&mut ObservationSample>,
-) -> Result<Evaluation> {
+    stop: &AtomicBool,
+) -> Result<Option<Evaluation>> {
     let mut evaluation = Evaluation {
         returns: Vec::with_capacity(episodes),
         lengths: Vec::with_capacity(episodes),
@@ -172,6 +176,9 @@ pub fn evaluate_sampling(
         envs.reset(&seeds)?;
         let mut finished = vec![None; envs.len().min(episodes - first)];
         while finished.iter().any(Option::is_none) {
+            if stop.load(Ordering::Relaxed) {
+                return Ok(None);
+            }
             let obs = &envs.current().obs;
             if let Some(sample) = sample.as_deref_mut() {
                 let scored = finished.iter().enumerate();
@@ -190,7 +197,7 @@ pub fn evaluate_sampling(
             evaluation.lengths.push(length);
         }
     }
-    Ok(evaluation)
+    Ok(Some(evaluation))
 }
 
 #[cfg(test)]

@@ -74,6 +74,7 @@ pub struct Trainer {
     recent: RecentEpisodes,
     best_mean_return: Option<f64>,
     last_report: Option<UpdateReport>,
+    last_row: Option<EnvSteps>,
     last_checkpoint: Option<EnvSteps>,
     last_evaluation: Option<(EnvSteps, f64)>,
     clock: Clock,
@@ -132,6 +133,7 @@ impl Trainer {
             recent: RecentEpisodes::default(),
             best_mean_return: None,
             last_report: None,
+            last_row: None,
             last_checkpoint: None,
             last_evaluation: None,
             clock: Clock::new(0.0),
@@ -143,13 +145,13 @@ impl Trainer {
     ///
     /// # Errors
     /// [`Error::EnvDuringTraining`](crate::Error::EnvDuringTraining) when an environment fails, after a checkpoint;
+    /// [`Error::NotSaved`](crate::Error::NotSaved) when the final state cannot be saved;
     /// [`Error::Diverged`](crate::Error::Diverged) when a logged value, or a parameter that would be saved, is not
     /// finite.
     pub fn run(&mut self, stop: &AtomicBool) -> Result<Ending> {
         let began_at = self.env_steps;
         let ending = self.run_until(EnvSteps(self.train.total_env_steps), stop)?;
-        self.conclude(ending, began_at)?;
-        Ok(ending)
+        self.conclude(ending, began_at, stop)
     }
 
     /// Trains until a count of its own and does only what is due on the way. Going on later gives the same run as not
@@ -161,7 +163,14 @@ impl Trainer {
         self.clock.start();
         self.clock
             .reached(self.env_steps, EnvSteps(self.train.warmup_env_steps));
+        if self.is_evaluation_pending() {
+            self.evaluate(stop)?;
+        }
         let ending = self.train_until(total, stop);
+        if self.is_scoring() && matches!(ending, Ok(Ending::Interrupted)) {
+            // The evaluation may take long, and a second signal ends the process: what was learned is safe by then.
+            self.save_without_score();
+        }
         // Also after a failure, the score of an evaluation that still runs is of use.
         let scored = self.take_score(true);
         ending.and_then(|ending| scored.map(|()| ending))
@@ -184,7 +193,7 @@ impl Trainer {
                 self.write_row()?;
             }
             if self.eval.every.due(self.env_steps) {
-                self.evaluate()?;
+                self.evaluate(stop)?;
             }
             if self.checkpoint.every.due(self.env_steps) {
                 self.save_finite()?;
@@ -298,25 +307,30 @@ impl Trainer {
     }
 
     /// What follows the last step.
-    fn conclude(&mut self, ending: Ending, began_at: EnvSteps) -> Result<()> {
-        let is_scored = self.last_evaluation.is_some_and(|(at, _)| at == self.env_steps);
-        let scores_now = ending == Ending::Finished && self.eval.every != Every::Never && !is_scored;
+    fn conclude(&mut self, mut ending: Ending, began_at: EnvSteps, stop: &AtomicBool) -> Result<Ending> {
+        let is_scored = |trainer: &Self| trainer.last_evaluation.is_some_and(|(at, _)| at == trainer.env_steps);
+        let scores_now = ending == Ending::Finished && self.eval.every != Every::Never && !is_scored(self);
         // A run that is resumed at its end has written its last row already, unless it was cut off just before.
         let has_moved = self.env_steps > began_at;
-        if ending == Ending::Finished && (has_moved || scores_now) && !self.log.every.due(self.env_steps) {
+        let writes_row = (has_moved || scores_now) && self.last_row != Some(self.env_steps);
+        if ending == Ending::Finished && writes_row {
             self.write_row()?;
         }
         if scores_now {
-            self.evaluate()?;
+            self.evaluate(stop)?;
+            self.take_score(true)?;
+            if !is_scored(self) {
+                ending = Ending::Interrupted;
+            }
         }
         // Saved again after a last evaluation, so that a longer run knows the best score so far.
         if scores_now || self.last_checkpoint != Some(self.env_steps) {
-            self.save_finite()?;
+            self.save_final()?;
         }
         if ending == Ending::Finished {
             self.logger.finished();
         }
-        Ok(())
+        Ok(ending)
     }
 
     /// Wall time in training, seconds, resumed parts added up.

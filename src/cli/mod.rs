@@ -59,7 +59,7 @@ fn execute(command: Command, registry: &Registry) -> Result<ExitCode> {
     match command {
         Command::Train(args) => return train::run(&args, registry),
         Command::Eval(args) => eval::run(&args, registry)?,
-        Command::Play(args) => play::run(&args, registry)?,
+        Command::Play(args) => return play::run(&args, registry),
         Command::Rollout(args) => rollout::run(&args, registry)?,
         Command::Envs(args) => envs::run(&args, registry)?,
         Command::Algos(args) => algos::run(&args)?,

@@ -5,6 +5,7 @@ use std::{
     io::{self, BufWriter, Write},
     num::NonZero,
     path::Path,
+    process::ExitCode,
 };
 
 use sac_envs::{
@@ -12,11 +13,12 @@ use sac_envs::{
     render::{Frame, FrameSize, GifWriter, contact_sheet},
 };
 
-use super::{args::PlayArgs, eval, output::print};
+use super::{args::PlayArgs, eval, messages::say, output::print};
 use crate::{
     error::{Error, Result},
     policy::Policy,
     registry::Registry,
+    stop::{INTERRUPTED, Stop},
 };
 
 const SIZE: FrameSize = FrameSize {
@@ -28,7 +30,7 @@ const FRAMES_PER_S: f64 = 25.0;
 const SHEET_FRAMES: usize = 12;
 const COLUMNS: NonZero<u32> = NonZero::new(4).expect("four is not zero");
 
-pub fn run(args: &PlayArgs, registry: &Registry) -> Result<()> {
+pub fn run(args: &PlayArgs, registry: &Registry) -> Result<ExitCode> {
     let as_sheet = match args.out.extension().and_then(|extension| extension.to_str()) {
         Some("gif") => false,
         Some("png") => true,
@@ -40,12 +42,16 @@ pub fn run(args: &PlayArgs, registry: &Registry) -> Result<()> {
     let mut policy = eval::load(&args.run, eval::which(args.checkpoint.as_deref())?, registry)?;
     let mut env = policy.env()?;
     let out = Out::create(&args.out, as_sheet).map_err(Error::io(&args.out))?;
-    let outcome = film(args, env.as_mut(), &mut policy, out);
-    if outcome.is_err() {
+    let outcome = film(args, env.as_mut(), &mut policy, out, &Stop::on_signals()?);
+    if !matches!(outcome, Ok(Some(_))) {
         // If half a film cannot be removed, the first error is still the one to report.
         let _ = std::fs::remove_file(&args.out);
     }
-    let listed: Vec<String> = outcome?.iter().map(|value| format!("{value:.2}")).collect();
+    let Some(returns) = outcome? else {
+        say(&format!("interrupted; {} was not written", args.out.display()));
+        return Ok(ExitCode::from(INTERRUPTED));
+    };
+    let listed: Vec<String> = returns.iter().map(|value| format!("{value:.2}")).collect();
     print(&format!(
         "{}, policy `{}`, {} episode(s), return {}\n{}\n",
         policy.config().env.id,
@@ -53,11 +59,18 @@ pub fn run(args: &PlayArgs, registry: &Registry) -> Result<()> {
         args.episodes,
         listed.join(", "),
         args.out.display()
-    ))
+    ))?;
+    Ok(ExitCode::SUCCESS)
 }
 
-/// Plays the episodes into `out` and returns their returns.
-fn film(args: &PlayArgs, env: &mut dyn Env, policy: &mut Policy, mut out: Out) -> Result<Vec<f64>> {
+/// Plays the episodes into `out` and returns their returns; `None` if it was stopped.
+fn film(
+    args: &PlayArgs,
+    env: &mut dyn Env,
+    policy: &mut Policy,
+    mut out: Out,
+    stop: &Stop,
+) -> Result<Option<Vec<f64>>> {
     let mut obs = vec![0.0; env.observation_space().len()];
     let mut action = vec![0.0; env.action_space().len()];
     let mut returns = Vec::new();
@@ -68,6 +81,9 @@ fn film(args: &PlayArgs, env: &mut dyn Env, policy: &mut Policy, mut out: Out) -
         out.push(picture(env, episode_return, steps)?)
             .map_err(Error::io(&args.out))?;
         while !is_over {
+            if stop.is_requested() {
+                return Ok(None);
+            }
             policy.act_into(&obs, &mut action)?;
             let outcome = env.step(&action, &mut obs)?;
             episode_return += outcome.reward;
@@ -81,7 +97,7 @@ fn film(args: &PlayArgs, env: &mut dyn Env, policy: &mut Policy, mut out: Out) -
         returns.push(episode_return);
     }
     out.finish().map_err(Error::io(&args.out))?;
-    Ok(returns)
+    Ok(Some(returns))
 }
 
 fn picture(env: &dyn Env, episode_return: f64, steps: u64) -> Result<Frame> {

@@ -42,7 +42,8 @@ impl Bench {
         let bench = Self {
             folder: tempfile::tempdir().expect("temporary folder"),
         };
-        let manifest = "[workspace]\n[package]\nname = \"sac\"\nversion = \"0.1.0\"\nedition = \"2024\"\n";
+        let manifest = "[workspace]\n[package]\nname = \"sac-rl\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\
+                        [[bin]]\nname = \"sac\"\npath = \"src/main.rs\"\n";
         for (path, text) in [
             ("Cargo.toml", manifest),
             ("src/main.rs", PROGRAM),

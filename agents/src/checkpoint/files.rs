@@ -138,6 +138,19 @@ pub(super) fn sync_dir(folder: &Path) -> Result<()> {
         .map_err(Error::io(folder))
 }
 
+/// Makes a folder, and the one around it. What is around that has to be there: a run that was moved or deleted does not
+/// come back as a folder with nothing but checkpoints.
+pub(super) fn create_in_place(folder: &Path) -> Result<()> {
+    let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty());
+    for folder in parent.into_iter().chain([folder]) {
+        match fs::create_dir(folder) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(Error::io(folder)(error)),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 /// Removes a folder, if it exists.
 pub(super) fn remove_dir(folder: &Path) -> Result<()> {
     match fs::remove_dir_all(folder) {

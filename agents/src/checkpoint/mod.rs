@@ -70,7 +70,7 @@ pub fn write(folder: &Path, env_steps: EnvSteps, grad_steps: GradSteps, sections
 }
 
 fn write_files(folder: &Path, env_steps: EnvSteps, grad_steps: GradSteps, sections: &[Section<'_>]) -> Result<()> {
-    fs::create_dir_all(folder).map_err(Error::io(folder))?;
+    files::create_in_place(folder)?;
     let mut digests = BTreeMap::new();
     let mut states = BTreeMap::new();
     for section in sections {
@@ -294,22 +294,44 @@ impl CheckpointStore {
         self.folder.join(env_steps.to_string())
     }
 
-    /// Writes a checkpoint, updates `latest`, and removes the oldest checkpoints beyond the number to keep.
+    /// Writes a checkpoint, updates `latest`, and removes the oldest checkpoints beyond the number to keep. If the
+    /// device is full, old checkpoints make room, except the newest, which stays until the new one is complete.
     ///
     /// # Errors
-    /// When the checkpoint cannot be written. The others and `latest` are then unchanged.
+    /// When the checkpoint cannot be written. The newest of the others and `latest` are then unchanged.
     pub fn save(&self, env_steps: EnvSteps, grad_steps: GradSteps, sections: &[Section<'_>]) -> Result<PathBuf> {
         let path = self.path(env_steps);
-        write(&path, env_steps, grad_steps, sections)?;
-        files::replace_file(&self.folder.join("latest"), format!("{env_steps}\n").as_bytes())?;
-        let mut steps = self.steps();
-        steps.retain(|other| *other != env_steps);
+        self.make_room(env_steps, || {
+            write(&path, env_steps, grad_steps, sections)?;
+            files::replace_file(&self.folder.join("latest"), format!("{env_steps}\n").as_bytes())
+        })?;
+        let mut others = self.others(env_steps);
         // The oldest are removed first.
-        while steps.len() >= self.keep {
-            let oldest = steps.remove(0);
-            files::remove_atomically(&self.path(oldest))?;
+        while others.len() >= self.keep {
+            files::remove_atomically(&self.path(others.remove(0)))?;
         }
         Ok(path)
+    }
+
+    /// Calls `write` again, each time with one checkpoint less, for as long as the device is full and there is one
+    /// besides the newest.
+    fn make_room(&self, env_steps: EnvSteps, mut write: impl FnMut() -> Result<()>) -> Result<()> {
+        loop {
+            match (write(), self.others(env_steps).as_slice()) {
+                (Err(error), [oldest, _, ..]) if error.is_full() => {
+                    tracing::warn!("{error}; the checkpoint at {oldest} is removed to make room");
+                    files::remove_atomically(&self.path(*oldest))?;
+                }
+                (outcome, _) => return outcome,
+            }
+        }
+    }
+
+    /// Env steps of the complete checkpoints before `env_steps`, in ascending order.
+    fn others(&self, env_steps: EnvSteps) -> Vec<EnvSteps> {
+        let mut steps = self.steps();
+        steps.retain(|other| *other != env_steps);
+        steps
     }
 
     /// Env steps of all complete checkpoints, in ascending order.
@@ -343,5 +365,59 @@ impl CheckpointStore {
             .filter(|steps| *steps > env_steps)
             .try_for_each(|steps| files::remove_atomically(&self.path(steps)))?;
         files::remove_temporaries(&self.folder)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{cell::Cell, io};
+
+    use super::*;
+
+    fn store(folder: &Path, steps: &[u64]) -> CheckpointStore {
+        let store = CheckpointStore::new(folder.join("checkpoints"), 5);
+        for at in steps {
+            store.save(EnvSteps(*at), GradSteps(0), &[]).expect("there is room");
+        }
+        store
+    }
+
+    fn full() -> Result<()> {
+        Err(Error::io("x")(io::ErrorKind::StorageFull.into()))
+    }
+
+    #[test]
+    fn a_full_device_costs_old_checkpoints_but_never_the_newest() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let store = store(folder.path(), &[1, 2, 3, 4]);
+        let left = Cell::new(2);
+        let outcome = store.make_room(EnvSteps(5), || match left.replace(left.get() - 1) {
+            0 => Ok(()),
+            _ => full(),
+        });
+        assert!(outcome.is_ok(), "there is room once two are gone");
+        assert_eq!(store.steps(), [3, 4].map(EnvSteps));
+        assert!(store.make_room(EnvSteps(5), full).is_err());
+        assert_eq!(store.steps(), [EnvSteps(4)]);
+    }
+
+    #[test]
+    fn other_failures_cost_no_checkpoint() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let store = store(folder.path(), &[1, 2]);
+        let refused = || Err(Error::io("x")(io::ErrorKind::PermissionDenied.into()));
+        assert!(store.make_room(EnvSteps(3), refused).is_err());
+        assert_eq!(store.steps(), [1, 2].map(EnvSteps));
+    }
+
+    #[test]
+    fn a_run_that_is_gone_does_not_come_back() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let run = folder.path().join("run");
+        fs::create_dir(&run).expect("new");
+        let store = store(&run, &[1]);
+        fs::remove_dir_all(&run).expect("there");
+        assert!(store.save(EnvSteps(2), GradSteps(0), &[]).is_err());
+        assert!(!run.exists());
     }
 }

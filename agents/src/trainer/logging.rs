@@ -44,6 +44,7 @@ impl Trainer {
             values: values.collect(),
         };
         self.logger.row(&row);
+        self.last_row = Some(self.env_steps);
         self.clock.spent_on(Activity::Rest);
         match row.values.iter().find(|(_, value)| !value.is_finite()) {
             None => Ok(()),

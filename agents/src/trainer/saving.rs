@@ -30,6 +30,7 @@ struct TrainerState {
     recent_episodes: RecentEpisodes,
     best_mean_return: Option<f64>,
     last_evaluation: Option<(EnvSteps, f64)>,
+    last_row: Option<EnvSteps>,
     streams: Vec<(String, StreamPosition)>,
 }
 
@@ -41,10 +42,17 @@ impl Trainer {
         if let Err(error) = self.take_score(true) {
             tracing::warn!("an evaluation failed: {error}");
         }
-        self.clock.spent_on(Activity::Rest);
-        let outcome = self.write_checkpoint();
-        self.clock.spent_on(Activity::Saving);
-        outcome
+        self.write_checkpoint().unwrap_or_else(|error| {
+            let last = self.last_checkpoint_path();
+            let last = last.map_or("there is none yet".to_string(), |path| {
+                format!("the last good one is {}", path.display())
+            });
+            tracing::warn!(
+                "no checkpoint at env step {}: {error}; {last}; nothing else is affected",
+                self.env_steps
+            );
+            None
+        })
     }
 
     /// Writes a checkpoint that knows every score so far.
@@ -59,28 +67,45 @@ impl Trainer {
         Ok(())
     }
 
-    fn write_checkpoint(&mut self) -> Option<PathBuf> {
-        let save_to = self.save_to.as_ref()?;
-        let sections = self.sections();
-        let outcome =
-            sections.and_then(|sections| save_to.checkpoints.save(self.env_steps, self.grad_steps, &sections));
-        match outcome {
-            Ok(path) => {
-                self.last_checkpoint = Some(self.env_steps);
-                Some(path)
-            }
-            Err(error) => {
-                let last = self.last_checkpoint_path();
-                let last = last.map_or("there is none yet".to_string(), |path| {
-                    format!("the last good one is {}", path.display())
-                });
-                tracing::warn!(
-                    "no checkpoint at env step {}: {error}; {last}; nothing else is affected",
-                    self.env_steps
-                );
-                None
-            }
+    /// [`Trainer::save_finite`] where training ends: nothing comes after it that could save the state.
+    ///
+    /// # Errors
+    /// [`Error::NotSaved`]; those of [`Trainer::save_finite`].
+    pub(super) fn save_final(&mut self) -> Result<()> {
+        self.take_score(true)?;
+        self.check_finite()?;
+        match self.write_checkpoint() {
+            Ok(_) => Ok(()),
+            Err(error) => Err(Error::NotSaved {
+                env_steps: self.env_steps.0,
+                source: Box::new(error),
+                checkpoint: self.last_checkpoint_path().filter(|path| path.is_dir()),
+            }),
         }
+    }
+
+    /// Writes a checkpoint while an evaluation runs beside training. Another one with its score is to follow.
+    pub(super) fn save_without_score(&mut self) {
+        let before = self.last_checkpoint;
+        if let Err(error) = self.write_checkpoint() {
+            tracing::warn!("no checkpoint at env step {}: {error}", self.env_steps);
+        }
+        self.last_checkpoint = before;
+    }
+
+    /// Writes a checkpoint and returns its folder; `None` if the run has none.
+    fn write_checkpoint(&mut self) -> Result<Option<PathBuf>> {
+        self.clock.spent_on(Activity::Rest);
+        let outcome = self.save_to.as_ref().map(|save_to| {
+            let sections = self.sections()?;
+            save_to.checkpoints.save(self.env_steps, self.grad_steps, &sections)
+        });
+        self.clock.spent_on(Activity::Saving);
+        let path = outcome.transpose()?;
+        if path.is_some() {
+            self.last_checkpoint = Some(self.env_steps);
+        }
+        Ok(path)
     }
 
     pub(super) fn last_checkpoint_path(&self) -> Option<PathBuf> {
@@ -141,6 +166,7 @@ impl Trainer {
             recent_episodes: self.recent.clone(),
             best_mean_return: self.best_mean_return,
             last_evaluation: self.last_evaluation,
+            last_row: self.last_row,
             streams: self
                 .streams
                 .positions()
@@ -210,6 +236,7 @@ impl Trainer {
         self.recent = state.recent_episodes;
         self.best_mean_return = state.best_mean_return;
         self.last_evaluation = state.last_evaluation;
+        self.last_row = state.last_row;
         self.last_checkpoint = Some(state.env_steps);
         if snapshots.is_none() {
             // They failed in the run that saved this; they may work now.

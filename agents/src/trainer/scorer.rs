@@ -5,7 +5,10 @@
 
 use std::{
     panic::resume_unwind,
-    sync::mpsc::{Receiver, Sender, TryRecvError, channel},
+    sync::{
+        atomic::AtomicBool,
+        mpsc::{Receiver, Sender, TryRecvError, channel},
+    },
     thread::{self, JoinHandle},
 };
 
@@ -37,7 +40,8 @@ pub(super) struct Score {
 }
 
 impl Scorer {
-    pub(super) fn score(&mut self, agent: &mut dyn Agent) -> Result<Score> {
+    /// The score of an agent; `None` if `stop` was set before it was complete.
+    pub(super) fn score(&mut self, agent: &mut dyn Agent, stop: &AtomicBool) -> Result<Option<Score>> {
         if let Some(sample) = &mut self.sample {
             sample.clear();
         }
@@ -48,13 +52,17 @@ impl Scorer {
             self.seed,
             ActMode::Evaluate,
             self.sample.as_mut(),
+            stop,
         )?;
+        let Some(evaluation) = evaluation else {
+            return Ok(None);
+        };
         let inspection = self.sample.as_ref().map(|sample| agent.inspect(sample.rows()));
         process::give_back_memory();
-        Ok(Score {
+        Ok(Some(Score {
             evaluation,
             inspection: inspection.unwrap_or_default(),
-        })
+        }))
     }
 }
 
@@ -143,6 +151,11 @@ impl Beside {
         Ok(())
     }
 
+    /// Whether an evaluation is running.
+    pub(super) fn is_running(&self) -> bool {
+        self.running.is_some()
+    }
+
     /// The score of the running evaluation, if there is one. With `waits` false, only if it is ready.
     pub(super) fn take(&mut self, waits: bool) -> Option<(Moment, Scored)> {
         let at = self.running?;
@@ -182,5 +195,6 @@ fn score_copy(snapshot: &Checkpoint, inspects: bool, copy: &mut dyn Agent, score
         true => copy.load(snapshot)?,
         false => copy.load_policy(snapshot)?,
     }
-    Ok((scorer.score(copy)?, copy.policy_section()?))
+    let score = scorer.score(copy, &AtomicBool::new(false))?.expect("nobody stops it");
+    Ok((score, copy.policy_section()?))
 }

@@ -3,7 +3,7 @@
 //! The score of an evaluation beside training is taken at the latest before the next evaluation, before a checkpoint
 //! and at the end, so that a checkpoint knows every score so far.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::atomic::AtomicBool};
 
 use super::{
     Trainer,
@@ -15,11 +15,13 @@ use crate::{
     error::{Error, Result},
     log::Row,
     metrics,
+    schedule::EnvSteps,
 };
 
 impl Trainer {
-    /// Scores the policy, or starts to.
-    pub(super) fn evaluate(&mut self) -> Result<()> {
+    /// Scores the policy, or starts to. When `stop` is set meanwhile, the evaluation is given up: it is made when training
+    /// is resumed.
+    pub(super) fn evaluate(&mut self, stop: &AtomicBool) -> Result<()> {
         self.take_score(true)?;
         let at = Moment {
             env_steps: self.env_steps,
@@ -27,8 +29,9 @@ impl Trainer {
             seconds: self.seconds(),
         };
         let outcome = match &mut self.evaluator {
-            Evaluator::Waiting(scorer) => match scorer.score(self.agent.as_mut()) {
-                Ok(score) => self.record_score(
+            Evaluator::Waiting(scorer) => match scorer.score(self.agent.as_mut(), stop) {
+                Ok(None) => Ok(()),
+                Ok(Some(score)) => self.record_score(
                     Moment {
                         seconds: self.seconds(),
                         ..at
@@ -42,6 +45,17 @@ impl Trainer {
         };
         self.clock.spent_on(Activity::Evaluating);
         outcome
+    }
+
+    /// Whether an evaluation was due at this count and was given up.
+    pub(super) fn is_evaluation_pending(&self) -> bool {
+        let is_scored = self.last_evaluation.is_some_and(|(at, _)| at == self.env_steps);
+        self.env_steps > EnvSteps(0) && self.eval.every.due(self.env_steps) && !is_scored
+    }
+
+    /// Whether an evaluation runs beside training.
+    pub(super) fn is_scoring(&self) -> bool {
+        matches!(&self.evaluator, Evaluator::Beside(beside) if beside.is_running())
     }
 
     /// Records the score of the evaluation that runs beside training, if there is one. With `waits` false, only if it
