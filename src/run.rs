@@ -37,8 +37,8 @@ use crate::{
     stop::Stop,
     threads,
 };
+pub(crate) use folder::{MOST_CONFIG_BYTES, SEEDS_FILE, write};
 pub use folder::{RunFolder, Which};
-pub(crate) use folder::{SEEDS_FILE, write};
 pub(crate) use lock::FolderLock;
 pub(crate) use provenance::check_spaces;
 pub use provenance::processor;
@@ -195,6 +195,7 @@ pub(crate) fn reopen(
 ) -> Result<OpenRun> {
     let path = folder.saved(Which::Last)?;
     let _lock = FolderLock::acquire(folder.path())?;
+    folder.check_links()?;
     check_spaces(folder, &config.env.id, &assemble::spaces(config, registry)?)?;
     let checkpoint = Checkpoint::read(&path, &[])?;
     let at = checkpoint.manifest.env_steps;

@@ -276,3 +276,82 @@ fn a_damaged_policy_is_not_evaluated() {
         .says(&["run/best/policy.safetensors: section `policy`: the file was altered"]);
     sac(here.path(), &["eval", "run", "--checkpoint", "last"]).ok();
 }
+
+/// A run folder from somebody else leads no reader to wait or to read without end, and no writer out of the folder.
+#[cfg(unix)]
+#[test]
+fn a_run_folder_made_to_lead_elsewhere_is_refused_and_nothing_outside_changes() {
+    use std::os::unix::fs::symlink;
+    let here = folder();
+    train(here.path(), "run", "80", &[]);
+    let outside = here.path().join("outside");
+    fs::create_dir(&outside).expect("new");
+    fs::write(outside.join("kept"), "keep").expect("writable");
+    let run = here.path().join("run");
+    let refused = |code, words: &[&str], arguments: &[&str]| {
+        let before = contents(&outside);
+        sac(here.path(), arguments).code(code).says(words);
+        assert!(before == contents(&outside), "{words:?}: nothing outside has changed");
+    };
+    let resume = ["train", "--resume", "run", "--steps", "120"];
+    let evaluate = ["eval", "run", "--checkpoint", "80", "--episodes", "1"];
+
+    let manifest = run.join("checkpoints/80/manifest.json");
+    let whole = fs::read(&manifest).expect("there");
+    for name in ["../../../outside/kept", "/etc/passwd", "/dev/zero", "x/y.safetensors"] {
+        edit(&manifest, "policy.safetensors", name);
+        for command in [&resume[..], &evaluate] {
+            refused(1, &["section `manifest`", &format!("lists `{name}`")], command);
+        }
+        fs::write(&manifest, &whole).expect("writable");
+    }
+
+    let replaced = |file: &str, by: &dyn Fn(&Path), code, words: &[&str], arguments: &[&str]| {
+        let (path, aside) = (run.join(file), here.path().join("aside"));
+        fs::rename(&path, &aside).expect("there");
+        by(&path);
+        refused(code, words, arguments);
+        fs::remove_file(&path).expect("ours");
+        fs::rename(&aside, &path).expect("aside");
+    };
+    let pipe = |path: &Path| {
+        assert!(
+            std::process::Command::new("mkfifo")
+                .arg(path)
+                .status()
+                .expect("mkfifo")
+                .success()
+        )
+    };
+    let zeros = |path: &Path| symlink("/dev/zero", path).expect("a link");
+    for (file, code, words) in [
+        ("config.toml", 2, "is not a run"),
+        ("checkpoints/80/manifest.json", 1, "no regular file"),
+        ("checkpoints/80/policy.safetensors", 1, "no regular file"),
+    ] {
+        for by in [&pipe as &dyn Fn(&Path), &zeros] {
+            replaced(file, by, code, &[words], &evaluate);
+        }
+    }
+    for file in ["metrics.jsonl", "eval.csv"] {
+        fs::copy(run.join(file), outside.join(file)).expect("there");
+        let link = |path: &Path| symlink(outside.join(file), path).expect("a link");
+        replaced(file, &link, 1, &[file], &resume);
+    }
+    for folder in ["checkpoints", "best"] {
+        let words = [folder, "is a symbolic link"];
+        let moved = here.path().join("moved");
+        fs::rename(run.join(folder), &moved).expect("there");
+        symlink(&moved, run.join(folder)).expect("a link");
+        refused(2, &words, &resume);
+        fs::remove_file(run.join(folder)).expect("ours");
+        fs::rename(&moved, run.join(folder)).expect("moved");
+    }
+    // Temporary files are made anew, and a link in their place goes.
+    for name in ["config.tmp", "metrics.tmp", "checkpoints/.latest.tmp"] {
+        symlink(outside.join("kept"), run.join(name)).expect("a link");
+    }
+    let before = contents(&outside);
+    sac(here.path(), &resume).ok();
+    assert!(before == contents(&outside));
+}

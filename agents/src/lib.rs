@@ -46,6 +46,7 @@ pub mod noise;
 pub mod policy;
 pub mod presets;
 pub mod process;
+pub mod regular_file;
 pub mod replay;
 pub mod report;
 pub mod schedule;

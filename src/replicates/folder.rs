@@ -6,13 +6,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use sac_agents::regular_file;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     config::{Config, Origin},
     error::{Error, Result},
     registry::Registry,
-    run::{self, RunFolder, SEEDS_FILE},
+    run::{self, MOST_CONFIG_BYTES, RunFolder, SEEDS_FILE},
 };
 
 /// Far beyond use. It tells a slip of the finger before anything is made.
@@ -105,7 +106,7 @@ impl SeedsFolder {
     /// [`Error::NotARun`] when it is none, or its list of seeds is not valid.
     pub fn open(path: &Path) -> Result<Self> {
         let file = path.join(SEEDS_FILE);
-        let text = fs::read_to_string(&file).map_err(Error::io(&file))?;
+        let text = regular_file::read_text(&file, MOST_CONFIG_BYTES).map_err(Error::io(&file))?;
         let seeds: Result<Seeds> = toml::from_str(&text).map_err(|error| Error::Usage(error.message().to_string()));
         let seeds = seeds.and_then(|seeds| seeds.check().map(|()| seeds));
         match seeds {

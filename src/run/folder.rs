@@ -1,12 +1,13 @@
 //! The folder of one run: [`RunFolder`].
 
 use std::{
-    fs, io,
+    fs,
+    io::{self, Write},
     path::{Path, PathBuf},
     time::SystemTime,
 };
 
-use sac_agents::{EnvSteps, checkpoint::CheckpointStore};
+use sac_agents::{EnvSteps, checkpoint::CheckpointStore, regular_file};
 
 use crate::{
     config::{Config, Layers, Origin},
@@ -16,6 +17,9 @@ use crate::{
 
 /// The file that makes a folder one of several runs: see [`crate::replicates`].
 pub(crate) const SEEDS_FILE: &str = "seeds.toml";
+
+/// Far more than a configuration takes.
+pub(crate) const MOST_CONFIG_BYTES: u64 = 1 << 20;
 
 /// The folder of one run.
 #[derive(Clone, Debug)]
@@ -123,7 +127,7 @@ impl RunFolder {
     /// When it cannot be read or is not TOML.
     pub fn layers(&self) -> Result<Layers> {
         let path = self.config_path();
-        let text = fs::read_to_string(&path).map_err(Error::io(&path))?;
+        let text = regular_file::read_text(&path, MOST_CONFIG_BYTES).map_err(Error::io(&path))?;
         let mut layers = Layers::default();
         layers.add_toml(Origin::File(path), &text)?;
         Ok(layers)
@@ -173,6 +177,19 @@ impl RunFolder {
         }
     }
 
+    /// Refuses folders of the run that are symbolic links: what is written into them would not lie in the run.
+    pub(super) fn check_links(&self) -> Result<()> {
+        for folder in [self.path.join("checkpoints"), self.best_path()] {
+            if folder.is_symlink() {
+                return Err(Error::NotARun {
+                    path: folder,
+                    problem: "is a symbolic link; what a run writes has to lie in its own folder".to_string(),
+                });
+            }
+        }
+        Ok(())
+    }
+
     fn lacks(&self, problem: impl Into<String>) -> Error {
         Error::NotARun {
             path: self.path.clone(),
@@ -189,7 +206,8 @@ pub(super) fn utc_now() -> String {
 /// Writes a file under a temporary name and renames it, so that it is whole or not there.
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     let temporary = path.with_extension("tmp");
-    fs::write(&temporary, bytes)
+    regular_file::create(&temporary)
+        .and_then(|mut file| file.write_all(bytes))
         .and_then(|()| fs::rename(&temporary, path))
         .map_err(Error::io(path))
 }

@@ -2,9 +2,10 @@
 
 use std::fs;
 
+use sac_agents::regular_file;
 use serde::{Deserialize, Serialize};
 
-use super::folder::{RunFolder, utc_now, write};
+use super::folder::{MOST_CONFIG_BYTES, RunFolder, utc_now, write};
 use crate::{
     config::{Config, DeviceChoice},
     error::{Error, Result},
@@ -58,7 +59,8 @@ struct Recorded {
 /// [`Error::OtherSpaces`].
 pub(crate) fn check_spaces(run: &RunFolder, env: &str, task: &Spaces) -> Result<()> {
     // Without the record, tensors that do not fit are still refused when they are loaded.
-    let text = fs::read_to_string(run.path().join(PROVENANCE_FILE)).unwrap_or_default();
+    let path = run.path().join(PROVENANCE_FILE);
+    let text = regular_file::read_text(&path, MOST_CONFIG_BYTES).unwrap_or_default();
     match serde_json::from_str(&text) {
         Ok(Recorded { spaces }) => spaces.check(run.path(), env, task),
         Err(_) => Ok(()),

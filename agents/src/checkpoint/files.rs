@@ -11,7 +11,10 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::section::Entry;
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    regular_file,
+};
 
 /// Size and digest of a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,7 +58,7 @@ fn hex(hash: &[u8]) -> String {
 /// Creates a file, calls `write` to fill it, and syncs it to the disk.
 pub(super) fn write_synced(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<FileDigest> {
     let attempt = || -> io::Result<FileDigest> {
-        let file = File::create(path)?;
+        let file = regular_file::create(path)?;
         let mut out = HashingWriter {
             inner: io::BufWriter::new(file),
             hasher: Sha256::new(),
@@ -113,7 +116,7 @@ pub(super) fn write_safetensors(path: &Path, entries: &[&Entry<'_>]) -> Result<F
 
 /// Reads a file and checks its size and digest. The error is a phrase that describes the problem.
 pub(super) fn read_checked(path: &Path, expected: &FileDigest) -> std::result::Result<Vec<u8>, String> {
-    let file = File::open(path).map_err(|error| error.to_string())?;
+    let file = regular_file::open(path).map_err(|error| error.to_string())?;
     let size = file.metadata().map_err(|error| error.to_string())?.len();
     if size != expected.bytes {
         return Err(format!(
@@ -121,8 +124,12 @@ pub(super) fn read_checked(path: &Path, expected: &FileDigest) -> std::result::R
             expected.bytes
         ));
     }
-    let mut bytes = Vec::with_capacity(size as usize);
+    let mut bytes = Vec::new();
+    bytes
+        .try_reserve_exact(size as usize)
+        .map_err(|_| format!("there is no memory for its {size} bytes"))?;
     BufReader::new(file)
+        .take(size)
         .read_to_end(&mut bytes)
         .map_err(|error| error.to_string())?;
     if hex(&Sha256::digest(&bytes)) != expected.sha256 {

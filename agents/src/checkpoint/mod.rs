@@ -28,6 +28,7 @@ pub use section::{Number, Section};
 
 use crate::{
     error::{Error, Result},
+    regular_file,
     schedule::{EnvSteps, GradSteps},
 };
 
@@ -36,6 +37,16 @@ pub const FORMAT: u32 = 1;
 
 const MANIFEST: &str = "manifest.json";
 const STATE: &str = "state.json";
+
+/// Far more than the list of a checkpoint's files takes.
+const MOST_MANIFEST_BYTES: u64 = 1 << 20;
+
+/// Whether a checkpoint can have a file of this name: `state.json`, or `<section>.safetensors`.
+fn is_name_of_a_file(name: &str) -> bool {
+    let section = name.strip_suffix(".safetensors").unwrap_or_default();
+    let is_section = !section.is_empty() && section.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+    name == STATE || is_section
+}
 
 /// The manifest of a checkpoint.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -138,7 +149,9 @@ impl Checkpoint {
             section: "manifest".into(),
             problem,
         };
-        let text = fs::read(&path).map_err(|error| bad_manifest(error.to_string()))?;
+        let text =
+            regular_file::read_text(&path, MOST_MANIFEST_BYTES).map_err(|error| bad_manifest(error.to_string()))?;
+        let text = text.into_bytes();
         let format = serde_json::from_slice::<serde_json::Value>(&text)
             .map_err(|error| bad_manifest(format!("not JSON ({error}); the file is damaged")))?;
         let written = format.get("format").and_then(serde_json::Value::as_u64);
@@ -151,6 +164,10 @@ impl Checkpoint {
             )));
         }
         let manifest: Manifest = serde_json::from_slice(&text).map_err(|error| bad_manifest(error.to_string()))?;
+        // A name from a file must not lead out of the folder.
+        if let Some(name) = manifest.files.keys().find(|name| !is_name_of_a_file(name)) {
+            return Err(bad_manifest(format!("lists `{name}`, which no checkpoint has")));
+        }
         if erased::Json::pretty(&manifest) != text {
             return Err(bad_manifest("the file is truncated or altered".to_string()));
         }
@@ -347,7 +364,7 @@ impl CheckpointStore {
 
     /// Env steps of the checkpoint in `latest`, or of the newest complete one if that is missing.
     pub fn latest(&self) -> Option<EnvSteps> {
-        let named = fs::read_to_string(self.folder.join("latest")).ok();
+        let named = regular_file::read_text(&self.folder.join("latest"), 64).ok();
         let named = named.and_then(|text| text.trim().parse().ok().map(EnvSteps));
         named
             .filter(|steps| self.path(*steps).is_dir())

@@ -1,10 +1,12 @@
 //! Files that are extended by complete records: [`AppendFile`].
 
 use std::{
-    fs::{self, File, OpenOptions},
-    io::{self, Write},
+    fs::{self, File},
+    io::{self, Read, Write},
     path::Path,
 };
+
+use crate::regular_file;
 
 /// A file to which records are appended. A record that cannot be written completely is removed, so that the file stays
 /// readable.
@@ -16,7 +18,7 @@ pub(super) struct AppendFile {
 impl AppendFile {
     /// Opens or creates a file.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
-        let file = OpenOptions::new().create(true).append(true).open(path)?;
+        let file = regular_file::append(path)?;
         let good_bytes = file.metadata()?.len();
         Ok(AppendFile { file, good_bytes })
     }
@@ -40,9 +42,10 @@ impl AppendFile {
 
 /// Removes the lines of a text file for which `keep` is false, and an incomplete last line. The file may be absent.
 pub(super) fn keep_lines(path: &Path, mut keep: impl FnMut(&str) -> bool) -> io::Result<()> {
-    let text = match fs::read(path) {
+    let mut text = Vec::new();
+    match regular_file::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        other => other?,
+        other => other?.read_to_end(&mut text)?,
     };
     let text = String::from_utf8_lossy(&text);
     let kept: String = text
@@ -53,6 +56,6 @@ pub(super) fn keep_lines(path: &Path, mut keep: impl FnMut(&str) -> bool) -> io:
         return Ok(());
     }
     let temporary = path.with_extension("tmp");
-    fs::write(&temporary, kept)?;
+    regular_file::create(&temporary)?.write_all(kept.as_bytes())?;
     fs::rename(temporary, path)
 }
