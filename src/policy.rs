@@ -10,7 +10,7 @@ use crate::{
     config::Config,
     error::{Error, Result},
     registry::Registry,
-    run::{RunFolder, Which, check_spaces},
+    run::{Changes, RunFolder, Which, check_spaces},
     spaces::Spaces,
 };
 
@@ -96,8 +96,24 @@ impl Policy {
     /// # Errors
     /// As [`Policy::load_with`]; [`Error::NotARun`] when there is no such policy, with those that there are.
     pub fn load_checkpoint(run: impl AsRef<Path>, which: Which, registry: &Registry) -> Result<Policy> {
+        Policy::load_changed(run, which, &Changes::on_cpu(), registry)
+    }
+
+    /// [`Policy::load_checkpoint`], on another device than the CPU.
+    ///
+    /// # Errors
+    /// As [`Policy::load_checkpoint`]; when there is no such device.
+    pub fn load_on(run: impl AsRef<Path>, which: Which, device: &str, registry: &Registry) -> Result<Policy> {
+        let changes = Changes {
+            device: Some(device.to_string()),
+            ..Changes::default()
+        };
+        Policy::load_changed(run, which, &changes, registry)
+    }
+
+    fn load_changed(run: impl AsRef<Path>, which: Which, changes: &Changes, registry: &Registry) -> Result<Policy> {
         let folder = RunFolder::open(run)?;
-        let config = folder.config(registry)?;
+        let config = folder.config_with(changes, registry)?;
         let spaces = assemble::spaces(&config, registry)?;
         check_spaces(&folder, &config.env.id, &spaces)?;
         let path = folder.saved(which)?;

@@ -37,8 +37,8 @@ use crate::{
     stop::Stop,
     threads,
 };
+pub use folder::{Changes, RunFolder, Which};
 pub(crate) use folder::{MOST_CONFIG_BYTES, SEEDS_FILE, write};
-pub use folder::{RunFolder, Which};
 pub(crate) use lock::FolderLock;
 pub(crate) use provenance::check_spaces;
 pub use provenance::processor;
@@ -132,7 +132,7 @@ pub fn resume(run: impl AsRef<Path>, registry: &Registry) -> Result<Summary> {
     resume_with(&folder.config(registry)?, registry, &folder, Session::default())
 }
 
-/// [`resume`], with a configuration that differs from the run's own in `train.total_env_steps` at most.
+/// [`resume`], with a configuration that differs from the run's own in [`Changes`] at most.
 ///
 /// # Errors
 /// As [`resume`].
@@ -211,6 +211,7 @@ pub(crate) fn reopen(
     trainer.restore(&checkpoint, seconds_before)?;
     drop(checkpoint);
     write(&folder.config_path(), config.to_toml().as_bytes())?;
+    provenance::note_resume(folder, config, at)?;
     Ok(OpenRun { trainer, _lock })
 }
 

@@ -355,3 +355,82 @@ fn a_run_folder_made_to_lead_elsewhere_is_refused_and_nothing_outside_changes() 
     sac(here.path(), &resume).ok();
     assert!(before == contents(&outside));
 }
+
+/// A device belongs to the machine, not to the run.
+#[test]
+fn what_was_trained_on_a_gpu_is_scored_drawn_rolled_out_and_resumed_without_one() {
+    let here = folder();
+    train(here.path(), "run", "80", &[]);
+    let config = here.path().join("run/config.toml");
+    edit(&config, "device = \"cpu\"", "device = \"cuda:7\"");
+    sac(here.path(), &["eval", "run", "--episodes", "1"]).ok();
+    sac(here.path(), &["play", "run", "--out", "film.gif", "--every", "100"]).ok();
+    sac(
+        here.path(),
+        &["rollout", "--policy", "run", "--checkpoint", "80", "--steps", "3"],
+    )
+    .ok();
+    sac(here.path(), &["eval", "run", "--device", "cuda:7"])
+        .code(2)
+        .says(&["train.device", "cuda:7"]);
+    let before = contents(here.path());
+    sac(here.path(), &["train", "--resume", "run", "--steps", "120"])
+        .code(2)
+        .says(&["train.device = \"cuda:7\"", "--device cpu"]);
+    assert!(before == contents(here.path()), "nothing has changed");
+    sac(
+        here.path(),
+        &[
+            "train",
+            "--resume",
+            "run",
+            "--steps",
+            "120",
+            "--device",
+            "cpu",
+            "--threads",
+            "2",
+        ],
+    )
+    .ok()
+    .says(&["note: the run goes on from exactly its state"]);
+    let text = fs::read_to_string(&config).expect("there");
+    assert!(
+        text.contains("device = \"cpu\"") && text.contains("threads = 2"),
+        "{text}"
+    );
+
+    let provenance = fs::read_to_string(here.path().join("run/provenance.json")).expect("there");
+    let provenance: serde_json::Value = serde_json::from_str(&provenance).expect("JSON");
+    let resumed = &provenance["resumed"][0];
+    assert_eq!((&resumed["at_env_steps"], &resumed["threads"]), (&80.into(), &2.into()));
+    assert_eq!(provenance["threads"], 1, "how it began stays there");
+}
+
+#[test]
+fn the_seeds_that_are_left_go_on_when_one_is_deleted() {
+    let here = folder();
+    let begin = [
+        "train",
+        "--env",
+        "Pendulum-v1",
+        "--seeds",
+        "1,2,3",
+        "--steps",
+        "60",
+        "--run-dir",
+        "all",
+    ];
+    sac(here.path(), &[&begin[..], SMALL].concat()).ok();
+    fs::remove_dir_all(here.path().join("all/seed-2")).expect("there");
+    let said = sac(here.path(), &["train", "--resume", "all", "--steps", "80", "--json"])
+        .ok()
+        .says(&["the folder of seed 2 is gone"]);
+    assert_eq!(said.json()["env_steps"], 160);
+    for seed in [1, 3] {
+        fs::remove_dir_all(here.path().join(format!("all/seed-{seed}"))).expect("there");
+    }
+    sac(here.path(), &["train", "--resume", "all"])
+        .code(2)
+        .says(&["folders of all seeds are gone"]);
+}

@@ -20,6 +20,7 @@ use sac::{
     config::Config,
     prelude::*,
     replicates::{self, Seeds, SeedsFolder, Together},
+    run::Changes,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -263,7 +264,7 @@ fn one_that_cannot_be_resumed_is_named_and_the_others_go_on() {
     fs::remove_dir_all(here.path().join("all/seed-2")).expect("there");
     sac(here.path(), &["train", "--resume", "all"])
         .code(2)
-        .says(&["error: all/seed-2: no such folder"]);
+        .says(&["the folder of seed 2 is gone", "error: all/seed-1: no checkpoint was written yet"]);
     fs::write(here.path().join("all/seeds.toml"), "seeds = [1, 1]\nthreads = 1\n").expect("writable");
     sac(here.path(), &["train", "--resume", "all"])
         .code(2)
@@ -434,7 +435,7 @@ fn a_seed_whose_environment_fails_takes_no_other_with_it_and_can_be_resumed() {
 
     is_mended.store(true, Ordering::Relaxed);
     let all = SeedsFolder::open(&path).expect("there");
-    let configs = all.configs(&registry, None).expect("there");
+    let configs = all.configs(&registry, &Changes::default()).expect("there");
     let together = replicates::resume(&configs, &registry, &all, &mut |_| Vec::new(), &never).expect("goes on");
     assert_eq!((together.failed, together.env_steps), (0, 600));
 }

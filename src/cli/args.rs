@@ -109,8 +109,9 @@ pub struct TrainArgs {
     /// Folder of the new run [default: runs/<env>/<algo>/<utc>-s<seed>]; with --seeds, of all runs
     #[arg(long, value_name = "DIR", conflicts_with = "resume")]
     pub run_dir: Option<PathBuf>,
-    /// Resume a run, or all runs of --seeds, from the newest checkpoint; only --steps may change
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["env", "algo", "config", "sets", "seed", "seeds", "num_envs", "device", "threads", "matmul_precision"])]
+    /// Resume a run, or all runs of --seeds, from the newest checkpoint; only --steps may change, and --device and
+    /// --threads, which are of the machine
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["env", "algo", "config", "sets", "seed", "seeds", "num_envs", "matmul_precision"])]
     pub resume: Option<PathBuf>,
     /// No progress, no header
     #[arg(long)]
@@ -139,6 +140,9 @@ pub struct EvalArgs {
     /// An option of the environment that differs from the run's, such as `wrappers=[{kind="action_noise", std=0.2}]`
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub sets: Vec<String>,
+    /// Device that computes actions: cpu, cuda or cuda:N
+    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+    pub device: String,
     /// One JSON object on stdout
     #[arg(long)]
     pub json: bool,
@@ -163,6 +167,9 @@ pub struct PlayArgs {
     /// Env steps from one picture to the next
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     pub every: u64,
+    /// Device that computes actions: cpu, cuda or cuda:N
+    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+    pub device: String,
 }
 
 #[derive(Args)]
@@ -185,6 +192,12 @@ pub struct RolloutArgs {
     /// Folder of a run whose policy acts
     #[arg(long, value_name = "RUN", conflicts_with_all = ["env", "sets"])]
     pub policy: Option<PathBuf>,
+    /// best, last, or a number of env steps [default: best, or last where nothing was evaluated]
+    #[arg(long, value_name = "WHICH", requires = "policy")]
+    pub checkpoint: Option<String>,
+    /// Device that computes actions: cpu, cuda or cuda:N
+    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+    pub device: String,
     /// Write here instead of stdout
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,

@@ -39,7 +39,12 @@ pub fn run(args: &PlayArgs, registry: &Registry) -> Result<ExitCode> {
             return Err(Error::Usage(format!("--out {}: {problem}", args.out.display())));
         }
     };
-    let mut policy = eval::load(&args.run, eval::which(args.checkpoint.as_deref())?, registry)?;
+    let mut policy = eval::load(
+        &args.run,
+        eval::which(args.checkpoint.as_deref())?,
+        &args.device,
+        registry,
+    )?;
     let mut env = policy.env()?;
     let out = Out::create(&args.out, as_sheet).map_err(Error::io(&args.out))?;
     let outcome = film(args, env.as_mut(), &mut policy, out, &Stop::on_signals()?);

@@ -10,13 +10,14 @@ use super::{
     header::{header, result},
     messages::{explain_failure, say},
     output::{print, print_json},
-    overrides,
+    overrides, train,
 };
 use crate::{
     config::Config,
     error::{Error, Result},
     registry::Registry,
     replicates::{self, Seeds, SeedsFolder, Together},
+    run::Changes,
     stop::{INTERRUPTED, Stop},
 };
 
@@ -57,9 +58,21 @@ pub fn begin(args: &TrainArgs, registry: &Registry) -> Result<ExitCode> {
 /// Goes on with all runs that `--seeds` began.
 pub fn resume(args: &TrainArgs, path: &Path, registry: &Registry) -> Result<ExitCode> {
     let folder = SeedsFolder::open(path)?;
-    let configs = folder.configs(registry, args.overrides.steps)?;
+    // Runs update on one thread each; --threads is how many run at a time.
+    let changes = Changes {
+        threads: None,
+        ..train::changes(args)
+    };
+    let folder = match args.overrides.threads {
+        Some(threads) => folder.with_threads(threads),
+        None => folder,
+    };
+    let configs = folder.configs(registry, &changes)?;
     if let (Some(config), false) = (configs.first(), args.quiet) {
         say(&format!("resuming {} with {}", config.env.id, config.algo));
+        if changes.is_of_the_machine() {
+            say(train::ON_ANOTHER_MACHINE);
+        }
         header(config, registry, folder.path(), Some(folder.seeds()))?;
     }
     let stop = Stop::on_signals()?;

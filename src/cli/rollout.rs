@@ -18,7 +18,6 @@ use crate::{
     error::{Error, Result},
     policy::Policy,
     registry::Registry,
-    run::Which,
 };
 
 const DEFAULT_STEPS: u64 = 1000;
@@ -34,7 +33,7 @@ enum Actor {
 pub fn run(args: &RolloutArgs, registry: &Registry) -> Result<()> {
     let (mut env, actor) = match &args.policy {
         Some(path) => {
-            let policy = eval::load(path, Which::BestOrLast, registry)?;
+            let policy = eval::load(path, eval::which(args.checkpoint.as_deref())?, &args.device, registry)?;
             (policy.env()?, Actor::Policy(Box::new(policy)))
         }
         None => {

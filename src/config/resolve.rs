@@ -280,7 +280,7 @@ fn choose_device(wanted: DeviceChoice) -> Result<DeviceChoice, String> {
         DeviceChoice::Cuda(index) => index,
     };
     match devices {
-        0 => Err("no CUDA device is visible; `sac doctor` says why".to_string()),
+        0 => Err("no CUDA device is visible; `sac doctor` says why; --device cpu needs none".to_string()),
         _ if index >= devices => Err(format!("no such device; there are {devices}")),
         _ => Ok(DeviceChoice::Cuda(index)),
     }

@@ -10,10 +10,10 @@ use sac_agents::regular_file;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    config::{Config, Origin},
+    config::Config,
     error::{Error, Result},
     registry::Registry,
-    run::{self, MOST_CONFIG_BYTES, RunFolder, SEEDS_FILE},
+    run::{self, Changes, MOST_CONFIG_BYTES, RunFolder, SEEDS_FILE},
 };
 
 /// Far beyond use. It tells a slip of the finger before anything is made.
@@ -137,24 +137,38 @@ impl SeedsFolder {
         &self.seeds
     }
 
+    /// The same folder, with another number of runs that are trained at the same time, at least 1.
+    #[must_use]
+    pub fn with_threads(mut self, threads: u64) -> Self {
+        self.seeds.threads = threads.max(1);
+        self
+    }
+
     /// The folder of one run.
     pub(super) fn run_path(&self, seed: u64) -> PathBuf {
         self.path.join(format!("seed-{seed}"))
     }
 
-    /// The configurations of its runs, in the order of the seeds; with another `train.total_env_steps` if one is given.
+    /// The configurations of its runs, in the order of the seeds, with changes over them. A run whose folder is gone is
+    /// left out, with a warning, unless all are.
     ///
     /// # Errors
-    /// When one is missing, cannot be read, does not resolve with this registry, or belongs to another seed.
-    pub fn configs(&self, registry: &Registry, total_env_steps: Option<u64>) -> Result<Vec<Config>> {
+    /// When one cannot be read, does not resolve with this registry, or belongs to another seed; when all are gone.
+    pub fn configs(&self, registry: &Registry, changes: &Changes) -> Result<Vec<Config>> {
+        let is_there = |seed: &&u64| self.run_path(**seed).exists();
+        let (there, gone): (Vec<u64>, Vec<u64>) = self.seeds.seeds.iter().partition(is_there);
+        for seed in &gone {
+            tracing::warn!("the folder of seed {seed} is gone; the other seeds go on without it");
+        }
+        if there.is_empty() {
+            return Err(Error::NotARun {
+                path: self.path.clone(),
+                problem: "the folders of all seeds are gone".to_string(),
+            });
+        }
         let config_of = |seed: &u64| {
             let folder = RunFolder::open(self.run_path(*seed))?;
-            let mut layers = folder.layers()?;
-            if let Some(total) = total_env_steps {
-                let total = total.min(i64::MAX as u64) as i64;
-                layers.set(Origin::Flag("--steps"), "train.total_env_steps", total);
-            }
-            let config = Config::resolve(&layers, registry)?;
+            let config = folder.config_with(changes, registry)?;
             if config.train.seed != *seed {
                 return Err(Error::NotARun {
                     path: folder.path().to_path_buf(),
@@ -163,7 +177,7 @@ impl SeedsFolder {
             }
             Ok(config)
         };
-        self.seeds.seeds.iter().map(config_of).collect()
+        there.iter().map(config_of).collect()
     }
 }
 

@@ -41,6 +41,50 @@ pub enum Which {
     At(EnvSteps),
 }
 
+/// What may differ from the configuration of a run when it is resumed or its policy acts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Another end.
+    pub total_env_steps: Option<u64>,
+    /// Another device, `cpu` or `cuda:N`: a device belongs to the machine, not to the run.
+    pub device: Option<String>,
+    /// Another number of threads for an update.
+    pub threads: Option<u64>,
+}
+
+impl Changes {
+    /// To act on the CPU, whatever the run was trained on.
+    pub(crate) fn on_cpu() -> Self {
+        Changes {
+            device: Some("cpu".to_string()),
+            ..Changes::default()
+        }
+    }
+
+    /// Whether numbers may differ from those of the run without the changes.
+    pub fn is_of_the_machine(&self) -> bool {
+        self.device.is_some() || self.threads.is_some()
+    }
+
+    fn lay_over(&self, layers: &mut Layers) {
+        // The command line and TOML hold no larger integers.
+        let integer = |count: u64| count.min(i64::MAX as u64) as i64;
+        if let Some(total) = self.total_env_steps {
+            layers.set(Origin::Flag("--steps"), "train.total_env_steps", integer(total));
+        }
+        if let Some(threads) = self.threads {
+            layers.set(Origin::Flag("--threads"), "train.threads", integer(threads));
+        }
+        if let Some(device) = &self.device {
+            layers.set(Origin::Flag("--device"), "train.device", device.as_str());
+            if !device.starts_with("cuda") {
+                // They are recorded on a GPU alone.
+                layers.set(Origin::Flag("--device"), "train.cuda_graphs", false);
+            }
+        }
+    }
+}
+
 impl RunFolder {
     /// Makes a new folder, and its parents.
     ///
@@ -138,7 +182,17 @@ impl RunFolder {
     /// # Errors
     /// When it cannot be read, or does not resolve with this registry.
     pub fn config(&self, registry: &Registry) -> Result<Config> {
-        Ok(Config::resolve(&self.layers()?, registry)?)
+        self.config_with(&Changes::default(), registry)
+    }
+
+    /// The configuration of the run with changes over it.
+    ///
+    /// # Errors
+    /// As [`RunFolder::config`].
+    pub fn config_with(&self, changes: &Changes, registry: &Registry) -> Result<Config> {
+        let mut layers = self.layers()?;
+        changes.lay_over(&mut layers);
+        Ok(Config::resolve(&layers, registry)?)
     }
 
     pub(crate) fn checkpoints(&self, keep: usize) -> CheckpointStore {

@@ -2,10 +2,10 @@
 
 use std::fs;
 
-use sac_agents::regular_file;
+use sac_agents::{EnvSteps, regular_file};
 use serde::{Deserialize, Serialize};
 
-use super::folder::{MOST_CONFIG_BYTES, RunFolder, utc_now, write};
+use super::folder::{RunFolder, utc_now, write};
 use crate::{
     config::{Config, DeviceChoice},
     error::{Error, Result},
@@ -13,6 +13,9 @@ use crate::{
 };
 
 const PROVENANCE_FILE: &str = "provenance.json";
+
+/// Thousands of times resumed.
+const MOST_PROVENANCE_BYTES: u64 = 16 << 20;
 
 #[derive(Serialize)]
 struct Provenance {
@@ -47,6 +50,46 @@ pub(super) fn write_provenance(run: &RunFolder, config: &Config, spaces: &Spaces
     write(&run.path().join(PROVENANCE_FILE), &json)
 }
 
+/// Where a run goes on, and on what: an entry of `resumed` in `provenance.json`.
+#[derive(Serialize)]
+struct Resumed {
+    at_env_steps: EnvSteps,
+    sac: &'static str,
+    commit: &'static str,
+    device: DeviceChoice,
+    threads: u64,
+    processor: String,
+    command: Vec<String>,
+    started_utc: String,
+}
+
+/// Writes down that a run goes on.
+pub(super) fn note_resume(run: &RunFolder, config: &Config, at_env_steps: EnvSteps) -> Result<()> {
+    let path = run.path().join(PROVENANCE_FILE);
+    let text = regular_file::read_text(&path, MOST_PROVENANCE_BYTES).unwrap_or_default();
+    // A file that is missing or damaged begins anew.
+    let mut all: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&text).unwrap_or_default();
+    let resumed = Resumed {
+        at_env_steps,
+        sac: env!("CARGO_PKG_VERSION"),
+        commit: env!("SAC_COMMIT"),
+        device: config.train.device,
+        threads: config.threads(),
+        processor: processor(),
+        command: std::env::args().collect(),
+        started_utc: utc_now(),
+    };
+    let entry = serde_json::to_value(resumed).map_err(|error| Error::Usage(error.to_string()))?;
+    let list = all.entry("resumed").or_insert_with(|| serde_json::json!([]));
+    match list.as_array_mut() {
+        Some(list) => list.push(entry),
+        None => *list = serde_json::json!([entry]),
+    }
+    let mut json = serde_json::to_vec_pretty(&all).map_err(|error| Error::Usage(error.to_string()))?;
+    json.push(b'\n');
+    write(&path, &json)
+}
+
 /// The part that is read again.
 #[derive(Deserialize)]
 struct Recorded {
@@ -60,7 +103,7 @@ struct Recorded {
 pub(crate) fn check_spaces(run: &RunFolder, env: &str, task: &Spaces) -> Result<()> {
     // Without the record, tensors that do not fit are still refused when they are loaded.
     let path = run.path().join(PROVENANCE_FILE);
-    let text = regular_file::read_text(&path, MOST_CONFIG_BYTES).unwrap_or_default();
+    let text = regular_file::read_text(&path, MOST_PROVENANCE_BYTES).unwrap_or_default();
     match serde_json::from_str(&text) {
         Ok(Recorded { spaces }) => spaces.check(run.path(), env, task),
         Err(_) => Ok(()),
