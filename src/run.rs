@@ -11,6 +11,7 @@
 //! .lock                  held by the process that trains
 //! ```
 
+mod fixed;
 mod folder;
 mod lock;
 mod logs;
@@ -200,6 +201,7 @@ pub(crate) fn reopen(
     let checkpoint = Checkpoint::read(&path, &[])?;
     let at = checkpoint.manifest.env_steps;
     check_total(config, folder, at)?;
+    fixed::check(folder, config, &checkpoint)?;
     // A dry run first: nothing in the folder is touched before the checkpoint is known to fit.
     assemble::trainer(config, registry, Logger::default(), None)?.restore(&checkpoint, 0.0)?;
 
@@ -219,5 +221,6 @@ fn save_to(folder: &RunFolder, config: &Config) -> SaveTo {
     SaveTo {
         checkpoints: folder.checkpoints(config.checkpoint.keep as usize),
         best: folder.best_path(),
+        settings: fixed::fixed(config),
     }
 }

@@ -248,7 +248,7 @@ fn a_checkpoint_of_another_format_or_with_another_count_is_refused() {
 }
 
 #[test]
-fn a_checkpoint_of_another_network_is_refused_by_section() {
+fn a_checkpoint_of_another_network_is_refused() {
     let here = folder();
     train(here.path(), "run", "80", &[]);
     edit(
@@ -258,8 +258,8 @@ fn a_checkpoint_of_another_network_is_refused_by_section() {
     );
     let before = contents(here.path());
     sac(here.path(), &["train", "--resume", "run", "--steps", "120"])
-        .code(1)
-        .says(&["run/checkpoints/80/", "section `", "has shape", "expected"]);
+        .code(2)
+        .says(&["agent.body.hidden = [16, 24]: cannot change in the middle of a run, which was begun with [16, 16]"]);
     sac(here.path(), &["eval", "run"])
         .code(1)
         .says(&["run/best/policy.safetensors: section `policy`"]);
@@ -433,4 +433,46 @@ fn the_seeds_that_are_left_go_on_when_one_is_deleted() {
     sac(here.path(), &["train", "--resume", "all"])
         .code(2)
         .says(&["folders of all seeds are gone"]);
+}
+
+/// `config.toml` edited by hand: what would make another run of it is refused, and the rest is taken.
+#[test]
+fn settings_that_a_run_was_begun_with_cannot_change_in_its_middle() {
+    let here = folder();
+    train(here.path(), "run", "80", &["--set", "env.g=9.5", "--seed", "3"]);
+    let config = here.path().join("run/config.toml");
+    let whole = fs::read_to_string(&config).expect("there");
+    let resume = ["train", "--resume", "run", "--steps", "120"];
+    for (from, to, says) in [
+        (
+            "updates_per_env_step = 1.0",
+            "updates_per_env_step = 20.0",
+            "train.updates_per_env_step = 20.0: cannot change",
+        ),
+        ("batch_size = 16", "batch_size = 32", "which was begun with 16"),
+        ("gamma = 0.99", "gamma = 0.9", "agent.gamma = 0.9"),
+        ("n_step = 1", "n_step = 3", "replay.n_step = 3"),
+        (
+            "activation = \"relu\"",
+            "activation = \"gelu\"",
+            "agent.body.activation",
+        ),
+        ("g = 9.5", "g = 9.81", "env.g = 9.81: cannot change"),
+        ("seed = 3\n", "seed = 4\n", "train.seed = 4"),
+        (
+            "[agent.critic]\n",
+            "[agent.critic]\ntarget_filter = { bandwidth = 0.1 }\n",
+            "which was begun without it",
+        ),
+    ] {
+        edit(&config, from, to);
+        let before = contents(here.path());
+        sac(here.path(), &resume).code(2).says(&[says, "run/config.toml"]);
+        assert!(before == contents(here.path()), "{says}: nothing has changed");
+        fs::write(&config, &whole).expect("writable");
+    }
+    edit(&config, "episodes = 2", "episodes = 3");
+    edit(&config, "keep = 2", "keep = 1");
+    sac(here.path(), &resume).ok();
+    assert_eq!(support::checkpoints(&here.path().join("run")), [120]);
 }

@@ -262,9 +262,10 @@ fn one_that_cannot_be_resumed_is_named_and_the_others_go_on() {
         .code(2)
         .says(&["error: all/seed-1: no checkpoint was written yet"]);
     fs::remove_dir_all(here.path().join("all/seed-2")).expect("there");
-    sac(here.path(), &["train", "--resume", "all"])
-        .code(2)
-        .says(&["the folder of seed 2 is gone", "error: all/seed-1: no checkpoint was written yet"]);
+    sac(here.path(), &["train", "--resume", "all"]).code(2).says(&[
+        "the folder of seed 2 is gone",
+        "error: all/seed-1: no checkpoint was written yet",
+    ]);
     fs::write(here.path().join("all/seeds.toml"), "seeds = [1, 1]\nthreads = 1\n").expect("writable");
     sac(here.path(), &["train", "--resume", "all"])
         .code(2)

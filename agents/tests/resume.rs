@@ -75,6 +75,7 @@ fn trainer_at(folder: &Path, seed: u64, env: &str, spec: AgentSpec, precision: M
     let save_to = SaveTo {
         checkpoints: CheckpointStore::new(folder.join("checkpoints"), 10),
         best: folder.join("best"),
+        settings: Default::default(),
     };
     let parts = Parts {
         train: TrainSettings {

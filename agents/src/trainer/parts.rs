@@ -1,6 +1,6 @@
 //! What a trainer is made of: [`Parts`], [`SaveTo`]; and how a run ends: [`Ending`].
 
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use sac_envs::VecEnv;
 
@@ -40,6 +40,8 @@ pub struct SaveTo {
     pub checkpoints: CheckpointStore,
     /// Folder of the policy with the best evaluation.
     pub best: PathBuf,
+    /// Settings to find again in a checkpoint, in its section `run`; the trainer does not read them.
+    pub settings: BTreeMap<String, String>,
 }
 
 /// How a call to [`Trainer::run`](crate::Trainer::run) ended.

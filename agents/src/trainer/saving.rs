@@ -178,7 +178,11 @@ impl Trainer {
             let snapshots = self.envs.envs().snapshot()?;
             envs.set_state(&snapshots.iter().map(|bytes| hex(bytes)).collect::<Vec<_>>())?;
         }
-        let mut sections = vec![trainer, envs, self.replay.section()?];
+        let mut run = Section::new("run");
+        if let Some(save_to) = &self.save_to {
+            run.set_state(&save_to.settings)?;
+        }
+        let mut sections = vec![run, trainer, envs, self.replay.section()?];
         sections.extend(self.agent.sections()?);
         Ok(sections)
     }
