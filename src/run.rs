@@ -202,16 +202,15 @@ pub(crate) fn reopen(
     let at = checkpoint.manifest.env_steps;
     check_total(config, folder, at)?;
     fixed::check(folder, config, &checkpoint)?;
-    // A dry run first: nothing in the folder is touched before the checkpoint is known to fit.
-    assemble::trainer(config, registry, Logger::default(), None)?.restore(&checkpoint, 0.0)?;
+    // Nothing in the folder is touched before the checkpoint is known to fit.
+    let save_to = save_to(folder, config);
+    let mut trainer = assemble::trainer(config, registry, Logger::default(), Some(save_to))?;
+    trainer.restore(&checkpoint)?;
+    drop(checkpoint);
 
     let seconds_before = logs::rewind(folder, at)?;
-    let save_to = save_to(folder, config);
-    save_to.checkpoints.forget_after(at)?;
-    let logger = logs::logger(folder, config, Some(at), sinks)?;
-    let mut trainer = assemble::trainer(config, registry, logger, Some(save_to))?;
-    trainer.restore(&checkpoint, seconds_before)?;
-    drop(checkpoint);
+    folder.checkpoints(1).forget_after(at)?;
+    trainer.go_on(logs::logger(folder, config, Some(at), sinks)?, seconds_before);
     write(&folder.config_path(), config.to_toml().as_bytes())?;
     provenance::note_resume(folder, config, at)?;
     Ok(OpenRun { trainer, _lock })

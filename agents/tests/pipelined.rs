@@ -179,8 +179,12 @@ impl Run {
             replay,
             logger,
             save_to: Some(SaveTo {
-                checkpoints: CheckpointStore::new(folder.join("checkpoints"), 10),
+                checkpoints: {
+                    std::fs::create_dir_all(folder).expect("writable");
+                    CheckpointStore::new(folder.join("checkpoints"), 10)
+                },
                 best: folder.join("best"),
+                settings: Default::default(),
             }),
         };
         Trainer::new(parts).expect("resets")
@@ -298,7 +302,7 @@ fn a_pipelined_run_goes_on_where_it_stopped() {
                 .expect("trains");
             first.save().expect("saved");
             let mut second = run().start(&path);
-            second.restore(&at(&path, stop), 0.0).expect("fits");
+            second.restore(&at(&path, stop)).expect("fits");
             second.run(&AtomicBool::new(false)).expect("trains");
             assert_eq!(
                 differing(&straight, &at(&path, TOTAL)),
@@ -475,7 +479,7 @@ fn an_environment_that_fails_on_its_thread_ends_training_after_a_checkpoint() {
         assert!(error.contains(words), "`{words}` is missing in: {error}");
     }
     let mut mended = run(0).start(folder.path());
-    mended.restore(&at(folder.path(), 100), 0.0).expect("fits");
+    mended.restore(&at(folder.path(), 100)).expect("fits");
     mended.run(&AtomicBool::new(false)).expect("goes on");
     assert_eq!(mended.env_steps(), EnvSteps(TOTAL));
 }

@@ -82,8 +82,12 @@ fn trainer(folder: &Path, preset: &str, sampler: SamplerSpec) -> Trainer {
         replay,
         logger: Logger::default(),
         save_to: Some(SaveTo {
-            checkpoints: CheckpointStore::new(folder.join("checkpoints"), 10),
+            checkpoints: {
+                std::fs::create_dir_all(folder).expect("writable");
+                CheckpointStore::new(folder.join("checkpoints"), 10)
+            },
             best: folder.join("best"),
+            settings: Default::default(),
         }),
     };
     Trainer::new(parts).expect("resets")
@@ -119,7 +123,7 @@ fn presets_learn_from_stacked_pixels_and_go_on_where_they_stopped() {
             let name = format!("resumed-{stop}");
             run_to(&mut start(&name), stop);
             let mut second = start(&name);
-            second.restore(&at(&name, stop), 0.0).expect("fits");
+            second.restore(&at(&name, stop)).expect("fits");
             run_to(&mut second, END);
             assert_eq!(
                 at("straight", END).manifest.files,

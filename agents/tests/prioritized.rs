@@ -440,8 +440,12 @@ fn trainer(id: &str, env_steps: u64, n_step: u64, folder: Option<&Path>) -> (Tra
         replay,
         logger: Logger::default(),
         save_to: folder.map(|folder| SaveTo {
-            checkpoints: CheckpointStore::new(folder.join("checkpoints"), 10),
+            checkpoints: {
+                std::fs::create_dir_all(folder).expect("writable");
+                CheckpointStore::new(folder.join("checkpoints"), 10)
+            },
             best: folder.join("best"),
+            settings: Default::default(),
         }),
     };
     (Trainer::new(parts).expect("resets"), twin)
@@ -466,7 +470,7 @@ fn a_resumed_run_is_indistinguishable_from_one_that_never_stopped() {
     run_to(&mut first, 203);
     first.save().expect("saved");
     let mut second = make("resumed");
-    second.restore(&read("resumed", 203), 0.0).expect("fits");
+    second.restore(&read("resumed", 203)).expect("fits");
     run_to(&mut second, 400);
     second.save().expect("saved");
     assert_eq!(

@@ -286,3 +286,51 @@ fn bytes_are_stored_exactly() {
         [0.0, 1.0, 254.0, 255.0]
     );
 }
+
+/// `VmRSS` or `VmHWM` of this process, MiB.
+#[cfg(target_os = "linux")]
+fn resident_mib(key: &str) -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("Linux has it");
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix(key))
+        .expect("a known key");
+    let kib = line.trim_matches([':', ' ', '\t', 'k', 'B']);
+    kib.parse::<u64>().expect("a count") / 1024
+}
+
+/// A replay is read from its checkpoint straight into place: resuming takes no more memory than training did.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_large_replay_is_never_in_memory_twice() {
+    let (observation, action) = (Space::unbounded(2000), Space::boxed(1, -1.0, 1.0));
+    let spec = ReplaySpec {
+        capacity: 20_000,
+        ..ReplaySpec::default()
+    };
+    let new = || Replay::new(&spec, (&observation, &action), 1, 0.99, 32, Device::Cpu).expect("fits");
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("checkpoint");
+    {
+        let mut replay = new();
+        let mut obs = vec![0.0; 2000];
+        for step in 0..20_000 {
+            obs[step % 2000] = step as f32;
+            replay.push(0, &obs, &[0.5], 1.0, Status::Running, &obs);
+        }
+        let section = replay.section().expect("written");
+        checkpoint::write(&path, EnvSteps(0), GradSteps(0), &[section]).expect("written");
+    }
+    // 5 resets the peak.
+    std::fs::write("/proc/self/clear_refs", "5").expect("our own process");
+    let before = resident_mib("VmRSS");
+    let mut replay = new();
+    let checkpoint = Checkpoint::read(&path, &[]).expect("whole");
+    replay
+        .load(&checkpoint.section("replay").expect("there"))
+        .expect("fits");
+    let (held, peak) = (resident_mib("VmRSS") - before, resident_mib("VmHWM") - before);
+    assert!(held > 290, "the replay takes {held} MiB");
+    assert!(peak <= held + 64, "{peak} MiB at the most for a replay of {held} MiB");
+    assert_eq!(replay.len(), 20_000);
+}

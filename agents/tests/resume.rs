@@ -73,7 +73,10 @@ fn trainer_at(folder: &Path, seed: u64, env: &str, spec: AgentSpec, precision: M
     };
     let replay = Replay::new(&replay_spec, spaces, NUM_ENVS, spec.gamma, 32, Device::Cpu).expect("fits");
     let save_to = SaveTo {
-        checkpoints: CheckpointStore::new(folder.join("checkpoints"), 10),
+        checkpoints: {
+            std::fs::create_dir_all(folder).expect("writable");
+            CheckpointStore::new(folder.join("checkpoints"), 10)
+        },
         best: folder.join("best"),
         settings: Default::default(),
     };
@@ -146,7 +149,7 @@ fn a_resumed_run_is_indistinguishable_from_one_that_never_stopped() {
             let path = folder.path().join(format!("resumed-{stop}"));
             run_to(&mut trainer(&path, 11, env), stop);
             let mut second = trainer(&path, 11, env);
-            second.restore(&at(&path, stop), 0.0).expect("fits");
+            second.restore(&at(&path, stop)).expect("fits");
             run_to(&mut second, 400);
             assert_eq!(
                 differing(&expected, &at(&path, 400)),
@@ -241,9 +244,7 @@ fn resumes(what: &str, start: impl Fn(&Path) -> Trainer) {
         let name = format!("resumed-{stop}");
         run_to(&mut start(&name), stop);
         let mut second = start(&name);
-        second
-            .restore(&at(&folder.path().join(&name), stop), 0.0)
-            .expect("fits");
+        second.restore(&at(&folder.path().join(&name), stop)).expect("fits");
         run_to(&mut second, 200);
         let (straight, resumed) = (folder.path().join("straight"), folder.path().join(&name));
         assert_eq!(
@@ -348,7 +349,7 @@ fn resume_without_moments_diverges() {
     checkpoint::write(&altered, EnvSteps(200), checkpoint.manifest.grad_steps, &forgetful).expect("written");
     let mut second = trainer(&path, 11, "Pendulum-v1");
     second
-        .restore(&Checkpoint::read(&altered, &[]).expect("whole"), 0.0)
+        .restore(&Checkpoint::read(&altered, &[]).expect("whole"))
         .expect("fits");
     run_to(&mut second, 400);
     let differences = differing(&expected, &at(&path, 400));
@@ -376,7 +377,7 @@ fn a_checkpoint_of_another_shape_is_refused_by_section() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("run");
     run_to(&mut trainer(&path, 1, "Pendulum-v1"), 60);
-    let other = trainer(&folder.path().join("other"), 1, "MountainCarContinuous-v0").restore(&at(&path, 60), 0.0);
+    let other = trainer(&folder.path().join("other"), 1, "MountainCarContinuous-v0").restore(&at(&path, 60));
     let message = other.expect_err("the observation has another width").to_string();
     assert!(
         message.contains("section `critic`") && message.contains("expected"),
@@ -414,7 +415,7 @@ fn a_diverged_agent_is_never_saved() {
     let altered = folder.path().join("altered");
     checkpoint::write(&altered, EnvSteps(60), checkpoint.manifest.grad_steps, &sections).expect("written");
     trainer
-        .restore(&Checkpoint::read(&altered, &[]).expect("whole"), 0.0)
+        .restore(&Checkpoint::read(&altered, &[]).expect("whole"))
         .expect("fits");
     let error = trainer
         .run(&AtomicBool::new(false))

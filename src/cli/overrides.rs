@@ -7,6 +7,7 @@ use crate::{
     config::{Config, Layers, Origin, preset_layers, shipped},
     error::Result,
     registry::Registry,
+    run::Changes,
 };
 
 /// A configuration, its layers, and the experiment over the preset, for the first line of output.
@@ -31,6 +32,19 @@ pub fn choose(overrides: &Overrides, registry: &Registry) -> Result<Chosen> {
 pub fn threads_are_given(layers: &Layers) -> bool {
     layers.get("train.threads").is_some_and(|value| value.is_integer())
 }
+
+/// What `--resume` may change.
+pub fn changes(overrides: &Overrides) -> Changes {
+    Changes {
+        total_env_steps: overrides.steps,
+        device: overrides.device.clone(),
+        threads: overrides.threads,
+    }
+}
+
+/// What another device or number of threads means.
+pub const ON_ANOTHER_MACHINE: &str = "note: the run goes on from exactly its state, but sums on another device or number of \
+                                      threads may round differently from there on";
 
 fn layers(overrides: &Overrides) -> Result<(Layers, Option<String>)> {
     let file = match &overrides.config {

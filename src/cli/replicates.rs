@@ -10,7 +10,7 @@ use super::{
     header::{header, result},
     messages::{explain_failure, say},
     output::{print, print_json},
-    overrides, train,
+    overrides,
 };
 use crate::{
     config::Config,
@@ -61,7 +61,7 @@ pub fn resume(args: &TrainArgs, path: &Path, registry: &Registry) -> Result<Exit
     // Runs update on one thread each; --threads is how many run at a time.
     let changes = Changes {
         threads: None,
-        ..train::changes(args)
+        ..overrides::changes(&args.overrides)
     };
     let folder = match args.overrides.threads {
         Some(threads) => folder.with_threads(threads),
@@ -71,7 +71,7 @@ pub fn resume(args: &TrainArgs, path: &Path, registry: &Registry) -> Result<Exit
     if let (Some(config), false) = (configs.first(), args.quiet) {
         say(&format!("resuming {} with {}", config.env.id, config.algo));
         if changes.is_of_the_machine() {
-            say(train::ON_ANOTHER_MACHINE);
+            say(overrides::ON_ANOTHER_MACHINE);
         }
         header(config, registry, folder.path(), Some(folder.seeds()))?;
     }

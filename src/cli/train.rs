@@ -17,7 +17,7 @@ use crate::{
     error::Result,
     registry::Registry,
     replicates::SeedsFolder,
-    run::{self, Changes, RunFolder, Session, Summary},
+    run::{self, RunFolder, Session, Summary},
     stop::{INTERRUPTED, Stop},
     threads,
 };
@@ -66,30 +66,17 @@ fn begin(args: &TrainArgs, registry: &Registry) -> Result<Summary> {
 
 fn resume(args: &TrainArgs, path: &Path, registry: &Registry) -> Result<Summary> {
     let folder = RunFolder::open(path)?;
-    let changes = changes(args);
+    let changes = overrides::changes(&args.overrides);
     let config = folder.config_with(&changes, registry)?;
     if !args.quiet {
         say(&format!("resuming {} with {}", config.env.id, config.algo));
         if changes.is_of_the_machine() {
-            say(ON_ANOTHER_MACHINE);
+            say(overrides::ON_ANOTHER_MACHINE);
         }
         header(&config, registry, folder.path(), None)?;
     }
     run::resume_with(&config, registry, &folder, session(args, &config)?)
 }
-
-/// What `--resume` may change.
-pub fn changes(args: &TrainArgs) -> Changes {
-    Changes {
-        total_env_steps: args.overrides.steps,
-        device: args.overrides.device.clone(),
-        threads: args.overrides.threads,
-    }
-}
-
-/// What another device or number of threads means.
-pub const ON_ANOTHER_MACHINE: &str = "note: the run goes on from exactly its state, but sums on another device or number of \
-                                      threads may round differently from there on";
 
 fn session(args: &TrainArgs, config: &Config) -> Result<Session> {
     let console = || Box::new(Console::new(config.train.total_env_steps)) as Box<dyn Sink>;

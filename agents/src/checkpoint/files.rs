@@ -2,15 +2,16 @@
 
 use std::{
     fs::{self, File},
-    io::{self, BufReader, Read, Write},
+    io::{self, Read, Write},
+    os::unix::fs::FileExt,
     path::{Path, PathBuf},
 };
 
-use safetensors::View;
+use safetensors::{View, tensor::Metadata};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::section::Entry;
+use super::section::{Bytes, Entry};
 use crate::{
     error::{Error, Result},
     regular_file,
@@ -83,7 +84,7 @@ impl View for &Entry<'_> {
         &self.shape
     }
     fn data(&self) -> std::borrow::Cow<'_, [u8]> {
-        std::borrow::Cow::Borrowed(&self.bytes)
+        self.bytes.to_memory().expect("what is written is in memory")
     }
     fn data_len(&self) -> usize {
         self.bytes.len()
@@ -114,8 +115,8 @@ pub(super) fn write_safetensors(path: &Path, entries: &[&Entry<'_>]) -> Result<F
     digest().map_err(Error::io(path))
 }
 
-/// Reads a file and checks its size and digest. The error is a phrase that describes the problem.
-pub(super) fn read_checked(path: &Path, expected: &FileDigest) -> std::result::Result<Vec<u8>, String> {
+/// Opens a file and checks its size and digest. The error is a phrase that describes the problem.
+pub(super) fn open_checked(path: &Path, expected: &FileDigest) -> std::result::Result<File, String> {
     let file = regular_file::open(path).map_err(|error| error.to_string())?;
     let size = file.metadata().map_err(|error| error.to_string())?.len();
     if size != expected.bytes {
@@ -124,18 +125,67 @@ pub(super) fn read_checked(path: &Path, expected: &FileDigest) -> std::result::R
             expected.bytes
         ));
     }
-    let mut bytes = Vec::new();
-    bytes
-        .try_reserve_exact(size as usize)
-        .map_err(|_| format!("there is no memory for its {size} bytes"))?;
-    BufReader::new(file)
-        .take(size)
-        .read_to_end(&mut bytes)
-        .map_err(|error| error.to_string())?;
-    if hex(&Sha256::digest(&bytes)) != expected.sha256 {
+    let mut out = HashingWriter {
+        inner: io::sink(),
+        hasher: Sha256::new(),
+        bytes: 0,
+    };
+    io::copy(&mut (&file).take(size), &mut out).map_err(|error| error.to_string())?;
+    if hex(&out.hasher.finalize()) != expected.sha256 {
         return Err("the file was altered: its digest differs from that in the manifest".to_string());
     }
-    Ok(bytes)
+    Ok(file)
+}
+
+/// Far more than the names and shapes of a section's tensors take.
+const MOST_HEADER_BYTES: u64 = 16 << 20;
+
+/// The tensors of an open safetensors file, as they are in memory or stay in the file. Their bytes have to follow each
+/// other and fill the file. The error is a phrase that describes the problem.
+pub(super) fn tensors_of(file: &File) -> std::result::Result<Vec<Entry<'_>>, String> {
+    let damaged = || "the file is not in safetensors format".to_string();
+    let size = file.metadata().map_err(|error| error.to_string())?.len();
+    let mut length = [0; 8];
+    file.read_exact_at(&mut length, 0).map_err(|_| damaged())?;
+    let header_bytes = u64::from_le_bytes(length);
+    if header_bytes > size.saturating_sub(8).min(MOST_HEADER_BYTES) {
+        return Err(damaged());
+    }
+    let mut header = vec![0; header_bytes as usize];
+    file.read_exact_at(&mut header, 8).map_err(|error| error.to_string())?;
+    let metadata: Metadata = serde_json::from_slice(&header).map_err(|_| damaged())?;
+    let mut tensors: Vec<_> = metadata.tensors().into_iter().collect();
+    tensors.sort_by_key(|(_, info)| info.data_offsets);
+    let data = 8 + header_bytes;
+    let mut end = 0;
+    let mut entries = Vec::with_capacity(tensors.len());
+    for (name, info) in tensors {
+        let (from, to) = info.data_offsets;
+        let elements = info
+            .shape
+            .iter()
+            .try_fold(1usize, |all, extent| all.checked_mul(*extent));
+        let bits = elements.and_then(|elements| elements.checked_mul(info.dtype.bitsize()));
+        let len = to.saturating_sub(from);
+        if from != end || to < from || bits != len.checked_mul(8) {
+            return Err(damaged());
+        }
+        end = to;
+        entries.push(Entry {
+            name,
+            dtype: info.dtype,
+            shape: info.shape.clone(),
+            bytes: Bytes::File {
+                file,
+                offset: data + from as u64,
+                len,
+            },
+        });
+    }
+    match data + end as u64 == size {
+        true => Ok(entries),
+        false => Err(damaged()),
+    }
 }
 
 /// Syncs the entries of a folder to the disk.

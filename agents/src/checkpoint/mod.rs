@@ -14,13 +14,15 @@ mod files;
 mod section;
 
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
-    fs,
+    fs::{self, File},
+    io::{BufReader, Seek},
     path::{Path, PathBuf},
 };
 
 use sac_envs::EnvError;
-use safetensors::SafeTensors;
+use safetensors::{SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
 
 pub use files::FileDigest;
@@ -128,13 +130,22 @@ mod erased {
     }
 }
 
-/// A checkpoint in memory, with all digests checked.
+/// The tensors of a section.
+enum Tensors {
+    /// In safetensors format.
+    Memory(Vec<u8>),
+    /// In a file whose digest was right.
+    File(File),
+}
+
+/// A checkpoint with all digests checked. Tensors stay in their files until they are asked for, so that a large replay is
+/// never in memory twice.
 pub struct Checkpoint {
     folder: PathBuf,
     /// The manifest.
     pub manifest: Manifest,
     state: BTreeMap<String, serde_json::Value>,
-    files: BTreeMap<String, Vec<u8>>,
+    files: BTreeMap<String, Tensors>,
 }
 
 impl Checkpoint {
@@ -179,24 +190,26 @@ impl Checkpoint {
                 continue;
             }
             let path = folder.join(name);
-            let bytes = files::read_checked(&path, expected).map_err(|problem| Error::Checkpoint {
+            let file = files::open_checked(&path, expected).map_err(|problem| Error::Checkpoint {
                 path,
                 section: section.to_string(),
                 problem,
             })?;
-            files.insert(name.clone(), bytes);
+            files.insert(name.clone(), Tensors::File(file));
         }
         let path = folder.join(STATE);
-        let state = files
-            .remove(STATE)
-            .ok_or_else(|| "not listed in the manifest".to_string());
-        let state = state
-            .and_then(|bytes| serde_json::from_slice(&bytes).map_err(|error| error.to_string()))
-            .map_err(|problem| Error::Checkpoint {
-                path,
-                section: "state".into(),
-                problem,
-            })?;
+        let state = match files.remove(STATE) {
+            Some(Tensors::File(mut file)) => file
+                .rewind()
+                .map_err(|error| error.to_string())
+                .and_then(|()| serde_json::from_reader(BufReader::new(file)).map_err(|error| error.to_string())),
+            _ => Err("not listed in the manifest".to_string()),
+        };
+        let state = state.map_err(|problem| Error::Checkpoint {
+            path,
+            section: "state".into(),
+            problem,
+        })?;
         Ok(Checkpoint {
             folder: folder.to_path_buf(),
             manifest,
@@ -220,7 +233,7 @@ impl Checkpoint {
             let entries = section.tensors.iter().map(|entry| (entry.name.as_str(), entry));
             let bytes = safetensors::serialize(entries, None)
                 .map_err(|error| Error::section(&section.name, error.to_string()))?;
-            files.insert(format!("{}.safetensors", section.name), bytes);
+            files.insert(format!("{}.safetensors", section.name), Tensors::Memory(bytes));
         }
         Ok(Checkpoint {
             folder: PathBuf::from("(in memory)"),
@@ -260,7 +273,7 @@ impl Checkpoint {
     ///
     /// # Errors
     /// When the checkpoint has no such section, or its tensors cannot be parsed.
-    pub fn section(&self, name: &str) -> Result<Section<'_>> {
+    pub fn section<'a>(&'a self, name: &str) -> Result<Section<'a>> {
         let file = format!("{name}.safetensors");
         let bad = |problem: String| Error::Checkpoint {
             path: self.folder.join(&file),
@@ -273,18 +286,19 @@ impl Checkpoint {
             .ok_or_else(|| bad("the checkpoint has no such section".to_string()))?;
         let mut section = Section::new(name);
         section.state = state.clone();
-        if let Some(bytes) = self.files.get(&file) {
-            let tensors = SafeTensors::deserialize(bytes).map_err(|error| bad(error.to_string()))?;
-            section.tensors = tensors
-                .tensors()
-                .into_iter()
-                .map(|(name, view)| section::Entry {
+        match self.files.get(&file) {
+            None => {}
+            Some(Tensors::File(file)) => section.tensors = files::tensors_of(file).map_err(bad)?,
+            Some(Tensors::Memory(bytes)) => {
+                let tensors = SafeTensors::deserialize(bytes).map_err(|error| bad(error.to_string()))?;
+                let entry = |(name, view): (String, TensorView<'a>)| section::Entry {
                     name,
                     dtype: view.dtype(),
                     shape: view.shape().to_vec(),
-                    bytes: std::borrow::Cow::Borrowed(view.data()),
-                })
-                .collect();
+                    bytes: section::Bytes::Memory(Cow::Borrowed(view.data())),
+                };
+                section.tensors = tensors.tensors().into_iter().map(entry).collect();
+            }
         }
         Ok(section)
     }

@@ -1,6 +1,6 @@
 //! A named part of the state of a run: [`Section`].
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fs::File, io, os::unix::fs::FileExt};
 
 use safetensors::Dtype;
 use serde::{Serialize, de::DeserializeOwned};
@@ -12,7 +12,44 @@ pub(super) struct Entry<'a> {
     pub(super) name: String,
     pub(super) dtype: Dtype,
     pub(super) shape: Vec<usize>,
-    pub(super) bytes: Cow<'a, [u8]>,
+    pub(super) bytes: Bytes<'a>,
+}
+
+/// The elements of a tensor: in memory, or in a file, from which they are read straight to where they are needed.
+pub(super) enum Bytes<'a> {
+    Memory(Cow<'a, [u8]>),
+    File { file: &'a File, offset: u64, len: usize },
+}
+
+impl Bytes<'_> {
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Bytes::Memory(bytes) => bytes.len(),
+            Bytes::File { len, .. } => *len,
+        }
+    }
+
+    pub(super) fn to_memory(&self) -> io::Result<Cow<'_, [u8]>> {
+        match self {
+            Bytes::Memory(bytes) => Ok(Cow::Borrowed(bytes)),
+            Bytes::File { file, offset, len } => {
+                let mut bytes = vec![0; *len];
+                file.read_exact_at(&mut bytes, *offset)?;
+                Ok(Cow::Owned(bytes))
+            }
+        }
+    }
+
+    /// Copies all bytes to `out`, which has their length.
+    fn read_into(&self, out: &mut [u8]) -> io::Result<()> {
+        match self {
+            Bytes::Memory(bytes) => {
+                out.copy_from_slice(bytes);
+                Ok(())
+            }
+            Bytes::File { file, offset, .. } => file.read_exact_at(out, *offset),
+        }
+    }
 }
 
 /// A named part of the state of a run: tensors by name, and a JSON value for everything else.
@@ -73,7 +110,8 @@ impl<'a> Section<'a> {
             values.len(),
             "the shape fits the values"
         );
-        self.put(name.into(), T::DTYPE, shape.to_vec(), Cow::Borrowed(as_bytes(values)));
+        let bytes = Bytes::Memory(Cow::Borrowed(as_bytes(values)));
+        self.put(name.into(), T::DTYPE, shape.to_vec(), bytes);
     }
 
     /// Adds a copy of a tensor of `f32` or `i64`.
@@ -87,10 +125,10 @@ impl<'a> Section<'a> {
         let mut bytes = vec![0u8; tensor.numel() * tensor.kind().elt_size_in_bytes()];
         tensor.copy_data_u8(&mut bytes, tensor.numel());
         let shape = tensor.size().iter().map(|extent| *extent as usize).collect();
-        self.put(name.into(), dtype, shape, Cow::Owned(bytes));
+        self.put(name.into(), dtype, shape, Bytes::Memory(Cow::Owned(bytes)));
     }
 
-    fn put(&mut self, name: String, dtype: Dtype, shape: Vec<usize>, bytes: Cow<'a, [u8]>) {
+    fn put(&mut self, name: String, dtype: Dtype, shape: Vec<usize>, bytes: Bytes<'a>) {
         assert!(
             self.tensors.iter().all(|entry| entry.name != name),
             "one tensor per name: {name}"
@@ -154,7 +192,8 @@ impl<'a> Section<'a> {
             let problem = format!("tensor `{name}` has shape {:?}, expected {shape:?}", entry.shape);
             return Err(Error::section(&self.name, problem));
         }
-        Ok(Tensor::f_from_data_size(&entry.bytes, shape, kind)?)
+        let bytes = entry.bytes.to_memory().map_err(|error| self.unread(name, &error))?;
+        Ok(Tensor::f_from_data_size(&bytes, shape, kind)?)
     }
 
     /// Names of all tensors.
@@ -184,15 +223,18 @@ impl<'a> Section<'a> {
             let problem = format!("tensor `{name}` has {count} numbers, at most {} fit", out.len());
             return Err(Error::section(&self.name, problem));
         }
-        // SAFETY: `Number` is implemented for primitive numbers only, for which all bit patterns are valid. The
-        // destination has room for `count` elements.
-        unsafe {
-            std::ptr::copy_nonoverlapping(
-                entry.bytes.as_ptr(),
-                out.as_mut_ptr().cast::<u8>(),
-                count * size_of::<T>(),
-            );
-        }
+        let out = &mut out[..count];
+        // SAFETY: `Number` is implemented for primitive numbers only, which have no padding and for which all bit
+        // patterns are valid.
+        let bytes = unsafe { std::slice::from_raw_parts_mut(out.as_mut_ptr().cast::<u8>(), size_of_val(out)) };
+        entry
+            .bytes
+            .read_into(bytes)
+            .map_err(|error| self.unread(name, &error))?;
         Ok(count)
+    }
+
+    fn unread(&self, name: &str, error: &io::Error) -> Error {
+        Error::section(&self.name, format!("tensor `{name}` cannot be read: {error}"))
     }
 }

@@ -14,6 +14,7 @@ use super::{
 use crate::{
     checkpoint::{Checkpoint, Section},
     error::{Error, Result},
+    log::Logger,
     noise::{StreamPosition, derived_seed},
     schedule::{EnvSteps, GradSteps},
 };
@@ -187,16 +188,20 @@ impl Trainer {
         Ok(sections)
     }
 
-    /// Restores a checkpoint. `seconds_before` is the wall time that the run had taken by then: checkpoints do not hold
-    /// it, because equal states must give equal bytes.
+    /// Restores a checkpoint. Nothing is written.
     ///
     /// # Errors
     /// When a section does not fit; the trainer must not be used afterwards.
-    pub fn restore(&mut self, checkpoint: &Checkpoint, seconds_before: f64) -> Result<()> {
+    pub fn restore(&mut self, checkpoint: &Checkpoint) -> Result<()> {
         self.restore_sections(checkpoint)
-            .map_err(|error| checkpoint.locate(error))?;
+            .map_err(|error| checkpoint.locate(error))
+    }
+
+    /// Prepares a restored trainer to go on. `seconds_before` is the wall time that the run had taken by the checkpoint,
+    /// which does not hold it, because equal states must give equal bytes.
+    pub fn go_on(&mut self, logger: Logger, seconds_before: f64) {
+        self.logger = logger;
         self.clock = Clock::new(seconds_before);
-        Ok(())
     }
 
     fn restore_sections(&mut self, checkpoint: &Checkpoint) -> Result<()> {
