@@ -70,10 +70,9 @@ pub fn resume(args: &TrainArgs, path: &Path, registry: &Registry) -> Result<Exit
 }
 
 fn console(args: &TrainArgs, configs: &[Config], seeds: &Seeds) -> Option<SharedConsole> {
-    let total = configs.iter().map(|config| config.train.total_env_steps).max();
+    let longest = configs.iter().max_by_key(|config| config.train.total_env_steps)?;
     let runs = seeds.seeds.len() as u64;
-    let total = total.unwrap_or_default().saturating_mul(runs);
-    (!args.quiet).then(|| SharedConsole::new(total, seeds.threads as usize))
+    (!args.quiet).then(|| SharedConsole::new(&longest.train, runs, seeds.threads as usize))
 }
 
 fn sinks(console: &Option<SharedConsole>) -> impl FnMut(&Config) -> Vec<Box<dyn Sink>> + Send {

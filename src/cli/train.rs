@@ -83,7 +83,7 @@ fn resume(args: &TrainArgs, path: &Path, registry: &Registry) -> Result<Summary>
 }
 
 fn session(args: &TrainArgs, config: &Config) -> Result<Session> {
-    let console = || Box::new(Console::new(config.train.total_env_steps)) as Box<dyn Sink>;
+    let console = || Box::new(Console::new(&config.train)) as Box<dyn Sink>;
     Ok(Session {
         sinks: (!args.quiet).then(console).into_iter().collect(),
         stop: Stop::on_signals()?,
