@@ -17,6 +17,7 @@ use crate::{
     error::{Error, Result},
     registry::Registry,
     replicates::{self, Seeds, SeedsFolder, Together},
+    shell,
     stop::{INTERRUPTED, Stop},
 };
 
@@ -34,9 +35,10 @@ pub fn begin(args: &TrainArgs, registry: &Registry) -> Result<ExitCode> {
         true => config.threads(),
         false => available_parallelism().map_or(1, NonZero::get) as u64,
     };
+    let seeds: Vec<u64> = args.seeds.iter().cloned().flatten().collect();
     let seeds = Seeds {
-        seeds: args.seeds.clone(),
-        threads: threads.min(args.seeds.len() as u64),
+        threads: threads.min(seeds.len() as u64),
+        seeds,
     };
     let folder = match &args.run_dir {
         Some(path) => SeedsFolder::create(path, seeds)?,
@@ -45,13 +47,13 @@ pub fn begin(args: &TrainArgs, registry: &Registry) -> Result<ExitCode> {
     if !args.quiet {
         let experiment = chosen.experiment.map(|from| format!(", {from}")).unwrap_or_default();
         say(&format!("training {} with {}{experiment}", config.env.id, config.algo));
-        header(&config, registry, folder.path(), Some(folder.seeds()))?;
+        header(&config, registry, folder.path(), Some(folder.seeds())).inspect_err(|_| folder.remove())?;
     }
-    let stop = Stop::on_signals()?;
+    let stop = Stop::on_signals().inspect_err(|_| folder.remove())?;
     let console = console(args, std::slice::from_ref(&config), folder.seeds());
     let together = replicates::train(&config, registry, &folder, &mut sinks(&console), &stop);
     drop(console);
-    report(args, &together?)
+    report(args, folder.path(), &together?)
 }
 
 /// Goes on with all runs that `--seeds` began.
@@ -66,7 +68,7 @@ pub fn resume(args: &TrainArgs, path: &Path, registry: &Registry) -> Result<Exit
     let console = console(args, &configs, folder.seeds());
     let together = replicates::resume(&configs, registry, &folder, &mut sinks(&console), &stop);
     drop(console);
-    report(args, &together?)
+    report(args, folder.path(), &together?)
 }
 
 fn console(args: &TrainArgs, configs: &[Config], seeds: &Seeds) -> Option<SharedConsole> {
@@ -82,7 +84,7 @@ fn sinks(console: &Option<SharedConsole>) -> impl FnMut(&Config) -> Vec<Box<dyn 
     }
 }
 
-fn report(args: &TrainArgs, together: &Together) -> Result<ExitCode> {
+fn report(args: &TrainArgs, folder: &Path, together: &Together) -> Result<ExitCode> {
     for outcome in &together.replicates {
         if let Some(error) = &outcome.error {
             say(&format!("seed {}:", outcome.summary.seed));
@@ -92,7 +94,7 @@ fn report(args: &TrainArgs, together: &Together) -> Result<ExitCode> {
     if together.interrupted && !args.quiet {
         say(&format!(
             "hint: sac train --resume {} goes on from here with all seeds",
-            together.run_dir
+            shell::word(folder)
         ));
     }
     match args.json {
