@@ -1,14 +1,16 @@
 //! What can go wrong with a run: [`Error`].
 
-use std::{error::Error as _, fmt, path::PathBuf};
+use std::{
+    error::Error as _,
+    fmt,
+    path::{Path, PathBuf},
+};
 
 use sac_envs::EnvError;
 
 use crate::{
     config::{ConfigError, Issues},
-    familiar,
-    run::is_a_run,
-    shell,
+    familiar, shell,
 };
 
 /// Everything that this package reports.
@@ -177,7 +179,7 @@ impl Error {
             Error::Env(EnvError::UnknownId { id, .. }) => {
                 Some(familiar::env(id).unwrap_or("`sac envs` lists all environments").into())
             }
-            Error::RunExists(path) if is_a_run(path) => Some(format!(
+            Error::RunExists(path) if can_be_resumed(path) => Some(format!(
                 "choose another --run-dir, or continue it with --resume {}",
                 shell::word(path)
             )),
@@ -205,6 +207,13 @@ impl Error {
             _ => None,
         }
     }
+}
+
+/// Whether a folder is that of a run, or of the runs of several seeds.
+fn can_be_resumed(path: &Path) -> bool {
+    ["config.toml", "seeds.toml"]
+        .iter()
+        .any(|file| path.join(file).is_file())
 }
 
 #[cfg(test)]

@@ -11,9 +11,13 @@ pub(crate) fn flag(name: &str) -> Option<&'static str> {
     of.map(|(_, answer)| *answer)
 }
 
-/// The key for a key of another toolkit, such as `buffer_size`.
+/// The key for a key of another toolkit, such as `buffer_size`. None within an optimizer, whose few keys are listed.
 pub(crate) fn key(key: &str) -> Option<&'static str> {
-    let name = key.rsplit('.').next().unwrap_or(key).to_lowercase().replace('-', "_");
+    let (table, name) = key.rsplit_once('.').unwrap_or(("", key));
+    if table.ends_with("optimizer") {
+        return None;
+    }
+    let name = name.to_lowercase().replace('-', "_");
     let of = KEYS.iter().find(|(names, _)| names.contains(&name.as_str()));
     of.map(|(_, answer)| *answer)
 }
@@ -343,13 +347,7 @@ const ALGOS: &[(&[&str], &str)] = &[
         "it learns values without a policy; `sac-discrete` serves the same tasks",
     ),
     (
-        &[
-            "sac-continuous",
-            "sac-continuous-action",
-            "sac2",
-            "sac-v2",
-            "soft-actor-critic",
-        ],
+        &["sac-continuous", "sac-continuous-action", "sac-v2", "soft-actor-critic"],
         "here it is `sac`",
     ),
     (&["discrete-sac", "sacd"], "here it is `sac-discrete`"),

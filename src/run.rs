@@ -36,7 +36,7 @@ use crate::{
     threads,
 };
 pub use folder::{RunFolder, Which};
-pub(crate) use folder::{SEEDS_FILE, is_a_run, is_empty_folder, write};
+pub(crate) use folder::{SEEDS_FILE, is_empty_folder, write};
 pub(crate) use provenance::check_spaces;
 pub use provenance::processor;
 

@@ -137,7 +137,7 @@ fn mujoco() -> Finding {
 
 #[cfg(feature = "mujoco")]
 fn model_files() -> Finding {
-    let (found, fix) = match sac_envs::mujoco::model_files() {
+    let (found, fix) = match crate::assemble::mujoco_model_files() {
         Ok(folder) => (
             Some(format!("MuJoCo models of Gymnasium at {}", folder.display())),
             None,

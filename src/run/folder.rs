@@ -196,11 +196,6 @@ pub(crate) fn is_empty_folder(path: &Path) -> bool {
     fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none())
 }
 
-/// Whether a folder is that of a run, or of the runs of several seeds.
-pub(crate) fn is_a_run(path: &Path) -> bool {
-    path.join("config.toml").is_file() || path.join(SEEDS_FILE).is_file()
-}
-
 /// Now, in UTC, to the second.
 pub(super) fn utc_now() -> String {
     humantime::format_rfc3339_seconds(SystemTime::now()).to_string()
