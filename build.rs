@@ -6,9 +6,13 @@ use std::{
     process::Command,
 };
 
+#[path = "src/libtorch_version.rs"]
+mod libtorch_version;
+
 fn main() {
     // torch-sys is a direct dependency so that this variable reaches us; Cargo does not pass link arguments on.
     println!("cargo:rerun-if-env-changed=LIBTORCH");
+    println!("cargo:rerun-if-changed=src/libtorch_version.rs");
     let lib = env::var_os("DEP_TCH_LIBTORCH_LIB").map(PathBuf::from);
     println!("cargo:rerun-if-env-changed=MUJOCO_DYNAMIC_LINK_DIR");
     let mujoco = env::var_os("MUJOCO_DYNAMIC_LINK_DIR").map(PathBuf::from);
@@ -31,7 +35,7 @@ fn main() {
     println!("cargo:rustc-env=SAC_MUJOCO={}", shown(mujoco.as_deref()));
     let version = lib
         .as_deref()
-        .and_then(libtorch_version)
+        .and_then(libtorch_version::beside)
         .unwrap_or_else(|| "unknown".to_string());
     println!("cargo:rustc-env=SAC_LIBTORCH_VERSION={version}");
     println!("cargo:rustc-env=SAC_COMMIT={}", commit());
@@ -40,20 +44,6 @@ fn main() {
         env::var("PROFILE").unwrap_or_default()
     );
     embed_configs();
-}
-
-fn libtorch_version(lib: &Path) -> Option<String> {
-    let headers = lib.parent()?.join("include/torch");
-    let candidates = ["headeronly/version.h", "csrc/api/include/torch/version.h"];
-    candidates.iter().find_map(|candidate| {
-        let text = fs::read_to_string(headers.join(candidate)).ok()?;
-        let number = |name: &str| {
-            let start = text.find(&format!("#define {name} "))? + name.len() + 9;
-            text[start..].split_whitespace().next()?.parse::<u32>().ok()
-        };
-        let [major, minor, patch] = ["MAJOR", "MINOR", "PATCH"].map(|part| number(&format!("TORCH_VERSION_{part}")));
-        Some(format!("{}.{}.{}", major?, minor?, patch?))
-    })
 }
 
 /// The commit that is being built, with a mark if the tree differs from it; "unknown" outside a checkout.

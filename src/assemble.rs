@@ -160,6 +160,12 @@ pub fn trainer(config: &Config, registry: &Registry, logger: Logger, save_to: Op
     Trainer::new(parts).map_err(Error::from)
 }
 
+/// The folder of the model files that the MuJoCo tasks use, or why there is none.
+#[cfg(feature = "mujoco")]
+pub(crate) fn mujoco_model_files() -> std::result::Result<std::path::PathBuf, String> {
+    sac_envs::mujoco::model_files()
+}
+
 /// A batch of random rows for an agent for these spaces, to measure updates with.
 pub fn random_batch((observation, action): (&Space, &Space), rows: i64, stream: &mut Stream) -> Batch {
     let extents = observation.shape().into_iter().map(|extent| extent as i64);

@@ -1,10 +1,17 @@
 //! What can go wrong with a run: [`Error`].
 
-use std::{error::Error as _, fmt, path::PathBuf};
+use std::{
+    error::Error as _,
+    fmt,
+    path::{Path, PathBuf},
+};
 
 use sac_envs::EnvError;
 
-use crate::config::{ConfigError, Issues};
+use crate::{
+    config::{ConfigError, Issues},
+    familiar, shell,
+};
 
 /// Everything that this package reports.
 ///
@@ -178,15 +185,18 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         use sac_agents::Error as A;
         match self {
-            Error::Env(EnvError::UnknownId { .. }) => Some("`sac envs` lists all environments".into()),
-            Error::RunExists(path) => Some(format!(
+            Error::Env(EnvError::UnknownId { id, .. }) => {
+                Some(familiar::env(id).unwrap_or("`sac envs` lists all environments").into())
+            }
+            Error::RunExists(path) if can_be_resumed(path) => Some(format!(
                 "choose another --run-dir, or continue it with --resume {}",
-                path.display()
+                shell::word(path)
             )),
             Error::InUse { .. } => Some("wait until it ends, or stop it; it saves what it has".into()),
+            Error::RunExists(_) => Some("choose another --run-dir: one that is empty or does not exist".into()),
             Error::NoCheckpoint(path) => Some(format!(
                 "the same run again, from its beginning: sac train --config {}",
-                path.join("config.toml").display()
+                shell::word(&path.join("config.toml"))
             )),
             Error::OutOfMemory => Some(
                 "smaller networks (agent.body.hidden), batches (train.batch_size) or replays (replay.capacity) need less"
@@ -213,6 +223,13 @@ impl Error {
     }
 }
 
+/// Whether a folder is that of a run, or of the runs of several seeds.
+fn can_be_resumed(path: &Path) -> bool {
+    ["config.toml", "seeds.toml"]
+        .iter()
+        .any(|file| path.join(file).is_file())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -231,9 +248,9 @@ mod tests {
             "config.toml: permission denied",
             "the cause is said once"
         );
-        let error = Error::RunExists("runs/x".into());
+        let error = Error::RunExists("runs/none".into());
         assert!(
-            format!("{error:?}").ends_with("\nhint: choose another --run-dir, or continue it with --resume runs/x")
+            format!("{error:?}").ends_with("\nhint: choose another --run-dir: one that is empty or does not exist")
         );
     }
 }

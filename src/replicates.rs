@@ -31,6 +31,7 @@ use crate::{
     run::{self, FolderLock, OpenRun, RunFolder, Summary},
     stop::Stop,
 };
+pub(crate) use folder::MOST_SEEDS;
 pub use folder::{Seeds, SeedsFolder};
 
 /// How one of several runs ended.

@@ -39,7 +39,7 @@ use crate::{
     threads,
 };
 pub use folder::{Changes, RunFolder, Which};
-pub(crate) use folder::{MOST_CONFIG_BYTES, SEEDS_FILE, write};
+pub(crate) use folder::{MOST_CONFIG_BYTES, SEEDS_FILE, is_empty_folder, write};
 pub(crate) use lock::FolderLock;
 pub(crate) use provenance::check_spaces;
 pub use provenance::processor;
@@ -68,7 +68,8 @@ pub struct Summary {
     pub grad_steps: u64,
     /// Wall time in training, resumed parts added up.
     pub seconds: f64,
-    /// Folder of the run.
+    /// Folder of the run. JSON has the replacement character for bytes that are not UTF-8.
+    #[serde(serialize_with = "as_text")]
     pub run_dir: PathBuf,
     /// Mean return of the newest evaluation.
     pub eval_mean_return: Option<f64>,
@@ -76,6 +77,10 @@ pub struct Summary {
     pub best_mean_return: Option<f64>,
     /// Whether it was stopped before its end.
     pub interrupted: bool,
+}
+
+fn as_text<S: serde::Serializer>(path: &Path, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+    path.to_string_lossy().serialize(serializer)
 }
 
 impl Summary {

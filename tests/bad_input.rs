@@ -49,6 +49,88 @@ fn an_unknown_algorithm_is_answered_with_the_nearest() {
 }
 
 #[test]
+fn words_of_other_toolkits_are_answered_with_what_they_are_called_here() {
+    let here = folder();
+    for (flag, answer) in [
+        ("--total-timesteps", "the env steps to train are --steps N"),
+        ("--learning-rate", "--set agent.policy.optimizer.learning_rate=3e-4"),
+        ("--wandb", "tensorboard --logdir runs"),
+        ("--track", "tensorboard --logdir runs"),
+        ("--buffer_size=5", "--set replay.capacity=N"),
+    ] {
+        let said = sac(here.path(), &["train", "--env", "Pendulum-v1", flag]).code(2);
+        let said = said.says(&["error: unexpected argument '--", "tip: ", answer]);
+        assert!(!said.stderr.contains("a similar argument exists"), "{said}");
+    }
+    sac(here.path(), &["train", "--banana"])
+        .code(2)
+        .says(&["unexpected argument '--banana' found\n"]);
+    for (setting, answer) in [
+        (
+            "buffer_size=5",
+            "buffer_size = 5: unknown key; here it is replay.capacity (--set)",
+        ),
+        (
+            "train.learning_starts=3",
+            "train.learning_starts = 3: unknown key; here it is train.warmup_env_steps (--set)",
+        ),
+        (
+            "env.n_envs=3",
+            "env.n_envs = 3: unknown key; here it is env.num_envs (--set)",
+        ),
+    ] {
+        sac(here.path(), &["config", "--env", "Pendulum-v1", "--set", setting])
+            .code(2)
+            .says(&[answer]);
+    }
+    for (algo, answer) in [
+        ("ppo", "use `sac`, or `sac-discrete`"),
+        ("td3", "`sac` serves the same tasks"),
+    ] {
+        sac(here.path(), &["config", "--env", "Pendulum-v1", "--algo", algo])
+            .code(2)
+            .says(&[&format!("error: unknown algorithm `{algo}`: "), answer]);
+    }
+    for (env, answer) in [
+        ("LunarLander-v3", "hint: tasks of Box2D are not here"),
+        (
+            "ALE/Pong-v5",
+            "hint: Atari's games are not here; every task of `sac envs` can be learned from pixels",
+        ),
+    ] {
+        sac(here.path(), &["train", "--env", env])
+            .code(2)
+            .says(&[&format!("error: unknown environment `{env}`\n"), answer]);
+    }
+    sac(
+        here.path(),
+        &["config", "--env", "ALE/Pong-v5", "--set", "agent.gamma=2"],
+    )
+    .code(2)
+    .says(&[
+        "2 problems",
+        "unknown environment `ALE/Pong-v5`; Atari's games are not here",
+    ]);
+    assert!(contents(here.path()).is_empty(), "nothing is left behind");
+}
+
+#[test]
+fn seeds_that_are_no_range_are_told_what_one_is() {
+    let here = folder();
+    for (seeds, answer) in [
+        ("5-1", "the range ends before it begins; expected 1-5"),
+        ("1-", "expected a seed such as 3, or a range such as 1-5"),
+        ("0-5000", "the range holds 5001 seeds, expected at most 1024"),
+        ("1-3,2", "2 is there twice"),
+    ] {
+        sac(here.path(), &["train", "--env", "Pendulum-v1", "--seeds", seeds])
+            .code(2)
+            .says(&[answer]);
+    }
+    assert!(contents(here.path()).is_empty(), "nothing is left behind");
+}
+
+#[test]
 fn all_configuration_problems_come_at_once_each_with_key_value_reason_and_origin() {
     let here = folder();
     let file =

@@ -24,10 +24,15 @@ fn python() -> Option<String> {
 }
 
 fn read(python: &str, run: &Path) -> Value {
+    read_with(python, &[], run)
+}
+
+fn read_with(python: &str, flags: &[&str], folder: &Path) -> Value {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tensorboard/read_events.py");
     let output = Command::new(python)
         .arg(script)
-        .arg(run)
+        .args(flags)
+        .arg(folder)
         .output()
         .expect("the interpreter starts");
     let error = String::from_utf8_lossy(&output.stderr);
@@ -209,6 +214,33 @@ fn tensorboard_shows_the_hyperparameters_and_the_configuration() {
         .expect("the configuration is in the TEXT tab");
     let config = fs::read_to_string(run.join("config.toml")).expect("there");
     assert_eq!(text, format!("```toml\n{config}```\n"));
+}
+
+#[test]
+fn every_run_has_a_row_of_its_own_among_the_hyperparameters() {
+    let Some(python) = python() else { return };
+    let here = folder();
+    // A small sweep, seeds of one configuration, and a run that was resumed.
+    for (name, gamma) in [("low", "0.9"), ("high", "0.95")] {
+        let gamma = format!("agent.gamma={gamma}");
+        train(here.path(), &format!("runs/{name}"), "60", &["--set", &gamma]);
+    }
+    train(here.path(), "runs/seeds", "60", &["--seeds", "7-8"]);
+    sac(here.path(), &["train", "--resume", "runs/low", "--steps", "80"]).ok();
+    let rows = read_with(&python, &["--hparams"], &here.path().join("runs"));
+    let rows = rows.as_array().expect("rows");
+    let mut found: Vec<String> = rows
+        .iter()
+        .map(|row| format!("γ {} seed {}", row["agent.gamma"], row["train.seed"]))
+        .collect();
+    found.sort();
+    let expected = [
+        "γ 0.9 seed 1.0",
+        "γ 0.95 seed 1.0",
+        "γ 0.99 seed 7.0",
+        "γ 0.99 seed 8.0",
+    ];
+    assert_eq!(found, expected, "{rows:?}");
 }
 
 #[test]

@@ -40,6 +40,7 @@ pub mod fused;
 pub mod inspect;
 pub mod log;
 pub mod losses;
+pub mod memory;
 pub mod metrics;
 pub mod nn;
 pub mod noise;

@@ -2,7 +2,8 @@
 
 use proptest::prelude::*;
 use sac_envs::{
-    Dynamics, Env, NumpyRng, Registry, RescaleAction, Serial, Simulated, Space, Threaded, Transition, VecEnv, VecStep,
+    Dtype, Dynamics, Env, EnvEntry, NumpyRng, Registry, RescaleAction, Serial, Simulated, Space, Threaded, Transition,
+    VecEnv, VecStep,
 };
 
 /// Bounds of any size and sign, some of them infinite.
@@ -57,7 +58,7 @@ proptest! {
         actions in prop::collection::vec(-1.0f32..=1.0, 2),
     ) {
         let (low, high) = (bounds.0, bounds.0 + bounds.1);
-        let mut env = RescaleAction::new(Simulated::new("Echo-v0", Echo { low, high })).expect("bounded");
+        let mut env = RescaleAction::new(Simulated::new("Echo-v0", Echo { low, high, dtype: Dtype::F32 })).expect("bounded");
         let mut scaled = |normalised: f32| {
             let mut obs = [0.0];
             env.reset(None, &mut obs).expect("resets");
@@ -149,10 +150,29 @@ proptest! {
     }
 }
 
+#[test]
+fn a_task_that_takes_bytes_can_be_stepped_with_normalised_actions() {
+    let task = || Echo {
+        low: 0.0,
+        high: 255.0,
+        dtype: Dtype::U8,
+    };
+    let mut registry = Registry::empty();
+    registry.register(EnvEntry::new("Bytes-v0", "", task));
+    let mut env = registry
+        .make_vec("Bytes-v0", &Default::default(), 1, 1)
+        .expect("bytes from 0 to 255 are no flaw");
+    assert_eq!(env.action_space(), &Space::boxed(1, -1.0, 1.0));
+    env.reset(&[1]).expect("resets");
+    env.step(0..1, &[0.1]).expect("steps");
+    assert_eq!(env.current().next_obs, [140.0], "the nearest byte to 140.25");
+}
+
 /// Observes the last action.
 struct Echo {
     low: f32,
     high: f32,
+    dtype: Dtype,
 }
 
 impl Dynamics for Echo {
@@ -163,7 +183,12 @@ impl Dynamics for Echo {
     }
 
     fn action_space(&self) -> Space {
-        Space::boxed(1, self.low, self.high)
+        Space::Box {
+            shape: vec![1],
+            low: vec![self.low],
+            high: vec![self.high],
+            dtype: self.dtype,
+        }
     }
 
     fn initial(&self, _rng: &mut NumpyRng) -> f32 {

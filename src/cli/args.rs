@@ -2,11 +2,17 @@
 
 use std::{
     ffi::OsString,
+    ops::RangeInclusive,
     path::{Path, PathBuf},
     sync::OnceLock,
 };
 
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{
+    Args, CommandFactory, FromArgMatches, Parser, Subcommand,
+    error::{ContextKind, ContextValue},
+};
+
+use crate::{familiar, replicates::MOST_SEEDS};
 
 /// The name of the running program: `sac`, or that of a program with tasks of its own.
 pub fn program() -> &'static str {
@@ -20,11 +26,29 @@ pub fn program() -> &'static str {
 
 /// The command that the arguments of the process name. Ends the process where they name none, and for `--help`.
 pub fn parse() -> Command {
-    let matches = Cli::command().name(program()).get_matches();
-    match Cli::from_arg_matches(&matches) {
+    let parsed = Cli::command()
+        .name(program())
+        .try_get_matches()
+        .and_then(|matches| Cli::from_arg_matches(&matches));
+    match parsed {
         Ok(cli) => cli.command,
-        Err(error) => error.exit(),
+        Err(error) => translated(error).exit(),
     }
+}
+
+/// The same error; for a flag of another toolkit with what it is called here instead of the most similar flag.
+fn translated(mut error: clap::Error) -> clap::Error {
+    let answer = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(flag)) if error.kind() == clap::error::ErrorKind::UnknownArgument => {
+            familiar::flag(flag)
+        }
+        _ => None,
+    };
+    if let Some(answer) = answer {
+        error.remove(ContextKind::SuggestedArg);
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![answer.into()]));
+    }
+    error
 }
 
 /// Soft Actor-Critic and its relatives: train, evaluate, inspect.
@@ -102,10 +126,10 @@ pub struct Overrides {
 pub struct TrainArgs {
     #[command(flatten)]
     pub overrides: Overrides,
-    /// Several seeds, such as `1,2,3,4`: a run for each, on one thread each, --threads of them at a time
+    /// Several seeds, such as `1,2,3,4` or `1-4`: a run for each, on one thread each, --threads of them at a time
     /// [default: as many as there are cores]
-    #[arg(long, value_name = "N,N,…", value_delimiter = ',', value_parser = toml_count(), conflicts_with = "seed")]
-    pub seeds: Vec<u64>,
+    #[arg(long, value_name = "N,N-N,…", value_delimiter = ',', value_parser = seeds, conflicts_with = "seed")]
+    pub seeds: Vec<RangeInclusive<u64>>,
     /// Folder of the new run [default: runs/<env>/<algo>/<utc>-s<seed>]; with --seeds, of all runs
     #[arg(long, value_name = "DIR", conflicts_with = "resume")]
     pub run_dir: Option<PathBuf>,
@@ -378,10 +402,86 @@ fn toml_count() -> clap::builder::RangedU64ValueParser {
     clap::value_parser!(u64).range(..=i64::MAX as u64)
 }
 
+/// A seed, or a range of seeds such as `1-5`, its ends included.
+fn seeds(text: &str) -> Result<RangeInclusive<u64>, String> {
+    let expected = || {
+        format!(
+            "expected a seed such as 3, or a range such as 1-5, of whole numbers from 0 to {}",
+            i64::MAX
+        )
+    };
+    let seed = |text: &str| {
+        let seed = text.trim().parse::<u64>().ok().filter(|seed| *seed <= i64::MAX as u64);
+        seed.ok_or_else(expected)
+    };
+    let Some((first, last)) = text.split_once('-') else {
+        return seed(text).map(|seed| seed..=seed);
+    };
+    let (first, last) = (seed(first)?, seed(last)?);
+    if first > last {
+        return Err(format!("the range ends before it begins; expected {last}-{first}"));
+    }
+    if last - first >= MOST_SEEDS as u64 {
+        return Err(format!(
+            "the range holds {} seeds, expected at most {MOST_SEEDS}",
+            last - first + 1
+        ));
+    }
+    Ok(first..=last)
+}
+
 /// A duration of a measurement.
 fn seconds(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(seconds) if seconds > 0.0 && seconds <= 86_400.0 => Ok(seconds),
         _ => Err("expected a number of seconds above 0 and at most 86400".to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_that_answers_name_exist_and_those_that_are_answered_do_not() {
+        let command = Cli::command();
+        let long = |command: &clap::Command| -> Vec<String> {
+            let flags = command.get_arguments().filter_map(|argument| argument.get_long());
+            flags.map(str::to_string).collect()
+        };
+        let everywhere: Vec<String> = command.get_subcommands().flat_map(long).collect();
+        let of_train = long(command.find_subcommand("train").expect("there"));
+        for (words, answer) in familiar::FLAGS {
+            let named = answer
+                .split([' ', '`', ':', '\''])
+                .filter_map(|word| word.strip_prefix("--"));
+            for flag in named.filter(|flag| *flag != "logdir") {
+                assert!(everywhere.iter().any(|known| known == flag), "{answer}");
+            }
+            let taken = words.iter().find(|word| of_train.iter().any(|known| known == *word));
+            assert_eq!(taken, None, "a flag of `sac train`");
+        }
+    }
+
+    #[test]
+    fn seeds_are_numbers_and_ranges() {
+        let parsed = |text| Cli::try_parse_from(["sac", "train", "--seeds", text]);
+        let Command::Train(args) = parsed("7,1-3").expect("valid").command else {
+            panic!("`train` was asked for")
+        };
+        assert_eq!(args.seeds.into_iter().flatten().collect::<Vec<_>>(), [7, 1, 2, 3]);
+        for text in [
+            "1-",
+            "-3",
+            "a-b",
+            "1-2-3",
+            "3-1",
+            "0-2000",
+            "",
+            "1..3",
+            "18446744073709551615",
+        ] {
+            assert!(parsed(text).is_err(), "{text}");
+        }
     }
 }

@@ -2,67 +2,34 @@
 
 use std::{
     collections::BTreeMap,
-    fmt,
-    io::{self, IsTerminal},
+    io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
 };
 
-use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use sac_agents::{
     EnvSteps, GradSteps,
     log::{Row, Sink},
     metrics,
+    trainer::settings::TrainSettings,
 };
 
-use super::messages::{say, step_aside_for};
+use super::{bar::Bar, messages::say};
 
 /// A line per row of the log; on a terminal a bar below them with steps per second and the time left.
 pub struct Console {
-    bar: Option<ProgressBar>,
-    started: bool,
+    bar: Option<Bar>,
+    seen: Option<EnvSteps>,
     header_shown: bool,
 }
 
 impl Console {
-    pub fn new(total_env_steps: u64) -> Self {
+    pub fn new(train: &TrainSettings) -> Self {
         Console {
-            bar: bar(total_env_steps),
-            started: false,
+            bar: Bar::on_terminal(train, 1),
+            seen: None,
             header_shown: false,
         }
     }
-}
-
-/// A progress bar, if stderr is a terminal.
-fn bar(total_env_steps: u64) -> Option<ProgressBar> {
-    io::stderr().is_terminal().then(|| {
-        let bar = ProgressBar::new(total_env_steps);
-        let template = "{bar:30} {human_pos}/{human_len} env steps  {speed}  {eta_precise} left";
-        if let Ok(style) = ProgressStyle::with_template(template) {
-            // The crate's own speed has four decimals and no name for what it counts.
-            bar.set_style(
-                style.with_key("speed", |state: &ProgressState, out: &mut dyn fmt::Write| {
-                    let _ = write!(out, "{:.0} steps/s", state.per_sec());
-                }),
-            );
-        }
-        step_aside_for(Some(bar.clone()));
-        bar
-    })
-}
-
-/// Starts to measure speed and time left: the earlier steps of a resumed run do not count.
-fn begin_bar(bar: &ProgressBar) {
-    bar.reset_eta();
-    bar.enable_steady_tick(Duration::from_millis(500));
-}
-
-fn end_bar(bar: Option<&ProgressBar>) {
-    if let Some(bar) = bar {
-        bar.finish_and_clear();
-    }
-    step_aside_for(None);
 }
 
 fn say_header() {
@@ -105,19 +72,10 @@ impl Sink for Console {
     }
 
     fn progress(&mut self, env_steps: EnvSteps) {
-        let Some(bar) = &self.bar else { return };
-        if !self.started {
-            self.started = true;
-            bar.set_position(env_steps.0);
-            begin_bar(bar);
+        if let Some(bar) = &self.bar {
+            bar.advance(self.seen, env_steps);
         }
-        bar.set_position(env_steps.0);
-    }
-}
-
-impl Drop for Console {
-    fn drop(&mut self) {
-        end_bar(self.bar.as_ref());
+        self.seen = Some(env_steps);
     }
 }
 
@@ -128,7 +86,7 @@ pub struct SharedConsole(Arc<Shared>);
 struct Shared {
     /// Runs that are trained at the same time.
     at_a_time: usize,
-    bar: Option<ProgressBar>,
+    bar: Option<Bar>,
     table: Mutex<Table>,
 }
 
@@ -149,11 +107,11 @@ pub struct Share {
 }
 
 impl SharedConsole {
-    /// `total_env_steps`: of all runs together; `at_a_time`: number of runs that are trained at the same time.
-    pub fn new(total_env_steps: u64, at_a_time: usize) -> Self {
+    /// `train`: of each run; `at_a_time`: number of runs that are trained at the same time.
+    pub fn new(train: &TrainSettings, runs: u64, at_a_time: usize) -> Self {
         SharedConsole(Arc::new(Shared {
             at_a_time,
-            bar: bar(total_env_steps),
+            bar: Bar::on_terminal(train, runs),
             table: Mutex::default(),
         }))
     }
@@ -224,16 +182,12 @@ impl Sink for Share {
     }
 
     fn progress(&mut self, env_steps: EnvSteps) {
-        let more = env_steps.0 - self.seen.unwrap_or_default().0;
-        if let Some(bar) = &self.shared.bar {
-            bar.inc(more);
-        }
         if self.seen.is_none() {
             // A resumed run adds nothing to counts that it has passed.
             self.shared.table().runs[self.run] = Some(env_steps);
-            if let Some(bar) = &self.shared.bar {
-                begin_bar(bar);
-            }
+        }
+        if let Some(bar) = &self.shared.bar {
+            bar.advance(self.seen, env_steps);
         }
         self.seen = Some(env_steps);
     }
@@ -244,12 +198,6 @@ impl Drop for Share {
         let mut table = self.shared.table();
         table.runs[self.run] = None;
         table.say_complete();
-    }
-}
-
-impl Drop for SharedConsole {
-    fn drop(&mut self) {
-        end_bar(self.0.bar.as_ref());
     }
 }
 
@@ -266,13 +214,17 @@ mod tests {
         }
     }
 
+    fn shared(at_a_time: usize) -> SharedConsole {
+        SharedConsole::new(&TrainSettings::default(), 3, at_a_time)
+    }
+
     fn waiting(console: &SharedConsole) -> Vec<u64> {
         console.0.table().waiting.keys().map(|(at, _)| at.0).collect()
     }
 
     #[test]
     fn a_line_waits_for_the_last_run_that_is_still_there() {
-        let console = SharedConsole::new(300, 3);
+        let console = shared(3);
         let mut shares = [console.share(), console.share(), console.share()];
         for share in &mut shares[..2] {
             share.row(&row(10, metrics::Q_MEAN, 1.0)).expect("said");
@@ -290,7 +242,7 @@ mod tests {
 
     #[test]
     fn a_run_that_waits_for_a_thread_is_not_waited_for() {
-        let console = SharedConsole::new(200, 1);
+        let console = shared(1);
         let (mut first, mut second) = (console.share(), console.share());
         first.row(&row(10, metrics::Q_MEAN, 1.0)).expect("said");
         assert!(waiting(&console).is_empty(), "the second has not begun");
@@ -301,7 +253,7 @@ mod tests {
 
     #[test]
     fn a_run_that_was_resumed_further_on_is_not_waited_for() {
-        let console = SharedConsole::new(200, 2);
+        let console = shared(2);
         let (mut behind, mut ahead) = (console.share(), console.share());
         ahead.progress(EnvSteps(51));
         behind.progress(EnvSteps(1));

@@ -1,15 +1,19 @@
 //! `sac doctor`.
 
-use std::path::{Path, PathBuf};
+use std::{
+    ffi::OsStr,
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+};
 
-use sac_agents::compute::bfloat16_instructions;
+use sac_agents::{compute::bfloat16_instructions, memory::available_memory_bytes};
 use serde::Serialize;
 
 use super::{
     args::DoctorArgs,
     output::{print, print_json},
 };
-use crate::{error::Result, run::processor};
+use crate::{error::Result, libtorch_version, run::processor};
 
 #[derive(Serialize)]
 struct Finding {
@@ -73,23 +77,34 @@ fn update_rules() -> Finding {
     }
 }
 
-/// The file that a library was loaded from.
+/// The file that a library was loaded from, by the system's list of what is in memory.
 fn loaded(name: &str) -> Option<PathBuf> {
-    let maps = std::fs::read_to_string("/proc/self/maps").ok()?;
-    let path = maps
-        .lines()
-        .filter_map(|line| line.split_whitespace().nth(5))
-        .find(|path| {
-            Path::new(path)
-                .file_name()
-                .is_some_and(|file| file.to_string_lossy().starts_with(name))
-        });
-    path.map(PathBuf::from)
+    let maps = std::fs::read("/proc/self/maps").ok()?;
+    path_in(&maps, name)
+}
+
+/// Lines are `address mode offset device inode path`, with blanks in the path as they are.
+fn path_in(maps: &[u8], name: &str) -> Option<PathBuf> {
+    let path = |line: &[u8]| {
+        let start = line.iter().position(|byte| *byte == b'/')?;
+        Some(PathBuf::from(OsStr::from_bytes(&line[start..])))
+    };
+    let mut paths = maps.split(|byte| *byte == b'\n').filter_map(path);
+    paths.find(|path| {
+        path.file_name()
+            .is_some_and(|file| file.to_string_lossy().starts_with(name))
+    })
 }
 
 fn libtorch() -> Finding {
-    let path = loaded("libtorch_cpu.so").map_or("unknown place".to_string(), |path| path.display().to_string());
-    let version = env!("SAC_LIBTORCH_VERSION");
+    let path = loaded("libtorch_cpu.so");
+    let version = path
+        .as_deref()
+        .and_then(Path::parent)
+        .and_then(libtorch_version::beside);
+    // Without headers beside the library nothing tells its version but the build.
+    let version = version.unwrap_or_else(|| env!("SAC_LIBTORCH_VERSION").to_string());
+    let path = path.map_or("unknown place".to_string(), |path| path.display().to_string());
     let fits = version == "2.11.0" || version == "unknown";
     Finding {
         what: "libtorch",
@@ -100,48 +115,61 @@ fn libtorch() -> Finding {
     }
 }
 
-/// The folder that set-up fills: beside libtorch, wherever that was loaded from.
-fn native() -> Option<PathBuf> {
-    let libtorch = loaded("libtorch_cpu.so")?;
-    Some(libtorch.parent()?.parent()?.parent()?.to_path_buf())
+#[cfg(feature = "mujoco")]
+fn mujoco() -> Finding {
+    // The program is linked with the library: it runs, so the library was found.
+    let found = loaded("libmujoco").map(|path| {
+        let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let version = file
+            .split_once(".so.")
+            .map_or("unknown version", |(_, version)| version);
+        format!("{version} at {}", path.display())
+    });
+    Finding {
+        what: "MuJoCo",
+        fix: found
+            .is_none()
+            .then(|| "run `cargo xtask setup` in the source folder, and build again".to_string()),
+        found,
+        needed: false,
+    }
 }
 
-fn beside_libtorch(what: &'static str, relative: &str, name: &str) -> Finding {
-    let candidates = [native(), Some(PathBuf::from(".native"))];
-    let path = candidates
-        .into_iter()
-        .flatten()
-        .map(|folder| folder.join(relative))
-        .find(|path| path.exists());
-    let fix = path
-        .is_none()
-        .then(|| "run `cargo xtask setup` in the source folder".to_string());
+#[cfg(feature = "mujoco")]
+fn model_files() -> Finding {
+    let (found, fix) = match crate::assemble::mujoco_model_files() {
+        Ok(folder) => (
+            Some(format!("MuJoCo models of Gymnasium at {}", folder.display())),
+            None,
+        ),
+        Err(problem) => (None, Some(problem)),
+    };
     Finding {
-        what,
-        found: path.map(|path| format!("{name} at {}", path.display())),
+        what: "models",
+        found,
         fix,
         needed: false,
     }
 }
 
+#[cfg(not(feature = "mujoco"))]
 fn mujoco() -> Finding {
-    match std::env::var_os("MUJOCO_DYNAMIC_LINK_DIR").map(PathBuf::from) {
-        Some(folder) if folder.join("libmujoco.so").exists() => Finding {
-            what: "MuJoCo",
-            found: Some(format!("at {} (MUJOCO_DYNAMIC_LINK_DIR)", folder.display())),
-            fix: None,
-            needed: false,
-        },
-        _ => beside_libtorch("MuJoCo", "mujoco/lib/libmujoco.so.3.17.0", "3.17.0"),
-    }
+    not_in_this_build("MuJoCo")
 }
 
+#[cfg(not(feature = "mujoco"))]
 fn model_files() -> Finding {
-    beside_libtorch(
-        "models",
-        "gymnasium/envs/mujoco/assets",
-        "MuJoCo models of Gymnasium 1.4.0",
-    )
+    not_in_this_build("models")
+}
+
+#[cfg(not(feature = "mujoco"))]
+fn not_in_this_build(what: &'static str) -> Finding {
+    Finding {
+        what,
+        found: None,
+        fix: Some("this build has no MuJoCo tasks; build with the Cargo feature `mujoco`".to_string()),
+        needed: false,
+    }
 }
 
 fn cuda() -> Finding {
@@ -212,11 +240,26 @@ fn bfloat16() -> Finding {
 }
 
 fn memory() -> Finding {
-    let available = sac_agents::replay::available_memory_bytes();
+    let available = available_memory_bytes();
     Finding {
         what: "memory",
         found: Some(format!("{} MiB available", available >> 20)),
         fix: None,
         needed: true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_library_is_found_in_memory_wherever_its_folder_is() {
+        let maps = b"7f00-7f10 r-xp 00000000 fe:00 12   [stack]\n\
+            7f10-7f20 r--p 00000000 fe:00 13   /a folder/l\xff/libmujoco.so.3.17.0\n\
+            7f20-7f30 r--p 00000000 fe:00 14   /lib/libm.so.6\n";
+        let found = path_in(maps, "libmujoco").expect("there");
+        assert_eq!(found.as_os_str().as_bytes(), b"/a folder/l\xff/libmujoco.so.3.17.0");
+        assert_eq!(path_in(maps, "libtorch"), None);
     }
 }

@@ -10,6 +10,9 @@ use super::{
 };
 use crate::{error::Result, registry::Registry};
 
+/// Width of the list, the least that terminals have.
+const COLUMNS: usize = 80;
+
 pub fn run(args: &EnvsArgs, registry: &Registry) -> Result<()> {
     match &args.id {
         None => list(registry, args.json),
@@ -21,22 +24,14 @@ struct Facts {
     observation: String,
     action: String,
     limit: String,
-    reward: String,
 }
 
 fn facts(entry: &EnvEntry) -> Result<Facts> {
     let env = entry.make(&toml::Table::new())?;
-    let end = |x: f64| match x {
-        f64::INFINITY => "∞".to_string(),
-        f64::NEG_INFINITY => "-∞".to_string(),
-        x => ((x * 100.0).round() / 100.0).to_string(),
-    };
-    let [low, high] = entry.manual.reward_range;
     Ok(Facts {
         observation: env.observation_space().to_string(),
         action: env.action_space().to_string(),
         limit: entry.time_limit.map_or("none".to_string(), |steps| steps.to_string()),
-        reward: format!("[{}, {}]", end(low), end(high)),
     })
 }
 
@@ -85,12 +80,12 @@ fn list(registry: &Registry, as_json: bool) -> Result<()> {
         .map(|entry| Ok((entry, facts(entry)?)))
         .collect::<Result<_>>()?;
     let width = |length: fn(&(&EnvEntry, Facts)) -> usize| rows.iter().map(length).max().unwrap_or(0);
-    let (id, obs) = (width(|row| row.0.id.len()), width(|row| row.1.observation.len()));
-    let action = width(|row| row.1.action.len());
-    let reward = rows.iter().map(|row| row.1.reward.chars().count()).max().unwrap_or(0);
+    let id = width(|row| row.0.id.len());
+    let (obs, action) = (width(|row| row.1.observation.len()), width(|row| row.1.action.len()));
+    // The summary has a line of its own: beside the spaces it would not fit a terminal of 80 columns.
     let mut text = format!(
-        "{:id$}  {:obs$}  {:action$}  {:>5}  {:reward$}  summary\n",
-        "id", "observation", "action", "limit", "reward"
+        "{:id$}  {:obs$}  {:action$}  {:>5}\n",
+        "id", "observation", "action", "limit"
     );
     let mut family = "";
     for (entry, facts) in &rows {
@@ -98,12 +93,30 @@ fn list(registry: &Registry, as_json: bool) -> Result<()> {
             family = &entry.family;
             text += &format!("\n{family}\n");
         }
-        text += &format!(
-            "{:id$}  {:obs$}  {:action$}  {:>5}  {:reward$}  {}\n",
-            entry.id, facts.observation, facts.action, facts.limit, facts.reward, entry.summary
-        );
+        let Facts {
+            observation,
+            action: actions,
+            limit,
+        } = facts;
+        text += &format!("{:id$}  {observation:obs$}  {actions:action$}  {limit:>5}\n", entry.id);
+        wrapped(&entry.summary, COLUMNS - 4).for_each(|line| text += &format!("    {line}\n"));
     }
     print(&text)
+}
+
+/// The lines of a text with at most so many characters each.
+fn wrapped(text: &str, columns: usize) -> impl Iterator<Item = String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= columns => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_string()),
+        }
+    }
+    lines.into_iter()
 }
 
 fn show(entry: &EnvEntry, options: &toml::Table, as_json: bool) -> Result<()> {

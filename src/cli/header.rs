@@ -22,9 +22,11 @@ pub fn header(config: &Config, registry: &Registry, folder: &Path, seeds: Option
         "  steps        {} env steps, {} update(s) each after {} of warm-up, batch {}",
         train.total_env_steps, train.updates_per_env_step.0, train.warmup_env_steps, train.batch_size
     ));
-    let frames = match assemble::stacking(config, envs.as_ref()).frames {
-        1 => String::new(),
-        frames => format!(", in stacks of {frames} frames"),
+    let spaces = (envs.observation_space(), envs.action_space());
+    let stacking = assemble::stacking(config, envs.as_ref());
+    let frames = match config.replay.shares_frames(spaces, stacking) {
+        false => String::new(),
+        true => format!(", in stacks of {} frames", stacking.frames),
     };
     say(&format!(
         "  replay       {} transitions{frames}, {replay_mib:.1} MiB{}",

@@ -36,21 +36,23 @@ pub fn step_aside_for(bar: Option<indicatif::ProgressBar>) {
 struct Aside;
 
 impl Write for Aside {
+    /// Writes all of the text: the bar is drawn again below it, and it would be drawn into a line that has not ended.
     fn write(&mut self, text: &[u8]) -> std::io::Result<usize> {
         let bar = BAR.lock().ok().and_then(|bar| bar.clone());
         match bar {
-            Some(bar) => bar.suspend(|| std::io::stderr().write(text)),
-            None => std::io::stderr().write(text),
+            Some(bar) => bar.suspend(|| std::io::stderr().write_all(text)),
+            None => std::io::stderr().write_all(text),
         }
+        .map(|()| text.len())
     }
     fn flush(&mut self) -> std::io::Result<()> {
         std::io::stderr().flush()
     }
 }
 
-/// Writes a line to stderr. If stderr is closed, nobody reads it.
+/// Writes a line to stderr, in one piece. If stderr is closed, nobody reads it.
 pub fn say(text: &str) {
-    let _ = writeln!(Aside, "{text}");
+    let _ = Aside.write_all(format!("{text}\n").as_bytes());
 }
 
 /// Says what went wrong and what to do about it, and returns the exit code.

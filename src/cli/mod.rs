@@ -17,6 +17,7 @@
 
 mod algos;
 mod args;
+mod bar;
 mod bench;
 mod config;
 mod console;

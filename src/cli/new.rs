@@ -6,7 +6,11 @@ use std::{
 };
 
 use super::{args::NewArgs, output::print};
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    run::is_empty_folder,
+    shell,
+};
 
 /// Files of the new crate. `{name}`, `{library}` and `{dependency}` are filled in.
 const FILES: [(&str, &str); 6] = [
@@ -27,21 +31,24 @@ pub fn run(args: &NewArgs) -> Result<()> {
     if let Some(parent) = args.dir.parent() {
         fs::create_dir_all(parent).map_err(Error::io(parent))?;
     }
-    fs::create_dir(&args.dir).map_err(|error| match error.kind() {
-        io::ErrorKind::AlreadyExists => {
-            Error::Usage(format!("{} exists already; choose another folder", args.dir.display()))
+    match fs::create_dir(&args.dir) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(Error::io(&args.dir)(error)),
+        Err(_) if !is_empty_folder(&args.dir) => {
+            let problem = format!("{} exists already; choose another folder", args.dir.display());
+            return Err(Error::Usage(problem));
         }
-        _ => Error::io(&args.dir)(error),
-    })?;
+        _ => {}
+    }
     fill(&args.dir, &name, checkout.as_deref())?;
     print(&format!(
-        "{dir}: a new crate with the task Puck-v0\n\n  cd {dir}\n  cargo run --release -- train --env Puck-v0 --steps 3000\n  \
+        "{dir}: a new crate with the task Puck-v0\n\n  cd {word}\n  cargo run --release -- train --env Puck-v0 --steps 3000\n  \
          cargo test\n\n{}",
         match library_folders().is_empty() {
             true => "LIBTORCH and MUJOCO_DYNAMIC_LINK_DIR have to name the folders of libtorch and MuJoCo\n",
             false => "the first build compiles libtorch's bindings, which takes minutes\n",
         },
         dir = args.dir.display(),
+        word = shell::word(&args.dir),
     ))
 }
 

@@ -18,6 +18,7 @@ use crate::{
     registry::Registry,
     replicates::{self, Seeds, SeedsFolder, Together},
     run::Changes,
+    shell,
     stop::{INTERRUPTED, Stop},
 };
 
@@ -35,9 +36,10 @@ pub fn begin(args: &TrainArgs, registry: &Registry) -> Result<ExitCode> {
         true => config.threads(),
         false => available_parallelism().map_or(1, NonZero::get) as u64,
     };
+    let seeds: Vec<u64> = args.seeds.iter().cloned().flatten().collect();
     let seeds = Seeds {
-        seeds: args.seeds.clone(),
-        threads: threads.min(args.seeds.len() as u64),
+        threads: threads.min(seeds.len() as u64),
+        seeds,
     };
     let folder = match &args.run_dir {
         Some(path) => SeedsFolder::create(path, seeds)?,
@@ -46,13 +48,13 @@ pub fn begin(args: &TrainArgs, registry: &Registry) -> Result<ExitCode> {
     if !args.quiet {
         let experiment = chosen.experiment.map(|from| format!(", {from}")).unwrap_or_default();
         say(&format!("training {} with {}{experiment}", config.env.id, config.algo));
-        header(&config, registry, folder.path(), Some(folder.seeds()))?;
+        header(&config, registry, folder.path(), Some(folder.seeds())).inspect_err(|_| folder.remove())?;
     }
-    let stop = Stop::on_signals()?;
+    let stop = Stop::on_signals().inspect_err(|_| folder.remove())?;
     let console = console(args, std::slice::from_ref(&config), folder.seeds());
     let together = replicates::train(&config, registry, &folder, &mut sinks(&console), &stop);
     drop(console);
-    report(args, &together?)
+    report(args, folder.path(), &together?)
 }
 
 /// Goes on with all runs that `--seeds` began.
@@ -79,14 +81,13 @@ pub fn resume(args: &TrainArgs, path: &Path, registry: &Registry) -> Result<Exit
     let console = console(args, &configs, folder.seeds());
     let together = replicates::resume(&configs, registry, &folder, &mut sinks(&console), &stop);
     drop(console);
-    report(args, &together?)
+    report(args, folder.path(), &together?)
 }
 
 fn console(args: &TrainArgs, configs: &[Config], seeds: &Seeds) -> Option<SharedConsole> {
-    let total = configs.iter().map(|config| config.train.total_env_steps).max();
+    let longest = configs.iter().max_by_key(|config| config.train.total_env_steps)?;
     let runs = seeds.seeds.len() as u64;
-    let total = total.unwrap_or_default().saturating_mul(runs);
-    (!args.quiet).then(|| SharedConsole::new(total, seeds.threads as usize))
+    (!args.quiet).then(|| SharedConsole::new(&longest.train, runs, seeds.threads as usize))
 }
 
 fn sinks(console: &Option<SharedConsole>) -> impl FnMut(&Config) -> Vec<Box<dyn Sink>> + Send {
@@ -96,7 +97,7 @@ fn sinks(console: &Option<SharedConsole>) -> impl FnMut(&Config) -> Vec<Box<dyn 
     }
 }
 
-fn report(args: &TrainArgs, together: &Together) -> Result<ExitCode> {
+fn report(args: &TrainArgs, folder: &Path, together: &Together) -> Result<ExitCode> {
     for outcome in &together.replicates {
         if let Some(error) = &outcome.error {
             say(&format!("seed {}:", outcome.summary.seed));
@@ -106,7 +107,7 @@ fn report(args: &TrainArgs, together: &Together) -> Result<ExitCode> {
     if together.interrupted && !args.quiet {
         say(&format!(
             "hint: sac train --resume {} goes on from here with all seeds",
-            together.run_dir
+            shell::word(folder)
         ));
     }
     match args.json {

@@ -1,6 +1,6 @@
 //! `sac train`.
 
-use std::{path::Path, process::ExitCode};
+use std::{fs, path::Path, process::ExitCode};
 
 use sac_agents::log::Sink;
 
@@ -18,8 +18,9 @@ use crate::{
     registry::Registry,
     replicates::SeedsFolder,
     run::{self, RunFolder, Session, Summary},
+    shell,
     stop::{INTERRUPTED, Stop},
-    threads,
+    threads::{self, Measured},
 };
 
 pub fn run(args: &TrainArgs, registry: &Registry) -> Result<ExitCode> {
@@ -51,17 +52,35 @@ fn begin(args: &TrainArgs, registry: &Registry) -> Result<Summary> {
         Some(path) => RunFolder::create(path)?,
         None => RunFolder::create_default(&config)?,
     };
+    let announced = announce(args, &config, registry, &folder, chosen.experiment, measured.as_ref());
+    let session = announced.and_then(|()| session(args, &config));
+    if session.is_err() {
+        // Removes a folder without a file; if it cannot be removed, the first error is still the one to report.
+        let _ = fs::remove_dir(folder.path());
+    }
+    run::train_into(&config, registry, &folder, session?)
+}
+
+/// Says what is about to be trained.
+fn announce(
+    args: &TrainArgs,
+    config: &Config,
+    registry: &Registry,
+    folder: &RunFolder,
+    experiment: Option<String>,
+    measured: Option<&Measured>,
+) -> Result<()> {
     if !args.quiet {
-        let experiment = chosen.experiment.map(|from| format!(", {from}")).unwrap_or_default();
+        let experiment = experiment.map(|from| format!(", {from}")).unwrap_or_default();
         say(&format!("training {} with {}{experiment}", config.env.id, config.algo));
-        header(&config, registry, folder.path(), None)?;
+        header(config, registry, folder.path(), None)?;
         if let Some(measured) = measured {
             let rates = measured.rates.iter();
             let rates: Vec<String> = rates.map(|(threads, rate)| format!("{rate:.0} on {threads}")).collect();
             say(&format!("  threads      measured, updates/s: {}", rates.join(", ")));
         }
     }
-    run::train_into(&config, registry, &folder, session(args, &config)?)
+    Ok(())
 }
 
 fn resume(args: &TrainArgs, path: &Path, registry: &Registry) -> Result<Summary> {
@@ -79,7 +98,7 @@ fn resume(args: &TrainArgs, path: &Path, registry: &Registry) -> Result<Summary>
 }
 
 fn session(args: &TrainArgs, config: &Config) -> Result<Session> {
-    let console = || Box::new(Console::new(config.train.total_env_steps)) as Box<dyn Sink>;
+    let console = || Box::new(Console::new(&config.train)) as Box<dyn Sink>;
     Ok(Session {
         sinks: (!args.quiet).then(console).into_iter().collect(),
         stop: Stop::on_signals()?,
@@ -90,7 +109,7 @@ fn report(args: &TrainArgs, summary: &Summary) -> Result<()> {
     if summary.interrupted && !args.quiet {
         say(&format!(
             "hint: sac train --resume {} goes on from here",
-            summary.run_dir.display()
+            shell::word(&summary.run_dir)
         ));
     }
     if args.json {

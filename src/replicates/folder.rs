@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Far beyond use. It tells a slip of the finger before anything is made.
-const MOST_SEEDS: usize = 1024;
+pub(crate) const MOST_SEEDS: usize = 1024;
 
 /// The seeds to train, and on how many threads.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -127,7 +127,7 @@ impl SeedsFolder {
     }
 
     /// Removes the folder, which is new and holds no step of training.
-    pub(super) fn remove(&self) {
+    pub(crate) fn remove(&self) {
         // If it cannot be removed, the error before it is still the one to report.
         let _ = fs::remove_dir_all(&self.path);
     }

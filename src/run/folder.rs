@@ -86,12 +86,22 @@ impl Changes {
 }
 
 impl RunFolder {
-    /// Makes a new folder, and its parents.
+    /// Makes a new folder, and its parents; or takes an empty one.
     ///
     /// # Errors
     /// [`Error::RunExists`] when something is there already; [`Error::Folder`] when it cannot be made.
     pub fn create(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
+        match RunFolder::create_new(path) {
+            Err(Error::RunExists(_)) if is_empty_folder(path) => Ok(RunFolder {
+                path: path.to_path_buf(),
+            }),
+            other => other,
+        }
+    }
+
+    /// Makes a folder that was not there, and its parents.
+    fn create_new(path: &Path) -> Result<Self> {
         let refused = |source: io::Error| Error::Folder {
             path: path.to_path_buf(),
             source,
@@ -126,7 +136,7 @@ impl RunFolder {
             number => format!("{name}-{number}"),
         });
         for candidate in candidates {
-            match RunFolder::create(parent.join(candidate)) {
+            match RunFolder::create_new(&parent.join(candidate)) {
                 Err(Error::RunExists(_)) => continue,
                 other => return other,
             }
@@ -250,6 +260,11 @@ impl RunFolder {
             problem: problem.into(),
         }
     }
+}
+
+/// Whether there is a folder with nothing in it.
+pub(crate) fn is_empty_folder(path: &Path) -> bool {
+    fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none())
 }
 
 /// Now, in UTC, to the second.

@@ -32,7 +32,7 @@ pub(super) fn logger(
         let mut hparams = Vec::new();
         flatten(&config.to_table(), "", &mut hparams);
         let described = board
-            .hparams(&format!("{}/{}", config.env.id, config.algo), &hparams)
+            .hparams(&hparams)
             .and_then(|()| board.text("config", &format!("```toml\n{}```\n", config.to_toml())));
         described.map_err(Error::io(run.path()))?;
     }

@@ -42,7 +42,10 @@ pub(super) fn write_provenance(run: &RunFolder, config: &Config, spaces: &Spaces
         threads: config.threads(),
         processor: processor(),
         spaces: spaces.into(),
-        command: std::env::args().collect(),
+        // Bytes that are not UTF-8 cannot stand in JSON.
+        command: std::env::args_os()
+            .map(|argument| argument.to_string_lossy().into_owned())
+            .collect(),
         started_utc: utc_now(),
     };
     let mut json = serde_json::to_vec_pretty(&provenance).map_err(|error| Error::Usage(error.to_string()))?;

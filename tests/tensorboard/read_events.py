@@ -1,6 +1,7 @@
 """Reads a run folder with TensorBoard's own reader and prints what it found as one JSON object.
 
 Usage: python read_events.py RUN
+       python read_events.py --hparams FOLDER    only the rows of the HPARAMS tab, for all runs below a folder
 
 scalars           tag -> [[step, value], ...], purged as TensorBoard does after a restart
 hparams           the configuration in the run's session_start_info
@@ -48,14 +49,14 @@ def images_tab(run):
     return sorted(multiplexer.PluginRunToTagToContent("images").get("run", {}))
 
 
-def hparams_tab(run):
-    """The groups that the HPARAMS tab would list for the folder above the run."""
+def hparams_tab(folder):
+    """The groups that the HPARAMS tab would list for the runs below a folder, or for one run."""
     multiplexer = plugin_event_multiplexer.EventMultiplexer()
-    multiplexer.AddRun(run, name=os.path.basename(run))
+    multiplexer.AddRunsFromDirectory(folder)
     multiplexer.Reload()
-    provider = data_provider.MultiplexerDataProvider(multiplexer, run)
+    provider = data_provider.MultiplexerDataProvider(multiplexer, folder)
     request_context = tb_context.RequestContext()
-    context = backend_context.Context(base_plugin.TBContext(data_provider=provider, logdir=run))
+    context = backend_context.Context(base_plugin.TBContext(data_provider=provider, logdir=folder))
     request = api_pb2.ListSessionGroupsRequest(
         allowed_statuses=list(api_pb2.Status.values()), start_index=0, slice_size=100
     )
@@ -107,4 +108,7 @@ def main(run):
 
 
 if __name__ == "__main__":
-    main(os.path.abspath(sys.argv[1]))
+    if sys.argv[1] == "--hparams":
+        print(json.dumps(hparams_tab(os.path.abspath(sys.argv[2]))))
+    else:
+        main(os.path.abspath(sys.argv[1]))

@@ -94,12 +94,18 @@ impl View for &Entry<'_> {
 /// Writes tensors in safetensors format, syncs the file to the disk, and returns its digest.
 pub(super) fn write_safetensors(path: &Path, entries: &[&Entry<'_>]) -> Result<FileDigest> {
     let views = entries.iter().map(|entry| (entry.name.as_str(), *entry));
+    // The crate's file is private to its owner. A file of ours shows the mode that the process gives to new files.
+    let mode = File::create(path)
+        .and_then(|file| file.metadata())
+        .map_err(Error::io(path))?
+        .permissions();
     safetensors::serialize_to_file(views, None, path).map_err(|error| match error {
         safetensors::SafeTensorError::IoError(error) => Error::io(path)(error),
         other => Error::io(path)(io::Error::other(other)),
     })?;
     let digest = || -> io::Result<FileDigest> {
         let mut file = File::open(path)?;
+        file.set_permissions(mode)?;
         file.sync_all()?;
         let mut out = HashingWriter {
             inner: io::sink(),

@@ -111,11 +111,13 @@ impl TensorBoard {
 
     /// Writes the run's hyper-parameters by dotted key.
     ///
+    /// The run has no group, so that the HPARAMS tab gives it a row of its own: TensorBoard shows the runs of a group as
+    /// one row, with the hyper-parameters of the first.
+    ///
     /// # Errors
     /// When they cannot be written.
-    pub fn hparams(&mut self, group: &str, hparams: &[(String, Hparam)]) -> io::Result<()> {
+    pub fn hparams(&mut self, hparams: &[(String, Hparam)]) -> io::Result<()> {
         let mut start = SessionStartInfo::new();
-        start.set_group_name(group.to_string());
         start.set_start_time_secs(now_s());
         for (key, hparam) in hparams {
             let mut value = Value::new();

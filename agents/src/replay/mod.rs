@@ -31,6 +31,7 @@ use prioritized::{Prioritized, PrioritizedState};
 use storage::{Gathered, Layout, StackedState, Storage};
 use sum_tree::SumTree;
 
+pub use crate::memory::available_memory_bytes;
 pub use prioritized::PrioritizedSpec;
 pub use sampler::SamplerSpec;
 
@@ -75,6 +76,11 @@ impl ReplaySpec {
             SamplerSpec::Prioritized(_) => SumTree::bytes(self.capacity),
         };
         self.layout(spaces, stacking).bytes().saturating_add(priorities)
+    }
+
+    /// Whether rows share the frames of their observations, because these are stacks of frames of bytes.
+    pub fn shares_frames(&self, spaces: (&Space, &Space), stacking: Stacking) -> bool {
+        self.layout(spaces, stacking).frames().is_some()
     }
 
     /// Every setting of the sampler that is out of range.
@@ -128,19 +134,6 @@ impl Stacking {
     pub fn none(num_envs: usize) -> Self {
         Stacking { frames: 1, num_envs }
     }
-}
-
-/// Memory that is available to this process, bytes: free memory, or the rest of its control group's limit if that is
-/// less. `u64::MAX` if the operating system does not report it.
-pub fn available_memory_bytes() -> u64 {
-    let Ok(mut system) = sysinfo::System::new() else {
-        return u64::MAX;
-    };
-    system.refresh_memory();
-    let free = system.available_memory();
-    system
-        .cgroup_limits()
-        .map_or(free, |limits| free.min(limits.free_memory))
 }
 
 /// Tensors into which every batch is gathered.

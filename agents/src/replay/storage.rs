@@ -34,7 +34,7 @@ pub(super) struct Layout<'a> {
 
 impl Layout<'_> {
     /// The dimensions of the shared frames, if observations stack several frames of bytes.
-    fn frames(&self) -> Option<FramesShape> {
+    pub(super) fn frames(&self) -> Option<FramesShape> {
         let (stack, width) = (self.stacked_frames, self.observation.len());
         let is_stack = stack > 1 && width.is_multiple_of(stack) && dtype(self.observation) == Dtype::U8;
         let shape = FramesShape {

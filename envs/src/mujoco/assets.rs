@@ -31,6 +31,18 @@ pub(super) fn locate(xml_file: &str) -> Result<PathBuf, String> {
     }
 }
 
+/// The folder of Gymnasium's model files that the tasks use.
+///
+/// # Errors
+/// Where it was expected, and how to provide it.
+pub fn model_files() -> Result<PathBuf, String> {
+    let one_of_them = among(
+        &folders(std::env::var_os(VARIABLE).map(PathBuf::from)),
+        "half_cheetah.xml",
+    )?;
+    Ok(one_of_them.parent().map(Path::to_path_buf).unwrap_or_default())
+}
+
 /// The folders to search, in order.
 fn folders(named: Option<PathBuf>) -> Vec<PathBuf> {
     if let Some(named) = named {
@@ -69,6 +81,12 @@ fn among(folders: &[PathBuf], name: &str) -> Result<PathBuf, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_folder_of_the_model_files_is_the_one_that_tasks_use() {
+        let used = locate("ant.xml").expect("set-up has run");
+        assert_eq!(used.parent().map(Path::to_path_buf), model_files().ok());
+    }
 
     #[test]
     fn a_missing_folder_and_a_missing_file_are_told_apart() {

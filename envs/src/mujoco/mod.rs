@@ -35,6 +35,7 @@ mod walker2d;
 use crate::EnvEntry;
 
 pub use ant::{Ant, AntParts, BodyRef};
+pub use assets::model_files;
 pub use engine::Data;
 pub use half_cheetah::HalfCheetah;
 pub use hopper::Hopper;

@@ -2,11 +2,11 @@
 
 use crate::env::check_spaces;
 use crate::render::{Frame, FrameSize};
-use crate::{Env, EnvError, Outcome, Space, snapshot};
+use crate::{Dtype, Env, EnvError, Outcome, Space, snapshot};
 
 /// Converts normalised actions to the task's units. -1 is exactly the lower bound of each coordinate, +1 exactly the
 /// upper bound. Between them the map is linear, computed in `f64` and rounded once. Actions outside [-1, 1] are
-/// clamped; NaN stays NaN.
+/// clamped; NaN stays NaN. Where the task takes bytes, the result is the nearest whole number.
 ///
 /// Discrete actions are not changed.
 pub struct RescaleAction<E> {
@@ -28,6 +28,8 @@ struct Interval {
     high: f32,
     middle: f64,
     half: f64,
+    /// Whether only whole numbers are meant.
+    is_whole: bool,
 }
 
 impl<E: Env> RescaleAction<E> {
@@ -56,13 +58,14 @@ impl<E: Env> RescaleAction<E> {
                     shape: shape.clone(),
                     low: vec![-bound; low.len()],
                     high: vec![bound; low.len()],
-                    dtype: *dtype,
+                    // Bytes too are real numbers here: there is no byte between -1 and 1.
+                    dtype: Dtype::F32,
                 };
                 let scaling = Scaling {
                     intervals: low
                         .iter()
                         .zip(high)
-                        .map(|(low, high)| Interval::new(*low, *high))
+                        .map(|(low, high)| Interval::new(*low, *high, *dtype))
                         .collect(),
                     scaled: vec![0.0; low.len()],
                 };
@@ -93,9 +96,9 @@ impl Scaling {
 /// When a slice does not have the length of the space.
 pub fn to_task_units(space: &Space, normalised: &[f32], out: &mut [f32]) {
     match space {
-        Space::Box { low, high, .. } => {
+        Space::Box { low, high, dtype, .. } => {
             for (i, out) in out.iter_mut().enumerate() {
-                *out = Interval::new(low[i], high[i]).rescale(normalised[i]);
+                *out = Interval::new(low[i], high[i], *dtype).rescale(normalised[i]);
             }
         }
         Space::Discrete { .. } | Space::MultiDiscrete { .. } => out.copy_from_slice(normalised),
@@ -103,13 +106,14 @@ pub fn to_task_units(space: &Space, normalised: &[f32], out: &mut [f32]) {
 }
 
 impl Interval {
-    fn new(low: f32, high: f32) -> Self {
+    fn new(low: f32, high: f32, dtype: Dtype) -> Self {
         let (wide_low, wide_high) = (f64::from(low), f64::from(high));
         Interval {
             low,
             high,
             middle: (wide_low + wide_high) / 2.0,
             half: (wide_high - wide_low) / 2.0,
+            is_whole: dtype == Dtype::U8,
         }
     }
 
@@ -122,7 +126,9 @@ impl Interval {
         if normalised <= -1.0 {
             return self.low;
         }
-        ((self.middle + f64::from(normalised) * self.half) as f32).clamp(self.low, self.high)
+        let scaled = (self.middle + f64::from(normalised) * self.half) as f32;
+        let scaled = if self.is_whole { scaled.round() } else { scaled };
+        scaled.clamp(self.low, self.high)
     }
 }
 
@@ -175,7 +181,7 @@ mod tests {
     use super::*;
 
     fn rescale(normalised: f32, low: f32, high: f32) -> f32 {
-        Interval::new(low, high).rescale(normalised)
+        Interval::new(low, high, Dtype::F32).rescale(normalised)
     }
 
     #[test]
@@ -196,5 +202,14 @@ mod tests {
         for x in [1e-20f32, -0.1, 0.333_333_34, 0.999_999_9] {
             assert_eq!(rescale(x, -1.0, 1.0), x);
         }
+    }
+
+    #[test]
+    fn bytes_are_whole_numbers_of_the_task_and_real_numbers_of_the_agent() {
+        let byte = Interval::new(0.0, 255.0, Dtype::U8);
+        assert_eq!(
+            [-1.0, -0.999, 0.0, 0.5, 1.0].map(|x| byte.rescale(x)),
+            [0.0, 0.0, 128.0, 191.0, 255.0]
+        );
     }
 }
