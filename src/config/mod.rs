@@ -8,9 +8,11 @@
 mod algo;
 mod error;
 mod issue;
+mod key;
 mod layers;
 mod origin;
 mod presets;
+mod read;
 mod resolve;
 mod settings;
 mod shipped;

@@ -4,6 +4,9 @@ use std::ops::Deref;
 
 use sac_agents::{
     Every,
+    critic::CriticSpec,
+    encoder::EncoderSpec,
+    policy::PolicySpec,
     spec_problems::{SpecProblem, SpecProblems},
     temperature::TemperatureSpec,
     trainer::settings::{DeviceChoice, Threads},
@@ -14,6 +17,7 @@ use serde::Serialize;
 use super::{
     error::ConfigError,
     issue::{Issue, Issues, nearest},
+    key::join,
     layers::Layers,
     settings::Settings,
 };
@@ -103,6 +107,10 @@ fn resolve(
 ) -> Result<Config, ConfigError> {
     let id = settings.env.id.clone();
     if id.is_empty() {
+        let is_refused = issues.iter().any(|issue| issue.key == "env" || issue.key == "env.id");
+        if is_refused || (!issues.is_empty() && layers.get("env.id").is_some_and(|id| id.as_str() != Some(""))) {
+            return Err(Issues(issues).into());
+        }
         issues.push(Issue {
             key: "env.id".into(),
             value: String::new(),
@@ -120,6 +128,16 @@ fn resolve(
             _ => format!("expected {}", found.problem),
         },
     }));
+    for (key, value) in not_finite(&settings, registry) {
+        if issues.iter().all(|issue| issue.key != key) {
+            issues.push(Issue {
+                origin: layers.origin(&key).cloned(),
+                key,
+                value: value.to_string(),
+                problem: "expected a finite number".into(),
+            });
+        }
+    }
     let device = choose_device(settings.train.device);
     if let Err(problem) = &device {
         let given = layers.get("train.device").map(ToString::to_string);
@@ -131,12 +149,8 @@ fn resolve(
         });
     }
 
-    let env: Option<Box<dyn Env>> = match registry.make_normalised(&id, &settings.env.options) {
-        Ok(env) => Some(env),
-        Err(EnvError::Option { option, problem, .. }) => {
-            issues.push(option_issue(&settings, layers, &option, problem));
-            None
-        }
+    let env = match make_env(&settings, layers, registry, &mut issues) {
+        Ok(env) => env,
         Err(other) if issues.is_empty() => return Err(other.into()),
         Err(other) => {
             issues.push(Issue {
@@ -244,6 +258,90 @@ fn value_problems(settings: &Settings) -> impl Iterator<Item = SpecProblem> {
     );
     let problems = problems.into_vec().into_iter();
     problems.chain(replay.problems()).chain(agent.problems())
+}
+
+/// Numbers that are not finite, by key. Infinity is allowed where it has a meaning.
+fn not_finite(settings: &Settings, registry: &Registry) -> Vec<(String, f64)> {
+    let mut found = Vec::new();
+    // What cannot be written as TOML is reported later.
+    if let Ok(settings) = toml::Value::try_from(settings) {
+        collect_not_finite("", &settings, &mut found);
+    }
+    let defaults = registry.get(&settings.env.id).map(|entry| &entry.options);
+    let mut infinite = Vec::new();
+    if let Ok(defaults) = defaults {
+        collect_not_finite("env", &toml::Value::Table(defaults.clone()), &mut infinite);
+    }
+    let [critic, head, encoder] = [
+        matches!(settings.agent.critic, CriticSpec::Custom(_)),
+        matches!(settings.agent.policy, PolicySpec::Custom(_)),
+        matches!(settings.agent.encoder, EncoderSpec::Custom(_)),
+    ];
+    let may_be_infinite = |key: &str| {
+        // Bounds of an interval, as `healthy_z_range` of Hopper-v5, and options that are infinite by default.
+        let option = key.split('[').next().unwrap_or(key);
+        key == "agent.critic.huber_delta"
+            || option.starts_with("env.") && option.ends_with("_range")
+            || infinite.iter().any(|(other, _)| other.split('[').next() == Some(option))
+            // A program checks its own parts.
+            || critic && key.starts_with("agent.critic.")
+            || head && key.starts_with("agent.policy.")
+            || encoder && key.starts_with("agent.encoder.")
+    };
+    found.retain(|(key, value)| value.is_nan() || !may_be_infinite(key));
+    found
+}
+
+fn collect_not_finite(key: &str, value: &toml::Value, found: &mut Vec<(String, f64)>) {
+    match value {
+        toml::Value::Float(float) if !float.is_finite() => found.push((key.to_string(), *float)),
+        toml::Value::Table(table) => table
+            .iter()
+            .for_each(|(name, value)| collect_not_finite(&join(key, name), value, found)),
+        toml::Value::Array(list) => list
+            .iter()
+            .enumerate()
+            .for_each(|(i, value)| collect_not_finite(&format!("{key}[{i}]"), value, found)),
+        _ => {}
+    }
+}
+
+/// The configured environment, with its options or, if it refuses some, without those, to report all of them. The
+/// environment is `None` if it refused any.
+fn make_env(
+    settings: &Settings,
+    layers: &Layers,
+    registry: &Registry,
+    issues: &mut Vec<Issue>,
+) -> Result<Option<Box<dyn Env>>, EnvError> {
+    let mut options = settings.env.options.clone();
+    let mut is_refused = false;
+    loop {
+        match registry.make_normalised(&settings.env.id, &options) {
+            Ok(env) => return Ok((!is_refused).then_some(env)),
+            Err(EnvError::Option { option, problem, .. }) => {
+                is_refused = true;
+                issues.push(option_issue(settings, layers, &option, problem));
+                // Every round takes something out of the options: this comes to an end.
+                if !leave_out(&mut options, &option) {
+                    return Ok(None);
+                }
+            }
+            Err(_) if is_refused => return Ok(None),
+            Err(other) => return Err(other),
+        }
+    }
+}
+
+/// Takes an option out: `g`, `wrappers[1].std`, or for `wrappers[1]` all wrappers. Whether there was one.
+fn leave_out(options: &mut toml::Table, option: &str) -> bool {
+    let within = option.split_once('[').and_then(|(list, rest)| {
+        let (index, name) = rest.split_once("].")?;
+        let list = options.get_mut(list)?.as_array_mut()?;
+        list.get_mut(index.parse::<usize>().ok()?)?.as_table_mut()?.remove(name)
+    });
+    let name = option.split_once('[').map_or(option, |(name, _)| name);
+    within.is_some() || options.remove(name).is_some()
 }
 
 /// An option that the environment refuses.
