@@ -36,13 +36,18 @@ impl SpecProblems {
     pub fn require_positive(&mut self, key: &str, value: f64) {
         let (least, most) = (LEAST, MOST);
         let holds = (least..=most).contains(&value);
-        self.require(holds, key, format!("{value:?}"), &format!("between {least:?} and {most:?}"));
+        self.require(
+            holds,
+            key,
+            format!("{value:?}"),
+            &format!("between {least:e} and {most:e}"),
+        );
     }
 
     /// Adds a problem unless `value` is at least 0 and of a size that products of `f32` survive.
     pub fn require_not_negative(&mut self, key: &str, value: f64) {
         let holds = (0.0..=MOST).contains(&value);
-        self.require(holds, key, format!("{value:?}"), &format!("between 0 and {MOST:?}"));
+        self.require(holds, key, format!("{value:?}"), &format!("between 0 and {MOST:e}"));
     }
 
     /// Whether no problem was found.

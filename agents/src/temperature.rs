@@ -123,7 +123,10 @@ fn uniform_entropy(action: &Space) -> Option<f64> {
 fn impossible(nats: f64, action: &Space) -> Option<String> {
     let (most, reason) = match uniform_entropy(action) {
         // The density 2^−A on [-1, 1]^A.
-        None => (action.len() as f64 * std::f64::consts::LN_2, "ln 2 for each of its dimensions"),
+        None => (
+            action.len() as f64 * std::f64::consts::LN_2,
+            "ln 2 for each of its dimensions",
+        ),
         Some(most) => (most, "the logarithm of the number of actions"),
     };
     if nats > most + ROUNDING_NATS {
@@ -195,9 +198,12 @@ impl TargetEntropy {
                 ))
             }
             TargetEntropy::Nats(nats) => impossible(nats, action),
-            TargetEntropy::Moving { from, to, of_uniform: false, .. } => {
-                impossible(from, action).or_else(|| impossible(to, action))
-            }
+            TargetEntropy::Moving {
+                from,
+                to,
+                of_uniform: false,
+                ..
+            } => impossible(from, action).or_else(|| impossible(to, action)),
             _ => None,
         }
     }

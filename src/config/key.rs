@@ -4,8 +4,7 @@ use toml::{Table, Value};
 
 /// A path as it is written in a file: `agent.body.hidden`, and `agent."a.b"` for a name that needs quotes.
 pub(super) fn dotted<S: AsRef<str>>(path: &[S]) -> String {
-    path.iter()
-        .fold(String::new(), |key, name| join(&key, name.as_ref()))
+    path.iter().fold(String::new(), |key, name| join(&key, name.as_ref()))
 }
 
 /// The key `name` within the table at `key`, which is empty for the root.

@@ -103,7 +103,7 @@ impl Layers {
             if let Some(origin) = self.origins.get(key) {
                 return Some(origin);
             }
-            key = &key[..key.rfind('.')?];
+            key = &key[..key.rfind(['.', '['])?]; // `env.wrappers[0].std` is within `env.wrappers`
         }
     }
 
@@ -118,7 +118,9 @@ impl Layers {
                     self.merge(below, above, &path, origin);
                 }
                 (below, value) => {
-                    if let (Some(below), Some(origin)) = (below.filter(|below| !below.is_table()), self.origins.get(&key)) {
+                    if let (Some(below), Some(origin)) =
+                        (below.filter(|below| !below.is_table()), self.origins.get(&key))
+                    {
                         self.replaced.push(Replaced {
                             path,
                             value: below.clone(),
@@ -134,7 +136,6 @@ impl Layers {
             }
         }
     }
-
 }
 
 /// Text that stands for itself without quotes: a word, or the path of a file. Nothing in TOML begins like a path.

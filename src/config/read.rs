@@ -19,7 +19,7 @@ impl Layers {
     /// at their defaults. So are values that a later layer replaced.
     pub fn read(&self, catalog: &Catalog) -> (Settings, Vec<Issue>) {
         let mut table = self.merged.clone();
-        let mut issues = Vec::new();
+        let (mut issues, mut blamed) = (Vec::new(), Vec::<Vec<String>>::new());
         // Every round takes a value out of the table, or writes whole floats as integers: this comes to an end.
         let settings = loop {
             let unread = match attempt(&table, catalog) {
@@ -35,11 +35,19 @@ impl Layers {
                 [] => "settings".to_string(),
                 path => dotted(path),
             };
+            // Without an entry that was refused, a table may lack what it needs.
+            let is_consequence = blamed
+                .iter()
+                .any(|blamed| blamed.len() > path.len() && blamed.starts_with(&path));
             let removed = remove(&mut table, &path);
             if let Some((_, whole)) = path.split_last().filter(|(name, _)| *name == "kind") {
                 // Without its kind, nothing can be said about the rest of a table.
                 remove(&mut table, whole);
             }
+            if is_consequence && removed.is_some() {
+                continue;
+            }
+            blamed.push(path.clone());
             issues.push(Issue {
                 value: lookup(&self.merged, &path).map(short).unwrap_or_default(),
                 origin: self.origin(&key).cloned(),
@@ -85,10 +93,13 @@ fn attempt(table: &Table, catalog: &Catalog) -> Result<Settings, Unread> {
         None => Ok(settings),
         Some(path) => Err(Unread {
             path,
-            message: "a list of values without keys".to_string(),
+            message: MISSHAPEN.to_string(),
         }),
     }
 }
+
+/// The message for a list or a table where something else belongs.
+const MISSHAPEN: &str = "expected a single value, such as a number or text, and this is a table";
 
 /// The first value that is no table where the settings have one, or the other way round.
 fn misshapen(given: &Table, written: &Table) -> Option<Vec<String>> {
@@ -116,6 +127,9 @@ fn culprit(table: &Table, unread: Unread, catalog: &Catalog) -> Vec<String> {
             path.pop();
             break;
         }
+    }
+    if unread.message == MISSHAPEN {
+        return path;
     }
     // Many keys can be unknown, and serde names the first of them.
     let unknown = match unread.message.starts_with("unknown field") {
@@ -235,7 +249,7 @@ fn expected_table(table: &Table, path: &[String], catalog: &Catalog) -> Option<S
     if message.starts_with("missing field `kind`") {
         return Some(TABLE_WITH_KIND.to_string());
     }
-    let known: Vec<&str> = quoted(message.strip_prefix("unknown field")?);
+    let known: Vec<&str> = quoted(message.lines().next()?.strip_prefix("unknown field")?);
     match known.split_first()? {
         (&NO_KEY, [first, ..]) => Some(format!(
             "expected a table, such as {{ {first} = … }}; known keys: {}",

@@ -128,16 +128,6 @@ fn resolve(
             _ => format!("expected {}", found.problem),
         },
     }));
-    for (key, value) in not_finite(&settings, registry) {
-        if issues.iter().all(|issue| issue.key != key) {
-            issues.push(Issue {
-                origin: layers.origin(&key).cloned(),
-                key,
-                value: value.to_string(),
-                problem: "expected a finite number".into(),
-            });
-        }
-    }
     let device = choose_device(settings.train.device);
     if let Err(problem) = &device {
         let given = layers.get("train.device").map(ToString::to_string);
@@ -173,6 +163,16 @@ fn resolve(
             value: found.value,
             problem: found.problem,
         }));
+    }
+    for (key, value) in not_finite(&settings, registry) {
+        if issues.iter().all(|issue| issue.key != key) {
+            issues.push(Issue {
+                origin: layers.origin(&key).cloned(),
+                key,
+                value: toml::Value::Float(value).to_string(),
+                problem: "expected a finite number".into(),
+            });
+        }
     }
     let (Some(env), Ok(device), true) = (env, device, issues.is_empty()) else {
         return Err(Issues(issues).into());
@@ -344,10 +344,23 @@ fn leave_out(options: &mut toml::Table, option: &str) -> bool {
     within.is_some() || options.remove(name).is_some()
 }
 
+/// The value of an option: `g`, `wrappers[1].std` or `wrappers[1]`.
+fn option_value<'a>(options: &'a toml::Table, option: &str) -> Option<&'a toml::Value> {
+    let Some((list, rest)) = option.split_once('[') else {
+        return options.get(option);
+    };
+    let (index, name) = rest.split_once(']')?;
+    let element = options.get(list)?.get(index.parse::<usize>().ok()?)?;
+    match name.strip_prefix('.') {
+        Some(name) => element.get(name),
+        None => Some(element),
+    }
+}
+
 /// An option that the environment refuses.
 fn option_issue(settings: &Settings, layers: &Layers, option: &str, problem: String) -> Issue {
     let key = format!("env.{option}");
-    let value = settings.env.options.get(option).map(ToString::to_string);
+    let value = option_value(&settings.env.options, option).map(ToString::to_string);
     // The environment knows its own options; these belong to the table around them.
     let near = nearest(option, ["id", "num_envs", "step_threads"]);
     let is_unknown = problem.contains("unknown") || problem.contains("no such");

@@ -56,10 +56,22 @@ mod tests {
                 "invalid type: string \"two\", expected u32",
                 "expected a whole number from 0 to 4294967295",
             ),
-            ("invalid value: integer `0`, expected a nonzero usize", "expected a whole number, at least 1"),
-            ("invalid type: map, expected a tuple of size 2\nin `x`", "expected a list of 2"),
-            ("invalid length 3, expected an array of length 2", "expected a list of 2"),
-            ("invalid type: integer `1`, expected \"a\" or \"b\"", "expected \"a\" or \"b\""),
+            (
+                "invalid value: integer `0`, expected a nonzero usize",
+                "expected a whole number, at least 1",
+            ),
+            (
+                "invalid type: map, expected a tuple of size 2\nin `x`",
+                "expected a list of 2",
+            ),
+            (
+                "invalid length 3, expected an array of length 2",
+                "expected a list of 2",
+            ),
+            (
+                "invalid type: integer `1`, expected \"a\" or \"b\"",
+                "expected \"a\" or \"b\"",
+            ),
             ("expected a body's name or number", "expected a body's name or number"),
         ] {
             assert_eq!(plain_words(message), plain);

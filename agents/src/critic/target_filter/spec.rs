@@ -181,7 +181,12 @@ impl TargetFilterSpec {
             }
             Scheme::SigmaPoints { lambda } => {
                 let holds = lambda.abs() <= 1e6;
-                p.require(holds, &key("scheme.lambda"), format!("{lambda:?}"), "between -1e6 and 1e6");
+                p.require(
+                    holds,
+                    &key("scheme.lambda"),
+                    format!("{lambda:?}"),
+                    "between -1e6 and 1e6",
+                );
                 let expected = "\"stencil\" or \"monte_carlo\": sigma points have the moments of a Gaussian";
                 p.require(self.kernel == KernelSpec::Gaussian, &key("scheme"), &scheme, expected);
             }
