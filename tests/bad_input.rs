@@ -367,7 +367,7 @@ fn the_path_of_a_file_needs_no_quotes() {
 fn a_list_where_a_table_belongs_is_refused_with_its_key() {
     let here = folder();
     fs::create_dir(here.path().join("run")).expect("writable");
-    for (key, list) in [
+    let lists = [
         ("agent.body", "[64, 64]"),
         ("agent.body", "[]"),
         ("agent.critic_body", "[64]"),
@@ -382,11 +382,15 @@ fn a_list_where_a_table_belongs_is_refused_with_its_key() {
         ("env", "[\"Pendulum-v1\"]"),
         ("env", "5"),
         ("train", "3"),
-    ] {
+    ];
+    for (number, (key, list)) in lists.into_iter().enumerate() {
         let answer = format!("{key} = {list}: expected a table");
         let set = format!("{key}={list}");
         let arguments = ["config", "--env", "Pendulum-v1", "--set", &set];
         sac(here.path(), &arguments).code(2).says(&["1 problem", &answer]);
+        if number % 4 > 0 {
+            continue;
+        }
         // A later layer does not hide it.
         let later = [
             "--steps",
@@ -519,6 +523,9 @@ fn numbers_that_are_not_finite_are_refused_unless_they_mean_something() {
             .code(2)
             .says(&["1 problem", key, "(--set)"]);
     }
+    sac(here.path(), &["rollout", "--env", "Pendulum-v1", "--set", "g=nan"])
+        .code(2)
+        .says(&["env.g = nan: expected a number (--set)"]);
     let infinite = ["--algo", "dsac-t", "--set", "agent.critic.huber_delta=inf"];
     sac(
         here.path(),

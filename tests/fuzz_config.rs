@@ -77,22 +77,22 @@ impl Case {
         let env = *generator.one_of(&ENVS);
         let known = known(algo, env, registry);
         let (mut file, mut sets) = (Table::new(), Vec::new());
-        for _ in 0..generator.below(4) + 1 {
+        for _ in 0..generator.below(3) + 1 {
             let (mut path, old) = generator.one_of(&known).clone();
-            let value = match generator.below(5) {
-                0 => old.clone(),
-                1 => generator.near(&old),
+            let value = match generator.below(6) {
+                0 | 1 => old.clone(),
+                2 => generator.near(&old),
                 _ => generator.value(&old, 0),
             };
-            match generator.below(8) {
+            match generator.below(16) {
                 0 => path.truncate(1 + generator.below(path.len())),
                 1 => path.push(generator.name()),
                 2 => *path.last_mut().expect("a path has a name") = generator.name(),
                 _ => {}
             }
-            match generator.below(3) {
-                0 => put(&mut file, &path, value),
-                1 => sets.push(generator.garbage(&path.join("."))),
+            match generator.below(8) {
+                0..=3 => put(&mut file, &path, value),
+                4 => sets.push(generator.garbage(&path.join("."))),
                 _ => {
                     let path: Vec<String> = path.iter().map(|name| quoted(name)).collect();
                     sets.push(format!("{}={value}", path.join(".")));

@@ -6,7 +6,8 @@ use serde::Deserialize;
 use toml::{Table, Value};
 
 use super::{
-    issue::Issues,
+    finite::collect_not_finite,
+    issue::{Issue, Issues},
     key::{dotted, join},
     origin::Origin,
 };
@@ -89,6 +90,29 @@ impl Layers {
         let mut parts = key.split('.');
         let first = self.merged.get(parts.next()?)?;
         parts.try_fold(first, |value, part| value.get(part))
+    }
+
+    /// Refuses numbers that are not a number (NaN), for values that no [`Settings`](super::Settings) hold.
+    ///
+    /// # Errors
+    /// All of them, with their keys.
+    pub(crate) fn check_numbers(&self) -> Result<(), Issues> {
+        let mut found = Vec::new();
+        collect_not_finite("", &Value::Table(self.merged.clone()), &mut found);
+        let issues: Vec<Issue> = found
+            .into_iter()
+            .filter(|(_, value)| value.is_nan())
+            .map(|(key, _)| Issue {
+                origin: self.origin(&key).cloned(),
+                key,
+                value: "nan".to_string(),
+                problem: "expected a number".to_string(),
+            })
+            .collect();
+        match issues.is_empty() {
+            true => Ok(()),
+            false => Err(Issues(issues)),
+        }
     }
 
     /// The origin of the value at a dotted key, of something within it, or of the nearest table above it.

@@ -7,6 +7,7 @@
 
 mod algo;
 mod error;
+mod finite;
 mod issue;
 mod key;
 mod layers;

@@ -136,6 +136,10 @@ fn culprit(table: &Table, unread: Unread, catalog: &Catalog) -> Vec<String> {
         true => quoted(&unread.message).first().map(ToString::to_string),
         false => None,
     };
+    let is_itself = path.last().is_some_and(|last| unknown.as_ref() == Some(last));
+    if is_itself && lookup(table, &path).is_none_or(|value| value.get(&path[path.len() - 1]).is_none()) {
+        return path;
+    }
     let complaint = Some(unread);
     loop {
         let children = match lookup(table, &path) {

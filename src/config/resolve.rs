@@ -4,9 +4,6 @@ use std::ops::Deref;
 
 use sac_agents::{
     Every,
-    critic::CriticSpec,
-    encoder::EncoderSpec,
-    policy::PolicySpec,
     spec_problems::{SpecProblem, SpecProblems},
     temperature::TemperatureSpec,
     trainer::settings::{DeviceChoice, Threads},
@@ -16,8 +13,8 @@ use serde::Serialize;
 
 use super::{
     error::ConfigError,
+    finite::not_finite,
     issue::{Issue, Issues, nearest},
-    key::join,
     layers::Layers,
     settings::Settings,
 };
@@ -258,52 +255,6 @@ fn value_problems(settings: &Settings) -> impl Iterator<Item = SpecProblem> {
     );
     let problems = problems.into_vec().into_iter();
     problems.chain(replay.problems()).chain(agent.problems())
-}
-
-/// Numbers that are not finite, by key. Infinity is allowed where it has a meaning.
-fn not_finite(settings: &Settings, registry: &Registry) -> Vec<(String, f64)> {
-    let mut found = Vec::new();
-    // What cannot be written as TOML is reported later.
-    if let Ok(settings) = toml::Value::try_from(settings) {
-        collect_not_finite("", &settings, &mut found);
-    }
-    let defaults = registry.get(&settings.env.id).map(|entry| &entry.options);
-    let mut infinite = Vec::new();
-    if let Ok(defaults) = defaults {
-        collect_not_finite("env", &toml::Value::Table(defaults.clone()), &mut infinite);
-    }
-    let [critic, head, encoder] = [
-        matches!(settings.agent.critic, CriticSpec::Custom(_)),
-        matches!(settings.agent.policy, PolicySpec::Custom(_)),
-        matches!(settings.agent.encoder, EncoderSpec::Custom(_)),
-    ];
-    let may_be_infinite = |key: &str| {
-        // Bounds of an interval, as `healthy_z_range` of Hopper-v5, and options that are infinite by default.
-        let option = key.split('[').next().unwrap_or(key);
-        key == "agent.critic.huber_delta"
-            || option.starts_with("env.") && option.ends_with("_range")
-            || infinite.iter().any(|(other, _)| other.split('[').next() == Some(option))
-            // A program checks its own parts.
-            || critic && key.starts_with("agent.critic.")
-            || head && key.starts_with("agent.policy.")
-            || encoder && key.starts_with("agent.encoder.")
-    };
-    found.retain(|(key, value)| value.is_nan() || !may_be_infinite(key));
-    found
-}
-
-fn collect_not_finite(key: &str, value: &toml::Value, found: &mut Vec<(String, f64)>) {
-    match value {
-        toml::Value::Float(float) if !float.is_finite() => found.push((key.to_string(), *float)),
-        toml::Value::Table(table) => table
-            .iter()
-            .for_each(|(name, value)| collect_not_finite(&join(key, name), value, found)),
-        toml::Value::Array(list) => list
-            .iter()
-            .enumerate()
-            .for_each(|(i, value)| collect_not_finite(&format!("{key}[{i}]"), value, found)),
-        _ => {}
-    }
 }
 
 /// The configured environment, with its options or, if it refuses some, without those, to report all of them. The
