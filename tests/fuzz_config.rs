@@ -157,7 +157,7 @@ impl Case {
 fn known(algo: &str, env: &str, registry: &Registry) -> Vec<(Vec<String>, Value)> {
     fn walk(path: &[String], table: &Table, found: &mut Vec<(Vec<String>, Value)>) {
         for (name, value) in table {
-            let path = [path, &[name.clone()]].concat();
+            let path = [path, std::slice::from_ref(name)].concat();
             found.push((path.clone(), value.clone()));
             if let Value::Table(table) = value {
                 walk(&path, table, found);

@@ -135,7 +135,7 @@ impl Layers {
     /// one below.
     fn merge(&mut self, lower: &mut Table, upper: Table, path: &[String], origin: &Origin) {
         for (name, value) in upper {
-            let path = [path, &[name.clone()]].concat();
+            let path = [path, std::slice::from_ref(&name)].concat();
             let key = dotted(&path);
             match (lower.get_mut(&name), value) {
                 (Some(Value::Table(below)), Value::Table(above)) if same_kind(below, &above) => {
