@@ -53,7 +53,7 @@ fn generated_configurations_are_resolved_or_refused_with_a_key() {
         }
         watch.end();
     }
-    println!("{cases} configurations: {resolved} resolved, the others refused with {problems} problems");
+    eprintln!("{cases} configurations: {resolved} resolved, the others refused with {problems} problems");
     assert!(
         resolved > cases / 20,
         "the generator makes valid configurations too: {resolved} of {cases}"

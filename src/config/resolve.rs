@@ -162,7 +162,11 @@ fn resolve(
         }));
     }
     for (key, value) in not_finite(&settings, registry) {
-        if issues.iter().all(|issue| issue.key != key) {
+        let is_within = |whole: &str| {
+            let rest = key.strip_prefix(whole);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+        };
+        if !issues.iter().any(|issue| is_within(&issue.key)) {
             issues.push(Issue {
                 origin: layers.origin(&key).cloned(),
                 key,
