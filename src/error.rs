@@ -174,7 +174,7 @@ impl Error {
             Error::Agents(error) => {
                 matches!(
                     error,
-                    A::UnsupportedSpace { .. } | A::ReplayTooLarge { .. } | A::Spec { .. }
+                    A::UnsupportedSpace { .. } | A::ReplayTooLarge { .. } | A::NetworksTooLarge { .. } | A::Spec { .. }
                 )
             }
             Error::Io { .. } | Error::Folder { .. } | Error::OutOfMemory | Error::Panicked(_) => false,

@@ -12,6 +12,7 @@ use sac_agents::{
     policy::{HeadSettings, PolicySpec},
 };
 use serde::{Serialize, de::DeserializeOwned};
+use serde_path_to_error::Segment;
 use toml::{Table, Value};
 
 /// The known environments, which are those of [`sac_envs::Registry`], and the known custom parts of agents.
@@ -94,8 +95,14 @@ pub struct Catalog {
     encoders: Kinds<EncoderSpec>,
 }
 
-/// A key of a table, and why it cannot be read.
-pub(crate) type Unread = (String, String);
+/// Why a table cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Unread {
+    /// Names of tables within tables down to the value, as far as serde knows them; empty for the whole table.
+    pub path: Vec<String>,
+    /// Serde's message.
+    pub message: String,
+}
 
 /// How the settings of each kind are read.
 type Kinds<S> = BTreeMap<String, fn(&str, Table) -> Result<S, Unread>>;
@@ -178,24 +185,34 @@ fn take<S>(kinds: &Kinds<S>, agent: &mut Table, name: &str) -> Result<Option<S>,
         return Ok(None);
     };
     part.remove("kind");
-    let within = |(key, problem): Unread| match key.as_str() {
-        "" => (format!("agent.{name}"), problem),
-        key => (format!("agent.{name}.{key}"), problem),
+    let within = |unread: Unread| Unread {
+        path: ["agent", name]
+            .into_iter()
+            .map(str::to_string)
+            .chain(unread.path)
+            .collect(),
+        ..unread
     };
     read(kind, part).map(Some).map_err(within)
 }
 
-/// Reads settings. The error has the key that cannot be read, empty for the whole table.
+/// Reads settings.
 pub(crate) fn settings<S: DeserializeOwned>(table: Table) -> Result<S, Unread> {
     serde_path_to_error::deserialize(Value::Table(table)).map_err(|error| {
-        let path = error.path().to_string();
-        (
-            if path == "." { String::new() } else { path },
-            error.into_inner().to_string().trim_end().to_string(),
-        )
+        let keys = error.path().iter().map_while(|segment| match segment {
+            Segment::Map { key } => Some(key.clone()),
+            _ => None,
+        });
+        Unread {
+            path: keys.collect(),
+            message: error.into_inner().to_string().trim_end().to_string(),
+        }
     })
 }
 
 fn refused(error: sac_agents::Error) -> Unread {
-    (String::new(), error.to_string())
+    Unread {
+        path: Vec::new(),
+        message: error.to_string(),
+    }
 }

@@ -394,7 +394,7 @@ fn an_environments_option_is_checked_like_any_key() {
     let here = folder();
     sac(here.path(), &["config", "--env", "Pendulum-v1", "--set", "env.G=9.81"])
         .code(2)
-        .says(&["env.G = 9.81: unknown option; expected one of g; did you mean `g`? (--set)"]);
+        .says(&["env.G = 9.81: unknown option; expected one of g, time_limit, wrappers; did you mean `g`? (--set)"]);
     sac(
         here.path(),
         &["config", "--env", "Pendulum-v1", "--set", "env.num_env=3"],
@@ -420,11 +420,321 @@ fn a_malformed_set_is_told_what_it_should_be() {
         ),
         ("train=3", "train = 3"),
         ("train.seed=", "the value is not TOML"),
+        ("agent. = 1", "expected a dotted key before the ="),
+        ("train.seed=1\ntrain.batch_size=2", "expected one value"),
+        (
+            "agent.body.hidden=64,64",
+            "a list needs brackets: agent.body.hidden=[64,64]",
+        ),
     ] {
         sac(here.path(), &["config", "--env", "Pendulum-v1", "--set", assignment])
             .code(2)
             .says(&[answer, "--set"]);
     }
+}
+
+#[test]
+fn the_path_of_a_file_needs_no_quotes() {
+    let here = folder();
+    for path in ["/nowhere/x.xml", "./x.xml", "../a b/x.xml", "models/x.xml"] {
+        let set = format!("env.xml_file={path}");
+        let answer = format!("env.xml_file = \"{path}\": unknown option");
+        sac(here.path(), &["config", "--env", "Pendulum-v1", "--set", &set])
+            .code(2)
+            .says(&[&answer]);
+    }
+}
+
+#[test]
+fn a_list_where_a_table_belongs_is_refused_with_its_key() {
+    let here = folder();
+    fs::create_dir(here.path().join("run")).expect("writable");
+    let lists = [
+        ("agent.body", "[64, 64]"),
+        ("agent.body", "[]"),
+        ("agent.critic_body", "[64]"),
+        ("train", "[{ a = 1 }]"),
+        ("train", "[5000, 100]"),
+        ("agent.critic.optimizer", "[0.1, 0.2]"),
+        ("agent.critic", "[\"scalar\"]"),
+        ("agent.delay", "[2, 2]"),
+        ("agent", "[0.9]"),
+        ("replay", "[100]"),
+        ("checkpoint", "[]"),
+        ("env", "[\"Pendulum-v1\"]"),
+        ("env", "5"),
+        ("train", "3"),
+    ];
+    for (number, (key, list)) in lists.into_iter().enumerate() {
+        let answer = format!("{key} = {list}: expected a table");
+        let set = format!("{key}={list}");
+        let arguments = ["config", "--env", "Pendulum-v1", "--set", &set];
+        sac(here.path(), &arguments).code(2).says(&["1 problem", &answer]);
+        if number % 4 > 0 {
+            continue;
+        }
+        // A later layer does not hide it.
+        let later = [
+            "--steps",
+            "2000",
+            "--set",
+            "agent.body.hidden=[32]",
+            "--set",
+            "agent.gamma=0.9",
+        ];
+        sac(here.path(), &[&arguments[..], &later].concat())
+            .code(2)
+            .says(&[&answer]);
+        let text = format!("{key} = {list}\n");
+        fs::write(here.path().join("run/config.toml"), text).expect("writable");
+        for arguments in [&["eval", "run"][..], &["train", "--resume", "run"]] {
+            sac(here.path(), arguments).code(2).says(&[&answer, "config.toml"]);
+        }
+    }
+}
+
+#[test]
+fn a_value_that_a_later_layer_replaces_is_checked_too() {
+    let here = folder();
+    let arguments = ["config", "--env", "Pendulum-v1", "--set", "train.seed=first"];
+    for later in [&["--seed", "3"][..], &["--set", "train.seed=3"]] {
+        sac(here.path(), &[&arguments[..], later].concat())
+            .code(2)
+            .says(&["1 problem", "train.seed = \"first\": expected a whole number"]);
+    }
+    let valid = ["config", "--env", "Pendulum-v1", "--set", "eval.every='never'"];
+    sac(
+        here.path(),
+        &[&valid[..], &["--set", "eval.every={env_steps=50}"]].concat(),
+    )
+    .ok();
+}
+
+#[test]
+fn keys_that_need_quotes_are_named_and_reading_ends() {
+    let here = folder();
+    fs::write(
+        here.path().join("x.toml"),
+        "[agent]\n\"a.b\" = 1\n\"\" = 2\n[\"train.x\"]\ny = 3\n",
+    )
+    .expect("writable");
+    let said = sac(here.path(), &["config", "--env", "Pendulum-v1", "--config", "x.toml"]).code(2);
+    said.says(&[
+        "3 problems",
+        "agent.\"a.b\" = 1: unknown key",
+        "agent.\"\" = 2: unknown key",
+        "\"train.x\" = { y = 3 }: unknown key",
+        "(x.toml)",
+    ]);
+    fs::write(here.path().join("x.toml"), "agent. = 1\n").expect("writable");
+    sac(here.path(), &["config", "--env", "Pendulum-v1", "--config", "x.toml"])
+        .code(2)
+        .says(&["x.toml", "line 1"]);
+    let deep = format!("train.seed={}", "[".repeat(100_000));
+    sac(here.path(), &["config", "--env", "Pendulum-v1", "--set", &deep])
+        .code(2)
+        .says(&["the value is not TOML"]);
+}
+
+#[test]
+fn whole_numbers_may_be_written_as_floats() {
+    let here = folder();
+    let said = sac(
+        here.path(),
+        &[
+            "config",
+            "--env",
+            "Pendulum-v1",
+            "--steps",
+            "1e6",
+            "--seed",
+            "1_000",
+            "--set",
+            "train.batch_size=1e2",
+            "--set",
+            "agent.body.hidden=[64.0, 32]",
+            "--set",
+            "eval.every={env_steps=1e3}",
+            "--set",
+            "env.time_limit=1e2",
+            "--set",
+            "env.wrappers=[{kind='action_repeat', times=2.0}]",
+            "--json",
+        ],
+    )
+    .ok();
+    let json = said.json();
+    assert_eq!(json["train"]["total_env_steps"], 1_000_000);
+    assert_eq!(json["train"]["seed"], 1000);
+    assert_eq!(json["train"]["batch_size"], 100);
+    assert_eq!(json["agent"]["body"]["hidden"], serde_json::json!([64, 32]));
+    assert_eq!(json["eval"]["every"]["env_steps"], 1000);
+    for (flag, text) in [
+        ("--steps", "1.5"),
+        ("--steps", "1e30"),
+        ("--seed", "nan"),
+        ("--num-envs", "x"),
+    ] {
+        sac(here.path(), &["config", "--env", "Pendulum-v1", flag, text])
+            .code(2)
+            .says(&[flag, text, "expected a whole number"]);
+    }
+    sac(
+        here.path(),
+        &["config", "--env", "Pendulum-v1", "--set", "train.batch_size=1.5"],
+    )
+    .code(2)
+    .says(&["train.batch_size = 1.5: expected a whole number, at least 0"]);
+}
+
+#[test]
+fn numbers_that_are_not_finite_are_refused_unless_they_mean_something() {
+    let here = folder();
+    for set in [
+        "env.g=nan",
+        "env.g=inf",
+        "env.g=-inf",
+        "env.wrappers=[{kind='action_noise', std=nan}]",
+        "agent.gamma=nan",
+        "agent.temperature.target_entropy=inf",
+        "train.updates_per_env_step=inf",
+        "agent.critic.optimizer.eps=nan",
+    ] {
+        let (key, _) = set.split_once('=').expect("KEY=VALUE");
+        sac(here.path(), &["config", "--env", "Pendulum-v1", "--set", set])
+            .code(2)
+            .says(&["1 problem", key, "(--set)"]);
+    }
+    sac(here.path(), &["rollout", "--env", "Pendulum-v1", "--set", "g=nan"])
+        .code(2)
+        .says(&["env.g = nan: expected a number (--set)"]);
+    let infinite = ["--algo", "dsac-t", "--set", "agent.critic.huber_delta=inf"];
+    sac(
+        here.path(),
+        &[&["config", "--env", "Pendulum-v1"][..], &infinite].concat(),
+    )
+    .ok();
+}
+
+#[test]
+fn all_problems_of_an_environment_come_at_once_in_plain_words() {
+    let here = folder();
+    let set =
+        "env={g='heavy', G=1, time_limit=0, wrappers=[{kind='frame_stack', frames=0}, {kind='action_noise', std='x'}]}";
+    sac(here.path(), &["config", "--env", "Pendulum-v1", "--set", set])
+        .code(2)
+        .says(&[
+            "5 problems",
+            "env.g = \"heavy\": expected a number (--set)",
+            "env.G = 1: unknown option; expected one of g, time_limit, wrappers",
+            "env.time_limit = 0: expected a whole number of at least 1",
+            "env.wrappers[0].frames = 0: expected a whole number, at least 1 (--set)",
+            "env.wrappers[1].std = \"x\": expected a number (--set)",
+        ]);
+}
+
+#[test]
+fn sizes_that_only_end_in_numbers_that_are_not_finite_are_refused_with_their_key() {
+    let here = folder();
+    for (key, value) in [
+        ("agent.temperature", "{kind='fixed', alpha=2e29}"),
+        ("agent.temperature.initial_alpha", "2e29"),
+        ("agent.temperature.target_entropy", "-1e30"),
+        ("agent.critic.optimizer.learning_rate", "1e30"),
+        ("agent.critic.optimizer.eps", "1e-300"),
+        ("agent.policy.log_std_max", "1e30"),
+        ("agent.policy.log_std_min", "-1e30"),
+    ] {
+        let set = format!("{key}={value}");
+        sac(here.path(), &["config", "--env", "Pendulum-v1", "--set", &set])
+            .code(2)
+            .says(&["1 problem", key, "(--set)"]);
+    }
+}
+
+#[test]
+fn an_entropy_that_no_policy_can_have_is_refused_with_the_reason() {
+    let here = folder();
+    let key = "agent.temperature.target_entropy";
+    let entropy = |env: &str, algo: &str, value: &str| {
+        let set = format!("{key}={value}");
+        sac(here.path(), &["config", "--env", env, "--algo", algo, "--set", &set])
+    };
+    for value in ["5", "0.7", "{nats=0.0, falling_to=1.0, over_grad_steps=9}"] {
+        entropy("Pendulum-v1", "sac", value).code(2).says(&[
+            key,
+            "no policy can have",
+            "the highest, 0.693 nats",
+            "would grow",
+        ]);
+    }
+    entropy("CartPole-v1", "sac-discrete", "5")
+        .code(2)
+        .says(&[key, "the highest, 0.693 nats (the logarithm of the number of actions)"]);
+    entropy("CartPole-v1", "sac-discrete", "-1")
+        .code(2)
+        .says(&[key, "between 0 and 0.693 nats", "would shrink"]);
+    for (env, algo, value) in [
+        ("Pendulum-v1", "sac", "0.6931"),
+        ("Pendulum-v1", "sac", "-20"),
+        ("CartPole-v1", "sac-discrete", "0.5"),
+        ("CartPole-v1", "sac-discrete", "{of_uniform=1.0}"),
+    ] {
+        entropy(env, algo, value).ok();
+    }
+}
+
+#[test]
+fn networks_that_cannot_fit_are_refused_with_their_size() {
+    let here = folder();
+    let wide = format!("{:?}", [65_536; 20]);
+    for (set, key) in [
+        (format!("agent.body.hidden={wide}"), "agent.body.hidden"),
+        (
+            format!("agent.critic_body={{hidden={wide}}}"),
+            "agent.critic_body.hidden",
+        ),
+        (
+            "agent.critic={kind='quantile', members=1000, quantiles=1000}".to_string(),
+            "agent.body.hidden",
+        ),
+    ] {
+        let set = set.as_str();
+        for command in [
+            &["config", "--env", "Pendulum-v1", "--set", set][..],
+            &["train", "--env", "Pendulum-v1", "--run-dir", "run", "--set", set],
+        ] {
+            let body = ["--set", "agent.body.hidden=[20000,20000]"];
+            let more = if set.contains("quantile") { &body[..] } else { &[] };
+            sac(here.path(), &[command, more].concat()).code(2).says(&[
+                "error: networks need ",
+                " MiB with their gradients",
+                "MiB are available; lower ",
+                key,
+            ]);
+            assert!(!here.path().join("run").exists(), "no half-made run is left");
+        }
+    }
+    sac(
+        here.path(),
+        &[
+            "config",
+            "--env",
+            "Pendulum-v1",
+            "--set",
+            &format!("agent.body.hidden={:?}", [8; 65]),
+        ],
+    )
+    .code(2)
+    .says(&["agent.body.hidden", "at most 64 layers"]);
+}
+
+#[test]
+fn a_run_that_ends_in_its_warm_up_is_warned_of() {
+    let here = folder();
+    let config = |steps: &str| sac(here.path(), &["config", "--env", "Pendulum-v1", "--steps", steps]).ok();
+    config("1000").says(&["warning: nothing is learned", "train.warmup_env_steps = 1000"]);
+    assert_eq!(config("1001").stderr, "");
 }
 
 #[test]

@@ -487,7 +487,7 @@ fn seeds_that_diverge_end_with_exit_code_1_and_a_message_each() {
         "--seeds",
         "1,2",
         "--set",
-        "agent.critic.optimizer.learning_rate=1e30",
+        "env.wrappers=[{kind='reward_scale', factor=1e30}]",
         "--set",
         "log.every={env_steps=20}",
         "--quiet",

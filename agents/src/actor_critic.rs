@@ -10,7 +10,7 @@ use crate::{
     batch::Batch,
     checkpoint::{Checkpoint, Section},
     compute::{Compute, MatmulPrecision},
-    critic::{Critic, LearnedCritic, NetworkContext},
+    critic::{Critic, LearnedCritic, NetworkContext, ValueFunction},
     encoder::{BuildEncoder, ObservationNormalizer, SharedEncoder, Statistics},
     error::{Error, Result},
     fused::{self, Acting, FusedUpdate, Plan},
@@ -18,6 +18,7 @@ use crate::{
     nn::{AdamSpec, Mlp, ParamBlock, ParamLayout, Trainable},
     noise::{Stream, on},
     policy::{Policy, PolicyEncoder, PolicyHead},
+    replay::available_memory_bytes,
     report::UpdateReport,
     schedule::GradSteps,
     soft_actor_critic::ReferenceUpdate,
@@ -141,6 +142,7 @@ impl SoftActorCritic {
             compute: &compute,
             rounding,
         };
+        check_memory(spec, &parts, &context)?;
         let critic = LearnedCritic::build(parts.critic, &context, &mut Stream::derive(seed, "init.critic", 0));
 
         let (mut head, mut layout) = (parts.head, ParamLayout::default());
@@ -282,6 +284,39 @@ impl SoftActorCritic {
         self.learner.critic.anneal(at);
         self.learner.temperature.anneal(at);
     }
+}
+
+/// Refuses networks that do not fit into memory, before they are allocated.
+fn check_memory(spec: &AgentSpec, parts: &AgentParts, context: &NetworkContext) -> Result<()> {
+    const MIB: u64 = 1 << 20;
+    let mut layout = ParamLayout::default();
+    let encoder = (parts.encoder)(context.observation, &mut layout);
+    if spec.encoder_sharing == EncoderSharing::Critic {
+        layout = ParamLayout::default(); // the critic's encoder, which is counted with the critic
+    }
+    Mlp::single(&spec.body, encoder.width(), parts.head.inputs(), &mut layout);
+    let target = match spec.next_action {
+        NextAction::Online => 0,
+        NextAction::Target => layout.bytes(),
+    };
+    let policy = Trainable::bytes(&layout) + target;
+    let functions = parts.critic.functions();
+    let critic: u64 = functions
+        .iter()
+        .map(|function| ValueFunction::bytes(function, context))
+        .sum();
+    let (needed, available) = (policy + critic, available_memory_bytes());
+    if needed <= available {
+        return Ok(());
+    }
+    Err(Error::NetworksTooLarge {
+        needed_mib: needed.div_ceil(MIB),
+        available_mib: available / MIB,
+        key: match (&spec.critic_body, critic > policy) {
+            (Some(_), true) => "agent.critic_body.hidden",
+            _ => "agent.body.hidden",
+        },
+    })
 }
 
 /// Checks that an encoder can be built for the observation space.

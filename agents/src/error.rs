@@ -46,6 +46,19 @@ pub enum Error {
         /// Memory that the operating system reports as available.
         available_mib: u64,
     },
+    /// Networks that do not fit into memory.
+    #[error(
+        "networks need {needed_mib} MiB with their gradients, moments of the optimiser and targets, but {available_mib} MiB \
+         are available; lower {key}"
+    )]
+    NetworksTooLarge {
+        /// Memory of all networks, before anything is learned.
+        needed_mib: u64,
+        /// Memory that the operating system reports as available.
+        available_mib: u64,
+        /// The setting that decides on most of it.
+        key: &'static str,
+    },
     /// An invalid value in the specification.
     #[error("{key} = {value}: {problem}")]
     Spec {

@@ -11,6 +11,11 @@ pub struct SpecProblem {
     pub problem: String,
 }
 
+/// Limits of settings, far beyond use. Networks compute in `f32`, whose numbers end at 1e38 and at 1e-38, and losses
+/// square. A setting beyond the limits would be found out later, as a loss that is not finite.
+const LEAST: f64 = 1e-30;
+const MOST: f64 = 1e12;
+
 /// All problems found so far, so that they can be reported together.
 #[derive(Default)]
 pub struct SpecProblems(Vec<SpecProblem>);
@@ -25,6 +30,24 @@ impl SpecProblems {
                 problem: expected.into(),
             });
         }
+    }
+
+    /// Adds a problem unless `value` is above 0 and of a size that products of `f32` survive.
+    pub fn require_positive(&mut self, key: &str, value: f64) {
+        let (least, most) = (LEAST, MOST);
+        let holds = (least..=most).contains(&value);
+        self.require(
+            holds,
+            key,
+            format!("{value:?}"),
+            &format!("between {least:e} and {most:e}"),
+        );
+    }
+
+    /// Adds a problem unless `value` is at least 0 and of a size that products of `f32` survive.
+    pub fn require_not_negative(&mut self, key: &str, value: f64) {
+        let holds = (0.0..=MOST).contains(&value);
+        self.require(holds, key, format!("{value:?}"), &format!("between 0 and {MOST:e}"));
     }
 
     /// Whether no problem was found.

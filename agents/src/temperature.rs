@@ -31,13 +31,10 @@ impl TemperatureSpec {
         let spec = match self {
             TemperatureSpec::Learned(spec) => spec,
             TemperatureSpec::Fixed(FixedTemperatureSpec { alpha }) => {
-                let holds = *alpha >= 0.0 && alpha.is_finite();
-                return p.require(holds, "agent.temperature.alpha", alpha, "finite and at least 0");
+                return p.require_not_negative("agent.temperature.alpha", *alpha);
             }
         };
-        let alpha = spec.initial_alpha;
-        let holds = alpha > 0.0 && alpha.is_finite();
-        p.require(holds, "agent.temperature.initial_alpha", alpha, "finite and above 0");
+        p.require_positive("agent.temperature.initial_alpha", spec.initial_alpha);
         spec.target_entropy.check(p, "agent.temperature.target_entropy");
         spec.optimizer.check(p, "agent.temperature.optimizer");
     }
@@ -106,6 +103,12 @@ pub enum TargetEntropy {
     },
 }
 
+/// Limits of target entropies, far beyond use.
+const NATS: std::ops::RangeInclusive<f64> = -1e6..=1e6;
+
+/// Tolerance for the rounding of entropies that a resolved configuration holds.
+const ROUNDING_NATS: f64 = 1e-9;
+
 /// Entropy of the uniform distribution over discrete actions, nats; `None` for a box.
 fn uniform_entropy(action: &Space) -> Option<f64> {
     match action {
@@ -113,6 +116,31 @@ fn uniform_entropy(action: &Space) -> Option<f64> {
         Space::Discrete { n } => Some((*n as f64).ln()),
         Space::MultiDiscrete { n } => Some(n.iter().map(|n| (*n as f64).ln()).sum()),
     }
+}
+
+/// Why no policy for an action space has an entropy of so many nats; `None` if one can. α would grow or shrink without
+/// end.
+fn impossible(nats: f64, action: &Space) -> Option<String> {
+    let (most, reason) = match uniform_entropy(action) {
+        // The density 2^−A on [-1, 1]^A.
+        None => (
+            action.len() as f64 * std::f64::consts::LN_2,
+            "ln 2 for each of its dimensions",
+        ),
+        Some(most) => (most, "the logarithm of the number of actions"),
+    };
+    if nats > most + ROUNDING_NATS {
+        return Some(format!(
+            "this is an entropy that no policy can have: over {action} the uniform distribution has the highest, \
+             {most:.3} nats ({reason}); the temperature would grow without end"
+        ));
+    }
+    (uniform_entropy(action).is_some() && nats < -ROUNDING_NATS).then(|| {
+        format!(
+            "this is an entropy that no policy can have: over {action} it is between 0 and {most:.3} nats ({reason}); the \
+             temperature would shrink without end"
+        )
+    })
 }
 
 impl TargetEntropy {
@@ -124,7 +152,12 @@ impl TargetEntropy {
     fn check(self, p: &mut SpecProblems, key: &str) {
         match self {
             TargetEntropy::MinusActionDim => {}
-            TargetEntropy::Nats(nats) => p.require(nats.is_finite(), key, nats, "finite"),
+            TargetEntropy::Nats(nats) => p.require(
+                NATS.contains(&nats),
+                key,
+                format!("{nats:?}"),
+                "a number of nats between -1e6 and 1e6",
+            ),
             TargetEntropy::OfUniform(part) => {
                 let holds = (0.0..=1.0).contains(&part);
                 p.require(holds, key, self.to_toml(), "a fraction between 0 and 1");
@@ -135,8 +168,11 @@ impl TargetEntropy {
                 to,
                 over_grad_steps,
             } => {
-                let holds = |end: f64| end.is_finite() && (!of_uniform || (0.0..=1.0).contains(&end));
-                let expected = "finite values, fractions between 0 and 1, and at least 1 gradient step";
+                let holds = |end: f64| match of_uniform {
+                    true => (0.0..=1.0).contains(&end),
+                    false => NATS.contains(&end),
+                };
+                let expected = "fractions between 0 and 1, or nats between -1e6 and 1e6, and at least 1 gradient step";
                 p.require(
                     holds(from) && holds(to) && over_grad_steps > 0,
                     key,
@@ -161,6 +197,13 @@ impl TargetEntropy {
                      of nats"
                 ))
             }
+            TargetEntropy::Nats(nats) => impossible(nats, action),
+            TargetEntropy::Moving {
+                from,
+                to,
+                of_uniform: false,
+                ..
+            } => impossible(from, action).or_else(|| impossible(to, action)),
             _ => None,
         }
     }

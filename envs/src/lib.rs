@@ -65,7 +65,7 @@ pub use entity::{EntityReach, EntityTag};
 pub use env::{Env, Outcome, Status};
 pub use error::EnvError;
 pub use manual::{Manual, Row};
-pub use registry::{EnvEntry, Registry};
+pub use registry::{EnvEntry, Registry, plain_words, whole_number};
 pub use rng::NumpyRng;
 pub use space::{Dtype, Space};
 pub use vector::{EpisodeSummary, Serial, Threaded, VecEnv, VecStep};

@@ -1,13 +1,17 @@
 //! [`Registry`]: from an id and options to an environment.
 
 mod entry;
+mod plain;
 mod stack;
 mod suggest;
+mod whole;
 
 use self::suggest::nearest;
 use crate::{Env, EnvError, Serial, Threaded, VecEnv, classic, entity, probe};
 
 pub use entry::EnvEntry;
+pub use plain::plain_words;
+pub use whole::whole_number;
 
 /// Ids of the tasks behind the Cargo feature `mujoco`.
 const MUJOCO_IDS: [&str; 11] = [
@@ -182,7 +186,7 @@ mod tests {
             "Pendulum-v1: option `G`: unknown option; expected one of g; did you mean `g`?"
         );
         assert!(refused("Pendulum-v1", "g = 'strong'").starts_with("Pendulum-v1: option `g`: invalid type: string"));
-        assert!(refused("ProbeFlat-v0", "k = 1").ends_with("this environment has none"));
+        assert!(refused("ProbeFlat-v0", "k = 1").ends_with("expected one of time_limit, wrappers"));
         assert!(
             registry.make("Pendulum-v1", &table("g = 10")).is_ok(),
             "a whole number is a number"

@@ -11,6 +11,7 @@ use clap::{
     Args, CommandFactory, FromArgMatches, Parser, Subcommand,
     error::{ContextKind, ContextValue},
 };
+use sac_envs::whole_number;
 
 use crate::{familiar, replicates::MOST_SEEDS};
 
@@ -153,10 +154,10 @@ pub struct EvalArgs {
     #[arg(long, value_name = "WHICH")]
     pub checkpoint: Option<String>,
     /// Whole episodes
-    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = count(1..=1_000_000))]
     pub episodes: u64,
     /// Seed of the episodes; the same seed gives the same ones
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = toml_count())]
     pub seed: u64,
     /// Draw actions from the policy, instead of taking its mode
     #[arg(long)]
@@ -183,13 +184,13 @@ pub struct PlayArgs {
     #[arg(long, value_name = "WHICH")]
     pub checkpoint: Option<String>,
     /// Whole episodes
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = count(1..=1000))]
     pub episodes: u64,
     /// Seed of the first episode
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = toml_count())]
     pub seed: u64,
     /// Env steps from one picture to the next
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = count(1..=i64::MAX as u64))]
     pub every: u64,
     /// Device that computes actions: cpu, cuda or cuda:N
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
@@ -205,10 +206,10 @@ pub struct RolloutArgs {
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub sets: Vec<String>,
     /// Seed of the first reset, and of random actions
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = toml_count())]
     pub seed: u64,
     /// Env steps to take [default: 1000; with --actions, all of them]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = toml_count())]
     pub steps: Option<u64>,
     /// JSON array of actions in the environment's own units
     #[arg(long, value_name = "FILE", conflicts_with = "policy")]
@@ -288,16 +289,16 @@ pub enum BenchCommand {
 #[derive(Args)]
 pub struct BenchUpdateArgs {
     /// Numbers per observation
-    #[arg(long, value_name = "N", default_value_t = 17, value_parser = clap::value_parser!(u64).range(1..100_000))]
+    #[arg(long, value_name = "N", default_value_t = 17, value_parser = count(1..=100_000))]
     pub obs_dim: u64,
     /// Channels, height and width of observations, for presets that see images
     #[arg(long, value_name = "C,H,W", default_value = "9,84,84", value_delimiter = ',')]
     pub image: Vec<u64>,
     /// Numbers per action; for presets for discrete actions, the number of actions
-    #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u64).range(1..10_000))]
+    #[arg(long, value_name = "N", default_value_t = 6, value_parser = count(1..=10_000))]
     pub act_dim: u64,
     /// Transitions per update
-    #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u64).range(1..1_000_000))]
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = count(1..=1_000_000))]
     pub batch: u64,
     /// Units per hidden layer [default: the preset's]
     #[arg(long, value_name = "N,N", value_delimiter = ',')]
@@ -309,7 +310,7 @@ pub struct BenchUpdateArgs {
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub sets: Vec<String>,
     /// Threads of an update [default: as many as cores, at most 4]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..1024))]
+    #[arg(long, value_name = "N", value_parser = count(1..=1_024))]
     pub threads: Option<u64>,
     /// highest (float32) or medium (bfloat16 factors, float32 sums) [default: highest]
     #[arg(long, value_name = "HOW")]
@@ -334,7 +335,7 @@ pub struct BenchTrainArgs {
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub sets: Vec<String>,
     /// Env steps after the warm-up
-    #[arg(long, value_name = "N", default_value_t = 5000, value_parser = clap::value_parser!(u64).range(1..1_000_000_000_000))]
+    #[arg(long, value_name = "N", default_value_t = 5000, value_parser = count(1..=1_000_000_000_000))]
     pub steps: u64,
     /// Threads [default: as many as cores, at most 4]
     #[arg(long, value_name = "N", value_parser = toml_count())]
@@ -350,10 +351,10 @@ pub struct BenchEnvArgs {
     #[arg(long, value_name = "ID")]
     pub env: String,
     /// Environments stepped together
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..100_000))]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = count(1..=100_000))]
     pub num_envs: u64,
     /// Threads that step them
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..1024))]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = count(1..=1_024))]
     pub threads: u64,
     /// How long to measure, seconds
     #[arg(long, value_name = "S", default_value_t = 3.0, value_parser = seconds)]
@@ -366,19 +367,19 @@ pub struct BenchEnvArgs {
 #[derive(Args)]
 pub struct BenchReplayArgs {
     /// Rows of each replay to compare
-    #[arg(long, value_name = "N,N", value_delimiter = ',', default_value = "10000,100000,1000000", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    #[arg(long, value_name = "N,N", value_delimiter = ',', default_value = "10000,100000,1000000", value_parser = count(1..=1_000_000_000))]
     pub capacity: Vec<u64>,
     /// How rows are sampled
     #[arg(long, value_enum, default_value_t = Sampler::Uniform)]
     pub sampler: Sampler,
     /// Numbers per observation
-    #[arg(long, value_name = "N", default_value_t = 17, value_parser = clap::value_parser!(u64).range(1..100_000))]
+    #[arg(long, value_name = "N", default_value_t = 17, value_parser = count(1..=100_000))]
     pub obs_dim: u64,
     /// Numbers per action
-    #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u64).range(1..10_000))]
+    #[arg(long, value_name = "N", default_value_t = 6, value_parser = count(1..=10_000))]
     pub act_dim: u64,
     /// Transitions per batch
-    #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u64).range(1..1_000_000))]
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = count(1..=1_000_000))]
     pub batch: u64,
     /// How long to sample from each, in a row and again between updates, seconds
     #[arg(long, value_name = "S", default_value_t = 2.0, value_parser = seconds)]
@@ -398,8 +399,25 @@ pub enum Sampler {
 }
 
 /// A count that TOML's integers can hold, and so `config.toml`.
-fn toml_count() -> clap::builder::RangedU64ValueParser {
-    clap::value_parser!(u64).range(..=i64::MAX as u64)
+fn toml_count() -> impl Fn(&str) -> Result<u64, String> + Clone {
+    count(0..=i64::MAX as u64)
+}
+
+/// A whole number in this range, as TOML writes it or in float notation: `1000000`, `1_000_000` or `1e6`.
+fn count(range: RangeInclusive<u64>) -> impl Fn(&str) -> Result<u64, String> + Clone {
+    move |text| {
+        let digits = text.replace('_', "");
+        let number = digits.parse::<u64>().ok().or_else(|| {
+            let whole = whole_number(digits.parse().ok()?)?;
+            u64::try_from(whole).ok()
+        });
+        let (least, most) = (range.start(), range.end());
+        match number {
+            Some(number) if range.contains(&number) => Ok(number),
+            _ if *most >= i64::MAX as u64 => Err(format!("expected a whole number, at least {least}")),
+            _ => Err(format!("expected a whole number from {least} to {most}")),
+        }
+    }
 }
 
 /// A seed, or a range of seeds such as `1-5`, its ends included.

@@ -19,6 +19,7 @@ pub fn env_options(sets: &[String]) -> Result<toml::Table> {
         let assignment = assignment.strip_prefix("env.").unwrap_or(assignment);
         layers.set_text(&format!("env.{assignment}"))
     })?;
+    layers.check_numbers()?;
     Ok(layers
         .get("env")
         .and_then(|env| env.as_table())

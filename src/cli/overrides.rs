@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{args::Overrides, input::read_named};
+use super::{args::Overrides, input::read_named, messages::say};
 use crate::{
     config::{Config, Layers, Origin, preset_layers, shipped},
     error::Result,
@@ -21,6 +21,13 @@ pub struct Chosen {
 pub fn choose(overrides: &Overrides, registry: &Registry) -> Result<Chosen> {
     let (layers, experiment) = layers(overrides)?;
     let config = Config::resolve(&layers, registry)?;
+    let (total, warmup) = (config.train.total_env_steps, config.train.warmup_env_steps);
+    if total <= warmup {
+        say(&format!(
+            "warning: nothing is learned: train.total_env_steps = {total} is not above train.warmup_env_steps = {warmup}, \
+             and updates begin after the warm-up"
+        ));
+    }
     Ok(Chosen {
         config,
         layers,
@@ -30,7 +37,9 @@ pub fn choose(overrides: &Overrides, registry: &Registry) -> Result<Chosen> {
 
 /// Whether a number of threads was given, instead of `auto`.
 pub fn threads_are_given(layers: &Layers) -> bool {
-    layers.get("train.threads").is_some_and(|value| value.is_integer())
+    layers
+        .get("train.threads")
+        .is_some_and(|value| value.is_integer() || value.is_float())
 }
 
 /// What `--resume` may change.

@@ -6,17 +6,26 @@ use serde::Deserialize;
 use toml::{Table, Value};
 
 use super::{
-    issue::{Issue, Issues, nearest},
+    finite::collect_not_finite,
+    issue::{Issue, Issues},
+    key::{dotted, join},
     origin::Origin,
-    settings::Settings,
 };
-use crate::registry::{self, Catalog, Unread};
 
 /// Settings merged from several sources, later ones over earlier ones, each value with its origin.
 #[derive(Clone, Debug, Default)]
 pub struct Layers {
-    merged: Table,
+    pub(super) merged: Table,
+    pub(super) replaced: Vec<Replaced>,
     origins: BTreeMap<String, Origin>,
+}
+
+/// A value that a later layer replaced. It takes no effect, but it must be one that could.
+#[derive(Clone, Debug)]
+pub(super) struct Replaced {
+    pub(super) path: Vec<String>,
+    pub(super) value: Value,
+    pub(super) origin: Origin,
 }
 
 impl Layers {
@@ -39,7 +48,9 @@ impl Layers {
 
     /// Adds a table as the uppermost layer.
     pub fn add(&mut self, origin: Origin, table: Table) {
-        merge(&mut self.merged, table, "", &origin, &mut self.origins);
+        let mut merged = std::mem::take(&mut self.merged);
+        self.merge(&mut merged, table, &[], &origin);
+        self.merged = merged;
     }
 
     /// Sets one value by its dotted key.
@@ -49,25 +60,28 @@ impl Layers {
         self.add(origin, table);
     }
 
-    /// Sets `key=value`; the value is TOML, or a bare word, which is taken as text.
+    /// Sets `key=value`; the value is TOML, or a bare word or a path, which are taken as text.
     ///
     /// # Errors
     /// When it is neither.
     pub fn set_text(&mut self, assignment: &str) -> Result<(), Issues> {
         let bad = |problem: &str| Issues::one(assignment, "", problem, Some(Origin::Set));
-        let (key, value) = assignment.split_once('=').ok_or_else(|| bad("expected KEY=VALUE"))?;
-        let (key, value) = (key.trim(), value.trim());
-        if key.is_empty() || key.split('.').any(|part| part.is_empty()) {
-            return Err(bad("expected a dotted key before the ="));
-        }
-        let is_word = value.starts_with(|c: char| c.is_ascii_alphabetic())
-            && value.chars().all(|c| c.is_ascii_alphanumeric() || "_-:.".contains(c));
-        let value = match format!("value = {value}").parse::<Table>() {
-            Ok(mut table) => table.remove("value").ok_or_else(|| bad("expected a TOML value"))?,
-            Err(_) if is_word => Value::String(value.to_string()),
-            Err(_) => return Err(bad("the value is not TOML; text with spaces needs quotes")),
+        let (key, text) = assignment.split_once('=').ok_or_else(|| bad("expected KEY=VALUE"))?;
+        let (key, text) = (key.trim(), text.trim());
+        let is_key = !key.contains(['\n', '\r', '#', '[']);
+        let mut table = match format!("{key} = 0").parse::<Table>() {
+            Ok(table) if is_key => table,
+            _ => return Err(bad("expected a dotted key before the =")),
         };
-        self.set(Origin::Set, key, value);
+        let value = match format!("value = {text}").parse::<Table>() {
+            Ok(mut table) if table.len() == 1 => table.remove("value"),
+            Ok(_) => return Err(bad("expected one value")),
+            Err(_) if is_bare(text) => Some(Value::String(text.to_string())),
+            Err(_) => None,
+        };
+        let value = value.ok_or_else(|| bad(&not_toml(key, text)))?;
+        put_innermost(&mut table, value);
+        self.add(Origin::Set, table);
         Ok(())
     }
 
@@ -76,6 +90,29 @@ impl Layers {
         let mut parts = key.split('.');
         let first = self.merged.get(parts.next()?)?;
         parts.try_fold(first, |value, part| value.get(part))
+    }
+
+    /// Refuses numbers that are not a number (NaN), for values that no [`Settings`](super::Settings) hold.
+    ///
+    /// # Errors
+    /// All of them, with their keys.
+    pub(crate) fn check_numbers(&self) -> Result<(), Issues> {
+        let mut found = Vec::new();
+        collect_not_finite("", &Value::Table(self.merged.clone()), &mut found);
+        let issues: Vec<Issue> = found
+            .into_iter()
+            .filter(|(_, value)| value.is_nan())
+            .map(|(key, _)| Issue {
+                origin: self.origin(&key).cloned(),
+                key,
+                value: "nan".to_string(),
+                problem: "expected a number".to_string(),
+            })
+            .collect();
+        match issues.is_empty() {
+            true => Ok(()),
+            false => Err(Issues(issues)),
+        }
     }
 
     /// The origin of the value at a dotted key, of something within it, or of the nearest table above it.
@@ -90,163 +127,71 @@ impl Layers {
             if let Some(origin) = self.origins.get(key) {
                 return Some(origin);
             }
-            key = &key[..key.rfind('.')?];
+            key = &key[..key.rfind(['.', '['])?]; // `env.wrappers[0].std` is within `env.wrappers`
         }
     }
 
-    /// Reads the merged layers, which may name the parts of a catalog. Values that cannot be read are reported and left
-    /// at their defaults.
-    pub fn read(&self, catalog: &Catalog) -> (Settings, Vec<Issue>) {
-        let mut table = self.merged.clone();
-        let mut issues = Vec::new();
-        loop {
-            match attempt(&table, catalog) {
-                Ok(settings) => return (settings, issues),
-                Err((path, _)) => {
-                    let (key, problem) = culprit(&table, &path, catalog);
-                    let value = remove(&mut table, &key);
-                    if let Some(whole) = key.strip_suffix(".kind") {
-                        // Without its kind, nothing can be said about the rest of a table.
-                        remove(&mut table, whole);
+    /// Merges `upper` over `lower`, which is at `path`. Tables merge key by key; a table of another `kind` replaces the
+    /// one below.
+    fn merge(&mut self, lower: &mut Table, upper: Table, path: &[String], origin: &Origin) {
+        for (name, value) in upper {
+            let path = [path, std::slice::from_ref(&name)].concat();
+            let key = dotted(&path);
+            match (lower.get_mut(&name), value) {
+                (Some(Value::Table(below)), Value::Table(above)) if same_kind(below, &above) => {
+                    self.merge(below, above, &path, origin);
+                }
+                (below, value) => {
+                    if let (Some(below), Some(origin)) =
+                        (below.filter(|below| !below.is_table()), self.origins.get(&key))
+                    {
+                        self.replaced.push(Replaced {
+                            path,
+                            value: below.clone(),
+                            origin: origin.clone(),
+                        });
                     }
-                    let origin = self.origin(&key).cloned();
-                    issues.push(Issue {
-                        value: value.map(short).unwrap_or_default(),
-                        key,
-                        problem,
-                        origin,
-                    });
-                    if table.is_empty() {
-                        return (Settings::default(), issues);
-                    }
+                    let prefix = format!("{key}.");
+                    self.origins
+                        .retain(|other, _| *other != key && !other.starts_with(&prefix));
+                    note(&value, &key, origin, &mut self.origins);
+                    lower.insert(name, value);
                 }
             }
         }
     }
 }
 
-fn attempt(table: &Table, catalog: &Catalog) -> Result<Settings, Unread> {
-    let mut table = table.clone();
-    let custom = catalog.take(&mut table)?;
-    let settings: Settings = registry::settings(table)?;
-    Ok(Settings {
-        agent: custom.place(settings.agent),
-        ..settings
-    })
-}
-
-/// The key that makes reading fail, and the reason in our words. Where serde can only point at a table, its entries are
-/// left out one by one: the entry without which the message changes is the cause.
-fn culprit(table: &Table, path: &str, catalog: &Catalog) -> (String, String) {
-    let complaint = attempt(table, catalog).err();
-    let mut key = path.to_string();
-    while let Some(Value::Table(children)) = lookup(table, &key) {
-        // Without its kind a table fails with another message whatever else is wrong with it, so `kind` is tried last.
-        let (kind, others): (Vec<_>, Vec<_>) = children.keys().partition(|name| *name == "kind");
-        let blamed = others
-            .into_iter()
-            .chain(kind)
-            .map(|name| join(&key, name))
-            .find(|child| {
-                let mut without = table.clone();
-                remove(&mut without, child);
-                attempt(&without, catalog).err() != complaint
-            });
-        match blamed {
-            Some(child) => key = child,
-            None => break,
+/// Text that stands for itself without quotes: a word, or the path of a file. Nothing in TOML begins like a path.
+fn is_bare(text: &str) -> bool {
+    let is_word = |more: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || more.contains(c));
+    match ["/", "./", "../", "~/"].iter().any(|start| text.starts_with(start)) {
+        true => !text.contains(char::is_control),
+        false => {
+            (text.starts_with(|c: char| c.is_ascii_alphabetic()) && is_word("_-:./\\"))
+                || (text.contains('/') && is_word("_-:./"))
         }
     }
-    let message = complaint.map(|(_, message)| message).unwrap_or_default();
-    let name = key.rsplit('.').next().unwrap_or(&key).to_string();
-    let kind = key
-        .rsplit_once('.')
-        .and_then(|(parent, _)| lookup(table, parent)?.get("kind")?.as_str());
-    let problem = match contradiction(&key, kind) {
-        Some(reason) if message.starts_with("unknown field") => reason.to_string(),
-        _ => phrase(&message, &name, &catalog.kinds(&key)),
-    };
-    (key, problem)
 }
 
-/// Why a key that belongs to another kind of the same table has no meaning in this one.
-fn contradiction(key: &str, kind: Option<&str>) -> Option<&'static str> {
-    match (key, kind?) {
-        ("agent.critic.target_filter", "state_value") => Some(
-            "this critic's target is a value of states, so there is no action to filter over; critics with one: scalar, \
-             dsac, dsac_t, quantile",
-        ),
-        ("agent.temperature.target_entropy", "fixed") => {
-            Some("a fixed temperature follows no target; leave it out, or use kind = \"learned\"")
-        }
-        ("agent.temperature.alpha", "learned") => {
-            Some("a learned temperature has no fixed value; use initial_alpha, or kind = \"fixed\"")
-        }
-        _ => None,
+/// Why a text is no value, and how to write what was probably meant.
+fn not_toml(key: &str, text: &str) -> String {
+    let is_toml = |text: &str| format!("value = {text}").parse::<Table>().is_ok();
+    if text.contains(',') && is_toml(&format!("[{text}]")) {
+        return format!("the value is not TOML; a list needs brackets: {key}=[{text}]");
+    }
+    match text.contains(char::is_whitespace) {
+        true => "the value is not TOML; text with spaces needs quotes".to_string(),
+        false => "the value is not TOML; text with other characters than letters and digits needs quotes".to_string(),
     }
 }
 
-/// Serde's message, shortened; for an unknown key with the nearest known one. `kinds` are choices that serde does not
-/// know.
-fn phrase(message: &str, name: &str, kinds: &[&str]) -> String {
-    let line = message.lines().next().unwrap_or(message);
-    let quoted: Vec<&str> = line.split('`').skip(1).step_by(2).collect();
-    if message.starts_with("unknown field") {
-        let known = &quoted[1..];
-        return match nearest(name, known.iter().copied()) {
-            Some(near) => format!("unknown key; did you mean `{near}`?"),
-            None if known.is_empty() => "unknown key; this kind has no settings".to_string(),
-            None => format!("unknown key; known here: {}", known.join(", ")),
-        };
-    }
-    if message.starts_with("unknown variant") {
-        let known = [&quoted[1..], kinds].concat();
-        return match nearest(quoted[0], known.iter().copied()) {
-            Some(near) => format!("unknown choice; did you mean `{near}`? (known: {})", known.join(", ")),
-            None => format!("unknown choice; known: {}", known.join(", ")),
-        };
-    }
-    // Serde names types of Rust; users may not know them.
-    for (rust, plain) in [
-        ("expected u64", "expected a whole number, at least 0"),
-        ("expected usize", "expected a whole number, at least 0"),
-        ("expected i64", "expected a whole number"),
-        ("expected f64", "expected a number"),
-        ("expected a boolean", "expected true or false"),
-        ("expected a sequence", "expected a list, such as [256, 256]"),
-    ] {
-        if line.ends_with(rust) {
-            return plain.to_string();
-        }
-    }
-    if line.contains("expected internally tagged enum") {
-        return "expected a table with a kind, such as { kind = \"…\" }".to_string();
-    }
-    line.to_string()
-}
-
-fn join(path: &str, name: &str) -> String {
-    if path.is_empty() {
-        name.to_string()
-    } else {
-        format!("{path}.{name}")
-    }
-}
-
-fn lookup<'a>(table: &'a Table, key: &str) -> Option<&'a Value> {
-    if key.is_empty() {
-        // The root is a `Table` and no `Value`; its children are found by their own names.
-        return None;
-    }
-    let mut parts = key.split('.');
-    let first = table.get(parts.next()?)?;
-    parts.try_fold(first, |value, part| value.get(part))
-}
-
-fn remove(table: &mut Table, key: &str) -> Option<Value> {
-    match key.split_once('.') {
-        None => table.remove(key),
-        Some((first, rest)) => remove(table.get_mut(first)?.as_table_mut()?, rest),
+/// Puts `value` in the place of the only value of nested tables with one entry each.
+fn put_innermost(table: &mut Table, value: Value) {
+    match table.iter_mut().next() {
+        Some((_, Value::Table(inner))) => put_innermost(inner, value),
+        Some((_, place)) => *place = value,
+        None => {}
     }
 }
 
@@ -259,37 +204,6 @@ fn insert(table: &mut Table, key: &str, value: Value) {
             let mut inner = Table::new();
             insert(&mut inner, rest, value);
             table.insert(first.to_string(), Value::Table(inner));
-        }
-    }
-}
-
-fn short(value: Value) -> String {
-    let text = match value {
-        Value::Table(table) => Value::Table(table).to_string(),
-        other => other.to_string(),
-    };
-    let text = text.replace('\n', " ");
-    if text.chars().count() > 60 {
-        text.chars().take(57).chain("...".chars()).collect()
-    } else {
-        text
-    }
-}
-
-/// Merges `upper` over `lower`. Tables merge key by key; a table of another `kind` replaces the one below.
-fn merge(lower: &mut Table, upper: Table, path: &str, origin: &Origin, origins: &mut BTreeMap<String, Origin>) {
-    for (name, value) in upper {
-        let key = join(path, &name);
-        match (lower.get_mut(&name), value) {
-            (Some(Value::Table(below)), Value::Table(above)) if same_kind(below, &above) => {
-                merge(below, above, &key, origin, origins);
-            }
-            (_, value) => {
-                let prefix = format!("{key}.");
-                origins.retain(|other, _| *other != key && !other.starts_with(&prefix));
-                note(&value, &key, origin, origins);
-                lower.insert(name, value);
-            }
         }
     }
 }
@@ -319,7 +233,7 @@ impl<'de> Deserialize<'de> for Layers {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Ok(Layers {
             merged: Table::deserialize(deserializer)?,
-            origins: BTreeMap::new(),
+            ..Layers::default()
         })
     }
 }
@@ -327,6 +241,7 @@ impl<'de> Deserialize<'de> for Layers {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::registry::Catalog;
 
     fn layers(text: &str) -> Layers {
         let mut layers = Layers::default();

@@ -7,10 +7,13 @@
 
 mod algo;
 mod error;
+mod finite;
 mod issue;
+mod key;
 mod layers;
 mod origin;
 mod presets;
+mod read;
 mod resolve;
 mod settings;
 mod shipped;

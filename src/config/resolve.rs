@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use super::{
     error::ConfigError,
+    finite::not_finite,
     issue::{Issue, Issues, nearest},
     layers::Layers,
     settings::Settings,
@@ -103,6 +104,10 @@ fn resolve(
 ) -> Result<Config, ConfigError> {
     let id = settings.env.id.clone();
     if id.is_empty() {
+        let is_refused = issues.iter().any(|issue| issue.key == "env" || issue.key == "env.id");
+        if is_refused || (!issues.is_empty() && layers.get("env.id").is_some_and(|id| id.as_str() != Some(""))) {
+            return Err(Issues(issues).into());
+        }
         issues.push(Issue {
             key: "env.id".into(),
             value: String::new(),
@@ -131,12 +136,8 @@ fn resolve(
         });
     }
 
-    let env: Option<Box<dyn Env>> = match registry.make_normalised(&id, &settings.env.options) {
-        Ok(env) => Some(env),
-        Err(EnvError::Option { option, problem, .. }) => {
-            issues.push(option_issue(&settings, layers, &option, problem));
-            None
-        }
+    let env = match make_env(&settings, layers, registry, &mut issues) {
+        Ok(env) => env,
         Err(other) if issues.is_empty() => return Err(other.into()),
         Err(other) => {
             issues.push(Issue {
@@ -159,6 +160,20 @@ fn resolve(
             value: found.value,
             problem: found.problem,
         }));
+    }
+    for (key, value) in not_finite(&settings, registry) {
+        let is_within = |whole: &str| {
+            let rest = key.strip_prefix(whole);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+        };
+        if !issues.iter().any(|issue| is_within(&issue.key)) {
+            issues.push(Issue {
+                origin: layers.origin(&key).cloned(),
+                key,
+                value: toml::Value::Float(value).to_string(),
+                problem: "expected a finite number".into(),
+            });
+        }
     }
     let (Some(env), Ok(device), true) = (env, device, issues.is_empty()) else {
         return Err(Issues(issues).into());
@@ -246,10 +261,61 @@ fn value_problems(settings: &Settings) -> impl Iterator<Item = SpecProblem> {
     problems.chain(replay.problems()).chain(agent.problems())
 }
 
+/// The configured environment, with its options or, if it refuses some, without those, to report all of them. The
+/// environment is `None` if it refused any.
+fn make_env(
+    settings: &Settings,
+    layers: &Layers,
+    registry: &Registry,
+    issues: &mut Vec<Issue>,
+) -> Result<Option<Box<dyn Env>>, EnvError> {
+    let mut options = settings.env.options.clone();
+    let mut is_refused = false;
+    loop {
+        match registry.make_normalised(&settings.env.id, &options) {
+            Ok(env) => return Ok((!is_refused).then_some(env)),
+            Err(EnvError::Option { option, problem, .. }) => {
+                is_refused = true;
+                issues.push(option_issue(settings, layers, &option, problem));
+                // Every round takes something out of the options: this comes to an end.
+                if !leave_out(&mut options, &option) {
+                    return Ok(None);
+                }
+            }
+            Err(_) if is_refused => return Ok(None),
+            Err(other) => return Err(other),
+        }
+    }
+}
+
+/// Takes an option out: `g`, `wrappers[1].std`, or for `wrappers[1]` all wrappers. Whether there was one.
+fn leave_out(options: &mut toml::Table, option: &str) -> bool {
+    let within = option.split_once('[').and_then(|(list, rest)| {
+        let (index, name) = rest.split_once("].")?;
+        let list = options.get_mut(list)?.as_array_mut()?;
+        list.get_mut(index.parse::<usize>().ok()?)?.as_table_mut()?.remove(name)
+    });
+    let name = option.split_once('[').map_or(option, |(name, _)| name);
+    within.is_some() || options.remove(name).is_some()
+}
+
+/// The value of an option: `g`, `wrappers[1].std` or `wrappers[1]`.
+fn option_value<'a>(options: &'a toml::Table, option: &str) -> Option<&'a toml::Value> {
+    let Some((list, rest)) = option.split_once('[') else {
+        return options.get(option);
+    };
+    let (index, name) = rest.split_once(']')?;
+    let element = options.get(list)?.get(index.parse::<usize>().ok()?)?;
+    match name.strip_prefix('.') {
+        Some(name) => element.get(name),
+        None => Some(element),
+    }
+}
+
 /// An option that the environment refuses.
 fn option_issue(settings: &Settings, layers: &Layers, option: &str, problem: String) -> Issue {
     let key = format!("env.{option}");
-    let value = settings.env.options.get(option).map(ToString::to_string);
+    let value = option_value(&settings.env.options, option).map(ToString::to_string);
     // The environment knows its own options; these belong to the table around them.
     let near = nearest(option, ["id", "num_envs", "step_threads"]);
     let is_unknown = problem.contains("unknown") || problem.contains("no such");

@@ -43,14 +43,19 @@ pub(super) fn write_provenance(run: &RunFolder, config: &Config, spaces: &Spaces
         processor: processor(),
         spaces: spaces.into(),
         // Bytes that are not UTF-8 cannot stand in JSON.
-        command: std::env::args_os()
-            .map(|argument| argument.to_string_lossy().into_owned())
-            .collect(),
+        command: command(),
         started_utc: utc_now(),
     };
     let mut json = serde_json::to_vec_pretty(&provenance).map_err(|error| Error::Usage(error.to_string()))?;
     json.push(b'\n');
     write(&run.path().join(PROVENANCE_FILE), &json)
+}
+
+/// The command line.
+fn command() -> Vec<String> {
+    std::env::args_os()
+        .map(|argument| argument.to_string_lossy().into_owned())
+        .collect()
 }
 
 /// Where a run goes on, and on what: an entry of `resumed` in `provenance.json`.
@@ -79,7 +84,7 @@ pub(super) fn note_resume(run: &RunFolder, config: &Config, at_env_steps: EnvSte
         device: config.train.device,
         threads: config.threads(),
         processor: processor(),
-        command: std::env::args().collect(),
+        command: command(),
         started_utc: utc_now(),
     };
     let entry = serde_json::to_value(resumed).map_err(|error| Error::Usage(error.to_string()))?;

@@ -80,6 +80,10 @@ fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
         Some("curves") => curves::run(&Workspace::locate()?, &curves_options(arguments)?),
         Some("bench") => bench::run(&Workspace::locate()?, &bench_options(arguments)?),
         Some("kills") => test::kills(&Workspace::locate()?, kills(arguments)?),
+        Some("fuzz") => {
+            let (what, cases) = fuzz_options(arguments)?;
+            test::fuzz(&Workspace::locate()?, &what, cases)
+        }
         Some("parity") => parity::run(&Workspace::locate()?, &arguments.collect::<Vec<_>>()),
         Some("deny") => {
             deny::check(Workspace::locate()?.root())?;
@@ -158,6 +162,32 @@ fn kills(mut arguments: impl Iterator<Item = OsString>) -> Result<u32> {
             "`kills` takes a number above 0, not `{}`",
             count.to_string_lossy()
         ))),
+    }
+}
+
+/// What is generated.
+const FUZZED: [&str; 1] = ["config"];
+
+fn fuzz_options(arguments: impl Iterator<Item = OsString>) -> Result<(String, u64)> {
+    let words: Vec<String> = arguments.map(|word| word.to_string_lossy().into_owned()).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let (what, cases) = match words.as_slice() {
+        [what] => (*what, "10000"),
+        [what, "--cases", cases] => (*what, *cases),
+        _ => bail!(Usage(format!(
+            "`fuzz` takes one of {}, and --cases N",
+            FUZZED.join(", ")
+        ))),
+    };
+    if !FUZZED.contains(&what) {
+        bail!(Usage(format!(
+            "`fuzz` does not know `{what}`; it takes {}",
+            FUZZED.join(", ")
+        )));
+    }
+    match cases.parse() {
+        Ok(cases) if cases > 0 => Ok((what.to_string(), cases)),
+        _ => bail!(Usage(format!("`--cases` takes a number above 0, not `{cases}`"))),
     }
 }
 

@@ -206,6 +206,17 @@ pub fn kills(workspace: &Workspace, count: u32) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Runs the generated inputs of `tests/fuzz_<what>.rs`, this many.
+pub fn fuzz(workspace: &Workspace, what: &str, cases: u64) -> Result<ExitCode> {
+    let mut command = workspace.cargo();
+    command
+        .args(["test", "--package", "sac-rl", "--test", &format!("fuzz_{what}")])
+        .args(["--", "--nocapture"])
+        .env("SAC_FUZZ_CASES", cases.to_string());
+    run_command(command)?;
+    Ok(ExitCode::SUCCESS)
+}
+
 fn examples(workspace: &Workspace) -> Result<()> {
     for folder in ["examples", "envs/gymnasium-rs/examples"] {
         for entry in std::fs::read_dir(workspace.root().join(folder))?.flatten() {

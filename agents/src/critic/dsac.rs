@@ -84,8 +84,7 @@ impl DsacSpec {
             ("noise_clamp", self.noise_clamp),
             ("bias", self.bias),
         ] {
-            let key = format!("agent.critic.{name}");
-            p.require(value > 0.0 && value.is_finite(), &key, value, "finite and above 0");
+            p.require_positive(&format!("agent.critic.{name}"), value);
         }
         self.optimizer.check(p, "agent.critic.optimizer");
     }

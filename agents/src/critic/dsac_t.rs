@@ -153,21 +153,21 @@ impl DsacTSpec {
             ("variance_bias", self.variance_bias),
             ("std_bias", self.std_bias),
             ("grad_weight_min", self.grad_weight_min),
+            ("grad_weight_max", self.grad_weight_max),
         ] {
-            let key = format!("agent.critic.{name}");
-            p.require(value > 0.0 && value.is_finite(), &key, value, "finite and above 0");
+            p.require_positive(&format!("agent.critic.{name}"), value);
         }
         p.require(
-            self.huber_delta > 0.0,
+            self.huber_delta >= 1e-30,
             "agent.critic.huber_delta",
             self.huber_delta,
             "above 0; inf for a squared error",
         );
         p.require(
-            self.grad_weight_max >= self.grad_weight_min && self.grad_weight_max.is_finite(),
+            self.grad_weight_max >= self.grad_weight_min,
             "agent.critic.grad_weight_max",
             self.grad_weight_max,
-            "finite and at least agent.critic.grad_weight_min",
+            "at least agent.critic.grad_weight_min",
         );
         if let RunningStdRate::PerGradStep(rate) = self.running_std_rate {
             p.require(

@@ -79,13 +79,7 @@ impl QuantileSpec {
             self.dropped_per_member,
             &format!("at least 0 and below agent.critic.quantiles = {}", self.quantiles),
         );
-        let kappa = self.huber_kappa;
-        p.require(
-            kappa > 0.0 && kappa.is_finite(),
-            "agent.critic.huber_kappa",
-            kappa,
-            "finite and above 0",
-        );
+        p.require_positive("agent.critic.huber_kappa", self.huber_kappa);
         self.optimizer.check(p, "agent.critic.optimizer");
     }
 }

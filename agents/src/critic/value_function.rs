@@ -59,11 +59,7 @@ pub struct ValueFunction {
 impl ValueFunction {
     /// Builds the function with initial weights drawn from `init`. Target parameters start as a copy of them.
     pub fn build(spec: &FunctionSpec, context: &NetworkContext, init: &mut Stream) -> Self {
-        let mut layout = ParamLayout::default();
-        let network = match spec.input {
-            FunctionInput::Actions => Network::of_actions(context, spec.outputs, spec.members, &mut layout),
-            FunctionInput::States => Network::of_states(context, spec.outputs, spec.members, &mut layout),
-        };
+        let (network, layout) = ValueFunction::network(spec, context);
         let online = Trainable::new(layout, spec.optimizer, init, context.compute);
         let filter = match (&spec.target_filter, context.actions) {
             (None, _) => None,
@@ -81,6 +77,21 @@ impl ValueFunction {
             online,
             filter,
         }
+    }
+
+    fn network(spec: &FunctionSpec, context: &NetworkContext) -> (Network, ParamLayout) {
+        let mut layout = ParamLayout::default();
+        let network = match spec.input {
+            FunctionInput::Actions => Network::of_actions(context, spec.outputs, spec.members, &mut layout),
+            FunctionInput::States => Network::of_states(context, spec.outputs, spec.members, &mut layout),
+        };
+        (network, layout)
+    }
+
+    /// Bytes that a function takes, its optimiser and a gradient included, without allocating it.
+    pub fn bytes(spec: &FunctionSpec, context: &NetworkContext) -> u64 {
+        let (_, layout) = ValueFunction::network(spec, context);
+        Trainable::bytes(&layout) + spec.target.map_or(0, |_| layout.bytes())
     }
 
     /// E, the number of members.

@@ -70,9 +70,7 @@ impl SoftMoeSpec {
             let key = format!("agent.encoder.mixer.{key}");
             p.require((1..=max).contains(&value), &key, value, &format!("between 1 and {max}"));
         }
-        let noise = self.logit_noise;
-        let holds = noise >= 0.0 && noise.is_finite();
-        p.require(holds, "agent.encoder.mixer.logit_noise", noise, "finite and at least 0");
+        p.require_not_negative("agent.encoder.mixer.logit_noise", self.logit_noise);
     }
 }
 

@@ -42,13 +42,17 @@ impl Default for AdamSpec {
     }
 }
 
+/// Upper limit of learning rates, far beyond use: a step of Adam is about as long as its learning rate.
+const MOST_LEARNING_RATE: f64 = 1000.0;
+
 impl AdamSpec {
     /// Reports values that are out of range, for the optimiser at `key`.
     pub fn check(&self, p: &mut SpecProblems, key: &str) {
-        let positive = |value: f64| value > 0.0 && value.is_finite();
-        for (name, value) in [("learning_rate", self.learning_rate), ("eps", self.eps)] {
-            p.require(positive(value), &format!("{key}.{name}"), value, "finite and above 0");
-        }
+        let rate = self.learning_rate;
+        let holds = rate > 0.0 && rate <= MOST_LEARNING_RATE;
+        let expected = format!("above 0 and at most {MOST_LEARNING_RATE}");
+        p.require(holds, &format!("{key}.learning_rate"), format!("{rate:?}"), &expected);
+        p.require_positive(&format!("{key}.eps"), self.eps);
         for (name, value) in [("beta1", self.beta1), ("beta2", self.beta2)] {
             let holds = (0.0..1.0).contains(&value);
             p.require(holds, &format!("{key}.{name}"), value, "at least 0 and below 1");

@@ -111,6 +111,11 @@ impl ParamLayout {
             .map(|entry| (entry.name.as_str(), entry.shape.as_slice()))
     }
 
+    /// Bytes of all parameters.
+    pub fn bytes(&self) -> u64 {
+        self.count() as u64 * size_of::<f32>() as u64
+    }
+
     /// P, the number of elements of all parameters.
     pub fn count(&self) -> i64 {
         self.sizes().iter().sum()

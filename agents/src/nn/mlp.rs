@@ -37,9 +37,18 @@ impl Default for BodySpec {
     }
 }
 
+/// Upper limit of hidden layers, far beyond use.
+const MOST_LAYERS: usize = 64;
+
 impl BodySpec {
     /// Reports values that are out of range, for the body at `key`.
     pub(crate) fn check(&self, p: &mut SpecProblems, key: &str) {
+        p.require(
+            self.hidden.len() <= MOST_LAYERS,
+            &format!("{key}.hidden"),
+            format!("a list of {}", self.hidden.len()),
+            &format!("at most {MOST_LAYERS} layers"),
+        );
         p.require(
             self.hidden.iter().all(|width| (1..=65_536).contains(width)),
             &format!("{key}.hidden"),

@@ -38,6 +38,11 @@ impl Trainable {
         }
     }
 
+    /// Bytes that a block of this layout takes: parameters, two moments of the optimiser, and a gradient.
+    pub fn bytes(layout: &ParamLayout) -> u64 {
+        4 * layout.bytes()
+    }
+
     /// Views of the parameters for a forward pass whose loss is given to [`Trainable::descend`].
     pub fn views(&self) -> Params {
         drop(self.recorder.take());

@@ -103,13 +103,7 @@ impl FourierSpec {
             self.uniform_share,
             "at least 1e-6 and below 1",
         );
-        let amplitude = self.base_amplitude;
-        p.require(
-            amplitude > 0.0 && amplitude.is_finite(),
-            "agent.policy.base_amplitude",
-            amplitude,
-            "finite and above 0",
-        );
+        p.require_positive("agent.policy.base_amplitude", self.base_amplitude);
     }
 }
 

@@ -76,14 +76,24 @@ impl Default for SquashedGaussianSpec {
     }
 }
 
+/// Limits of log σ, far beyond use: σ and the square of its reciprocal are numbers of `f32`.
+const LEAST_LOG_STD: f64 = -40.0;
+const MOST_LOG_STD: f64 = 40.0;
+
 impl SquashedGaussianSpec {
     pub(crate) fn check(&self, p: &mut SpecProblems) {
         let (low, high) = (self.log_std_min, self.log_std_max);
         p.require(
-            low < high && low.is_finite() && high.is_finite(),
+            low < high && low >= LEAST_LOG_STD,
             "agent.policy.log_std_min",
             low,
-            "finite and below agent.policy.log_std_max",
+            &format!("at least {LEAST_LOG_STD} and below agent.policy.log_std_max"),
+        );
+        p.require(
+            high <= MOST_LOG_STD,
+            "agent.policy.log_std_max",
+            high,
+            &format!("at most {MOST_LOG_STD}"),
         );
         match (self.std, self.log_std_bounds) {
             (StdSource::StateIndependent, bounds) => {

@@ -65,12 +65,7 @@ impl PrioritizedSpec {
         }
         let key = "replay.sampler.over_grad_steps";
         p.require(self.over_grad_steps > 0, key, self.over_grad_steps, "at least 1");
-        p.require(
-            self.priority_eps > 0.0 && self.priority_eps.is_finite(),
-            "replay.sampler.priority_eps",
-            self.priority_eps,
-            "finite and above 0",
-        );
+        p.require_positive("replay.sampler.priority_eps", self.priority_eps);
     }
 
     /// β after `at` updates.

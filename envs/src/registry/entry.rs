@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use serde::{Serialize, de::DeserializeOwned};
 
+use super::plain::plain_words;
 use super::stack::{self, Stack};
 use super::suggest::did_you_mean;
+use super::whole::like;
 use crate::{Dynamics, Env, EnvError, Manual, Simulated};
 
 /// Makes an environment from the task's options and its wrappers.
@@ -281,7 +283,7 @@ fn apply_options<D: DeserializeOwned>(id: &str, defaults: &toml::Table, given: &
         D::deserialize(table.clone()).map_err(|e| EnvError::Option {
             env: id.to_string(),
             option: key.to_string(),
-            problem: e.message().trim_end().to_string(),
+            problem: plain_words(e.message()),
         })
     };
     // One key at a time, so that each error can name its key.
@@ -291,7 +293,16 @@ fn apply_options<D: DeserializeOwned>(id: &str, defaults: &toml::Table, given: &
         if !defaults.contains_key(key) {
             return Err(unknown_option(id, key, defaults));
         }
-        table.insert(key.clone(), value.clone());
+        let default = &defaults[key];
+        if default.is_table() && value.is_array() {
+            // Serde would take the values of the list in the order of the fields.
+            return Err(EnvError::Option {
+                env: id.to_string(),
+                option: key.to_string(),
+                problem: format!("expected a table, such as {default}"),
+            });
+        }
+        table.insert(key.clone(), like(default, value));
         read(&table, key)?;
         last_key = key;
     }
@@ -299,14 +310,10 @@ fn apply_options<D: DeserializeOwned>(id: &str, defaults: &toml::Table, given: &
 }
 
 fn unknown_option(id: &str, key: &str, defaults: &toml::Table) -> EnvError {
-    let problem = if defaults.is_empty() {
-        let hint = did_you_mean(key, stack::RESERVED.into_iter());
-        format!("unknown option; this environment has none{hint}")
-    } else {
-        let hint = did_you_mean(key, defaults.keys().map(String::as_str).chain(stack::RESERVED));
-        let keys: Vec<&str> = defaults.keys().map(String::as_str).collect();
-        format!("unknown option; expected one of {}{hint}", keys.join(", "))
-    };
+    let known = || defaults.keys().map(String::as_str).chain(stack::RESERVED);
+    let hint = did_you_mean(key, known());
+    let known = known().collect::<Vec<_>>().join(", ");
+    let problem = format!("unknown option; expected one of {known}{hint}");
     EnvError::Option {
         env: id.to_string(),
         option: key.to_string(),

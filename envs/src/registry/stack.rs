@@ -4,7 +4,9 @@ use std::num::NonZero;
 
 use serde::Deserialize;
 
+use super::plain::plain_words;
 use super::suggest::did_you_mean;
+use super::whole::{like, whole_number};
 use crate::env::check_spaces;
 use crate::{Checked, Env, EnvError, RescaleAction, TimeLimit, WrapperSpec};
 
@@ -74,6 +76,7 @@ pub(super) fn split(id: &str, options: &toml::Table) -> Result<(Stack, toml::Tab
     if let Some(value) = own.remove(time_limit) {
         let steps = value
             .as_integer()
+            .or_else(|| value.as_float().and_then(whole_number))
             .and_then(|steps| u64::try_from(steps).ok())
             .and_then(NonZero::new);
         let wrong = || {
@@ -140,9 +143,9 @@ fn read(id: &str, place: &str, given: &toml::Table) -> Result<WrapperSpec, EnvEr
             let problem = format!("unknown parameter; expected one of {known}{hint}");
             return Err(wrong(id, &key(name), problem));
         }
-        table.insert(name.clone(), value.clone());
-        WrapperSpec::deserialize(table.clone())
-            .map_err(|e| wrong(id, &key(name), e.message().trim_end().to_string()))?;
+        let value = like(&table[name], value);
+        table.insert(name.clone(), value);
+        WrapperSpec::deserialize(table.clone()).map_err(|e| wrong(id, &key(name), plain_words(e.message())))?;
     }
-    WrapperSpec::deserialize(table).map_err(|e| wrong(id, place, e.message().trim_end().to_string()))
+    WrapperSpec::deserialize(table).map_err(|e| wrong(id, place, plain_words(e.message())))
 }

@@ -180,7 +180,13 @@ impl TargetFilterSpec {
                 p.require(self.kernel.has_unit_variance(), &key("scheme"), &scheme, expected);
             }
             Scheme::SigmaPoints { lambda } => {
-                p.require(lambda.is_finite(), &key("scheme.lambda"), lambda, "finite");
+                let holds = lambda.abs() <= 1e6;
+                p.require(
+                    holds,
+                    &key("scheme.lambda"),
+                    format!("{lambda:?}"),
+                    "between -1e6 and 1e6",
+                );
                 let expected = "\"stencil\" or \"monte_carlo\": sigma points have the moments of a Gaussian";
                 p.require(self.kernel == KernelSpec::Gaussian, &key("scheme"), &scheme, expected);
             }
@@ -188,7 +194,7 @@ impl TargetFilterSpec {
         }
         if let Some(std) = self.state_std {
             let name = key("state_std");
-            p.require(std >= 0.0 && std.is_finite(), &name, std, "finite and at least 0");
+            p.require_not_negative(&name, std);
             p.require(
                 normalizes_observations,
                 &name,
@@ -273,8 +279,8 @@ const ROUNDING: f64 = 1e-9;
 
 fn check_bandwidth(p: &mut SpecProblems, key: &str, bandwidth: &Bandwidth) {
     let values = bandwidth.values();
-    let holds = values.iter().all(|value| *value >= 0.0 && value.is_finite());
-    p.require(holds, key, to_toml(bandwidth), "finite and at least 0");
+    let holds = values.iter().all(|value| (0.0..=1e6).contains(value));
+    p.require(holds, key, to_toml(bandwidth), "between 0 and 1e6");
 }
 
 fn to_toml(value: &impl Serialize) -> String {
