@@ -98,7 +98,7 @@ fn tables_of_results_are_what_the_data_files_give() {
             assert!(
                 made == markdown,
                 "{page}: a table of results is not what docs/curves gives; write it anew with\n\
-                 {WRITE}=1 cargo test -p sac --test experiments"
+                 {WRITE}=1 cargo test -p sac-rl --test experiments"
             );
         }
     }
