@@ -123,6 +123,13 @@ impl Policy {
         agent
             .load_policy(&checkpoint)
             .map_err(|error| checkpoint.locate(error))?;
+        if !agent.is_finite() {
+            let problem = "a parameter is not finite".to_string();
+            let section = "policy".to_string();
+            return Err(checkpoint
+                .locate(sac_agents::Error::Section { section, problem })
+                .into());
+        }
         Ok(Policy {
             run: folder.path().to_path_buf(),
             saved_as: match which {

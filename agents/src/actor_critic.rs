@@ -319,6 +319,21 @@ fn check_memory(spec: &AgentSpec, parts: &AgentParts, context: &NetworkContext) 
     })
 }
 
+/// Refuses optimisers with more steps than the agent has made.
+fn check_optimizer_steps(checkpoint: &Checkpoint, grad_steps: GradSteps) -> Result<()> {
+    for name in ["policy", "critic", "temperature"] {
+        let section = checkpoint.section(name)?;
+        for tensor in section.tensor_names().filter(|name| name.ends_with("adam.steps")) {
+            let steps = section.any_tensor(tensor)?.int64_value(&[0]);
+            if u64::try_from(steps).is_err() || steps as u64 > grad_steps.0 {
+                let problem = format!("`{tensor}` is {steps}, but the agent has made {grad_steps} updates");
+                return Err(Error::section(name, problem));
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Checks that an encoder can be built for the observation space.
 fn check_observation(spec: &AgentSpec, env: &str, observation: &Space) -> Result<()> {
     let unsupported = |by, reason| {
@@ -423,9 +438,14 @@ impl Agent for SoftActorCritic {
         self.learner.critic.load(&checkpoint.section("critic")?)?;
         self.learner.temperature.load(&checkpoint.section("temperature")?)?;
         self.load_policy(checkpoint)?;
+        check_optimizer_steps(checkpoint, self.grad_steps)?;
         self.anneal();
         self.rule.reset();
         Ok(())
+    }
+
+    fn grad_steps(&self) -> Option<GradSteps> {
+        Some(self.grad_steps)
     }
 
     fn policy_section(&self) -> Result<Section<'static>> {

@@ -9,6 +9,7 @@ use crate::{
     inspect::Inspection,
     noise::Stream,
     report::UpdateReport,
+    schedule::GradSteps,
 };
 
 /// How actions are chosen.
@@ -77,6 +78,11 @@ pub trait Agent: Send {
     /// # Errors
     /// When it is missing or does not fit. The agent must not be used after an error.
     fn load_policy(&mut self, checkpoint: &Checkpoint) -> Result<()>;
+
+    /// Updates made so far, if the agent counts them.
+    fn grad_steps(&self) -> Option<GradSteps> {
+        None
+    }
 
     /// Whether every learned parameter is finite. Waits for the device.
     fn is_finite(&self) -> bool;

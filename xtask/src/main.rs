@@ -166,7 +166,7 @@ fn kills(mut arguments: impl Iterator<Item = OsString>) -> Result<u32> {
 }
 
 /// What is generated.
-const FUZZED: [&str; 1] = ["config"];
+const FUZZED: [&str; 2] = ["config", "checkpoint"];
 
 fn fuzz_options(arguments: impl Iterator<Item = OsString>) -> Result<(String, u64)> {
     let words: Vec<String> = arguments.map(|word| word.to_string_lossy().into_owned()).collect();

@@ -15,7 +15,7 @@ mod section;
 
 use std::{
     borrow::Cow,
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs::{self, File},
     io::{BufReader, Seek},
     path::{Path, PathBuf},
@@ -267,6 +267,12 @@ impl Checkpoint {
             section,
             problem,
         }
+    }
+
+    /// Names of all sections.
+    pub fn section_names(&self) -> BTreeSet<&str> {
+        let of_files = self.files.keys().filter_map(|file| file.strip_suffix(".safetensors"));
+        self.state.keys().map(String::as_str).chain(of_files).collect()
     }
 
     /// The section `name`.

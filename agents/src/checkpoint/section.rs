@@ -40,14 +40,14 @@ impl Bytes<'_> {
         }
     }
 
-    /// Copies all bytes to `out`, which has their length.
-    fn read_into(&self, out: &mut [u8]) -> io::Result<()> {
+    /// Copies bytes from a position on to `out`, which they fill.
+    fn read_at(&self, at: usize, out: &mut [u8]) -> io::Result<()> {
         match self {
             Bytes::Memory(bytes) => {
-                out.copy_from_slice(bytes);
+                out.copy_from_slice(&bytes[at..at + out.len()]);
                 Ok(())
             }
-            Bytes::File { file, offset, .. } => file.read_exact_at(out, *offset),
+            Bytes::File { file, offset, .. } => file.read_exact_at(out, *offset + at as u64),
         }
     }
 }
@@ -196,6 +196,72 @@ impl<'a> Section<'a> {
         Ok(Tensor::f_from_data_size(&bytes, shape, kind)?)
     }
 
+    /// Refuses a section, read from a checkpoint, whose tensors are not exactly those of this one: by name, type and shape.
+    ///
+    /// # Errors
+    /// The first difference.
+    pub fn check_tensors_of(&self, read: &Section) -> Result<()> {
+        let differs = |problem: String| Err(Error::section(&self.name, problem));
+        for entry in &read.tensors {
+            let own = self.tensors.iter().find(|own| own.name == entry.name);
+            match own {
+                None => return differs(format!("tensor `{}` does not belong there", entry.name)),
+                Some(own) if (own.dtype, &own.shape) != (entry.dtype, &entry.shape) => {
+                    return differs(format!(
+                        "tensor `{}` is {:?} {:?}, expected {:?} {:?}",
+                        entry.name, entry.dtype, entry.shape, own.dtype, own.shape
+                    ));
+                }
+                Some(_) => {}
+            }
+        }
+        let missing = self
+            .tensors
+            .iter()
+            .find(|own| read.tensors.iter().all(|entry| entry.name != own.name));
+        match missing {
+            Some(own) => differs(format!("tensor `{}` is missing", own.name)),
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses a section with NaN in a tensor of `f32`, which no program writes. Large tensors are read piece by piece.
+    ///
+    /// # Errors
+    /// The first tensor with one.
+    pub fn check_no_nan(&self) -> Result<()> {
+        const PIECE: usize = 1 << 20;
+        let mut piece = Vec::new();
+        for entry in self.tensors.iter().filter(|entry| entry.dtype == Dtype::F32) {
+            let mut at = 0;
+            while at < entry.bytes.len() {
+                piece.resize(PIECE.min(entry.bytes.len() - at), 0);
+                let read = entry.bytes.read_at(at, &mut piece);
+                read.map_err(|error| self.unread(&entry.name, &error))?;
+                let mut numbers = piece.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes));
+                if numbers.any(f32::is_nan) {
+                    return Err(Error::section(&self.name, format!("tensor `{}` holds NaN", entry.name)));
+                }
+                at += piece.len();
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses a section, read from a checkpoint, whose JSON value is not that of this one.
+    ///
+    /// # Errors
+    /// When they differ.
+    pub fn check_state_of(&self, read: &Section) -> Result<()> {
+        match self.state == read.state {
+            true => Ok(()),
+            false => Err(Error::section(
+                &self.name,
+                "holds a state that this program would not have written",
+            )),
+        }
+    }
+
     /// Names of all tensors.
     pub fn tensor_names(&self) -> impl Iterator<Item = &str> {
         self.tensors.iter().map(|entry| entry.name.as_str())
@@ -229,7 +295,7 @@ impl<'a> Section<'a> {
         let bytes = unsafe { std::slice::from_raw_parts_mut(out.as_mut_ptr().cast::<u8>(), size_of_val(out)) };
         entry
             .bytes
-            .read_into(bytes)
+            .read_at(0, bytes)
             .map_err(|error| self.unread(name, &error))?;
         Ok(count)
     }

@@ -1,6 +1,6 @@
 //! Checkpoints of a run: what they hold, when they are written, and how a run goes on from one.
 
-use std::path::PathBuf;
+use std::{collections::BTreeSet, path::PathBuf};
 
 use sac_envs::EnvError;
 use serde::{Deserialize, Serialize};
@@ -247,9 +247,57 @@ impl Trainer {
         self.last_evaluation = state.last_evaluation;
         self.last_row = state.last_row;
         self.last_checkpoint = Some(state.env_steps);
+        self.check_what_was_read(checkpoint)?;
         if snapshots.is_none() {
             // They failed in the run that saved this; they may work now.
             self.reset_after_failure()?;
+        }
+        Ok(())
+    }
+
+    /// Refuses a state that no run can have: digests are right also in a checkpoint that somebody made. What was read has
+    /// to be what would be written, without anything that is left over.
+    fn check_what_was_read(&self, checkpoint: &Checkpoint) -> Result<()> {
+        let mismatch = |problem: String| Err(Error::section("trainer", problem));
+        let warmup = EnvSteps(self.train.warmup_env_steps);
+        let due = self.train.updates_per_env_step.due(self.env_steps, warmup);
+        if self.grad_steps > due {
+            return mismatch(format!(
+                "was written after {} updates, but {due} are due at env step {}",
+                self.grad_steps, self.env_steps
+            ));
+        }
+        if let Some(steps) = self.agent.grad_steps().filter(|steps| *steps != self.grad_steps) {
+            let problem = format!("was written after {steps} updates, expected {}", self.grad_steps);
+            return Err(Error::section("agent", problem));
+        }
+        if !self.warmup.holds_actions_of(self.envs.envs().action_space()) {
+            return mismatch("holds an action that the environments do not take".to_string());
+        }
+        if !self.agent.is_finite() {
+            return Err(Error::section("agent", "a parameter is not finite"));
+        }
+        // Settings of the run are compared by whoever wrote them. States of environments are theirs, and may be written in
+        // another order each time.
+        let sections = self.sections()?;
+        let own = sections.iter().map(|section| section.name());
+        let own: BTreeSet<&str> = own.filter(|name| *name != "run").collect();
+        let mut read = checkpoint.section_names();
+        read.remove("run");
+        if let Some(name) = read.symmetric_difference(&own).next() {
+            let problem = match own.contains(name) {
+                true => "the checkpoint has no such section",
+                false => "no run has such a section",
+            };
+            return Err(Error::section(name, problem));
+        }
+        for section in sections.iter().filter(|section| section.name() != "run") {
+            let read = checkpoint.section(section.name())?;
+            section.check_tensors_of(&read)?;
+            read.check_no_nan()?;
+            if section.name() != "envs" {
+                section.check_state_of(&read)?;
+            }
         }
         Ok(())
     }

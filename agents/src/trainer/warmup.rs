@@ -56,6 +56,12 @@ impl Warmup {
         &self.state
     }
 
+    /// Whether every held action is one of the action space.
+    pub(super) fn holds_actions_of(&self, space: &Space) -> bool {
+        let mut held = self.state.held.chunks_exact(space.len().max(1));
+        held.all(|action| space.contains(action))
+    }
+
     /// Takes the state of a checkpoint; `false` if it belongs to another number of environments or actions.
     pub(super) fn restore(&mut self, state: HeldActions) -> bool {
         let lengths = |state: &HeldActions| (state.held.len(), state.left_env_steps.len());
