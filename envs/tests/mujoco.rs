@@ -221,7 +221,7 @@ fn invalid_options_are_refused_by_name() {
         (
             "Ant-v5",
             "healthy_z_range = 3",
-            "option `healthy_z_range`: invalid type: integer `3`",
+            "option `healthy_z_range`: expected a list of 2",
         ),
         (
             "Ant-v5",
@@ -251,7 +251,7 @@ fn invalid_options_are_refused_by_name() {
         (
             "Hopper-v5",
             "frame_skip = -1",
-            "option `frame_skip`: invalid value: integer `-1`",
+            "option `frame_skip`: expected a whole number from 0 to 4294967295",
         ),
         (
             "Hopper-v5",

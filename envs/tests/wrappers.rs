@@ -382,7 +382,7 @@ fn invalid_wrappers_are_refused_with_their_position_and_the_valid_choices() {
         ),
         (
             "wrappers = [{ kind = 'action_noise', std = 'big' }]",
-            "option `wrappers[0].std`: invalid type: string".to_string(),
+            "option `wrappers[0].std`: expected a number".to_string(),
         ),
         (
             "wrappers = [{ kind = 'action_noise', std = -1 }]",
@@ -398,7 +398,7 @@ fn invalid_wrappers_are_refused_with_their_position_and_the_valid_choices() {
         ),
         (
             "wrappers = [{ kind = 'frame_stack', frames = 0 }]",
-            "option `wrappers[0].frames`: invalid value: integer `0`".to_string(),
+            "option `wrappers[0].frames`: expected a whole number, at least 1".to_string(),
         ),
         (
             "wrappers = [{ kind = 'frame_stack', frames = 1000000000000 }]",
@@ -423,7 +423,7 @@ fn invalid_wrappers_are_refused_with_their_position_and_the_valid_choices() {
         ),
         (
             "wrappers = [{ kind = 'action_delay', steps = -2 }]",
-            "option `wrappers[0].steps`: invalid value".to_string(),
+            "option `wrappers[0].steps`: expected a whole number, at least 1".to_string(),
         ),
         (
             "time_limit = 0",
