@@ -18,11 +18,17 @@ fn a_run_folder_that_exists_is_never_written_into() {
             "hint: choose another --run-dir",
             "--resume run",
         ]);
-    fs::create_dir(here.path().join("empty")).expect("writable");
-    sac(here.path(), &["train", "--env", "Pendulum-v1", "--run-dir", "empty"])
-        .code(2)
-        .says(&["empty exists already"]);
     assert!(before == contents(here.path()), "nothing has changed");
+    fs::create_dir(here.path().join("empty")).expect("writable");
+    train(here.path(), "empty", "60", &[]);
+    fs::create_dir(here.path().join("not empty")).expect("writable");
+    fs::write(here.path().join("not empty/notes"), "mine").expect("writable");
+    sac(
+        here.path(),
+        &["train", "--env", "Pendulum-v1", "--run-dir", "not empty"],
+    )
+    .code(2)
+    .says(&["not empty exists already"]);
 }
 
 /// A run that is being trained is refused to a second process, which leaves it alone; eval may read it meanwhile.

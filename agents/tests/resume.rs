@@ -414,9 +414,12 @@ fn a_diverged_agent_is_never_saved() {
     sections.push(nan);
     let altered = folder.path().join("altered");
     checkpoint::write(&altered, EnvSteps(60), checkpoint.manifest.grad_steps, &sections).expect("written");
-    trainer
+    let error = trainer
         .restore(&Checkpoint::read(&altered, &[]).expect("whole"))
-        .expect("fits");
+        .expect_err("it is not finite")
+        .to_string();
+    assert!(error.contains("a parameter is not finite"), "{error}");
+    // It was refused after it was read, so this agent has diverged.
     let error = trainer
         .run(&AtomicBool::new(false))
         .expect_err("it diverged")
