@@ -353,7 +353,7 @@ fn the_shipped_experiment_is_named_and_none_skips_it() {
         (steps(&[]), steps(&["--config", "none"])),
         (20_000.into(), 1_000_000.into())
     );
-    let said = train(here.path(), "run", "10", &[]);
+    let said = train(here.path(), "run", "60", &[]);
     let first = said.stderr.lines().next().unwrap_or_default();
     assert_eq!(
         first,
