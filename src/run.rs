@@ -217,7 +217,10 @@ pub(crate) fn reopen(
     folder.checkpoints(1).forget_after(at)?;
     trainer.go_on(logs::logger(folder, config, Some(at), sinks)?, seconds_before);
     write(&folder.config_path(), config.to_toml().as_bytes())?;
-    provenance::note_resume(folder, config, at)?;
+    // A run at its end takes no step.
+    if at.0 < config.train.total_env_steps {
+        provenance::note_resume(folder, config, at)?;
+    }
     Ok(OpenRun { trainer, _lock })
 }
 

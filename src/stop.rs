@@ -21,16 +21,14 @@ pub struct Stop(Arc<AtomicBool>);
 
 impl Stop {
     /// A request that Ctrl-C, SIGTERM and SIGHUP make: a terminal that is closed, a connection that is lost. A second
-    /// signal ends the process at once. A signal that the process was told to ignore, as by `nohup`, stays ignored.
+    /// signal ends the process at once. Under `nohup`, SIGHUP stays ignored.
     ///
     /// # Errors
     /// When the system refuses the signal handlers.
     pub fn on_signals() -> Result<Stop> {
         let stop = Stop::default();
-        for signal in [SIGINT, SIGTERM, SIGHUP]
-            .into_iter()
-            .filter(|signal| !is_ignored(*signal))
-        {
+        let hangup = (!is_ignored(SIGHUP)).then_some(SIGHUP);
+        for signal in [SIGINT, SIGTERM].into_iter().chain(hangup) {
             signal_hook::flag::register_conditional_shutdown(signal, i32::from(INTERRUPTED), stop.0.clone())
                 .and_then(|_| signal_hook::flag::register(signal, stop.0.clone()))
                 .map_err(Error::io("signal handler"))?;

@@ -248,8 +248,17 @@ fn threaded_environments_train_to_the_same_bytes_as_serial_ones() {
 #[cfg(unix)]
 fn interrupted(folder: &Path, arguments: &[&str], file: &str, signal: &str) -> Said {
     use std::{process::Stdio, thread::sleep, time::Duration};
-    let mut command = command(folder, arguments);
-    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    // Whoever runs the tests may ignore SIGHUP, as `nohup` does.
+    let mut command = std::process::Command::new("env");
+    command
+        .current_dir(folder)
+        .arg("--default-signal=HUP")
+        .arg(support::binary())
+        .args(arguments);
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     let mut child = command.spawn().expect("starts");
     let log = folder.join("cut").join(file);
     while fs::metadata(&log).map_or(0, |file| file.len()) == 0 {
