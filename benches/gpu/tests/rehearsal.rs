@@ -31,6 +31,7 @@ fn words(output: &Output) -> String {
 }
 
 #[test]
+#[ignore = "takes over a minute; `cargo test -p sac-gpu-rehearsal -- --ignored`"]
 fn everything_passes_on_a_cpu_and_every_number_is_there() {
     let (output, report) = run(&["--rehearse-on-cpu"]);
     let report = report.expect("a report");
