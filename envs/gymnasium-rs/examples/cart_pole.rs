@@ -9,7 +9,10 @@
 use std::sync::atomic::AtomicBool;
 
 use sac::agents::{ActMode, evaluate, log::Logger};
-use sac::{Registry, envs::{Env, EnvEntry, EnvError, NumpyRng}};
+use sac::{
+    Registry,
+    envs::{Env, EnvEntry, EnvError, NumpyRng},
+};
 use sac_gymnasium_rs::FromGymnasiumRs;
 use sac_gymnasium_rs::ndarray::Array1;
 use sac_gymnasium_rs::theirs::envs::cartpole::CartPole;
