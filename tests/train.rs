@@ -7,8 +7,7 @@ use std::{fs, path::Path};
 use sac::agents::compute::bfloat16_instructions;
 use serde_json::Value;
 use support::{
-    Said, assert_has, assert_same_checkpoint, checkpoints, command, evaluations, folder, metrics, sac, train,
-    train_arguments,
+    Said, assert_has, assert_same_checkpoint, checkpoints, evaluations, folder, metrics, sac, train, train_arguments,
 };
 
 #[test]
