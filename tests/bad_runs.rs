@@ -441,7 +441,7 @@ fn the_seeds_that_are_left_go_on_when_one_is_deleted() {
         .says(&["folders of all seeds are gone"]);
 }
 
-/// `config.toml` edited by hand: what would make another run of it is refused, and the rest is taken.
+/// On resume, hand edits of `config.toml` are refused if they change what is learned, and accepted otherwise.
 #[test]
 fn settings_that_a_run_was_begun_with_cannot_change_in_its_middle() {
     let here = folder();

@@ -52,7 +52,7 @@ pub(super) fn fixed(config: &Config) -> BTreeMap<String, String> {
 /// All differing settings at once.
 pub(super) fn check(folder: &RunFolder, config: &Config, checkpoint: &Checkpoint) -> Result<()> {
     let Ok(section) = checkpoint.section(SECTION) else {
-        return Ok(()); // Programs before 0.1.0 did not record them.
+        return Ok(()); // An older program did not record them.
     };
     let then: BTreeMap<String, String> = section.state().map_err(|error| checkpoint.locate(error))?;
     let now = fixed(config);

@@ -277,8 +277,8 @@ impl Trainer {
         if !self.agent.is_finite() {
             return Err(Error::section("agent", "a parameter is not finite"));
         }
-        // Settings of the run are compared by whoever wrote them. States of environments are theirs, and may be written in
-        // another order each time.
+        // The section `run` is compared by the program that fills it. The state of an environment is not compared: a
+        // user's environment may write equal states in different orders.
         let sections = self.sections()?;
         let own = sections.iter().map(|section| section.name());
         let own: BTreeSet<&str> = own.filter(|name| *name != "run").collect();

@@ -1,7 +1,8 @@
 //! Evaluations of a run: when they start, and what becomes of their scores.
 //!
 //! The score of an evaluation beside training is taken at the latest before the next evaluation, before a checkpoint
-//! and at the end, so that a checkpoint knows every score so far.
+//! and at the end, so that a checkpoint knows every score so far. A run that is stopped meanwhile is saved at
+//! once, and again with the score.
 
 use std::{borrow::Cow, sync::atomic::AtomicBool};
 
