@@ -1,14 +1,12 @@
 //! Everything that can be typed wrongly: a clear answer, the right exit code.
 
-mod support;
-
 use std::{
     fs,
     io::{BufRead, BufReader, Read},
     process::Stdio,
 };
 
-use support::{Said, command, contents, folder, sac};
+use crate::support::{Said, command, contents, folder, sac};
 
 #[test]
 fn an_unknown_environment_is_answered_with_the_nearest() {

@@ -1,10 +1,8 @@
 //! Run folders and checkpoints that are not what they should be: named by file and section, nothing lost.
 
-mod support;
-
 use std::{fs, path::Path};
 
-use support::{SMALL, command, contents, folder, sac, train};
+use crate::support::{SMALL, command, contents, folder, sac, train};
 
 #[test]
 fn a_run_folder_that_exists_is_never_written_into() {
@@ -78,7 +76,7 @@ fn a_run_is_trained_by_one_process_at_a_time() {
         // The lock ends with the process, however that ends.
         let mut layers = vec!["train", "--resume", run, "--quiet", "--steps"];
         layers.push("1000001");
-        let mut again = support::command(here.path(), &layers);
+        let mut again = crate::support::command(here.path(), &layers);
         let mut again = again.spawn().expect("starts");
         let rows_then = rows();
         while rows() <= rows_then && again.try_wait().expect("a child").is_none() {
@@ -94,13 +92,16 @@ fn a_run_is_trained_by_one_process_at_a_time() {
 fn of_two_runs_with_one_folder_one_is_refused() {
     let here = folder();
     let start = || {
-        let mut command = command(here.path(), &support::train_arguments("one", "200", &["--quiet"]));
+        let mut command = command(
+            here.path(),
+            &crate::support::train_arguments("one", "200", &["--quiet"]),
+        );
         command.spawn().expect("starts")
     };
     let mut codes = [start(), start()].map(|mut child| child.wait().expect("it ends").code());
     codes.sort_unstable();
     assert_eq!(codes, [Some(0), Some(2)]);
-    assert_eq!(support::checkpoints(&here.path().join("one")), [200]);
+    assert_eq!(crate::support::checkpoints(&here.path().join("one")), [200]);
 }
 
 #[test]
@@ -480,5 +481,5 @@ fn settings_that_a_run_was_begun_with_cannot_change_in_its_middle() {
     edit(&config, "episodes = 2", "episodes = 3");
     edit(&config, "keep = 2", "keep = 1");
     sac(here.path(), &resume).ok();
-    assert_eq!(support::checkpoints(&here.path().join("run")), [120]);
+    assert_eq!(crate::support::checkpoints(&here.path().join("run")), [120]);
 }

@@ -1,7 +1,6 @@
 //! Parts of an agent that a program defines, in files, assignments, checkpoints and when resuming.
 
-mod support;
-
+use crate::support::{assert_same_checkpoint, folder};
 use sac::{
     agents::{
         critic::{Critic, CriticSettings, CriticSpec, ScalarCritic, ScalarSpec},
@@ -15,7 +14,6 @@ use sac::{
     prelude::*,
 };
 use serde::{Deserialize, Serialize};
-use support::{assert_same_checkpoint, folder};
 use tch::Tensor;
 
 /// A scalar critic whose members are counted in pairs.

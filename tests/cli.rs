@@ -1,10 +1,8 @@
 //! What the commands print that neither train nor step.
 
-mod support;
-
 use std::{fs, path::Path};
 
-use support::{Said, assert_has, folder, sac, train};
+use crate::support::{Said, assert_has, folder, sac, train};
 
 /// Commands and words that their help must explain.
 const COMMANDS: &[(&[&str], &[&str])] = &[

@@ -1,10 +1,8 @@
 //! The whole way of a run with discrete actions, through the binary.
 
-mod support;
-
 use std::{fs, path::Path};
 
-use support::{SMALL, assert_same_checkpoint, folder, metrics, sac};
+use crate::support::{SMALL, assert_same_checkpoint, folder, metrics, sac};
 
 fn train(folder: &Path, algo: &str, run: &str, steps: &str) {
     let mut arguments = vec!["train", "--env", "CartPole-v1", "--algo", algo, "--config", "none"];
@@ -122,5 +120,8 @@ fn a_policy_that_does_not_fit_is_refused_with_the_algorithms_that_do() {
             "anneal.over_grad_steps",
         ],
     );
-    assert!(support::contents(here.path()).is_empty(), "nothing is left behind");
+    assert!(
+        crate::support::contents(here.path()).is_empty(),
+        "nothing is left behind"
+    );
 }

@@ -1,17 +1,13 @@
 //! Prose and shipped files, held to the code.
 
-#[path = "support/defaults.rs"]
-mod defaults;
-mod support;
-
 use std::{collections::BTreeSet, fs, path::Path};
 
+use crate::support::{folder, pages, sac};
 use sac::{
     Registry,
     agents::{AgentSpec, ReplaySpec, metrics, presets},
     config::{Config, Layers, Origin, SHIPPED, Settings, preset_layers},
 };
-use support::{folder, pages, sac};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -258,7 +254,7 @@ fn the_defaults_of_the_library_are_the_sac_preset() {
 fn defaults_in_tables_are_those_of_the_program() {
     let tables: Vec<_> = pages()
         .iter()
-        .flat_map(|page| defaults::tables(page, &text(page)))
+        .flat_map(|page| crate::defaults::tables(page, &text(page)))
         .collect();
     assert!(tables.len() > 10, "only {} tables of defaults were found", tables.len());
     for table in tables {
@@ -269,11 +265,11 @@ fn defaults_in_tables_are_those_of_the_program() {
 #[test]
 fn every_setting_has_a_line_in_the_page_on_configuration() {
     let page = "docs/configuration.md";
-    let documented: BTreeSet<String> = defaults::tables(page, &text(page))
+    let documented: BTreeSet<String> = crate::defaults::tables(page, &text(page))
         .iter()
-        .flat_map(defaults::Table::keys)
+        .flat_map(crate::defaults::Table::keys)
         .collect();
-    let known = defaults::keys_of_a_configuration();
+    let known = crate::defaults::keys_of_a_configuration();
     assert!(known.len() > 50, "only {} keys", known.len());
     let missing: Vec<_> = known.difference(&documented).collect();
     assert!(missing.is_empty(), "{page} has no line for {missing:?}");

@@ -1,12 +1,8 @@
 //! The long experiments of `configs/experiments`: that they can be run, and that they compare what they say.
 
-#[path = "support/results.rs"]
-mod results;
-mod support;
-
 use std::{fs, path::Path};
 
-use support::{folder, pages, sac};
+use crate::support::{folder, pages, sac};
 
 /// Its label, and the arguments that name its environment, preset and settings.
 type Group = (String, Vec<String>);
@@ -90,7 +86,7 @@ fn tables_of_results_are_what_the_data_files_give() {
     let mut tables = 0;
     for page in pages() {
         let markdown = fs::read_to_string(root.join(&page)).expect("it can be read");
-        let made = results::with_tables(&page, &markdown, &root.join("docs/curves"));
+        let made = crate::results::with_tables(&page, &markdown, &root.join("docs/curves"));
         tables += made.matches("<!-- results: ").count();
         if std::env::var_os(WRITE).is_some() {
             fs::write(root.join(&page), made).expect("it can be written");
@@ -98,7 +94,7 @@ fn tables_of_results_are_what_the_data_files_give() {
             assert!(
                 made == markdown,
                 "{page}: a table of results is not what docs/curves gives; write it anew with\n\
-                 {WRITE}=1 cargo test -p sac-rl --test experiments"
+                 {WRITE}=1 cargo test -p sac-rl --test all experiments"
             );
         }
     }

@@ -1,15 +1,13 @@
 //! Environments that fail, and spaces that no agent can serve: named, after a checkpoint.
 
-mod support;
-
 use std::sync::{
     Arc,
     atomic::{AtomicBool, Ordering},
 };
 
+use crate::support::{checkpoints, folder, metrics};
 use sac::{Error, agents, config::Config, envs::Simulated, prelude::*, run};
 use serde::{Deserialize, Serialize};
-use support::{checkpoints, folder, metrics};
 
 /// A task that does something wrong at step 30 of an episode, until it is mended.
 #[derive(Clone)]

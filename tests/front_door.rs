@@ -1,11 +1,9 @@
 //! The library from the outside: typed settings, a run, its policy; and what it refuses.
 
-mod support;
-
 use std::path::Path;
 
+use crate::support::{folder, sac};
 use sac::{Error, prelude::*};
-use support::{folder, sac};
 
 /// A point that moves by (action − 3) / 10; actions lie in [1, 5].
 #[derive(Clone)]
@@ -227,7 +225,7 @@ fn a_run_is_resumed_to_the_bit_from_typed_settings() {
     let folder = RunFolder::open(&cut.run_dir).expect("there");
     sac::run::resume_with(&config, &registry(1), &folder, Session::default()).expect("goes on");
     let [whole, cut] = [whole, cut].map(|run| run.run_dir.join("checkpoints/120"));
-    support::assert_same_checkpoint(&whole, &cut, "resumed against never stopped");
+    crate::support::assert_same_checkpoint(&whole, &cut, "resumed against never stopped");
 }
 
 #[test]

@@ -1,10 +1,8 @@
 //! What a full disk or a missing permission does to a run: it is reported, and what was saved survives.
 
-mod support;
-
 use std::{fs, path::Path};
 
-use support::{Said, assert_same_checkpoint, binary, checkpoints, contents, folder, metrics, sac, train};
+use crate::support::{Said, assert_same_checkpoint, binary, checkpoints, contents, folder, metrics, sac, train};
 
 /// Runs the binary where no file may grow beyond so many blocks of 512 bytes: writing more fails, as on a full disk.
 #[cfg(unix)]
@@ -30,7 +28,7 @@ fn a_full_disk_lets_training_go_on_and_the_last_good_checkpoint_survives_but_the
         "eval.every={env_steps=500}",
     ];
     // The replay's file grows by 36 bytes a step and passes 51,200 bytes after 1,420 of them.
-    let said = with_file_limit(here.path(), 100, &support::train_arguments("run", "2000", &more)).code(1);
+    let said = with_file_limit(here.path(), 100, &crate::support::train_arguments("run", "2000", &more)).code(1);
     let said = said.says(&[
         "no checkpoint at env step 1500",
         "last good one is run/checkpoints/1200",
@@ -86,7 +84,7 @@ fn logs_that_a_full_disk_refuses_are_reported_but_not_at_every_row_and_stay_read
         "--set",
         "eval.every=never",
     ];
-    let said = with_file_limit(here.path(), 100, &support::train_arguments("run", "400", &more)).ok();
+    let said = with_file_limit(here.path(), 100, &crate::support::train_arguments("run", "400", &more)).ok();
     for sink in ["metrics.jsonl: File too large", "TensorBoard events: File too large"] {
         // A shorter row may still fit behind a refused one, so it can be said more than once.
         let reports = said.stderr.lines().filter(|line| line.contains(sink)).count();
@@ -129,7 +127,7 @@ fn a_run_folder_that_cannot_be_made_is_named() {
 /// Waits for a file, then does something to the run, and gives what `sac train` said at its end.
 fn meanwhile(folder: &Path, arguments: &[&str], file: &str, action: impl Fn()) -> Said {
     use std::{process::Stdio, thread::sleep, time::Duration};
-    let mut command = support::command(folder, arguments);
+    let mut command = crate::support::command(folder, arguments);
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("starts");
     while !folder.join(file).exists() {
@@ -151,7 +149,7 @@ fn a_run_whose_folder_is_moved_or_deleted_ends_with_an_error_and_no_folder_comes
             "--set",
             "eval.every=never",
         ];
-        let arguments = support::train_arguments("run", "3000", &more);
+        let arguments = crate::support::train_arguments("run", "3000", &more);
         let run = here.path().join("run");
         let said = meanwhile(here.path(), &arguments, "run/checkpoints/latest", || match moves {
             true => fs::rename(&run, here.path().join("elsewhere")).expect("it can be moved"),

@@ -3,8 +3,6 @@
 //!
 //! `cargo xtask fuzz checkpoint --cases N` runs more of them. Case i is the same on every machine.
 
-mod support;
-
 use std::{
     collections::BTreeMap,
     fs,
@@ -12,6 +10,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::generator::Generator;
+use crate::support::{contents, folder};
 use sac::{
     agents::checkpoint::Manifest,
     config::{Config, Origin},
@@ -19,7 +19,6 @@ use sac::{
 };
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
-use support::{contents, folder};
 
 /// Cases in CI; a few seconds.
 const CASES: u64 = 150;
@@ -108,25 +107,6 @@ fn damaged_checkpoints_are_refused_or_change_nothing() {
     }
     eprintln!("{cases} damaged checkpoints: {refused} refused, {the_same} as if undamaged");
     assert!(refused > cases / 2, "{refused} of {cases} are refused");
-}
-
-struct Generator(u64);
-
-impl Generator {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, count: usize) -> usize {
-        (self.next() % count.max(1) as u64) as usize
-    }
-
-    fn one_of<'a, T>(&mut self, list: &'a [T]) -> &'a T {
-        &list[self.below(list.len())]
-    }
 }
 
 /// Damages a checkpoint and makes its digests anew. Says what was done.

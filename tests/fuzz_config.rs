@@ -16,6 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::generator::Generator;
 use sac::{
     Registry,
     config::{Algo, Config, ConfigError, Layers, Origin, layers},
@@ -204,25 +205,7 @@ fn quoted(name: &str) -> String {
     }
 }
 
-/// Pseudo-random choices (SplitMix64), from a seed.
-struct Generator(u64);
-
 impl Generator {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, count: usize) -> usize {
-        (self.next() % count.max(1) as u64) as usize
-    }
-
-    fn one_of<'a, T>(&mut self, list: &'a [T]) -> &'a T {
-        &list[self.below(list.len())]
-    }
-
     fn name(&mut self) -> String {
         let odd = [
             "kind",

@@ -1,11 +1,9 @@
 //! What a run shows of its networks at evaluations: the same after a resume, and at no cost to what it learns.
 
-mod support;
-
 use std::{fs, path::Path};
 
+use crate::support::{folder, sac, timeless, train};
 use serde_json::Value;
-use support::{folder, sac, timeless, train};
 
 const RUN: &[&str] = &[
     "--env",
@@ -22,7 +20,7 @@ const RUN: &[&str] = &[
 
 fn run(here: &Path, name: &str, steps: &str, more: &[&str]) {
     let mut arguments = vec!["train", "--run-dir", name, "--steps", steps];
-    arguments.extend_from_slice(support::SMALL);
+    arguments.extend_from_slice(crate::support::SMALL);
     arguments.extend_from_slice(RUN);
     arguments.extend_from_slice(more);
     sac(here, &arguments).ok();

@@ -1,9 +1,7 @@
 //! SIGKILL at any moment, resume, and nothing shows that it happened.
 //!
-//! Three kills by default; `SAC_KILLS=20 cargo test --test kill_resume`, or `cargo xtask kills 20`, for more.
+//! Three kills by default; `SAC_KILLS=20 cargo test --test all kill_resume`, or `cargo xtask kills 20`, for more.
 #![cfg(unix)]
-
-mod support;
 
 use std::{
     env, fs,
@@ -13,8 +11,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::support::{
+    assert_same_checkpoint, checkpoints, contents, evaluations, folder, sac, timeless, train_arguments,
+};
 use sac::agents::noise::Stream;
-use support::{assert_same_checkpoint, checkpoints, contents, evaluations, folder, sac, timeless, train_arguments};
 
 const TOTAL: u64 = 2400;
 const RUN: &[&str] = &[
@@ -42,7 +42,7 @@ enum Moment {
 
 fn start(folder: &Path) -> Child {
     let total = TOTAL.to_string();
-    let mut command = support::command(folder, &train_arguments("cut", &total, RUN));
+    let mut command = crate::support::command(folder, &train_arguments("cut", &total, RUN));
     command
         .stdout(Stdio::null())
         .stderr(Stdio::null())

@@ -1,9 +1,7 @@
 //! What the machine or the build cannot do: refused before anything starts.
 
-mod support;
-
+use crate::support::{contents, folder, sac};
 use sac::agents::compute::bfloat16_instructions;
-use support::{contents, folder, sac};
 
 #[test]
 fn a_precision_that_cannot_be_is_refused_before_anything_starts() {

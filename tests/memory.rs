@@ -1,11 +1,9 @@
 //! What a run of ordinary size takes of the machine's memory.
 #![cfg(target_os = "linux")]
 
-mod support;
-
 use std::{fs, process::Stdio, thread::sleep, time::Duration};
 
-use support::folder;
+use crate::support::folder;
 
 /// At most so much may be resident at any time, MiB. Stable-Baselines3 takes about 750 for the same replay.
 const PEAK_MIB: u64 = 450;
@@ -84,7 +82,7 @@ fn watch(settings: &[&str]) -> u64 {
         settings,
     ]
     .concat();
-    let mut command = support::command(here.path(), &arguments);
+    let mut command = crate::support::command(here.path(), &arguments);
     let mut child = command
         .stdout(Stdio::null())
         .stderr(Stdio::null())

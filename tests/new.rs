@@ -1,18 +1,16 @@
 //! `sac new`: a crate that builds, trains and passes its tests as it is.
 
-mod support;
-
 use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
 };
 
-use support::{Said, contents, folder, sac};
+use crate::support::{Said, contents, folder, sac};
 
 /// Where this test was built, so that libtorch's bindings are not built again.
 fn target() -> PathBuf {
-    let binary = support::binary();
+    let binary = crate::support::binary();
     let profile = binary.parent().expect("a folder");
     profile.parent().expect("a folder").to_path_buf()
 }
@@ -41,7 +39,6 @@ fn cargo(folder: &Path, arguments: &[&str]) -> Said {
 }
 
 #[test]
-#[ignore = "compiles a crate with all its dependencies; `cargo test -p sac-rl --test new -- --ignored`"]
 fn a_new_crate_builds_trains_and_passes_its_tests() {
     let here = folder();
     let said = sac(here.path(), &["new", "swing"]).ok();

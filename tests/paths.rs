@@ -1,7 +1,5 @@
 //! Folders with unusual names, folders that are there already, and the modes of what a run writes.
 
-mod support;
-
 use std::{
     ffi::{OsStr, OsString},
     fs,
@@ -9,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use support::{Said, binary, command, folder, sac, train, train_arguments};
+use crate::support::{Said, binary, command, folder, sac, train, train_arguments};
 
 /// A name that is not UTF-8.
 fn odd_name() -> OsString {
@@ -90,7 +88,7 @@ fn an_empty_folder_is_taken_and_one_with_something_in_it_is_not() {
         "hint: choose another --run-dir: one that is empty or does not exist\n",
     ]);
     assert_eq!(
-        support::contents(&here.path().join("full")).len(),
+        crate::support::contents(&here.path().join("full")).len(),
         1,
         "nothing was added"
     );

@@ -1,10 +1,8 @@
 //! `sac play`: films and contact sheets of a saved policy.
 
-mod support;
-
 use std::fs;
 
-use support::{folder, sac, train};
+use crate::support::{folder, sac, train};
 
 #[test]
 fn play_draws_a_film_or_a_contact_sheet_and_names_the_return() {
@@ -49,7 +47,9 @@ fn an_interrupted_film_leaves_no_half_of_it() {
     let here = folder();
     train(here.path(), "run", "60", &[]);
     let arguments = ["play", "run", "--out", "film.gif", "--episodes", "1000"];
-    let mut child = support::command(here.path(), &arguments).spawn().expect("starts");
+    let mut child = crate::support::command(here.path(), &arguments)
+        .spawn()
+        .expect("starts");
     let film = here.path().join("film.gif");
     while fs::metadata(&film).map_or(0, |file| file.len()) == 0 {
         assert!(child.try_wait().expect("a child").is_none(), "it ended too early");

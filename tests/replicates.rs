@@ -1,7 +1,5 @@
 //! Many seeds at once: each is what it would be alone, one that fails takes no other with it.
 
-mod support;
-
 use std::{
     fs, io,
     path::Path,
@@ -11,6 +9,9 @@ use std::{
     },
 };
 
+use crate::support::{
+    assert_has, assert_same_checkpoint, checkpoints, command, contents, evaluations, folder, sac, timeless,
+};
 use sac::{
     Error,
     agents::{
@@ -24,11 +25,10 @@ use sac::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use support::{assert_has, assert_same_checkpoint, checkpoints, command, contents, evaluations, folder, sac, timeless};
 
 /// `sac train` on Pendulum with small networks; the thread is the caller's to choose.
 fn arguments<'a>(run: &'a str, steps: &'a str, more: &[&'a str]) -> Vec<&'a str> {
-    let mut arguments = support::train_arguments(run, steps, more);
+    let mut arguments = crate::support::train_arguments(run, steps, more);
     let at = arguments.iter().position(|word| *word == "--threads").expect("there");
     if more.contains(&"--threads") {
         arguments.drain(at..at + 2);
@@ -165,7 +165,7 @@ fn interrupted(child: std::process::Child, command: &std::process::Command) -> V
         .status();
     assert!(kill.expect("kill is there").success());
     let output = child.wait_with_output().expect("it ends");
-    support::Said::from_output(output, format!("{command:?}"))
+    crate::support::Said::from_output(output, format!("{command:?}"))
         .code(130)
         .json()
 }

@@ -1,11 +1,9 @@
 //! `sac rollout`: the format of its lines, and Gymnasium's trajectories to the last bit.
 
-mod support;
-
 use std::{fs, path::Path};
 
+use crate::support::{folder, keys, sac, train};
 use serde_json::Value;
-use support::{folder, keys, sac, train};
 
 fn lines(text: &str) -> Vec<Value> {
     text.lines()

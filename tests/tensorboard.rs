@@ -2,12 +2,10 @@
 //!
 //! Needs a Python with TensorBoard in `SAC_TEST_PYTHON`, as `cargo xtask test` sets it.
 
-mod support;
-
 use std::{collections::BTreeMap, env, fs, path::Path, process::Command, thread::sleep, time::Duration};
 
+use crate::support::{folder, metrics, sac, train, train_arguments};
 use serde_json::Value;
-use support::{folder, metrics, sac, train, train_arguments};
 
 /// The interpreter; `None`, after saying so, where there is none and none is required.
 fn python() -> Option<String> {
@@ -247,7 +245,7 @@ fn every_run_has_a_row_of_its_own_among_the_hyperparameters() {
 fn after_a_kill_and_a_resume_tensorboard_shows_no_point_twice_and_none_of_the_lost_part() {
     let Some(python) = python() else { return };
     let here = folder();
-    let mut command = support::command(here.path(), &train_arguments("run", "2400", RUN));
+    let mut command = crate::support::command(here.path(), &train_arguments("run", "2400", RUN));
     let mut child = command.stderr(std::process::Stdio::null()).spawn().expect("starts");
     // Rows behind the checkpoint at 400 are logged, and then lost.
     let run = here.path().join("run");
@@ -273,7 +271,7 @@ fn after_a_kill_and_a_resume_tensorboard_shows_no_point_twice_and_none_of_the_lo
         (1..=48).map(|row| 50 * row).collect::<Vec<_>>(),
         "every point once"
     );
-    let files = support::contents(&run)
+    let files = crate::support::contents(&run)
         .into_keys()
         .filter(|name| name.starts_with("events."))
         .count();

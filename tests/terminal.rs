@@ -1,7 +1,5 @@
 //! What a person sees on a terminal: the binary in a pseudo-terminal, its output drawn by a terminal emulator.
 
-mod support;
-
 use std::{
     fs::File,
     io::Read,
@@ -11,7 +9,7 @@ use std::{
     ptr::{null, null_mut},
 };
 
-use support::{command, folder, train_arguments};
+use crate::support::{command, folder, train_arguments};
 
 const ROWS: u16 = 24;
 

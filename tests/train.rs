@@ -1,14 +1,12 @@
 //! Training does exactly what was asked: counts, folders, interruption.
 
-mod support;
-
 use std::{fs, path::Path};
 
-use sac::agents::compute::bfloat16_instructions;
-use serde_json::Value;
-use support::{
+use crate::support::{
     Said, assert_has, assert_same_checkpoint, checkpoints, evaluations, folder, metrics, sac, train, train_arguments,
 };
+use sac::agents::compute::bfloat16_instructions;
+use serde_json::Value;
 
 #[test]
 fn train_and_eval_print_one_json_object_and_nothing_else_when_quiet() {
@@ -105,7 +103,7 @@ fn a_run_folder_holds_everything_that_is_promised() {
     ] {
         assert!(run.join(file).is_file(), "{file} is missing");
     }
-    let names = support::contents(&run);
+    let names = crate::support::contents(&run);
     let events = names.keys().filter(|name| name.starts_with("events.out.tfevents."));
     assert_eq!(events.count(), 1, "{:?}", names.keys());
     let provenance: Value = serde_json::from_slice(&names["provenance.json"]).expect("JSON");
@@ -252,7 +250,7 @@ fn interrupted(folder: &Path, arguments: &[&str], file: &str, signal: &str) -> S
     command
         .current_dir(folder)
         .arg("--default-signal=HUP")
-        .arg(support::binary())
+        .arg(crate::support::binary())
         .args(arguments);
     command
         .stdin(Stdio::null())
@@ -388,7 +386,7 @@ fn resuming_a_finished_run_changes_nothing_and_more_steps_go_on() {
     train(here.path(), "run", "120", &[]);
     let run = here.path().join("run");
     let without_events = |run: &Path| {
-        let mut files = support::contents(run);
+        let mut files = crate::support::contents(run);
         files.retain(|name, _| !name.starts_with("events."));
         files
     };
@@ -431,7 +429,7 @@ fn a_mujoco_run_with_normalised_observations_resumes_to_the_bit() {
             "env.wrappers=[{kind=\"action_noise\", std=0.1}]",
         ];
         let mut all = vec!["train", "--env", "Hopper-v5", "--steps", steps, "--run-dir", folder];
-        all.extend(support::SMALL);
+        all.extend(crate::support::SMALL);
         settings.iter().for_each(|setting| all.extend(["--set", setting]));
         all
     };
@@ -439,7 +437,7 @@ fn a_mujoco_run_with_normalised_observations_resumes_to_the_bit() {
     sac(here.path(), &arguments("cut", "230")).ok();
     sac(here.path(), &["train", "--resume", "cut", "--steps", "400"]).ok();
     let [whole, cut] = ["whole", "cut"].map(|run| here.path().join(run).join("checkpoints/400"));
-    support::assert_same_checkpoint(&whole, &cut, "stopped at 230 and resumed");
+    crate::support::assert_same_checkpoint(&whole, &cut, "stopped at 230 and resumed");
 }
 
 /// Sets through attention with an encoder each, images through convolutions with a shared one.
@@ -459,7 +457,7 @@ fn runs_with_encoders_resume_to_the_bit_and_can_be_scored() {
     for (name, settings) in [("set", &set[..]), ("images", &images)] {
         let begin = |folder: &str, steps: &str| {
             let mut all = vec!["train", "--steps", steps, "--run-dir", folder];
-            all.extend(support::SMALL);
+            all.extend(crate::support::SMALL);
             settings.iter().for_each(|setting| all.extend(["--set", setting]));
             sac(here.path(), &all).ok();
         };

@@ -1,9 +1,8 @@
 //! The default agent, the squashed Gaussian and Adam against golden data; see `golden/README.md`.
 
-mod support;
-
 use std::collections::BTreeMap;
 
+use crate::support::{Dims, Stored, agent_with, batch, implementations, named, read, relative_difference, tensor};
 use sac_agents::{
     Agent, AgentSpec, Compute, metrics,
     nn::{AdamSpec, BodySpec, Init, ParamLayout, Trainable},
@@ -12,7 +11,6 @@ use sac_agents::{
     temperature::{LearnedTemperatureSpec, TemperatureSpec},
 };
 use serde::Deserialize;
-use support::{Dims, Stored, agent_with, batch, implementations, named, read, relative_difference, tensor};
 use tch::{Kind, Tensor};
 
 #[derive(Deserialize)]

@@ -1,10 +1,6 @@
 //! Full updates with discrete actions against golden data; see `golden/README.md`.
 
-#[path = "support/full_update.rs"]
-mod full_update;
-mod support;
-
-use full_update::one_update_equals;
+use crate::full_update::one_update_equals;
 use sac_agents::{
     AgentSpec,
     policy::{CategoricalSpec, GumbelSpec, PolicySpec},

@@ -2,10 +2,9 @@
 //! inputs: weights sum to one, mixers and poolings respect the order of tokens, and rows of a batch are independent.
 
 #[allow(dead_code, reason = "only some of the shared functions are needed here")]
-mod support;
-
 use std::collections::BTreeMap;
 
+use crate::support::{Stored, read, relative_difference, tensor};
 use sac_agents::{
     encoder::{
         Adapool, AdapoolSpec, Encoder, EncoderSpec, Pooling, PoolingSpec, Query, Simpool, SoftMoe, SoftMoeSpec,
@@ -16,7 +15,6 @@ use sac_agents::{
 };
 use sac_envs::{Dtype, Space};
 use serde::Deserialize;
-use support::{Stored, read, relative_difference, tensor};
 use tch::{Device, Kind, Tensor};
 
 #[derive(Deserialize)]

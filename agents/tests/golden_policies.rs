@@ -1,11 +1,8 @@
 //! Policy heads other than the default against golden data: the head alone, and one full update. See
 //! `golden/README.md`.
 
-#[path = "support/full_update.rs"]
-mod full_update;
-mod support;
-
-use full_update::{Case, update_equals};
+use crate::full_update::{Case, update_equals};
+use crate::support::{read, relative_difference, tensor};
 use sac_agents::{
     AgentSpec,
     nn::{ParamBlock, ParamLayout, Params},
@@ -13,7 +10,6 @@ use sac_agents::{
     policy::{FourierHead, FourierSpec, LogStdBounds, PolicyHead, PolicySpec, SquashedGaussianSpec, StdSource},
 };
 use serde::Deserialize;
-use support::{read, relative_difference, tensor};
 use tch::{Kind, Tensor};
 
 /// Tolerance for single precision in a few layers of width 5.

@@ -3,10 +3,7 @@
 //! α is fixed at 0 unless a test says otherwise. Networks are small, the learning rate is high, and there is one
 //! thread.
 
-#[path = "support/probes.rs"]
-mod probes;
-
-use probes::{OPTIMIZER, assert_near, draws, fixed, mode, q, trained};
+use crate::probes::{OPTIMIZER, assert_near, draws, fixed, mode, q, trained};
 use sac_agents::{
     AgentSpec,
     critic::{CriticSpec, ScalarSpec},
@@ -19,7 +16,7 @@ fn spec(temperature: TemperatureSpec) -> AgentSpec {
         optimizer: OPTIMIZER,
         ..ScalarSpec::default()
     };
-    probes::spec(CriticSpec::Scalar(critic), temperature)
+    crate::probes::spec(CriticSpec::Scalar(critic), temperature)
 }
 
 #[test]

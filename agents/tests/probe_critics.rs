@@ -1,10 +1,7 @@
 //! Probes (see `sac_envs::probe`) of the critics other than SAC's, and comparisons of learned distributions with closed
 //! forms.
 
-#[path = "support/probes.rs"]
-mod probes;
-
-use probes::{OPTIMIZER, assert_near, column, draws, fixed, mode, q, spec, trained};
+use crate::probes::{OPTIMIZER, assert_near, column, draws, fixed, mode, q, spec, trained};
 use sac_agents::{
     AgentSpec, Batch, Compute, SoftActorCritic,
     critic::{

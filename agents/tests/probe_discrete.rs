@@ -3,10 +3,7 @@
 //! In P1 to P5 and P7 the reward does not depend on the action, or it suffices to find the best of a few actions. They
 //! run with three actions for -1, 0 and 1. D1 to D3 are probes for discrete actions with closed forms of their own.
 
-#[path = "support/probes.rs"]
-mod probes;
-
-use probes::{OPTIMIZER, assert_near, column, draws, fixed, mode, q, trained, trained_in};
+use crate::probes::{OPTIMIZER, assert_near, column, draws, fixed, mode, q, trained, trained_in};
 use sac_agents::{
     AgentSpec, SoftActorCritic,
     critic::{CriticSpec, DsacTSpec, QuantileSpec, ScalarSpec, StateValueSpec},
@@ -52,7 +49,7 @@ fn state_value() -> CriticSpec {
 fn spec(policy: PolicySpec, critic: CriticSpec, temperature: TemperatureSpec) -> AgentSpec {
     AgentSpec {
         policy,
-        ..probes::spec(critic, temperature)
+        ..crate::probes::spec(critic, temperature)
     }
 }
 

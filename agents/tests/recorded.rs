@@ -1,9 +1,6 @@
 //! Recorded and repeated updates against ordinary updates. A recorder on the CPU that repeats the work stands in for
 //! CUDA graphs, so that everything except the recording itself is tested.
 
-#[path = "support/small.rs"]
-mod small;
-
 use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering},
@@ -19,7 +16,7 @@ use sac_agents::{
 };
 use tch::Tensor;
 
-use small::tensors;
+use crate::small::tensors;
 
 const UPDATES: usize = 40;
 const ROWS: i64 = 20;
@@ -64,16 +61,16 @@ impl Recording for RepeatingRecording {
 }
 
 fn batch(data: &mut Stream) -> Batch {
-    small::batch(data, ROWS, true)
+    crate::small::batch(data, ROWS, true)
 }
 
 fn spec(preset: &str) -> AgentSpec {
-    small::spec(preset, [16, 16])
+    crate::small::spec(preset, [16, 16])
 }
 
 /// An agent with the reference update, as on a GPU.
 fn agent(spec: &AgentSpec) -> SoftActorCritic {
-    small::agent_on(spec, 3, Compute::reference())
+    crate::small::agent_on(spec, 3, Compute::reference())
 }
 
 /// An agent whose updates are recorded by `recorder`.

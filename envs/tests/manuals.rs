@@ -21,7 +21,7 @@ fn manuals_md_has_the_current_page_of_every_task() {
     assert!(
         found == expected,
         "manuals.md is out of date at {differs:?}; run `UPDATE_MANUALS=1 cargo test -p sac-envs --features mujoco \
-         --test manuals`"
+         --test all manuals`"
     );
 }
 

@@ -1,5 +1,4 @@
 //! The binary in a temporary folder, with small networks and few steps.
-#![allow(dead_code, reason = "every test file is a crate of its own and uses its part")]
 
 use std::{
     collections::BTreeMap,

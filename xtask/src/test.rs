@@ -190,29 +190,21 @@ fn all_tests(workspace: &Workspace) -> Result<()> {
 
 /// Runs `tests/kill_resume.rs` with this number of kills.
 pub fn kills(workspace: &Workspace, count: u32) -> Result<ExitCode> {
-    let mut command = workspace.cargo();
-    command
-        .args([
-            "test",
-            "--package",
-            "sac-rl",
-            "--test",
-            "kill_resume",
-            "--",
-            "--nocapture",
-        ])
-        .env("SAC_KILLS", count.to_string());
-    run_command(command)?;
-    Ok(ExitCode::SUCCESS)
+    module_of_tests(workspace, "kill_resume", ("SAC_KILLS", u64::from(count)))
 }
 
 /// Runs the generated inputs of `tests/fuzz_<what>.rs`, this many.
 pub fn fuzz(workspace: &Workspace, what: &str, cases: u64) -> Result<ExitCode> {
+    module_of_tests(workspace, &format!("fuzz_{what}"), ("SAC_FUZZ_CASES", cases))
+}
+
+/// Runs a module of `tests/all.rs` and shows what it prints. The variable says how much is to be done.
+fn module_of_tests(workspace: &Workspace, module: &str, (variable, count): (&str, u64)) -> Result<ExitCode> {
     let mut command = workspace.cargo();
     command
-        .args(["test", "--package", "sac-rl", "--test", &format!("fuzz_{what}")])
-        .args(["--", "--nocapture"])
-        .env("SAC_FUZZ_CASES", cases.to_string());
+        .args(["test", "--package", "sac-rl", "--test", "all", "--"])
+        .args([&format!("{module}::"), "--nocapture"])
+        .env(variable, count.to_string());
     run_command(command)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -2,7 +2,7 @@
 
 Usage: python generate.py > traces.json                       (gymnasium 1.4.0, numpy 2.4; small, committed)
        python generate.py --steps 20000 --seeds 8 > big.json  (not committed; then
-       SAC_PARITY_TRACES=$PWD/big.json cargo test -p sac-envs --test parity)
+       SAC_PARITY_TRACES=$PWD/big.json cargo test -p sac-envs --test all parity)
 
 Every case resets once with a seed and goes on through episode ends with unseeded resets. Half of the random continuous
 actions lie outside the action space, which the tasks clip; a discrete action is its index. Floats read back to the same

@@ -2,7 +2,7 @@
 
 Usage: python generate.py > data.json        (numpy 2.4, gymnasium 1.4.0; small, committed)
        python generate.py --draws 50000000 > big.json   (not committed; then
-       SAC_PARITY_DRAWS=$PWD/big.json cargo test -p sac-envs --test parity)
+       SAC_PARITY_DRAWS=$PWD/big.json cargo test -p sac-envs --test all parity)
 Floats are printed so that they read back to the same bits; integers beyond 2^53 as hexadecimal strings.
 """
 
