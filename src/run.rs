@@ -199,8 +199,8 @@ pub(crate) fn reopen(
     folder: &RunFolder,
     sinks: Vec<Box<dyn Sink>>,
 ) -> Result<OpenRun> {
-    let path = folder.saved(Which::Last)?;
     let _lock = FolderLock::acquire(folder.path())?;
+    let path = folder.saved(Which::Last)?;
     folder.check_links()?;
     check_spaces(folder, &config.env.id, &assemble::spaces(config, registry)?)?;
     let checkpoint = Checkpoint::read(&path, &[])?;

@@ -17,8 +17,9 @@ const PROVENANCE_FILE: &str = "provenance.json";
 /// Thousands of times resumed.
 const MOST_PROVENANCE_BYTES: u64 = 16 << 20;
 
+/// Program and machine that train, from a point of time on.
 #[derive(Serialize)]
-struct Provenance {
+struct Maker {
     sac: &'static str,
     commit: &'static str,
     profile: &'static str,
@@ -26,49 +27,49 @@ struct Provenance {
     device: DeviceChoice,
     threads: u64,
     processor: String,
-    spaces: SpacesRecord,
     command: Vec<String>,
     started_utc: String,
+}
+
+impl Maker {
+    fn of(config: &Config) -> Self {
+        Maker {
+            sac: env!("CARGO_PKG_VERSION"),
+            commit: env!("SAC_COMMIT"),
+            profile: env!("SAC_PROFILE"),
+            libtorch: env!("SAC_LIBTORCH_VERSION"),
+            device: config.train.device,
+            threads: config.threads(),
+            processor: processor(),
+            command: command(),
+            started_utc: utc_now(),
+        }
+    }
+}
+
+/// The file at the beginning of a run.
+#[derive(Serialize)]
+struct Provenance {
+    #[serde(flatten)]
+    maker: Maker,
+    spaces: SpacesRecord,
+}
+
+/// An entry of its list `resumed`: where the run goes on, and on what.
+#[derive(Serialize)]
+struct Resumed {
+    at_env_steps: EnvSteps,
+    #[serde(flatten)]
+    maker: Maker,
 }
 
 /// Writes down what made a run.
 pub(super) fn write_provenance(run: &RunFolder, config: &Config, spaces: &Spaces) -> Result<()> {
     let provenance = Provenance {
-        sac: env!("CARGO_PKG_VERSION"),
-        commit: env!("SAC_COMMIT"),
-        profile: env!("SAC_PROFILE"),
-        libtorch: env!("SAC_LIBTORCH_VERSION"),
-        device: config.train.device,
-        threads: config.threads(),
-        processor: processor(),
+        maker: Maker::of(config),
         spaces: spaces.into(),
-        // Bytes that are not UTF-8 cannot stand in JSON.
-        command: command(),
-        started_utc: utc_now(),
     };
-    let mut json = serde_json::to_vec_pretty(&provenance).map_err(|error| Error::Usage(error.to_string()))?;
-    json.push(b'\n');
-    write(&run.path().join(PROVENANCE_FILE), &json)
-}
-
-/// The command line.
-fn command() -> Vec<String> {
-    std::env::args_os()
-        .map(|argument| argument.to_string_lossy().into_owned())
-        .collect()
-}
-
-/// Where a run goes on, and on what: an entry of `resumed` in `provenance.json`.
-#[derive(Serialize)]
-struct Resumed {
-    at_env_steps: EnvSteps,
-    sac: &'static str,
-    commit: &'static str,
-    device: DeviceChoice,
-    threads: u64,
-    processor: String,
-    command: Vec<String>,
-    started_utc: String,
+    store(run, &provenance)
 }
 
 /// Writes down that a run goes on.
@@ -79,23 +80,27 @@ pub(super) fn note_resume(run: &RunFolder, config: &Config, at_env_steps: EnvSte
     let mut all: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&text).unwrap_or_default();
     let resumed = Resumed {
         at_env_steps,
-        sac: env!("CARGO_PKG_VERSION"),
-        commit: env!("SAC_COMMIT"),
-        device: config.train.device,
-        threads: config.threads(),
-        processor: processor(),
-        command: command(),
-        started_utc: utc_now(),
+        maker: Maker::of(config),
     };
     let entry = serde_json::to_value(resumed).map_err(|error| Error::Usage(error.to_string()))?;
-    let list = all.entry("resumed").or_insert_with(|| serde_json::json!([]));
-    match list.as_array_mut() {
+    match all.get_mut("resumed").and_then(serde_json::Value::as_array_mut) {
         Some(list) => list.push(entry),
-        None => *list = serde_json::json!([entry]),
+        None => drop(all.insert("resumed".to_string(), serde_json::json!([entry]))),
     }
-    let mut json = serde_json::to_vec_pretty(&all).map_err(|error| Error::Usage(error.to_string()))?;
+    store(run, &all)
+}
+
+fn store(run: &RunFolder, value: &impl Serialize) -> Result<()> {
+    let mut json = serde_json::to_vec_pretty(value).map_err(|error| Error::Usage(error.to_string()))?;
     json.push(b'\n');
-    write(&path, &json)
+    write(&run.path().join(PROVENANCE_FILE), &json)
+}
+
+/// The command line; JSON has the replacement character for bytes that are not UTF-8.
+fn command() -> Vec<String> {
+    std::env::args_os()
+        .map(|argument| argument.to_string_lossy().into_owned())
+        .collect()
 }
 
 /// The part that is read again.
