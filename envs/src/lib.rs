@@ -17,7 +17,7 @@
 //!
 //! # Reading order
 //!
-//! 1. [`Env`], [`Outcome`], [`Status`]: the contract. [`Space`] describes observations and actions, [`EnvError`] the
+//! 1. [`Env`], [`Outcome`], [`Status`], [`Warning`]: the contract. [`Space`] describes observations and actions, [`EnvError`] the
 //!    failures.
 //! 2. [`Dynamics`]: the trait of a task, and [`Simulated`], which turns it into an [`Env`]. [`classic`], [`entity`] and
 //!    [`probe`] have examples. With the feature `mujoco`, `mujoco::Task` is the counterpart for a MuJoCo model.
@@ -62,7 +62,7 @@ mod wrappers;
 pub use check::{CheckFailure, CheckReport, Problem, check_env};
 pub use dynamics::{Dynamics, Simulated, Transition};
 pub use entity::{EntityReach, EntityTag};
-pub use env::{Env, Outcome, Status};
+pub use env::{Env, Outcome, Status, Warning};
 pub use error::EnvError;
 pub use manual::{Manual, Row};
 pub use registry::{EnvEntry, Registry, plain_words, whole_number};

@@ -3,7 +3,7 @@
 use super::stream::Stream;
 use crate::env::check_spaces;
 use crate::render::{Frame, FrameSize};
-use crate::{Env, EnvError, NumpyRng, Outcome, Space, snapshot};
+use crate::{Env, EnvError, NumpyRng, Outcome, Space, Warning, snapshot};
 
 /// Adds independent normal noise to every coordinate of every action and clamps the sum to the bounds.
 ///
@@ -99,6 +99,10 @@ impl<E: Env> Env for ActionNoise<E> {
         self.env.restore(&inner)?;
         self.stream.rng = rng;
         Ok(())
+    }
+
+    fn warnings(&self) -> Vec<Warning> {
+        self.env.warnings()
     }
 
     fn render(&self, size: FrameSize) -> Result<Frame, EnvError> {

@@ -2,7 +2,7 @@
 
 use crate::env::check_spaces;
 use crate::render::{Frame, FrameSize};
-use crate::{Dtype, Env, EnvError, Outcome, Space, snapshot};
+use crate::{Dtype, Env, EnvError, Outcome, Space, Warning, snapshot};
 
 /// Converts normalised actions to the task's units. -1 is exactly the lower bound of each coordinate, +1 exactly the
 /// upper bound. Between them the map is linear, computed in `f64` and rounded once. Actions outside [-1, 1] are
@@ -169,6 +169,10 @@ impl<E: Env> Env for RescaleAction<E> {
     fn restore(&mut self, bytes: &[u8]) -> Result<(), EnvError> {
         let inner: Vec<u8> = snapshot::decode("RescaleAction", bytes)?;
         self.env.restore(&inner)
+    }
+
+    fn warnings(&self) -> Vec<Warning> {
+        self.env.warnings()
     }
 
     fn render(&self, size: FrameSize) -> Result<Frame, EnvError> {
