@@ -6,7 +6,7 @@
 //! `longjmp`. Messages from any other use of MuJoCo in the process go to the previous handler.
 
 use std::cell::{Cell, RefCell};
-use std::ffi::CStr;
+use std::ffi::{CStr, c_int};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, OnceLock};
 
@@ -156,16 +156,18 @@ impl Warnings {
         self.0.iter().all(|kind| kind.count == 0)
     }
 
-    /// Name, count and text of each kind that occurred.
-    pub(super) fn kinds(&self) -> impl Iterator<Item = (&'static str, u64, String)> {
-        let numbered = (0..).zip(NAMES.iter().zip(&self.0));
-        numbered
-            .filter(|(_, (_, kind))| kind.count > 0)
-            .map(|(number, (name, kind))| {
-                // SAFETY: MuJoCo returns a string that ends with a zero and belongs to this thread until its next call.
-                let text = unsafe { CStr::from_ptr(mju_warningText(number, kind.info)) };
-                (*name, kind.count, first_line(&text.to_string_lossy()))
-            })
+    /// MuJoCo's number and name of each kind that occurred, and how often it did.
+    pub(super) fn kinds(&self) -> impl Iterator<Item = (usize, &'static str, u64)> {
+        let all = self.0.iter().zip(NAMES).enumerate();
+        all.filter(|(_, (kind, _))| kind.count > 0)
+            .map(|(number, (kind, name))| (number, name, kind.count))
+    }
+
+    /// MuJoCo's text of the last warning of this kind.
+    pub(super) fn text(&self, number: usize) -> String {
+        // SAFETY: MuJoCo returns a string that ends with a zero and belongs to this thread until its next call.
+        let text = unsafe { CStr::from_ptr(mju_warningText(number as c_int, self.0[number].info)) };
+        first_line(&text.to_string_lossy())
     }
 
     /// Adds the warnings that MuJoCo has counted in `state` and sets its counters back. It counts them from zero again

@@ -175,15 +175,22 @@ impl<T: Task> MujocoSim<T> {
 
     #[cold]
     fn warned(&mut self, warnings: &Warnings) -> Result<(), EnvError> {
-        let mut messages = Vec::new();
-        for (kind, count, text) in warnings.kinds() {
-            let first = self.here(text.clone()).to_string();
-            Warning::merge(&mut self.warnings, vec![Warning { kind, count, first }]);
-            messages.push(text);
+        for (number, kind, count) in warnings.kinds() {
+            match self.warnings.iter_mut().find(|known| known.kind == kind) {
+                Some(known) => known.count += count,
+                None => {
+                    let first = self.here(warnings.text(number)).to_string();
+                    self.warnings.push(Warning { kind, count, first });
+                }
+            }
         }
         match self.on_warning {
             OnWarning::Continue => Ok(()),
-            OnWarning::Error => Err(self.failed(messages.join("; "))),
+            OnWarning::Error => {
+                let texts = warnings.kinds().map(|(number, ..)| warnings.text(number));
+                let all: Vec<String> = texts.collect();
+                Err(self.failed(all.join("; ")))
+            }
         }
     }
 
