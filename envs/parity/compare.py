@@ -2,7 +2,8 @@
 
 Both environments of an id are reset with the same seed and step with the same random actions; after the end of an episode
 they are reset without a seed. Observations are compared as float32 (Gymnasium's float64 is rounded once), rewards as
-float64, and both flags. Ids in OPTIONS are also compared with these options.
+float64, and both flags. Ids in OPTIONS are also compared with these options, and ids in UNSTABLE with a model that makes
+MuJoCo warn and reset the simulation again and again.
 
 Gymnasium's Reacher and Pusher compute norms of short vectors with NumPy's BLAS. Their last bit depends on the processor:
 OpenBLAS uses fused multiply-adds in its kernels for AVX-512, but not in those for other processors. Our environments always
@@ -17,6 +18,7 @@ import argparse
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -159,6 +161,25 @@ OPTIONS = {
 }
 
 
+# Models of Gymnasium, and a time step in seconds with which their simulations diverge, but not beyond float32.
+UNSTABLE = {
+    "InvertedDoublePendulum-v5": ("inverted_double_pendulum.xml", 0.3),
+    "Walker2d-v5": ("walker2d_v5.xml", 0.1),
+    "HalfCheetah-v5": ("half_cheetah.xml", 0.1),
+    "Humanoid-v5": ("humanoid.xml", 0.03),
+}
+
+
+def with_time_step(model, seconds, folder):
+    """The path of a copy of one of Gymnasium's models in `folder`, with another time step."""
+    text = Path(gym.__file__).with_name("envs").joinpath("mujoco", "assets", model).read_text()
+    changed, count = re.subn(r'timestep="[^"]*"', f'timestep="{seconds}"', text)
+    assert count == 1, model
+    path = Path(folder, f"{seconds}_{model}")
+    path.write_text(changed)
+    return str(path)
+
+
 def toml(options):
     """Options as TOML text, in which strings, numbers and lists are written as in JSON, except infinity."""
     return "".join(f"{key} = {json.dumps(value).replace('Infinity', 'inf')}\n" for key, value in options.items())
@@ -250,10 +271,13 @@ def main():
     if unknown:
         parser.error(f"not an id that both sides have: {', '.join(unknown)}; there are {', '.join(shared)}")
     print(f"Gymnasium {gym.__version__}, NumPy {np.__version__}", end="")
+    warnings = []
     try:
         import mujoco
 
         print(f", MuJoCo {mujoco.__version__}")
+        # Otherwise each is printed and written into a file of the current folder.
+        mujoco.set_mju_user_warning(warnings.append)
     except ImportError:
         print()
 
@@ -263,13 +287,15 @@ def main():
     with tempfile.TemporaryDirectory() as folder, subprocess.Popen(
         [trace], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as ours:
-        # MuJoCo's Python bindings write their warnings into a file of the current folder.
+        # MuJoCo's Python bindings write a file into the current folder when they fail.
         os.chdir(folder)
         action_file, out_file = Path(folder, "actions"), Path(folder, "trace")
         for env_id in arguments.ids or shared:
-            for options in [{}, *OPTIONS.get(env_id, [])]:
+            unstable = [{"xml_file": with_time_step(*model, folder)} for model in [UNSTABLE.get(env_id)] if model]
+            for options in [{}, *OPTIONS.get(env_id, []), *unstable]:
                 began, episodes, numbers, problem = time.monotonic(), 0, 0, None
                 env = gym.make(env_id, disable_env_checker=True, **options)
+                warnings.clear()  # Those about the model.
                 obs_len = int(np.prod(env.observation_space.shape))
                 for seed in range(arguments.seeds):
                     actions = random_actions(env.action_space, seed, arguments.steps)
@@ -286,13 +312,15 @@ def main():
                     episodes += sum(record[0] == 0 for record in records)
                     numbers += len(records) * obs_len + arguments.steps
                 env.close()
+                if options in unstable and not warnings:
+                    problem = problem or "MuJoCo gave no warning, so that nothing was compared after one"
                 given = "with " + toml(options).strip().replace("\n", ", ") if options else "with its defaults"
                 seconds = f"{time.monotonic() - began:.1f} s"
                 if problem:
                     failures += 1
                     print(f"DIFFERS  {env_id} {given}: {problem}", flush=True)
                 else:
-                    print(f"equal    {env_id} {given}: {numbers} numbers, {episodes} episodes, {seconds}", flush=True)
+                    print(f"equal    {env_id} {given}: {numbers} numbers, {episodes} episodes, {len(warnings)} warnings, {seconds}", flush=True)
         ours.stdin.close()
         os.chdir("/")
     if failures:

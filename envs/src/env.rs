@@ -49,6 +49,29 @@ impl Outcome {
     }
 }
 
+/// The warnings of one kind that the engine behind an environment gave, such as MuJoCo's about an unstable simulation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warning {
+    /// The engine's name of the kind, such as `mjWARN_BADQACC`.
+    pub kind: &'static str,
+    /// Number of warnings of this kind since the environment was made.
+    pub count: u64,
+    /// The first of them, with the environment, step and episode.
+    pub first: String,
+}
+
+impl Warning {
+    /// Adds the warnings of another environment to `all`, kind by kind.
+    pub(crate) fn merge(all: &mut Vec<Warning>, others: Vec<Warning>) {
+        for other in others {
+            match all.iter_mut().find(|known| known.kind == other.kind) {
+                Some(known) => known.count += other.count,
+                None => all.push(other),
+            }
+        }
+    }
+}
+
 /// An environment. Object-safe and `Send`. The caller owns the buffers, so that stepping allocates no memory.
 ///
 /// Most tasks should implement [`crate::Dynamics`] instead; [`crate::Simulated`] then adds seeding, buffers, checks of
@@ -103,6 +126,12 @@ pub trait Env: Send {
     /// # Errors
     /// When the bytes are not a snapshot of this environment; its state is then unchanged.
     fn restore(&mut self, snapshot: &[u8]) -> Result<(), EnvError>;
+
+    /// The warnings of the engine behind this environment since it was made, one entry per kind that occurred. They are
+    /// not part of a snapshot. Wrappers pass on those of the environment inside.
+    fn warnings(&self) -> Vec<Warning> {
+        Vec::new()
+    }
 
     /// A picture of the current state, or before the first reset of the start state of seed 0. The state does not
     /// change.
@@ -160,6 +189,9 @@ impl<E: Env + ?Sized> Env for Box<E> {
     }
     fn restore(&mut self, snapshot: &[u8]) -> Result<(), EnvError> {
         (**self).restore(snapshot)
+    }
+    fn warnings(&self) -> Vec<Warning> {
+        (**self).warnings()
     }
     fn render(&self, size: FrameSize) -> Result<Frame, EnvError> {
         (**self).render(size)

@@ -67,7 +67,7 @@ pub enum EnvError {
         /// The panic's message.
         message: String,
     },
-    /// The physics engine reported an error, or a warning that its state is no longer reliable. The episode is over.
+    /// The physics engine reported an error, or a warning that the options make an error. The episode is over.
     #[error("{env}: MuJoCo at step {step} of episode {episode}: {message}")]
     Simulation {
         /// Environment id.

@@ -17,11 +17,12 @@
 //!
 //! # Reading order
 //!
-//! 1. [`Env`], [`Outcome`], [`Status`]: the contract. [`Space`] describes observations and actions, [`EnvError`] the
+//! 1. [`Env`], [`Outcome`], [`Status`], [`Warning`]: the contract. [`Space`] describes observations and actions, [`EnvError`] the
 //!    failures.
 //! 2. [`Dynamics`]: the trait of a task, and [`Simulated`], which turns it into an [`Env`]. [`classic`], [`entity`] and
 //!    [`probe`] have examples. With the feature `mujoco`, `mujoco::Task` is the counterpart for a MuJoCo model.
-//! 3. Wrappers: [`Checked`], [`TimeLimit`], [`RescaleAction`], [`EpisodeStats`], and those of a [`WrapperSpec`].
+//! 3. Wrappers: [`Checked`], [`TimeLimit`], [`RescaleAction`], [`OneHotObservation`], [`EpisodeStats`], and those of a
+//!    [`WrapperSpec`].
 //! 4. [`Registry`]: ids, options and [`Manual`] pages.
 //! 5. [`VecEnv`]: many copies stepped together, on one thread ([`Serial`]) or several ([`Threaded`]).
 //! 6. [`NumpyRng`]: NumPy's random numbers.
@@ -32,7 +33,7 @@
 //!
 //! `N` environments, `O` numbers per observation, `A` numbers per action; `[N, O]` is row-major. Observations and
 //! actions are `f32`. Rewards are `f64`, as the task gives them. Names carry units: `torque_nm`, `theta_rad`, `dt_s`.
-//! An action is in the task's own units below [`RescaleAction`] and in [-1, 1] above it. A *step* is a control step.
+//! An action is in the task's own units below [`RescaleAction`] and in [-1, 1] or an index above it. A *step* is a control step.
 //! Episodes and the steps within an episode are counted from 1; step 0 is the reset.
 
 mod check;
@@ -62,7 +63,7 @@ mod wrappers;
 pub use check::{CheckFailure, CheckReport, Problem, check_env};
 pub use dynamics::{Dynamics, Simulated, Transition};
 pub use entity::{EntityReach, EntityTag};
-pub use env::{Env, Outcome, Status};
+pub use env::{Env, Outcome, Status, Warning};
 pub use error::EnvError;
 pub use manual::{Manual, Row};
 pub use registry::{EnvEntry, Registry, plain_words, whole_number};
@@ -70,6 +71,6 @@ pub use rng::NumpyRng;
 pub use space::{Dtype, Space};
 pub use vector::{EpisodeSummary, Serial, Threaded, VecEnv, VecStep};
 pub use wrappers::{
-    ActionDelay, ActionNoise, ActionRepeat, Checked, EpisodeStats, FrameStack, ObservationNoise, Pixels, RescaleAction,
-    RewardScale, TimeLimit, WrapperSpec, to_task_units,
+    ActionDelay, ActionNoise, ActionRepeat, Checked, EpisodeStats, FrameStack, ObservationNoise, OneHotObservation,
+    Pixels, RescaleAction, RewardScale, TimeLimit, WrapperSpec, agent_observation_space, to_agent_units, to_task_units,
 };

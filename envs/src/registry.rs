@@ -96,16 +96,18 @@ impl Registry {
         self.get(id)?.make(options)
     }
 
-    /// The environment `id` with actions in [-1, 1], as agents use it:
-    /// `RescaleAction > wrappers > TimeLimit > Checked > task`.
+    /// The environment `id` as agents use it: `RescaleAction > wrappers > TimeLimit > Checked > task`. Actions are in
+    /// [-1, 1], or indices if the task's are discrete or whole numbers. Discrete observations are one-hot vectors, by
+    /// [`crate::OneHotObservation`] around the others.
     ///
     /// # Errors
-    /// As [`Registry::make`], and [`EnvError::Unsupported`] for actions without bounds.
+    /// As [`Registry::make`], and [`EnvError::Unsupported`] for actions without bounds, for whole-number actions with
+    /// more than 256 values in a coordinate, and for discrete observations with more than 65,536 choices.
     pub fn make_normalised(&self, id: &str, options: &toml::Table) -> Result<Box<dyn Env>, EnvError> {
         self.get(id)?.make_stack(options, true)
     }
 
-    /// `num_envs` environments with actions in [-1, 1], stepped on `threads` threads including the caller's.
+    /// `num_envs` environments as of [`Registry::make_normalised`], stepped on `threads` threads including the caller's.
     ///
     /// # Errors
     /// As [`Registry::make_normalised`], and [`EnvError::Unsupported`] if `num_envs` is 0.

@@ -11,6 +11,18 @@ pub enum Dtype {
     F32,
     /// Whole numbers from 0 to 255: pixels. Buffers hold them as `f32`, a replay may store them as bytes.
     U8,
+    /// Whole numbers between finite bounds. Buffers hold them as `f32`, exactly up to ±2²⁴.
+    I32,
+}
+
+impl Dtype {
+    /// Whether the numbers are whole.
+    pub fn is_whole(self) -> bool {
+        match self {
+            Dtype::F32 => false,
+            Dtype::U8 | Dtype::I32 => true,
+        }
+    }
 }
 
 /// The set that observations or actions belong to.
@@ -69,6 +81,17 @@ impl Space {
         }
     }
 
+    /// A vector of whole numbers with bounds per coordinate, both included. `low` and `high` must have the same length.
+    pub fn integers(low: &[i32], high: &[i32]) -> Self {
+        let bounds = |bounds: &[i32]| bounds.iter().map(|bound| *bound as f32).collect();
+        Space::Box {
+            shape: vec![low.len()],
+            low: bounds(low),
+            high: bounds(high),
+            dtype: Dtype::I32,
+        }
+    }
+
     /// The same coordinates of a box in another shape. A discrete space stays as it is.
     #[must_use]
     pub fn reshaped(mut self, new: Vec<usize>) -> Self {
@@ -110,7 +133,7 @@ impl Space {
                 Space::Box { low, high, dtype, .. } => element
                     .iter()
                     .zip(low.iter().zip(high))
-                    .all(|(x, (low, high))| x >= low && x <= high && (*dtype == Dtype::F32 || x.fract() == 0.0)),
+                    .all(|(x, (low, high))| x >= low && x <= high && (!dtype.is_whole() || x.fract() == 0.0)),
                 Space::Discrete { n } => index_below(element[0], *n),
                 Space::MultiDiscrete { n } => element.iter().zip(n).all(|(x, n)| index_below(*x, *n)),
             }
@@ -135,7 +158,7 @@ impl Space {
             Space::Box { low, high, dtype, .. } => {
                 for (x, (low, high)) in out.iter_mut().zip(low.iter().zip(high)) {
                     *x = match dtype {
-                        Dtype::U8 => rng.random_range(*low as u16..=*high as u16) as f32,
+                        Dtype::U8 | Dtype::I32 => rng.random_range(*low as i64..=*high as i64) as f32,
                         Dtype::F32 => sample_coordinate(rng, f64::from(*low), f64::from(*high)) as f32,
                     };
                 }
@@ -173,7 +196,7 @@ impl Space {
                             ((true, false), _) => rng.standard_exponential() + low,
                             ((false, true), _) => -rng.standard_exponential() + high,
                             ((true, true), Dtype::F32) => rng.uniform(low, high),
-                            ((true, true), Dtype::U8) => rng.uniform(low, high + 1.0).floor(),
+                            ((true, true), Dtype::U8 | Dtype::I32) => rng.uniform(low, high + 1.0).floor(),
                         };
                         *x = draw as f32;
                     }
@@ -203,7 +226,7 @@ impl Space {
     }
 
     /// The first flaw of this space, if it has one: bounds that do not match the shape, a lower bound above its upper
-    /// bound, an empty discrete space, bytes outside 0 to 255.
+    /// bound, an empty discrete space, bytes outside 0 to 255, bounds of whole numbers that are not whole.
     pub fn flaw(&self) -> Option<String> {
         match self {
             Space::Box {
@@ -225,6 +248,7 @@ impl Space {
                 if len == 0 {
                     return Some(format!("shape {shape:?} has no coordinates"));
                 }
+                let is_i32 = |bound: f32| bound.fract() == 0.0 && bound.abs() <= 2f32.powi(31);
                 low.iter().zip(high).enumerate().find_map(|(i, (low, high))| {
                     if low.is_nan() || high.is_nan() || low > high {
                         Some(format!(
@@ -232,6 +256,10 @@ impl Space {
                         ))
                     } else if *dtype == Dtype::U8 && !(*low >= 0.0 && *high <= 255.0) {
                         Some(format!("coordinate {i} is a byte between {low} and {high}"))
+                    } else if dtype.is_whole() && !(is_i32(*low) && is_i32(*high)) {
+                        Some(format!(
+                            "coordinate {i} is a whole number between {low} and {high}, which are no whole numbers of 32 bits"
+                        ))
                     } else {
                         None
                     }
@@ -246,15 +274,19 @@ impl Space {
         }
     }
 
-    /// Checks that `action` can be passed to a task: it has the right length, the numbers of a box are finite, an index
-    /// exists. Finite numbers outside the bounds of a box are accepted, because tasks clip. `env` names the environment
+    /// Checks that `action` can be passed to a task: it has the right length, the numbers of a box are finite (and whole
+    /// where the box is of whole numbers), an index exists. Finite numbers outside the bounds of a box are accepted, because tasks clip. `env` names the environment
     /// for the error.
     ///
     /// # Errors
     /// [`EnvError::WrongLength`] or [`EnvError::InvalidAction`].
     pub fn check_action(&self, action: &[f32], env: impl Fn() -> String) -> Result<(), EnvError> {
         let valid = match self {
-            Space::Box { low, .. } => action.len() == low.len() && action.iter().all(|x| x.is_finite()),
+            Space::Box { low, dtype, .. } => {
+                action.len() == low.len()
+                    && action.iter().all(|x| x.is_finite())
+                    && (!dtype.is_whole() || action.iter().all(|x| x.fract() == 0.0))
+            }
             Space::Discrete { .. } | Space::MultiDiscrete { .. } => self.contains(action),
         };
         if valid {
@@ -315,7 +347,8 @@ fn sample_coordinate(rng: &mut impl Rng, low: f64, high: f64) -> f64 {
 }
 
 impl std::fmt::Display for Space {
-    /// `Box[3]`, `Box[84, 84, 3] u8`, `Discrete(2)`. Bounds that all coordinates share are shown: `Box[1] in [-2, 2]`.
+    /// `Box[3]`, `Box[84, 84, 3] u8`, `Discrete(2)`. Bounds that all coordinates share are shown, except for bytes: `Box[1]
+    /// in [-2, 2]`, `Box[2] i32 in [0, 7]`.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Space::Box {
@@ -325,8 +358,10 @@ impl std::fmt::Display for Space {
                 dtype,
             } => {
                 write!(f, "Box{shape:?}")?;
-                if *dtype == Dtype::U8 {
-                    return write!(f, " u8");
+                match dtype {
+                    Dtype::F32 => {}
+                    Dtype::U8 => return write!(f, " u8"),
+                    Dtype::I32 => write!(f, " i32")?,
                 }
                 let same = |bounds: &[f32]| bounds.windows(2).all(|pair| pair[0] == pair[1]);
                 match (low.first(), high.first()) {

@@ -62,6 +62,9 @@ fn any_space() -> impl Strategy<Value = Space> {
         ]
     };
     let bounds = || prop::collection::vec(bound(), 0..4);
+    let whole = || prop::collection::vec((-300i32..300).prop_map(|bound| bound as f32), 0..4);
+    let whole_or_not = || prop_oneof![(bounds(), bounds()), (whole(), whole())];
+    let any_dtype = || prop_oneof![Just(Dtype::F32), Just(Dtype::U8), Just(Dtype::I32)];
     let shape = prop_oneof![
         prop::collection::vec(0usize..4, 0..4),
         Just(vec![usize::MAX, 2]),
@@ -69,11 +72,11 @@ fn any_space() -> impl Strategy<Value = Space> {
     ];
     prop_oneof![
         (bounds(), bounds()).prop_map(|(low, high)| Space::vector(low, high)),
-        (shape, bounds(), bounds(), any::<bool>()).prop_map(|(shape, low, high, bytes)| Space::Box {
+        (shape, whole_or_not(), any_dtype()).prop_map(|(shape, (low, high), dtype)| Space::Box {
             shape,
             low,
             high,
-            dtype: if bytes { Dtype::U8 } else { Dtype::F32 },
+            dtype,
         }),
         (0usize..3).prop_map(|n| Space::Discrete { n }),
         prop::collection::vec(0usize..3, 0..3).prop_map(|n| Space::MultiDiscrete { n }),
@@ -87,9 +90,12 @@ proptest! {
         let flawed = observation.clone().checked().is_err() || action.clone().checked().is_err();
         let task = Shapeless { observation, action };
         let made = {
-            let task = task.clone();
+            let (task, registered) = (&task, task.clone());
             let mut registry = Registry::empty();
-            registry.register(EnvEntry::new("Shapeless-v0", "Any spaces", move || task.clone()));
+            registry.register(EnvEntry::new("Shapeless-v0", "Any spaces", move || registered.clone()));
+            // For an agent an environment may be refused for other reasons as well, but it must not panic.
+            let served = registry.make_normalised("Shapeless-v0", &toml::Table::new());
+            prop_assert!(!(flawed && served.is_ok()), "{:?} was taken", task);
             registry.make("Shapeless-v0", &toml::Table::new()).map(|_| ())
         };
         prop_assert_eq!(made.is_err(), flawed, "{:?}: {:?}", task, made);

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use sac_envs::render::FrameSize;
-use sac_envs::{Env, EnvError, NumpyRng, Outcome, Registry, Space};
+use sac_envs::{Env, EnvError, NumpyRng, Outcome, Registry, Space, Warning};
 use serde_json::Value;
 
 fn options(text: &str) -> toml::Table {
@@ -80,9 +80,10 @@ impl Driver {
     }
 }
 
-#[test]
-fn trajectories_are_gymnasiums() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/mujoco/traces.json");
+/// Steps through the recorded cases of a file and compares every number. `more` returns options of a case besides those
+/// in the file. Returns the environments after their last step.
+fn replay(file: &str, more: impl Fn(&Value) -> String) -> Vec<Driver> {
+    let path = format!("{}/tests/golden/mujoco/{file}", env!("CARGO_MANIFEST_DIR"));
     let text = std::fs::read_to_string(path).expect("committed");
     let data: Value = serde_json::from_str(&text).expect("JSON");
     let list = |value: &Value| value.as_array().expect("a list").clone();
@@ -92,10 +93,10 @@ fn trajectories_are_gymnasiums() {
             .map(|x| x.as_f64().expect("a number") as f32)
             .collect()
     };
-    let mut seen_ids = Vec::new();
+    let mut ends = Vec::new();
     for case in list(&data["cases"]) {
         let id = case["id"].as_str().expect("an id");
-        let given = case["options"].as_str().expect("TOML");
+        let given = format!("{}{}", case["options"].as_str().expect("TOML"), more(&case));
         let seed = case["seed"].as_u64().expect("a seed");
         let limit = case["time_limit"].as_u64().expect("a limit");
         let entry = Registry::builtin()
@@ -103,7 +104,7 @@ fn trajectories_are_gymnasiums() {
             .expect("registered")
             .clone()
             .with_time_limit(limit);
-        let env = entry.make(&options(given)).expect("valid options");
+        let env = entry.make(&options(&given)).expect("valid options");
         let reach = if seed % 2 == 1 { 1.5 } else { 1.0 };
         let mut driver = Driver::new(env, 10_000 + seed, reach);
         let mut reset_seed = Some(seed);
@@ -126,14 +127,85 @@ fn trajectories_are_gymnasiums() {
                 other => panic!("{place}: {other:?} is no event"),
             }
         }
-        seen_ids.push(id.to_string());
+        ends.push(driver);
     }
+    ends
+}
+
+#[test]
+fn trajectories_are_gymnasiums() {
+    let ends = replay("traces.json", |_| String::new());
     for id in ids() {
-        assert_eq!(
-            seen_ids.iter().filter(|seen| **seen == id).count(),
-            2,
-            "{id}: defaults and changed options"
-        );
+        let seen = ends.iter().filter(|driver| driver.env.describe().ends_with(&id));
+        assert_eq!(seen.count(), 2, "{id}: defaults and changed options");
+    }
+    for driver in ends {
+        assert_eq!(driver.env.warnings(), [], "{}", driver.env.describe());
+    }
+}
+
+/// The option for a copy of one of Gymnasium's models with another time step.
+fn with_time_step(model: &str, seconds: f64) -> String {
+    let text = std::fs::read_to_string(sac_envs::mujoco::model_files().expect("set-up has run").join(model));
+    let text = text.expect("a model of Gymnasium");
+    let (before, rest) = text.split_once("timestep=\"").expect("a time step");
+    let (_, after) = rest.split_once('"').expect("a closing quote");
+    let path = folder("unstable").join(format!("{seconds}_{model}"));
+    // Written under another name first: tests run side by side.
+    let own = path.with_extension(format!("{:?}", std::thread::current().id()));
+    std::fs::write(&own, format!("{before}timestep=\"{seconds}\"{after}")).expect("writable");
+    std::fs::rename(&own, &path).expect("writable");
+    format!("xml_file = '{}'\n", path.display())
+}
+
+#[test]
+fn after_a_warning_trajectories_are_gymnasiums() {
+    let ends = replay("unstable.json", |case| {
+        let [model, seconds] = case["model"].as_array().expect("a list").as_slice() else {
+            panic!("a model and its time step")
+        };
+        with_time_step(model.as_str().expect("a name"), seconds.as_f64().expect("a number"))
+    });
+    assert_eq!(ends.len(), 4);
+    for driver in ends {
+        let count: u64 = driver.env.warnings().iter().map(|warning| warning.count).sum();
+        assert!(count > 0, "{}", driver.env.describe());
+    }
+}
+
+#[test]
+fn a_snapshot_taken_after_a_warning_continues_bit_for_bit() {
+    // With short episodes, because some numbers would become too large for an `f32`.
+    for (id, model, seconds, seed, reach) in [
+        ("HalfCheetah-v5", "half_cheetah.xml", 0.1, 2, 1.0),
+        ("Humanoid-v5", "humanoid.xml", 0.03, 3, 1.5),
+        ("HumanoidStandup-v5", "humanoidstandup.xml", 0.03, 4, 1.0),
+    ] {
+        let given = with_time_step(model, seconds) + "time_limit = 35";
+        let mut driver = Driver::new(make(id, &given), 10_000 + seed, reach);
+        driver.reset(Some(seed));
+        let (mut copies, mut tried) = (Vec::<Driver>::new(), 0);
+        for step in 0..60 {
+            let seen = driver.env.warnings();
+            let expected = driver.step_on();
+            for copy in &mut copies {
+                assert!(copy.step_on() == expected, "{id}: step {step}");
+            }
+            if driver.env.warnings() != seen {
+                let snapshot = driver.env.snapshot().expect("written");
+                let mut copy = Driver::new(make(id, &given), 0, reach);
+                copy.env.restore(&snapshot).expect("taken back");
+                assert_eq!(copy.env.warnings(), [], "{id}: restoring is no step");
+                assert_eq!(copy.env.snapshot().expect("written"), snapshot, "{id}: step {step}");
+                copy.actions = driver.actions.clone();
+                copies.push(copy);
+                tried += 1;
+            }
+            if copies.len() > 4 {
+                copies.remove(0);
+            }
+        }
+        assert!(tried > 5, "{id}: only {tried} snapshots");
     }
 }
 
@@ -366,8 +438,55 @@ fn an_unusable_model_is_refused_with_mujocos_message_and_the_path() {
 }
 
 #[test]
-fn a_diverging_simulation_is_an_error_with_the_step_and_a_reset_recovers() {
-    let given = cart_pole(&folder("diverging"), "strong.xml", "1e14", "");
+fn a_warning_is_counted_and_named_and_the_episode_goes_on() {
+    let given = cart_pole(&folder("warning"), "strong.xml", "1e14", "");
+    let mut env = make("InvertedPendulum-v5", &given);
+    let mut obs = vec![0.0; 4];
+    env.reset(Some(0), &mut obs).expect("resets");
+    env.step(&[0.0], &mut obs).expect("nothing happens yet");
+    assert_eq!(env.warnings(), []);
+    // The frame skip is 2. The reset of the first simulation step clears the control, so that the second one is calm.
+    env.step(&[1.0], &mut obs).expect("goes on");
+    let expected = Warning {
+        kind: "mjWARN_BADQACC",
+        count: 1,
+        first: "InvertedPendulum-v5: MuJoCo at step 2 of episode 1: Nan, Inf or huge value in QACC at DOF 0. The \
+                simulation is unstable"
+            .to_string(),
+    };
+    assert_eq!(env.warnings(), std::slice::from_ref(&expected));
+    env.reset(None, &mut obs).expect("resets");
+    env.step(&[1.0], &mut obs).expect("goes on");
+    assert_eq!(
+        env.warnings(),
+        [Warning { count: 2, ..expected }],
+        "the first stays, the count grows"
+    );
+
+    // Without bounds on the start there is no valid simulation, but there are numbers.
+    let mut ant = make("Ant-v5", "reset_noise_scale = 1e30");
+    let mut obs = vec![0.0; ant.observation_space().len()];
+    ant.reset(Some(0), &mut obs).expect("Gymnasium goes on as well");
+    ant.step(&[0.0; 8], &mut obs).expect("Gymnasium goes on as well");
+    assert!(!ant.warnings().is_empty());
+    assert!(
+        !Path::new("MUJOCO_LOG.TXT").exists(),
+        "warnings belong to the caller, not into the current folder"
+    );
+}
+
+#[test]
+fn a_number_that_is_not_finite_is_refused_whatever_mujoco_does() {
+    let mut ant = make("Ant-v5", "");
+    let mut obs = vec![0.0; ant.observation_space().len()];
+    ant.reset(Some(0), &mut obs).expect("resets");
+    let message = ant.step(&[1e30; 8], &mut obs).expect_err("no such cost").to_string();
+    assert_eq!(message, "Ant-v5: reward is -inf at step 1 of episode 1");
+}
+
+#[test]
+fn with_the_option_a_warning_is_an_error_with_the_step_and_a_reset_recovers() {
+    let given = cart_pole(&folder("diverging"), "strong.xml", "1e14", "") + "\non_warning = 'error'";
     let mut env = make("InvertedPendulum-v5", &given);
     let mut obs = vec![0.0; 4];
     for episode in 1..=2 {
@@ -384,19 +503,32 @@ fn a_diverging_simulation_is_an_error_with_the_step_and_a_reset_recovers() {
             again,
             "InvertedPendulum-v5: step was called after the simulation failed; call reset first"
         );
+        let counts: Vec<u64> = env.warnings().iter().map(|warning| warning.count).collect();
+        assert_eq!(counts, [episode]);
     }
-    let mut ant = make("Ant-v5", "");
-    let mut obs = vec![0.0; ant.observation_space().len()];
-    ant.reset(Some(0), &mut obs).expect("resets");
-    let message = ant.step(&[1e30; 8], &mut obs).expect_err("no such cost").to_string();
-    assert_eq!(message, "Ant-v5: reward is -inf at step 1 of episode 1");
-    let mut ant = make("Ant-v5", "reset_noise_scale = 1e30");
-    let message = ant.reset(Some(0), &mut obs).expect_err("nowhere to start").to_string();
-    assert!(message.contains("MuJoCo at step 0 of episode 1: "), "{message}");
+    let wrong = refused("InvertedPendulum-v5", "on_warning = 'ignore'");
     assert!(
-        !Path::new("MUJOCO_LOG.TXT").exists(),
-        "warnings belong to the caller, not into the current folder"
+        wrong.starts_with("InvertedPendulum-v5: option `on_warning`: ") && wrong.contains("`continue` or `error`"),
+        "{wrong}"
     );
+}
+
+#[test]
+fn a_vector_adds_up_the_warnings_of_its_environments() {
+    let given = options(&cart_pole(&folder("vector"), "strong.xml", "1e14", ""));
+    for threads in [1, 2, 3] {
+        let mut envs = Registry::builtin()
+            .make_vec("InvertedPendulum-v5", &given, 3, threads)
+            .expect("valid options");
+        assert_eq!(envs.warnings(), []);
+        envs.reset(&[1, 2, 3]).expect("resets");
+        envs.step(0..3, &[1.0, 0.0, 1.0]).expect("goes on");
+        let all = envs.warnings();
+        assert_eq!(all.len(), 1, "{all:?}");
+        assert_eq!((all[0].kind, all[0].count), ("mjWARN_BADQACC", 2), "{threads} threads");
+        envs.step(0..3, &[0.0; 3])
+            .expect("a request for warnings does not disturb the next step");
+    }
 }
 
 #[test]
@@ -462,7 +594,8 @@ fn every_task_in_the_current_folder() {
     let mut env = make("InvertedPendulum-v5", &given);
     let mut obs = vec![0.0; 4];
     env.reset(Some(0), &mut obs).expect("resets");
-    env.step(&[1.0], &mut obs).expect_err("diverges");
+    env.step(&[1.0], &mut obs).expect("goes on");
+    assert!(!env.warnings().is_empty());
     eprintln!("answer: {} tasks", ids.len());
 }
 

@@ -2,8 +2,8 @@
 
 use proptest::prelude::*;
 use sac_envs::{
-    Dtype, Dynamics, Env, EnvEntry, NumpyRng, Registry, RescaleAction, Serial, Simulated, Space, Threaded, Transition,
-    VecEnv, VecStep,
+    Dtype, Dynamics, Env, NumpyRng, Registry, RescaleAction, Serial, Simulated, Space, Threaded, Transition, VecEnv,
+    VecStep,
 };
 
 /// Bounds of any size and sign, some of them infinite.
@@ -148,24 +148,6 @@ proptest! {
         let decisions = (1..).find(|_| env.step(&[0.0], &mut obs).expect("steps").truncated);
         prop_assert_eq!(decisions, Some(23usize.div_ceil(times)));
     }
-}
-
-#[test]
-fn a_task_that_takes_bytes_can_be_stepped_with_normalised_actions() {
-    let task = || Echo {
-        low: 0.0,
-        high: 255.0,
-        dtype: Dtype::U8,
-    };
-    let mut registry = Registry::empty();
-    registry.register(EnvEntry::new("Bytes-v0", "", task));
-    let mut env = registry
-        .make_vec("Bytes-v0", &Default::default(), 1, 1)
-        .expect("bytes from 0 to 255 are no flaw");
-    assert_eq!(env.action_space(), &Space::boxed(1, -1.0, 1.0));
-    env.reset(&[1]).expect("resets");
-    env.step(0..1, &[0.1]).expect("steps");
-    assert_eq!(env.current().next_obs, [140.0], "the nearest byte to 140.25");
 }
 
 /// Observes the last action.

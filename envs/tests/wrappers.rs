@@ -2,10 +2,10 @@
 
 use std::num::NonZero;
 
-use sac_envs::render::FrameSize;
+use sac_envs::render::{Frame, FrameSize};
 use sac_envs::{
-    ActionDelay, ActionNoise, ActionRepeat, Dynamics, Env, EnvEntry, FrameStack, NumpyRng, ObservationNoise, Registry,
-    RewardScale, Simulated, Space, Transition, WrapperSpec, check_env,
+    ActionDelay, ActionNoise, ActionRepeat, Dynamics, Env, EnvEntry, EnvError, FrameStack, NumpyRng, ObservationNoise,
+    Outcome, Registry, RewardScale, Simulated, Space, Transition, Warning, WrapperSpec, check_env,
 };
 
 fn options(text: &str) -> toml::Table {
@@ -475,4 +475,57 @@ fn the_table_in_the_documentation_has_every_kind_with_its_defaults() {
         .make_normalised(id.as_str().expect("a name"), &env)
         .expect("valid");
     assert!(page.contains(&format!("`{}`", env.describe())), "{}", env.describe());
+}
+
+/// An environment that has always warned once.
+struct Warns(Simulated<Echo>);
+
+impl Env for Warns {
+    fn describe(&self) -> String {
+        self.0.describe()
+    }
+    fn observation_space(&self) -> &Space {
+        self.0.observation_space()
+    }
+    fn action_space(&self) -> &Space {
+        self.0.action_space()
+    }
+    fn reset(&mut self, seed: Option<u64>, obs: &mut [f32]) -> Result<(), EnvError> {
+        self.0.reset(seed, obs)
+    }
+    fn step(&mut self, action: &[f32], obs: &mut [f32]) -> Result<Outcome, EnvError> {
+        self.0.step(action, obs)
+    }
+    fn snapshot(&self) -> Result<Vec<u8>, EnvError> {
+        self.0.snapshot()
+    }
+    fn restore(&mut self, snapshot: &[u8]) -> Result<(), EnvError> {
+        self.0.restore(snapshot)
+    }
+    fn render(&self, size: FrameSize) -> Result<Frame, EnvError> {
+        self.0.render(size)
+    }
+    fn warnings(&self) -> Vec<Warning> {
+        let first = "once".to_string();
+        vec![Warning {
+            kind: "test",
+            count: 1,
+            first,
+        }]
+    }
+}
+
+#[test]
+fn every_wrapper_passes_on_the_warnings_of_its_environment() {
+    let mut registry = Registry::empty();
+    let entry = EnvEntry::from_env("Warns-v0", "", || Box::new(Warns(echo())));
+    registry.register(entry.with_time_limit(5));
+    for spec in WrapperSpec::defaults() {
+        let wrapper = toml::Table::try_from(&spec).expect("a table");
+        let given = toml::Table::from_iter([("wrappers".to_string(), toml::Value::Array(vec![wrapper.into()]))]);
+        let env = registry.make_normalised("Warns-v0", &given).expect("fits");
+        assert_eq!(env.warnings().len(), 1, "{}", env.describe());
+        let envs = registry.make_vec("Warns-v0", &given, 3, 2).expect("fits");
+        assert_eq!(envs.warnings()[0].count, 3, "{}", envs.describe());
+    }
 }

@@ -1,16 +1,17 @@
 //! Calls into MuJoCo that return its warnings and fatal errors as values.
 //!
 //! MuJoCo has one message handler per process. The default handler writes warnings to the terminal and to a file in the
-//! current folder, and ends the process on an error. Our handler records both for the thread that is inside [`run`],
-//! and unwinds out of a call with an error, where MuJoCo's Python bindings use `longjmp`. Messages from any other use
-//! of MuJoCo in the process go to the previous handler.
+//! current folder, and ends the process on an error. For the thread that is inside [`run`], our handler drops warnings,
+//! which [`run`] reads from the state, and unwinds out of a call with an error, where MuJoCo's Python bindings use
+//! `longjmp`. Messages from any other use of MuJoCo in the process go to the previous handler.
 
 use std::cell::{Cell, RefCell};
+use std::ffi::{CStr, c_int};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, OnceLock};
 
-use mujoco_rs::mujoco_c::{mjData, mjLogMessage, mjModel, mju_setLogHandler};
-use mujoco_rs::wrappers::mj_data::MjData;
+use mujoco_rs::mujoco_c::{mjData, mjLogMessage, mjModel, mju_setLogHandler, mju_warningText};
+use mujoco_rs::wrappers::mj_data::{MjData, MjtWarning};
 use mujoco_rs::wrappers::mj_logging::MjtLogLevel;
 use mujoco_rs::wrappers::mj_model::MjModel;
 
@@ -61,7 +62,7 @@ struct FatalError;
 
 thread_local! {
     static ACTIVITY: Cell<Activity> = const { Cell::new(Activity::None) };
-    /// The first message of the running call, if there was one.
+    /// The message of the error that ended the running call.
     static MESSAGE: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
@@ -88,22 +89,11 @@ fn install_handler() {
 unsafe extern "C-unwind" fn handle(message: *const mjLogMessage) {
     // SAFETY: MuJoCo passes a valid message that outlives this call.
     let (level, subject) = unsafe { ((*message).level(), (*message).subject()) };
-    let text = subject
-        .lines()
-        .next()
-        .unwrap_or_default()
-        .trim_end_matches('.')
-        .to_string();
     let fatal = level == MjtLogLevel::mjLOG_ERROR;
     match ACTIVITY.get() {
         Activity::Simulating if fatal => {
-            MESSAGE.set(Some(text));
+            MESSAGE.set(Some(first_line(subject)));
             resume_unwind(Box::new(FatalError));
-        }
-        Activity::Simulating if level == MjtLogLevel::mjLOG_WARNING => {
-            MESSAGE.with_borrow_mut(|first| {
-                first.get_or_insert(text);
-            });
         }
         Activity::Simulating => {}
         Activity::Compiling if !fatal => {}
@@ -116,6 +106,16 @@ unsafe extern "C-unwind" fn handle(message: *const mjLogMessage) {
     }
 }
 
+/// The first line of a message, without a full stop at its end.
+fn first_line(message: &str) -> String {
+    message
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .trim_end_matches('.')
+        .to_string()
+}
+
 /// Runs `work`, which compiles a model. MuJoCo's warnings do not reach the terminal or the current folder.
 pub(super) fn compile<T>(work: impl FnOnce() -> T) -> T {
     install_handler();
@@ -125,16 +125,81 @@ pub(super) fn compile<T>(work: impl FnOnce() -> T) -> T {
     result
 }
 
-/// Runs `calls` in order.
+/// Number of kinds of warnings.
+const KINDS: usize = MjtWarning::mjNWARNING as usize;
+
+/// MuJoCo's names of its kinds of warnings, in the order of their numbers.
+const NAMES: [&str; KINDS] = [
+    "mjWARN_INERTIA",
+    "mjWARN_CONTACTFULL",
+    "mjWARN_CNSTRFULL",
+    "mjWARN_BADQPOS",
+    "mjWARN_BADQVEL",
+    "mjWARN_BADQACC",
+    "mjWARN_BADCTRL",
+];
+
+/// The warnings of a [`run`], by kind.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Warnings([Kind; KINDS]);
+
+/// The warnings of one kind.
+#[derive(Clone, Copy, Default)]
+struct Kind {
+    count: u64,
+    /// MuJoCo's number of what the last one is about, such as a degree of freedom.
+    info: usize,
+}
+
+impl Warnings {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.iter().all(|kind| kind.count == 0)
+    }
+
+    /// MuJoCo's number and name of each kind that occurred, and how often it did.
+    pub(super) fn kinds(&self) -> impl Iterator<Item = (usize, &'static str, u64)> {
+        let all = self.0.iter().zip(NAMES).enumerate();
+        all.filter(|(_, (kind, _))| kind.count > 0)
+            .map(|(number, (kind, name))| (number, name, kind.count))
+    }
+
+    /// MuJoCo's text of the last warning of this kind.
+    pub(super) fn text(&self, number: usize) -> String {
+        // SAFETY: MuJoCo returns a string that ends with a zero and belongs to this thread until its next call.
+        let text = unsafe { CStr::from_ptr(mju_warningText(number as c_int, self.0[number].info)) };
+        first_line(&text.to_string_lossy())
+    }
+
+    /// Adds the warnings that MuJoCo has counted in `state` and sets its counters back. It counts them from zero again
+    /// when it resets an unstable simulation, so that they must be read after every simulation step.
+    ///
+    /// # Safety
+    /// `state` is valid, and no other reference to it is in use.
+    unsafe fn take(&mut self, state: *mut mjData) {
+        // SAFETY: as promised by the caller.
+        let counters = unsafe { &mut (*state).warning };
+        for (kind, counter) in self.0.iter_mut().zip(counters) {
+            if counter.number != 0 {
+                kind.count += u64::from(counter.number.unsigned_abs());
+                kind.info = usize::try_from(counter.lastinfo).unwrap_or(0);
+                counter.number = 0;
+            }
+        }
+    }
+}
+
+/// Runs `calls` in order and returns the warnings. After a warning the state is what MuJoCo made of it: it resets an
+/// unstable simulation itself and goes on.
 ///
 /// # Errors
-/// MuJoCo's message for an error or a warning. The state is then unusable until a reset.
-pub(super) fn run(data: &mut Data, calls: &[Call]) -> Result<(), String> {
+/// MuJoCo's message for an error. The state is then unusable until a reset.
+pub(super) fn run(data: &mut Data, calls: &[Call]) -> Result<Warnings, String> {
     let model: *const mjModel = data.model().ffi();
     // SAFETY: the pointer is used only for calls that keep the invariants of the state.
     let state: *mut mjData = unsafe { data.ffi_mut() };
     ACTIVITY.set(Activity::Simulating);
     let outcome = catch_unwind(AssertUnwindSafe(|| {
+        let mut warnings = Warnings::default();
         for call in calls {
             // SAFETY: `state` was made for `model`, both are alive, and `data` is borrowed exclusively.
             unsafe {
@@ -142,20 +207,25 @@ pub(super) fn run(data: &mut Data, calls: &[Call]) -> Result<(), String> {
                     Call::Reset => unwinding::mj_resetData(model, state),
                     Call::Forward => unwinding::mj_forward(model, state),
                     Call::Kinematics => unwinding::mj_kinematics(model, state),
-                    Call::Step(times) => (0..*times).for_each(|_| unwinding::mj_step(model, state)),
+                    Call::Step(times) => {
+                        for _ in 0..*times {
+                            unwinding::mj_step(model, state);
+                            warnings.take(state);
+                        }
+                    }
                     Call::ContactForces => unwinding::mj_rnePostConstraint(model, state),
                 }
+                warnings.take(state);
             }
         }
+        warnings
     }));
     ACTIVITY.set(Activity::None);
-    let warned = data.warning().iter().any(|warning| warning.number > 0);
-    match outcome {
-        Ok(()) if !warned => Ok(()),
-        Ok(()) => Err(MESSAGE
-            .take()
-            .unwrap_or_else(|| "a warning that the simulation is unstable".to_string())),
-        Err(thrown) if thrown.is::<FatalError>() => Err(MESSAGE.take().unwrap_or_default()),
-        Err(panic) => resume_unwind(panic),
-    }
+    outcome.map_err(|thrown| {
+        if thrown.is::<FatalError>() {
+            MESSAGE.take().unwrap_or_default()
+        } else {
+            resume_unwind(thrown)
+        }
+    })
 }

@@ -46,7 +46,7 @@ pub use inverted_pendulum::InvertedPendulum;
 pub use pusher::{Pusher, PusherParts};
 pub use reacher::{Reacher, ReacherParts};
 pub use scene::{Camera, Follow};
-pub use sim::MujocoSim;
+pub use sim::{MujocoSim, OnWarning};
 pub use swimmer::Swimmer;
 pub use task::{BadOption, ModelChoice, Observation, Step, Task};
 pub use walker2d::Walker2d;

@@ -1,7 +1,7 @@
 //! Explanations of the options of all tasks, for their manual pages. An option has the same meaning in every task.
 
 /// Options with their explanations.
-const EXPLAINED: [(&str, &str); 25] = [
+const EXPLAINED: [(&str, &str); 26] = [
     (
         "xml_file",
         "the model: the name of one of Gymnasium's model files, or a path that begins with `.`, `/` or `~/`",
@@ -80,6 +80,10 @@ const EXPLAINED: [(&str, &str); 25] = [
     (
         "include_cfrc_ext_in_observation",
         "whether the observation includes the contact forces on each body",
+    ),
+    (
+        "on_warning",
+        "the effect of a warning of MuJoCo: `continue` as in Gymnasium, or `error`; Gymnasium has no such option",
     ),
 ];
 

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use mujoco_rs::wrappers::mj_data::{MjData, MjtState};
 use mujoco_rs::wrappers::mj_model::MjModel;
 
-use super::engine::{self, Call, Data};
+use super::engine::{self, Call, Data, Warnings};
 use super::model;
 use super::scene;
 use super::task::{BadOption, Observation, Step, Task};
 use crate::render::{Frame, FrameSize};
-use crate::{Env, EnvError, NumpyRng, Outcome, Space, Transition, snapshot};
+use crate::{Env, EnvError, NumpyRng, Outcome, Space, Transition, Warning, snapshot};
 
 /// Everything that determines how a simulation continues: positions, velocities, controls, the solver's warm start, …
 const STATE: u32 = MjtState::mjSTATE_INTEGRATION as u32;
@@ -19,8 +19,8 @@ const STATE: u32 = MjtState::mjSTATE_INTEGRATION as u32;
 /// A [`Task`] as an [`Env`]: owns the generator and the simulation, checks the order of calls, takes snapshots.
 ///
 /// Time limits and checks of actions are the work of [`crate::TimeLimit`] and [`crate::Checked`]; [`crate::Registry`]
-/// combines all three. A warning of MuJoCo is an error here, because the state is then unreliable. It ends the episode;
-/// a reset starts the next.
+/// combines all three. A warning of MuJoCo is counted (see [`Env::warnings`]) and the episode goes on, as in Gymnasium;
+/// [`OnWarning::Error`] makes it an error. An error of MuJoCo ends the episode; a reset starts the next.
 pub struct MujocoSim<T: Task> {
     task: T,
     parts: T::Parts,
@@ -33,11 +33,25 @@ pub struct MujocoSim<T: Task> {
     observation_space: Space,
     action_space: Space,
     memory: Memory,
+    on_warning: OnWarning,
+    warnings: Vec<Warning>,
     /// A second simulation for pictures, created with the first one.
     drawn: RefCell<Option<Data>>,
 }
 
-/// Everything that changes, except `data`.
+/// The effect of a warning of MuJoCo, such as one about an unstable simulation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnWarning {
+    /// The episode goes on with the numbers that MuJoCo gives, as in Gymnasium. An unstable simulation goes on from the
+    /// start state of the model, to which MuJoCo has reset it.
+    #[default]
+    Continue,
+    /// The step is an error, and the episode is over.
+    Error,
+}
+
+/// Everything that changes, except `data` and the warnings.
 #[derive(Clone, serde::Serialize, serde::Deserialize)]
 struct Memory {
     /// `None` until the first reset.
@@ -111,8 +125,17 @@ impl<T: Task> MujocoSim<T> {
                 step: 0,
                 tracked: [0.0; 2],
             },
+            on_warning: OnWarning::default(),
+            warnings: Vec::new(),
             drawn: RefCell::new(None),
         })
+    }
+
+    /// Sets the effect of a warning.
+    #[must_use]
+    pub fn with_on_warning(mut self, on_warning: OnWarning) -> Self {
+        self.on_warning = on_warning;
+        self
     }
 
     /// The task's options.
@@ -128,6 +151,11 @@ impl<T: Task> MujocoSim<T> {
     /// Ends the episode with an error at the current step.
     fn failed(&mut self, message: String) -> EnvError {
         self.memory.phase = Phase::Failed;
+        self.here(message)
+    }
+
+    /// A message of MuJoCo at the current step.
+    fn here(&self, message: String) -> EnvError {
         EnvError::Simulation {
             env: T::ID.to_string(),
             step: self.memory.step,
@@ -136,11 +164,42 @@ impl<T: Task> MujocoSim<T> {
         }
     }
 
+    /// Runs calls of the episode and counts the warnings.
+    fn simulate(&mut self, calls: &[Call]) -> Result<(), EnvError> {
+        match engine::run(&mut self.data, calls) {
+            Ok(warnings) if warnings.is_empty() => Ok(()),
+            Ok(warnings) => self.warned(&warnings),
+            Err(message) => Err(self.failed(message)),
+        }
+    }
+
+    #[cold]
+    fn warned(&mut self, warnings: &Warnings) -> Result<(), EnvError> {
+        for (number, kind, count) in warnings.kinds() {
+            match self.warnings.iter_mut().find(|known| known.kind == kind) {
+                Some(known) => known.count += count,
+                None => {
+                    let first = self.here(warnings.text(number)).to_string();
+                    self.warnings.push(Warning { kind, count, first });
+                }
+            }
+        }
+        match self.on_warning {
+            OnWarning::Continue => Ok(()),
+            OnWarning::Error => {
+                let texts = warnings.kinds().map(|(number, ..)| warnings.text(number));
+                let all: Vec<String> = texts.collect();
+                Err(self.failed(all.join("; ")))
+            }
+        }
+    }
+
     fn observe(&self, obs: &mut [f32]) {
         self.task.observe(&self.parts, &self.data, &mut Observation::new(obs));
     }
 
-    /// Sets the state of the simulation; `state` has the parts of [`STATE`].
+    /// Sets the state of the simulation; `state` has the parts of [`STATE`]. Warnings do not count: the step that led to
+    /// this state gave them already.
     fn put_state(&mut self, state: &[f64]) -> Result<(), String> {
         engine::run(&mut self.data, &[Call::Reset])?;
         self.data.set_state(state, STATE).map_err(|e| e.to_string())?;
@@ -178,18 +237,14 @@ impl<T: Task> Env for MujocoSim<T> {
             memory.rng = Some(NumpyRng::new(seed));
         }
         (memory.episode, memory.step) = (memory.episode + 1, 0);
-        if let Err(message) = engine::run(&mut self.data, &[Call::Reset]) {
-            return Err(self.failed(message));
-        }
+        self.simulate(&[Call::Reset])?;
         let (position, velocity) = &self.start;
         self.data.qpos_mut().copy_from_slice(position);
         self.data.qvel_mut().copy_from_slice(velocity);
         let rng = self.memory.rng.get_or_insert_with(|| NumpyRng::new(0));
         let (position, velocity) = state_mut(&mut self.data);
         self.task.start(rng, position, velocity);
-        if let Err(message) = engine::run(&mut self.data, &[Call::Forward]) {
-            return Err(self.failed(message));
-        }
+        self.simulate(&[Call::Forward])?;
         self.memory.phase = Phase::Running;
         self.memory.tracked = self.task.tracked(&self.parts, &self.data);
         self.observe(obs);
@@ -215,9 +270,7 @@ impl<T: Task> Env for MujocoSim<T> {
         }
         let calls = [Call::Step(self.frame_skip), Call::ContactForces];
         let needed = if self.task.uses_contact_forces() { 2 } else { 1 };
-        if let Err(message) = engine::run(&mut self.data, &calls[..needed]) {
-            return Err(self.failed(message));
-        }
+        self.simulate(&calls[..needed])?;
         let before = self.memory.tracked;
         let after = self.task.tracked(&self.parts, &self.data);
         self.memory.tracked = after;
@@ -255,6 +308,10 @@ impl<T: Task> Env for MujocoSim<T> {
         drawn.qpos_mut().copy_from_slice(self.data.qpos());
         engine::run(drawn, &[Call::Kinematics]).map_err(unable)?;
         scene::scene(&self.model, drawn, &self.task.camera()).draw(size, || T::ID.to_string())
+    }
+
+    fn warnings(&self) -> Vec<Warning> {
+        self.warnings.clone()
     }
 
     fn snapshot(&self) -> Result<Vec<u8>, EnvError> {

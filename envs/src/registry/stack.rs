@@ -8,7 +8,7 @@ use super::plain::plain_words;
 use super::suggest::did_you_mean;
 use super::whole::{like, whole_number};
 use crate::env::check_spaces;
-use crate::{Checked, Env, EnvError, RescaleAction, TimeLimit, WrapperSpec};
+use crate::{Checked, Env, EnvError, OneHotObservation, RescaleAction, Space, TimeLimit, WrapperSpec};
 
 /// Keys of the options that every environment has.
 pub(super) const RESERVED: [&str; 2] = ["time_limit", "wrappers"];
@@ -20,19 +20,20 @@ pub(super) struct Stack {
     pub(super) time_limit: Option<NonZero<u64>>,
     /// Wrappers above the time limit, innermost first.
     pub(super) wrappers: Vec<WrapperSpec>,
-    /// Whether a [`RescaleAction`] is the outermost wrapper.
+    /// Whether the environment is for an agent: with a [`RescaleAction`], and one-hot vectors for discrete observations.
     pub(super) normalised: bool,
 }
 
 impl Stack {
-    /// Puts the wrappers around `env`: `RescaleAction > wrappers > TimeLimit > Checked > env`.
+    /// Puts the wrappers around `env`: `RescaleAction > wrappers > TimeLimit > Checked > env`, and for an agent a
+    /// [`OneHotObservation`] around discrete observations.
     ///
     /// Without configured wrappers the result is a single type without boxes inside, so that all `step` functions can
     /// be inlined: a step of a small task takes less time than the calls would.
     ///
     /// # Errors
-    /// [`EnvError::Option`] for a wrapper that does not fit the environment, [`EnvError::Unsupported`] for actions
-    /// without bounds and for a space with a flaw.
+    /// [`EnvError::Option`] for a wrapper that does not fit the environment, [`EnvError::Unsupported`] for spaces
+    /// that an agent cannot use and for a space with a flaw.
     pub(super) fn around<E: Env + 'static>(&self, id: &str, env: E) -> Result<Box<dyn Env>, EnvError> {
         check_spaces(&env)?;
         let checked = Checked::new(env);
@@ -60,10 +61,15 @@ impl Stack {
     }
 
     fn around_wrapped<E: Env + 'static>(&self, env: E) -> Result<Box<dyn Env>, EnvError> {
-        Ok(if self.normalised {
-            Box::new(RescaleAction::new(env)?)
-        } else {
-            Box::new(env)
+        if !self.normalised {
+            return Ok(Box::new(env));
+        }
+        let env = Box::new(RescaleAction::new(env)?);
+        Ok(match env.observation_space() {
+            Space::Box { .. } => env,
+            Space::Discrete { .. } | Space::MultiDiscrete { .. } => {
+                Box::new(OneHotObservation::new(env as Box<dyn Env>)?)
+            }
         })
     }
 }

@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::{EpisodeSummary, VecStep};
 use crate::env::check_spaces;
 use crate::panics::{caught, caught_step};
-use crate::{Env, EnvError, EpisodeStats, Space, Status, snapshot};
+use crate::{Env, EnvError, EpisodeStats, Space, Status, Warning, snapshot};
 
 impl VecStep {
     /// Zeros for `envs` environments with `obs_len` numbers per observation.
@@ -191,6 +191,15 @@ impl Chunk {
         view.status[i] = ended.status;
         view.finished.push(ended);
         Ok(())
+    }
+
+    /// The warnings of all lanes, added up by kind.
+    pub(super) fn warnings(&self) -> Vec<Warning> {
+        let mut all = Vec::new();
+        for lane in &self.lanes {
+            Warning::merge(&mut all, caught(|| lane.env.warnings()).unwrap_or_default());
+        }
+        all
     }
 
     pub(super) fn snapshot(&self, view: &VecStep) -> Result<Vec<Vec<u8>>, EnvError> {

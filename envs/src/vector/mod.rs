@@ -6,7 +6,7 @@ mod threaded;
 
 use std::ops::Range;
 
-use crate::{EnvError, Space, Status};
+use crate::{EnvError, Space, Status, Warning};
 
 pub use serial::Serial;
 pub use threaded::Threaded;
@@ -77,6 +77,12 @@ pub trait VecEnv: Send {
 
     /// The results of the last reset or step.
     fn current(&self) -> &VecStep;
+
+    /// The warnings of all environments since they were made, added up by kind (see [`crate::Env::warnings`]). Not part
+    /// of a snapshot.
+    fn warnings(&self) -> Vec<Warning> {
+        Vec::new()
+    }
 
     /// One snapshot per environment. It includes the state that the vector environment keeps for each: return and
     /// length of the running episode, and the current results.

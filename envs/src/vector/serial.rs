@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::lane::{Chunk, Common};
 use super::{VecEnv, VecStep};
-use crate::{Env, EnvError, Space};
+use crate::{Env, EnvError, Space, Warning};
 
 /// Steps its environments one after the other on the calling thread. The fastest way for tasks whose step takes
 /// microseconds.
@@ -65,6 +65,10 @@ impl VecEnv for Serial {
 
     fn current(&self) -> &VecStep {
         &self.view
+    }
+
+    fn warnings(&self) -> Vec<Warning> {
+        self.chunk.warnings()
     }
 
     fn snapshot(&self) -> Result<Vec<Vec<u8>>, EnvError> {

@@ -8,7 +8,7 @@ use crossbeam_channel::{Receiver, RecvError, Sender, TryRecvError, bounded};
 
 use super::lane::{Chunk, Common};
 use super::{VecEnv, VecStep};
-use crate::{Env, EnvError, Space};
+use crate::{Env, EnvError, Space, Warning};
 
 /// Steps its environments on several threads including the calling one. Each thread owns a contiguous chunk of them.
 /// The results equal those of [`super::Serial`] bit for bit.
@@ -72,6 +72,8 @@ struct Parcel {
     seeds: Vec<u64>,
     /// One per environment of the chunk: the argument of a restore, or the result of a snapshot.
     snapshots: Vec<Vec<u8>>,
+    /// The result of a request for warnings.
+    warnings: Vec<Warning>,
     /// One row per environment of the chunk.
     view: VecStep,
     result: Result<(), EnvError>,
@@ -84,6 +86,7 @@ enum Request {
     Step(Range<usize>),
     Snapshot,
     Restore,
+    Warnings,
 }
 
 impl Threaded {
@@ -246,6 +249,7 @@ impl Parcel {
             actions: Vec::new(),
             seeds: Vec::new(),
             snapshots: Vec::new(),
+            warnings: Vec::new(),
             view: VecStep::sized(envs, obs_len),
             result: Ok(()),
         }
@@ -257,6 +261,10 @@ impl Parcel {
             Request::Step(group) => chunk.step(group, &self.actions, &mut self.view),
             Request::Snapshot => chunk.snapshot(&self.view).map(|snapshots| self.snapshots = snapshots),
             Request::Restore => chunk.restore(&self.snapshots, &mut self.view),
+            Request::Warnings => {
+                self.warnings = chunk.warnings();
+                Ok(())
+            }
         };
     }
 }
@@ -337,6 +345,26 @@ impl VecEnv for Threaded {
 
     fn current(&self) -> &VecStep {
         &self.view
+    }
+
+    fn warnings(&self) -> Vec<Warning> {
+        // A new parcel, because that of the worker holds the results of the last step.
+        let ask = |worker: &Worker| {
+            let mut parcel = Parcel::new(0, 0);
+            parcel.request = Request::Warnings;
+            worker.send(Box::new(parcel));
+        };
+        self.workers.iter().for_each(ask);
+        let mut all = Vec::new();
+        for worker in &self.workers {
+            let warnings = match &worker.runner {
+                Runner::Caller(chunk) => chunk.warnings(),
+                // A thread that has ended has none; the next step reports its end.
+                Runner::Thread { .. } => worker.answer().map(|parcel| parcel.warnings).unwrap_or_default(),
+            };
+            Warning::merge(&mut all, warnings);
+        }
+        all
     }
 
     fn snapshot(&self) -> Result<Vec<Vec<u8>>, EnvError> {

@@ -4,7 +4,7 @@ use std::num::NonZero;
 
 use crate::env::check_spaces;
 use crate::render::{Frame, FrameSize};
-use crate::{Env, EnvError, Outcome, Space, snapshot};
+use crate::{Env, EnvError, Outcome, Space, Warning, snapshot};
 
 /// Delays every action by a fixed number of steps. Until the first one takes effect, the task gets the number nearest
 /// to zero within each bound, or index 0 of a discrete space.
@@ -112,6 +112,10 @@ impl<E: Env> Env for ActionDelay<E> {
         self.env.restore(&inner)?;
         self.memory = memory;
         Ok(())
+    }
+
+    fn warnings(&self) -> Vec<Warning> {
+        self.env.warnings()
     }
 
     fn render(&self, size: FrameSize) -> Result<Frame, EnvError> {

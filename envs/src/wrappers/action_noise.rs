@@ -3,7 +3,7 @@
 use super::stream::Stream;
 use crate::env::check_spaces;
 use crate::render::{Frame, FrameSize};
-use crate::{Env, EnvError, NumpyRng, Outcome, Space, snapshot};
+use crate::{Dtype, Env, EnvError, NumpyRng, Outcome, Space, Warning, snapshot};
 
 /// Adds independent normal noise to every coordinate of every action and clamps the sum to the bounds.
 ///
@@ -22,8 +22,8 @@ impl<E: Env> ActionNoise<E> {
     /// one environment must have different numbers.
     ///
     /// # Errors
-    /// [`EnvError::Unsupported`] for a `std` that is negative or not finite, for discrete actions, for actions without
-    /// bounds, and for a space with a flaw.
+    /// [`EnvError::Unsupported`] for a `std` that is negative or not finite, for discrete actions and whole numbers, for
+    /// actions without bounds, and for a space with a flaw.
     pub fn new(env: E, std: f64, stream: u64) -> Result<Self, EnvError> {
         check_spaces(&env)?;
         let space = env.action_space();
@@ -34,7 +34,7 @@ impl<E: Env> ActionNoise<E> {
         if !(std.is_finite() && std >= 0.0) {
             return Err(unsupported(format!("std is {std}, expected a number of at least 0")));
         }
-        if !(matches!(space, Space::Box { .. }) && space.is_bounded()) {
+        if !(matches!(space, Space::Box { dtype: Dtype::F32, .. }) && space.is_bounded()) {
             return Err(unsupported(format!(
                 "actions in {space} take no noise: it is relative to their bounds"
             )));
@@ -99,6 +99,10 @@ impl<E: Env> Env for ActionNoise<E> {
         self.env.restore(&inner)?;
         self.stream.rng = rng;
         Ok(())
+    }
+
+    fn warnings(&self) -> Vec<Warning> {
+        self.env.warnings()
     }
 
     fn render(&self, size: FrameSize) -> Result<Frame, EnvError> {

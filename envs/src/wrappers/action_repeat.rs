@@ -3,7 +3,7 @@
 use std::num::NonZero;
 
 use crate::render::{Frame, FrameSize};
-use crate::{Env, EnvError, Outcome, Space, snapshot};
+use crate::{Env, EnvError, Outcome, Space, Warning, snapshot};
 
 /// Repeats every action, sums the rewards and returns the last observation. The repetition stops at the end of an
 /// episode.
@@ -74,6 +74,10 @@ impl<E: Env> Env for ActionRepeat<E> {
     fn restore(&mut self, bytes: &[u8]) -> Result<(), EnvError> {
         let inner: Vec<u8> = snapshot::decode(&self.kind(), bytes)?;
         self.env.restore(&inner)
+    }
+
+    fn warnings(&self) -> Vec<Warning> {
+        self.env.warnings()
     }
 
     fn render(&self, size: FrameSize) -> Result<Frame, EnvError> {

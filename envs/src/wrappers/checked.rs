@@ -2,7 +2,7 @@
 
 use crate::panics::{caught, caught_step};
 use crate::render::{Frame, FrameSize};
-use crate::{Env, EnvError, Outcome, Space, snapshot};
+use crate::{Env, EnvError, Outcome, Space, Warning, snapshot};
 
 /// Checks the actions, observations and rewards of an environment.
 ///
@@ -153,6 +153,10 @@ impl<E: Env> Env for Checked<E> {
         caught(|| self.env.restore(&inner)).map_err(|message| self.panicked(message))??;
         (self.memory, self.poisoned) = (memory, false);
         Ok(())
+    }
+
+    fn warnings(&self) -> Vec<Warning> {
+        self.env.warnings()
     }
 
     fn render(&self, size: FrameSize) -> Result<Frame, EnvError> {

@@ -1,7 +1,7 @@
 //! [`EpisodeStats`]: return and length of the running episode.
 
 use crate::render::{Frame, FrameSize};
-use crate::{Env, EnvError, Outcome, Space, Status, snapshot};
+use crate::{Env, EnvError, Outcome, Space, Status, Warning, snapshot};
 
 /// Sums the rewards and counts the steps of an episode. Both can be read until the next reset.
 pub struct EpisodeStats<E> {
@@ -93,6 +93,10 @@ impl<E: Env> Env for EpisodeStats<E> {
         self.env.restore(&inner)?;
         self.memory = memory;
         Ok(())
+    }
+
+    fn warnings(&self) -> Vec<Warning> {
+        self.env.warnings()
     }
 
     fn render(&self, size: FrameSize) -> Result<Frame, EnvError> {

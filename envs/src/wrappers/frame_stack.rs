@@ -4,7 +4,7 @@ use std::num::NonZero;
 
 use crate::env::check_spaces;
 use crate::render::{Frame, FrameSize};
-use crate::{Env, EnvError, Outcome, Space, snapshot};
+use crate::{Env, EnvError, Outcome, Space, Warning, snapshot};
 
 /// Concatenates the last `k` observations, oldest first. A reset repeats the first one `k` times.
 ///
@@ -141,6 +141,10 @@ impl<E: Env> Env for FrameStack<E> {
         self.env.restore(&inner)?;
         self.history = history;
         Ok(())
+    }
+
+    fn warnings(&self) -> Vec<Warning> {
+        self.env.warnings()
     }
 
     fn render(&self, size: FrameSize) -> Result<Frame, EnvError> {

@@ -1,10 +1,12 @@
 //! Wrappers. Each changes one aspect of an [`crate::Env`], keeps its contract, and appears in `describe()`.
 //!
-//! The registry builds `RescaleAction > TimeLimit(n) > Checked > task`, outermost first:
+//! For an agent the registry builds `RescaleAction > TimeLimit(n) > Checked > task`, outermost first, and
+//! [`OneHotObservation`] around that for discrete observations:
 //!
 //! * [`Checked`] checks actions, observations and rewards directly at the task;
 //! * [`TimeLimit`] truncates episodes;
-//! * [`RescaleAction`] converts normalised actions to the task's units; nothing else does;
+//! * [`RescaleAction`] converts the actions of an agent to the task's units; nothing else does;
+//! * [`OneHotObservation`] converts discrete observations to vectors for an agent;
 //! * [`EpisodeStats`] sums the rewards and counts the steps of an episode; vector environments add it.
 //!
 //! The wrappers of a configuration ([`WrapperSpec`]) go between [`TimeLimit`] and [`RescaleAction`]:
@@ -23,6 +25,7 @@ mod checked;
 mod episode_stats;
 mod frame_stack;
 mod observation_noise;
+mod one_hot_observation;
 mod pixels;
 mod rescale_action;
 mod reward_scale;
@@ -37,6 +40,7 @@ pub use checked::Checked;
 pub use episode_stats::EpisodeStats;
 pub use frame_stack::FrameStack;
 pub use observation_noise::ObservationNoise;
+pub use one_hot_observation::{OneHotObservation, agent_observation_space, to_agent_units};
 pub use pixels::Pixels;
 pub use rescale_action::{RescaleAction, to_task_units};
 pub use reward_scale::RewardScale;

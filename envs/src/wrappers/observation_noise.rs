@@ -2,7 +2,7 @@
 
 use super::stream::Stream;
 use crate::render::{Frame, FrameSize};
-use crate::{Dtype, Env, EnvError, NumpyRng, Outcome, Space, snapshot};
+use crate::{Dtype, Env, EnvError, NumpyRng, Outcome, Space, Warning, snapshot};
 
 /// Adds independent normal noise to every number of every observation, in the observation's own units.
 ///
@@ -98,6 +98,10 @@ impl<E: Env> Env for ObservationNoise<E> {
         self.env.restore(&inner)?;
         self.stream.rng = rng;
         Ok(())
+    }
+
+    fn warnings(&self) -> Vec<Warning> {
+        self.env.warnings()
     }
 
     fn render(&self, size: FrameSize) -> Result<Frame, EnvError> {

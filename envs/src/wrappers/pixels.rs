@@ -1,7 +1,7 @@
 //! [`Pixels`]: pictures as observations.
 
 use crate::render::{Frame, FrameSize};
-use crate::{Dtype, Env, EnvError, Outcome, Space, snapshot};
+use crate::{Dtype, Env, EnvError, Outcome, Space, Warning, snapshot};
 
 /// Replaces observations by pictures of the task: bytes, `[3, height, width]`, or `[1, height, width]` in grey.
 ///
@@ -111,6 +111,10 @@ impl<E: Env> Env for Pixels<E> {
     fn restore(&mut self, bytes: &[u8]) -> Result<(), EnvError> {
         let inner: Vec<u8> = snapshot::decode(&self.kind(), bytes)?;
         self.env.restore(&inner)
+    }
+
+    fn warnings(&self) -> Vec<Warning> {
+        self.env.warnings()
     }
 
     fn render(&self, size: FrameSize) -> Result<Frame, EnvError> {

@@ -1,7 +1,7 @@
 //! [`RewardScale`]: rewards times a constant factor.
 
 use crate::render::{Frame, FrameSize};
-use crate::{Env, EnvError, Outcome, Space, snapshot};
+use crate::{Env, EnvError, Outcome, Space, Warning, snapshot};
 
 /// Multiplies every reward by a factor. Returns that are reported above this wrapper are scaled as well.
 pub struct RewardScale<E> {
@@ -65,6 +65,10 @@ impl<E: Env> Env for RewardScale<E> {
     fn restore(&mut self, bytes: &[u8]) -> Result<(), EnvError> {
         let inner: Vec<u8> = snapshot::decode(&self.kind(), bytes)?;
         self.env.restore(&inner)
+    }
+
+    fn warnings(&self) -> Vec<Warning> {
+        self.env.warnings()
     }
 
     fn render(&self, size: FrameSize) -> Result<Frame, EnvError> {

@@ -3,7 +3,7 @@
 use std::num::NonZero;
 
 use crate::render::{Frame, FrameSize};
-use crate::{Env, EnvError, Outcome, Space, snapshot};
+use crate::{Env, EnvError, Outcome, Space, Warning, snapshot};
 
 /// Sets `truncated` at the `limit`-th step of an episode. If the task ends at that step, both flags are set, as in
 /// Gymnasium. Unlike Gymnasium's time limit, it refuses further steps until a reset.
@@ -92,6 +92,10 @@ impl<E: Env> Env for TimeLimit<E> {
         self.env.restore(&inner)?;
         self.memory = memory;
         Ok(())
+    }
+
+    fn warnings(&self) -> Vec<Warning> {
+        self.env.warnings()
     }
 
     fn render(&self, size: FrameSize) -> Result<Frame, EnvError> {

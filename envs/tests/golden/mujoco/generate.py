@@ -1,6 +1,10 @@
 """Golden traces of Gymnasium's MuJoCo tasks, for `envs/tests/mujoco.rs`.
 
 Usage: python generate.py > traces.json        (gymnasium 1.4.0, mujoco 3.17.0, numpy 2.4)
+       python generate.py --unstable > unstable.json
+
+With `--unstable` the cases are those of UNSTABLE in compare.py, whose simulations diverge. Their `options` are empty; the
+key `model` has the model file and its time step.
 
 Every case resets once with a seed and goes on through episode ends with unseeded resets. The actions are those of
 `cargo xtask parity` for the same seed. Every reward is written down, and the observation, as float32, of every reset
@@ -17,7 +21,7 @@ import gymnasium as gym
 import numpy as np
 
 sys.path.append(str(Path(__file__).resolve().parents[3] / "parity"))
-from compare import OPTIONS, random_actions, toml
+from compare import OPTIONS, UNSTABLE, random_actions, toml, with_time_step
 
 STEPS, OBSERVED_EVERY, TIME_LIMIT = 60, 20, 35
 
@@ -38,19 +42,34 @@ def trace(env_id, options, seed):
     return {"id": env_id, "options": toml(options), "time_limit": TIME_LIMIT, "seed": seed, "events": events}
 
 
+def unstable_trace(env_id, model, seed, folder):
+    """A trace with that model. There must be a warning in it."""
+    import mujoco
+
+    warnings = []
+    mujoco.set_mju_user_warning(warnings.append)
+    case = trace(env_id, {"xml_file": with_time_step(*model, folder)}, seed)
+    assert warnings, env_id
+    return case | {"options": "", "model": model}
+
+
 def main():
     import mujoco
 
-    os.chdir(tempfile.mkdtemp())
+    folder = tempfile.mkdtemp()
+    os.chdir(folder)
     versions = {"gymnasium": gym.__version__, "mujoco": mujoco.__version__, "numpy": np.__version__}
     print('{"versions": ' + json.dumps(versions) + ', "cases": [')
-    tasks = [env_id for env_id in OPTIONS if env_id.endswith("-v5")]
-    cases = [(env_id, options) for env_id in tasks for options in [{}, OPTIONS[env_id][0]]]
-    for seed, (env_id, options) in enumerate(cases):
+    if sys.argv[1:] == ["--unstable"]:
+        traces = [unstable_trace(*case, seed, folder) for seed, case in enumerate(UNSTABLE.items())]
+    else:
+        tasks = [env_id for env_id in OPTIONS if env_id.endswith("-v5")]
+        cases = [(env_id, options) for env_id in tasks for options in [{}, OPTIONS[env_id][0]]]
+        traces = [trace(*case, seed) for seed, case in enumerate(cases)]
+    for i, case in enumerate(traces):
         # One event a line: a difference is then readable.
-        case = trace(env_id, options, seed)
         events = ",\n ".join(json.dumps(event) for event in case.pop("events"))
-        comma = "," if seed + 1 < len(cases) else ""
+        comma = "," if i + 1 < len(traces) else ""
         print(json.dumps(case)[:-1] + ', "events": [\n ' + events + "\n]}" + comma)
     print("]}")
 
