@@ -1,6 +1,7 @@
 //! Atomic writing of files and folders: a crash leaves either the old or the new version, never a mixture.
 
 use std::{
+    collections::BTreeMap,
     fs::{self, File},
     io::{self, Read, Write},
     os::unix::fs::FileExt,
@@ -11,7 +12,7 @@ use safetensors::{View, tensor::Metadata};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::section::{Bytes, Entry};
+use super::section::{Block, Bytes, Entry};
 use crate::{
     error::{Error, Result},
     regular_file,
@@ -54,6 +55,15 @@ impl<W: Write> Write for HashingWriter<W> {
 
 fn hex(hash: &[u8]) -> String {
     hash.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+impl FileDigest {
+    fn of(bytes: &[u8]) -> Self {
+        FileDigest {
+            bytes: bytes.len() as u64,
+            sha256: hex(&Sha256::digest(bytes)),
+        }
+    }
 }
 
 /// Creates a file, calls `write` to fill it, and syncs it to the disk.
@@ -121,6 +131,49 @@ pub(super) fn write_safetensors(path: &Path, entries: &[&Entry<'_>]) -> Result<F
     digest().map_err(Error::io(path))
 }
 
+/// Writes a tensor as a file of its own, `name` in `folder`. If `earlier`, another folder, has the same file, both share
+/// it: it becomes a hard link where the file system has them.
+pub(super) fn write_block(
+    folder: &Path,
+    name: &str,
+    block: &Entry<'_>,
+    earlier: Option<&Earlier>,
+) -> Result<FileDigest> {
+    let path = folder.join(name);
+    let bytes = safetensors::serialize([(block.name.as_str(), block)], None)
+        .map_err(|error| Error::io(&path)(io::Error::other(error)))?;
+    let digest = FileDigest::of(&bytes);
+    match earlier.is_some_and(|earlier| earlier.share(name, &digest, &path)) {
+        true => Ok(digest),
+        false => write_synced(&path, |out| out.write_all(&bytes)),
+    }
+}
+
+/// A checkpoint whose files a new one may share.
+pub(super) struct Earlier {
+    pub(super) folder: PathBuf,
+    pub(super) files: BTreeMap<String, FileDigest>,
+}
+
+impl Earlier {
+    /// Makes `path` the same file as `name`, if that has this digest and is there. Returns whether it is now.
+    fn share(&self, name: &str, digest: &FileDigest, path: &Path) -> bool {
+        let own = self.folder.join(name);
+        let is_whole = || fs::symlink_metadata(&own).is_ok_and(|own| own.is_file() && own.len() == digest.bytes);
+        self.files.get(name) == Some(digest) && is_whole() && fs::hard_link(&own, path).is_ok()
+    }
+}
+
+/// Makes `path` the same file as `from`, or a copy of it where the file system has no hard links.
+pub(super) fn link_or_copy(from: &Path, path: &Path) -> Result<()> {
+    if fs::hard_link(from, path).is_ok() {
+        return Ok(());
+    }
+    fs::copy(from, path)
+        .and_then(|_| File::open(path)?.sync_all())
+        .map_err(Error::io(path))
+}
+
 /// Opens a file and checks its size and digest. The error is a phrase that describes the problem.
 pub(super) fn open_checked(path: &Path, expected: &FileDigest) -> std::result::Result<File, String> {
     let file = regular_file::open(path).map_err(|error| error.to_string())?;
@@ -186,12 +239,32 @@ pub(super) fn tensors_of(file: &File) -> std::result::Result<Vec<Entry<'_>>, Str
                 offset: data + from as u64,
                 len,
             },
+            in_blocks: false,
         });
     }
     match data + end as u64 == size {
         true => Ok(entries),
         false => Err(damaged()),
     }
+}
+
+/// A tensor with the only block that a file holds of it. The error is a phrase that describes the problem.
+pub(super) fn block(path: &Path) -> std::result::Result<Entry<'static>, String> {
+    let file = regular_file::open(path).map_err(|error| error.to_string())?;
+    let Ok([entry]) = <[Entry<'_>; 1]>::try_from(tensors_of(&file)?) else {
+        return Err("the file holds more than a block of a tensor".to_string());
+    };
+    let Bytes::File { offset, len, .. } = entry.bytes else {
+        unreachable!("read from a file")
+    };
+    let path = path.to_path_buf();
+    Ok(Entry {
+        name: entry.name,
+        dtype: entry.dtype,
+        shape: entry.shape,
+        bytes: Bytes::Blocks(vec![Block { path, offset, len }]),
+        in_blocks: true,
+    })
 }
 
 /// Syncs the entries of a folder to the disk.
@@ -215,7 +288,7 @@ pub(super) fn create_in_place(folder: &Path) -> Result<()> {
 }
 
 /// Removes a folder, if it exists.
-pub(super) fn remove_dir(folder: &Path) -> Result<()> {
+pub(crate) fn remove_dir(folder: &Path) -> Result<()> {
     match fs::remove_dir_all(folder) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::io(folder)(error)),
         _ => Ok(()),
@@ -249,7 +322,7 @@ pub(super) fn remove_temporaries(folder: &Path) -> Result<()> {
 }
 
 /// Moves the folder `new` to `target`, and replaces a folder that exists there.
-pub(super) fn replace_dir(new: &Path, target: &Path) -> Result<()> {
+pub(crate) fn replace_dir(new: &Path, target: &Path) -> Result<()> {
     if target.exists() && exchange(new, target).is_ok() {
         if let Some(parent) = target.parent() {
             sync_dir(parent)?;

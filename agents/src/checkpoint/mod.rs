@@ -2,13 +2,17 @@
 //! [`CheckpointStore`].
 //!
 //! ```text
-//! <folder>/manifest.json           format, version, and a digest of every file
-//!          state.json              small values, by section
-//!          <section>.safetensors   tensors, by section
+//! <folder>/manifest.json                            format, version, and a digest of every file
+//!          state.json                               small values, by section
+//!          <section>.safetensors                    tensors, by section
+//!          <section>.<tensor>.<number>.safetensors  a block of a large tensor, such as the rows of a replay
 //! ```
 //!
 //! A folder is written under a temporary name, synced and then renamed, so it is either complete or absent. Equal
 //! states give equal bytes: there are no time stamps. When reading, every digest is checked before the data is used.
+//!
+//! A block that the previous checkpoint has too is not written again: both folders hold the same file (a hard link). Each
+//! folder is complete on its own, whatever happens to the others.
 
 mod files;
 mod section;
@@ -25,7 +29,9 @@ use sac_envs::EnvError;
 use safetensors::{SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
 
+use files::Earlier;
 pub use files::FileDigest;
+pub(crate) use files::{remove_dir, replace_dir};
 pub use section::{Number, Section};
 
 use crate::{
@@ -35,19 +41,51 @@ use crate::{
 };
 
 /// Version of the format described above. A program reads only its own version.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 const MANIFEST: &str = "manifest.json";
 const STATE: &str = "state.json";
 
 /// Far more than the list of a checkpoint's files takes.
-const MOST_MANIFEST_BYTES: u64 = 1 << 20;
+const MOST_MANIFEST_BYTES: u64 = 64 << 20;
 
-/// Whether a checkpoint can have a file of this name: `state.json`, or `<section>.safetensors`.
-fn is_name_of_a_file(name: &str) -> bool {
-    let section = name.strip_suffix(".safetensors").unwrap_or_default();
-    let is_section = !section.is_empty() && section.chars().all(|c| c.is_ascii_lowercase() || c == '_');
-    name == STATE || is_section
+/// What a file of a checkpoint holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Content<'a> {
+    State,
+    /// Tensors of a section.
+    Section(&'a str),
+    /// A block of a tensor of a section, with its number.
+    Block(&'a str, &'a str, usize),
+}
+
+impl<'a> Content<'a> {
+    /// What the file of this name holds; `None` if no checkpoint has such a file.
+    fn of(name: &'a str) -> Option<Self> {
+        if name == STATE {
+            return Some(Content::State);
+        }
+        let is_word = |word: &&str| !word.is_empty() && word.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+        let mut parts = name.strip_suffix(".safetensors")?.split('.');
+        let section = parts.next().filter(is_word)?;
+        let Some(tensor) = parts.next() else {
+            return Some(Content::Section(section));
+        };
+        let number = parts.next()?.parse().ok()?;
+        let is_whole = parts.next().is_none() && name == block_name(section, tensor, number);
+        (is_word(&tensor) && is_whole).then_some(Content::Block(section, tensor, number))
+    }
+
+    fn section(self) -> Option<&'a str> {
+        match self {
+            Content::State => None,
+            Content::Section(section) | Content::Block(section, ..) => Some(section),
+        }
+    }
+}
+
+fn block_name(section: &str, tensor: &str, number: usize) -> String {
+    format!("{section}.{tensor}.{number:06}.safetensors")
 }
 
 /// The manifest of a checkpoint.
@@ -66,68 +104,169 @@ pub struct Manifest {
     pub files: BTreeMap<String, FileDigest>,
 }
 
+impl Manifest {
+    /// The manifest of a checkpoint, in which nothing is left to check but the files it lists.
+    fn read(folder: &Path) -> Result<Self> {
+        let path = folder.join(MANIFEST);
+        let bad = |problem: String| Error::Checkpoint {
+            path: path.clone(),
+            section: "manifest".into(),
+            problem,
+        };
+        let text = regular_file::read_text(&path, MOST_MANIFEST_BYTES).map_err(|error| bad(error.to_string()))?;
+        let text = text.into_bytes();
+        let format = serde_json::from_slice::<serde_json::Value>(&text)
+            .map_err(|error| bad(format!("not JSON ({error}); the file is damaged")))?;
+        let written = format.get("format").and_then(serde_json::Value::as_u64);
+        if written != Some(u64::from(FORMAT)) {
+            let by = format.get("version").and_then(serde_json::Value::as_str).unwrap_or("?");
+            let written = written.map_or("?".to_string(), |number| number.to_string());
+            return Err(bad(format!(
+                "written in format {written} by sac {by}; this is sac {}, which reads format {FORMAT}",
+                env!("CARGO_PKG_VERSION")
+            )));
+        }
+        let manifest: Manifest = serde_json::from_slice(&text).map_err(|error| bad(error.to_string()))?;
+        // A name from a file must not lead out of the folder.
+        if let Some(name) = manifest.files.keys().find(|name| Content::of(name).is_none()) {
+            return Err(bad(format!("lists `{name}`, which no checkpoint has")));
+        }
+        match pretty(&manifest) == text {
+            true => Ok(manifest),
+            false => Err(bad("the file is truncated or altered".to_string())),
+        }
+    }
+}
+
+impl Earlier {
+    /// The checkpoint in a folder, if it can be read.
+    fn open(folder: &Path) -> Option<Self> {
+        let manifest = Manifest::read(folder).ok()?;
+        Some(Earlier {
+            folder: folder.to_path_buf(),
+            files: manifest.files,
+        })
+    }
+}
+
 /// Writes `sections` to `folder`. An existing folder is replaced only when the new one is complete.
 ///
 /// # Errors
 /// When a file cannot be written. An existing folder is then unchanged.
 pub fn write(folder: &Path, env_steps: EnvSteps, grad_steps: GradSteps, sections: &[Section<'_>]) -> Result<()> {
+    write_sharing(folder, env_steps, grad_steps, sections, None)
+}
+
+/// [`write`]; blocks that `earlier` has are not written again.
+fn write_sharing(
+    folder: &Path,
+    env_steps: EnvSteps,
+    grad_steps: GradSteps,
+    sections: &[Section<'_>],
+    earlier: Option<&Earlier>,
+) -> Result<()> {
+    replace(folder, |temporary| {
+        let mut files = BTreeMap::new();
+        for section in sections {
+            write_section(temporary, section, earlier, &mut files)?;
+        }
+        let states = sections
+            .iter()
+            .map(|section| (section.name.clone(), section.state.clone()));
+        write_state(temporary, &states.collect(), &mut files)?;
+        Ok(Manifest {
+            format: FORMAT,
+            version: env!("CARGO_PKG_VERSION").to_string(),
+            env_steps,
+            grad_steps,
+            files,
+        })
+    })
+}
+
+/// Puts a complete folder in the place of `folder`. `fill` writes its files, but not the manifest, which it returns.
+fn replace(folder: &Path, fill: impl FnOnce(&Path) -> Result<Manifest>) -> Result<()> {
     let temporary = files::sibling(folder, "tmp");
     files::remove_dir(&temporary)?;
-    let outcome =
-        write_files(&temporary, env_steps, grad_steps, sections).and_then(|()| files::replace_dir(&temporary, folder));
-    if outcome.is_err() {
+    let attempt = || {
+        files::create_in_place(&temporary)?;
+        let manifest = pretty(&fill(&temporary)?);
+        files::write_synced(&temporary.join(MANIFEST), |out| out.write_all(&manifest))?;
+        files::sync_dir(&temporary)?;
+        files::replace_dir(&temporary, folder)
+    };
+    attempt().inspect_err(|_| {
         // An incomplete temporary folder does no harm, so failing to remove it is not an error.
         let _ = fs::remove_dir_all(&temporary);
-    }
-    outcome
+    })
 }
 
-fn write_files(folder: &Path, env_steps: EnvSteps, grad_steps: GradSteps, sections: &[Section<'_>]) -> Result<()> {
-    files::create_in_place(folder)?;
-    let mut digests = BTreeMap::new();
-    let mut states = BTreeMap::new();
-    for section in sections {
-        states.insert(section.name.as_str(), &section.state);
-        if section.tensors.is_empty() {
-            continue;
+fn write_section(
+    folder: &Path,
+    section: &Section<'_>,
+    earlier: Option<&Earlier>,
+    digests: &mut BTreeMap<String, FileDigest>,
+) -> Result<()> {
+    let mut whole = Vec::new();
+    for entry in &section.tensors {
+        let blocks = entry.blocks();
+        if blocks.is_empty() {
+            whole.push(entry);
         }
+        for (number, block) in blocks.iter().enumerate() {
+            let name = block_name(&section.name, &entry.name, number);
+            let digest = files::write_block(folder, &name, block, earlier)?;
+            digests.insert(name, digest);
+        }
+    }
+    if !whole.is_empty() {
+        whole.sort_by(|a, b| a.name.cmp(&b.name));
         let name = format!("{}.safetensors", section.name);
-        let mut entries: Vec<_> = section.tensors.iter().collect();
-        entries.sort_by(|a, b| a.name.cmp(&b.name));
-        let digest = files::write_safetensors(&folder.join(&name), &entries)?;
+        let digest = files::write_safetensors(&folder.join(&name), &whole)?;
         digests.insert(name, digest);
     }
-    let json = |value: &dyn erased::Json| value.pretty();
-    let state = json(&states);
-    digests.insert(
-        STATE.to_string(),
-        files::write_synced(&folder.join(STATE), |out| out.write_all(&state))?,
-    );
-    let manifest = Manifest {
-        format: FORMAT,
-        version: env!("CARGO_PKG_VERSION").to_string(),
-        env_steps,
-        grad_steps,
-        files: digests,
-    };
-    let manifest = json(&manifest);
-    files::write_synced(&folder.join(MANIFEST), |out| out.write_all(&manifest))?;
-    files::sync_dir(folder)
+    Ok(())
 }
 
-mod erased {
-    /// Values that can be formatted as indented JSON: keys must be strings, and numbers finite.
-    pub(super) trait Json {
-        fn pretty(&self) -> Vec<u8>;
+fn write_state(
+    folder: &Path,
+    states: &BTreeMap<String, serde_json::Value>,
+    digests: &mut BTreeMap<String, FileDigest>,
+) -> Result<()> {
+    let state = pretty(states);
+    let digest = files::write_synced(&folder.join(STATE), |out| out.write_all(&state))?;
+    digests.insert(STATE.to_string(), digest);
+    Ok(())
+}
+
+/// Takes the content of a section out of a checkpoint. The other files stay the same.
+fn leave_out(folder: &Path, section: &str) -> Result<()> {
+    let manifest = Manifest::read(folder)?;
+    let holds_it = |name: &str| Content::of(name).is_some_and(|content| content.section() == Some(section));
+    if !manifest.files.keys().any(|name| holds_it(name)) {
+        return Ok(());
     }
-    impl<T: serde::Serialize> Json for T {
-        fn pretty(&self) -> Vec<u8> {
-            let mut bytes =
-                serde_json::to_vec_pretty(self).expect("keys are text: every section's state is a JSON value");
-            bytes.push(b'\n');
-            bytes
+    let path = folder.join(STATE);
+    let mut states: BTreeMap<String, serde_json::Value> = File::open(&path)
+        .and_then(|file| serde_json::from_reader(BufReader::new(file)).map_err(Into::into))
+        .map_err(Error::io(&path))?;
+    states.insert(section.to_string(), serde_json::Value::Null);
+    replace(folder, |temporary| {
+        let mut files = manifest.files.clone();
+        files.retain(|name, _| !holds_it(name) && name != STATE);
+        for name in files.keys() {
+            files::link_or_copy(&folder.join(name), &temporary.join(name))?;
         }
-    }
+        write_state(temporary, &states, &mut files)?;
+        Ok(Manifest { files, ..manifest })
+    })
+}
+
+/// A value as indented JSON with a line break at the end. Its keys are text, and its numbers finite.
+fn pretty(value: &impl Serialize) -> Vec<u8> {
+    let mut bytes = serde_json::to_vec_pretty(value).expect("keys are text: every section's state is a JSON value");
+    bytes.push(b'\n');
+    bytes
 }
 
 /// The tensors of a section.
@@ -136,6 +275,9 @@ enum Tensors {
     Memory(Vec<u8>),
     /// In a file whose digest was right.
     File(File),
+    /// A block of one of them, in such a file. It is opened again when it is needed: there may be more of them than a
+    /// process can hold open.
+    Block(PathBuf),
 }
 
 /// A checkpoint with all digests checked. Tensors stay in their files until they are asked for, so that a large replay is
@@ -154,48 +296,25 @@ impl Checkpoint {
     /// # Errors
     /// [`Error::Checkpoint`] when a file is missing, truncated, altered or of another format.
     pub fn read(folder: &Path, wanted: &[&str]) -> Result<Checkpoint> {
-        let path = folder.join(MANIFEST);
-        let bad_manifest = |problem: String| Error::Checkpoint {
-            path: path.clone(),
-            section: "manifest".into(),
-            problem,
-        };
-        let text =
-            regular_file::read_text(&path, MOST_MANIFEST_BYTES).map_err(|error| bad_manifest(error.to_string()))?;
-        let text = text.into_bytes();
-        let format = serde_json::from_slice::<serde_json::Value>(&text)
-            .map_err(|error| bad_manifest(format!("not JSON ({error}); the file is damaged")))?;
-        let written = format.get("format").and_then(serde_json::Value::as_u64);
-        if written != Some(u64::from(FORMAT)) {
-            let by = format.get("version").and_then(serde_json::Value::as_str).unwrap_or("?");
-            let written = written.map_or("?".to_string(), |number| number.to_string());
-            return Err(bad_manifest(format!(
-                "written in format {written} by sac {by}; this is sac {}, which reads format {FORMAT}",
-                env!("CARGO_PKG_VERSION")
-            )));
-        }
-        let manifest: Manifest = serde_json::from_slice(&text).map_err(|error| bad_manifest(error.to_string()))?;
-        // A name from a file must not lead out of the folder.
-        if let Some(name) = manifest.files.keys().find(|name| !is_name_of_a_file(name)) {
-            return Err(bad_manifest(format!("lists `{name}`, which no checkpoint has")));
-        }
-        if erased::Json::pretty(&manifest) != text {
-            return Err(bad_manifest("the file is truncated or altered".to_string()));
-        }
-
+        let manifest = Manifest::read(folder)?;
         let mut files = BTreeMap::new();
         for (name, expected) in &manifest.files {
-            let section = name.strip_suffix(".safetensors").unwrap_or("state");
+            let content = Content::of(name);
+            let section = content.and_then(Content::section).unwrap_or("state");
             if !wanted.is_empty() && name != STATE && !wanted.contains(&section) {
                 continue;
             }
             let path = folder.join(name);
             let file = files::open_checked(&path, expected).map_err(|problem| Error::Checkpoint {
-                path,
+                path: path.clone(),
                 section: section.to_string(),
                 problem,
             })?;
-            files.insert(name.clone(), Tensors::File(file));
+            let tensors = match content {
+                Some(Content::Block(..)) => Tensors::Block(path),
+                _ => Tensors::File(file),
+            };
+            files.insert(name.clone(), tensors);
         }
         let path = folder.join(STATE);
         let state = match files.remove(STATE) {
@@ -256,12 +375,8 @@ impl Checkpoint {
             Error::Env(error @ EnvError::Snapshot { .. }) => ("envs".to_string(), error.to_string()),
             other => return other,
         };
-        let tensors = format!("{section}.safetensors");
-        let file = if self.files.contains_key(&tensors) {
-            &tensors
-        } else {
-            STATE
-        };
+        let of_section = |name: &&String| Content::of(name).is_some_and(|content| content.section() == Some(&section));
+        let file = self.files.keys().find(of_section).map_or(STATE, String::as_str);
         Error::Checkpoint {
             path: self.folder.join(file),
             section,
@@ -271,7 +386,7 @@ impl Checkpoint {
 
     /// Names of all sections.
     pub fn section_names(&self) -> BTreeSet<&str> {
-        let of_files = self.files.keys().filter_map(|file| file.strip_suffix(".safetensors"));
+        let of_files = self.files.keys().filter_map(|file| Content::of(file)?.section());
         self.state.keys().map(String::as_str).chain(of_files).collect()
     }
 
@@ -293,7 +408,7 @@ impl Checkpoint {
         let mut section = Section::new(name);
         section.state = state.clone();
         match self.files.get(&file) {
-            None => {}
+            None | Some(Tensors::Block(_)) => {}
             Some(Tensors::File(file)) => section.tensors = files::tensors_of(file).map_err(bad)?,
             Some(Tensors::Memory(bytes)) => {
                 let tensors = SafeTensors::deserialize(bytes).map_err(|error| bad(error.to_string()))?;
@@ -302,11 +417,32 @@ impl Checkpoint {
                     dtype: view.dtype(),
                     shape: view.shape().to_vec(),
                     bytes: section::Bytes::Memory(Cow::Borrowed(view.data())),
+                    in_blocks: false,
                 };
                 section.tensors = tensors.tensors().into_iter().map(entry).collect();
             }
         }
+        self.add_blocks(&mut section)?;
         Ok(section)
+    }
+
+    /// Adds the tensors of a section that are in blocks.
+    fn add_blocks(&self, section: &mut Section<'_>) -> Result<()> {
+        for (name, file) in &self.files {
+            let (Some(Content::Block(of, tensor, number)), Tensors::Block(path)) = (Content::of(name), file) else {
+                continue;
+            };
+            if of != section.name {
+                continue;
+            }
+            let added = files::block(path).and_then(|block| section.add_block(tensor, number, block));
+            added.map_err(|problem| Error::Checkpoint {
+                path: path.clone(),
+                section: of.to_string(),
+                problem,
+            })?;
+        }
+        Ok(())
     }
 }
 
@@ -339,7 +475,8 @@ impl CheckpointStore {
     pub fn save(&self, env_steps: EnvSteps, grad_steps: GradSteps, sections: &[Section<'_>]) -> Result<PathBuf> {
         let path = self.path(env_steps);
         self.make_room(env_steps, || {
-            write(&path, env_steps, grad_steps, sections)?;
+            let earlier = self.latest().and_then(|steps| Earlier::open(&self.path(steps)));
+            write_sharing(&path, env_steps, grad_steps, sections, earlier.as_ref())?;
             files::replace_file(&self.folder.join("latest"), format!("{env_steps}\n").as_bytes())
         })?;
         let mut others = self.others(env_steps);
@@ -364,7 +501,16 @@ impl CheckpointStore {
         }
     }
 
-    /// Env steps of the complete checkpoints before `env_steps`, in ascending order.
+    /// Takes the content of a section out of all checkpoints but the one at `env_steps`.
+    ///
+    /// # Errors
+    /// When one cannot be written anew; it is unchanged then.
+    pub fn leave_out_before(&self, env_steps: EnvSteps, section: &str) -> Result<()> {
+        let others = self.others(env_steps).into_iter();
+        others.map(|steps| leave_out(&self.path(steps), section)).collect()
+    }
+
+    /// Env steps of the complete checkpoints besides the one at `env_steps`, in ascending order.
     fn others(&self, env_steps: EnvSteps) -> Vec<EnvSteps> {
         let mut steps = self.steps();
         steps.retain(|other| *other != env_steps);
@@ -445,6 +591,143 @@ mod tests {
         let refused = || Err(Error::io("x")(io::ErrorKind::PermissionDenied.into()));
         assert!(store.make_room(EnvSteps(3), refused).is_err());
         assert_eq!(store.steps(), [1, 2].map(EnvSteps));
+    }
+
+    /// Rows of 1000 numbers, 20 MB in five blocks.
+    fn section(rows: &[f32]) -> Section<'_> {
+        let mut section = Section::new("replay");
+        section.put_rows("rows", &[rows.len() / 1000, 1000], rows);
+        section.put_slice("few", &[3], &rows[..3]);
+        section
+    }
+
+    fn blocks(folder: &Path) -> Vec<PathBuf> {
+        let entries = fs::read_dir(folder).expect("there").flatten();
+        let mut blocks: Vec<PathBuf> = entries
+            .map(|entry| entry.path())
+            .filter(|path| path.to_string_lossy().contains("replay.rows."))
+            .collect();
+        blocks.sort();
+        blocks
+    }
+
+    #[test]
+    fn blocks_that_did_not_change_are_shared_with_the_checkpoint_before_and_outlive_it() {
+        use std::os::unix::fs::MetadataExt;
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let store = CheckpointStore::new(folder.path().join("checkpoints"), 1);
+        let mut rows: Vec<f32> = (0..5_000_000).map(|number| number as f32).collect();
+        let save = |at: u64, rows: &[f32]| {
+            let at = EnvSteps(at);
+            store.save(at, GradSteps(0), &[section(rows)]).expect("there is room")
+        };
+        let first = save(1, &rows);
+        let inodes = |folder: &Path| {
+            blocks(folder)
+                .iter()
+                .map(|path| fs::metadata(path).map(|of| of.ino()).expect("there"))
+                .collect::<Vec<_>>()
+        };
+        let before = inodes(&first);
+        assert_eq!(before.len(), 5);
+        rows[2_500_000] = -1.0;
+        rows.extend([7.0; 3000]);
+        let second = save(2, &rows);
+        assert!(!first.exists(), "only one is kept");
+        let after = inodes(&second);
+        let shared: Vec<bool> = before
+            .iter()
+            .zip(&after)
+            .map(|(before, after)| before == after)
+            .collect();
+        assert_eq!(shared, [true, true, false, true, false]);
+
+        let checkpoint = Checkpoint::read(&second, &[]).expect("whole");
+        let read = checkpoint.section("replay").expect("there");
+        section(&rows).check_tensors_of(&read).expect("the same shapes");
+        let mut copy = vec![0.0f32; rows.len()];
+        assert_eq!(read.copy_to("rows", &mut copy).expect("readable"), rows.len());
+        assert!(copy == rows);
+        // The same state in an empty folder gives the same bytes.
+        let other = folder.path().join("other");
+        write(&other, EnvSteps(2), GradSteps(0), &[section(&rows)]).expect("there is room");
+        assert_eq!(
+            fs::read(other.join(MANIFEST)).expect("there"),
+            fs::read(second.join(MANIFEST)).expect("there")
+        );
+    }
+
+    #[test]
+    fn blocks_that_are_missing_or_damaged_are_refused() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let rows = vec![1.0; 5_000_000];
+        let at = folder.path().join("1");
+        write(&at, EnvSteps(1), GradSteps(0), &[section(&rows)]).expect("there is room");
+        let all = blocks(&at);
+        let mut bytes = fs::read(&all[1]).expect("there");
+        *bytes.last_mut().expect("not empty") ^= 1;
+        fs::write(&all[1], bytes).expect("writable");
+        let error = Checkpoint::read(&at, &[]).err().expect("damaged").to_string();
+        assert!(
+            error.contains("replay.rows.000001.safetensors") && error.contains("digest"),
+            "{error}"
+        );
+        // Without the block in the manifest, its number is missing.
+        let mut manifest: Manifest =
+            serde_json::from_slice(&fs::read(at.join(MANIFEST)).expect("there")).expect("JSON");
+        manifest.files.remove("replay.rows.000001.safetensors");
+        fs::write(at.join(MANIFEST), pretty(&manifest)).expect("writable");
+        let checkpoint = Checkpoint::read(&at, &[]).expect("what it lists is whole");
+        let error = checkpoint.section("replay").err().expect("a gap").to_string();
+        assert!(error.contains("does not fit"), "{error}");
+    }
+
+    #[test]
+    fn a_section_is_left_out_of_the_checkpoints_before() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let store = CheckpointStore::new(folder.path().join("checkpoints"), 3);
+        let rows = vec![1.0; 2_000_000];
+        for at in 1..=3 {
+            let mut other = Section::new("critic");
+            other.put_slice("weights", &[2], &rows[..2]);
+            let sections = [section(&rows), other];
+            store
+                .save(EnvSteps(at), GradSteps(0), &sections)
+                .expect("there is room");
+        }
+        store.leave_out_before(EnvSteps(3), "replay").expect("writable");
+        for at in 1..=3 {
+            let checkpoint = Checkpoint::read(&store.path(EnvSteps(at)), &[]).expect("whole");
+            let replay = checkpoint.section("replay").expect("there");
+            assert_eq!(replay.is_empty(), at < 3);
+            assert_eq!(checkpoint.section("critic").expect("there").tensor_names().count(), 1);
+        }
+    }
+
+    #[test]
+    fn only_names_of_our_own_are_files_of_a_checkpoint() {
+        for name in [
+            "state.json",
+            "replay.safetensors",
+            "replay.rows.000012.safetensors",
+            "a.b.1234567.safetensors",
+        ] {
+            assert!(Content::of(name).is_some(), "{name}");
+        }
+        for name in [
+            "",
+            "x.json",
+            ".safetensors",
+            "../replay.safetensors",
+            "replay.rows.safetensors",
+            "replay.rows.12.safetensors",
+            "replay.rows.+00012.safetensors",
+            "replay.rows.000012.x.safetensors",
+            "replay..000012.safetensors",
+            "/etc/passwd",
+        ] {
+            assert!(Content::of(name).is_none(), "{name}");
+        }
     }
 
     #[test]

@@ -1,24 +1,71 @@
 //! A named part of the state of a run: [`Section`].
 
-use std::{borrow::Cow, fs::File, io, os::unix::fs::FileExt};
+use std::{borrow::Cow, fs::File, io, os::unix::fs::FileExt, path::PathBuf};
 
 use safetensors::Dtype;
 use serde::{Serialize, de::DeserializeOwned};
 use tch::{Device, Kind, Tensor};
 
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    regular_file,
+};
 
 pub(super) struct Entry<'a> {
     pub(super) name: String,
     pub(super) dtype: Dtype,
     pub(super) shape: Vec<usize>,
     pub(super) bytes: Bytes<'a>,
+    /// Whether it is written in blocks if it is large: see [`Section::put_rows`].
+    pub(super) in_blocks: bool,
 }
 
-/// The elements of a tensor: in memory, or in a file, from which they are read straight to where they are needed.
+/// Size of a block, bytes. Each checkpoint writes the new rows and up to one block more, and has a file for every block.
+const BLOCK_BYTES: usize = 4 << 20;
+
+impl Entry<'_> {
+    /// The blocks of a large tensor of rows, in order: each has as many rows as fit, the last one the rest. Other tensors
+    /// have none.
+    pub(super) fn blocks(&self) -> Vec<Entry<'_>> {
+        let Bytes::Memory(bytes) = &self.bytes else {
+            return Vec::new();
+        };
+        if !self.in_blocks || bytes.len() <= BLOCK_BYTES {
+            return Vec::new();
+        }
+        let row_bytes = bytes.len() / self.shape[0];
+        let rows_per_block = (BLOCK_BYTES / row_bytes).max(1);
+        let blocks = bytes.chunks(rows_per_block * row_bytes);
+        blocks
+            .map(|block| Entry {
+                name: self.name.clone(),
+                dtype: self.dtype,
+                shape: [&[block.len() / row_bytes], &self.shape[1..]].concat(),
+                bytes: Bytes::Memory(Cow::Borrowed(block)),
+                in_blocks: false,
+            })
+            .collect()
+    }
+}
+
+/// The elements of a tensor: in memory, or in files, from which they are read straight to where they are needed.
 pub(super) enum Bytes<'a> {
     Memory(Cow<'a, [u8]>),
-    File { file: &'a File, offset: u64, len: usize },
+    File {
+        file: &'a File,
+        offset: u64,
+        len: usize,
+    },
+    /// One after the other. The files are opened when they are read: there may be more of them than a process can hold
+    /// open.
+    Blocks(Vec<Block>),
+}
+
+/// The elements of one block of a tensor, in a file.
+pub(super) struct Block {
+    pub(super) path: PathBuf,
+    pub(super) offset: u64,
+    pub(super) len: usize,
 }
 
 impl Bytes<'_> {
@@ -26,15 +73,16 @@ impl Bytes<'_> {
         match self {
             Bytes::Memory(bytes) => bytes.len(),
             Bytes::File { len, .. } => *len,
+            Bytes::Blocks(blocks) => blocks.iter().map(|block| block.len).sum(),
         }
     }
 
     pub(super) fn to_memory(&self) -> io::Result<Cow<'_, [u8]>> {
         match self {
             Bytes::Memory(bytes) => Ok(Cow::Borrowed(bytes)),
-            Bytes::File { file, offset, len } => {
-                let mut bytes = vec![0; *len];
-                file.read_exact_at(&mut bytes, *offset)?;
+            Bytes::File { .. } | Bytes::Blocks(_) => {
+                let mut bytes = vec![0; self.len()];
+                self.read_at(0, &mut bytes)?;
                 Ok(Cow::Owned(bytes))
             }
         }
@@ -48,6 +96,21 @@ impl Bytes<'_> {
                 Ok(())
             }
             Bytes::File { file, offset, .. } => file.read_exact_at(out, *offset + at as u64),
+            Bytes::Blocks(blocks) => {
+                let (mut skip, mut out) = (at, out);
+                for block in blocks {
+                    let within = skip.min(block.len);
+                    let (now, rest) = out.split_at_mut(out.len().min(block.len - within));
+                    if !now.is_empty() {
+                        regular_file::open(&block.path)?.read_exact_at(now, block.offset + within as u64)?;
+                    }
+                    (skip, out) = (skip - within, rest);
+                }
+                match out.is_empty() {
+                    true => Ok(()),
+                    false => Err(io::ErrorKind::UnexpectedEof.into()),
+                }
+            }
         }
     }
 }
@@ -103,6 +166,16 @@ impl<'a> Section<'a> {
         &self.name
     }
 
+    /// Adds a tensor of borrowed rows, `shape[0]` of them, of which few change from one checkpoint to the next. If they
+    /// are many, they are written in blocks, each in a file of its own, which is shared with the previous checkpoint if
+    /// that has the same block.
+    pub fn put_rows<T: Number>(&mut self, name: impl Into<String>, shape: &[usize], values: &'a [T]) {
+        self.put_slice(name, shape, values);
+        if let Some(entry) = self.tensors.last_mut() {
+            entry.in_blocks = true;
+        }
+    }
+
     /// Adds a tensor of borrowed numbers. The product of `shape` is their count.
     pub fn put_slice<T: Number>(&mut self, name: impl Into<String>, shape: &[usize], values: &'a [T]) {
         assert_eq!(
@@ -138,7 +211,67 @@ impl<'a> Section<'a> {
             dtype,
             shape,
             bytes,
+            in_blocks: false,
         });
+    }
+
+    /// Adds the block with this number of a tensor; the ones before it are there already. The error is a phrase that
+    /// describes the problem.
+    pub(super) fn add_block(
+        &mut self,
+        tensor: &str,
+        number: usize,
+        block: Entry<'a>,
+    ) -> std::result::Result<(), String> {
+        let before = self.tensors.iter_mut().find(|entry| entry.name == tensor);
+        if block.name != tensor || block.shape.is_empty() {
+            return Err(format!("the file does not hold a block of tensor `{tensor}`"));
+        }
+        match (before, block.bytes) {
+            (None, _) if number > 0 => Err(format!("block {} of tensor `{tensor}` is missing", number - 1)),
+            (None, bytes) => {
+                self.tensors.push(Entry { bytes, ..block });
+                Ok(())
+            }
+            (
+                Some(Entry {
+                    dtype,
+                    shape,
+                    bytes: Bytes::Blocks(blocks),
+                    ..
+                }),
+                Bytes::Blocks(more),
+            ) if blocks.len() == number && *dtype == block.dtype && shape[1..] == block.shape[1..] => {
+                let rows = shape[0].checked_add(block.shape[0]);
+                shape[0] = rows.ok_or("too many rows")?;
+                blocks.extend(more);
+                Ok(())
+            }
+            (Some(_), _) => Err(format!("the block does not fit those of tensor `{tensor}` before it")),
+        }
+    }
+
+    /// The same section in memory, with those tensors of `other` for whose names `which` holds in the place of its own.
+    ///
+    /// # Errors
+    /// When a tensor cannot be read.
+    pub fn with_tensors_of(self, other: Section<'static>, which: impl Fn(&str) -> bool) -> Result<Section<'static>> {
+        let mut section = Section::new(self.name.as_str());
+        section
+            .tensors
+            .extend(other.tensors.into_iter().filter(|entry| which(&entry.name)));
+        for entry in self.tensors.iter().filter(|entry| !which(&entry.name)) {
+            let bytes = entry.bytes.to_memory();
+            let bytes = bytes.map_err(|error| self.unread(&entry.name, &error))?.into_owned();
+            section.put(
+                entry.name.clone(),
+                entry.dtype,
+                entry.shape.clone(),
+                Bytes::Memory(Cow::Owned(bytes)),
+            );
+        }
+        section.state = self.state;
+        Ok(section)
     }
 
     /// Sets the JSON value.
@@ -148,6 +281,11 @@ impl<'a> Section<'a> {
     pub fn set_state(&mut self, state: &impl Serialize) -> Result<()> {
         self.state = serde_json::to_value(state).map_err(|error| Error::section(&self.name, error.to_string()))?;
         Ok(())
+    }
+
+    /// Whether it holds nothing.
+    pub fn is_empty(&self) -> bool {
+        self.tensors.is_empty() && self.state.is_null()
     }
 
     /// Deserialises the JSON value.
@@ -225,27 +363,25 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// Refuses a section with NaN in a tensor of `f32`, which no program writes. Large tensors are read piece by piece.
+    /// Refuses a section with NaN in a tensor of `f32`, which no program writes.
     ///
     /// # Errors
     /// The first tensor with one.
     pub fn check_no_nan(&self) -> Result<()> {
-        const PIECE: usize = 1 << 20;
-        let mut piece = Vec::new();
         for entry in self.tensors.iter().filter(|entry| entry.dtype == Dtype::F32) {
-            let mut at = 0;
-            while at < entry.bytes.len() {
-                piece.resize(PIECE.min(entry.bytes.len() - at), 0);
-                let read = entry.bytes.read_at(at, &mut piece);
-                read.map_err(|error| self.unread(&entry.name, &error))?;
-                let mut numbers = piece.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes));
-                if numbers.any(f32::is_nan) {
-                    return Err(Error::section(&self.name, format!("tensor `{}` holds NaN", entry.name)));
-                }
-                at += piece.len();
+            let bytes = entry.bytes.to_memory();
+            let bytes = bytes.map_err(|error| self.unread(&entry.name, &error))?;
+            let mut numbers = bytes.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes));
+            if numbers.any(f32::is_nan) {
+                return Err(self.holds_nan(&entry.name));
             }
         }
         Ok(())
+    }
+
+    /// NaN in the tensor `name`.
+    pub fn holds_nan(&self, name: &str) -> Error {
+        Error::section(&self.name, format!("tensor `{name}` holds NaN"))
     }
 
     /// Refuses a section, read from a checkpoint, whose JSON value is not that of this one.

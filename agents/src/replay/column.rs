@@ -31,7 +31,7 @@ pub(super) fn touched<T: Copy>(count: usize, zero: T) -> Vec<T> {
 impl Column {
     pub(super) fn new(name: &'static str, width: usize, capacity: usize, dtype: Dtype) -> Self {
         let data = match dtype {
-            Dtype::F32 => Data::F32(touched(width * capacity, 0.0)),
+            Dtype::F32 | Dtype::I32 => Data::F32(touched(width * capacity, 0.0)),
             Dtype::U8 => Data::U8(touched(width * capacity, 0)),
         };
         Column { name, width, data }
@@ -104,8 +104,8 @@ impl Column {
     pub(super) fn save<'a>(&'a self, rows: usize, section: &mut Section<'a>) {
         let shape = [rows, self.width];
         match &self.data {
-            Data::F32(data) => section.put_slice(self.name, &shape, &data[..rows * self.width]),
-            Data::U8(data) => section.put_slice(self.name, &shape, &data[..rows * self.width]),
+            Data::F32(data) => section.put_rows(self.name, &shape, &data[..rows * self.width]),
+            Data::U8(data) => section.put_rows(self.name, &shape, &data[..rows * self.width]),
         }
     }
 
@@ -121,6 +121,9 @@ impl Column {
             );
             return Err(Error::section("replay", problem));
         }
-        Ok(())
+        match &self.data {
+            Data::F32(data) if data[..count].iter().any(|number| number.is_nan()) => Err(section.holds_nan(self.name)),
+            _ => Ok(()),
+        }
     }
 }

@@ -201,13 +201,13 @@ impl Frames {
     pub(super) fn save<'a>(&'a self, rows: usize, section: &mut Section<'a>) {
         let stored = self.written.min(self.slots) as usize;
         let (width, slots_per_row) = (self.shape.width, 2 * self.shape.stack);
-        section.put_slice("frames", &[stored, width], &self.frames[..stored * width]);
-        section.put_slice(
+        section.put_rows("frames", &[stored, width], &self.frames[..stored * width]);
+        section.put_rows(
             "frames_of_row",
             &[rows, slots_per_row],
             &self.frame_slots[..rows * slots_per_row],
         );
-        section.put_slice("oldest_frame_of_row", &[rows], &self.floor[..rows]);
+        section.put_rows("oldest_frame_of_row", &[rows], &self.floor[..rows]);
     }
 
     pub(super) fn state(&self) -> FramesState {

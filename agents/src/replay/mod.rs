@@ -23,6 +23,7 @@ use crate::{
     metrics,
     noise::{Stream, on},
     report::UpdateReport,
+    schedule::GradSteps,
     slices::as_slice_mut,
     spec_problems::{SpecProblem, SpecProblems},
 };
@@ -320,6 +321,13 @@ impl Replay {
     /// Number of rows of a batch.
     pub fn batch_size(&self) -> usize {
         self.batch_size
+    }
+
+    /// Begins without rows in the middle of a run, after so many updates.
+    pub fn begin_anew(&mut self, grad_steps: GradSteps) {
+        if let Some(prioritized) = &mut self.prioritized {
+            prioritized.begin_anew(grad_steps);
+        }
     }
 
     /// The checkpoint section `replay`: the filled part of every column, shared frames, the cursor, the open n-step

@@ -172,6 +172,11 @@ impl Prioritized {
         self.greatest
     }
 
+    /// Begins without rows after so many updates, on which β depends.
+    pub(super) fn begin_anew(&mut self, grad_steps: GradSteps) {
+        self.grad_steps = grad_steps;
+    }
+
     pub(super) fn save<'a>(&'a self, rows: usize, section: &mut Section<'a>) {
         section.put_slice("priority_mass", &[rows], self.tree.leaves(rows));
     }

@@ -150,7 +150,7 @@ impl Storage {
         let column = |name, width, dtype| Column::new(name, width, capacity, dtype);
         let whole = |name| column(name, observation.len(), Dtype::U8);
         let rows = match (dtype(observation), layout.frames()) {
-            (Dtype::F32, _) => Rows::Contiguous(column("rows", 2 * widths.0 + widths.1 + 2, Dtype::F32)),
+            (Dtype::F32 | Dtype::I32, _) => Rows::Contiguous(column("rows", 2 * widths.0 + widths.1 + 2, Dtype::F32)),
             (Dtype::U8, frames) => Rows::Columns(Box::new(Columns {
                 observations: match frames {
                     None => Observations::Whole {
