@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use sac_agents::{ActMode, Agent, EnvSteps, Evaluation, checkpoint::Checkpoint, evaluate, noise::Stream};
-use sac_envs::{Env, to_task_units};
+use sac_agents::{ActMode, Agent, EnvSteps, Evaluation, evaluate, noise::Stream};
+use sac_envs::{Env, agent_observation_space, to_agent_units, to_task_units};
 
 use crate::{
     assemble,
@@ -46,6 +46,8 @@ pub struct Policy {
     saved_as: String,
     env_steps: EnvSteps,
     stream: Stream,
+    /// Observations as the agent gets them.
+    seen: Vec<f32>,
     /// Actions as the agent gives them, in [-1, 1].
     normalised: Vec<f32>,
 }
@@ -116,10 +118,9 @@ impl Policy {
         let config = folder.config_with(changes, registry)?;
         let spaces = assemble::spaces(&config, registry)?;
         check_spaces(&folder, &config.env.id, &spaces)?;
-        let path = folder.saved(which)?;
         assemble::prepare_process(&config);
         let mut agent = assemble::agent(&config, assemble::envs(&config, registry, 1, 1)?.as_ref())?;
-        let checkpoint = Checkpoint::read(&path, &["policy"])?;
+        let (path, checkpoint) = folder.read_saved(which, &["policy"])?;
         agent
             .load_policy(&checkpoint)
             .map_err(|error| checkpoint.locate(error))?;
@@ -140,6 +141,7 @@ impl Policy {
             },
             env_steps: checkpoint.manifest.env_steps,
             stream: Stream::derive(0, "policy", 0),
+            seen: Vec::new(),
             normalised: Vec::new(),
             registry: registry.clone(),
             config,
@@ -218,8 +220,14 @@ impl Policy {
                 self.config.env.id, obs[at]
             )));
         }
+        let space = &self.spaces.observation;
+        let width = agent_observation_space(space).map_or(space.len(), |space| space.len());
+        self.seen.resize(obs.len() / space.len() * width, 0.0);
+        for (obs, seen) in obs.chunks_exact(space.len()).zip(self.seen.chunks_exact_mut(width)) {
+            to_agent_units(space, obs, seen, || self.config.env.id.clone())?;
+        }
         self.normalised.resize(actions.len(), 0.0);
-        self.agent.act(obs, mode, &mut self.stream, &mut self.normalised);
+        self.agent.act(&self.seen, mode, &mut self.stream, &mut self.normalised);
         let width = self.spaces.action.len();
         let rows = self.normalised.chunks_exact(width).zip(actions.chunks_exact_mut(width));
         rows.for_each(|(normalised, action)| to_task_units(&self.spaces.action, normalised, action));

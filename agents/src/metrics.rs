@@ -66,6 +66,8 @@ metrics! {
     REPLAY_PRIORITY_MAX = "replay/priority_max";
     /// The exponent β of importance weights; prioritised replay only.
     REPLAY_IMPORTANCE_EXPONENT = "replay/importance_exponent";
+    /// Warnings of the engine behind the environments since training was begun or resumed; only if there are any.
+    ENV_WARNINGS = "env/warnings";
     /// Mean return of the evaluation episodes.
     EVAL_REWARD_MEAN = "eval/mean_reward";
     /// Standard deviation of the return over the evaluation episodes.

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use sac_envs::Warning;
+
 use super::{Trainer, clock::Activity};
 use crate::{
     error::{Error, Result},
@@ -10,6 +12,18 @@ use crate::{
 };
 
 impl Trainer {
+    /// The number of warnings of the environments, if there are any. The first one of each kind is reported.
+    fn warnings(&mut self) -> Option<(&'static str, f64)> {
+        let warnings = self.envs.envs().warnings();
+        for Warning { kind, first, .. } in &warnings {
+            if self.reported_warnings.insert(*kind) {
+                tracing::warn!("{first}; training goes on, and others of this kind are only counted");
+            }
+        }
+        let count: u64 = warnings.iter().map(|warning| warning.count).sum();
+        (count > 0).then_some((metrics::ENV_WARNINGS, count as f64))
+    }
+
     /// Writes a row of metrics.
     ///
     /// # Errors
@@ -25,6 +39,7 @@ impl Trainer {
         }
         values.extend(self.clock.take_shares());
         values.extend(self.replay.metrics());
+        values.extend(self.warnings());
         values.push((metrics::UPDATES, self.grad_steps.0 as f64));
         if self.env_steps.0 > self.train.warmup_env_steps {
             let learning_env_steps = self.env_steps.0 - self.train.warmup_env_steps;
