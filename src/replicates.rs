@@ -111,7 +111,7 @@ pub fn train(
     });
     let open = |job: &mut Job| {
         let run = RunFolder::create(&job.run_path)?;
-        let open = run::start(&job.config, registry, &run, std::mem::take(&mut job.sinks))?;
+        let open = run::start(&job.config, registry, &run, std::mem::take(&mut job.sinks), None)?;
         Ok((run, open))
     };
     let began = Instant::now();
@@ -150,7 +150,7 @@ pub fn resume(
     });
     let open = |job: &mut Job| {
         let run = RunFolder::open(&job.run_path)?;
-        let open = run::reopen(&job.config, registry, &run, std::mem::take(&mut job.sinks))?;
+        let open = run::reopen(&job.config, registry, &run, std::mem::take(&mut job.sinks), None)?;
         Ok((run, open))
     };
     let began = Instant::now();

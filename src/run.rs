@@ -19,13 +19,13 @@ mod provenance;
 
 use std::{
     fs,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     path::{Path, PathBuf},
     time::Instant,
 };
 
 use sac_agents::{
     Ending, EnvSteps, SaveTo, Trainer,
-    checkpoint::Checkpoint,
     log::{Logger, Sink},
 };
 use serde::Serialize;
@@ -51,6 +51,9 @@ pub struct Session {
     pub sinks: Vec<Box<dyn Sink>>,
     /// Ends training early, with a checkpoint.
     pub stop: Stop,
+    /// Another run: a new one begins with what it has learned by its newest checkpoint. Optimisers, counters and replay
+    /// begin anew.
+    pub init_from: Option<PathBuf>,
 }
 
 /// How a run ended.
@@ -122,7 +125,8 @@ pub fn train(settings: &Settings, registry: &Registry) -> Result<Summary> {
 /// As [`train`].
 pub fn train_into(config: &Config, registry: &Registry, folder: &RunFolder, session: Session) -> Result<Summary> {
     let started = Instant::now();
-    let OpenRun { _lock, mut trainer } = start(config, registry, folder, session.sinks)?;
+    let init_from = session.init_from.as_deref();
+    let OpenRun { _lock, mut trainer } = start(config, registry, folder, session.sinks, init_from)?;
     tracing::debug!("assembled in {:.3} s", started.elapsed().as_secs_f64());
     let ending = trainer.run(session.stop.flag())?;
     Ok(Summary::of(&trainer, config, folder, ending == Ending::Interrupted))
@@ -138,14 +142,33 @@ pub fn resume(run: impl AsRef<Path>, registry: &Registry) -> Result<Summary> {
     resume_with(&folder.config(registry)?, registry, &folder, Session::default())
 }
 
-/// [`resume`], with a configuration that differs from the run's own in [`Changes`] at most.
+/// [`resume`], with a configuration that differs from the run's own in what [`Changes`] may change.
 ///
 /// # Errors
-/// As [`resume`].
+/// As [`resume`]; all settings that cannot change in the middle of a run.
 pub fn resume_with(config: &Config, registry: &Registry, folder: &RunFolder, session: Session) -> Result<Summary> {
-    let OpenRun { _lock, mut trainer } = reopen(config, registry, folder, session.sinks)?;
+    let OpenRun { _lock, mut trainer } = reopen(config, registry, folder, session.sinks, None)?;
     let ending = trainer.run(session.stop.flag())?;
     Ok(Summary::of(&trainer, config, folder, ending == Ending::Interrupted))
+}
+
+/// [`resume_with`] in a folder of its own, `branch`, which is new: `run` stays as it is.
+///
+/// # Errors
+/// As [`resume_with`]; when a file cannot be copied. Before the first step, no folder is left.
+pub fn branch(
+    config: &Config,
+    registry: &Registry,
+    run: &RunFolder,
+    branch: &RunFolder,
+    session: Session,
+) -> Result<Summary> {
+    let opened = run
+        .copy_newest_to(branch)
+        .and_then(|()| reopen(config, registry, branch, session.sinks, Some(run)));
+    let OpenRun { _lock, mut trainer } = opened.inspect_err(|_| remove_new(branch))?;
+    let ending = trainer.run(session.stop.flag())?;
+    Ok(Summary::of(&trainer, config, branch, ending == Ending::Interrupted))
 }
 
 /// A run that is trained: nobody else writes its folder meanwhile.
@@ -160,23 +183,53 @@ pub(crate) fn start(
     registry: &Registry,
     folder: &RunFolder,
     sinks: Vec<Box<dyn Sink>>,
+    init_from: Option<&Path>,
 ) -> Result<OpenRun> {
     let _lock = FolderLock::acquire(folder.path())?;
-    match prepare(config, registry, folder, sinks) {
-        Ok(trainer) => Ok(OpenRun { trainer, _lock }),
-        Err(error) => {
-            // If it cannot be removed, the first error is still the one to report.
-            let _ = fs::remove_dir_all(folder.path());
+    let prepared = catch_unwind(AssertUnwindSafe(|| prepare(config, registry, folder, sinks, init_from)));
+    match prepared {
+        Ok(Ok(trainer)) => Ok(OpenRun { trainer, _lock }),
+        Ok(Err(error)) => {
+            remove_new(folder);
             Err(error)
+        }
+        Err(panic) => {
+            remove_new(folder);
+            resume_unwind(panic)
         }
     }
 }
 
-fn prepare(config: &Config, registry: &Registry, folder: &RunFolder, sinks: Vec<Box<dyn Sink>>) -> Result<Trainer> {
+/// Removes the folder of a run that did not begin.
+fn remove_new(folder: &RunFolder) {
+    // If it cannot be removed, the error before is still the one to report.
+    let _ = fs::remove_dir_all(folder.path());
+}
+
+fn prepare(
+    config: &Config,
+    registry: &Registry,
+    folder: &RunFolder,
+    sinks: Vec<Box<dyn Sink>>,
+    init_from: Option<&Path>,
+) -> Result<Trainer> {
     let logger = logs::logger(folder, config, None, sinks)?;
-    let trainer = assemble::trainer(config, registry, logger, Some(save_to(folder, config)))?;
+    let mut trainer = assemble::trainer(config, registry, logger, Some(save_to(folder, config)))?;
+    let spaces = assemble::spaces(config, registry)?;
+    if let Some(path) = init_from {
+        let run = RunFolder::open(path)?;
+        check_spaces(&run, &config.env.id, &spaces)?;
+        let (_, checkpoint) = run.read_saved(Which::Last, &["agent", "policy", "critic", "temperature"])?;
+        trainer.begin_with(&checkpoint).map_err(|error| match error {
+            sac_agents::Error::Checkpoint { problem, .. } => Error::NotARun {
+                path: path.to_path_buf(),
+                problem: format!("its networks are not those of this run: {problem}"),
+            },
+            other => other.into(),
+        })?;
+    }
     write(&folder.config_path(), config.to_toml().as_bytes())?;
-    provenance::write_provenance(folder, config, &assemble::spaces(config, registry)?)?;
+    provenance::write_provenance(folder, config, &spaces, init_from)?;
     Ok(trainer)
 }
 
@@ -198,15 +251,17 @@ pub(crate) fn reopen(
     registry: &Registry,
     folder: &RunFolder,
     sinks: Vec<Box<dyn Sink>>,
+    branched_from: Option<&RunFolder>,
 ) -> Result<OpenRun> {
     let _lock = FolderLock::acquire(folder.path())?;
-    let path = folder.saved(Which::Last)?;
     folder.check_links()?;
     check_spaces(folder, &config.env.id, &assemble::spaces(config, registry)?)?;
-    let checkpoint = Checkpoint::read(&path, &[])?;
+    let (_, checkpoint) = folder.read_saved(Which::Last, &[])?;
     let at = checkpoint.manifest.env_steps;
     check_total(config, folder, at)?;
-    fixed::check(folder, config, &checkpoint)?;
+    // Whatever it was trained on: the device may change.
+    let stored = folder.config_with(&Changes::on_cpu(), registry)?;
+    fixed::check(folder, &stored, config, &checkpoint)?;
     // Nothing in the folder is touched before the checkpoint is known to fit.
     let save_to = save_to(folder, config);
     let mut trainer = assemble::trainer(config, registry, Logger::default(), Some(save_to))?;
@@ -216,10 +271,14 @@ pub(crate) fn reopen(
     let seconds_before = logs::rewind(folder, at)?;
     folder.checkpoints(1).forget_after(at)?;
     trainer.go_on(logs::logger(folder, config, Some(at), sinks)?, seconds_before);
+    if fixed::fixed(&stored) != fixed::fixed(config) {
+        // The checkpoint and the configuration beside it belong together.
+        trainer.save_final()?;
+    }
     write(&folder.config_path(), config.to_toml().as_bytes())?;
     // A run at its end takes no step.
     if at.0 < config.train.total_env_steps {
-        provenance::note_resume(folder, config, at)?;
+        provenance::note_resume(folder, &stored, config, at, branched_from)?;
     }
     Ok(OpenRun { trainer, _lock })
 }

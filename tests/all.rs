@@ -28,6 +28,7 @@ mod play;
 mod replicates;
 #[path = "support/results.rs"]
 mod results;
+mod resume_changes;
 mod rollout;
 mod support;
 mod tensorboard;

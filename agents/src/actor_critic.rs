@@ -20,7 +20,7 @@ use crate::{
     policy::{Policy, PolicyEncoder, PolicyHead},
     replay::available_memory_bytes,
     report::UpdateReport,
-    schedule::GradSteps,
+    schedule::{EnvSteps, GradSteps},
     soft_actor_critic::ReferenceUpdate,
     temperature::Temperature,
     update_rule::{Due, Learner, UpdateRule},
@@ -319,6 +319,11 @@ fn check_memory(spec: &AgentSpec, parts: &AgentParts, context: &NetworkContext) 
     })
 }
 
+/// Whether a tensor of a section is of the state of an optimiser.
+fn is_of_optimizer(tensor: &str) -> bool {
+    tensor.contains("/adam.")
+}
+
 /// Refuses optimisers with more steps than the agent has made.
 fn check_optimizer_steps(checkpoint: &Checkpoint, grad_steps: GradSteps) -> Result<()> {
     for name in ["policy", "critic", "temperature"] {
@@ -442,6 +447,16 @@ impl Agent for SoftActorCritic {
         self.anneal();
         self.rule.reset();
         Ok(())
+    }
+
+    fn load_learned(&mut self, checkpoint: &Checkpoint) -> Result<()> {
+        let own = self.sections()?.into_iter();
+        let sections = own.map(|own| match own.name() {
+            "agent" => Ok(own),
+            name => checkpoint.section(name)?.with_tensors_of(own, is_of_optimizer),
+        });
+        let sections = sections.collect::<Result<Vec<_>>>()?;
+        self.load(&Checkpoint::in_memory(EnvSteps(0), GradSteps(0), &sections)?)
     }
 
     fn grad_steps(&self) -> Option<GradSteps> {

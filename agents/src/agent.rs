@@ -79,6 +79,13 @@ pub trait Agent: Send {
     /// When it is missing or does not fit. The agent must not be used after an error.
     fn load_policy(&mut self, checkpoint: &Checkpoint) -> Result<()>;
 
+    /// Takes over what was learned, as the beginning of another run: every parameter and statistic, but not the state of
+    /// the optimisers and not the number of updates.
+    ///
+    /// # Errors
+    /// As [`Agent::load`].
+    fn load_learned(&mut self, checkpoint: &Checkpoint) -> Result<()>;
+
     /// Updates made so far, if the agent counts them.
     fn grad_steps(&self) -> Option<GradSteps> {
         None

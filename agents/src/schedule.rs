@@ -1,4 +1,4 @@
-//! Counters with their unit in the type, and schedules: [`EnvSteps`], [`GradSteps`], [`Every`], [`UpdateRatio`].
+//! Counters with their unit in the type, and schedules: [`EnvSteps`], [`GradSteps`], [`Every`], [`UpdateSchedule`].
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -89,18 +89,31 @@ impl<'de> Deserialize<'de> for Every {
 }
 
 /// Updates per environment step; may be fractional.
-///
-/// The number of updates due is a function of the number of env steps alone, so fractions carry over and a resumed run
-/// needs no extra state.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct UpdateRatio(pub f64);
 
-impl UpdateRatio {
-    /// Total number of updates due after `env_steps`. The first `warmup` steps make no updates due.
-    pub fn due(self, env_steps: EnvSteps, warmup: EnvSteps) -> GradSteps {
+/// When updates are due: so many for each env step after a count at which so many had been made.
+///
+/// Their number is a function of the number of env steps alone, so that fractions carry over.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UpdateSchedule {
+    /// Updates per env step.
+    pub per_env_step: UpdateRatio,
+    /// No updates are due before; the end of the warm-up in a run that was never changed.
+    pub from_env_steps: EnvSteps,
+    /// Updates made by then.
+    pub from_grad_steps: GradSteps,
+}
+
+impl UpdateSchedule {
+    /// Total number of updates due at `at`.
+    pub fn due(&self, at: EnvSteps) -> GradSteps {
+        let env_steps = at.0.saturating_sub(self.from_env_steps.0);
         // The small constant compensates the rounding of ratios like 0.1, which have no exact binary representation.
-        GradSteps((self.0 * env_steps.0.saturating_sub(warmup.0) as f64 + 1e-9).floor() as u64)
+        let updates = (self.per_env_step.0 * env_steps as f64 + 1e-9).floor() as u64;
+        GradSteps(self.from_grad_steps.0.saturating_add(updates))
     }
 }
 
@@ -108,32 +121,40 @@ impl UpdateRatio {
 mod tests {
     use super::*;
 
+    fn after(warmup: u64, per_env_step: f64) -> UpdateSchedule {
+        UpdateSchedule {
+            per_env_step: UpdateRatio(per_env_step),
+            from_env_steps: EnvSteps(warmup),
+            from_grad_steps: GradSteps(0),
+        }
+    }
+
     #[test]
     fn a_fractional_ratio_carries_its_remainder() {
-        let ratio = UpdateRatio(0.3);
+        let schedule = after(0, 0.3);
         let mut grad_steps = 0;
         let mut bursts = Vec::new();
         for env_steps in 1..=10 {
-            let due = ratio.due(EnvSteps(env_steps), EnvSteps(0)).0;
+            let due = schedule.due(EnvSteps(env_steps)).0;
             bursts.push(due - grad_steps);
             grad_steps = due;
         }
         assert_eq!(bursts, [0, 0, 0, 1, 0, 0, 1, 0, 0, 1]);
         for tenths in 1..=40 {
-            let ratio = UpdateRatio(f64::from(tenths) / 10.0);
+            let schedule = after(0, f64::from(tenths) / 10.0);
             assert_eq!(
-                ratio.due(EnvSteps(1000), EnvSteps(0)),
+                schedule.due(EnvSteps(1000)),
                 GradSteps(100 * tenths as u64),
-                "ratio {ratio:?}"
+                "{schedule:?}"
             );
         }
     }
 
     #[test]
     fn no_updates_are_due_before_the_end_of_the_warm_up() {
-        let ratio = UpdateRatio(2.0);
-        assert_eq!(ratio.due(EnvSteps(100), EnvSteps(100)), GradSteps(0));
-        assert_eq!(ratio.due(EnvSteps(101), EnvSteps(100)), GradSteps(2));
+        let schedule = after(100, 2.0);
+        assert_eq!(schedule.due(EnvSteps(100)), GradSteps(0));
+        assert_eq!(schedule.due(EnvSteps(101)), GradSteps(2));
     }
 
     #[test]

@@ -24,6 +24,7 @@ mod stepper;
 mod warmup;
 
 use std::{
+    collections::BTreeSet,
     ops::Range,
     sync::atomic::{AtomicBool, Ordering},
 };
@@ -36,12 +37,13 @@ use crate::{
     noise::{Streams, derived_seed},
     replay::Replay,
     report::UpdateReport,
-    schedule::{EnvSteps, Every, GradSteps},
+    schedule::{EnvSteps, Every, GradSteps, UpdateSchedule},
 };
 use clock::{Activity, Clock};
 use episodes::RecentEpisodes;
 pub use parts::{Ending, Parts, SaveTo};
 use scorer::{Evaluator, Scorer};
+use scoring::BeforeEnd;
 use settings::{CheckpointSettings, EvalSettings, LogSettings, TrainSettings};
 use stepper::Stepper;
 use warmup::Warmup;
@@ -60,6 +62,7 @@ pub struct Trainer {
     logger: Logger,
     save_to: Option<SaveTo>,
     streams: Streams,
+    updates: UpdateSchedule,
     env_steps: EnvSteps,
     grad_steps: GradSteps,
     /// The environment that is stepped next.
@@ -74,9 +77,13 @@ pub struct Trainer {
     recent: RecentEpisodes,
     best_mean_return: Option<f64>,
     last_report: Option<UpdateReport>,
+    /// Kinds of warnings of the environments that were reported.
+    reported_warnings: BTreeSet<&'static str>,
     last_row: Option<EnvSteps>,
     last_checkpoint: Option<EnvSteps>,
     last_evaluation: Option<(EnvSteps, f64)>,
+    /// Set where the run ends.
+    before_end: Option<BeforeEnd>,
     clock: Clock,
 }
 
@@ -117,6 +124,11 @@ impl Trainer {
             obs: Vec::with_capacity(envs.len() * observation_width),
             actions: Vec::with_capacity(envs.len() * action_width),
             envs: Stepper::new(envs, train.pipelined)?,
+            updates: UpdateSchedule {
+                per_env_step: train.updates_per_env_step,
+                from_env_steps: EnvSteps(train.warmup_env_steps),
+                from_grad_steps: GradSteps(0),
+            },
             evaluator: Evaluator::new(scorer, eval_agent)?,
             train,
             eval,
@@ -133,9 +145,11 @@ impl Trainer {
             recent: RecentEpisodes::default(),
             best_mean_return: None,
             last_report: None,
+            reported_warnings: BTreeSet::new(),
             last_row: None,
             last_checkpoint: None,
             last_evaluation: None,
+            before_end: None,
             clock: Clock::new(0.0),
         })
     }
@@ -160,6 +174,9 @@ impl Trainer {
     /// # Errors
     /// As [`Trainer::run`].
     pub fn run_until(&mut self, total: EnvSteps, stop: &AtomicBool) -> Result<Ending> {
+        if self.env_steps < total {
+            self.forget_end()?;
+        }
         self.clock.start();
         self.clock
             .reached(self.env_steps, EnvSteps(self.train.warmup_env_steps));
@@ -296,8 +313,7 @@ impl Trainer {
 
     /// Updates that should have been made by now.
     fn updates_due(&self) -> GradSteps {
-        let warmup = EnvSteps(self.train.warmup_env_steps);
-        self.train.updates_per_env_step.due(self.env_steps, warmup)
+        self.updates.due(self.env_steps)
     }
 
     fn report_progress(&mut self) {
@@ -313,6 +329,9 @@ impl Trainer {
         // A run that is resumed at its end has written its last row already, unless it was cut off just before.
         let has_moved = self.env_steps > began_at;
         let writes_row = (has_moved || scores_now) && self.last_row != Some(self.env_steps);
+        if ending == Ending::Finished {
+            self.note_end();
+        }
         if ending == Ending::Finished && writes_row {
             self.write_row()?;
         }

@@ -338,6 +338,9 @@ impl Agent for Telling {
     fn load(&mut self, _: &Checkpoint) -> Result<()> {
         Ok(())
     }
+    fn load_learned(&mut self, _: &Checkpoint) -> Result<()> {
+        Ok(())
+    }
     fn policy_section(&self) -> Result<Section<'static>> {
         Ok(Section::new("policy"))
     }

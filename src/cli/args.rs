@@ -131,13 +131,17 @@ pub struct TrainArgs {
     /// [default: as many as there are cores]
     #[arg(long, value_name = "N,N-N,…", value_delimiter = ',', value_parser = seeds, conflicts_with = "seed")]
     pub seeds: Vec<RangeInclusive<u64>>,
-    /// Folder of the new run [default: runs/<env>/<algo>/<utc>-s<seed>]; with --seeds, of all runs
-    #[arg(long, value_name = "DIR", conflicts_with = "resume")]
+    /// Folder of the new run [default: runs/<env>/<algo>/<utc>-s<seed>]; with --seeds, of all runs; with --resume, of a
+    /// branch: the run that it goes on from stays as it is
+    #[arg(long, value_name = "DIR")]
     pub run_dir: Option<PathBuf>,
-    /// Resume a run, or all runs of --seeds, from the newest checkpoint; only --steps may change, and --device and
-    /// --threads, which are of the machine
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["env", "algo", "config", "sets", "seed", "seeds", "num_envs", "matmul_precision"])]
+    /// Resume a run, or all runs of --seeds, from the newest checkpoint. These may change: --steps, --device, --threads,
+    /// and with --set learning rates, train.updates_per_env_step, eval.*, checkpoint.* and log.*
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["env", "algo", "config", "seed", "seeds", "num_envs", "matmul_precision"])]
     pub resume: Option<PathBuf>,
+    /// Begin with what another run on the same spaces has learned: parameters and statistics of its newest checkpoint
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["resume", "seeds"])]
+    pub init_from: Option<PathBuf>,
     /// No progress, no header
     #[arg(long)]
     pub quiet: bool,

@@ -48,6 +48,7 @@ pub fn changes(overrides: &Overrides) -> Changes {
         total_env_steps: overrides.steps,
         device: overrides.device.clone(),
         threads: overrides.threads,
+        assignments: overrides.sets.clone(),
     }
 }
 

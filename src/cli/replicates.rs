@@ -59,6 +59,11 @@ pub fn begin(args: &TrainArgs, registry: &Registry) -> Result<ExitCode> {
 
 /// Goes on with all runs that `--seeds` began.
 pub fn resume(args: &TrainArgs, path: &Path, registry: &Registry) -> Result<ExitCode> {
+    if args.run_dir.is_some() {
+        return Err(Error::Usage(
+            "--run-dir with --resume: branches are made of one run; name the folder of one seed".to_string(),
+        ));
+    }
     let folder = SeedsFolder::open(path)?;
     // Runs update on one thread each; --threads is how many run at a time.
     let changes = Changes {

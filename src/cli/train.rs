@@ -92,9 +92,14 @@ fn resume(args: &TrainArgs, path: &Path, registry: &Registry) -> Result<Summary>
         if changes.is_of_the_machine() {
             say(overrides::ON_ANOTHER_MACHINE);
         }
-        header(&config, registry, folder.path(), None)?;
+        let path = args.run_dir.as_deref().unwrap_or(folder.path());
+        header(&config, registry, path, None)?;
     }
-    run::resume_with(&config, registry, &folder, session(args, &config)?)
+    let session = session(args, &config)?;
+    match &args.run_dir {
+        Some(path) => run::branch(&config, registry, &folder, &RunFolder::create(path)?, session),
+        None => run::resume_with(&config, registry, &folder, session),
+    }
 }
 
 fn session(args: &TrainArgs, config: &Config) -> Result<Session> {
@@ -102,6 +107,7 @@ fn session(args: &TrainArgs, config: &Config) -> Result<Session> {
     Ok(Session {
         sinks: (!args.quiet).then(console).into_iter().collect(),
         stop: Stop::on_signals()?,
+        init_from: args.init_from.clone(),
     })
 }
 

@@ -7,7 +7,11 @@ use std::{
     time::SystemTime,
 };
 
-use sac_agents::{EnvSteps, checkpoint::CheckpointStore, regular_file};
+use sac_agents::{
+    EnvSteps,
+    checkpoint::{Checkpoint, CheckpointStore},
+    regular_file,
+};
 
 use crate::{
     config::{Config, Layers, Origin},
@@ -50,6 +54,9 @@ pub struct Changes {
     pub device: Option<String>,
     /// Another number of threads for an update.
     pub threads: Option<u64>,
+    /// Other settings, as `key=value` with a value in TOML. In the middle of a run these may change: learning rates,
+    /// `train.updates_per_env_step`, and `[eval]`, `[checkpoint]` and `[log]`.
+    pub assignments: Vec<String>,
 }
 
 impl Changes {
@@ -66,7 +73,10 @@ impl Changes {
         self.device.is_some() || self.threads.is_some()
     }
 
-    fn lay_over(&self, layers: &mut Layers) {
+    fn lay_over(&self, layers: &mut Layers) -> Result<()> {
+        self.assignments
+            .iter()
+            .try_for_each(|assignment| layers.set_text(assignment))?;
         // The command line and TOML hold no larger integers.
         let integer = |count: u64| count.min(i64::MAX as u64) as i64;
         if let Some(total) = self.total_env_steps {
@@ -82,6 +92,7 @@ impl Changes {
                 layers.set(Origin::Flag("--device"), "train.cuda_graphs", false);
             }
         }
+        Ok(())
     }
 }
 
@@ -201,7 +212,7 @@ impl RunFolder {
     /// As [`RunFolder::config`].
     pub fn config_with(&self, changes: &Changes, registry: &Registry) -> Result<Config> {
         let mut layers = self.layers()?;
-        changes.lay_over(&mut layers);
+        changes.lay_over(&mut layers)?;
         Ok(Config::resolve(&layers, registry)?)
     }
 
@@ -241,6 +252,35 @@ impl RunFolder {
         }
     }
 
+    /// Reads sections of a saved policy, or all of them: see [`Checkpoint::read`]. One that another process removes or
+    /// replaces meanwhile is looked for again.
+    pub(crate) fn read_saved(&self, which: Which, sections: &[&str]) -> Result<(PathBuf, Checkpoint)> {
+        const TRIES: u32 = 5;
+        let mut tried = 1;
+        loop {
+            let path = self.saved(which)?;
+            let manifest = || fs::read(path.join("manifest.json")).ok();
+            let before = manifest();
+            match Checkpoint::read(&path, sections) {
+                Err(_) if tried < TRIES && manifest() != before => tried += 1,
+                Err(error) => return Err(error.into()),
+                Ok(checkpoint) => return Ok((path, checkpoint)),
+            }
+        }
+    }
+
+    /// Copies what a run needs to go on from its newest checkpoint into another folder, which is empty.
+    pub(super) fn copy_newest_to(&self, other: &RunFolder) -> Result<()> {
+        let newest = self.saved(Which::Last)?;
+        let store = other.path.join("checkpoints");
+        let name = newest.file_name().unwrap_or_default();
+        copy_files(&newest, &store.join(name))?;
+        if self.best_path().is_dir() {
+            copy_files(&self.best_path(), &other.best_path())?;
+        }
+        copy_files(&self.path, &other.path)
+    }
+
     /// Refuses folders of the run that are symbolic links: what is written into them would not lie in the run.
     pub(super) fn check_links(&self) -> Result<()> {
         for folder in [self.path.join("checkpoints"), self.best_path()] {
@@ -260,6 +300,21 @@ impl RunFolder {
             problem: problem.into(),
         }
     }
+}
+
+/// Copies the files of a folder, but not the folders in it and no hidden files, into another, which is made if it is
+/// missing.
+fn copy_files(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to).map_err(Error::io(to))?;
+    for entry in fs::read_dir(from).map_err(Error::io(from))? {
+        let path = entry.map_err(Error::io(from))?.path();
+        let name = path.file_name().unwrap_or_default();
+        if name.to_string_lossy().starts_with('.') || !path.is_file() || path.is_symlink() {
+            continue;
+        }
+        fs::copy(&path, to.join(name)).map_err(Error::io(&path))?;
+    }
+    Ok(())
 }
 
 /// Whether there is a folder with nothing in it.

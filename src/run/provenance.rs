@@ -1,11 +1,14 @@
 //! What made a run: `provenance.json`.
 
-use std::fs;
+use std::{collections::BTreeMap, fs, path::Path};
 
 use sac_agents::{EnvSteps, regular_file};
 use serde::{Deserialize, Serialize};
 
-use super::folder::{RunFolder, utc_now, write};
+use super::{
+    fixed::changed,
+    folder::{RunFolder, utc_now, write},
+};
 use crate::{
     config::{Config, DeviceChoice},
     error::{Error, Result},
@@ -53,33 +56,56 @@ struct Provenance {
     #[serde(flatten)]
     maker: Maker,
     spaces: SpacesRecord,
+    /// The run whose learned parameters this one began with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    init_from: Option<String>,
 }
 
 /// An entry of its list `resumed`: where the run goes on, and on what.
 #[derive(Serialize)]
 struct Resumed {
     at_env_steps: EnvSteps,
+    /// The run that this one is a branch of, from here on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    branched_from: Option<String>,
+    /// Settings that are others from here on.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    changed: BTreeMap<String, String>,
     #[serde(flatten)]
     maker: Maker,
 }
 
 /// Writes down what made a run.
-pub(super) fn write_provenance(run: &RunFolder, config: &Config, spaces: &Spaces) -> Result<()> {
+pub(super) fn write_provenance(
+    run: &RunFolder,
+    config: &Config,
+    spaces: &Spaces,
+    init_from: Option<&Path>,
+) -> Result<()> {
     let provenance = Provenance {
         maker: Maker::of(config),
         spaces: spaces.into(),
+        init_from: init_from.map(full_path),
     };
     store(run, &provenance)
 }
 
 /// Writes down that a run goes on.
-pub(super) fn note_resume(run: &RunFolder, config: &Config, at_env_steps: EnvSteps) -> Result<()> {
+pub(super) fn note_resume(
+    run: &RunFolder,
+    stored: &Config,
+    config: &Config,
+    at_env_steps: EnvSteps,
+    branched_from: Option<&RunFolder>,
+) -> Result<()> {
     let path = run.path().join(PROVENANCE_FILE);
     let text = regular_file::read_text(&path, MOST_PROVENANCE_BYTES).unwrap_or_default();
     // A file that is missing or damaged begins anew.
     let mut all: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&text).unwrap_or_default();
     let resumed = Resumed {
         at_env_steps,
+        branched_from: branched_from.map(|run| full_path(run.path())),
+        changed: changed(stored, config),
         maker: Maker::of(config),
     };
     let entry = serde_json::to_value(resumed).map_err(|error| Error::Usage(error.to_string()))?;
@@ -94,6 +120,11 @@ fn store(run: &RunFolder, value: &impl Serialize) -> Result<()> {
     let mut json = serde_json::to_vec_pretty(value).map_err(|error| Error::Usage(error.to_string()))?;
     json.push(b'\n');
     write(&run.path().join(PROVENANCE_FILE), &json)
+}
+
+fn full_path(path: &Path) -> String {
+    let full = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+    full.to_string_lossy().into_owned()
 }
 
 /// The command line; JSON has the replacement character for bytes that are not UTF-8.

@@ -9,6 +9,8 @@ use super::{
     Trainer,
     clock::{Activity, Clock},
     episodes::RecentEpisodes,
+    scoring::BeforeEnd,
+    settings::SavedReplay,
     warmup::HeldActions,
 };
 use crate::{
@@ -16,7 +18,7 @@ use crate::{
     error::{Error, Result},
     log::Logger,
     noise::{StreamPosition, derived_seed},
-    schedule::{EnvSteps, GradSteps},
+    schedule::{EnvSteps, GradSteps, UpdateSchedule},
 };
 
 /// What the trainer itself puts into a checkpoint.
@@ -27,10 +29,12 @@ struct TrainerState {
     env_steps: EnvSteps,
     grad_steps: GradSteps,
     next_env: usize,
+    updates: UpdateSchedule,
     warmup: HeldActions,
     recent_episodes: RecentEpisodes,
     best_mean_return: Option<f64>,
     last_evaluation: Option<(EnvSteps, f64)>,
+    before_end: Option<BeforeEnd>,
     last_row: Option<EnvSteps>,
     streams: Vec<(String, StreamPosition)>,
 }
@@ -68,11 +72,11 @@ impl Trainer {
         Ok(())
     }
 
-    /// [`Trainer::save_finite`] where training ends: nothing comes after it that could save the state.
+    /// Writes a checkpoint where nothing comes after it that could save the state: a failure is an error.
     ///
     /// # Errors
-    /// [`Error::NotSaved`]; those of [`Trainer::save_finite`].
-    pub(super) fn save_final(&mut self) -> Result<()> {
+    /// [`Error::NotSaved`]; [`Error::Diverged`]; [`Error::EnvDuringTraining`] when the evaluation that was running failed.
+    pub fn save_final(&mut self) -> Result<()> {
         self.take_score(true)?;
         self.check_finite()?;
         match self.write_checkpoint() {
@@ -97,9 +101,13 @@ impl Trainer {
     /// Writes a checkpoint and returns its folder; `None` if the run has none.
     fn write_checkpoint(&mut self) -> Result<Option<PathBuf>> {
         self.clock.spent_on(Activity::Rest);
-        let outcome = self.save_to.as_ref().map(|save_to| {
-            let sections = self.sections()?;
-            save_to.checkpoints.save(self.env_steps, self.grad_steps, &sections)
+        let outcome = self.save_to.as_ref().map(|save_to| -> Result<PathBuf> {
+            let sections = self.sections(self.checkpoint.replay != SavedReplay::None)?;
+            let path = save_to.checkpoints.save(self.env_steps, self.grad_steps, &sections)?;
+            if self.checkpoint.replay == SavedReplay::Last {
+                save_to.checkpoints.leave_out_before(self.env_steps, "replay")?;
+            }
+            Ok(path)
         });
         self.clock.spent_on(Activity::Saving);
         let path = outcome.transpose()?;
@@ -155,18 +163,20 @@ impl Trainer {
         }
     }
 
-    /// The whole state of the run.
-    fn sections(&self) -> Result<Vec<Section<'_>>> {
+    /// The whole state of the run, with or without its transitions.
+    fn sections(&self, with_replay: bool) -> Result<Vec<Section<'_>>> {
         let mut trainer = Section::new("trainer");
         trainer.set_state(&TrainerState {
             seed: self.train.seed,
             env_steps: self.env_steps,
             grad_steps: self.grad_steps,
             next_env: self.next_env,
+            updates: self.updates,
             warmup: self.warmup.state().clone(),
             recent_episodes: self.recent.clone(),
             best_mean_return: self.best_mean_return,
             last_evaluation: self.last_evaluation,
+            before_end: self.before_end,
             last_row: self.last_row,
             streams: self
                 .streams
@@ -183,18 +193,52 @@ impl Trainer {
         if let Some(save_to) = &self.save_to {
             run.set_state(&save_to.settings)?;
         }
-        let mut sections = vec![run, trainer, envs, self.replay.section()?];
+        let replay = match with_replay {
+            true => self.replay.section()?,
+            false => Section::new("replay"),
+        };
+        let mut sections = vec![run, trainer, envs, replay];
         sections.extend(self.agent.sections()?);
         Ok(sections)
     }
 
     /// Restores a checkpoint. Nothing is written.
     ///
+    /// Updates go on at the rate of this trainer's settings. A checkpoint without its replay fills a new one before the
+    /// next update, for as long as a warm-up takes.
+    ///
     /// # Errors
     /// When a section does not fit; the trainer must not be used afterwards.
     pub fn restore(&mut self, checkpoint: &Checkpoint) -> Result<()> {
         self.restore_sections(checkpoint)
-            .map_err(|error| checkpoint.locate(error))
+            .map_err(|error| checkpoint.locate(error))?;
+        let warmup_env_steps = self.train.warmup_env_steps;
+        if checkpoint.section("replay")?.is_empty() {
+            self.updates_from(EnvSteps(self.env_steps.0.saturating_add(warmup_env_steps)));
+        } else if self.updates.per_env_step != self.train.updates_per_env_step {
+            self.updates_from(self.env_steps.max(EnvSteps(warmup_env_steps)));
+        }
+        Ok(())
+    }
+
+    /// Counts the updates that are due from a count of env steps on.
+    fn updates_from(&mut self, from_env_steps: EnvSteps) {
+        self.updates = UpdateSchedule {
+            per_env_step: self.train.updates_per_env_step,
+            from_env_steps,
+            from_grad_steps: self.grad_steps,
+        };
+    }
+
+    /// Begins with what another run has learned: see [`Agent::load_learned`](crate::Agent::load_learned).
+    ///
+    /// # Errors
+    /// When it does not fit; the trainer must not be used afterwards.
+    pub fn begin_with(&mut self, checkpoint: &Checkpoint) -> Result<()> {
+        self.agent
+            .load_learned(checkpoint)
+            .map_err(|error| checkpoint.locate(error))?;
+        self.check_finite()
     }
 
     /// Prepares a restored trainer to go on. `seconds_before` is the wall time that the run had taken by the checkpoint,
@@ -227,7 +271,11 @@ impl Trainer {
             ));
         }
         self.agent.load(checkpoint)?;
-        self.replay.load(&checkpoint.section("replay")?)?;
+        let replay = checkpoint.section("replay")?;
+        match replay.is_empty() {
+            true => self.replay.begin_anew(state.grad_steps),
+            false => self.replay.load(&replay)?,
+        }
         let snapshots: Option<Vec<String>> = checkpoint.section("envs")?.state()?;
         if let Some(snapshots) = &snapshots {
             let snapshots: Option<Vec<Vec<u8>>> = snapshots.iter().map(|text| unhex(text)).collect();
@@ -241,10 +289,12 @@ impl Trainer {
         }
         self.env_steps = state.env_steps;
         self.grad_steps = state.grad_steps;
+        self.updates = state.updates;
         self.next_env = state.next_env % num_envs;
         self.recent = state.recent_episodes;
         self.best_mean_return = state.best_mean_return;
         self.last_evaluation = state.last_evaluation;
+        self.before_end = state.before_end;
         self.last_row = state.last_row;
         self.last_checkpoint = Some(state.env_steps);
         self.check_what_was_read(checkpoint)?;
@@ -259,8 +309,7 @@ impl Trainer {
     /// to be what would be written, without anything that is left over.
     fn check_what_was_read(&self, checkpoint: &Checkpoint) -> Result<()> {
         let mismatch = |problem: String| Err(Error::section("trainer", problem));
-        let warmup = EnvSteps(self.train.warmup_env_steps);
-        let due = self.train.updates_per_env_step.due(self.env_steps, warmup);
+        let due = self.updates.due(self.env_steps);
         if self.grad_steps > due {
             return mismatch(format!(
                 "was written after {} updates, but {due} are due at env step {}",
@@ -279,7 +328,7 @@ impl Trainer {
         }
         // The section `run` is compared by the program that fills it. The state of an environment is not compared: a
         // user's environment may write equal states in different orders.
-        let sections = self.sections()?;
+        let sections = self.sections(!checkpoint.section("replay")?.is_empty())?;
         let own = sections.iter().map(|section| section.name());
         let own: BTreeSet<&str> = own.filter(|name| *name != "run").collect();
         let mut read = checkpoint.section_names();
@@ -294,7 +343,10 @@ impl Trainer {
         for section in sections.iter().filter(|section| section.name() != "run") {
             let read = checkpoint.section(section.name())?;
             section.check_tensors_of(&read)?;
-            read.check_no_nan()?;
+            // The replay was checked when it was loaded: it may not fit into memory twice.
+            if section.name() != "replay" {
+                read.check_no_nan()?;
+            }
             if section.name() != "envs" {
                 section.check_state_of(&read)?;
             }

@@ -4,7 +4,9 @@
 //! and at the end, so that a checkpoint knows every score so far. A run that is stopped meanwhile is saved at
 //! once, and again with the score.
 
-use std::{borrow::Cow, sync::atomic::AtomicBool};
+use std::{borrow::Cow, fs, path::PathBuf, sync::atomic::AtomicBool};
+
+use serde::{Deserialize, Serialize};
 
 use super::{
     Trainer,
@@ -18,6 +20,16 @@ use crate::{
     metrics,
     schedule::EnvSteps,
 };
+
+/// What a last row and a last evaluation have replaced, which were made only because the run ended. If the run is made
+/// longer, this holds again: it is then as if it had not ended there.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct BeforeEnd {
+    best_mean_return: Option<f64>,
+    last_evaluation: Option<(EnvSteps, f64)>,
+    last_row: Option<EnvSteps>,
+}
 
 impl Trainer {
     /// Scores the policy, or starts to. When `stop` is set meanwhile, the evaluation is given up: it is made when training
@@ -113,12 +125,56 @@ impl Trainer {
         self.last_evaluation = Some((env_steps, mean_return));
         if self.best_mean_return.is_none_or(|best| mean_return > best) {
             self.best_mean_return = Some(mean_return);
+            if !self.eval.every.due(env_steps) {
+                self.set_best_aside();
+            }
             if let Some(save_to) = &self.save_to {
                 let policy = policy.map_or_else(|| self.agent.policy_section(), Ok)?;
                 if let Err(error) = checkpoint::write(&save_to.best, env_steps, grad_steps, &[policy]) {
                     tracing::warn!("the best policy could not be saved: {error}; training goes on");
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// The folder for the best policy of an evaluation that was due, while the one of the end is better.
+    fn aside(&self) -> Option<PathBuf> {
+        Some(self.save_to.as_ref()?.best.with_file_name(".best.before_end"))
+    }
+
+    /// Remembers what holds if the run is made longer.
+    pub(super) fn note_end(&mut self) {
+        self.before_end.get_or_insert(BeforeEnd {
+            best_mean_return: self.best_mean_return,
+            last_evaluation: self.last_evaluation,
+            last_row: self.last_row,
+        });
+    }
+
+    fn set_best_aside(&self) {
+        if let (Some(save_to), Some(aside)) = (&self.save_to, self.aside())
+            && !aside.exists()
+        {
+            // Where there was no best policy yet, there is nothing to set aside.
+            let _ = fs::rename(&save_to.best, aside);
+        }
+    }
+
+    /// Takes back what was made only because the run ended: it goes on now.
+    pub(super) fn forget_end(&mut self) -> Result<()> {
+        if let (Some(save_to), Some(aside)) = (&self.save_to, self.aside()) {
+            let had_none = self.before_end.is_some_and(|before| before.best_mean_return.is_none());
+            if aside.is_dir() {
+                checkpoint::replace_dir(&aside, &save_to.best)?;
+            } else if had_none {
+                checkpoint::remove_dir(&save_to.best)?;
+            }
+        }
+        if let Some(before) = self.before_end.take() {
+            self.best_mean_return = before.best_mean_return;
+            self.last_evaluation = before.last_evaluation;
+            self.last_row = before.last_row;
         }
         Ok(())
     }

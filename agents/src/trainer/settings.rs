@@ -91,6 +91,22 @@ pub struct CheckpointSettings {
     pub every: Every,
     /// Number of recent checkpoints to keep, at least 1.
     pub keep: u64,
+    /// Which of them hold the replay.
+    pub replay: SavedReplay,
+}
+
+/// Which checkpoints hold the replay, by far the largest part of most.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SavedReplay {
+    /// All: a run can go on from each exactly. They share the rows that they have in common.
+    #[default]
+    All,
+    /// The newest.
+    Last,
+    /// None. A resumed run fills its replay anew, for as long as a warm-up takes, with actions of its policy and without
+    /// updates; it is not the run that it would have been without the stop.
+    None,
 }
 
 impl Default for CheckpointSettings {
@@ -98,6 +114,7 @@ impl Default for CheckpointSettings {
         CheckpointSettings {
             every: Every::EnvSteps(10_000),
             keep: 2,
+            replay: SavedReplay::default(),
         }
     }
 }
