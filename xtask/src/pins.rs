@@ -70,6 +70,8 @@ pub struct Part {
     pub replaced_by: Option<String>,
     pub replaced_inside: Option<PathBuf>,
     pub unpacked_bytes: u64,
+    /// Hash of the list of the part's files with their hashes, which set-up writes; it ties a cache to the pins.
+    pub manifest_sha256: Option<String>,
     pub take: Vec<Take>,
     #[serde(default)]
     pub links: Vec<Symlink>,

@@ -284,13 +284,25 @@ fn damaged_files_are_found_and_repaired() {
     fs::remove_file(bench.linked("mujoco/include/e.h")).expect("removable");
     assert!(succeeds(&bench.setup(&[])).contains("missing"));
 
+    // Of the same size: its modification time has moved, so it is hashed.
     fs::write(&library, vec![7; 1000]).expect("writable");
-    assert!(
-        !succeeds(&bench.setup(&[])).contains("fetching"),
-        "same size: found by --check only"
-    );
+    assert!(succeeds(&bench.setup(&[])).contains("the content has changed"));
+
+    // With the old time only --check finds it.
+    let before = fs::metadata(&library)
+        .and_then(|facts| facts.modified())
+        .expect("there");
+    fs::write(&library, vec![8; 1000]).expect("writable");
+    let file = fs::File::options().write(true).open(&library).expect("there");
+    file.set_modified(before).expect("settable");
+    assert!(!succeeds(&bench.setup(&[])).contains("fetching"));
     assert!(succeeds(&bench.setup(&["--check"])).contains("the content has changed"));
     assert!(!succeeds(&bench.setup(&["--check"])).contains("fetching"));
+
+    // A checkout that uses the cache for the first time hashes it.
+    fs::write(&library, vec![9; 1000]).expect("writable");
+    fs::remove_file(bench.path("workspace/.native/verified.txt")).expect("noted");
+    assert!(succeeds(&bench.setup(&[])).contains("the content has changed"));
 }
 
 #[test]

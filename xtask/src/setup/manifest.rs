@@ -6,6 +6,7 @@
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
 
 use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
@@ -101,10 +102,17 @@ impl Manifest {
     }
 }
 
-/// Compares the folder of a part with its manifest.
-pub fn inspect(home: &Path, depth: Depth) -> State {
+/// Compares the folder of a part with its manifest, and the manifest with the hash that is pinned for it.
+pub fn inspect(home: &Path, depth: Depth, pinned: Option<&str>) -> State {
     if home.symlink_metadata().is_err() {
         return State::Missing;
+    }
+    if let Some(pinned) = pinned {
+        match hash_of(&home.join(NAME)) {
+            Ok(hash) if hash == pinned => {}
+            Ok(_) => return State::Broken(vec![format!("{NAME}: not the list of files that is pinned")]),
+            Err(error) => return State::Broken(vec![format!("{NAME}: {error}")]),
+        }
     }
     let manifest = match Manifest::read(home) {
         Ok(manifest) => manifest,
@@ -125,6 +133,25 @@ pub fn inspect(home: &Path, depth: Depth) -> State {
     } else {
         State::Broken(problems)
     }
+}
+
+/// A hash of the sizes and modification times of the files that are linked or read at run time, and of the manifest; `None`
+/// if one is missing.
+pub fn times(home: &Path) -> Option<String> {
+    let manifest = Manifest::read(home).ok()?;
+    let is_header = |file: &&Entry| file.path.to_string_lossy().contains(HEADERS);
+    let files = manifest
+        .files
+        .iter()
+        .filter(|file| !is_header(file))
+        .map(|file| file.path.as_path());
+    let mut hasher = Sha256::new();
+    for path in files.chain([Path::new(NAME)]) {
+        let facts = home.join(path).symlink_metadata().ok()?;
+        let modified = facts.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
+        hasher.update(format!("{} {} {}\n", path.display(), facts.len(), modified.as_nanos()));
+    }
+    Some(hex(&hasher.finalize()))
 }
 
 fn problem_of(home: &Path, file: &Entry, depth: Depth) -> Option<String> {
@@ -238,7 +265,7 @@ mod tests {
     fn a_manifest_reads_back_as_written() {
         let (home, manifest) = part();
         assert_eq!(Manifest::read(home.path()).expect("valid").files, manifest.files);
-        assert!(inspect(home.path(), Depth::Hashes).is_complete());
+        assert!(inspect(home.path(), Depth::Hashes, None).is_complete());
     }
 
     #[test]
@@ -248,7 +275,7 @@ mod tests {
         for length in [0, 10, text.len() - 7] {
             fs::write(home.path().join(NAME), &text[..length]).expect("writable");
             assert!(
-                matches!(inspect(home.path(), Depth::Libraries), State::Broken(_)),
+                matches!(inspect(home.path(), Depth::Libraries, None), State::Broken(_)),
                 "cut at {length}"
             );
         }
@@ -258,12 +285,38 @@ mod tests {
     fn each_depth_finds_what_it_promises() {
         let (home, _) = part();
         fs::write(home.path().join("p/include/a.h"), b"hEader").expect("writable");
-        assert!(inspect(home.path(), Depth::Sizes).is_complete());
-        assert!(!inspect(home.path(), Depth::Hashes).is_complete());
+        assert!(inspect(home.path(), Depth::Sizes, None).is_complete());
+        assert!(!inspect(home.path(), Depth::Hashes, None).is_complete());
         fs::write(home.path().join("p/include/a.h"), b"short").expect("writable");
-        assert!(inspect(home.path(), Depth::Libraries).is_complete());
-        assert!(!inspect(home.path(), Depth::Sizes).is_complete());
+        assert!(inspect(home.path(), Depth::Libraries, None).is_complete());
+        assert!(!inspect(home.path(), Depth::Sizes, None).is_complete());
         fs::remove_file(home.path().join("p/a.so")).expect("there");
-        assert!(!inspect(home.path(), Depth::Libraries).is_complete());
+        assert!(!inspect(home.path(), Depth::Libraries, None).is_complete());
+    }
+
+    #[test]
+    fn a_manifest_that_was_edited_with_its_files_is_not_the_pinned_one() {
+        let (home, mut manifest) = part();
+        let pinned = hash_of(&home.path().join(NAME)).expect("readable");
+        assert!(inspect(home.path(), Depth::Hashes, Some(&pinned)).is_complete());
+        fs::write(home.path().join("p/a.so"), b"l1brary").expect("writable");
+        manifest.files[0].sha256 = hash_of(&home.path().join("p/a.so")).expect("readable");
+        manifest.write(home.path()).expect("writable");
+        assert!(inspect(home.path(), Depth::Hashes, None).is_complete());
+        assert!(!inspect(home.path(), Depth::Libraries, Some(&pinned)).is_complete());
+    }
+
+    #[test]
+    fn times_move_with_a_file_that_is_written_again() {
+        let (home, _) = part();
+        let before = times(home.path()).expect("all there");
+        assert_eq!(times(home.path()), Some(before.clone()));
+        let library = home.path().join("p/a.so");
+        let file = File::options().write(true).open(&library).expect("there");
+        file.set_modified(UNIX_EPOCH + std::time::Duration::from_secs(1))
+            .expect("settable");
+        assert!(times(home.path()).is_some_and(|after| after != before));
+        fs::remove_file(library).expect("there");
+        assert_eq!(times(home.path()), None);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Each part (libtorch, MuJoCo, the model files) has a folder in the cache whose name identifies its content;
 //! `.native/<part>` links there. The folder is created by a rename after all its files were written, hashed and synced,
-//! so it is either complete or absent. Later damage is detected with its manifest.
+//! so it is either complete or absent. Later damage is detected with its manifest, whose own hash is pinned.
 
 mod cache;
 mod download;
@@ -11,11 +11,12 @@ mod link;
 mod machine;
 mod manifest;
 mod own;
+mod verified;
 
 use std::path::PathBuf;
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use crate::bytes::size;
 use crate::pins::{Flavour, Part, Pins};
@@ -25,6 +26,7 @@ pub use cache::{Cache, remove_any};
 pub use link::point;
 pub use machine::{Python, compiler};
 pub use manifest::Depth;
+use verified::Verified;
 
 /// Options of set-up.
 #[derive(Debug, Clone, Copy)]
@@ -77,11 +79,20 @@ pub fn ensure(workspace: &Workspace, options: Options) -> Result<()> {
         wanted.push(Wanted { part, key, home });
     }
 
-    let whole = |wanted: &Wanted| manifest::inspect(&wanted.home, options.depth);
+    // A part that this checkout has not used yet, or whose files were written since, is hashed whatever was asked for.
+    let verified = Verified::read(workspace);
+    let whole = |wanted: &Wanted| {
+        let depth = match verified.holds(&wanted.key, &wanted.home) {
+            true => options.depth,
+            false => Depth::Hashes,
+        };
+        manifest::inspect(&wanted.home, depth, wanted.part.manifest_sha256.as_deref())
+    };
     if wanted
         .iter()
         .all(|one| link::is_right(workspace, one.part, &one.home) && whole(one).is_complete())
     {
+        verified.note(workspace, &wanted)?;
         if options.verbose {
             report(&wanted, options.depth, started)?;
         }
@@ -111,6 +122,16 @@ pub fn ensure(workspace: &Workspace, options: Options) -> Result<()> {
     if !missing.is_empty() {
         make(&pins, &cache, &missing)?;
     }
+    for one in missing {
+        // Otherwise every set-up would create it again.
+        if let manifest::State::Broken(problems) = whole(one) {
+            bail!(
+                "{} was created just now and is not what xtask/pins.toml says: {}",
+                one.key,
+                problems.join(", ")
+            );
+        }
+    }
     for one in &wanted {
         if link::is_right(workspace, one.part, &one.home) {
             continue;
@@ -121,6 +142,7 @@ pub fn ensure(workspace: &Workspace, options: Options) -> Result<()> {
             forget_libtorch(workspace)?;
         }
     }
+    verified.note(workspace, &wanted)?;
     report(&wanted, options.depth, started)
 }
 
