@@ -259,8 +259,7 @@ pub(crate) fn reopen(
     let (_, checkpoint) = folder.read_saved(Which::Last, &[])?;
     let at = checkpoint.manifest.env_steps;
     check_total(config, folder, at)?;
-    // Whatever it was trained on: the device may change.
-    let stored = folder.config_with(&Changes::on_cpu(), registry)?;
+    let stored = folder.config_with(&Changes::to_another_machine(config), registry)?;
     fixed::check(folder, &stored, config, &checkpoint)?;
     // Nothing in the folder is touched before the checkpoint is known to fit.
     let save_to = save_to(folder, config);

@@ -1,7 +1,14 @@
 //! What a run of ordinary size takes of the machine's memory.
 #![cfg(target_os = "linux")]
 
-use std::{fs, process::Stdio, thread::sleep, time::Duration};
+use std::{
+    fs,
+    process::{Command, Stdio},
+    thread::sleep,
+    time::Duration,
+};
+
+use sac::{config::Config, prelude::*};
 
 use crate::support::folder;
 
@@ -52,6 +59,110 @@ fn nothing_grows_while_frames_of_pixels_give_way() {
         "--set",
         "train.warmup_env_steps=200",
     ]);
+}
+
+/// A point whose observation is 100,000 numbers, all but one of them zero.
+#[derive(Clone)]
+struct Wide;
+
+const WIDTH: usize = 100_000;
+
+impl Dynamics for Wide {
+    type State = f64;
+    fn observation_space(&self) -> Space {
+        Space::unbounded(WIDTH)
+    }
+    fn action_space(&self) -> Space {
+        Space::boxed(1, -1.0, 1.0)
+    }
+    fn initial(&self, rng: &mut NumpyRng) -> f64 {
+        rng.uniform(-1.0, 1.0)
+    }
+    fn step(&self, position: &mut f64, action: &[f32], _: &mut NumpyRng) -> Transition {
+        *position += f64::from(action[0]) / 10.0;
+        Transition {
+            reward: -position.abs(),
+            terminated: false,
+        }
+    }
+    fn observe(&self, position: &f64, obs: &mut [f32]) {
+        obs.fill(0.0);
+        obs[0] = *position as f32;
+    }
+}
+
+/// A replay of 2 GB, full: 2700 transitions of twice 100,000 numbers.
+fn wide(total_env_steps: u64) -> (Registry, Config) {
+    let mut registry = Registry::builtin();
+    registry.register(EnvEntry::new("Wide-v0", "A point seen in 100,000 numbers", || Wide).with_time_limit(50));
+    let mut settings = Settings::new(Algo::Sac, "Wide-v0");
+    settings.train.total_env_steps = total_env_steps;
+    settings.train.warmup_env_steps = 2710;
+    settings.train.batch_size = 8;
+    settings.train.threads = Threads::Count(1);
+    settings.agent.body.hidden = vec![4];
+    settings.replay.capacity = 2700;
+    settings.eval.every = Every::Never;
+    settings.checkpoint.every = Every::EnvSteps(2720);
+    let config = settings.resolve(&registry).expect("valid settings");
+    (registry, config)
+}
+
+/// Set for the process of a child: where it trains.
+const WIDE_RUN: &str = "SAC_TEST_WIDE_RUN";
+
+/// Trains, or goes on with the run that is there; prints the peak of the resident size. For the test below.
+#[test]
+#[ignore = "run by `a_resume_takes_no_more_memory_than_training` in a process of its own"]
+fn wide_run_in_a_process_of_its_own() {
+    let Some(path) = std::env::var_os(WIDE_RUN) else { return };
+    match RunFolder::open(&path) {
+        Err(_) => {
+            let (registry, config) = wide(2720);
+            let run = RunFolder::create(&path).expect("a new folder");
+            train_into(&config, &registry, &run, Session::default()).expect("it trains");
+        }
+        Ok(run) => {
+            let (registry, config) = wide(2725);
+            sac::run::resume_with(&config, &registry, &run, Session::default()).expect("it goes on");
+        }
+    }
+    let peak = status_kib(std::process::id(), "VmHWM").expect("this is Linux");
+    println!("peak={peak} KiB");
+}
+
+#[test]
+fn a_resume_takes_no_more_memory_than_training() {
+    let here = folder();
+    let peak_kib = || {
+        let mut command = Command::new(std::env::current_exe().expect("this program"));
+        let child = [
+            "--exact",
+            "memory::wide_run_in_a_process_of_its_own",
+            "--ignored",
+            "--nocapture",
+        ];
+        let output = command
+            .args(child)
+            .env(WIDE_RUN, here.path().join("run"))
+            .output()
+            .expect("starts");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let peak = text
+            .split("peak=")
+            .nth(1)
+            .and_then(|rest| rest.split(' ').next()?.parse::<u64>().ok());
+        peak.unwrap_or_else(|| panic!("{text}\n{}", String::from_utf8_lossy(&output.stderr)))
+    };
+    let (training, resumed) = (peak_kib(), peak_kib());
+    eprintln!("training {} MiB, resumed {} MiB", training / 1024, resumed / 1024);
+    assert!(training > 2000 * 1024, "a replay of 2 GB is in memory");
+    assert!(
+        resumed <= training + 64 * 1024,
+        "resumed with {} MiB, trained with {} MiB",
+        resumed / 1024,
+        training / 1024
+    );
 }
 
 /// Trains for 2000 steps of Pendulum, the first 200 of which are the warm-up. Nothing may grow after 500. The peak of

@@ -250,7 +250,7 @@ fn a_snapshot_of_another_model_is_refused_and_changes_nothing() {
         let foreign = other.env.snapshot().expect("written");
         let error = driver.env.restore(&foreign).expect_err("refused").to_string();
         assert!(
-            error.ends_with("it was taken with another model than half_cheetah.xml"),
+            error.ends_with("it was taken with another model than half_cheetah.xml holds now"),
             "{error}"
         );
         assert!(driver.env.snapshot().expect("written") == before, "{model}");
@@ -567,7 +567,7 @@ fn with_assets_elsewhere() {
 #[test]
 fn the_error_for_missing_model_files_has_the_command_to_get_them() {
     let output = Command::new(std::env::current_exe().expect("this test"))
-        .args(["--exact", "with_assets_elsewhere", "--ignored", "--nocapture"])
+        .args(["--exact", "mujoco::with_assets_elsewhere", "--ignored", "--nocapture"])
         .env("SAC_MUJOCO_ASSETS", "/nowhere")
         .output()
         .expect("runs");
@@ -607,7 +607,7 @@ fn no_task_leaves_a_file_or_a_warning_in_the_current_folder() {
     let output = Command::new(std::env::current_exe().expect("this test"))
         .args([
             "--exact",
-            "every_task_in_the_current_folder",
+            "mujoco::every_task_in_the_current_folder",
             "--ignored",
             "--nocapture",
         ])

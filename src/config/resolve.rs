@@ -189,6 +189,7 @@ fn resolve(
     let mut options = registry.get(&id)?.options.clone();
     options.extend(settings.env.options);
     settings.env.options = options;
+    make_absolute(&mut settings.env.options);
     // A program can set what no file can hold, such as a seed above the integers of TOML.
     match toml::to_string(&settings) {
         Ok(_) => Ok(Config(settings)),
@@ -285,6 +286,17 @@ fn make_env(
             Err(_) if is_refused => return Ok(None),
             Err(other) => return Err(other),
         }
+    }
+}
+
+/// Makes the path of a model file absolute, so that a run does not depend on the folder in which it was begun.
+fn make_absolute(options: &mut toml::Table) {
+    if let Some(toml::Value::String(file)) = options.get_mut("xml_file")
+        && file.starts_with('.')
+        && let Ok(path) = std::path::absolute(&*file)
+        && let Ok(path) = path.into_os_string().into_string()
+    {
+        *file = path;
     }
 }
 

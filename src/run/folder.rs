@@ -68,6 +68,15 @@ impl Changes {
         }
     }
 
+    /// To read the stored configuration on the machine that `config` is for: with its device, and with its model file.
+    pub(super) fn to_another_machine(config: &Config) -> Self {
+        let file = config.env.options.get("xml_file");
+        Changes {
+            assignments: file.map(|file| format!("env.xml_file={file}")).into_iter().collect(),
+            ..Changes::on_cpu()
+        }
+    }
+
     /// Whether numbers may differ from those of the run without the changes.
     pub fn is_of_the_machine(&self) -> bool {
         self.device.is_some() || self.threads.is_some()

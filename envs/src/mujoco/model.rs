@@ -20,26 +20,39 @@ struct Version {
     bytes: u64,
 }
 
-/// The models in use. A model is dropped with its last simulation and compiled again when it is next needed.
-static MODELS: Mutex<Option<HashMap<Version, Weak<MjModel>>>> = Mutex::new(None);
+/// The models in use, with their fingerprints. A model is dropped with its last simulation and compiled again when it is
+/// next needed.
+static MODELS: Mutex<Option<HashMap<Version, (Weak<MjModel>, u64)>>> = Mutex::new(None);
 
-/// The compiled model of `xml_file`, a name for [`assets::locate`].
+/// The compiled model of `xml_file`, a name for [`assets::locate`], and its fingerprint: two models have the same only if
+/// all their numbers are equal, those of included files and meshes too.
 ///
 /// # Errors
 /// When the file does not exist, or MuJoCo's message with the path.
-pub(super) fn load(xml_file: &str) -> Result<Arc<MjModel>, String> {
+pub(super) fn load(xml_file: &str) -> Result<(Arc<MjModel>, u64), String> {
     let path = assets::locate(xml_file)?;
     let version = version(&path).map_err(|e| format!("cannot read {}: {e}", path.display()))?;
     let mut models = MODELS.lock().unwrap_or_else(PoisonError::into_inner);
     let models = models.get_or_insert_default();
-    if let Some(model) = models.get(&version).and_then(Weak::upgrade) {
-        return Ok(model);
+    if let Some((model, fingerprint)) = models.get(&version)
+        && let Some(model) = model.upgrade()
+    {
+        return Ok((model, *fingerprint));
     }
     let model =
         compile(&version.path).map_err(|problem| format!("MuJoCo cannot load {}: {problem}", path.display()))?;
-    models.retain(|_, model| model.strong_count() > 0);
-    models.insert(version, Arc::downgrade(&model));
-    Ok(model)
+    let fingerprint = fingerprint(&model)?;
+    models.retain(|_, (model, _)| model.strong_count() > 0);
+    models.insert(version, (Arc::downgrade(&model), fingerprint));
+    Ok((model, fingerprint))
+}
+
+/// FNV-1a, 64 bits, of the model as MuJoCo saves it.
+fn fingerprint(model: &MjModel) -> Result<u64, String> {
+    let mut bytes = vec![0; model.size()];
+    model.save_to_buffer(&mut bytes).map_err(|error| error.to_string())?;
+    let mix = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
+    Ok(bytes.iter().fold(0xcbf2_9ce4_8422_2325, mix))
 }
 
 fn version(path: &Path) -> std::io::Result<Version> {
@@ -94,8 +107,25 @@ mod tests {
 
     #[test]
     fn a_model_in_use_is_compiled_once() {
-        let first = load("half_cheetah.xml").expect("set-up has run");
-        let second = load("half_cheetah.xml").expect("set-up has run");
+        let (first, _) = load("half_cheetah.xml").expect("set-up has run");
+        let (second, _) = load("half_cheetah.xml").expect("set-up has run");
         assert!(Arc::ptr_eq(&first, &second));
+    }
+
+    #[test]
+    fn a_model_has_its_fingerprint_wherever_it_lies_and_another_one_has_another() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let original = assets::locate("hopper.xml").expect("set-up has run");
+        let text = std::fs::read_to_string(original).expect("readable");
+        let copied = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).expect("writable");
+            load(path.to_str().expect("UTF-8")).expect("a model").1
+        };
+        let (_, fingerprint) = load("hopper.xml").expect("set-up has run");
+        assert_eq!(copied("same.xml", &text), fingerprint);
+        let heavier = text.replacen("damping=\"1\"", "damping=\"1.01\"", 1);
+        assert!(heavier != text, "the joints have this damping");
+        assert!(copied("other.xml", &heavier) != fingerprint);
     }
 }

@@ -25,6 +25,7 @@ pub struct MujocoSim<T: Task> {
     task: T,
     parts: T::Parts,
     model: Arc<MjModel>,
+    fingerprint: u64,
     data: Data,
     /// The model's own start state.
     start: (Vec<f64>, Vec<f64>),
@@ -98,7 +99,7 @@ impl<T: Task> MujocoSim<T> {
             });
         }
         task.check()?;
-        let model = model::load(choice.xml_file).map_err(unloadable)?;
+        let (model, fingerprint) = model::load(choice.xml_file).map_err(unloadable)?;
         let action_space = action_space(&model).ok_or_else(|| unloadable("the model has no actuators".to_string()))?;
         if let Some(flaw) = action_space.flaw() {
             return Err(unloadable(format!("the range of an actuator is wrong: {flaw}")));
@@ -115,6 +116,7 @@ impl<T: Task> MujocoSim<T> {
             task,
             parts,
             model,
+            fingerprint,
             data,
             frame_skip,
             dt_s,
@@ -315,20 +317,19 @@ impl<T: Task> Env for MujocoSim<T> {
     }
 
     fn snapshot(&self) -> Result<Vec<u8>, EnvError> {
-        let model = self.data.model().ffi().signature;
-        snapshot::encode(T::ID, &(model, &self.memory, self.data.state(STATE)))
+        snapshot::encode(T::ID, &(self.fingerprint, &self.memory, self.data.state(STATE)))
     }
 
     fn restore(&mut self, bytes: &[u8]) -> Result<(), EnvError> {
-        let (model, memory, state): (u64, Memory, Vec<f64>) = snapshot::decode(T::ID, bytes)?;
+        let (fingerprint, memory, state): (u64, Memory, Vec<f64>) = snapshot::decode(T::ID, bytes)?;
         let current = self.data.state(STATE);
         let refuse = |problem: String| EnvError::Snapshot {
             env: T::ID.to_string(),
             problem,
         };
-        if model != self.data.model().ffi().signature || state.len() != current.len() {
+        if fingerprint != self.fingerprint || state.len() != current.len() {
             return Err(refuse(format!(
-                "it was taken with another model than {}",
+                "it was taken with another model than {} holds now",
                 self.task.model().xml_file
             )));
         }
