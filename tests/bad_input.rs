@@ -330,7 +330,7 @@ fn an_encoder_that_does_not_fit_is_refused_with_what_would() {
     )
     .code(2)
     .says(&[
-        "agent.encoder.stack = \"nature\"",
+        "agent.encoder.architecture = \"nature\"",
         "at least 36 x 36, but they are 30 x 20",
     ]);
 }

@@ -451,7 +451,7 @@ fn runs_with_encoders_resume_to_the_bit_and_can_be_scored() {
     let images = [
         "env.id=Pendulum-v1",
         "env.wrappers=[{kind='pixels', width=16, height=16, grey=true}, {kind='frame_stack'}]",
-        "agent.encoder={kind='conv', stack='impala', channel_multiplier=0.25, projection=20}",
+        "agent.encoder={kind='conv', architecture='impala', channel_multiplier=0.25, projection=20}",
         "agent.encoder_sharing=critic",
     ];
     for (name, settings) in [("set", &set[..]), ("images", &images)] {

@@ -43,7 +43,7 @@ fn agent(critic: &str, augmentation: &str) -> SoftActorCritic {
     tch::set_num_threads(1);
     let text = format!(
         "{critic}\naugmentation = {{ {augmentation} }}\nencoder_sharing = 'critic'\nbody.hidden = [8, 8]\n\
-         encoder = {{ kind = 'conv', stack = 'drq', channel_multiplier = 0.15, projection = 6 }}\n"
+         encoder = {{ kind = 'conv', architecture = 'drq', channel_multiplier = 0.15, projection = 6 }}\n"
     );
     let mut spec: AgentSpec = toml::from_str(&text).unwrap_or_else(|e| panic!("{e}\n{text}"));
     let steady: toml::Table = "learning_rate = 0.1\neps = 1.0".parse().expect("an optimiser");

@@ -324,14 +324,14 @@ const ENCODERS: &[(&str, &[usize], &str)] = &[
     (
         "residual convolutions, experts, filter, shared",
         &[2, 9, 9],
-        "encoder = { kind = 'conv', stack = 'impala', channel_multiplier = 0.2, mixer = { kind = 'soft_moe', experts = 2, \
+        "encoder = { kind = 'conv', architecture = 'impala', channel_multiplier = 0.2, mixer = { kind = 'soft_moe', experts = 2, \
          expert_width = 6 }, pooling = { kind = 'mean' } }\nencoder_sharing = 'critic'\n\
          critic = { kind = 'scalar', target_filter = { bandwidth = 0.1 } }\ntargets = { kind = 'hard', every_grad_steps = 7 }",
     ),
     (
         "plain convolutions",
         &[1, 17, 17],
-        "encoder = { kind = 'conv', stack = 'drq', channel_multiplier = 0.2, layer_norm = true, projection = 6 }\n\
+        "encoder = { kind = 'conv', architecture = 'drq', channel_multiplier = 0.2, layer_norm = true, projection = 6 }\n\
          critic.kind = 'quantile'",
     ),
 ];

@@ -163,7 +163,7 @@ const CASES: &[Case] = &[
         grid: Some([1, 2]),
     },
     Case {
-        toml: "kind='conv'\nstack='impala'\ntokenization={kind='per_patch', size=2}\npooling={kind='simpool'}\n\
+        toml: "kind='conv'\narchitecture='impala'\ntokenization={kind='per_patch', size=2}\npooling={kind='simpool'}\n\
                mixer={kind='soft_moe', experts=2, slots_per_expert=2, expert_width=8}",
         shape: IMAGE,
         units: true,

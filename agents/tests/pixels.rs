@@ -22,7 +22,7 @@ fn spec(preset: &str) -> AgentSpec {
     let mut table: toml::Table = preset.toml.parse().expect("TOML");
     let mut agent: toml::Table = table.remove("agent").expect("an agent").try_into().expect("a table");
     let pixels: toml::Table = "encoder_sharing = 'critic'\nbody = { hidden = [12, 12] }\n\
-         encoder = { kind = 'conv', stack = 'drq', channel_multiplier = 0.15, projection = 6 }\n\
+         encoder = { kind = 'conv', architecture = 'drq', channel_multiplier = 0.15, projection = 6 }\n\
          augmentation = { kind = 'random_shift', pad = 2, target_draws = 2, value_draws = 2 }"
         .parse()
         .expect("TOML");

@@ -1,6 +1,6 @@
-//! Convolutional networks over images `[C, H, W]`: [`Stack`], [`ConvTrunk`].
+//! Convolutional networks over images `[C, H, W]`: [`ConvArchitecture`], [`ConvTrunk`].
 //!
-//! | Stack | Layers | Source |
+//! | ConvArchitecture | Layers | Source |
 //! |---|---|---|
 //! | `nature` | 32 channels 8×8 stride 4, 64 channels 4×4 stride 2, 64 channels 3×3 stride 1 | Mnih et al. 2015, "Human-level control through deep reinforcement learning" |
 //! | `drq` | 32 channels 3×3 stride 2, then three times 32 channels 3×3 stride 1 | Yarats et al. 2019 (SAC-AE, arXiv 1910.01741) and 2021 (DrQ-v2, arXiv 2107.09645) |
@@ -21,10 +21,10 @@ const LAYER_NORM_EPS: f64 = 1e-5;
 /// The largest value of a pixel.
 const LARGEST_BYTE: f64 = 255.0;
 
-/// A stack of convolutional layers.
+/// The layers of a convolutional network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Stack {
+pub enum ConvArchitecture {
     /// Three plain convolutions, strides 4, 2, 1.
     Nature,
     /// Four plain convolutions, strides 2, 1, 1, 1.
@@ -72,7 +72,7 @@ impl Map {
     }
 }
 
-impl Stack {
+impl ConvArchitecture {
     /// Number of channels times `multiplier`, rounded, at least 1.
     fn widened(channels: i64, multiplier: f64) -> i64 {
         ((channels as f64 * multiplier).round() as i64).max(1)
@@ -82,19 +82,19 @@ impl Stack {
     pub fn output(self, multiplier: f64, image: Map) -> Option<Map> {
         let plain = |layers: &[Plain]| {
             layers.iter().try_fold(image, |map, (channels, extent, stride)| {
-                map.windowed(Stack::widened(*channels, multiplier), *extent, *stride, 0)
+                map.windowed(ConvArchitecture::widened(*channels, multiplier), *extent, *stride, 0)
             })
         };
         match self {
-            Stack::Nature => plain(NATURE),
-            Stack::Drq => plain(DRQ),
-            Stack::Impala => IMPALA.iter().try_fold(image, |map, channels| {
-                map.windowed(Stack::widened(*channels, multiplier), 3, 2, 1)
+            ConvArchitecture::Nature => plain(NATURE),
+            ConvArchitecture::Drq => plain(DRQ),
+            ConvArchitecture::Impala => IMPALA.iter().try_fold(image, |map, channels| {
+                map.windowed(ConvArchitecture::widened(*channels, multiplier), 3, 2, 1)
             }),
         }
     }
 
-    /// Side of the smallest square image that the stack accepts.
+    /// Side of the smallest square image that the layers accept.
     pub fn smallest_side(self) -> i64 {
         let fits = |side: &i64| {
             let image = Map {
@@ -146,7 +146,7 @@ struct Section {
     blocks: Vec<(Conv, Conv)>,
 }
 
-/// A stack with its parameters.
+/// A convolutional network with its parameters.
 pub struct ConvTrunk {
     layers: Layers,
     has_bytes: bool,
@@ -208,9 +208,9 @@ impl ConvTrunk {
     /// scaled already. Adds `encoder.conv.…` to `layout`: weights `[out, in, k, k]`; biases, gains and shifts `[out]`.
     ///
     /// # Panics
-    /// When the image is too small, that is, when [`Stack::output`] is `None`.
+    /// When the image is too small, that is, when [`ConvArchitecture::output`] is `None`.
     pub fn new(
-        (stack, multiplier, has_norm): (Stack, f64, bool),
+        (architecture, multiplier, has_norm): (ConvArchitecture, f64, bool),
         image: Map,
         has_bytes: bool,
         layout: &mut ParamLayout,
@@ -221,17 +221,17 @@ impl ConvTrunk {
             map: image,
             multiply_adds: 0,
         };
-        let widened = |channels: i64| Stack::widened(channels, multiplier);
+        let widened = |channels: i64| ConvArchitecture::widened(channels, multiplier);
         let plain = |builder: &mut Builder, layers: &[Plain]| {
             let conv = |(index, (channels, extent, stride)): (usize, &Plain)| {
                 builder.conv(&format!("{index}"), widened(*channels), (*extent, *stride, 0), true)
             };
             Layers::Plain(layers.iter().enumerate().map(conv).collect())
         };
-        let layers = match stack {
-            Stack::Nature => plain(&mut builder, NATURE),
-            Stack::Drq => plain(&mut builder, DRQ),
-            Stack::Impala => {
+        let layers = match architecture {
+            ConvArchitecture::Nature => plain(&mut builder, NATURE),
+            ConvArchitecture::Drq => plain(&mut builder, DRQ),
+            ConvArchitecture::Impala => {
                 let sections = IMPALA.iter().enumerate();
                 Layers::Residual(
                     sections

@@ -20,7 +20,7 @@ pub mod transformer;
 use tch::Tensor;
 
 pub use attention::{Attention, Scale};
-pub use conv::{ConvTrunk, Map, Stack};
+pub use conv::{ConvArchitecture, ConvTrunk, Map};
 pub use flat::Flat;
 pub use normalizer::{ObservationNormalizer, Statistics};
 pub use pipeline::{MixerSpec, Pipeline};

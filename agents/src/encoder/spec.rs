@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Encoder, Flat,
-    conv::{ConvTrunk, Map, Stack},
+    conv::{ConvArchitecture, ConvTrunk, Map},
     pipeline::{MixerSpec, Pipeline},
     pooling::{AdapoolSpec, PoolingSpec, Query},
     tokens::{PositionEmbedding, TokenizationSpec, Tokenizer},
@@ -94,7 +94,7 @@ impl Default for TokensSpec {
 #[serde(default, deny_unknown_fields)]
 pub struct ConvSpec {
     /// The convolutional layers.
-    pub stack: Stack,
+    pub architecture: ConvArchitecture,
     /// Factor of the number of channels relative to the source, above 0.
     pub channel_multiplier: f64,
     /// Whether convolutions are followed by layer normalisation.
@@ -124,7 +124,7 @@ pub struct ConvSpec {
 impl Default for ConvSpec {
     fn default() -> Self {
         ConvSpec {
-            stack: Stack::Nature,
+            architecture: ConvArchitecture::Nature,
             channel_multiplier: 1.0,
             layer_norm: false,
             initial_weights: InitialWeights::Uniform,
@@ -222,9 +222,9 @@ impl EncoderSpec {
             EncoderSpec::Conv(spec) => {
                 let image = image(&shape).expect("the observation is an image: checked against it");
                 let has_bytes = matches!(observation, Space::Box { dtype: Dtype::U8, .. });
-                let stack = (spec.stack, spec.channel_multiplier, spec.layer_norm);
+                let network = (spec.architecture, spec.channel_multiplier, spec.layer_norm);
                 layout.with_initial_weights(spec.initial_weights, |layout| {
-                    let trunk = ConvTrunk::new(stack, image, has_bytes, layout);
+                    let trunk = ConvTrunk::new(network, image, has_bytes, layout);
                     let tokenizer = Tokenizer::of_map(spec.tokenization, trunk, spec.width, layout)
                         .with_positions(spec.position_embedding, layout);
                     let (mixer, pooling) = (&spec.mixer, &spec.pooling);
@@ -359,16 +359,23 @@ impl EncoderSpec {
                     p.require(false, "agent.encoder.kind", "\"conv\"", &problem);
                     return;
                 };
-                let Some(map) = spec.stack.output(spec.channel_multiplier, image) else {
+                let Some(map) = spec.architecture.output(spec.channel_multiplier, image) else {
                     let problem = format!(
-                        "this stack needs images of at least {side} x {side}, but they are {} x {}; use larger ones, or \
-                         stack = \"impala\", which takes any size",
+                        "this architecture needs images of at least {side} x {side}, but they are {} x {}; use larger ones, or \
+                         architecture = \"impala\", which takes any size",
                         image.height,
                         image.width,
-                        side = spec.stack.smallest_side(),
+                        side = spec.architecture.smallest_side(),
                     );
-                    let value = format!("\"{}\"", if spec.stack == Stack::Nature { "nature" } else { "drq" });
-                    p.require(false, "agent.encoder.stack", value, &problem);
+                    let value = format!(
+                        "\"{}\"",
+                        if spec.architecture == ConvArchitecture::Nature {
+                            "nature"
+                        } else {
+                            "drq"
+                        }
+                    );
+                    p.require(false, "agent.encoder.architecture", value, &problem);
                     return;
                 };
                 tokenization.of_map(map)
