@@ -51,7 +51,7 @@ fn words_of_other_toolkits_are_answered_with_what_they_are_called_here() {
     let here = folder();
     for (flag, answer) in [
         ("--total-timesteps", "the env steps to train are --steps N"),
-        ("--learning-rate", "--set agent.policy.optimizer.learning_rate=3e-4"),
+        ("--learning-rate", "--set agent.learning_rate=3e-4"),
         ("--wandb", "tensorboard --logdir runs"),
         ("--track", "tensorboard --logdir runs"),
         ("--buffer_size=5", "--set replay.capacity=N"),

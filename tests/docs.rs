@@ -149,6 +149,7 @@ fn every_metric_is_explained_and_nothing_else_is() {
                 "time/",
                 "train/",
                 "replay/",
+                "env/",
                 "eval/",
                 "{part}/",
                 "{encoder}/",

@@ -172,7 +172,7 @@ const CASES: &[Case] = &[
         grid: Some([3, 3]),
     },
     Case {
-        toml: "kind='conv'\nstack='drq'\ntokenization={kind='per_feature'}",
+        toml: "kind='conv'\narchitecture='drq'\ntokenization={kind='per_feature'}",
         shape: IMAGE,
         units: true,
         slots: None,

@@ -8,6 +8,7 @@ mod mujoco;
 mod parity;
 mod properties;
 mod render;
+mod spaces;
 mod vector;
 mod wrappers;
 

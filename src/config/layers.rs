@@ -46,11 +46,33 @@ impl Layers {
         Ok(())
     }
 
-    /// Adds a table as the uppermost layer.
-    pub fn add(&mut self, origin: Origin, table: Table) {
+    /// Adds a table as the uppermost layer. `agent.learning_rate` in it stands for those of all optimisers.
+    pub fn add(&mut self, origin: Origin, mut table: Table) {
+        let rates = self.take_learning_rate(&mut table);
         let mut merged = std::mem::take(&mut self.merged);
-        self.merge(&mut merged, table, &[], &origin);
+        for table in rates.into_iter().chain([table]) {
+            self.merge(&mut merged, table, &[], &origin);
+        }
         self.merged = merged;
+    }
+
+    /// Takes `agent.learning_rate` out of a table: the same for every optimiser that there is then.
+    fn take_learning_rate(&self, table: &mut Table) -> Option<Table> {
+        let agent = table.get_mut("agent")?.as_table_mut()?;
+        let rate = agent.remove("learning_rate")?;
+        let kind = agent.get("temperature").and_then(|temperature| temperature.get("kind"));
+        let kind = kind.or_else(|| self.get("agent.temperature.kind"));
+        let is_learned = kind.is_none_or(|kind| kind.as_str() != Some("fixed"));
+        let mut rates = Table::new();
+        for part in ["policy", "critic"]
+            .into_iter()
+            .chain(is_learned.then_some("temperature"))
+        {
+            let mut of_part = Table::new();
+            insert(&mut of_part, "optimizer.learning_rate", rate.clone());
+            rates.insert(part.to_string(), Value::Table(of_part));
+        }
+        Some(Table::from_iter([("agent".to_string(), Value::Table(rates))]))
     }
 
     /// Sets one value by its dotted key.
@@ -258,6 +280,39 @@ mod tests {
         assert_eq!((raw.train.seed, raw.train.batch_size), (9, 64));
         assert_eq!(layers.origin("train.seed"), Some(&Origin::Flag("--seed")));
         assert_eq!(layers.origin("train.batch_size"), Some(&Origin::File("x.toml".into())));
+    }
+
+    #[test]
+    fn one_learning_rate_stands_for_all_and_one_of_its_own_wins() {
+        let mut layers = crate::config::preset_layers("sac").unwrap();
+        let text = "[agent]\nlearning_rate = 1e-3\ncritic = { optimizer = { learning_rate = 2e-3 } }\n";
+        layers.add_toml(Origin::File("x.toml".into()), text).unwrap();
+        layers
+            .set_text("agent.temperature.optimizer.learning_rate=5e-3")
+            .unwrap();
+        let rate = |layers: &Layers, part: &str| {
+            layers
+                .get(&format!("agent.{part}.optimizer.learning_rate"))
+                .and_then(Value::as_float)
+        };
+        let rates = |layers: &Layers| ["policy", "critic", "temperature"].map(|part| rate(layers, part));
+        assert_eq!(rates(&layers), [1e-3, 2e-3, 5e-3].map(Some));
+        // A later layer replaces them all.
+        layers.set_text("agent.learning_rate=1e-4").unwrap();
+        assert_eq!(rates(&layers), [1e-4; 3].map(Some));
+        let (settings, issues) = layers.read(&Catalog::default());
+        assert!(issues.is_empty(), "{issues:?}");
+        assert_eq!(settings.agent.policy.optimizer().learning_rate, 1e-4);
+        // A fixed temperature has no optimiser.
+        layers.set_text("agent.temperature={kind='fixed', alpha=0.1}").unwrap();
+        layers.set_text("agent.learning_rate=7e-4").unwrap();
+        assert_eq!(rates(&layers), [Some(7e-4), Some(7e-4), None]);
+        layers.set_text("agent.learning_rate='fast'").unwrap();
+        let (_, issues) = layers.read(&Catalog::default());
+        assert!(
+            issues.iter().all(|issue| issue.key.ends_with("learning_rate")) && issues.len() == 2,
+            "{issues:?}"
+        );
     }
 
     #[test]

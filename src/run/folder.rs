@@ -268,10 +268,9 @@ impl RunFolder {
         let mut tried = 1;
         loop {
             let path = self.saved(which)?;
-            let manifest = || fs::read(path.join("manifest.json")).ok();
-            let before = manifest();
+            let before = Checkpoint::manifest_text(&path);
             match Checkpoint::read(&path, sections) {
-                Err(_) if tried < TRIES && manifest() != before => tried += 1,
+                Err(_) if tried < TRIES && Checkpoint::manifest_text(&path) != before => tried += 1,
                 Err(error) => return Err(error.into()),
                 Ok(checkpoint) => return Ok((path, checkpoint)),
             }

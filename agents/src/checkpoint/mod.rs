@@ -247,7 +247,7 @@ fn leave_out(folder: &Path, section: &str) -> Result<()> {
         return Ok(());
     }
     let path = folder.join(STATE);
-    let mut states: BTreeMap<String, serde_json::Value> = File::open(&path)
+    let mut states: BTreeMap<String, serde_json::Value> = regular_file::open(&path)
         .and_then(|file| serde_json::from_reader(BufReader::new(file)).map_err(Into::into))
         .map_err(Error::io(&path))?;
     states.insert(section.to_string(), serde_json::Value::Null);
@@ -291,6 +291,11 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
+    /// The text of a checkpoint's manifest, which no two different checkpoints share; `None` if there is none.
+    pub fn manifest_text(folder: &Path) -> Option<String> {
+        regular_file::read_text(&folder.join(MANIFEST), MOST_MANIFEST_BYTES).ok()
+    }
+
     /// Reads and checks the sections in `wanted`, or all sections if it is empty.
     ///
     /// # Errors

@@ -320,6 +320,7 @@ impl Trainer {
             let problem = format!("was written after {steps} updates, expected {}", self.grad_steps);
             return Err(Error::section("agent", problem));
         }
+        self.check_scores().or_else(|problem| mismatch(problem.to_string()))?;
         if !self.warmup.holds_actions_of(self.envs.envs().action_space()) {
             return mismatch("holds an action that the environments do not take".to_string());
         }

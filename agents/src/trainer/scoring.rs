@@ -31,7 +31,42 @@ pub(super) struct BeforeEnd {
     last_row: Option<EnvSteps>,
 }
 
+/// The best mean return of evaluations and the latest of them, with its count.
+type Scores = (Option<f64>, Option<(EnvSteps, f64)>);
+
+/// Whether evaluations until `at` can have left these scores.
+fn are_possible((best, latest): Scores, at: EnvSteps) -> bool {
+    match (best, latest) {
+        (None, None) => true,
+        (Some(best), Some((steps, mean_return))) => best >= mean_return && steps <= at,
+        _ => false,
+    }
+}
+
 impl Trainer {
+    /// Refuses scores, read from a checkpoint, that no run can have. The error is a phrase that describes the problem.
+    pub(super) fn check_scores(&self) -> std::result::Result<(), &'static str> {
+        let now = (self.best_mean_return, self.last_evaluation);
+        let before = self
+            .before_end
+            .map(|before| (before.best_mean_return, before.last_evaluation));
+        let rows = self
+            .before_end
+            .map(|before| before.last_row)
+            .into_iter()
+            .chain([self.last_row]);
+        let are_rows_possible = rows.flatten().all(|row| row <= self.env_steps);
+        let is_later = before.is_none_or(|before| before.0 <= now.0);
+        let are_all_possible = before
+            .into_iter()
+            .chain([now])
+            .all(|scores| are_possible(scores, self.env_steps));
+        match are_rows_possible && is_later && are_all_possible {
+            true => Ok(()),
+            false => Err("holds scores of evaluations that no run can have"),
+        }
+    }
+
     /// Scores the policy, or starts to. When `stop` is set meanwhile, the evaluation is given up: it is made when training
     /// is resumed.
     pub(super) fn evaluate(&mut self, stop: &AtomicBool) -> Result<()> {
