@@ -128,7 +128,7 @@ pub fn trainer(config: &Config, registry: &Registry, logger: Logger, save_to: Op
     prepare_process(config);
     let num_envs = config.env.num_envs as usize;
     let envs = envs(config, registry, num_envs, config.env.step_threads as usize)?;
-    let eval_envs = eval_envs(config, registry, config.eval.episodes as usize)?;
+    let eval_envs = eval_envs(&config.for_evaluation(), registry, config.eval.episodes as usize)?;
     let eval_agent = match config.eval.beside_training {
         true => Some(agent(config, envs.as_ref())?),
         false => None,

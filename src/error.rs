@@ -89,6 +89,9 @@ pub enum Error {
         /// What the operating system said.
         source: std::io::Error,
     },
+    /// A film that only ffmpeg can write, and there is none.
+    #[error("{}: an .mp4 is written by ffmpeg, which is not on the PATH", .0.display())]
+    NoFfmpeg(PathBuf),
     /// The machine has no more memory.
     #[error("out of memory")]
     OutOfMemory,
@@ -162,6 +165,7 @@ impl Error {
             | Error::NotARun { .. }
             | Error::OtherSpaces { .. }
             | Error::NoCheckpoint(_)
+            | Error::NoFfmpeg(_)
             | Error::Usage(_) => true,
             Error::Env(error) => matches!(
                 error,
@@ -198,6 +202,7 @@ impl Error {
                 "the same run again, from its beginning: sac train --config {}",
                 shell::word(&path.join("config.toml"))
             )),
+            Error::NoFfmpeg(_) => Some("install ffmpeg, or name a .gif, which needs no other program".into()),
             Error::OutOfMemory => Some(
                 "smaller networks (agent.body.hidden), batches (train.batch_size) or replays (replay.capacity) need less"
                     .into(),

@@ -254,9 +254,7 @@ impl Policy {
         if options.episodes == 0 {
             return Err(Error::Usage("0 episodes, expected at least 1".to_string()));
         }
-        let config = self.config.clone().with_env_options(&options.env);
-        let task = assemble::spaces(&config, &self.registry)?;
-        self.spaces.check(&self.run, &config.env.id, &task)?;
+        let config = self.changed(&options.env)?;
         let episodes = options.episodes as usize;
         let mut envs = assemble::eval_envs(&config, &self.registry, episodes)?;
         let mode = match options.stochastic {
@@ -277,7 +275,24 @@ impl Policy {
     /// # Errors
     /// When it cannot be made.
     pub fn env(&self) -> Result<Box<dyn Env>> {
-        Ok(self.registry.make(&self.config.env.id, &self.config.env.options)?)
+        self.env_with(&toml::Table::new())
+    }
+
+    /// [`Policy::env`] with options that differ from those of the run.
+    ///
+    /// # Errors
+    /// For options that the environment does not have; [`Error::OtherSpaces`] when they change its spaces.
+    pub fn env_with(&self, options: &toml::Table) -> Result<Box<dyn Env>> {
+        let config = self.changed(options)?;
+        Ok(self.registry.make(&config.env.id, &config.env.options)?)
+    }
+
+    /// The configuration of the run with other options of the environment, which has to have the same spaces.
+    fn changed(&self, options: &toml::Table) -> Result<Config> {
+        let config = self.config.clone().with_env_options(options);
+        let task = assemble::spaces(&config, &self.registry)?;
+        self.spaces.check(&self.run, &config.env.id, &task)?;
+        Ok(config)
     }
 
     /// The spaces of observations and actions.

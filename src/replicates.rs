@@ -279,6 +279,7 @@ fn unopened(job: &Job) -> Summary {
         run_dir: job.run_path.clone(),
         eval_mean_return: None,
         best_mean_return: None,
+        ended_early_at: None,
         interrupted: false,
     }
 }

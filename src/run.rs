@@ -78,6 +78,8 @@ pub struct Summary {
     pub eval_mean_return: Option<f64>,
     /// The best mean return of an evaluation.
     pub best_mean_return: Option<f64>,
+    /// The mean return with which an evaluation ended the run early, because it reached `eval.stop_at`.
+    pub ended_early_at: Option<f64>,
     /// Whether it was stopped before its end.
     pub interrupted: bool,
 }
@@ -98,6 +100,7 @@ impl Summary {
             run_dir: folder.path().to_path_buf(),
             eval_mean_return: trainer.last_evaluation().map(|(_, mean_return)| mean_return),
             best_mean_return: trainer.best_mean_return(),
+            ended_early_at: trainer.ended_early_at(),
             interrupted,
         }
     }
@@ -276,7 +279,7 @@ pub(crate) fn reopen(
     }
     write(&folder.config_path(), config.to_toml().as_bytes())?;
     // A run at its end takes no step.
-    if at.0 < config.train.total_env_steps {
+    if at.0 < config.train.total_env_steps && trainer.ended_early_at().is_none() {
         provenance::note_resume(folder, &stored, config, at, branched_from)?;
     }
     Ok(OpenRun { trainer, _lock })

@@ -25,7 +25,12 @@ impl Spaces {
         }
     }
 
-    /// Refuses spaces of a task `env` that have other lengths than these, those of a run's policy.
+    /// The first spaces in which two tasks differ for a policy, as text, if there are any. Bounds may differ.
+    pub(crate) fn differing(&self, other: &Spaces) -> Option<[String; 2]> {
+        SpacesRecord::from(self).differing(&other.into())
+    }
+
+    /// Refuses spaces of a task `env` that have other lengths or forms than these, those of a run's policy.
     ///
     /// # Errors
     /// [`Error::OtherSpaces`].
@@ -63,25 +68,36 @@ impl From<&Spaces> for SpacesRecord {
 impl SpacesRecord {
     /// As [`Spaces::check`].
     pub(crate) fn check(&self, run: &Path, env: &str, task: &Spaces) -> Result<()> {
-        let task = SpacesRecord::from(task);
-        for (what, policy, task) in [
-            ("observation", &self.observation, &task.observation),
-            ("action", &self.action, &task.action),
-        ] {
-            if policy.len != task.len {
-                return Err(Error::OtherSpaces {
-                    run: run.to_path_buf(),
-                    env: env.to_string(),
-                    policy: policy.described(what),
-                    task: task.described(what),
-                });
-            }
+        match self.differing(&task.into()) {
+            None => Ok(()),
+            Some([policy, task]) => Err(Error::OtherSpaces {
+                run: run.to_path_buf(),
+                env: env.to_string(),
+                policy,
+                task,
+            }),
         }
-        Ok(())
+    }
+
+    fn differing(&self, other: &SpacesRecord) -> Option<[String; 2]> {
+        let pairs = [
+            ("observation", &self.observation, &other.observation),
+            ("action", &self.action, &other.action),
+        ];
+        let mut differing = pairs.into_iter().filter(|(_, one, other)| !one.has_form_of(other));
+        differing
+            .next()
+            .map(|(what, one, other)| [one.described(what), other.described(what)])
     }
 }
 
 impl SpaceRecord {
+    /// Whether two spaces are the same but for their bounds.
+    fn has_form_of(&self, other: &SpaceRecord) -> bool {
+        let form = |record: &SpaceRecord| record.space.split(" in ").next().map(str::to_string);
+        self.len == other.len && form(self) == form(other)
+    }
+
     fn described(&self, what: &str) -> String {
         let SpaceRecord { space, len } = self;
         let numbers = if *len == 1 { "number" } else { "numbers" };
@@ -113,5 +129,25 @@ mod tests {
                 .check(Path::new("runs/x"), "Puck-v0", &spaces(3, 2))
                 .is_ok()
         );
+    }
+
+    #[test]
+    fn the_form_of_a_space_counts_and_its_bounds_do_not() {
+        let spaces = |observation: Space| Spaces {
+            observation,
+            action: Space::Discrete { n: 2 },
+        };
+        let plain = spaces(Space::unbounded(4));
+        assert_eq!(plain.differing(&spaces(Space::boxed(4, -1.0, 1.0))), None);
+        let image = spaces(Space::unbounded(4).reshaped(vec![2, 2]));
+        let [one, other] = plain.differing(&image).expect("another shape");
+        assert_eq!(
+            (one.as_str(), other.as_str()),
+            (
+                "observations of 4 numbers (Box[4])",
+                "observations of 4 numbers (Box[2, 2])",
+            )
+        );
+        assert!(plain.differing(&spaces(Space::integers(&[0; 4], &[1; 4]))).is_some());
     }
 }

@@ -9,6 +9,7 @@ mod cli;
 mod defaults;
 mod discrete;
 mod docs;
+mod evaluation;
 mod experiments;
 mod failing_env;
 mod front_door;

@@ -154,8 +154,8 @@ impl Trainer {
         })
     }
 
-    /// Trains until `train.total_env_steps`, or until `stop` is set. At the end the final state is logged, scored and
-    /// saved; when stopped it is saved.
+    /// Trains until `train.total_env_steps`, until an evaluation reaches `eval.stop_at`, or until `stop` is set. At the
+    /// end the final state is logged, scored and saved; when stopped it is saved.
     ///
     /// # Errors
     /// [`Error::EnvDuringTraining`](crate::Error::EnvDuringTraining) when an environment fails, after a checkpoint;
@@ -168,13 +168,13 @@ impl Trainer {
         self.conclude(ending, began_at, stop)
     }
 
-    /// Trains until a count of its own and does only what is due on the way. Going on later gives the same run as not
-    /// stopping there.
+    /// Trains until a count of its own, or until an evaluation reaches `eval.stop_at`, and does only what is due on the
+    /// way. Going on later gives the same run as not stopping there.
     ///
     /// # Errors
     /// As [`Trainer::run`].
     pub fn run_until(&mut self, total: EnvSteps, stop: &AtomicBool) -> Result<Ending> {
-        if self.env_steps < total {
+        if self.env_steps < total && self.return_that_ended().is_none() {
             self.forget_end()?;
         }
         self.clock.start();
@@ -195,7 +195,7 @@ impl Trainer {
 
     /// The loop.
     fn train_until(&mut self, total: EnvSteps, stop: &AtomicBool) -> Result<Ending> {
-        while self.env_steps < total {
+        while self.env_steps < total && self.return_that_ended().is_none() {
             if stop.load(Ordering::Relaxed) {
                 return Ok(Ending::Interrupted);
             }
@@ -210,7 +210,11 @@ impl Trainer {
                 self.write_row()?;
             }
             if self.eval.every.due(self.env_steps) {
-                self.evaluate(stop)?;
+                // Beside training, the score before this one may end the run; the end is scored anyway.
+                self.take_score(true)?;
+                if self.return_that_ended().is_none() {
+                    self.evaluate(stop)?;
+                }
             }
             if self.checkpoint.every.due(self.env_steps) {
                 self.save_finite()?;
@@ -365,6 +369,13 @@ impl Trainer {
     /// Updates made.
     pub fn grad_steps(&self) -> GradSteps {
         self.grad_steps
+    }
+
+    /// The mean return with which an evaluation ended the run before `train.total_env_steps`, because it reached
+    /// `eval.stop_at`.
+    pub fn ended_early_at(&self) -> Option<f64> {
+        let is_early = self.env_steps < EnvSteps(self.train.total_env_steps);
+        self.return_that_ended().filter(|_| is_early)
     }
 
     /// The latest evaluation: at which count, and its mean return.

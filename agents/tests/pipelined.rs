@@ -135,6 +135,7 @@ impl Run {
             seed: 5,
             inspect: self.inspect,
             beside_training: self.beside,
+            ..EvalSettings::default()
         };
         (train, eval)
     }

@@ -69,7 +69,7 @@ pub enum Command {
     Train(TrainArgs),
     /// Score a saved policy
     Eval(EvalArgs),
-    /// Film a saved policy (.gif), or draw a contact sheet of it (.png)
+    /// Film a saved policy (.gif, .mp4), or draw a contact sheet of it (.png)
     Play(PlayArgs),
     /// Step an environment and print every transition as a line of JSON
     Rollout(RolloutArgs),
@@ -181,7 +181,7 @@ pub struct EvalArgs {
 pub struct PlayArgs {
     /// Folder of a run
     pub run: PathBuf,
-    /// File to write: .gif is a film, .png a contact sheet
+    /// File to write: .gif is a film, .mp4 one that ffmpeg writes, .png a contact sheet
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
     /// best, last, or a number of env steps [default: best, or last where nothing was evaluated]
@@ -190,9 +190,15 @@ pub struct PlayArgs {
     /// Whole episodes
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = count(1..=1000))]
     pub episodes: u64,
+    /// Env steps of an episode at most
+    #[arg(long, value_name = "N", value_parser = count(1..=i64::MAX as u64))]
+    pub max_steps: Option<u64>,
     /// Seed of the first episode
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = toml_count())]
     pub seed: u64,
+    /// An option of the environment that differs from the run's, such as `g=9.81`
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub sets: Vec<String>,
     /// Env steps from one picture to the next
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = count(1..=i64::MAX as u64))]
     pub every: u64,

@@ -5,7 +5,7 @@ use std::path::Path;
 use sac_agents::{Agent, MatmulPrecision};
 
 use super::messages::say;
-use crate::{assemble, config::Config, error::Result, registry::Registry, replicates::Seeds, run::Summary};
+use crate::{assemble, config::Config, error::Result, registry::Registry, replicates::Seeds, run::Summary, shell};
 
 /// Says what is about to be trained, in a few lines: with the configured seed, or with several.
 pub fn header(config: &Config, registry: &Registry, folder: &Path, seeds: Option<&Seeds>) -> Result<()> {
@@ -70,6 +70,28 @@ fn products(config: &Config, agent: &dyn Agent) -> Option<String> {
         "medium: bfloat16 factors and float32 sums for {share:.0} % of the multiply-adds; float32 for what goes through \
          autograd, and for acting"
     ))
+}
+
+/// How a run ended, before its [`result`].
+pub fn ending(summary: &Summary) -> &'static str {
+    match (summary.interrupted, summary.ended_early_at) {
+        (true, _) => "interrupted at",
+        (false, Some(_)) => "finished early at",
+        (false, None) => "finished",
+    }
+}
+
+/// That an evaluation has ended a run early, if one has.
+pub fn say_early_end(summary: &Summary) {
+    if let Some(mean_return) = summary.ended_early_at {
+        say(&format!(
+            "seed {}: ended early, at env step {}: an evaluation had a mean return of {mean_return:.2}, and eval.stop_at was \
+             reached; to go on: sac train --resume {} --set eval.stop_at=inf",
+            summary.seed,
+            summary.env_steps,
+            shell::word(&summary.run_dir)
+        ));
+    }
 }
 
 /// The result of a run, in a line.

@@ -1,19 +1,20 @@
 //! `sac play`.
 
 use std::{
-    fs::File,
+    ffi::OsString,
+    fs::{self, File},
     io::{self, BufWriter, Write},
     num::NonZero,
-    path::Path,
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
 use sac_envs::{
     Env,
-    render::{Frame, FrameSize, GifWriter, contact_sheet},
+    render::{Frame, FrameSize, GifWriter, Mp4Writer, contact_sheet},
 };
 
-use super::{args::PlayArgs, eval, messages::say, output::print};
+use super::{args::PlayArgs, eval, input::env_options, messages::say, output::print};
 use crate::{
     error::{Error, Result},
     policy::Policy,
@@ -30,42 +31,80 @@ const FRAMES_PER_S: f64 = 25.0;
 const SHEET_FRAMES: usize = 12;
 const COLUMNS: NonZero<u32> = NonZero::new(4).expect("four is not zero");
 
-pub fn run(args: &PlayArgs, registry: &Registry) -> Result<ExitCode> {
-    let as_sheet = match args.out.extension().and_then(|extension| extension.to_str()) {
-        Some("gif") => false,
-        Some("png") => true,
-        _ => {
-            let problem = "expected a name that ends in .gif (film) or .png (contact sheet)";
-            return Err(Error::Usage(format!("--out {}: {problem}", args.out.display())));
+/// What `--out` names.
+#[derive(Clone, Copy)]
+enum Format {
+    Gif,
+    Mp4,
+    Sheet,
+}
+
+impl Format {
+    /// By the ending of the name.
+    fn of(path: &Path) -> Result<Format> {
+        match path.extension().and_then(|extension| extension.to_str()) {
+            Some("gif") => Ok(Format::Gif),
+            Some("mp4") => Ok(Format::Mp4),
+            Some("png") => Ok(Format::Sheet),
+            _ => Err(Error::Usage(format!(
+                "--out {}: expected a name that ends in .gif or .mp4 (film) or .png (contact sheet)",
+                path.display()
+            ))),
         }
-    };
+    }
+}
+
+pub fn run(args: &PlayArgs, registry: &Registry) -> Result<ExitCode> {
+    let format = Format::of(&args.out)?;
+    let options = env_options(&args.sets)?;
     let mut policy = eval::load(
         &args.run,
         eval::which(args.checkpoint.as_deref())?,
         &args.device,
         registry,
     )?;
-    let mut env = policy.env()?;
-    let out = Out::create(&args.out, as_sheet).map_err(Error::io(&args.out))?;
-    let outcome = film(args, env.as_mut(), &mut policy, out, &Stop::on_signals()?);
-    if !matches!(outcome, Ok(Some(_))) {
+    let mut env = policy.env_with(&options)?;
+    // The file gets its name when it is whole.
+    let unfinished = unfinished(&args.out);
+    let stop = Stop::on_signals()?;
+    let out = Out::create(&unfinished, format).map_err(|error| match (format, error.kind()) {
+        (Format::Mp4, io::ErrorKind::NotFound) => Error::NoFfmpeg(args.out.clone()),
+        _ => Error::io(&args.out)(error),
+    })?;
+    let filmed = film(args, env.as_mut(), &mut policy, out, &stop).and_then(|returns| {
+        if returns.is_some() {
+            fs::rename(&unfinished, &args.out).map_err(Error::io(&args.out))?;
+        }
+        Ok(returns)
+    });
+    if !matches!(filmed, Ok(Some(_))) {
         // If half a film cannot be removed, the first error is still the one to report.
-        let _ = std::fs::remove_file(&args.out);
+        let _ = fs::remove_file(&unfinished);
     }
-    let Some(returns) = outcome? else {
+    let Some(returns) = filmed? else {
         say(&format!("interrupted; {} was not written", args.out.display()));
         return Ok(ExitCode::from(INTERRUPTED));
     };
     let listed: Vec<String> = returns.iter().map(|value| format!("{value:.2}")).collect();
+    let cut = args.max_steps.map(|most| format!(" of at most {most} env step(s)"));
     print(&format!(
-        "{}, policy `{}`, {} episode(s), return {}\n{}\n",
+        "{}, policy `{}`, {} episode(s){}, return {}\n{}\n",
         policy.config().env.id,
         policy.saved_as(),
         args.episodes,
+        cut.unwrap_or_default(),
         listed.join(", "),
         args.out.display()
     ))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Where a file is written before it is whole: beside it, hidden.
+fn unfinished(out: &Path) -> PathBuf {
+    let mut name = OsString::from(".");
+    name.push(out.file_name().unwrap_or_default());
+    name.push(".part");
+    out.with_file_name(name)
 }
 
 /// Plays the episodes into `out` and returns their returns; `None` if it was stopped.
@@ -93,7 +132,7 @@ fn film(
             let outcome = env.step(&action, &mut obs)?;
             episode_return += outcome.reward;
             steps += 1;
-            is_over = outcome.status().is_over();
+            is_over = outcome.status().is_over() || args.max_steps == Some(steps);
             if is_over || steps.is_multiple_of(args.every) {
                 out.push(picture(env, episode_return, steps)?)
                     .map_err(Error::io(&args.out))?;
@@ -113,7 +152,8 @@ fn picture(env: &dyn Env, episode_return: f64, steps: u64) -> Result<Frame> {
 
 /// Where pictures go. Only a few are held in memory.
 enum Out {
-    Film(GifWriter<BufWriter<File>>),
+    Gif(GifWriter<BufWriter<File>>),
+    Mp4(Mp4Writer),
     Sheet {
         kept: Vec<Frame>,
         stride: usize,
@@ -124,24 +164,26 @@ enum Out {
 }
 
 impl Out {
-    fn create(path: &Path, as_sheet: bool) -> io::Result<Self> {
-        let file = BufWriter::new(File::create(path)?);
-        Ok(if as_sheet {
-            Out::Sheet {
+    /// [`io::ErrorKind::NotFound`] for a film that needs ffmpeg says that there is none.
+    fn create(path: &Path, format: Format) -> io::Result<Self> {
+        let file = || File::create(path).map(BufWriter::new);
+        Ok(match format {
+            Format::Gif => Out::Gif(GifWriter::new(file()?, SIZE, FRAMES_PER_S)?),
+            Format::Mp4 => Out::Mp4(Mp4Writer::new(path, SIZE, FRAMES_PER_S)?),
+            Format::Sheet => Out::Sheet {
                 kept: Vec::new(),
                 stride: 1,
                 seen: 0,
                 last: None,
-                file,
-            }
-        } else {
-            Out::Film(GifWriter::new(file, SIZE, FRAMES_PER_S)?)
+                file: file()?,
+            },
         })
     }
 
     fn push(&mut self, frame: Frame) -> io::Result<()> {
         match self {
-            Out::Film(film) => film.push(&frame),
+            Out::Gif(film) => film.push(&frame),
+            Out::Mp4(film) => film.push(&frame),
             Out::Sheet {
                 kept,
                 stride,
@@ -170,7 +212,8 @@ impl Out {
 
     fn finish(self) -> io::Result<()> {
         match self {
-            Out::Film(film) => film.finish()?.flush(),
+            Out::Gif(film) => film.finish()?.flush(),
+            Out::Mp4(film) => film.finish(),
             Out::Sheet {
                 mut kept,
                 last,

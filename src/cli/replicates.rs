@@ -7,7 +7,7 @@ use sac_agents::log::Sink;
 use super::{
     args::TrainArgs,
     console::SharedConsole,
-    header::{header, result},
+    header::{ending, header, result, say_early_end},
     messages::{explain_failure, say},
     output::{print, print_json},
     overrides,
@@ -104,6 +104,9 @@ fn sinks(console: &Option<SharedConsole>) -> impl FnMut(&Config) -> Vec<Box<dyn 
 
 fn report(args: &TrainArgs, folder: &Path, together: &Together) -> Result<ExitCode> {
     for outcome in &together.replicates {
+        if outcome.error.is_none() && !args.quiet {
+            say_early_end(&outcome.summary);
+        }
         if let Some(error) = &outcome.error {
             say(&format!("seed {}:", outcome.summary.seed));
             explain_failure(error);
@@ -130,10 +133,9 @@ fn table(together: &Together) -> String {
     let mut text = String::new();
     for outcome in &together.replicates {
         let summary = &outcome.summary;
-        let ending = match (&outcome.error, summary.interrupted) {
-            (Some(_), _) => "failed at",
-            (None, true) => "interrupted at",
-            (None, false) => "finished",
+        let ending = match &outcome.error {
+            Some(_) => "failed at",
+            None => ending(summary),
         };
         text += &format!("seed {}: {ending} {}\n", summary.seed, result(summary));
     }

@@ -7,7 +7,7 @@ use sac_agents::log::Sink;
 use super::{
     args::TrainArgs,
     console::Console,
-    header::{header, result},
+    header::{ending, header, result, say_early_end},
     messages::say,
     output::{print, print_json},
     overrides, replicates,
@@ -118,16 +118,15 @@ fn report(args: &TrainArgs, summary: &Summary) -> Result<()> {
             shell::word(&summary.run_dir)
         ));
     }
+    if !args.quiet {
+        say_early_end(summary);
+    }
     if args.json {
         return print_json(summary);
     }
-    let ending = if summary.interrupted {
-        "interrupted at"
-    } else {
-        "finished"
-    };
     print(&format!(
-        "{ending} {}\n{}\n",
+        "{} {}\n{}\n",
+        ending(summary),
         result(summary),
         summary.run_dir.display()
     ))

@@ -26,7 +26,14 @@ pub(super) fn not_finite(settings: &Settings, registry: &Registry) -> Vec<(Strin
     let may_be_infinite = |key: &str| {
         // Bounds of an interval, as `healthy_z_range` of Hopper-v5, and options that are infinite by default.
         let option = key.split('[').next().unwrap_or(key);
+        // Those of the evaluation environment are the same options.
+        let option = match option.strip_prefix("eval.") {
+            Some(option) if option.starts_with("env.") => option,
+            _ => option,
+        };
         key == "agent.critic.huber_delta"
+            // Never reached: the way to take it back on resume.
+            || key == "eval.stop_at"
             || option.starts_with("env.") && option.ends_with("_range")
             || infinite.iter().any(|(other, _)| other.split('[').next() == Some(option))
             // A program checks its own parts.

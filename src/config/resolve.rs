@@ -18,7 +18,7 @@ use super::{
     layers::Layers,
     settings::Settings,
 };
-use crate::registry::Registry;
+use crate::{registry::Registry, spaces::Spaces};
 
 /// [`Settings`] that were checked against an environment: valid, and without anything "auto". Serialised, it is a file
 /// that repeats the run.
@@ -84,6 +84,12 @@ impl Config {
         self
     }
 
+    /// The same for evaluations in training: with the options of their environment.
+    #[must_use]
+    pub(crate) fn for_evaluation(&self) -> Config {
+        self.clone().with_env_options(&self.eval.env)
+    }
+
     /// As a file that repeats the run.
     pub fn to_toml(&self) -> String {
         toml::to_string(self).expect("a resolved configuration can be written as TOML: `resolve` tried")
@@ -136,7 +142,13 @@ fn resolve(
         });
     }
 
-    let env = match make_env(&settings, layers, registry, &mut issues) {
+    let made = make_env(&settings, layers, registry, &mut issues).and_then(|env| {
+        if let Some(env) = &env {
+            check_eval_env(env.as_ref(), &settings, layers, registry, &mut issues)?;
+        }
+        Ok(env)
+    });
+    let env = match made {
         Ok(env) => env,
         Err(other) if issues.is_empty() => return Err(other.into()),
         Err(other) => {
@@ -190,6 +202,7 @@ fn resolve(
     options.extend(settings.env.options);
     settings.env.options = options;
     make_absolute(&mut settings.env.options);
+    make_absolute(&mut settings.eval.env);
     // A program can set what no file can hold, such as a seed above the integers of TOML.
     match toml::to_string(&settings) {
         Ok(_) => Ok(Config(settings)),
@@ -244,6 +257,12 @@ fn value_problems(settings: &Settings) -> impl Iterator<Item = SpecProblem> {
             problems.require(is_valid, key, period, &format!("between 1 and {MOST}"));
         }
     }
+    problems.require(
+        eval.stop_at.is_none_or(|stop_at| stop_at == f64::INFINITY) || eval.every != Every::Never,
+        "eval.stop_at",
+        eval.stop_at.unwrap_or_default(),
+        "an eval.every that is not \"never\": without evaluations no return is known",
+    );
     let ratio = train.updates_per_env_step.0;
     problems.require(
         ratio.is_finite() && (0.0..=10_000.0).contains(&ratio),
@@ -298,6 +317,55 @@ fn make_absolute(options: &mut toml::Table) {
     {
         *file = path;
     }
+}
+
+/// Checks the environment of evaluations, where it has options of its own, against that of training, which has no issues.
+fn check_eval_env(
+    env: &dyn Env,
+    settings: &Settings,
+    layers: &Layers,
+    registry: &Registry,
+    issues: &mut Vec<Issue>,
+) -> Result<(), EnvError> {
+    let own = &settings.eval.env;
+    let mut left = own.clone();
+    while !left.is_empty() {
+        let mut options = settings.env.options.clone();
+        options.extend(left.clone());
+        let (option, problem) = match registry.make_normalised(&settings.env.id, &options) {
+            Err(EnvError::Option { option, problem, .. }) => (option, problem),
+            Err(other) => return Err(other),
+            Ok(_) if left.len() < own.len() => return Ok(()),
+            Ok(eval_env) => {
+                let [training, evaluation] = [env, eval_env.as_ref()].map(Spaces::of);
+                if let Some([training, evaluation]) = training.differing(&evaluation) {
+                    issues.push(Issue {
+                        key: "eval.env".into(),
+                        value: toml::Value::Table(own.clone()).to_string(),
+                        problem: format!(
+                            "expected the spaces of training: training has {training}, and evaluation {evaluation}"
+                        ),
+                        origin: layers.origin("eval.env").cloned(),
+                    });
+                }
+                return Ok(());
+            }
+        };
+        let value = option_value(own, &option).map(ToString::to_string);
+        let key = format!("eval.env.{option}");
+        issues.push(Issue {
+            origin: layers.origin(&key).cloned(),
+            key,
+            value: value.unwrap_or_default(),
+            problem,
+        });
+        // Every round takes something out: this comes to an end. An option of training that is refused only beside these
+        // cannot be taken out.
+        if !leave_out(&mut left, &option) {
+            return Ok(());
+        }
+    }
+    Ok(())
 }
 
 /// Takes an option out: `g`, `wrappers[1].std`, or for `wrappers[1]` all wrappers. Whether there was one.

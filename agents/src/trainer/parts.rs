@@ -47,7 +47,7 @@ pub struct SaveTo {
 /// How a call to [`Trainer::run`](crate::Trainer::run) ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// All env steps were taken.
+    /// All env steps were taken, or an evaluation has reached `eval.stop_at`.
     Finished,
     /// It was asked to stop; a checkpoint was written.
     Interrupted,

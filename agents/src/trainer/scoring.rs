@@ -101,6 +101,20 @@ impl Trainer {
         self.env_steps > EnvSteps(0) && self.eval.every.due(self.env_steps) && !is_scored
     }
 
+    /// The mean return of the newest evaluation, if it reaches `eval.stop_at`. An evaluation that was made only because
+    /// the run ended does not count: a longer run would not have made it.
+    pub(super) fn return_that_ended(&self) -> Option<f64> {
+        let newest = match &self.before_end {
+            Some(before) => before.last_evaluation,
+            None => self.last_evaluation,
+        };
+        let (_, mean_return) = newest?;
+        self.eval
+            .stop_at
+            .filter(|stop_at| mean_return >= *stop_at)
+            .map(|_| mean_return)
+    }
+
     /// Whether an evaluation runs beside training.
     pub(super) fn is_scoring(&self) -> bool {
         matches!(&self.evaluator, Evaluator::Beside(beside) if beside.is_running())
@@ -206,9 +220,13 @@ impl Trainer {
                 checkpoint::remove_dir(&save_to.best)?;
             }
         }
-        if let Some(before) = self.before_end.take() {
+        let before = self.before_end.take();
+        // Where an early end has taken the place of an evaluation that was due, its score stands.
+        if let Some(before) = before.filter(|_| !self.eval.every.due(self.env_steps)) {
             self.best_mean_return = before.best_mean_return;
             self.last_evaluation = before.last_evaluation;
+        }
+        if let Some(before) = before {
             self.last_row = before.last_row;
         }
         Ok(())

@@ -69,6 +69,13 @@ pub struct EvalSettings {
     pub inspect: bool,
     /// Whether a copy of the agent is scored on a thread of its own while training goes on.
     pub beside_training: bool,
+    /// Mean return of an evaluation at which training ends early, as finished.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stop_at: Option<f64>,
+    /// Options of the evaluation environments that differ from those of training. The trainer does not read them: it is
+    /// given its environments.
+    #[serde(skip_serializing_if = "toml::Table::is_empty")]
+    pub env: toml::Table,
 }
 
 impl Default for EvalSettings {
@@ -79,6 +86,8 @@ impl Default for EvalSettings {
             seed: 10_000,
             inspect: true,
             beside_training: false,
+            stop_at: None,
+            env: toml::Table::new(),
         }
     }
 }

@@ -1,7 +1,10 @@
-//! Several pictures as an animation ([`GifWriter`]) or on one sheet ([`contact_sheet`]).
+//! Several pictures as an animation ([`GifWriter`], [`Mp4Writer`]) or on one sheet ([`contact_sheet`]).
 
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::num::NonZero;
+use std::path::Path;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::thread::{self, JoinHandle};
 
 use super::{Colour, Frame, FrameSize};
 
@@ -36,15 +39,7 @@ impl<W: Write> GifWriter<W> {
     /// # Errors
     /// When the picture has another size, or writing fails.
     pub fn push(&mut self, frame: &Frame) -> io::Result<()> {
-        if frame.size != self.size {
-            let [FrameSize { width, height }, other] = [self.size, frame.size];
-            let problem = format!(
-                "a picture of {} × {} in an animation of {width} × {height}",
-                other.width, other.height
-            );
-            return Err(io::Error::other(problem));
-        }
-        frame.check()?;
+        check_frame(frame, self.size)?;
         // Speed against quality of the reduction, 1 to 30.
         const SPEED: i32 = 10;
         let (width, height) = (self.size.width as u16, self.size.height as u16);
@@ -59,6 +54,123 @@ impl<W: Write> GifWriter<W> {
     /// When writing fails.
     pub fn finish(self) -> io::Result<W> {
         self.encoder.into_inner().map_err(as_io)
+    }
+}
+
+/// Refuses a picture of another size than the film's.
+fn check_frame(frame: &Frame, size: FrameSize) -> io::Result<()> {
+    if frame.size != size {
+        let [FrameSize { width, height }, other] = [size, frame.size];
+        let problem = format!(
+            "a picture of {} × {} in an animation of {width} × {height}",
+            other.width, other.height
+        );
+        return Err(io::Error::other(problem));
+    }
+    frame.check()
+}
+
+/// Writer of an MP4 film through the program `ffmpeg`, which has to be installed. Pictures are piped to it one by one.
+pub struct Mp4Writer {
+    ffmpeg: Child,
+    /// Where the pictures go; closed at the end of the film.
+    pictures: Option<ChildStdin>,
+    /// Reads what ffmpeg reports.
+    report: Option<JoinHandle<String>>,
+    size: FrameSize,
+}
+
+impl Mp4Writer {
+    /// Starts a film of pictures of one size, in a file that is replaced if it exists. The file is whole after
+    /// [`Mp4Writer::finish`]. Sides of an odd length get one more row or column, as the common encoders require.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::NotFound`] when there is no `ffmpeg` on the `PATH`; when it cannot be started.
+    pub fn new(path: &Path, size: FrameSize, frames_per_s: f64) -> io::Result<Self> {
+        let mut command = Command::new("ffmpeg");
+        command
+            .args(["-nostdin", "-nostats", "-loglevel", "error", "-y"])
+            .args(["-f", "rawvideo", "-pixel_format", "rgb24"])
+            .args(["-video_size", &format!("{}x{}", size.width, size.height)])
+            .args(["-framerate", &frames_per_s.to_string(), "-i", "pipe:0"])
+            .args(["-vf", "pad=ceil(iw/2)*2:ceil(ih/2)*2,format=yuv420p"])
+            .args(["-movflags", "+faststart", "-f", "mp4"])
+            // With the scheme, a name with a colon in it is the name of a file too.
+            .arg({
+                let mut url = std::ffi::OsString::from("file:");
+                url.push(path);
+                url
+            })
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        // Ctrl-C in a terminal is for the caller, who decides what becomes of the film.
+        #[cfg(unix)]
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        let mut ffmpeg = command.spawn()?;
+        let report = ffmpeg.stderr.take().map(|stderr| {
+            thread::spawn(move || {
+                let mut report = Vec::new();
+                // What cannot be read is not reported.
+                let _ = stderr.take(MOST_REPORT_BYTES).read_to_end(&mut report);
+                String::from_utf8_lossy(&report).trim().replace('\n', "; ")
+            })
+        });
+        Ok(Mp4Writer {
+            pictures: ffmpeg.stdin.take(),
+            ffmpeg,
+            report,
+            size,
+        })
+    }
+
+    /// Adds a picture.
+    ///
+    /// # Errors
+    /// When the picture has another size, or ffmpeg has given up.
+    pub fn push(&mut self, frame: &Frame) -> io::Result<()> {
+        check_frame(frame, self.size)?;
+        let Some(pictures) = &mut self.pictures else {
+            return Err(io::Error::other("the film has ended"));
+        };
+        match pictures.write_all(&frame.rgb) {
+            // It ended, and says why.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => self.end(),
+            other => other,
+        }
+    }
+
+    /// Ends the film and waits until it is written.
+    ///
+    /// # Errors
+    /// When ffmpeg fails, with what it reports.
+    pub fn finish(mut self) -> io::Result<()> {
+        self.end()
+    }
+
+    fn end(&mut self) -> io::Result<()> {
+        self.pictures = None;
+        let status = self.ffmpeg.wait()?;
+        let report = self.report.take().and_then(|report| report.join().ok());
+        match status.success() {
+            true => Ok(()),
+            false => Err(io::Error::other(format!(
+                "ffmpeg failed ({status}): {}",
+                report.unwrap_or_default()
+            ))),
+        }
+    }
+}
+
+/// Upper limit of what is read of ffmpeg's report, far above what it says of one film.
+const MOST_REPORT_BYTES: u64 = 64 << 10;
+
+impl Drop for Mp4Writer {
+    /// Ends ffmpeg, also in the middle of a film.
+    fn drop(&mut self) {
+        // After the end of the film it is gone already.
+        let _ = self.ffmpeg.kill();
+        let _ = self.ffmpeg.wait();
     }
 }
 

@@ -23,7 +23,7 @@ mod frame;
 mod raster;
 mod scene;
 
-pub use film::{GifWriter, contact_sheet};
+pub use film::{GifWriter, Mp4Writer, contact_sheet};
 pub use frame::{Frame, FrameSize};
 pub(crate) use scene::turned;
 pub use scene::{Colour, Scene, Shape, View};
