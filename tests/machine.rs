@@ -61,6 +61,10 @@ fn recorded_updates_without_a_gpu_or_of_what_is_annealed_are_refused() {
     with("config", &["--set", moving])
         .code(2)
         .says(&["train.cuda_graphs = true", "agent.temperature.target_entropy changes"]);
+    let falling = "agent.critic.optimizer.anneal={to=0.0, over_grad_steps=100}";
+    with("config", &["--set", falling])
+        .code(2)
+        .says(&["train.cuda_graphs = true", "agent.critic.optimizer.anneal changes"]);
     // Another machine may be the one that trains.
     with("config", &[]).code(0);
     assert!(contents(here.path()).is_empty(), "nothing is left behind");
