@@ -146,10 +146,10 @@ fn every_metric_is_explained_and_nothing_else_is() {
         .filter(|tag| {
             [
                 "rollout/",
+                "env/",
                 "time/",
                 "train/",
                 "replay/",
-                "env/",
                 "eval/",
                 "{part}/",
                 "{encoder}/",

@@ -242,3 +242,21 @@ fn a_resumed_run_may_be_evaluated_in_another_environment() {
     sac(here.path(), &arguments).code(2).says(&["eval.env.gg"]);
     assert!(!here.path().join("none").exists());
 }
+
+#[test]
+fn a_policy_for_stacked_frames_is_not_scored_on_single_ones() {
+    let here = folder();
+    train(
+        here.path(),
+        "run",
+        "60",
+        &["--set", "env.wrappers=[{kind=\"frame_stack\"}]"],
+    );
+    for command in [&["eval", "run"][..], &["play", "run", "--out", "film.gif"]] {
+        let arguments = [command, &["--set", "wrappers=[]"]].concat();
+        sac(here.path(), &arguments).code(2).says(&[
+            "its policy takes observations of 9 numbers (Box[9])",
+            "Pendulum-v1 has observations of 3 numbers (Box[3])",
+        ]);
+    }
+}

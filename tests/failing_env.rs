@@ -19,6 +19,7 @@ struct Faulty {
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Fault {
     RewardNaN,
+    RewardBeyondSinglePrecision,
     ObservationInfinite,
     ObservationTooShort,
     ObservationOfAnotherShape,
@@ -56,10 +57,10 @@ impl Dynamics for Faulty {
         if is_faulty && self.fault == Fault::Panic {
             panic!("index out of bounds");
         }
-        let reward = if is_faulty && self.fault == Fault::RewardNaN {
-            f64::NAN
-        } else {
-            -state.sum * state.sum
+        let reward = match self.fault {
+            Fault::RewardNaN if is_faulty => f64::NAN,
+            Fault::RewardBeyondSinglePrecision if is_faulty => -1e39,
+            _ => -state.sum * state.sum,
         };
         Transition {
             reward,
@@ -220,6 +221,14 @@ fn a_reward_that_is_no_number_names_env_step_and_value_after_a_checkpoint() {
     assert_saved_and_resumable(Fault::RewardNaN, &["env.num_envs=3", "env.step_threads=2"], 87, &words);
     let pipelined = ["env.num_envs=3", "env.step_threads=2", "train.pipelined=true"];
     assert_saved_and_resumable(Fault::RewardNaN, &pipelined, 87, &words);
+}
+
+#[test]
+fn a_reward_that_single_precision_cannot_hold_names_env_step_and_value_after_a_checkpoint() {
+    let words = ["reward is -1e39 at step 30 of an episode", "environment 0"];
+    assert_saved_and_resumable(Fault::RewardBeyondSinglePrecision, &[], 29, &words);
+    let pipelined = ["env.num_envs=3", "env.step_threads=2", "train.pipelined=true"];
+    assert_saved_and_resumable(Fault::RewardBeyondSinglePrecision, &pipelined, 87, &words);
 }
 
 #[test]

@@ -265,3 +265,38 @@ fn a_longer_run_has_the_best_policy_of_one_that_never_ended_before() {
         }
     }
 }
+
+#[test]
+fn a_run_with_annealed_learning_rates_goes_on_where_they_were() {
+    let here = folder();
+    let annealed = ["policy", "critic", "temperature"]
+        .map(|part| format!("agent.{part}.optimizer.anneal={{to=0.0, over_grad_steps=200, curve=\"cosine\"}}"));
+    let mut more = vec!["--quiet"];
+    annealed.iter().for_each(|set| more.extend(["--set", set]));
+    train(here.path(), "plain", "330", &["--quiet"]);
+    train(here.path(), "straight", "330", &more);
+    train(here.path(), "run", "170", &more);
+    sac(here.path(), &["train", "--resume", "run", "--steps", "330", "--quiet"]).ok();
+    let checkpoint = |run: &str| here.path().join(run).join("checkpoints/330");
+    assert_same_checkpoint(&checkpoint("straight"), &checkpoint("run"), "annealed");
+    let policy = |run: &str| contents(&checkpoint(run))["policy.safetensors"].clone();
+    assert_ne!(policy("plain"), policy("run"));
+
+    // A schedule is a learning rate, which may change.
+    let end = "agent.policy.optimizer.anneal.to=1e-4";
+    let arguments = ["train", "--resume", "run", "--steps", "360", "--quiet", "--set", end];
+    sac(here.path(), &arguments).ok();
+    let config = fs::read_to_string(here.path().join("run/config.toml")).expect("there");
+    assert!(config.contains("to = 0.0001"), "{config}");
+    for (wrong, problem) in [
+        ("{to=-1.0, over_grad_steps=9}", "anneal.to = -1.0"),
+        ("{to=0.0, over_grad_steps=0}", "anneal.over_grad_steps = 0"),
+        ("{to=0.0, over_grad_steps=9, curve=\"step\"}", "linear, cosine"),
+        ("{to=0.0}", "over_grad_steps"),
+    ] {
+        let set = format!("agent.critic.optimizer.anneal={wrong}");
+        sac(here.path(), &["config", "--env", "Pendulum-v1", "--set", &set])
+            .code(2)
+            .says(&["agent.critic.optimizer.anneal", problem]);
+    }
+}

@@ -72,7 +72,7 @@ impl Default for AgentSpec {
 impl AgentSpec {
     /// Keys of the settings that are annealed during training. Updates with such settings cannot be recorded as CUDA
     /// graphs ([`crate::cuda_graph`]).
-    pub fn annealed(&self) -> Vec<&'static str> {
+    pub fn annealed(&self) -> Vec<String> {
         let policy = matches!(&self.policy, PolicySpec::Gumbel(spec) if spec.anneal.is_some());
         let temperature = matches!(
             &self.temperature,
@@ -82,13 +82,21 @@ impl AgentSpec {
             .critic
             .target_filter()
             .is_some_and(|filter| filter.anneal.is_some());
+        let mut optimizers = self.critic.optimizers();
+        optimizers.push(("agent.policy.optimizer", self.policy.optimizer()));
+        if let TemperatureSpec::Learned(spec) = &self.temperature {
+            optimizers.push(("agent.temperature.optimizer", spec.optimizer));
+        }
+        let optimizers = optimizers.into_iter().filter(|(_, spec)| spec.anneal.is_some());
         [
             (policy, "agent.policy.anneal"),
             (filter, "agent.critic.target_filter.anneal"),
             (temperature, "agent.temperature.target_entropy"),
         ]
         .into_iter()
-        .filter_map(|(is_annealed, key)| is_annealed.then_some(key))
+        .filter(|(is_annealed, _)| *is_annealed)
+        .map(|(_, key)| key.to_string())
+        .chain(optimizers.map(|(key, _)| format!("{key}.anneal")))
         .collect()
     }
 }

@@ -387,15 +387,17 @@ impl Temperature {
         }
     }
 
-    /// Sets the target entropy to its value after `at` gradient steps.
+    /// Sets target entropy and learning rate to their values after `at` gradient steps.
     pub fn anneal(&mut self, at: GradSteps) {
         if let Temperature::Learned {
+            log_alpha,
             target_entropy,
             current_target,
             ..
         } = self
         {
             *current_target = target_entropy.at(at);
+            log_alpha.anneal(at);
         }
     }
 

@@ -4,10 +4,11 @@ use sac_agents::{
     ActMode, Agent, AgentParts, AgentSpec, Batch, Compute, SoftActorCritic,
     critic::{CriticSpec, ScalarCritic},
     encoder::{EncoderSpec, Flat},
-    nn::Activation,
+    nn::{Activation, LearningRateAnnealSpec},
     noise::Stream,
     policy::{PolicySpec, SquashedGaussian},
     presets,
+    temperature::TemperatureSpec,
 };
 use sac_envs::Space;
 use tch::{Device, Kind, Tensor};
@@ -32,14 +33,23 @@ fn batch(action: &Space, stream: &mut Stream) -> Batch {
 
 /// All learned parameters of a new agent after [`UPDATES`] updates.
 fn learned(spec: &AgentSpec, action: &Space, compute: Compute) -> Vec<(String, Tensor)> {
+    learned_after(spec, action, compute, UPDATES)
+}
+
+/// All learned parameters of a new agent after some updates.
+fn learned_after(spec: &AgentSpec, action: &Space, compute: Compute, updates: usize) -> Vec<(String, Tensor)> {
     let agent = SoftActorCritic::new(spec, "test", (&Space::unbounded(OBS as usize), action), 3, compute);
-    learned_by(agent.expect("the agent can be built"), action)
+    learned_in(agent.expect("the agent can be built"), action, updates)
 }
 
 /// All learned parameters after [`UPDATES`] updates.
-fn learned_by(mut agent: SoftActorCritic, action: &Space) -> Vec<(String, Tensor)> {
+fn learned_by(agent: SoftActorCritic, action: &Space) -> Vec<(String, Tensor)> {
+    learned_in(agent, action, UPDATES)
+}
+
+fn learned_in(mut agent: SoftActorCritic, action: &Space, updates: usize) -> Vec<(String, Tensor)> {
     let (mut data, mut stream) = (Stream::derive(1, "data", 0), Stream::derive(2, "update", 0));
-    for _ in 0..UPDATES {
+    for _ in 0..updates {
         agent.update(&batch(action, &mut data), &mut stream);
     }
     let of_policy = agent.policy().trainable.params.named();
@@ -95,6 +105,46 @@ fn every_preset_learns_the_same_fused_and_with_the_reference() {
         differs > 5,
         "without any difference in rounding, the fused update was not used"
     );
+}
+
+#[test]
+fn annealed_learning_rates_are_the_same_fused_and_with_the_reference_and_stop_learning_at_zero() {
+    let action = Space::boxed(3, -1.0, 1.0);
+    // With a learned α and a delayed policy, and with an optimiser more.
+    for (name, curve) in [("dsac-t", "cosine"), ("sac-v1", "linear")] {
+        // They reach 0 after half of the updates.
+        let text = format!("to = 0.0, over_grad_steps = {}, curve = \"{curve}\"", UPDATES / 2);
+        let anneal: LearningRateAnnealSpec = toml::from_str(&text.replace(", ", "\n")).expect("settings");
+        let mut spec = preset(name);
+        let plain = learned(&spec, &action, Compute::default());
+        anneal_all(&mut spec, anneal);
+        let annealed = learned(&spec, &action, Compute::default());
+        let reference = learned(&spec, &action, Compute::reference());
+        let half = learned_after(&spec, &action, Compute::default(), UPDATES / 2);
+        let learns_alpha = matches!(spec.temperature, TemperatureSpec::Learned(_));
+        for (i, (key, all)) in annealed.iter().enumerate() {
+            let difference = (all - &reference[i].1).abs().max().double_value(&[]);
+            assert!(difference < 1e-5, "{name}, {key}: {difference}");
+            assert_eq!(*all, half[i].1, "{name}: {key} has changed at a learning rate of 0");
+            let is_learned = key != "alpha" || learns_alpha;
+            assert!(!is_learned || *all != plain[i].1, "{name}: {key} was not annealed");
+        }
+    }
+}
+
+/// Gives every optimiser the same annealing.
+fn anneal_all(spec: &mut AgentSpec, anneal: LearningRateAnnealSpec) {
+    let mut table = toml::Table::try_from(&*spec).expect("settings");
+    let anneal = toml::Value::try_from(anneal).expect("settings");
+    for part in ["policy", "critic", "temperature"] {
+        let part = table[part].as_table_mut().expect("a table");
+        for optimizer in ["optimizer", "value_optimizer"] {
+            if let Some(optimizer) = part.get_mut(optimizer).and_then(toml::Value::as_table_mut) {
+                optimizer.insert("anneal".to_string(), anneal.clone());
+            }
+        }
+    }
+    *spec = table.try_into().expect("settings");
 }
 
 /// What a library user supplies is computed through autograd, whatever it is: here the parts that were there before.

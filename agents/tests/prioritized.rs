@@ -379,6 +379,7 @@ const OPTIMIZER: AdamSpec = AdamSpec {
     beta1: 0.9,
     beta2: 0.999,
     eps: 1e-8,
+    anneal: None,
 };
 
 /// A small learner with prioritised replay, and a trainer of it.

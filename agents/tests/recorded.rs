@@ -9,7 +9,9 @@ use std::sync::{
 use sac_agents::{
     Agent, AgentSpec, Batch, Compute, EnvSteps, GradSteps, SoftActorCritic,
     checkpoint::Checkpoint,
+    critic::{CriticSpec, StateValueSpec},
     cuda_graph::{RecordedUpdates, Recorder, Recording},
+    nn::{AdamSpec, LearningRateAnnealSpec, LearningRateCurve},
     noise::Stream,
     target::TargetSpec,
     temperature::{LearnedTemperatureSpec, TargetEntropy, TemperatureSpec},
@@ -122,7 +124,7 @@ fn recorded_updates_equal_ordinary_updates() {
         ("sac, hard targets", hard, 2),
     ];
     for (name, spec, kinds) in cases {
-        assert_eq!(spec.annealed(), Vec::<&str>::new(), "{name}");
+        assert_eq!(spec.annealed(), Vec::<String>::new(), "{name}");
         let (never, repeated) = RepeatingRecorder::boxed(0);
         let expected = learned(&mut recorded(&spec, never));
         assert_eq!(repeated.load(Ordering::Relaxed), 0);
@@ -197,4 +199,30 @@ fn annealed_settings_are_listed() {
         ..AgentSpec::default()
     };
     assert_eq!(spec.annealed(), ["agent.temperature.target_entropy"]);
+    let falling = AdamSpec {
+        anneal: Some(LearningRateAnnealSpec {
+            to: 0.0,
+            over_grad_steps: 100,
+            curve: LearningRateCurve::Linear,
+        }),
+        ..AdamSpec::default()
+    };
+    let spec = AgentSpec {
+        critic: CriticSpec::StateValue(StateValueSpec {
+            value_optimizer: falling,
+            ..StateValueSpec::default()
+        }),
+        temperature: TemperatureSpec::Learned(LearnedTemperatureSpec {
+            optimizer: falling,
+            ..LearnedTemperatureSpec::default()
+        }),
+        ..AgentSpec::default()
+    };
+    assert_eq!(
+        spec.annealed(),
+        [
+            "agent.critic.value_optimizer.anneal",
+            "agent.temperature.optimizer.anneal"
+        ]
+    );
 }

@@ -52,24 +52,33 @@ pub fn header(config: &Config, registry: &Registry, folder: &Path, seeds: Option
     });
     let agent = assemble::agent(config, envs.as_ref())?;
     say(&format!("  update       {}", agent.update_rule()));
-    if let Some(products) = products(config, agent.as_ref()) {
-        say(&format!("  products     {products}"));
+    let rounded_percent = rounded_percent(config, agent.as_ref());
+    if let Some(percent) = rounded_percent {
+        say(&format!(
+            "  products     medium: bfloat16 factors and float32 sums for {percent:.0} % of the multiply-adds; float32 for \
+             what goes through autograd, and for acting"
+        ));
     }
     say(&format!("  run          {}", folder.display()));
+    if let Some(percent) = rounded_percent.filter(|percent| *percent < WORTH_ROUNDING_PERCENT) {
+        say(&format!(
+            "warning: train.matmul_precision = \"medium\" gains next to nothing here: it applies to {percent:.0} % of the \
+             multiply-adds"
+        ));
+    }
     Ok(())
 }
 
-/// What `train.matmul_precision` applies to, if it is not the default.
-fn products(config: &Config, agent: &dyn Agent) -> Option<String> {
+/// With a smaller share of rounded multiply-adds, an update takes nearly as long as without.
+const WORTH_ROUNDING_PERCENT: f64 = 20.0;
+
+/// The share of the multiply-adds that `train.matmul_precision` applies to, if it is not the default.
+fn rounded_percent(config: &Config, agent: &dyn Agent) -> Option<f64> {
     if config.train.matmul_precision != MatmulPrecision::Medium {
         return None;
     }
     let all: i64 = agent.costs().iter().map(|cost| cost.multiply_adds).sum();
-    let share = 100.0 * agent.fused_multiply_adds() as f64 / all.max(1) as f64;
-    Some(format!(
-        "medium: bfloat16 factors and float32 sums for {share:.0} % of the multiply-adds; float32 for what goes through \
-         autograd, and for acting"
-    ))
+    Some(100.0 * agent.fused_multiply_adds() as f64 / all.max(1) as f64)
 }
 
 /// How a run ended, before its [`result`].

@@ -27,7 +27,7 @@ const FREE: &[&str] = &[
 
 /// Whether a setting may be changed on resume, on purpose, though it affects what is learned.
 fn is_changeable(key: &str) -> bool {
-    key == "train.updates_per_env_step" || key.ends_with(".learning_rate")
+    key == "train.updates_per_env_step" || key.ends_with(".learning_rate") || key.contains("optimizer.anneal.")
 }
 
 /// The section of a checkpoint that holds the settings that are not in [`FREE`].

@@ -17,6 +17,7 @@ use super::{
 use crate::{
     custom::{Choice, Custom},
     error::Result,
+    nn::AdamSpec,
     spec_problems::SpecProblems,
     target::TargetSpec,
 };
@@ -127,6 +128,22 @@ impl CriticSpec {
             // The expectation of samples or sorted atoms over actions is not implemented.
             CriticSpec::Dsac(_) | CriticSpec::DsacT(_) | CriticSpec::Quantile(_) => false,
             CriticSpec::Custom(custom) => custom.part().enumerates(),
+        }
+    }
+
+    /// Settings of the optimisers, by their keys. A critic that is defined outside this crate keeps them to itself.
+    pub fn optimizers(&self) -> Vec<(&'static str, AdamSpec)> {
+        const KEY: &str = "agent.critic.optimizer";
+        match self {
+            CriticSpec::Scalar(spec) => vec![(KEY, spec.optimizer)],
+            CriticSpec::Dsac(spec) => vec![(KEY, spec.optimizer)],
+            CriticSpec::DsacT(spec) => vec![(KEY, spec.optimizer)],
+            CriticSpec::Quantile(spec) => vec![(KEY, spec.optimizer)],
+            CriticSpec::StateValue(spec) => vec![
+                (KEY, spec.optimizer),
+                ("agent.critic.value_optimizer", spec.value_optimizer),
+            ],
+            CriticSpec::Custom(_) => Vec::new(),
         }
     }
 

@@ -199,8 +199,9 @@ impl ValueFunction {
         }
     }
 
-    /// Sets the filter's bandwidth to its value after `at` gradient steps.
+    /// Sets learning rate and the filter's bandwidth to their values after `at` gradient steps.
     pub(super) fn anneal(&mut self, at: GradSteps) {
+        self.online.anneal(at);
         if let Some(filter) = &mut self.filter {
             filter.anneal(at);
         }

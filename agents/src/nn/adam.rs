@@ -4,6 +4,8 @@
 //!
 //! Source: Kingma & Ba 2015 (arXiv 1412.6980), algorithm 1.
 
+use std::f64::consts::PI;
+
 use sac_kernels::{ThreadPool, adam::AdamStep};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
@@ -13,6 +15,7 @@ use crate::{
     checkpoint::Section,
     compute::Compute,
     error::Result,
+    schedule::GradSteps,
     slices::{as_slice, as_slice_mut},
     spec_problems::SpecProblems,
 };
@@ -21,7 +24,7 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AdamSpec {
-    /// Step size, above 0.
+    /// Step size, above 0; with `anneal`, before the first update.
     pub learning_rate: f64,
     /// Decay rate of the first moment, in [0, 1).
     pub beta1: f64,
@@ -29,6 +32,33 @@ pub struct AdamSpec {
     pub beta2: f64,
     /// Added to the square root of the second moment, above 0.
     pub eps: f64,
+    /// Annealing of the learning rate, if it changes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub anneal: Option<LearningRateAnnealSpec>,
+}
+
+/// Annealing of a learning rate from the first update on. Afterwards it stays at its final value.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LearningRateAnnealSpec {
+    /// Final learning rate, at least 0.
+    pub to: f64,
+    /// Length of the annealing, gradient steps of the agent, at least 1.
+    pub over_grad_steps: u64,
+    /// Interpolation between initial and final value.
+    #[serde(default)]
+    pub curve: LearningRateCurve,
+}
+
+/// An interpolation between two learning rates.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LearningRateCurve {
+    /// Equal differences per gradient step.
+    #[default]
+    Linear,
+    /// Half a cosine: slow at both ends (Loshchilov & Hutter 2017, arXiv 1608.03983, equation 5, without restarts).
+    Cosine,
 }
 
 impl Default for AdamSpec {
@@ -38,6 +68,7 @@ impl Default for AdamSpec {
             beta1: 0.9,
             beta2: 0.999,
             eps: 1e-8,
+            anneal: None,
         }
     }
 }
@@ -57,12 +88,47 @@ impl AdamSpec {
             let holds = (0.0..1.0).contains(&value);
             p.require(holds, &format!("{key}.{name}"), value, "at least 0 and below 1");
         }
+        if let Some(LearningRateAnnealSpec {
+            to, over_grad_steps, ..
+        }) = self.anneal
+        {
+            let holds = (0.0..=MOST_LEARNING_RATE).contains(&to);
+            let expected = format!("between 0 and {MOST_LEARNING_RATE}");
+            p.require(holds, &format!("{key}.anneal.to"), format!("{to:?}"), &expected);
+            let name = format!("{key}.anneal.over_grad_steps");
+            p.require(over_grad_steps > 0, &name, over_grad_steps, "at least 1");
+        }
+    }
+
+    /// The learning rate after `at` gradient steps.
+    pub fn learning_rate_at(&self, at: GradSteps) -> f64 {
+        let from = self.learning_rate;
+        match self.anneal {
+            None => from,
+            Some(LearningRateAnnealSpec {
+                to, over_grad_steps, ..
+            }) if at.0 >= over_grad_steps => to,
+            Some(LearningRateAnnealSpec {
+                to,
+                over_grad_steps,
+                curve,
+            }) => {
+                let progress = at.0 as f64 / over_grad_steps as f64;
+                let weight = match curve {
+                    LearningRateCurve::Linear => progress,
+                    LearningRateCurve::Cosine => 0.5 * (1.0 - (PI * progress).cos()),
+                };
+                from + weight * (to - from)
+            }
+        }
     }
 }
 
 /// The optimiser's state: first and second moment of a block's gradient, and the number of steps.
 pub(super) struct Adam {
     spec: AdamSpec,
+    /// Learning rate of the next step.
+    learning_rate: f64,
     first: Tensor,
     second: Tensor,
     steps: Steps,
@@ -82,6 +148,7 @@ impl Adam {
     pub(super) fn new(spec: AdamSpec, params: &ParamBlock, compute: &Compute) -> Self {
         Adam {
             spec,
+            learning_rate: spec.learning_rate_at(GradSteps(0)),
             first: params.zeros_like(),
             second: params.zeros_like(),
             steps: match compute.device {
@@ -92,14 +159,14 @@ impl Adam {
         }
     }
 
+    /// Sets the learning rate to its value after `at` gradient steps.
+    pub(super) fn anneal(&mut self, at: GradSteps) {
+        self.learning_rate = self.spec.learning_rate_at(at);
+    }
+
     /// Makes one step with `gradient` `[P]`.
     pub(super) fn step(&mut self, params: &mut ParamBlock, gradient: &Tensor) {
-        let AdamSpec {
-            learning_rate,
-            beta1,
-            beta2,
-            eps,
-        } = self.spec;
+        let (AdamSpec { beta1, beta2, eps, .. }, learning_rate) = (self.spec, self.learning_rate);
         let steps = match &mut self.steps {
             Steps::Host(_) => return self.step_on_host(params, as_slice(&gradient.contiguous())),
             Steps::Device(steps) => steps,
@@ -123,12 +190,7 @@ impl Adam {
             return self.step(params, &gradient);
         };
         *steps += 1;
-        let AdamSpec {
-            learning_rate,
-            beta1,
-            beta2,
-            eps,
-        } = self.spec;
+        let (AdamSpec { beta1, beta2, eps, .. }, learning_rate) = (self.spec, self.learning_rate);
         let mut data = params.data();
         let [data, first, second] = [&mut data, &mut self.first, &mut self.second].map(as_slice_mut);
         AdamStep::new(learning_rate, beta1, beta2, eps, *steps).apply(&self.threads, data, first, second, gradient);
@@ -171,6 +233,33 @@ mod tests {
         nn::{Init, ParamLayout},
         noise::Stream,
     };
+
+    #[test]
+    fn a_learning_rate_begins_and_ends_at_its_ends_and_has_the_mean_of_both_in_the_middle() {
+        let rates = |curve| {
+            let spec = AdamSpec {
+                learning_rate: 3e-3,
+                anneal: Some(LearningRateAnnealSpec {
+                    to: 1e-3,
+                    over_grad_steps: 1000,
+                    curve,
+                }),
+                ..AdamSpec::default()
+            };
+            [0, 250, 500, 999, 1000, u64::MAX].map(|at| spec.learning_rate_at(GradSteps(at)))
+        };
+        for (curve, quarter) in [
+            (LearningRateCurve::Linear, 2.5e-3),
+            (LearningRateCurve::Cosine, 2e-3 + 1e-3 * 0.5f64.sqrt()),
+        ] {
+            let [first, at_quarter, middle, last_before, end, ever] = rates(curve);
+            assert_eq!([first, end, ever], [3e-3, 1e-3, 1e-3], "{curve:?}");
+            assert!((at_quarter - quarter).abs() < 1e-12, "{curve:?}: {at_quarter}");
+            assert!((middle - 2e-3).abs() < 1e-12, "{curve:?}: {middle}");
+            assert!(last_before > 1e-3 && last_before < 1.003e-3, "{curve:?}: {last_before}");
+        }
+        assert_eq!(AdamSpec::default().learning_rate_at(GradSteps(u64::MAX)), 3e-4);
+    }
 
     fn block(len: i64) -> ParamBlock {
         let mut layout = ParamLayout::default();

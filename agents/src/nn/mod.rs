@@ -12,7 +12,7 @@ pub mod params;
 pub mod trainable;
 
 pub use activations::Activations;
-pub use adam::AdamSpec;
+pub use adam::{AdamSpec, LearningRateAnnealSpec, LearningRateCurve};
 pub use block::ParamBlock;
 pub use layout::{Init, InitialWeights, ParamIndex, ParamLayout};
 pub use linear::{LayerNorm, Linear};

@@ -12,6 +12,7 @@ use crate::{
     compute::Compute,
     error::Result,
     noise::Stream,
+    schedule::GradSteps,
     slices::{as_slice, as_slice_mut},
 };
 
@@ -72,6 +73,11 @@ impl Trainable {
         gradients
             .reduce(|sum, gradient| sum + gradient)
             .expect("there is a pass: checked above")
+    }
+
+    /// Sets the learning rate to its value after `at` gradient steps.
+    pub fn anneal(&mut self, at: GradSteps) {
+        self.adam.anneal(at);
     }
 
     /// Makes one optimiser step with `gradient` `[P]`.

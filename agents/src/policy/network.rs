@@ -108,6 +108,7 @@ impl Policy {
     /// Sets annealed settings to their values after `at` gradient steps.
     pub fn anneal(&mut self, at: GradSteps) {
         self.head.anneal(at);
+        self.trainable.anneal(at);
     }
 
     /// Features `[B, F]` of `obs` `[B, …]`.

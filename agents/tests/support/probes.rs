@@ -20,6 +20,7 @@ pub const OPTIMIZER: AdamSpec = AdamSpec {
     beta1: 0.9,
     beta2: 0.999,
     eps: 1e-8,
+    anneal: None,
 };
 
 pub fn spec(critic: CriticSpec, temperature: TemperatureSpec) -> AgentSpec {

@@ -86,13 +86,30 @@ impl Lane {
         Ok(())
     }
 
-    /// Steps the environment, writes the observation to `self.successor` and returns the reward.
+    /// Steps the environment, writes the observation to `self.successor` and returns the reward, which `f32` can hold:
+    /// agents learn in single precision.
     fn step(&mut self, action: &[f32]) -> Result<f64, Box<EnvError>> {
         if self.panicked {
             return Err(Box::new(self.reset_needed()));
         }
-        caught_step(|| Ok(self.env.step(action, &mut self.successor)?.reward))
-            .unwrap_or_else(|message| Err(Box::new(self.failure(message))))
+        let reward = caught_step(|| Ok(self.env.step(action, &mut self.successor)?.reward))
+            .unwrap_or_else(|message| Err(Box::new(self.failure(message))))?;
+        match (reward as f32).is_finite() {
+            true => Ok(reward),
+            false => Err(Box::new(self.too_large(reward))),
+        }
+    }
+
+    #[cold]
+    fn too_large(&self, reward: f64) -> EnvError {
+        EnvError::Failed {
+            env: self.env.inner().describe(),
+            problem: format!(
+                "reward is {reward:e} at step {} of an episode, and single precision holds at most {:e}",
+                self.env.length(),
+                f32::MAX
+            ),
+        }
     }
 }
 
