@@ -106,8 +106,21 @@ impl Policy {
     /// # Errors
     /// As [`Policy::load_checkpoint`]; when there is no such device.
     pub fn load_on(run: impl AsRef<Path>, which: Which, device: &str, registry: &Registry) -> Result<Policy> {
+        Policy::load_to_act_in(run, which, device, &toml::Table::new(), registry)
+    }
+
+    /// [`Policy::load_on`], to act in an environment with these options: its model file need not be where the run had it.
+    pub(crate) fn load_to_act_in(
+        run: impl AsRef<Path>,
+        which: Which,
+        device: &str,
+        env: &toml::Table,
+        registry: &Registry,
+    ) -> Result<Policy> {
+        let file = env.get("xml_file");
         let changes = Changes {
             device: Some(device.to_string()),
+            assignments: file.map(|file| format!("env.xml_file={file}")).into_iter().collect(),
             ..Changes::default()
         };
         Policy::load_changed(run, which, &changes, registry)

@@ -300,3 +300,50 @@ fn a_run_with_annealed_learning_rates_goes_on_where_they_were() {
             .says(&["agent.critic.optimizer.anneal", problem]);
     }
 }
+
+#[test]
+fn a_model_file_is_found_from_any_folder_and_has_to_be_the_one_that_the_run_was_begun_with() {
+    let here = folder();
+    let assets = Path::new(env!("CARGO_MANIFEST_DIR")).join(".native/gymnasium/envs/mujoco/assets");
+    let model = fs::read_to_string(assets.join("inverted_pendulum.xml")).expect("set-up has run");
+    fs::write(here.path().join("model.xml"), &model).expect("writable");
+    let more = [
+        NO_EVAL,
+        &["--env", "InvertedPendulum-v5", "--set", "env.xml_file=./model.xml"],
+    ]
+    .concat();
+    let arguments = [
+        &["train", "--run-dir", "run", "--steps", "80"],
+        crate::support::SMALL,
+        &more,
+    ]
+    .concat();
+    sac(here.path(), &arguments).ok();
+
+    let elsewhere = folder();
+    let run = here.path().join("run");
+    let run = run.to_str().expect("UTF-8");
+    let resume = |steps: &str, more: &[&str]| {
+        let all = [&["train", "--resume", run, "--quiet", "--steps", steps], more].concat();
+        sac(elsewhere.path(), &all)
+    };
+    resume("100", &[]).ok();
+    sac(elsewhere.path(), &["eval", run, "--episodes", "1"]).ok();
+
+    let heavier = model.replacen("gravity=\"0 0 -9.81\"", "gravity=\"0 0 -9.82\"", 1);
+    assert!(heavier != model, "the model has this gravity");
+    fs::write(here.path().join("model.xml"), heavier).expect("writable");
+    resume("120", &[]).code(1).says(&["another model than", "model.xml"]);
+
+    // Moved: the stored path leads nowhere, and a flag says where the file is now.
+    fs::remove_file(here.path().join("model.xml")).expect("there");
+    fs::write(elsewhere.path().join("moved.xml"), &model).expect("writable");
+    resume("120", &[]).code(2).says(&["env.xml_file", "model.xml"]);
+    sac(
+        elsewhere.path(),
+        &["eval", run, "--episodes", "1", "--set", "xml_file=./moved.xml"],
+    )
+    .ok();
+    resume("120", &["--set", "env.xml_file=./moved.xml"]).ok();
+    resume("140", &[]).ok();
+}

@@ -41,7 +41,7 @@ pub fn run(args: &EvalArgs, registry: &Registry) -> Result<()> {
         stochastic: args.stochastic,
         env: env_options(&args.sets)?,
     };
-    let mut policy = load(&args.run, which, &args.device, registry)?;
+    let mut policy = load(&args.run, which, &args.device, &options.env, registry)?;
     let evaluation = policy.evaluate_with(&options)?;
     let scores = Scores {
         env: &policy.config().env.id,
@@ -94,9 +94,15 @@ pub fn which(checkpoint: Option<&str>) -> Result<Which> {
     }
 }
 
-/// Loads a policy, and says so if it is not the best one although none was named.
-pub fn load(run: &std::path::Path, which: Which, device: &str, registry: &Registry) -> Result<Policy> {
-    let policy = Policy::load_on(run, which, device, registry)?;
+/// Loads a policy to act in an environment with these options, and says so if it is not the best one although none was named.
+pub fn load(
+    run: &std::path::Path,
+    which: Which,
+    device: &str,
+    env: &toml::Table,
+    registry: &Registry,
+) -> Result<Policy> {
+    let policy = Policy::load_to_act_in(run, which, device, env, registry)?;
     if which == Which::BestOrLast && policy.saved_as() != "best" {
         say("nothing was evaluated in this run; taking the last checkpoint");
     }

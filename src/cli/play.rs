@@ -61,6 +61,7 @@ pub fn run(args: &PlayArgs, registry: &Registry) -> Result<ExitCode> {
         &args.run,
         eval::which(args.checkpoint.as_deref())?,
         &args.device,
+        &options,
         registry,
     )?;
     let mut env = policy.env_with(&options)?;

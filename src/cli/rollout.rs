@@ -33,7 +33,8 @@ enum Actor {
 pub fn run(args: &RolloutArgs, registry: &Registry) -> Result<()> {
     let (mut env, actor) = match &args.policy {
         Some(path) => {
-            let policy = eval::load(path, eval::which(args.checkpoint.as_deref())?, &args.device, registry)?;
+            let which = eval::which(args.checkpoint.as_deref())?;
+            let policy = eval::load(path, which, &args.device, &toml::Table::new(), registry)?;
             (policy.env()?, Actor::Policy(Box::new(policy)))
         }
         None => {
