@@ -128,7 +128,7 @@ fn wide_run_in_a_process_of_its_own() {
         }
     }
     let peak = status_kib(std::process::id(), "VmHWM").expect("this is Linux");
-    println!("peak={peak} KiB");
+    eprintln!("peak={peak} KiB");
 }
 
 #[test]
@@ -147,12 +147,12 @@ fn a_resume_takes_no_more_memory_than_training() {
             .env(WIDE_RUN, here.path().join("run"))
             .output()
             .expect("starts");
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
         let peak = text
             .split("peak=")
             .nth(1)
             .and_then(|rest| rest.split(' ').next()?.parse::<u64>().ok());
-        peak.unwrap_or_else(|| panic!("{text}\n{}", String::from_utf8_lossy(&output.stderr)))
+        peak.unwrap_or_else(|| panic!("{text}"))
     };
     let (training, resumed) = (peak_kib(), peak_kib());
     eprintln!("training {} MiB, resumed {} MiB", training / 1024, resumed / 1024);

@@ -12,6 +12,7 @@
 //! Nothing depends on timing. Checkpoints are taken between rounds of the loop, when no environment steps and no update
 //! runs.
 
+mod before_end;
 mod clock;
 mod episodes;
 mod logging;
@@ -39,11 +40,11 @@ use crate::{
     report::UpdateReport,
     schedule::{EnvSteps, Every, GradSteps, UpdateSchedule},
 };
+use before_end::BeforeEnd;
 use clock::{Activity, Clock};
 use episodes::RecentEpisodes;
 pub use parts::{Ending, Parts, SaveTo};
 use scorer::{Evaluator, Scorer};
-use scoring::BeforeEnd;
 use settings::{CheckpointSettings, EvalSettings, LogSettings, TrainSettings};
 use stepper::Stepper;
 use warmup::Warmup;

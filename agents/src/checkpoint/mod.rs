@@ -511,8 +511,8 @@ impl CheckpointStore {
     /// # Errors
     /// When one cannot be written anew; it is unchanged then.
     pub fn leave_out_before(&self, env_steps: EnvSteps, section: &str) -> Result<()> {
-        let others = self.others(env_steps).into_iter();
-        others.map(|steps| leave_out(&self.path(steps), section)).collect()
+        let mut others = self.others(env_steps).into_iter();
+        others.try_for_each(|steps| leave_out(&self.path(steps), section))
     }
 
     /// Env steps of the complete checkpoints besides the one at `env_steps`, in ascending order.

@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Trainer,
+    before_end::BeforeEnd,
     clock::{Activity, Clock},
     episodes::RecentEpisodes,
-    scoring::BeforeEnd,
     settings::SavedReplay,
     warmup::HeldActions,
 };

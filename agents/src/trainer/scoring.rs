@@ -6,10 +6,9 @@
 
 use std::{borrow::Cow, fs, path::PathBuf, sync::atomic::AtomicBool};
 
-use serde::{Deserialize, Serialize};
-
 use super::{
     Trainer,
+    before_end::BeforeEnd,
     clock::Activity,
     scorer::{Evaluator, Moment, Score},
 };
@@ -20,16 +19,6 @@ use crate::{
     metrics,
     schedule::EnvSteps,
 };
-
-/// What a last row and a last evaluation have replaced, which were made only because the run ended. If the run is made
-/// longer, this holds again: it is then as if it had not ended there.
-#[derive(Clone, Copy, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct BeforeEnd {
-    best_mean_return: Option<f64>,
-    last_evaluation: Option<(EnvSteps, f64)>,
-    last_row: Option<EnvSteps>,
-}
 
 /// The best mean return of evaluations and the latest of them, with its count.
 type Scores = (Option<f64>, Option<(EnvSteps, f64)>);

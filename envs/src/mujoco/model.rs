@@ -20,9 +20,14 @@ struct Version {
     bytes: u64,
 }
 
-/// The models in use, with their fingerprints. A model is dropped with its last simulation and compiled again when it is
-/// next needed.
-static MODELS: Mutex<Option<HashMap<Version, (Weak<MjModel>, u64)>>> = Mutex::new(None);
+/// A model while a simulation uses it, and its fingerprint.
+struct Compiled {
+    model: Weak<MjModel>,
+    fingerprint: u64,
+}
+
+/// The models in use. A model is dropped with its last simulation and compiled again when it is next needed.
+static MODELS: Mutex<Option<HashMap<Version, Compiled>>> = Mutex::new(None);
 
 /// The compiled model of `xml_file`, a name for [`assets::locate`], and its fingerprint: two models have the same only if
 /// all their numbers are equal, those of included files and meshes too.
@@ -34,16 +39,20 @@ pub(super) fn load(xml_file: &str) -> Result<(Arc<MjModel>, u64), String> {
     let version = version(&path).map_err(|e| format!("cannot read {}: {e}", path.display()))?;
     let mut models = MODELS.lock().unwrap_or_else(PoisonError::into_inner);
     let models = models.get_or_insert_default();
-    if let Some((model, fingerprint)) = models.get(&version)
-        && let Some(model) = model.upgrade()
+    if let Some(compiled) = models.get(&version)
+        && let Some(model) = compiled.model.upgrade()
     {
-        return Ok((model, *fingerprint));
+        return Ok((model, compiled.fingerprint));
     }
     let model =
         compile(&version.path).map_err(|problem| format!("MuJoCo cannot load {}: {problem}", path.display()))?;
     let fingerprint = fingerprint(&model)?;
-    models.retain(|_, (model, _)| model.strong_count() > 0);
-    models.insert(version, (Arc::downgrade(&model), fingerprint));
+    models.retain(|_, compiled| compiled.model.strong_count() > 0);
+    let compiled = Compiled {
+        model: Arc::downgrade(&model),
+        fingerprint,
+    };
+    models.insert(version, compiled);
     Ok((model, fingerprint))
 }
 

@@ -13,7 +13,7 @@ mod manifest;
 mod own;
 mod verified;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
@@ -56,6 +56,12 @@ struct Wanted<'a> {
     home: PathBuf,
 }
 
+impl Wanted<'_> {
+    fn place(&self) -> (&str, &Path) {
+        (&self.key, &self.home)
+    }
+}
+
 /// Makes `.native/` complete and valid.
 pub fn ensure(workspace: &Workspace, options: Options) -> Result<()> {
     let started = Instant::now();
@@ -92,7 +98,7 @@ pub fn ensure(workspace: &Workspace, options: Options) -> Result<()> {
         .iter()
         .all(|one| link::is_right(workspace, one.part, &one.home) && whole(one).is_complete())
     {
-        verified.note(workspace, &wanted)?;
+        verified.note(workspace, wanted.iter().map(Wanted::place))?;
         if options.verbose {
             report(&wanted, options.depth, started)?;
         }
@@ -142,7 +148,7 @@ pub fn ensure(workspace: &Workspace, options: Options) -> Result<()> {
             forget_libtorch(workspace)?;
         }
     }
-    verified.note(workspace, &wanted)?;
+    verified.note(workspace, wanted.iter().map(Wanted::place))?;
     report(&wanted, options.depth, started)
 }
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use super::{Wanted, manifest};
+use super::manifest;
 use crate::workspace::Workspace;
 
 #[derive(Debug)]
@@ -29,12 +29,12 @@ impl Verified {
             .is_some_and(|then| manifest::times(home).as_ref() == Some(then))
     }
 
-    /// Notes parts whose files are right now.
-    pub(super) fn note(&self, workspace: &Workspace, parts: &[Wanted]) -> Result<()> {
+    /// Notes parts, by key and folder, whose files are right now.
+    pub fn note<'a>(&self, workspace: &Workspace, parts: impl Iterator<Item = (&'a str, &'a Path)>) -> Result<()> {
         let mut now = self.0.clone();
-        for part in parts {
-            if let Some(times) = manifest::times(&part.home) {
-                now.insert(part.key.clone(), times);
+        for (key, home) in parts {
+            if let Some(times) = manifest::times(home) {
+                now.insert(key.to_owned(), times);
             }
         }
         if now == self.0 {
