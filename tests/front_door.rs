@@ -1,9 +1,18 @@
 //! The library from the outside: typed settings, a run, its policy; and what it refuses.
 
-use std::path::Path;
+use std::{
+    path::Path,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::Duration,
+};
 
 use crate::support::{folder, sac};
-use sac::{Error, prelude::*};
+use sac::{
+    Error,
+    agents::checkpoint::{Checkpoint, CheckpointStore},
+    prelude::*,
+};
 
 /// A point that moves by (action − 3) / 10; actions lie in [1, 5].
 #[derive(Clone)]
@@ -226,6 +235,41 @@ fn a_run_is_resumed_to_the_bit_from_typed_settings() {
     sac::run::resume_with(&config, &registry(1), &folder, Session::default()).expect("goes on");
     let [whole, cut] = [whole, cut].map(|run| run.run_dir.join("checkpoints/120"));
     crate::support::assert_same_checkpoint(&whole, &cut, "resumed against never stopped");
+}
+
+#[test]
+fn a_policy_is_loaded_while_another_process_replaces_the_checkpoint() {
+    let here = tempfile::tempdir().expect("a temporary folder");
+    let path = here.path().join("run");
+    trained(&settings(), &path);
+    let run = RunFolder::open(&path).expect("a run");
+    let whole = Checkpoint::read(&run.saved(Which::Last).expect("saved"), &[]).expect("whole");
+    let is_done = AtomicBool::new(false);
+    let store = CheckpointStore::new(path.join("checkpoints"), 1);
+    thread::scope(|scope| {
+        let replace = scope.spawn(|| {
+            let names = whole.section_names();
+            let sections: Vec<_> = names.iter().map(|name| whole.section(name).expect("there")).collect();
+            for at in 1000.. {
+                store
+                    .save(EnvSteps(at), whole.manifest.grad_steps, &sections)
+                    .expect("there is room");
+                thread::sleep(Duration::from_millis(30));
+                if is_done.load(Ordering::Relaxed) {
+                    return at - 1000;
+                }
+            }
+            unreachable!("it has no end")
+        });
+        let loads = (0..60).map(|_| Policy::load_checkpoint(&path, Which::Last, &registry(1)).map(drop));
+        let outcomes: Vec<_> = loads.collect();
+        is_done.store(true, Ordering::Relaxed);
+        let replaced = replace.join().expect("it saves");
+        assert!(replaced > 5, "only {replaced} checkpoints came and went");
+        for outcome in outcomes {
+            outcome.expect("the next checkpoint is taken");
+        }
+    });
 }
 
 #[test]

@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeMap, env, fs, path::Path, process::Command, thread::sleep, time::Duration};
 
-use crate::support::{folder, metrics, sac, train, train_arguments};
+use crate::support::{SMALL, folder, metrics, sac, train, train_arguments};
 use serde_json::Value;
 
 /// The interpreter; `None`, after saying so, where there is none and none is required.
@@ -104,6 +104,8 @@ fn tensorboard_reads_every_metric_at_its_env_step_with_the_value_of_metrics_json
     }
     train(here.path(), "encoder", "100", ENCODER);
     tags.extend(self::found(&read(&python, &here.path().join("encoder"))).into_keys());
+    unstable(here.path(), "unstable");
+    tags.extend(self::found(&read(&python, &here.path().join("unstable"))).into_keys());
     for tag in all_metrics() {
         assert!(tags.contains(&tag), "{tag} is missing among {tags:?}");
     }
@@ -117,6 +119,26 @@ fn tensorboard_reads_every_metric_at_its_env_step_with_the_value_of_metrics_json
     // The warm-up's random steps have no speed.
     assert_eq!(steps("time/fps"), [100, 150, 200, 250, 300, 350, 400, 450]);
     assert_eq!(steps("eval/mean_reward"), [100, 200, 300, 400, 450]);
+}
+
+/// A run on a cheetah with so long a time step that MuJoCo warns.
+fn unstable(folder: &Path, run: &str) {
+    let assets = Path::new(env!("CARGO_MANIFEST_DIR")).join(".native/gymnasium/envs/mujoco/assets");
+    let model = fs::read_to_string(assets.join("half_cheetah.xml")).expect("set-up has run");
+    let unstable = model.replacen("timestep=\"0.01\"", "timestep=\"0.2\"", 1);
+    assert!(unstable != model, "the model has this time step");
+    fs::write(folder.join("unstable.xml"), unstable).expect("writable");
+    let task = [
+        "train",
+        "--env",
+        "HalfCheetah-v5",
+        "--set",
+        "env.xml_file=./unstable.xml",
+    ];
+    let arguments = [&task[..], &["--steps", "100", "--run-dir", run], SMALL].concat();
+    sac(folder, &arguments)
+        .ok()
+        .says(&["Nan, Inf or huge value in QACC", "training goes on"]);
 }
 
 /// A soft mixture and attention, with layers that have units.
