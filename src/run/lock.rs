@@ -66,8 +66,10 @@ impl FolderLock {
 
 impl Drop for FolderLock {
     fn drop(&mut self) {
-        // What is left behind is only read while somebody holds the lock.
+        // What is left behind is only read while somebody holds the lock. A child that this process is just starting has the
+        // file open for a moment too, so closing it would not be enough.
         let _ = self.0.rewind().and_then(|()| self.0.set_len(0));
+        let _ = self.0.unlock();
     }
 }
 
