@@ -264,7 +264,7 @@ impl RunFolder {
     /// Reads sections of a saved policy, or all of them: see [`Checkpoint::read`]. One that another process removes or
     /// replaces meanwhile is looked for again.
     pub(crate) fn read_saved(&self, which: Which, sections: &[&str]) -> Result<(PathBuf, Checkpoint)> {
-        const TRIES: u32 = 5;
+        const TRIES: u32 = 20;
         let mut tried = 1;
         loop {
             let path = self.saved(which)?;
