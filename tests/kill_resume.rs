@@ -126,7 +126,7 @@ fn a_run_killed_at_any_moment_and_resumed_ends_as_if_it_had_never_been() {
 
     let (mut struck, mut in_the_midst) = (0, 0);
     while struck < kills {
-        // A third of them, of every kind, in the midst of a checkpoint.
+        // Of each kind, every third kill falls while a checkpoint is being written.
         let kind = struck as usize % KINDS.len();
         let (whole, took) = &whole_runs[kind];
         let moment = if struck / 3 % 3 == 2 - struck % 3 {

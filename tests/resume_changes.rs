@@ -253,7 +253,12 @@ fn a_longer_run_has_the_best_policy_of_one_that_never_ended_before() {
         train(here.path(), "straight", "330", &more);
         for (steps, run) in [("70", "early"), ("230", "late")] {
             train(here.path(), run, steps, &more);
-            sac(here.path(), &["train", "--resume", run, "--steps", "330", "--quiet"]).ok();
+            let branch = format!("{run} branch");
+            let longer = ["train", "--resume", run, "--steps", "330", "--quiet"];
+            sac(here.path(), &[&longer[..], &["--run-dir", &branch]].concat()).ok();
+            let [one, other] = ["straight", &branch].map(|run| here.path().join(run).join("best"));
+            assert_same_checkpoint(&one, &other, &format!("seed {seed}, {branch}"));
+            sac(here.path(), &longer).ok();
             let [one, other] = ["straight", run].map(|run| here.path().join(run));
             for part in ["checkpoints/300", "checkpoints/330", "best"] {
                 assert_same_checkpoint(

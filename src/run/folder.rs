@@ -8,7 +8,7 @@ use std::{
 };
 
 use sac_agents::{
-    EnvSteps,
+    EnvSteps, SaveTo,
     checkpoint::{Checkpoint, CheckpointStore},
     regular_file,
 };
@@ -283,8 +283,11 @@ impl RunFolder {
         let store = other.path.join("checkpoints");
         let name = newest.file_name().unwrap_or_default();
         copy_files(&newest, &store.join(name))?;
-        if self.best_path().is_dir() {
-            copy_files(&self.best_path(), &other.best_path())?;
+        let best = [self, other].map(RunFolder::best_path);
+        for [from, to] in [&best, &best.each_ref().map(|best| SaveTo::best_before_end(best))] {
+            if from.is_dir() {
+                copy_files(from, to)?;
+            }
         }
         copy_files(&self.path, &other.path)
     }

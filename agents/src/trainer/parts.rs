@@ -1,6 +1,9 @@
 //! What a trainer is made of: [`Parts`], [`SaveTo`]; and how a run ends: [`Ending`].
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use sac_envs::VecEnv;
 
@@ -42,6 +45,14 @@ pub struct SaveTo {
     pub best: PathBuf,
     /// Settings to find again in a checkpoint, in its section `run`; the trainer does not read them.
     pub settings: BTreeMap<String, String>,
+}
+
+impl SaveTo {
+    /// The folder that takes the policy in `best` while the evaluation at the end of a run, which was not due, is better. A
+    /// run that is made longer has it again.
+    pub fn best_before_end(best: &Path) -> PathBuf {
+        best.with_file_name(".best.before_end")
+    }
 }
 
 /// How a call to [`Trainer::run`](crate::Trainer::run) ended.

@@ -7,7 +7,7 @@
 use std::{borrow::Cow, fs, path::PathBuf, sync::atomic::AtomicBool};
 
 use super::{
-    Trainer,
+    SaveTo, Trainer,
     before_end::BeforeEnd,
     clock::Activity,
     scorer::{Evaluator, Moment, Score},
@@ -176,9 +176,8 @@ impl Trainer {
         Ok(())
     }
 
-    /// The folder for the best policy of an evaluation that was due, while the one of the end is better.
     fn aside(&self) -> Option<PathBuf> {
-        Some(self.save_to.as_ref()?.best.with_file_name(".best.before_end"))
+        Some(SaveTo::best_before_end(&self.save_to.as_ref()?.best))
     }
 
     /// Remembers what holds if the run is made longer.
