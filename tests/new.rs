@@ -25,7 +25,7 @@ fn cargo(folder: &Path, arguments: &[&str]) -> Said {
         }
     }
     // Our packages as the workspace builds them: otherwise they would be built once more, as dependencies.
-    for (package, opt_level) in [("sac-rl", 1), ("sac-agents", 2), ("sac-envs", 2), ("sac-kernels", 2)] {
+    for (package, opt_level) in [("sac-rl", 0), ("sac-agents", 2), ("sac-envs", 2), ("sac-kernels", 2)] {
         for setting in [&format!("opt-level={opt_level}"), "debug=\"line-tables-only\""] {
             command.args(["--config", &format!("profile.dev.package.{package}.{setting}")]);
         }

@@ -238,6 +238,22 @@ fn the_replay_is_saved_with_all_checkpoints_with_the_last_or_with_none() {
 }
 
 #[test]
+fn a_replay_that_stays_in_an_older_checkpoint_is_no_fault_of_the_new_one() {
+    let here = folder();
+    let every = ["--set", "checkpoint.every={env_steps=60}"];
+    train(here.path(), "run", "120", &[NO_EVAL, &every].concat());
+    fs::write(here.path().join("run/checkpoints/60/state.json"), "{").expect("writable");
+    let keep = ["--set", "checkpoint.replay=last", "--set", "checkpoint.keep=5"];
+    let resume = ["train", "--resume", "run", "--steps", "130", "--quiet"];
+    let said = sac(here.path(), &[&resume[..], &keep].concat()).ok();
+    assert!(said.stderr.contains("an older checkpoint keeps its replay"), "{said}");
+    assert!(!said.stderr.contains("no checkpoint"), "{said}");
+    let latest = fs::read_to_string(here.path().join("run/checkpoints/latest")).expect("there");
+    assert_eq!(latest.trim(), "130");
+    sac(here.path(), &["train", "--resume", "run", "--steps", "140", "--quiet"]).ok();
+}
+
+#[test]
 fn a_longer_run_has_the_best_policy_of_one_that_never_ended_before() {
     // Evaluated at 100, 200 and at the end.
     let every = [

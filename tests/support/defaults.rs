@@ -15,16 +15,18 @@
 
 use std::collections::BTreeSet;
 
+use sac::{
+    Registry,
+    config::{Config, Origin, preset_layers},
+};
 use serde_json::Value;
-
-use crate::support::{folder, sac};
 
 const MARK: &str = "<!-- defaults:";
 
 /// A table of settings.
 pub struct Table {
     place: String,
-    /// Arguments of `sac config`.
+    /// Arguments of `sac config`: flags and their values in turn.
     arguments: Vec<String>,
     under: Vec<String>,
     columns: Vec<Column>,
@@ -67,7 +69,7 @@ fn read<'a>(place: &str, words: &str, mut lines: impl Iterator<Item = &'a str>) 
             _ => settings.extend(["--set", word]),
         }
     }
-    let mut arguments = vec!["--config", "none", "--env", env];
+    let mut arguments = vec!["--env", env];
     arguments.extend(algo.map(|name| ["--algo", name]).into_iter().flatten());
     arguments.extend(settings);
 
@@ -174,17 +176,28 @@ pub fn keys_of_a_configuration() -> BTreeSet<String> {
     keys.filter(|key| key != "env.g").collect()
 }
 
-/// The settings that `sac config` prints, without what follows from them.
+/// The settings that `sac config` would print with these arguments, without what follows from them.
 fn config(arguments: &[String]) -> Value {
-    let arguments = ["config", "--json"]
-        .into_iter()
-        .chain(arguments.iter().map(String::as_str));
-    let arguments: Vec<&str> = arguments.collect();
-    let mut config = sac(folder().path(), &arguments).ok().json();
-    for derived in ["costs", "update_rule"] {
-        config.as_object_mut().expect("a table").remove(derived);
+    let pairs: Vec<_> = arguments
+        .chunks_exact(2)
+        .map(|pair| (pair[0].as_str(), &pair[1]))
+        .collect();
+    let last = |flag: &str| {
+        pairs
+            .iter()
+            .rev()
+            .find(|(name, _)| *name == flag)
+            .map(|(_, value)| value.as_str())
+    };
+    let mut layers = preset_layers(last("--algo").unwrap_or("sac")).unwrap_or_else(|e| panic!("{arguments:?}: {e}"));
+    layers.set(Origin::Flag("--env"), "env.id", last("--env").expect("an environment"));
+    for (_, assignment) in pairs.iter().filter(|(flag, _)| *flag == "--set") {
+        layers
+            .set_text(assignment)
+            .unwrap_or_else(|e| panic!("{assignment}: {e:?}"));
     }
-    config
+    let config = Config::resolve(&layers, &Registry::builtin()).unwrap_or_else(|e| panic!("{arguments:?}: {e}"));
+    serde_json::to_value(&config).expect("a configuration is a table")
 }
 
 fn at<'a>(config: &'a Value, key: &str) -> Option<&'a Value> {

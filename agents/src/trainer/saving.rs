@@ -104,8 +104,10 @@ impl Trainer {
         let outcome = self.save_to.as_ref().map(|save_to| -> Result<PathBuf> {
             let sections = self.sections(self.checkpoint.replay != SavedReplay::None)?;
             let path = save_to.checkpoints.save(self.env_steps, self.grad_steps, &sections)?;
-            if self.checkpoint.replay == SavedReplay::Last {
-                save_to.checkpoints.leave_out_before(self.env_steps, "replay")?;
+            if self.checkpoint.replay == SavedReplay::Last
+                && let Err(error) = save_to.checkpoints.leave_out_before(self.env_steps, "replay")
+            {
+                tracing::warn!("an older checkpoint keeps its replay: {error}; the new one is whole");
             }
             Ok(path)
         });
