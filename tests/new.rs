@@ -15,6 +15,26 @@ fn target() -> PathBuf {
     profile.parent().expect("a folder").to_path_buf()
 }
 
+/// Settings with which the build of the crate takes least time: packages of others as the workspace builds them, so that
+/// they are not built once more, and our own, which Cargo builds again at another path, without optimisation.
+fn profile() -> Vec<String> {
+    let manifest: toml::Table = include_str!("../Cargo.toml").parse().expect("TOML");
+    let dev = manifest["profile"]["dev"].as_table().expect("a table");
+    let packages = dev["package"].as_table().expect("a table");
+    let mut settings: Vec<String> = ["sac-rl", "sac-agents", "sac-envs", "sac-kernels"]
+        .into_iter()
+        .flat_map(|package| [(package, "opt-level=0"), (package, "debug=false")])
+        .map(|(package, setting)| format!("profile.dev.package.{package}.{setting}"))
+        .collect();
+    let others = packages.iter().filter(|(name, _)| !name.starts_with("sac-"));
+    for (package, table) in others {
+        for (key, value) in table.as_table().expect("a table") {
+            settings.push(format!("profile.dev.package.\"{package}\".{key}={value}"));
+        }
+    }
+    settings
+}
+
 fn cargo(folder: &Path, arguments: &[&str]) -> Said {
     let mut command = Command::new(env!("CARGO"));
     // What this crate was built with must not leak into the build of another.
@@ -24,11 +44,9 @@ fn cargo(folder: &Path, arguments: &[&str]) -> Said {
             command.env_remove(name.as_ref());
         }
     }
-    // Our packages as the workspace builds them: otherwise they would be built once more, as dependencies.
-    for (package, opt_level) in [("sac-rl", 0), ("sac-agents", 2), ("sac-envs", 2), ("sac-kernels", 2)] {
-        for setting in [&format!("opt-level={opt_level}"), "debug=\"line-tables-only\""] {
-            command.args(["--config", &format!("profile.dev.package.{package}.{setting}")]);
-        }
+    // Every package as the workspace builds it: otherwise it would be built once more.
+    for setting in profile() {
+        command.args(["--config", &setting]);
     }
     command
         .current_dir(folder)
@@ -37,6 +55,13 @@ fn cargo(folder: &Path, arguments: &[&str]) -> Said {
         .env("CARGO_NET_OFFLINE", "true");
     Said::of(&mut command)
 }
+
+const FEATURES: &str = "\
+clap = { version = \"4\", features = [\"env\"] }
+flate2 = { version = \"1\", features = [\"zlib-rs\"] }
+indexmap = \"2\"
+rand = { version = \"0.10\", default-features = false, features = [\"sys_rng\"] }
+";
 
 #[test]
 fn a_new_crate_builds_trains_and_passes_its_tests() {
@@ -47,6 +72,11 @@ fn a_new_crate_builds_trains_and_passes_its_tests() {
         "{said}"
     );
     let swing = here.path().join("swing");
+    // Features that other packages of the workspace enable: without them half of it would be built once more.
+    let manifest = swing.join("Cargo.toml");
+    let own = fs::read_to_string(&manifest).expect("there");
+    let with_features = own.replace("[dependencies]\n", &format!("[dependencies]\n{FEATURES}"));
+    fs::write(&manifest, with_features).expect("writable");
     cargo(&swing, &["test", "--quiet"]).ok();
     cargo(&swing, &["build", "--quiet"]).ok();
 
