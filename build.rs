@@ -58,15 +58,19 @@ fn commit() -> String {
             .success()
             .then(|| String::from_utf8_lossy(&output.stdout).trim().to_string())
     };
-    // In a second worktree, `.git` is a file that points elsewhere.
-    for file in ["HEAD", "index"] {
+    // In a second worktree, `.git` is a file that points elsewhere. The index is not watched: `git status` writes it.
+    for file in ["HEAD", "logs/HEAD"] {
         if let Some(path) = git(&["rev-parse", "--git-path", file]) {
             println!("cargo:rerun-if-changed={path}");
         }
     }
+    // What is built again when it changes anyway.
+    for sources in ["src", "agents/src", "envs/src", "kernels/src"] {
+        println!("cargo:rerun-if-changed={sources}");
+    }
     match git(&["rev-parse", "--short=12", "HEAD"]) {
         None => "unknown".to_string(),
-        Some(commit) => match git(&["status", "--porcelain", "--untracked-files=no"]) {
+        Some(commit) => match git(&["--no-optional-locks", "status", "--porcelain", "--untracked-files=no"]) {
             Some(changes) if changes.is_empty() => commit,
             _ => format!("{commit}-modified"),
         },
