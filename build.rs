@@ -60,7 +60,7 @@ fn commit() -> String {
     };
     // In a second worktree, `.git` is a file that points elsewhere. The index is not watched: `git status` writes it.
     for file in ["HEAD", "logs/HEAD"] {
-        if let Some(path) = git(&["rev-parse", "--git-path", file]) {
+        if let Some(path) = git(&["rev-parse", "--git-path", file]).filter(|path| Path::new(path).exists()) {
             println!("cargo:rerun-if-changed={path}");
         }
     }
