@@ -25,7 +25,15 @@ fn python() -> Option<String> {
 
 /// `sac train` of an environment with small networks, without evaluations unless `more` sets them.
 fn arguments<'a>(env: &'a str, run: &'a str, steps: &'a str, more: &[&'a str]) -> Vec<&'a str> {
-    let common = ["--set", "eval.every='never'", "--seed", "3", "--quiet"];
+    let common = [
+        "--config",
+        "none",
+        "--set",
+        "eval.every='never'",
+        "--seed",
+        "3",
+        "--quiet",
+    ];
     let mut all = train_arguments(run, steps, &[&common, more].concat());
     all[2] = env;
     all
@@ -54,7 +62,7 @@ fn a_task_from_python_trains_to_the_same_bits_as_ours() {
     let interpreter = format!("env.python={python}");
     let mut cases: Vec<(&str, &[&str])> = vec![
         ("Pendulum-v1", &["--set", "eval.every={env_steps=150}"]),
-        ("CartPole-v1", &[]),
+        ("CartPole-v1", &["--algo", "sac-discrete"]),
     ];
     if cfg!(feature = "mujoco") {
         cases.push(("Hopper-v5", &["--num-envs", "3"]));
@@ -251,4 +259,19 @@ fn a_wrong_python_task_is_refused_before_anything_starts() {
     );
     absent.code(2).says(&["env.python", "there is no interpreter"]);
     assert!(!here.path().join("run").exists());
+}
+
+#[test]
+fn check_runs_the_conformance_suite_on_any_id() {
+    let here = folder();
+    let ours = sac(here.path(), &["check", "--env", "CartPole-v1"]).ok();
+    assert!(ours.stdout.contains("passes 11 checks"), "{ours}");
+    let Some(python) = python() else { return };
+    let interpreter = format!("env.python={python}");
+    let theirs = sac(
+        here.path(),
+        &["check", "--env", "py:CartPole-v1", "--set", &interpreter],
+    )
+    .ok();
+    assert!(theirs.stdout.contains("a snapshot restores every bit"), "{theirs}");
 }
