@@ -118,7 +118,9 @@ fn every_space_is_flattened_as_gymnasium_does_it() {
     let Some(python) = Python::new() else { return };
     let by_channel: Vec<f32> = (0..60).map(|i| (i % 20 * 3 + i / 20) as f32).collect();
     let composite = [0.0, 0.0, 1.0, 0.1, 7.0, 1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 1.0];
-    let cases: [(&str, &str, &[f32], &str, &[f32], f64); 5] = [
+    // Kind, observations and the first of them, actions and one of them, its reward.
+    type Case<'a> = (&'a str, &'a str, &'a [f32], &'a str, &'a [f32], f64);
+    let cases: [Case; 5] = [
         ("composite", "Box[12]", &composite, "Box[3]", &[-0.5, 1.0, 0.5], 59.5),
         (
             "picture_last",
@@ -175,7 +177,7 @@ fn what_cannot_be_served_is_refused_with_what_would_work() {
     let Some(python) = Python::new() else { return };
     let kind = |kind: &str| format!("kwargs = {{ kind = {kind:?} }}");
     for (kind, words) in [
-        ("text", ["observation.mission is in Text", "Python wrapper"]),
+        ("text", ["observation.mission is in Text (", "Python wrapper"]),
         ("unbounded", ["no finite bounds", "gymnasium.ActionWrapper"]),
     ] {
         let said = python.refusal("py:tasks:Spaces", &format!("kwargs = {{ kind = {kind:?} }}"));

@@ -150,8 +150,8 @@ def part(space, path):
     if isinstance(space, (spaces.Dict, spaces.Tuple)):
         return whole_of_parts(space, path)
     raise Refused(
-        f"{path} is in {space}, which has no fixed number of numbers; leave it out with a Python wrapper, such as "
-        'env.wrappers = ["gymnasium.wrappers:FlattenObservation"] or one of yours that selects the parts to learn from'
+        f"{path} is in {type(space).__name__} ({space}), which is no fixed number of numbers; leave it out or convert it with "
+        'a Python wrapper: env.wrappers = ["package.module:Wrapper"], such as minigrid.wrappers:ImgObsWrapper for Minigrid'
     )
 
 
