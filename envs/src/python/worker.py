@@ -331,6 +331,9 @@ class Trainer:
         if what == STEPPED:
             os.write(self.answers, STEPPED_ANSWER)
             return
+        if "message" in content:
+            # Paths and names of files may hold bytes that are no text.
+            content["message"] = content["message"].encode("utf-8", "replace").decode()
         text = json.dumps({**content, "data": len(data)}).encode()
         message = memoryview(ANSWER.pack(what, len(text)) + text + data)
         while message:

@@ -25,8 +25,9 @@ const SCRIPT: &str = concat!(
 
 /// Time that importing packages and making environments may take.
 const START_TIMEOUT: Duration = Duration::from_secs(300);
-/// Time for which an answer is polled for before this process sleeps: about as long as waking it takes.
-const SPIN: Duration = Duration::from_micros(50);
+/// Time for which an answer is polled for before this process sleeps: a few times as long as waking it takes. For a worker
+/// whose last answer took longer, it sleeps at once.
+const SPIN: Duration = Duration::from_micros(200);
 /// How often a worker is looked at that does not answer.
 const LOOK: Duration = Duration::from_millis(100);
 /// Time that a worker has to close its environments.
@@ -58,6 +59,8 @@ pub(super) struct Worker {
     memory: Option<Memory>,
     layouts: Vec<Layout>,
     timeout: Duration,
+    /// Whether the last answer took longer than is polled for.
+    is_slow: bool,
     /// Why it can be used no more.
     gone: Option<String>,
 }
@@ -102,6 +105,7 @@ impl Worker {
             memory: None,
             layouts: Vec::new(),
             timeout: spec.step_timeout(),
+            is_slow: true,
             gone: None,
         })
     }
@@ -243,8 +247,9 @@ impl Worker {
     /// Fills the buffer, and notices when the worker ends or takes too long.
     fn read(&mut self, buffer: &mut [u8], deadline: Instant, doing: &str) -> Result<(), Fault> {
         let (mut filled, began) = (0, Instant::now());
+        let spin = if self.is_slow { Duration::ZERO } else { SPIN };
         while filled < buffer.len() {
-            let wait = match began.elapsed() < SPIN {
+            let wait = match began.elapsed() < spin {
                 true => Duration::ZERO,
                 false => LOOK.min(deadline.saturating_duration_since(Instant::now())),
             };
@@ -255,7 +260,7 @@ impl Worker {
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                     Err(_) => return Err(self.ended()),
                 }
-            } else if began.elapsed() >= SPIN {
+            } else if began.elapsed() >= spin {
                 // A process that an environment started may hold the pipe open.
                 if self.status().is_some() && !self.is_readable(Duration::ZERO) {
                     return Err(self.ended());
@@ -270,6 +275,7 @@ impl Worker {
                 }
             }
         }
+        self.is_slow = began.elapsed() > SPIN;
         Ok(())
     }
 
