@@ -26,6 +26,7 @@ mod memory;
 mod new;
 mod paths;
 mod play;
+mod python_envs;
 mod replicates;
 #[path = "support/results.rs"]
 mod results;

@@ -12,6 +12,7 @@ const COMMANDS: &[(&[&str], &[&str])] = &[
             "train",
             "eval",
             "rollout",
+            "check",
             "envs",
             "algos",
             "config",

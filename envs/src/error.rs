@@ -79,6 +79,18 @@ pub enum EnvError {
         /// The engine's message.
         message: String,
     },
+    /// A Python environment raised an exception, returned something unusable, or its process ended.
+    #[error("{env}: Python at step {step} of episode {episode}: {message}")]
+    Python {
+        /// Environment id.
+        env: String,
+        /// Steps since the episode began (0 = reset).
+        step: u64,
+        /// Episodes since the environment was made, from 1.
+        episode: u64,
+        /// The exception with its traceback, or what is wrong.
+        message: String,
+    },
     /// An action outside the action space.
     #[error("{env}: action {action:?} is outside {space}")]
     InvalidAction {
@@ -94,7 +106,8 @@ pub enum EnvError {
     ResetNeeded {
         /// Environment id.
         env: String,
-        /// `before the first reset`, `after the episode ended`, `after a panic` or `after the simulation failed`.
+        /// `before the first reset`, `after the episode ended`, `after a panic`, `after the simulation failed` or `after it
+        /// failed`.
         when: &'static str,
     },
     /// Bytes that are not a snapshot of this environment.
@@ -135,6 +148,7 @@ impl EnvError {
             | EnvError::NotFinite { env, .. }
             | EnvError::Panicked { env, .. }
             | EnvError::Simulation { env, .. }
+            | EnvError::Python { env, .. }
             | EnvError::InvalidAction { env, .. }
             | EnvError::ResetNeeded { env, .. }
             | EnvError::Snapshot { env, .. }

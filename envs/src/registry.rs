@@ -2,11 +2,15 @@
 
 mod entry;
 mod plain;
+mod python;
 mod stack;
 mod suggest;
 mod whole;
 
+use std::borrow::Cow;
+
 use self::suggest::nearest;
+use crate::python::is_python;
 use crate::{Env, EnvError, Serial, Threaded, VecEnv, classic, entity, probe};
 
 pub use entry::EnvEntry;
@@ -72,13 +76,17 @@ impl Registry {
         self.entries.iter().map(|entry| entry.id.as_str())
     }
 
-    /// The entry with this id.
+    /// The entry with this id. That of a Python environment, `py:…`, is made for it, whether Python knows it or not.
     ///
     /// # Errors
     /// [`EnvError::UnknownId`], with the most similar id: other capitals, another version, or a few other letters;
     /// [`EnvError::NotBuilt`] for an environment that is not part of this build.
-    pub fn get(&self, id: &str) -> Result<&EnvEntry, EnvError> {
-        self.entries.iter().find(|entry| entry.id == id).ok_or_else(|| {
+    pub fn get(&self, id: &str) -> Result<Cow<'_, EnvEntry>, EnvError> {
+        if is_python(id) {
+            return Ok(Cow::Owned(python::entry(id)));
+        }
+        let known = self.entries.iter().find(|entry| entry.id == id);
+        known.map(Cow::Borrowed).ok_or_else(|| {
             let id = id.to_string();
             if cfg!(not(feature = "mujoco")) && MUJOCO_IDS.contains(&id.as_str()) {
                 return EnvError::NotBuilt { id, feature: "mujoco" };
@@ -108,6 +116,7 @@ impl Registry {
     }
 
     /// `num_envs` environments as of [`Registry::make_normalised`], stepped on `threads` threads including the caller's.
+    /// Python environments are stepped on a thread for each of their processes instead.
     ///
     /// # Errors
     /// As [`Registry::make_normalised`], and [`EnvError::Unsupported`] if `num_envs` is 0.
@@ -118,9 +127,13 @@ impl Registry {
         num_envs: usize,
         threads: usize,
     ) -> Result<Box<dyn VecEnv>, EnvError> {
-        let envs = (0..num_envs)
-            .map(|_| self.make_normalised(id, options))
-            .collect::<Result<Vec<_>, _>>()?;
+        let (envs, threads) = match is_python(id) {
+            true => python::make_normalised(id, options, num_envs)?,
+            false => {
+                let make = |_| self.make_normalised(id, options);
+                ((0..num_envs).map(make).collect::<Result<Vec<_>, _>>()?, threads)
+            }
+        };
         Ok(if threads > 1 {
             Box::new(Threaded::new(envs, threads)?)
         } else {

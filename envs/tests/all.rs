@@ -7,6 +7,7 @@ mod manuals;
 mod mujoco;
 mod parity;
 mod properties;
+mod python;
 mod render;
 mod spaces;
 mod vector;

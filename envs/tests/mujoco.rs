@@ -102,7 +102,7 @@ fn replay(file: &str, more: impl Fn(&Value) -> String) -> Vec<Driver> {
         let entry = Registry::builtin()
             .get(id)
             .expect("registered")
-            .clone()
+            .into_owned()
             .with_time_limit(limit);
         let env = entry.make(&options(&given)).expect("valid options");
         let reach = if seed % 2 == 1 { 1.5 } else { 1.0 };

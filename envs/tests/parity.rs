@@ -164,7 +164,7 @@ fn trajectories_of_the_classic_tasks_are_gymnasiums() {
     for case in items(&data["cases"]) {
         let id = case["id"].as_str().expect("an id");
         let options = toml::Table::try_from(&case["options"]).expect("a table");
-        let mut entry = registry.get(id).expect("registered").clone();
+        let mut entry = registry.get(id).expect("registered").into_owned();
         entry = entry.with_time_limit(case["time_limit"].as_u64().expect("a limit"));
         let mut env = entry.make(&options).expect("valid options");
         let mut obs = vec![0.0; env.observation_space().len()];

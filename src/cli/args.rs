@@ -75,6 +75,8 @@ pub enum Command {
     Rollout(RolloutArgs),
     /// List the environments, or show the page of one
     Envs(EnvsArgs),
+    /// Check that an environment keeps the contract: seeds, spaces, snapshots, ends of episodes
+    Check(CheckArgs),
     /// List the algorithms, or print the preset of one with the source of each value
     Algos(AlgosArgs),
     /// Print the resolved configuration and where each value comes from
@@ -236,6 +238,16 @@ pub struct RolloutArgs {
     /// Write here instead of stdout
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub struct CheckArgs {
+    /// Environment id
+    #[arg(long, value_name = "ID")]
+    pub env: String,
+    /// Option of the task, such as `g=9.81`
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub sets: Vec<String>,
 }
 
 #[derive(Args)]

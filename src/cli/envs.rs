@@ -16,7 +16,7 @@ const COLUMNS: usize = 80;
 pub fn run(args: &EnvsArgs, registry: &Registry) -> Result<()> {
     match &args.id {
         None => list(registry, args.json),
-        Some(id) => show(registry.get(id)?, &env_options(&args.sets)?, args.json),
+        Some(id) => show(&*registry.get(id)?, &env_options(&args.sets)?, args.json),
     }
 }
 

@@ -59,6 +59,11 @@ pub fn header(config: &Config, registry: &Registry, folder: &Path, seeds: Option
              what goes through autograd, and for acting"
         ));
     }
+    if registry.get(&config.env.id)?.family == "python" {
+        say(
+            "  resume       exact if the environment is a function of its seed and actions: its episode is played again",
+        );
+    }
     say(&format!("  run          {}", folder.display()));
     if let Some(percent) = rounded_percent.filter(|percent| *percent < WORTH_ROUNDING_PERCENT) {
         say(&format!(

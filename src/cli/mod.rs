@@ -19,6 +19,7 @@ mod algos;
 mod args;
 mod bar;
 mod bench;
+mod check;
 mod config;
 mod console;
 mod doctor;
@@ -63,6 +64,7 @@ fn execute(command: Command, registry: &Registry) -> Result<ExitCode> {
         Command::Play(args) => return play::run(&args, registry),
         Command::Rollout(args) => rollout::run(&args, registry)?,
         Command::Envs(args) => envs::run(&args, registry)?,
+        Command::Check(args) => return check::run(&args, registry),
         Command::Algos(args) => algos::run(&args)?,
         Command::Config(args) => config::run(&args, registry)?,
         Command::Doctor(args) => doctor::run(&args)?,

@@ -13,10 +13,10 @@ pub(super) fn not_finite(settings: &Settings, registry: &Registry) -> Vec<(Strin
     if let Ok(settings) = Value::try_from(settings) {
         collect_not_finite("", &settings, &mut found);
     }
-    let defaults = registry.get(&settings.env.id).map(|entry| &entry.options);
+    let defaults = registry.get(&settings.env.id).map(|entry| entry.into_owned().options);
     let mut infinite = Vec::new();
     if let Ok(defaults) = defaults {
-        collect_not_finite("env", &Value::Table(defaults.clone()), &mut infinite);
+        collect_not_finite("env", &Value::Table(defaults), &mut infinite);
     }
     let [critic, head, encoder] = [
         matches!(settings.agent.critic, CriticSpec::Custom(_)),

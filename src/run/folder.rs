@@ -149,7 +149,9 @@ impl RunFolder {
     /// Makes `runs/<env>/<algo>/<utc>-<name>` below the current folder.
     pub(crate) fn create_stamped(config: &Config, name: &str) -> Result<Self> {
         let stamp: String = utc_now().chars().filter(|c| !matches!(c, '-' | ':')).collect();
-        let parent = Path::new("runs").join(&config.env.id).join(config.algo.name());
+        // Ids of Python environments can have slashes.
+        let env = config.env.id.replace('/', "-");
+        let parent = Path::new("runs").join(env).join(config.algo.name());
         let name = format!("{stamp}-{name}");
         let candidates = (0..100).map(|number| match number {
             0 => name.clone(),

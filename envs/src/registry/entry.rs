@@ -9,12 +9,13 @@ use super::plain::plain_words;
 use super::stack::{self, Stack};
 use super::suggest::did_you_mean;
 use super::whole::like;
+use crate::python::is_python;
 use crate::{Dynamics, Env, EnvError, Manual, Simulated};
 
 /// Makes an environment from the task's options and its wrappers.
 type Make = dyn Fn(&toml::Table, &Stack) -> Result<Box<dyn Env>, EnvError> + Send + Sync;
 /// Makes the manual page for the task's options.
-type Page = dyn Fn(&toml::Table) -> Result<Manual, EnvError> + Send + Sync;
+type Page = dyn Fn(&toml::Table, &Stack) -> Result<Manual, EnvError> + Send + Sync;
 
 /// An entry of the registry: describes one kind of environment and makes environments of that kind.
 ///
@@ -106,7 +107,7 @@ impl EnvEntry {
         })
     }
 
-    fn stacked_from_options<O>(
+    pub(super) fn stacked_from_options<O>(
         id: String,
         summary: impl Into<String>,
         make: impl Fn(O, &Stack) -> Result<Box<dyn Env>, EnvError> + Send + Sync + 'static,
@@ -198,8 +199,21 @@ impl EnvEntry {
         O: Default + DeserializeOwned + 'static,
     {
         self.manual = page(&O::default());
+        self.with_page(move |options, _| Ok(page(&options)))
+    }
+
+    /// Adds a manual page that depends on the options and the wrappers, and that can fail.
+    pub(super) fn with_page<O>(
+        mut self,
+        page: impl Fn(O, &Stack) -> Result<Manual, EnvError> + Send + Sync + 'static,
+    ) -> Self
+    where
+        O: DeserializeOwned + 'static,
+    {
         let (name, all) = (self.id.clone(), self.options.clone());
-        self.page = Some(Arc::new(move |options| Ok(page(&apply_options(&name, &all, options)?))));
+        self.page = Some(Arc::new(move |options, stack| {
+            page(apply_options(&name, &all, options)?, stack)
+        }));
         self
     }
 
@@ -209,8 +223,10 @@ impl EnvEntry {
     /// [`EnvError::Option`], as for [`EnvEntry::make`].
     pub fn manual_for(&self, options: &toml::Table) -> Result<Manual, EnvError> {
         match &self.page {
-            // Without the options that every environment has.
-            Some(page) => page(&stack::split(&self.id, options)?.1),
+            Some(page) => {
+                let (stack, own) = stack::split(&self.id, options)?;
+                page(&own, &stack)
+            }
             None => Ok(self.manual.clone()),
         }
     }
@@ -268,6 +284,9 @@ impl EnvEntry {
     pub(super) fn make_stack(&self, options: &toml::Table, normalised: bool) -> Result<Box<dyn Env>, EnvError> {
         let make = self.make.as_ref().map_err(EnvError::clone)?;
         let (given, own) = stack::split(&self.id, options)?;
+        if let (Some(wrapper), false) = (given.python_wrappers.first(), is_python(&self.id)) {
+            return Err(stack::python_wrapper_refused(&self.id, wrapper));
+        }
         let stack = Stack {
             time_limit: given.time_limit.or(self.time_limit),
             normalised,
@@ -278,7 +297,11 @@ impl EnvEntry {
 }
 
 /// Reads `D` from the defaults, overridden by `given`.
-fn apply_options<D: DeserializeOwned>(id: &str, defaults: &toml::Table, given: &toml::Table) -> Result<D, EnvError> {
+pub(super) fn apply_options<D: DeserializeOwned>(
+    id: &str,
+    defaults: &toml::Table,
+    given: &toml::Table,
+) -> Result<D, EnvError> {
     let read = |table: &toml::Table, key: &str| {
         D::deserialize(table.clone()).map_err(|e| EnvError::Option {
             env: id.to_string(),

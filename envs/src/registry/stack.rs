@@ -18,6 +18,8 @@ pub(super) const RESERVED: [&str; 2] = ["time_limit", "wrappers"];
 pub(super) struct Stack {
     /// Maximum number of control steps per episode.
     pub(super) time_limit: Option<NonZero<u64>>,
+    /// Python wrappers, innermost first: `package.module:Wrapper`. The process of a Python environment applies them.
+    pub(super) python_wrappers: Vec<String>,
     /// Wrappers above the time limit, innermost first.
     pub(super) wrappers: Vec<WrapperSpec>,
     /// Whether the environment is for an agent: with a [`RescaleAction`], and one-hot vectors for discrete observations.
@@ -99,11 +101,27 @@ pub(super) fn split(id: &str, options: &toml::Table) -> Result<(Stack, toml::Tab
         let list = value.as_array().ok_or_else(|| wrong(id, wrappers, expected(&value)))?;
         for (i, value) in list.iter().enumerate() {
             let place = place(i);
+            if let Some(python) = value.as_str() {
+                if !stack.wrappers.is_empty() {
+                    let problem =
+                        "Python wrappers are applied inside of the Python process, so they come first in the list";
+                    return Err(wrong(id, &place, problem.to_string()));
+                }
+                stack.python_wrappers.push(python.to_string());
+                continue;
+            }
             let table = value.as_table().ok_or_else(|| wrong(id, &place, expected(value)))?;
             stack.wrappers.push(read(id, &place, table)?);
         }
     }
     Ok((stack, own))
+}
+
+/// The error for a Python wrapper of an environment that is not Python's.
+pub(super) fn python_wrapper_refused(id: &str, wrapper: &str) -> EnvError {
+    let problem =
+        format!("expected tables with a `kind`, found {wrapper:?}, a Python wrapper, which needs an id with `py:`");
+    wrong(id, &place(0), problem)
 }
 
 fn place(i: usize) -> String {

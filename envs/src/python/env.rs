@@ -1,0 +1,398 @@
+//! [`PythonEnv`]: an environment that a worker process steps.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::describe::Description;
+use super::picture::fitted;
+use super::pool::{self, Unused};
+use super::record::{Record, Start};
+use super::spec::PythonSpec;
+use super::worker::{Fault, Worker};
+use crate::render::{Frame, FrameSize};
+use crate::{Env, EnvError, Manual, Outcome, Space, Warning, snapshot};
+
+/// Time that playing an episode again may take when a snapshot is restored.
+const REPLAY_TIMEOUT: Duration = Duration::from_secs(120);
+/// The kind of warning about observations outside of their space.
+const OUTSIDE: &str = "observation outside its space";
+
+/// An environment that a worker process steps, alone or with others.
+///
+/// Python objects cannot be copied, so a snapshot holds how the episode began and all actions since. Restoring plays the
+/// episode again, and compares every observation. If one differs, or it takes too long, a warning says so, and the episode
+/// ends at its next step, as truncated and without a reward.
+pub(crate) struct PythonEnv {
+    name: String,
+    worker: Arc<Mutex<Worker>>,
+    /// Its number in the worker.
+    number: u16,
+    observation_space: Space,
+    action_space: Space,
+    /// Whether an observation can lie outside of its space.
+    has_bounds: bool,
+    description: Arc<Description>,
+    /// What made it, for an environment that is alone in its worker.
+    made_by: Option<String>,
+    /// Whether Python did anything since it was made.
+    is_used: AtomicBool,
+    counts: Counts,
+    /// `None` before the first reset.
+    episode: Option<Record>,
+    state: State,
+    outside: Option<Warning>,
+}
+
+#[derive(Clone, Copy, Debug, Default, serde::Serialize, serde::Deserialize)]
+struct Counts {
+    /// From 1; 0 before the first reset.
+    episode: u64,
+    /// Steps since the reset.
+    step: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum State {
+    /// Python is where the record says.
+    Known,
+    /// Python is elsewhere: the episode could not be played again.
+    Lost,
+    /// A step or a reset failed.
+    Failed,
+}
+
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Saved {
+    counts: Counts,
+    episode: Option<Record>,
+    is_lost: bool,
+}
+
+impl PythonEnv {
+    /// `num_envs` environments in the configured number of processes, which hold consecutive ones. They start side by
+    /// side.
+    ///
+    /// # Errors
+    /// When the interpreter or the environment is not there, and for spaces that cannot be served.
+    pub(crate) fn start(spec: &PythonSpec, num_envs: usize) -> Result<Vec<Self>, EnvError> {
+        let processes = spec.workers(num_envs);
+        let share = |k: usize| (k + 1) * num_envs / processes - k * num_envs / processes;
+        let made = |fault| explained(&spec.name, fault, None);
+        let made_by = spec.made_by();
+        let unused: Vec<Option<Unused>> = (0..processes)
+            .map(|k| (share(k) == 1).then(|| pool::take(&made_by)).flatten())
+            .collect();
+        let mut begun = Vec::new();
+        for (k, unused) in unused.into_iter().enumerate() {
+            let started = match &unused {
+                Some(_) => None,
+                None => Some(Worker::start(spec)?),
+            };
+            begun.push((k, unused, started));
+        }
+        for (k, _, worker) in &mut begun {
+            if let Some(worker) = worker {
+                worker.begin_to_make(spec, share(*k)).map_err(made)?;
+            }
+        }
+        let mut envs = Vec::with_capacity(num_envs);
+        for (k, unused, started) in begun {
+            let own = (share(k) == 1).then(|| made_by.clone());
+            if let Some(Unused { worker, description }) = unused {
+                envs.push(PythonEnv::new(spec, worker, 0, description, own));
+            } else if let Some(mut worker) = started {
+                let descriptions = worker.finish_making(share(k)).map_err(made)?;
+                let worker = Arc::new(Mutex::new(worker));
+                for (number, description) in descriptions.into_iter().enumerate() {
+                    let (worker, description) = (Arc::clone(&worker), Arc::new(description));
+                    envs.push(PythonEnv::new(spec, worker, number as u16, description, own.clone()));
+                }
+            }
+        }
+        Ok(envs)
+    }
+
+    fn new(
+        spec: &PythonSpec,
+        worker: Arc<Mutex<Worker>>,
+        number: u16,
+        description: Arc<Description>,
+        made_by: Option<String>,
+    ) -> Self {
+        let observation_space = description.observation_space();
+        PythonEnv {
+            name: spec.name.clone(),
+            worker,
+            number,
+            has_bounds: matches!(
+                &observation_space,
+                Space::Box { low, high, dtype: crate::Dtype::F32, .. } if low.iter().chain(high).any(|bound| bound.is_finite())
+            ),
+            observation_space,
+            action_space: description.action_space(),
+            description,
+            made_by,
+            is_used: AtomicBool::new(false),
+            counts: Counts::default(),
+            episode: None,
+            state: State::Known,
+            outside: None,
+        }
+    }
+
+    /// Its manual page.
+    pub(crate) fn manual(&self) -> Manual {
+        self.description.manual()
+    }
+
+    fn worker(&self) -> MutexGuard<'_, Worker> {
+        self.is_used.store(true, Ordering::Relaxed);
+        // A panic in another environment's call leaves the worker as usable as an error does.
+        self.worker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    #[cold]
+    fn fault(&mut self, fault: Fault, step: u64) -> EnvError {
+        self.state = State::Failed;
+        explained(&self.name, fault, Some((step, self.counts.episode)))
+    }
+
+    fn needs_reset(&self, when: &'static str) -> EnvError {
+        EnvError::ResetNeeded {
+            env: self.name.clone(),
+            when,
+        }
+    }
+
+    /// Notes the first observation outside of its space, and counts the others.
+    fn look_at(&mut self, obs: &[f32]) {
+        if !self.has_bounds || self.observation_space.contains(obs) {
+            return;
+        }
+        let Space::Box { low, high, .. } = &self.observation_space else {
+            return;
+        };
+        let Some(i) = (0..obs.len()).find(|i| !(low[*i]..=high[*i]).contains(&obs[*i])) else {
+            return;
+        };
+        let first = || {
+            format!(
+                "{}: observation[{i}] is {} at step {} of episode {}, outside of [{}, {}], which its space says",
+                self.name, obs[i], self.counts.step, self.counts.episode, low[i], high[i]
+            )
+        };
+        let warning = self.outside.get_or_insert_with(|| Warning {
+            kind: OUTSIDE,
+            count: 0,
+            first: first(),
+        });
+        warning.count += 1;
+    }
+
+    /// Plays an episode again. The result says why Python is not where the record is.
+    fn replay(&mut self, record: &Record) -> Result<Result<(), String>, EnvError> {
+        let began = Instant::now();
+        let mut obs = vec![0.0; self.observation_space.len()];
+        let mut worker = self.worker();
+        let raised = |fault: Fault, step: usize| match fault {
+            Fault::Raised { message, .. } => Ok(Err(format!("Python raised at step {step}: {message}"))),
+            Fault::Gone(why) => Err(explained(&self.name, Fault::Gone(why), None)),
+        };
+        let begun = match &record.start {
+            Start::Seed(seed) => worker.reset(self.number, Some(*seed), None, &mut obs),
+            Start::Continued(generator) => worker.reset(self.number, None, generator.as_deref(), &mut obs),
+        };
+        if let Err(fault) = begun {
+            return raised(fault, 0);
+        }
+        if record.is_too_long {
+            return Ok(Err("it is too long to be played again".to_string()));
+        }
+        if !record.agrees(None, &obs, None) {
+            return Ok(Err("it begins differently when it is played again".to_string()));
+        }
+        let steps = record.actions.chunks_exact(self.action_space.len()).enumerate();
+        for (step, action) in steps {
+            if began.elapsed() > REPLAY_TIMEOUT {
+                let limit = REPLAY_TIMEOUT.as_secs();
+                return Ok(Err(format!("playing it again takes longer than {limit} s")));
+            }
+            match worker.step(self.number, action, &mut obs) {
+                Ok(outcome) if record.agrees(Some(step), &obs, Some(outcome)) => {}
+                Ok(_) => {
+                    return Ok(Err(format!(
+                        "step {} has another result when it is played again",
+                        step + 1
+                    )));
+                }
+                Err(fault) => return raised(fault, step + 1),
+            }
+        }
+        Ok(Ok(()))
+    }
+}
+
+/// A fault as an error, at a step of an episode.
+#[cold]
+fn explained(name: &str, fault: Fault, place: Option<(u64, u64)>) -> EnvError {
+    let env = name.to_string();
+    let problem = match fault {
+        Fault::Raised {
+            option: Some(option),
+            message: problem,
+        } if option != "id" => return EnvError::Option { env, option, problem },
+        Fault::Raised { message, .. } | Fault::Gone(message) => message,
+    };
+    match place {
+        Some((step, episode)) => EnvError::Python {
+            env,
+            step,
+            episode,
+            message: problem,
+        },
+        None => EnvError::Unsupported { env, problem },
+    }
+}
+
+impl Drop for PythonEnv {
+    fn drop(&mut self) {
+        if let (Some(made_by), false) = (&self.made_by, self.is_used.load(Ordering::Relaxed)) {
+            let env = Unused {
+                worker: Arc::clone(&self.worker),
+                description: Arc::clone(&self.description),
+            };
+            pool::put(made_by, env);
+        }
+    }
+}
+
+impl Env for PythonEnv {
+    fn describe(&self) -> String {
+        self.name.clone()
+    }
+
+    fn observation_space(&self) -> &Space {
+        &self.observation_space
+    }
+
+    fn action_space(&self) -> &Space {
+        &self.action_space
+    }
+
+    fn reset(&mut self, seed: Option<u64>, obs: &mut [f32]) -> Result<(), EnvError> {
+        self.observation_space.check_len(&self.name, "observation", obs.len())?;
+        let seed = match (seed, &self.episode) {
+            (None, None) => Some(0),
+            (seed, _) => seed,
+        };
+        self.counts = Counts {
+            episode: self.counts.episode + 1,
+            step: 0,
+        };
+        let begun = self.worker().reset(self.number, seed, None, obs);
+        let generator = begun.map_err(|fault| self.fault(fault, 0))?;
+        let start = seed.map_or(Start::Continued(generator), Start::Seed);
+        self.episode = Some(Record::begun(start, obs));
+        self.state = State::Known;
+        self.look_at(obs);
+        Ok(())
+    }
+
+    fn step(&mut self, action: &[f32], obs: &mut [f32]) -> Result<Outcome, EnvError> {
+        self.action_space.check_action(action, || self.name.clone())?;
+        self.observation_space.check_len(&self.name, "observation", obs.len())?;
+        match (&mut self.episode, self.state) {
+            (None, _) => return Err(self.needs_reset("before the first reset")),
+            (_, State::Failed) => return Err(self.needs_reset("after it failed")),
+            (Some(record), _) if record.is_over => return Err(self.needs_reset("after the episode ended")),
+            (Some(record), State::Lost) => {
+                obs.copy_from_slice(&record.obs);
+                record.is_over = true;
+                return Ok(Outcome {
+                    reward: 0.0,
+                    terminated: false,
+                    truncated: true,
+                });
+            }
+            (Some(_), State::Known) => {}
+        }
+        let stepped = self.worker().step(self.number, action, obs);
+        self.counts.step += 1;
+        let outcome = stepped.map_err(|fault| self.fault(fault, self.counts.step))?;
+        if let Some(record) = &mut self.episode {
+            record.push(action, obs, outcome);
+        }
+        self.look_at(obs);
+        Ok(outcome)
+    }
+
+    fn snapshot(&self) -> Result<Vec<u8>, EnvError> {
+        if self.state == State::Failed {
+            return Err(self.needs_reset("after it failed"));
+        }
+        let saved = Saved {
+            counts: self.counts,
+            episode: self.episode.clone(),
+            is_lost: self.state == State::Lost,
+        };
+        snapshot::encode(&self.name, &saved)
+    }
+
+    fn restore(&mut self, bytes: &[u8]) -> Result<(), EnvError> {
+        let Saved {
+            counts,
+            episode,
+            is_lost,
+        } = snapshot::decode(&self.name, bytes)?;
+        if let Some(record) = &episode
+            && !record.fits(self.action_space.len(), self.observation_space.len())
+        {
+            return Err(EnvError::Snapshot {
+                env: self.name.clone(),
+                problem: "it is of an environment with other spaces".to_string(),
+            });
+        }
+        let played = match &episode {
+            Some(record) if !is_lost => self.replay(record)?,
+            _ => Ok(()),
+        };
+        if let Err(why) = &played {
+            tracing::warn!(
+                "{}: the episode that was running cannot be continued: {why}; it counts as truncated after {} steps, and a new \
+                 one begins",
+                self.name,
+                counts.step
+            );
+        }
+        self.state = match is_lost || played.is_err() {
+            true => State::Lost,
+            false => State::Known,
+        };
+        (self.counts, self.episode) = (counts, episode);
+        Ok(())
+    }
+
+    fn warnings(&self) -> Vec<Warning> {
+        self.outside.iter().cloned().collect()
+    }
+
+    fn render(&self, size: FrameSize) -> Result<Frame, EnvError> {
+        size.check(|| self.describe())?;
+        let drawn = self.worker().render(self.number);
+        let (width, height, rgb) = drawn.map_err(|fault| explained(&self.name, fault, None))?;
+        let frame = Frame {
+            size: FrameSize { width, height },
+            rgb,
+        };
+        let problem = frame.check().err().map(|error| error.to_string());
+        let is_empty = width == 0 || height == 0;
+        match problem.or(is_empty.then(|| "it drew a picture without pixels".to_string())) {
+            Some(problem) => Err(EnvError::Failed {
+                env: self.name.clone(),
+                problem,
+            }),
+            None => Ok(fitted(&frame, size)),
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! Environments written in Python: `PythonEnv`, a [`crate::Env`] that a worker process steps.
+//!
+//! A worker is a Python process that holds one or several environments. It runs a script that this crate carries and
+//! that needs the packages gymnasium and numpy only. Requests and answers go through two pipes; the numbers of a step are
+//! in memory that both processes share.
+
+mod describe;
+mod env;
+mod memory;
+mod output;
+mod picture;
+mod pool;
+mod record;
+mod spec;
+mod worker;
+
+pub(crate) use env::PythonEnv;
+pub(crate) use spec::{PythonOptions, PythonSpec, is_python};
