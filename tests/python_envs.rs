@@ -1,27 +1,13 @@
 //! Runs on Python environments. Needs a Python with Gymnasium in `SAC_TEST_PYTHON`, as `cargo xtask test` sets it.
 
 use std::{
-    env, fs,
+    fs,
     path::{Path, PathBuf},
     thread::sleep,
     time::{Duration, Instant},
 };
 
-use crate::support::{checkpoints, command, folder, metrics, sac, timeless, train_arguments};
-
-/// The interpreter; `None`, after saying so, where there is none and none is required.
-fn python() -> Option<String> {
-    let python = env::var("SAC_TEST_PYTHON").ok().filter(|path| !path.is_empty());
-    if python.is_none() {
-        let is_required = env::var("SAC_TEST_REQUIRE_PYTHON").is_ok_and(|value| value != "0");
-        assert!(
-            !is_required,
-            "SAC_TEST_REQUIRE_PYTHON is set, and SAC_TEST_PYTHON names no interpreter"
-        );
-        eprintln!("skipped: SAC_TEST_PYTHON names no interpreter (`cargo xtask python` makes one)");
-    }
-    python
-}
+use crate::support::{checkpoints, command, folder, metrics, python, sac, timeless, train_arguments};
 
 /// `sac train` of an environment with small networks, without evaluations unless `more` sets them.
 fn arguments<'a>(env: &'a str, run: &'a str, steps: &'a str, more: &[&'a str]) -> Vec<&'a str> {

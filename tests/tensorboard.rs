@@ -2,24 +2,10 @@
 //!
 //! Needs a Python with TensorBoard in `SAC_TEST_PYTHON`, as `cargo xtask test` sets it.
 
-use std::{collections::BTreeMap, env, fs, path::Path, process::Command, thread::sleep, time::Duration};
+use std::{collections::BTreeMap, fs, path::Path, process::Command, thread::sleep, time::Duration};
 
-use crate::support::{SMALL, folder, metrics, sac, train, train_arguments};
+use crate::support::{SMALL, folder, metrics, python, sac, train, train_arguments};
 use serde_json::Value;
-
-/// The interpreter; `None`, after saying so, where there is none and none is required.
-fn python() -> Option<String> {
-    let python = env::var("SAC_TEST_PYTHON").ok().filter(|path| !path.is_empty());
-    if python.is_none() {
-        let is_required = env::var("SAC_TEST_REQUIRE_PYTHON").is_ok_and(|value| value != "0");
-        assert!(
-            !is_required,
-            "SAC_TEST_REQUIRE_PYTHON is set, and SAC_TEST_PYTHON names no interpreter"
-        );
-        eprintln!("skipped: SAC_TEST_PYTHON names no interpreter (`cargo xtask python` makes one)");
-    }
-    python
-}
 
 fn read(python: &str, run: &Path) -> Value {
     read_with(python, &[], run)

@@ -256,3 +256,17 @@ pub fn assert_has(value: &Value, wanted: &[&str]) {
         assert!(keys.contains(key), "`{key}` is missing among {keys:?}");
     }
 }
+
+/// The interpreter; `None`, after saying so, where there is none and none is required.
+pub fn python() -> Option<String> {
+    let python = std::env::var("SAC_TEST_PYTHON").ok().filter(|path| !path.is_empty());
+    if python.is_none() {
+        let is_required = std::env::var("SAC_TEST_REQUIRE_PYTHON").is_ok_and(|value| value != "0");
+        assert!(
+            !is_required,
+            "SAC_TEST_REQUIRE_PYTHON is set, and SAC_TEST_PYTHON names no interpreter"
+        );
+        eprintln!("skipped: SAC_TEST_PYTHON names no interpreter (`cargo xtask python` makes one)");
+    }
+    python
+}
