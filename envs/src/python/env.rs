@@ -291,8 +291,8 @@ impl Env for PythonEnv {
             step: 0,
         };
         let begun = self.worker().reset(self.number, seed, None, obs);
-        let generator = begun.map_err(|fault| self.fault(fault, 0))?;
-        let start = seed.map_or(Start::Continued(generator), Start::Seed);
+        begun.map_err(|fault| self.fault(fault, 0))?;
+        let start = seed.map_or(Start::Continued(None), Start::Seed);
         self.episode = Some(Record::begun(start, obs));
         self.state = State::Known;
         self.look_at(obs);
@@ -331,9 +331,16 @@ impl Env for PythonEnv {
         if self.state == State::Failed {
             return Err(self.needs_reset("after it failed"));
         }
+        let mut episode = self.episode.clone();
+        if let Some(Start::Continued(generator @ None)) = episode.as_mut().map(|record| &mut record.start)
+            && self.state == State::Known
+        {
+            let asked = self.worker().generator(self.number);
+            *generator = asked.map_err(|fault| explained(&self.name, fault, None))?;
+        }
         let saved = Saved {
             counts: self.counts,
-            episode: self.episode.clone(),
+            episode,
             is_lost: self.state == State::Lost,
         };
         snapshot::encode(&self.name, &saved)
