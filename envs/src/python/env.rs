@@ -79,7 +79,10 @@ impl PythonEnv {
         let processes = spec.workers(num_envs);
         let share = |k: usize| (k + 1) * num_envs / processes - k * num_envs / processes;
         let made = |fault| explained(&spec.name, fault, None);
-        let made_by = spec.made_by();
+        // A thread and a process for each worker.
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let polls = 2 * processes <= cores;
+        let made_by = format!("{} {polls}", spec.made_by());
         let unused: Vec<Option<Unused>> = (0..processes)
             .map(|k| (share(k) == 1).then(|| pool::take(&made_by)).flatten())
             .collect();
@@ -87,7 +90,7 @@ impl PythonEnv {
         for (k, unused) in unused.into_iter().enumerate() {
             let started = match &unused {
                 Some(_) => None,
-                None => Some(Worker::start(spec)?),
+                None => Some(Worker::start(spec, polls)?),
             };
             begun.push((k, unused, started));
         }

@@ -34,14 +34,16 @@ pub(super) struct Layout {
 
 /// Bytes of the words: a cache line that this process writes, and one that the worker writes.
 pub(super) const WORDS: usize = 128;
-/// Number of requests in the high half, and in the low half what the last one is: see [`Request`].
+/// The number of requests, and in the low bits what the last one is: see [`Request`].
 const REQUESTED: usize = 0;
 /// 1 while this process sleeps and is to be woken through the pipe.
 const TRAINER_SLEEPS: usize = 8;
-/// The number of the request that was answered, and 1 in the low half if it failed.
+/// The number of the request that was answered, and 1 in the low bits if it failed.
 const ANSWERED: usize = 64;
 const WORKER_SLEEPS: usize = 72;
-const LOW_HALF: u64 = 0xffff_ffff;
+/// Bits below the number of a request: 40 bits are enough for the requests of any run.
+const LOW_BITS: u32 = 24;
+const LOW: u64 = (1 << LOW_BITS) - 1;
 
 /// A request. The number of an environment is in it where there is one.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -54,11 +56,11 @@ pub(super) enum Request {
 }
 
 impl Request {
-    fn low_half(self) -> u64 {
+    fn low_bits(self) -> u64 {
         match self {
             Request::Step(env) => u64::from(env),
             Request::Reset(env) => 1 << 16 | u64::from(env),
-            Request::InPipe => LOW_HALF,
+            Request::InPipe => LOW,
         }
     }
 }
@@ -144,8 +146,8 @@ impl Memory {
 
     /// Announces a request. Returns whether the worker has to be woken.
     pub(super) fn announce(&self, request: Request) -> bool {
-        let count = self.word(REQUESTED).load(Ordering::Relaxed) >> 32;
-        let word = (count + 1) << 32 | request.low_half();
+        let count = self.word(REQUESTED).load(Ordering::Relaxed) >> LOW_BITS;
+        let word = (count + 1) << LOW_BITS | request.low_bits();
         self.word(REQUESTED).store(word, Ordering::Release);
         fence(Ordering::SeqCst);
         self.word(WORKER_SLEEPS).load(Ordering::Relaxed) != 0
@@ -154,12 +156,8 @@ impl Memory {
     /// How the step or reset that was announced last ended, if it has.
     pub(super) fn ended(&self) -> Option<Ended> {
         let answer = self.word(ANSWERED).load(Ordering::Acquire);
-        let is_answered = answer >> 32 == self.word(REQUESTED).load(Ordering::Relaxed) >> 32;
-        is_answered.then_some(if answer & LOW_HALF == 0 {
-            Ended::Well
-        } else {
-            Ended::Badly
-        })
+        let is_answered = answer >> LOW_BITS == self.word(REQUESTED).load(Ordering::Relaxed) >> LOW_BITS;
+        is_answered.then_some(if answer & LOW == 0 { Ended::Well } else { Ended::Badly })
     }
 
     /// Tells the worker whether an answer has to wake this process.
@@ -238,18 +236,18 @@ mod tests {
     fn a_step_has_ended_when_its_own_number_is_answered() {
         let memory = Memory::new(WORDS).expect("a few bytes");
         assert!(!memory.announce(Request::Step(3)), "nobody sleeps");
-        assert_eq!(memory.word(REQUESTED).load(Ordering::Relaxed), (1 << 32) + 3);
+        assert_eq!(memory.word(REQUESTED).load(Ordering::Relaxed), (1 << LOW_BITS) + 3);
         assert_eq!(memory.ended(), None);
-        memory.word(ANSWERED).store(1 << 32, Ordering::Relaxed);
+        memory.word(ANSWERED).store(1 << LOW_BITS, Ordering::Relaxed);
         assert_eq!(memory.ended(), Some(Ended::Well));
         memory.word(WORKER_SLEEPS).store(1, Ordering::Relaxed);
         assert!(memory.announce(Request::Reset(3)), "the worker sleeps");
         assert_eq!(
             memory.word(REQUESTED).load(Ordering::Relaxed),
-            (2 << 32) + (1 << 16) + 3
+            (2 << LOW_BITS) + (1 << 16) + 3
         );
         assert_eq!(memory.ended(), None, "the answer is that of the step before");
-        memory.word(ANSWERED).store((2 << 32) + 1, Ordering::Relaxed);
+        memory.word(ANSWERED).store((2 << LOW_BITS) + 1, Ordering::Relaxed);
         assert_eq!(memory.ended(), Some(Ended::Badly));
     }
 }

@@ -27,9 +27,10 @@ STEPPED, DONE, FAILED = 0, 1, 2
 STEPPED_ANSWER = ANSWER.pack(STEPPED, 0)
 # Words in shared memory, 8 bytes each; those that the worker writes are in a cache line of their own.
 REQUESTED, TRAINER_SLEEPS, ANSWERED, WORKER_SLEEPS = 0, 1, 8, 9
-LOW_HALF = 0xFFFFFFFF
-IN_PIPE = LOW_HALF
-# Below this bit of the low half is the number of the environment.
+# Above this is the number of the request, and below it what it is: 40 bits are enough for any run.
+COUNT = 1 << 24
+IN_PIPE = COUNT - 1
+# Below this bit is the number of the environment.
 RESETS = 1 << 16
 # Time for which a request is polled for before the process sleeps, if the last came within it: a few times as long as waking
 # the process takes.
@@ -311,9 +312,9 @@ def explained(error):
 class Trainer:
     """The way to the trainer: pipes, and once memory is shared, words in it that both sides poll for a while.
 
-    A request changes the word `REQUESTED`. Its low half is the number of the environment to be stepped, with `RESETS` to be
-    reset without a seed, or `IN_PIPE`. An answer to the first two changes `ANSWERED`; its low half is whether they failed.
-    A side that has stopped polling says so in its word `…_SLEEPS`, and is woken by a header in its pipe.
+    A request adds one to the count in the word `REQUESTED`. What is below the count is the number of the environment to be
+    stepped, with `RESETS` to be reset without a seed, or `IN_PIPE`. An answer to the first two is the same count in
+    `ANSWERED`, and below it whether they failed. A side that has stopped polling says so in its word `…_SLEEPS`, and is woken by a header in its pipe.
     """
 
     def __init__(self, requests, answers):
@@ -322,12 +323,14 @@ class Trainer:
         self.poll.register(requests, select.POLLIN)
         self.words = None
         self.seen = 0
+        self.poll_s = 0.0
         self.is_quick = False
 
-    def share(self, memory):
+    def share(self, memory, polls):
         self.words = memoryview(memory).cast("Q")
         # The request to share it came through the pipe alone.
         self.seen = self.words[REQUESTED]
+        self.poll_s = POLL_S if polls else 0.0
 
     def request(self):
         """Waits for a request: what, the number of its environment, and the content of JSON.
@@ -336,10 +339,10 @@ class Trainer:
         """
         words, seen, began = self.words, self.seen, time.perf_counter()
         if self.is_quick:
-            until = began + POLL_S
+            until = began + self.poll_s
             while time.perf_counter() < until:
                 for _ in LOOKS:
-                    if words[REQUESTED] != seen:
+                    if words[REQUESTED] > seen:
                         return self.announced()
         if words is None:
             return self.from_pipe()
@@ -353,20 +356,20 @@ class Trainer:
                 if self.poll.poll(wait_ms):
                     what, env, length = REQUEST.unpack(self.read(REQUEST.size))
                     if what == JSON:
-                        # The trainer announces it when it has written it.
-                        self.seen = ((seen >> 32) + 1) << 32 | IN_PIPE
+                        # The trainer announces it after it has written it, perhaps after the answer.
+                        self.seen = seen - seen % COUNT + COUNT + IN_PIPE
                         return JSON, env, json.loads(self.read(length))
-                if words[REQUESTED] != seen:
+                if words[REQUESTED] > seen:
                     return self.announced()
                 wait_ms = LOOK_AGAIN_MS
         finally:
             words[WORKER_SLEEPS] = 0
-            self.is_quick = time.perf_counter() - began < POLL_S
+            self.is_quick = time.perf_counter() - began < self.poll_s
 
     def announced(self):
         """The request that the word announces."""
         self.seen = self.words[REQUESTED]
-        what = self.seen & LOW_HALF
+        what = self.seen % COUNT
         if what < RESETS:
             return STEP, what, None
         return self.from_pipe() if what == IN_PIPE else (RESET, what - RESETS, None)
@@ -393,7 +396,7 @@ class Trainer:
         """Tells that a step or a reset without a seed has ended. Why it failed follows through the pipe."""
         words = self.words
         if words is not None:
-            words[ANSWERED] = (self.seen & ~LOW_HALF) + failed
+            words[ANSWERED] = self.seen - self.seen % COUNT + failed
             with FENCE:
                 pass
         if not failed and (words is None or words[TRAINER_SLEEPS]):
@@ -441,7 +444,7 @@ def serve(trainer):
                 for one, layout in zip(hosted, content["layouts"]):
                     one.map(memory, layout)
                 if content["words"]:
-                    trainer.share(memory)
+                    trainer.share(memory, content["polls"])
                 result = {}
             elif doing == "reset":
                 hosted[env].reset(content["seed"], content["generator"])

@@ -64,6 +64,8 @@ pub(super) struct Worker {
     memory: Option<Memory>,
     layouts: Vec<Layout>,
     timeout: Duration,
+    /// Whether both sides poll for a while before they sleep.
+    polls: bool,
     /// Whether the last answer took longer than is polled for.
     is_slow: bool,
     /// Why it can be used no more.
@@ -71,11 +73,12 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    /// Starts a process, without waiting for anything.
+    /// Starts a process, without waiting for anything. Both sides poll before they sleep if `polls`, which needs a core for
+    /// each.
     ///
     /// # Errors
     /// When there is no such interpreter.
-    pub(super) fn start(spec: &PythonSpec) -> Result<Self, EnvError> {
+    pub(super) fn start(spec: &PythonSpec, polls: bool) -> Result<Self, EnvError> {
         let interpreter = spec.interpreter();
         let failed = |error: io::Error| EnvError::Option {
             env: spec.name.clone(),
@@ -110,6 +113,7 @@ impl Worker {
             memory: None,
             layouts: Vec::new(),
             timeout: spec.step_timeout(),
+            polls,
             is_slow: true,
             gone: None,
         })
@@ -141,8 +145,14 @@ impl Worker {
         }
         let memory =
             Memory::new(start).map_err(|error| self.end(format!("no memory can be shared with it: {error}")))?;
-        let (file, size) = (memory.path(), memory.size());
-        let request = json!({"do": "map", "file": file, "size": size, "layouts": self.layouts, "words": HAS_WORDS});
+        let request = json!({
+            "do": "map",
+            "file": memory.path(),
+            "size": memory.size(),
+            "layouts": self.layouts,
+            "words": HAS_WORDS,
+            "polls": self.polls,
+        });
         self.ask(0, &request, "sharing memory")?;
         self.memory = Some(memory);
         Ok(descriptions)
@@ -206,7 +216,7 @@ impl Worker {
         let began = Instant::now();
         let deadline = began + self.timeout;
         let mut ended = None;
-        while HAS_WORDS && ended.is_none() && !self.is_slow && began.elapsed() < SPIN {
+        while HAS_WORDS && ended.is_none() && self.polls && !self.is_slow && began.elapsed() < SPIN {
             ended = self.ended();
             (0..PAUSES).for_each(|_| std::hint::spin_loop());
         }
@@ -325,7 +335,11 @@ impl Worker {
     /// Fills the buffer, and notices when the worker ends or takes too long.
     fn read(&mut self, buffer: &mut [u8], deadline: Instant, doing: &str) -> Result<(), Fault> {
         let (mut filled, began) = (0, Instant::now());
-        let spin = if self.is_slow { Duration::ZERO } else { SPIN };
+        let spin = if self.is_slow || !self.polls {
+            Duration::ZERO
+        } else {
+            SPIN
+        };
         while filled < buffer.len() {
             let longest = if began.elapsed() < spin { Duration::ZERO } else { LOOK };
             if self.is_readable_within(longest, began, deadline, doing)? {
