@@ -352,7 +352,13 @@ fn an_environment_that_prints_forks_or_leaves_its_space_goes_on() {
             .make("py:tasks:Faulty", &format!("kwargs = {{ fault = {fault:?} }}"))
             .expect("made");
         reset(env.as_mut(), 1);
-        assert_eq!(trajectory(env.as_mut(), &mut NumpyRng::new(1), 12).len(), 14, "{fault}");
+        let all = trajectory(env.as_mut(), &mut NumpyRng::new(1), 12);
+        assert_eq!(all.len(), 14, "{fault}");
+        if fault != "outside" {
+            let mut healthy = python.make("py:tasks:Task", "").expect("made");
+            reset(healthy.as_mut(), 1);
+            assert_eq!(all, trajectory(healthy.as_mut(), &mut NumpyRng::new(1), 12), "{fault}");
+        }
         let warnings = env.warnings();
         match fault {
             "outside" => {
