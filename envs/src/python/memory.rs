@@ -117,7 +117,7 @@ impl Memory {
 
     fn word(&self, at: usize) -> &AtomicU64 {
         assert!(
-            at % 8 == 0 && at + 8 <= WORDS.min(self.size()),
+            at.is_multiple_of(8) && at + 8 <= WORDS.min(self.size()),
             "a word lies among the words"
         );
         // SAFETY: the map begins at a page, lives as long as `self`, and is long enough, as was just checked. Both processes
