@@ -422,6 +422,15 @@ fn an_episode_that_cannot_be_played_again_ends_as_truncated() {
 }
 
 #[test]
+fn a_generator_that_takes_short_seeds_gets_the_low_half_of_a_long_one() {
+    let Some(python) = Python::new() else { return };
+    let mut env = python.make("py:tasks:OldSeeds", "").expect("made");
+    let [short, long, other] = [5, (7 << 32) + 5, 6].map(|seed| reset(env.as_mut(), seed));
+    assert_eq!(short, long);
+    assert_ne!(short, other);
+}
+
+#[test]
 fn several_processes_give_the_same_as_one() {
     let Some(python) = Python::new() else { return };
     let run = |workers: usize| {

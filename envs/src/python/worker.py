@@ -203,7 +203,7 @@ class Hosted:
         else:
             random.seed(seed)
             np.random.seed(seed & 0xFFFFFFFF)
-            result = self.env.reset(seed=seed)
+            result = self.seeded(seed)
         leave_if_forked()
         if not (isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], dict)):
             raise Refused(
@@ -212,6 +212,15 @@ class Hosted:
             )
         self.write(result[0], self.out)
         self.is_reset = True
+
+    def seeded(self, seed):
+        try:
+            return self.env.reset(seed=seed)
+        except (OverflowError, ValueError):
+            # NumPy's older generators, which dm_control has, take seeds of 32 bits.
+            if seed < 1 << 32:
+                raise
+            return self.env.reset(seed=seed & 0xFFFFFFFF)
 
     def unwrapped_generator(self):
         generator = getattr(getattr(self.env, "unwrapped", self.env), "np_random", None)

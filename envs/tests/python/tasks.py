@@ -167,6 +167,20 @@ class Drift(Task):
         return (self.own or self.np_random).normal(size=2).astype(np.float32)
 
 
+class OldSeeds(Task):
+    """Its generator takes seeds of 32 bits."""
+
+    observation_space = spaces.Box(-np.inf, np.inf, (2,))
+
+    def reset(self, *, seed=None, options=None):
+        if seed is not None:
+            self.generator = np.random.RandomState(seed)
+        return super().reset(seed=seed)
+
+    def observe(self):
+        return self.generator.normal(size=2).astype(np.float32)
+
+
 class Unmade(Task):
     def __init__(self, size):
         self.size = size
