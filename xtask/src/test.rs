@@ -207,9 +207,10 @@ fn folder_in_memory() -> Option<tempfile::TempDir> {
         .flatten()
 }
 
-/// Runs `tests/kill_resume.rs` with this number of kills.
-pub fn kills(workspace: &Workspace, count: u32) -> Result<ExitCode> {
-    module_of_tests(workspace, "kill_resume", ("SAC_KILLS", u64::from(count)))
+/// Runs `tests/kill_resume.rs`, or with `of_python` `tests/python_kills.rs`, with this number of kills.
+pub fn kills(workspace: &Workspace, count: u32, of_python: bool) -> Result<ExitCode> {
+    let module = if of_python { "python_kills" } else { "kill_resume" };
+    module_of_tests(workspace, module, ("SAC_KILLS", u64::from(count)))
 }
 
 /// Runs the generated inputs of `tests/fuzz_<what>.rs`, this many.
@@ -217,13 +218,17 @@ pub fn fuzz(workspace: &Workspace, what: &str, cases: u64) -> Result<ExitCode> {
     module_of_tests(workspace, &format!("fuzz_{what}"), ("SAC_FUZZ_CASES", cases))
 }
 
-/// Runs a module of `tests/all.rs` and shows what it prints. The variable says how much is to be done.
+/// Runs a module of `tests/all.rs` and shows what it prints. The variable says how much is to be done. A module about
+/// Python gets its interpreter.
 fn module_of_tests(workspace: &Workspace, module: &str, (variable, count): (&str, u64)) -> Result<ExitCode> {
     let mut command = workspace.cargo();
     command
         .args(["test", "--package", "sac-rl", "--test", "all", "--"])
         .args([&format!("{module}::"), "--nocapture"])
         .env(variable, count.to_string());
+    if module.starts_with("python") {
+        command.env("SAC_TEST_PYTHON", python::environment(workspace)?);
+    }
     run_command(command)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -79,7 +79,10 @@ impl PythonEnv {
         let processes = spec.workers(num_envs);
         let share = |k: usize| (k + 1) * num_envs / processes - k * num_envs / processes;
         let made = |fault| explained(&spec.name, fault, None);
-        let made_by = spec.made_by();
+        // A thread and a process for each worker.
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let polls = 2 * processes <= cores;
+        let made_by = format!("{} {polls}", spec.made_by());
         let unused: Vec<Option<Unused>> = (0..processes)
             .map(|k| (share(k) == 1).then(|| pool::take(&made_by)).flatten())
             .collect();
@@ -87,7 +90,7 @@ impl PythonEnv {
         for (k, unused) in unused.into_iter().enumerate() {
             let started = match &unused {
                 Some(_) => None,
-                None => Some(Worker::start(spec)?),
+                None => Some(Worker::start(spec, polls)?),
             };
             begun.push((k, unused, started));
         }
@@ -291,8 +294,8 @@ impl Env for PythonEnv {
             step: 0,
         };
         let begun = self.worker().reset(self.number, seed, None, obs);
-        let generator = begun.map_err(|fault| self.fault(fault, 0))?;
-        let start = seed.map_or(Start::Continued(generator), Start::Seed);
+        begun.map_err(|fault| self.fault(fault, 0))?;
+        let start = seed.map_or(Start::Continued(None), Start::Seed);
         self.episode = Some(Record::begun(start, obs));
         self.state = State::Known;
         self.look_at(obs);
@@ -331,9 +334,16 @@ impl Env for PythonEnv {
         if self.state == State::Failed {
             return Err(self.needs_reset("after it failed"));
         }
+        let mut episode = self.episode.clone();
+        if let Some(Start::Continued(generator @ None)) = episode.as_mut().map(|record| &mut record.start)
+            && self.state == State::Known
+        {
+            let asked = self.worker().generator(self.number);
+            *generator = asked.map_err(|fault| explained(&self.name, fault, None))?;
+        }
         let saved = Saved {
             counts: self.counts,
-            episode: self.episode.clone(),
+            episode,
             is_lost: self.state == State::Lost,
         };
         snapshot::encode(&self.name, &saved)
