@@ -7,9 +7,11 @@
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-/// Resampled data sets behind an interval. With 2,000, the ends of a 95 % interval vary by about 2 % of its width from one
-/// seed to another; rliable's default for aggregates is 50,000.
+/// Resampled data sets behind an interval in a table. rliable's default is 50,000.
 pub const RESAMPLES: usize = 10_000;
+
+/// Resampled data sets behind each interval of a curve, as in rliable's examples.
+pub const RESAMPLES_OF_CURVES: usize = 2_000;
 
 /// The final scores of one algorithm: `tasks × runs`, where each task may have another number of runs.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,8 +20,11 @@ pub struct Scores(Vec<Vec<f64>>);
 /// A number with the interval in which 95 % of its resampled values lie.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
 pub struct Estimate {
+    /// Of the scores themselves.
     pub value: f64,
+    /// Percentile 2.5 of the resampled values.
     pub low: f64,
+    /// Percentile 97.5.
     pub high: f64,
 }
 
@@ -70,17 +75,22 @@ pub fn interquartile_mean(scores: &Scores) -> f64 {
 /// order.
 pub fn probability_of_improvement(x: &Scores, y: &Scores) -> f64 {
     let of_task = |(x, y): (&Vec<f64>, &Vec<f64>)| {
-        let won = |a: &f64| y.iter().map(|b| f64::from(a > b) / 2.0 + f64::from(a >= b) / 2.0).sum::<f64>();
+        let won = |a: &f64| {
+            y.iter()
+                .map(|b| f64::from(a > b) / 2.0 + f64::from(a >= b) / 2.0)
+                .sum::<f64>()
+        };
         x.iter().map(won).sum::<f64>() / (x.len() * y.len()) as f64
     };
     let tasks: Vec<f64> = x.0.iter().zip(&y.0).map(of_task).collect();
     mean(&tasks)
 }
 
-/// A statistic with its 95 % interval: the percentiles 2.5 and 97.5 over resamples of the runs of each task.
-pub fn estimate(scores: &Scores, statistic: impl Fn(&Scores) -> f64) -> Estimate {
+/// A statistic with its 95 % interval: the percentiles 2.5 and 97.5 over this many resamples of the runs of each task. The
+/// generator has a fixed seed, so equal scores give equal intervals.
+pub fn estimate(scores: &Scores, resamples: usize, statistic: impl Fn(&Scores) -> f64) -> Estimate {
     let mut rng = ChaCha8Rng::seed_from_u64(0);
-    let resampled = (0..RESAMPLES).map(|_| statistic(&scores.resampled(&mut rng)));
+    let resampled = (0..resamples).map(|_| statistic(&scores.resampled(&mut rng)));
     interval(statistic(scores), resampled.collect())
 }
 
@@ -160,15 +170,20 @@ mod tests {
     fn an_interval_of_a_mean_has_the_width_that_theory_gives() {
         // 100 scores with standard deviation 1: ± 1.96 / 10.
         let runs: Vec<f64> = (0..100).map(|i| if i % 2 == 0 { 1.0 } else { -1.0 }).collect();
-        let found = estimate(&scores(&[&runs]), |scores| mean(&scores.pooled()));
+        let found = estimate(&scores(&[&runs]), RESAMPLES, |scores| mean(&scores.pooled()));
         assert_near(found.value, 0.0);
-        assert!((found.low + 0.196).abs() < 0.01 && (found.high - 0.196).abs() < 0.01, "{found:?}");
+        assert!(
+            (found.low + 0.196).abs() < 0.01 && (found.high - 0.196).abs() < 0.01,
+            "{found:?}"
+        );
     }
 
     #[test]
     fn runs_are_resampled_within_their_task() {
         // Between the tasks lies far more than within them, which must not widen the interval.
-        let found = estimate(&scores(&[&[0.0, 1.0], &[1000.0, 1001.0]]), |scores| mean(&scores.pooled()));
+        let found = estimate(&scores(&[&[0.0, 1.0], &[1000.0, 1001.0]]), RESAMPLES, |scores| {
+            mean(&scores.pooled())
+        });
         assert!(found.low >= 500.0 && found.high <= 501.0, "{found:?}");
     }
 
