@@ -208,6 +208,9 @@ impl<'a> Table<'a> {
             }
             rows.extend(found);
         }
+        if let Some(label) = self.against.filter(|label| !rows.iter().any(|row| row.label == *label)) {
+            return Err(refused(format!("no row {label} to compare with")));
+        }
         let mut header = vec!["Run", "Task", "Env steps"]
             .into_iter()
             .map(str::to_string)
@@ -240,8 +243,9 @@ impl<'a> Table<'a> {
             if let Some(label) = self.against {
                 let key = |row: &Row| (row.file.clone(), row.env.clone(), row.condition.clone());
                 let other = rows.iter().find(|other| other.label == label && key(other) == key(row));
-                let other = other.ok_or_else(|| refused(format!("no row {label} to compare {} with", row.label)))?;
-                let found = Statistic::improvement(&row.values, &other.values).filter(|_| row.label != label);
+                // An experiment in progress may not have it yet on every task.
+                let other = other.filter(|_| row.label != label);
+                let found = other.and_then(|other| Statistic::improvement(&row.values, &other.values));
                 cells.push(found.map_or("–".to_string(), |found| probability(&found)));
             }
             cells.extend(self.reached.map(|value| reached(&row.curves, value)));

@@ -331,6 +331,7 @@ fn differing(these: &Value, those: &Value) -> Vec<String> {
 fn status(places: &Places, experiments: &[&Experiment]) -> Result<String> {
     let mut text = String::new();
     let (mut seconds, mut unknown) = (0.0, 0);
+    let all = all_records(places)?;
     for experiment in experiments {
         let data = read_data(&data_file(&places.curves, &experiment.name))?;
         text += &format!("{}\n", experiment.name);
@@ -342,7 +343,7 @@ fn status(places: &Places, experiments: &[&Experiment]) -> Result<String> {
             let (done, left): (Vec<&Run>, Vec<&Run>) = runs
                 .iter()
                 .partition(|run| data.runs.iter().any(|record| run.is_told_by(record)));
-            let estimates = left.iter().map(|run| estimate(places, run, &data.runs));
+            let estimates = left.iter().map(|run| estimate(places, run, &data.runs, &all));
             let (mut stage_seconds, mut stage_unknown) = (0.0, 0);
             for estimate in estimates {
                 match estimate {
@@ -351,11 +352,10 @@ fn status(places: &Places, experiments: &[&Experiment]) -> Result<String> {
                 }
             }
             text += &format!(
-                "  seeds {from} to {stage}: {} of {} runs are recorded, {} of one core are left{}\n",
+                "  seeds {from} to {stage}: {} of {} runs are recorded, {} of one core are left\n",
                 done.len(),
                 runs.len(),
-                hours(stage_seconds),
-                without(stage_unknown)
+                estimated(stage_seconds, stage_unknown)
             );
             for run in left.iter().filter(|run| is_in_use(&places.path(run))) {
                 text += &format!(
@@ -373,42 +373,64 @@ fn status(places: &Places, experiments: &[&Experiment]) -> Result<String> {
     }
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     text += &format!(
-        "left: {} of one core{}, {} on this machine's {cores} if nothing else runs\n",
-        hours(seconds),
-        without(unknown),
-        hours(seconds / cores as f64)
+        "left: {} of one core, {} on this machine's {cores} if nothing else runs\n",
+        estimated(seconds, unknown),
+        estimated(seconds / cores as f64, unknown)
     );
     Ok(text)
 }
 
-fn without(unknown: usize) -> String {
+/// `12.5 h`, and how many runs are not in it.
+fn estimated(seconds: f64, unknown: usize) -> String {
     match unknown {
-        0 => String::new(),
-        1 => " and 1 run without an estimate".to_string(),
-        unknown => format!(" and {unknown} runs without an estimate"),
+        0 => hours(seconds),
+        unknown if seconds > 0.0 => format!("{} (without {unknown} runs that nothing is known of)", hours(seconds)),
+        _ => "an unknown time".to_string(),
     }
 }
 
-/// Seconds that the rest of a run takes: from its own speed, or that of a recorded run of its group, or of its algorithm on
-/// another environment.
-fn estimate(places: &Places, run: &Run, records: &[Record]) -> Option<f64> {
-    let done = progress(places, run);
+/// Every recorded run, whatever its experiment, with the networks of its preset.
+fn all_records(places: &Places) -> Result<Vec<Record>> {
+    let mut records = Vec::new();
+    for entry in fs::read_dir(&places.curves).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.extension().is_some_and(|ending| ending == "json") {
+            records.extend(read_data(&path)?.runs);
+        }
+    }
+    let is_as_preset = |record: &Record| {
+        let set = record.set.iter().flatten();
+        !set.into_iter().any(|setting| setting.starts_with("agent.body"))
+    };
+    records.retain(is_as_preset);
+    Ok(records)
+}
+
+/// Seconds that the rest of a run takes: from its own speed, or that of recorded runs: of its group, of its algorithm on its
+/// environment, of its label, of its algorithm anywhere.
+fn estimate(places: &Places, run: &Run, records: &[Record], all: &[Record]) -> Option<f64> {
+    let group = run.group;
     let own = || {
         let found = folder::read(&places.path(run)).ok()?.record;
-        let per_step = found.seconds()? / found.env_steps_evaluated()? as f64;
-        Some(per_step * run.group.env_steps as f64)
+        Some(found.seconds()? / found.env_steps_evaluated()? as f64)
     };
-    let of = |same: &dyn Fn(&&Record) -> bool| {
+    let of = |records: &[Record], same: &dyn Fn(&&Record) -> bool| {
         let per_step = |record: &Record| Some(record.seconds()? / record.env_steps as f64);
         let mut all: Vec<f64> = records.iter().filter(same).filter_map(per_step).collect();
         all.sort_by(f64::total_cmp);
-        all.get(all.len() / 2)
-            .map(|per_step| per_step * run.group.env_steps as f64)
+        all.get(all.len() / 2).copied()
     };
-    let whole = own()
-        .or_else(|| of(&|record| (&record.label, &record.env) == (&run.group.label, &run.group.env)))
-        .or_else(|| of(&|record| record.label == run.group.label))?;
-    Some(whole * (1.0 - done))
+    let is_algo = |record: &&Record| record.algo.as_ref() == Some(&group.algo);
+    let seconds_per_step = own()
+        .or_else(|| {
+            of(records, &|record| {
+                (&record.label, &record.env) == (&group.label, &group.env)
+            })
+        })
+        .or_else(|| of(all, &|record| is_algo(record) && record.env == group.env))
+        .or_else(|| of(records, &|record| record.label == group.label))
+        .or_else(|| of(all, &|record| is_algo(record)))?;
+    Some(seconds_per_step * group.env_steps as f64 * (1.0 - progress(places, run)))
 }
 
 #[cfg(test)]

@@ -32,7 +32,10 @@ pub(super) fn list(experiments: &[Experiment], curves: &Path, cores: usize) -> R
                     values.push(value);
                 }
             }
-            values.join(", ")
+            match values.len() {
+                0..=3 => values.join(", "),
+                count => format!("{} and {} more", values[0], count - 1),
+            }
         };
         let steps = experiment.group.iter().map(|group| group.env_steps);
         let (least, most) = (steps.clone().min().unwrap_or(0), steps.max().unwrap_or(0));
