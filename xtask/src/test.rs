@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::workspace::Workspace;
-use crate::{deny, parity, python, setup};
+use crate::{deny, parity, python, python_package, setup};
 
 /// Folders of examples, each example in them, and its arguments. An example that is not listed fails the step, so that
 /// every example is run.
@@ -86,6 +86,12 @@ const STEPS: &[(&str, When, Action)] = &[
             run_command(workspace.cargo_in(GYMNASIUM_RS, arguments)?)?;
         }
         Ok(())
+    }),
+    ("package sac-rl for Python", When::Only(Mode::Full), |workspace| {
+        for arguments in [&["fmt", "--check"][..], &["clippy", "--", "-D", "warnings"]] {
+            run_command(workspace.cargo_in("python", arguments)?)?;
+        }
+        python_package::check(workspace)
     }),
     // Compiles the feature, including the C++ shim. Linking would need libtorch's CUDA build.
     ("feature cuda-graphs", When::Only(Mode::Full), |workspace| {
