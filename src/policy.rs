@@ -327,7 +327,9 @@ impl Policy {
     pub fn parameters(&self) -> Result<Vec<(String, Tensor)>> {
         let section = self.agent.policy_section()?;
         let named = |name: &str| Ok((name.to_string(), section.any_tensor(name)?));
-        section.tensor_names().map(named).collect()
+        // The section holds the moments of the optimiser as well.
+        let names = section.tensor_names().filter(|name| !name.contains("adam."));
+        names.map(named).collect()
     }
 
     /// Which of the run's policies it is: `best`, `last`, or a number of env steps.

@@ -66,6 +66,7 @@ def test_a_checkpoint_is_chosen_by_name_or_count(run):
 def test_parameters_are_arrays(run):
     state = sac.load(run).state_dict()
     assert state and all(isinstance(values, np.ndarray) for values in state.values())
+    assert not any("adam" in name for name in state)
     shapes = {values.shape for values in state.values()}
     assert (16, 16) in shapes or sum(values.size for values in state.values()) > 16 * 16
 
