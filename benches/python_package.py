@@ -3,9 +3,10 @@
     pip install ./python envpool
     python benches/python_package.py [steps] [object]
 
-`steps` compares `sac.make_vec` with EnvPool's synchronous environments: the same number of environments and threads, the same
-actions. `object` compares the steps of a Gymnasium environment in a loop of Python with those of a training in the same
-interpreter, from the difference between a long and a short run without updates, so that starting costs nothing. Medians.
+`steps` compares `sac.make_vec` with EnvPool's synchronous environments: the same number of environments and threads
+(THREADS=N, by default the cores), and the same actions. `object` compares the steps of a Gymnasium environment in a loop of
+Python with those of a training in the same interpreter, from the difference between a long and a short run without updates,
+so that starting costs nothing. Medians.
 """
 
 import logging
@@ -16,7 +17,6 @@ import tempfile
 import time
 
 import gymnasium
-import numpy as np
 
 import sac
 
@@ -39,7 +39,7 @@ def rate(step, actions, seconds=1.0):
 def compare_steps():
     import envpool
 
-    threads = len(os.sched_getaffinity(0))
+    threads = int(os.environ.get("THREADS", len(os.sched_getaffinity(0))))
     for env_id, theirs_id in [("HalfCheetah-v5", "HalfCheetah-v5"), ("Pendulum-v1", "Pendulum-v1")]:
         ours = sac.make_vec(env_id, NUM_ENVS, threads=threads if env_id == "HalfCheetah-v5" else 1)
         try:
@@ -56,8 +56,8 @@ def compare_steps():
             found["EnvPool"].append(rate(theirs.step, actions))
         one, other = (statistics.median(rates) for rates in found.values())
         print(
-            f"{env_id}, {NUM_ENVS} environments, {threads} threads: {one:,.0f} steps/s of sac.make_vec, {other:,.0f} of EnvPool, "
-            f"{one / other:.2f} ×",
+            f"{env_id}, {NUM_ENVS} environments, THREADS={threads}: {one:,.0f} steps/s of sac.make_vec, "
+            f"{other:,.0f} of EnvPool, {one / other:.2f} ×",
             flush=True,
         )
 
@@ -102,6 +102,7 @@ def compare_object():
         ("CartPole-v1", 40_000, "sac-discrete"),
         ("HalfCheetah-v5", 15_000, "sac"),
     ]:
+
         def make(env_id=env_id):
             return gymnasium.make(env_id, disable_env_checker=True)
 
@@ -110,7 +111,9 @@ def compare_object():
             loop.append(loop_us(make(), count))
             training.append(training_us(make, count, algo))
         alone, trained = statistics.median(loop), statistics.median(training)
-        print(f"{env_id}: {alone:.1f} µs in a loop, {trained:.1f} µs in a training, {trained - alone:+.1f} µs", flush=True)
+        print(
+            f"{env_id}: {alone:.1f} µs in a loop, {trained:.1f} µs in a training, {trained - alone:+.1f} µs", flush=True
+        )
 
 
 if __name__ == "__main__":

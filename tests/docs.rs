@@ -47,7 +47,8 @@ fn fenced(markdown: &str) -> Vec<String> {
 
 /// Top folders and files that a path of this repository begins with.
 const TOPS: &[&str] = &[
-    "src", "agents", "kernels", "envs", "xtask", "configs", "docs", "tests", "examples", "benches", "python", ".ci", ".cargo",
+    "src", "agents", "kernels", "envs", "xtask", "configs", "docs", "tests", "examples", "benches", "python", ".ci",
+    ".cargo",
 ];
 
 /// A path of the repository, if the word is one: no placeholders, no spaces.

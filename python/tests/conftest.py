@@ -79,7 +79,11 @@ def same_runs(one, other):
 
     def timeless(run):
         return [
-            {name: value for name, value in row.items() if not name.startswith("time/") and name not in ("seconds", "fps")}
+            {
+                name: value
+                for name, value in row.items()
+                if not name.startswith("time/") and name not in ("seconds", "fps")
+            }
             for row in run.rows()
         ]
 

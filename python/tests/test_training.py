@@ -253,7 +253,9 @@ except KeyboardInterrupt:
 def test_ctrl_c_writes_a_checkpoint_and_raises(env, tmp_path):
     run = str(tmp_path / "run")
     script = INTERRUPTED.format(tests=os.path.dirname(__file__), env=env, run=run)
-    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     for _ in range(3):
         assert process.stdout.readline() == "row\n", process.stderr.read()
     process.send_signal(signal.SIGINT)
@@ -262,11 +264,29 @@ def test_ctrl_c_writes_a_checkpoint_and_raises(env, tmp_path):
     assert os.path.exists(os.path.join(run, "checkpoints", "latest"))
 
 
+def test_ctrl_c_ends_the_command_with_its_code(tmp_path):
+    run = tmp_path / "run"
+    words = ["train", "--env", "Pendulum-v1", "--steps", "10000000", "--run-dir", str(run), "--config", "none"]
+    words += ["--set", "agent.body.hidden=[8]", "--set", "log.every={env_steps=100}", "--threads", "1"]
+    process = subprocess.Popen([sys.executable, "-m", "sac", *words], stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not (run / "metrics.jsonl").is_file() or not (run / "metrics.jsonl").read_text():
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130 and "Traceback" not in err, err
+    assert (run / "checkpoints" / "latest").exists()
+
+
 def test_a_second_ctrl_c_ends_a_step_that_does_not_end(tmp_path):
     script = INTERRUPTED.replace(
-        "try:", "class Stuck(Puck):\n    def step(self, action):\n        print('row', flush=True)\n        while True: pass\ntry:"
+        "try:",
+        "class Stuck(Puck):\n    def step(self, action):\n        print('row', flush=True)\n        while True: pass\ntry:",
     ).format(tests=os.path.dirname(__file__), env="Stuck", run=str(tmp_path / "run"))
-    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     assert process.stdout.readline() == "row\n", process.stderr.read()
     for _ in range(2):
         process.send_signal(signal.SIGINT)

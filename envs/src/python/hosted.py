@@ -72,7 +72,8 @@ class Hosted:
                 "values are the interface of gym before 0.26; update the environment, or convert it with the package shimmy"
             ) from None
         self.write(obs, self.out)
-        if type(reward) is not float:
+        kind = type(reward)
+        if kind is not float and kind is not np.float64:
             reward = number(reward)
         self.end[0] = reward
         if terminated is not False or truncated is not False:

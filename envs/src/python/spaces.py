@@ -100,10 +100,13 @@ def box(space, what):
     kinds = "fiub" if space.dtype.kind == "f" else "iub"
     shape, dtype = space.shape, space.dtype
 
+    is_flat = len(shape) == 1
+
     def write(obs, out):
-        if type(obs) is not np.ndarray or obs.shape != shape or obs.dtype != dtype:
+        # Arrays mostly share the very object of their dtype.
+        if type(obs) is not np.ndarray or obs.shape != shape or (obs.dtype is not dtype and obs.dtype != dtype):
             obs = array_in(obs, space, kinds, what)
-        out[...] = obs if len(shape) == 1 else obs.ravel()
+        out[:] = obs if is_flat else obs.ravel()
 
     return bounds(space.low, space.high), write
 
@@ -228,7 +231,12 @@ def actions(space):
     if isinstance(space, spaces.Discrete):
         start, kind = int(space.start), getattr(space.dtype, "type", np.int64)
         label = f"action - {start}" if start else "action"
-        return {"kind": "discrete", "n": [int(space.n)], "names": [label]}, lambda row: kind(int(row[0]) + start)
+        description = {"kind": "discrete", "n": [int(space.n)], "names": [label]}
+        if space.n > MOST_NAMES:
+            return description, lambda row: kind(int(row[0]) + start)
+        # Looking an action up is faster than making it.
+        elements = [kind(start + i) for i in range(int(space.n))]
+        return description, lambda row: elements[int(row.item(0))]
     if isinstance(space, spaces.MultiDiscrete):
         shape, dtype = space.shape, space.dtype
         starts = np.asarray(getattr(space, "start", np.zeros_like(space.nvec)))
@@ -253,7 +261,7 @@ def box_action(space, path):
     bounded(space, path)
     shape, dtype, low, high = space.shape, space.dtype, space.low, space.high
     if dtype == np.float32:
-        return lambda row: row.reshape(shape).copy()
+        return (lambda row: row.copy()) if len(shape) == 1 else (lambda row: row.reshape(shape).copy())
     if dtype.kind == "f":
         # A bound that is rounded to float32 may lie beyond the bound.
         return lambda row: np.clip(row.astype(dtype).reshape(shape), low, high)

@@ -88,3 +88,89 @@ impl EnvEntry {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Outcome, Registry};
+
+    /// Counts steps in place of a Python object.
+    struct Counter(std::cell::Cell<f32>);
+
+    impl PythonObject for Counter {
+        fn reset(&self, _: Option<u64>, _: Option<&str>, obs: &mut [f32]) -> Result<Option<String>, String> {
+            self.0.set(0.0);
+            obs[0] = 0.0;
+            Ok(None)
+        }
+
+        fn step(&self, action: &[f32], obs: &mut [f32]) -> Result<Outcome, String> {
+            if action[0] > 1.0 {
+                return Err("ValueError: too far".to_string());
+            }
+            self.0.set(self.0.get() + action[0]);
+            obs[0] = self.0.get();
+            Ok(Outcome {
+                reward: 1.0,
+                terminated: false,
+                truncated: false,
+            })
+        }
+
+        fn render(&self) -> Result<(u32, u32, Vec<u8>), String> {
+            Err("no picture".to_string())
+        }
+    }
+
+    const DESCRIPTION: &str = r#"{
+        "observation": {"kind": "box", "dtype": "f32", "shape": [1], "low": [null], "high": [null], "names": ["count"]},
+        "action": {"kind": "box", "dtype": "f32", "shape": [1], "low": [-2.0], "high": [2.0], "names": ["by"]},
+        "time_limit": null, "entry": "counters.Counter", "about": "Counts.", "stack": "<Counter>"
+    }"#;
+
+    fn registry(id: &str) -> Registry {
+        let make = || Box::new(Counter(std::cell::Cell::new(0.0))) as Box<dyn PythonObject>;
+        let mut registry = Registry::empty();
+        registry.register(EnvEntry::of_python_objects(id, DESCRIPTION, make).expect("a description"));
+        registry
+    }
+
+    #[test]
+    fn a_registered_object_is_stepped_instead_of_a_worker() {
+        let registry = registry("py:Counter-v0");
+        let options = "time_limit = 2".parse().expect("TOML");
+        let mut envs = registry.make_vec("py:Counter-v0", &options, 2, 4).expect("objects");
+        envs.reset(&[1, 2]).expect("a reset");
+        let step = envs.step(0..2, &[0.5, 0.25]).expect("a step");
+        assert_eq!(step.next_obs, [1.0, 0.5], "in the units of the object");
+        assert!(envs.step(0..2, &[0.0, 0.0]).expect("a step").finished.len() == 2);
+    }
+
+    #[test]
+    fn an_object_that_fails_is_named_with_the_step() {
+        let registry = registry("object:Counter");
+        let mut env = registry.make("object:Counter", &toml::Table::new()).expect("an object");
+        env.reset(Some(0), &mut [0.0]).expect("a reset");
+        let error = env.step(&[1.5], &mut [0.0]).expect_err("too far");
+        assert_eq!(
+            error.to_string(),
+            "object:Counter: Python at step 1 of episode 1: ValueError: too far"
+        );
+        assert!(env.step(&[0.0], &mut [0.0]).is_err(), "not before a reset");
+    }
+
+    #[test]
+    fn python_wrappers_and_descriptions_that_are_none_are_refused() {
+        let options = "wrappers = ['a.b:C']".parse().expect("TOML");
+        let refused = registry("py:Counter-v0").make("py:Counter-v0", &options);
+        assert!(
+            refused
+                .err()
+                .expect("refused")
+                .to_string()
+                .contains("put it around the environment itself")
+        );
+        let make = || Box::new(Counter(std::cell::Cell::new(0.0))) as Box<dyn PythonObject>;
+        assert!(EnvEntry::of_python_objects("object:Counter", "{}", make).is_err());
+    }
+}

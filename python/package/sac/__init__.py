@@ -7,8 +7,8 @@
     action, _ = policy.predict([1.0, 0.0, 0.0])
     print(policy.evaluate(episodes=10).mean_return)
 
-`train` also takes a `gymnasium.Env` or a callable that makes one. `make` and `make_vec` give the built-in environments, which
-are registered with Gymnasium as `sac/ID`.
+`train` also takes a `gymnasium.Env` or a callable that makes one. `make` and `make_vec` give the built-in environments,
+which are registered with Gymnasium as `sac/ID`.
 """
 
 from . import _sac

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any, ClassVar
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -30,11 +30,9 @@ class Env(gymnasium.Env):
     Observations are `float32`. The time limit is part of the environment.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"], "render_fps": 25}
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 25}
 
-    def __init__(
-        self, id: str, *, render_mode: str | None = None, width: int = 480, height: int = 480, **options: Any
-    ):
+    def __init__(self, id: str, *, render_mode: str | None = None, width: int = 480, height: int = 480, **options: Any):
         """An environment `id` with its options (`print(sac.manual(id))` lists them)."""
         if render_mode not in (None, "rgb_array"):
             raise ArgumentError(f"render_mode is {render_mode!r}, expected None or 'rgb_array'")
@@ -96,7 +94,7 @@ class VecEnv(VectorEnv):
     observation. Where a step both terminates and truncates, it is terminated.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_modes": []}
+    metadata: dict[str, Any] = {"autoreset_mode": AutoresetMode.SAME_STEP, "render_modes": []}
 
     def __init__(
         self,
@@ -134,7 +132,7 @@ class VecEnv(VectorEnv):
         self._obs, self._put = taker(self.single_observation_space, rows), putter(self.single_action_space, actions)
         self._last_obs = taker(self.single_observation_space, next_rows)
         if not copy and self.single_observation_space.dtype == np.float32:
-            shaped = rows.reshape(num_envs, *self.single_observation_space.shape)
+            shaped = rows.reshape(num_envs, *(self.single_observation_space.shape or ()))
             self._obs = lambda: shaped
         self._step = self._native.step
         if NAMESPACE + id in gymnasium.registry:
@@ -168,7 +166,7 @@ class VecEnv(VectorEnv):
         if has_ended:
             last = self._last_obs()
             for i in np.flatnonzero(terminated | truncated):
-                infos = self._add_info(infos, {"final_obs": last[i], "final_info": {}}, i)
+                infos = self._add_info(infos, {"final_obs": last[i], "final_info": {}}, int(i))
         if self.copy:
             return self._obs(), self._rewards.copy(), terminated.copy(), truncated.copy(), infos
         return self._obs(), self._rewards, terminated, truncated, infos

@@ -59,7 +59,7 @@ class Source:
         """Closes an environment, unless it is the caller's; without an argument the first, if nobody asked for it."""
         if hosted is None:
             hosted, self._first = self._first, None
-        if hosted is not None and hosted.env is not self._theirs:
+        if hosted is not None and hosted.env is not self._theirs and hasattr(hosted.env, "close"):
             hosted.env.close()
 
 
@@ -163,6 +163,6 @@ def _copied(env: Any) -> Any:
         return copy.deepcopy(env)
     except Exception as error:
         raise EnvError(
-            f"evaluations and num_envs need more environments like {env}, and it cannot be copied ({error}); pass a callable "
-            "that makes one instead, or eval={'every': 'never'}"
+            f"evaluations and num_envs need more environments like {env}, and it cannot be copied ({error}); pass a "
+            "callable that makes one instead, or eval={'every': 'never'}"
         ) from error

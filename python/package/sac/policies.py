@@ -86,8 +86,8 @@ class Policy:
     ) -> tuple[Any, None]:
         """The action for an observation, or actions for a batch of them, and `None`.
 
-        The signature is that of Stable-Baselines3; `state` and `episode_start` are not used. With `deterministic=False` actions
-        are drawn from the policy; `reseed` begins the draws anew.
+        The signature is that of Stable-Baselines3; `state` and `episode_start` are not used. With `deterministic=False`
+        actions are drawn from the policy; `reseed` begins the draws anew.
         """
         rows, is_batch = self._rows(observation)
         actions = np.zeros((len(rows), self._action_len), np.float32)
@@ -102,32 +102,34 @@ class Policy:
 
     def _rows(self, observation: Any) -> tuple[np.ndarray, bool]:
         """Observations as rows of numbers, and whether there is a batch of them."""
-        space = self.observation_space
-        if isinstance(space, gymnasium.spaces.Dict):
+        space, source = self.observation_space, self._source
+        if source is not None and isinstance(space, gymnasium.spaces.Dict):
             first, inner = next(iter(space.spaces.items()))
             if first not in observation or np.ndim(observation[first]) <= len(inner.shape or ()):
-                return self._written([observation]), False
+                return self._written(source, [observation]), False
             count = len(observation[first])
-            return self._written([{key: values[i] for key, values in observation.items()} for i in range(count)]), True
-        if isinstance(space, gymnasium.spaces.Tuple):
-            return self._written([observation]), False
+            return self._written(
+                source, [{key: values[i] for key, values in observation.items()} for i in range(count)]
+            ), True
+        if source is not None and isinstance(space, gymnasium.spaces.Tuple):
+            return self._written(source, [observation]), False
         array = np.asarray(observation)
         shape = space.shape or ()
         is_batch = array.shape[1:] == shape and array.ndim == len(shape) + 1
         if is_batch or array.shape == shape:
-            if self._source is None:
+            if source is None:
                 return np.array(array, np.float32).reshape(-1, self._row_len), is_batch
-            return self._written(list(array) if is_batch else [array]), is_batch
+            return self._written(source, list(array) if is_batch else [array]), is_batch
         raise ArgumentError(
             f"an observation has shape {array.shape}, expected {shape} for {space}, or {('N', *shape)} for a batch"
         )
 
-    def _written(self, observations: list[Any]) -> np.ndarray:
+    def _written(self, source: objects.Source, observations: list[Any]) -> np.ndarray:
         rows = np.zeros((len(observations), self._row_len), np.float32)
         for row, observation in zip(rows, observations):
-            out = np.zeros(self._row_len, self._source.observation_dtype)
+            out = np.zeros(self._row_len, source.observation_dtype)
             try:
-                self._source.write_observation(observation, out)
+                source.write_observation(observation, out)
             except objects.hosted_code.Refused as error:
                 raise ArgumentError(str(error)) from None
             row[...] = out

@@ -7,6 +7,8 @@ from typing import Any, Callable
 import numpy as np
 from gymnasium import spaces
 
+from .errors import ArgumentError
+
 
 def gymnasium_space(described: dict[str, Any]) -> spaces.Space[Any]:
     """The space of Gymnasium for one of the library."""
@@ -15,8 +17,8 @@ def gymnasium_space(described: dict[str, Any]) -> spaces.Space[Any]:
     if described["kind"] == "multi_discrete":
         return spaces.MultiDiscrete(described["n"])
     shape, dtype = described["shape"], np.dtype(described["dtype"])
-    bounds = [np.array(described[side], np.float32).reshape(shape).astype(dtype) for side in ("low", "high")]
-    return spaces.Box(*bounds, shape=shape, dtype=dtype.type)
+    low, high = (np.array(described[side], np.float32).reshape(shape).astype(dtype) for side in ("low", "high"))
+    return spaces.Box(low, high, shape=shape, dtype=dtype.type)
 
 
 def taker(space: spaces.Space[Any], row: np.ndarray) -> Callable[[], Any]:
@@ -26,7 +28,7 @@ def taker(space: spaces.Space[Any], row: np.ndarray) -> Callable[[], Any]:
         if batch:
             return lambda: row[..., 0].astype(np.int64)
         return lambda: np.int64(row[0])
-    shaped = row.reshape(*batch, *space.shape)
+    shaped = row.reshape(*batch, *(space.shape or ()))
     if space.dtype == np.float32:
         return shaped.copy
     dtype = space.dtype
@@ -39,13 +41,11 @@ def putter(space: spaces.Space[Any], row: np.ndarray) -> Callable[[Any], None]:
     if isinstance(space, spaces.Discrete):
         shaped = row.reshape(batch)
     else:
-        shaped = row.reshape(*batch, *space.shape)
+        shaped = row.reshape(*batch, *(space.shape or ()))
     expected = shaped.shape
 
     def put(action: Any) -> None:
         if getattr(action, "shape", None) != expected and np.shape(action) != expected:
-            from .errors import ArgumentError
-
             raise ArgumentError(f"an action has shape {np.shape(action)}, expected {expected} for {space}")
         shaped[...] = action
 
