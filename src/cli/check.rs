@@ -4,7 +4,12 @@ use std::{cell::RefCell, panic::panic_any};
 
 use sac_envs::{Env, check_env};
 
-use super::{DONE, FAILED, args::CheckArgs, input::env_options, output::print};
+use super::{
+    args::CheckArgs,
+    exit_code::{DONE, FAILED},
+    input::env_options,
+    output::print,
+};
 use crate::{error::Result, registry::Registry};
 
 /// Runs the conformance suite on an environment. The exit code is 1 if a check fails.

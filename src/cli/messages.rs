@@ -2,7 +2,10 @@
 
 use std::{io::Write, sync::Mutex};
 
-use super::{FAILED, WRONG_INPUT, args::program};
+use super::{
+    args::program,
+    exit_code::{FAILED, WRONG_INPUT},
+};
 use crate::error::Error;
 
 /// The progress bar, if there is one. It is hidden while a message is written.

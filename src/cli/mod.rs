@@ -25,6 +25,7 @@ mod console;
 mod doctor;
 mod envs;
 mod eval;
+mod exit_code;
 mod header;
 mod input;
 mod messages;
@@ -44,11 +45,7 @@ use std::{
 
 use crate::{error::Result, registry::Registry};
 use args::{BenchCommand, Command};
-
-/// Exit codes, besides [`INTERRUPTED`](crate::stop::INTERRUPTED).
-const DONE: u8 = 0;
-const FAILED: u8 = 1;
-const WRONG_INPUT: u8 = 2;
+use exit_code::DONE;
 
 /// Runs the command that the arguments of the process name, on the tasks of `registry`. Returns its exit code: 0 done,
 /// 2 the input was wrong, 130 interrupted (after a checkpoint), 1 anything else.

@@ -13,7 +13,7 @@ use sac_envs::{
     render::{Frame, FrameSize, GifWriter, Mp4Writer, contact_sheet},
 };
 
-use super::{DONE, args::PlayArgs, eval, input::env_options, messages::say, output::print};
+use super::{args::PlayArgs, eval, exit_code::DONE, input::env_options, messages::say, output::print};
 use crate::{
     error::{Error, Result},
     policy::Policy,

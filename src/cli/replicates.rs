@@ -5,9 +5,9 @@ use std::{num::NonZero, path::Path, thread::available_parallelism};
 use sac_agents::log::Sink;
 
 use super::{
-    DONE, FAILED,
     args::TrainArgs,
     console::SharedConsole,
+    exit_code::{DONE, FAILED},
     header::{ending, header, result, say_early_end},
     messages::{explain_failure, say},
     output::{print, print_json},

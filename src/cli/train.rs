@@ -5,9 +5,9 @@ use std::{fs, path::Path};
 use sac_agents::log::Sink;
 
 use super::{
-    DONE,
     args::TrainArgs,
     console::Console,
+    exit_code::DONE,
     header::{ending, header, result, say_early_end},
     messages::say,
     output::{print, print_json},
