@@ -26,7 +26,10 @@ mod memory;
 mod new;
 mod paths;
 mod play;
+#[path = "support/processes.rs"]
+mod processes;
 mod python_envs;
+mod python_kills;
 mod replicates;
 #[path = "support/results.rs"]
 mod results;

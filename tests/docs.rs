@@ -168,30 +168,35 @@ fn every_shipped_experiment_resolves_and_is_what_its_path_says() {
     let registry = Registry::builtin();
     assert!(!SHIPPED.is_empty());
     for shipped in SHIPPED {
-        let mut parts = shipped.path.trim_end_matches(".toml").split('/').skip(1);
-        let (env, algo) = (
-            parts.next().expect("an environment"),
-            parts.next().expect("an algorithm"),
-        );
-        let config =
-            sac::configure(&registry, env, algo, &[]).unwrap_or_else(|error| panic!("{}: {error}", shipped.path));
-        assert_eq!(
-            (config.env.id.as_str(), config.algo.name()),
-            (env, algo),
-            "{}",
-            shipped.path
-        );
         let mut alone = Layers::default();
         alone
             .add_toml(Origin::Shipped(shipped.path.to_string()), shipped.toml)
             .expect("TOML");
-        let id = alone.get("env.id").and_then(|id| id.as_str());
+        let env = alone.get("env.id").and_then(|id| id.as_str());
+        let env = env.unwrap_or_else(|| panic!("{} works with --config too: it names its environment", shipped.path));
+        let algo = shipped
+            .path
+            .trim_end_matches(".toml")
+            .rsplit('/')
+            .next()
+            .expect("a name");
         assert_eq!(
-            id,
-            Some(env),
-            "{} works with --config too, so it names its environment",
-            shipped.path
+            sac::config::shipped(env, algo),
+            Some(shipped),
+            "{env} and {algo} lead to it"
         );
+        if env.starts_with("py:") {
+            // Resolving it needs a Python with the environment.
+            let layers = sac::config::layers(env, algo).unwrap_or_else(|error| panic!("{}: {error}", shipped.path));
+            let (settings, issues) = layers.read(&registry.catalog);
+            assert!(issues.is_empty(), "{}: {issues:?}", shipped.path);
+            assert_eq!(settings.env.id, env, "{}", shipped.path);
+        } else {
+            let config =
+                sac::configure(&registry, env, algo, &[]).unwrap_or_else(|error| panic!("{}: {error}", shipped.path));
+            let found = (config.env.id.as_str(), config.algo.name());
+            assert_eq!(found, (env, algo), "{}", shipped.path);
+        }
         assert_eq!(
             text(shipped.path),
             shipped.toml,

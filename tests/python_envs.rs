@@ -2,12 +2,15 @@
 
 use std::{
     fs,
-    path::{Path, PathBuf},
+    os::unix::process::CommandExt,
+    path::Path,
+    process::{Command, Stdio},
     thread::sleep,
     time::{Duration, Instant},
 };
 
-use crate::support::{checkpoints, command, folder, metrics, python, sac, timeless, train_arguments};
+use crate::processes::{assert_all_end, group, marked};
+use crate::support::{Said, checkpoints, command, folder, metrics, python, sac, timeless, train_arguments};
 
 /// `sac train` of an environment with small networks, without evaluations unless `more` sets them.
 fn arguments<'a>(env: &'a str, run: &'a str, steps: &'a str, more: &[&'a str]) -> Vec<&'a str> {
@@ -66,24 +69,6 @@ fn a_task_from_python_trains_to_the_same_bits_as_ours() {
     }
 }
 
-/// Processes that were started with this variable in their environment, other than `except`.
-fn marked(mark: &str, except: u32) -> Vec<PathBuf> {
-    let processes = fs::read_dir("/proc").expect("there is /proc").flatten();
-    let is_marked = |path: &PathBuf| {
-        let environment = fs::read(path.join("environ")).unwrap_or_default();
-        path.file_name().is_some_and(|name| name != except.to_string().as_str())
-            && environment.windows(mark.len()).any(|window| window == mark.as_bytes())
-    };
-    processes.map(|entry| entry.path()).filter(is_marked).collect()
-}
-
-/// The process group of a process.
-fn group(process: &Path) -> String {
-    let stat = fs::read_to_string(process.join("stat")).unwrap_or_default();
-    let after_name = stat.rsplit(") ").next().unwrap_or_default();
-    after_name.split(' ').nth(2).unwrap_or_default().to_string()
-}
-
 #[test]
 fn a_killed_run_leaves_no_worker_behind_and_is_resumed_exactly() {
     let Some(python) = python() else { return };
@@ -118,15 +103,7 @@ fn a_killed_run_leaves_no_worker_behind_and_is_resumed_exactly() {
     );
     trainer.kill().expect("alive");
     trainer.wait().expect("ends");
-    let killed = Instant::now();
-    while !marked(&mark, 0).is_empty() {
-        assert!(
-            killed.elapsed() < Duration::from_secs(10),
-            "left: {:?}",
-            marked(&mark, 0)
-        );
-        sleep(Duration::from_millis(20));
-    }
+    assert_all_end(&mark);
 
     let said = sac(here.path(), &["train", "--resume", "cut", "--quiet"]).ok();
     assert!(!said.stderr.contains("cannot be continued"), "{said}");
@@ -134,6 +111,52 @@ fn a_killed_run_leaves_no_worker_behind_and_is_resumed_exactly() {
         policy(&run) == policy(&here.path().join("whole")),
         "the policies differ"
     );
+}
+
+/// As a terminal does it, the signal is sent to the trainer's whole process group.
+#[test]
+fn ctrl_c_reaches_the_trainer_alone_which_writes_one_checkpoint() {
+    let Some(python) = python() else { return };
+    let here = folder();
+    let interpreter = format!("env.python={python}");
+    let common = ["--num-envs", "2", "--set", "env.time_limit=50"];
+    let more = [
+        &common[..],
+        &["--set", &interpreter, "--set", "checkpoint.every='never'"],
+    ]
+    .concat();
+    sac(here.path(), &arguments("py:Pendulum-v1", "whole", "3000", &more)).ok();
+
+    let mark = format!("SAC_TEST_MARK={}", here.path().display());
+    let mut command = command(here.path(), &arguments("py:Pendulum-v1", "cut", "3000", &more));
+    let trainer = command
+        .env("SAC_TEST_MARK", here.path())
+        .process_group(0)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("starts");
+    let (run, began) = (here.path().join("cut"), Instant::now());
+    while fs::metadata(run.join("metrics.jsonl")).map_or(0, |file| file.len()) == 0 {
+        assert!(began.elapsed() < Duration::from_secs(60), "no row of metrics");
+        sleep(Duration::from_millis(5));
+    }
+    let interrupt = format!("kill -INT -{}", trainer.id());
+    let sent = Command::new("sh").args(["-c", &interrupt]).status().expect("sh starts");
+    assert!(sent.success(), "the group is there");
+    let output = trainer.wait_with_output().expect("ends");
+    let said = Said::from_output(output, interrupt).code(130);
+    for word in ["KeyboardInterrupt", "Traceback", "ended by signal"] {
+        assert!(!said.stderr.contains(word), "a worker was interrupted: {said}");
+    }
+    assert_all_end(&mark);
+    assert_eq!(checkpoints(&run).len(), 1, "{said}");
+    assert!(checkpoints(&run)[0] < 3000, "it was interrupted: {said}");
+
+    // The checkpoint holds the episodes that were running, which their workers know.
+    let said = sac(here.path(), &["train", "--resume", "cut", "--quiet"]).ok();
+    assert!(!said.stderr.contains("cannot be continued"), "{said}");
+    assert_same_run(&here.path().join("whole"), &run, "resumed");
 }
 
 /// A task that prints, draws, and fails at a step of its third episode if it is told to.

@@ -17,9 +17,9 @@ const OBS: i64 = 3;
 const BATCH: i64 = 16;
 
 /// Number of updates before the checkpoint.
-const SAVED_AT: u64 = 25;
+const SAVED_AT: u64 = 10;
 /// Total number of updates. Annealing ends between the checkpoint and the last update.
-const UPDATES: u64 = 50;
+const UPDATES: u64 = 20;
 
 /// The values of one axis: a name, and the settings in `[agent]`.
 type Axis = &'static [(&'static str, &'static str)];
@@ -46,7 +46,7 @@ const CRITICS: Axis = &[
     (
         "bl tqc",
         "critic.kind = 'quantile'\ncritic.members = 2\ncritic.quantiles = 3\ncritic.dropped_per_member = 1\n\
-         critic.target_filter = { anneal = { to = 0.0, over_grad_steps = 30 } }",
+         critic.target_filter = { anneal = { to = 0.0, over_grad_steps = 15 } }",
     ),
     ("dsac-t", "critic.kind = 'dsac_t'"),
     ("dsac", "critic.kind = 'dsac'"),
@@ -71,7 +71,7 @@ const POLICIES: Axis = &[
     ("categorical", "policy.kind = 'categorical'"),
     (
         "gumbel",
-        "policy = { kind = 'gumbel_softmax', anneal = { to = 0.5, over_grad_steps = 30, curve = 'exponential' } }",
+        "policy = { kind = 'gumbel_softmax', anneal = { to = 0.5, over_grad_steps = 15, curve = 'exponential' } }",
     ),
 ];
 
@@ -88,7 +88,7 @@ const TEMPERATURES: Axis = &[
     ("nats", "temperature = { kind = 'learned', target_entropy = 0.3 }"),
     (
         "uniform",
-        "temperature = { kind = 'learned', target_entropy = { of_uniform = 0.9, falling_to = 0.2, over_grad_steps = 30 } }",
+        "temperature = { kind = 'learned', target_entropy = { of_uniform = 0.9, falling_to = 0.2, over_grad_steps = 15 } }",
     ),
     ("fixed", "temperature = { kind = 'fixed', alpha = 0.2 }"),
 ];

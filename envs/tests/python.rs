@@ -352,7 +352,13 @@ fn an_environment_that_prints_forks_or_leaves_its_space_goes_on() {
             .make("py:tasks:Faulty", &format!("kwargs = {{ fault = {fault:?} }}"))
             .expect("made");
         reset(env.as_mut(), 1);
-        assert_eq!(trajectory(env.as_mut(), &mut NumpyRng::new(1), 12).len(), 14, "{fault}");
+        let all = trajectory(env.as_mut(), &mut NumpyRng::new(1), 12);
+        assert_eq!(all.len(), 14, "{fault}");
+        if fault != "outside" {
+            let mut healthy = python.make("py:tasks:Task", "").expect("made");
+            reset(healthy.as_mut(), 1);
+            assert_eq!(all, trajectory(healthy.as_mut(), &mut NumpyRng::new(1), 12), "{fault}");
+        }
         let warnings = env.warnings();
         match fault {
             "outside" => {
@@ -413,6 +419,15 @@ fn an_episode_that_cannot_be_played_again_ends_as_truncated() {
     ));
     other.reset(None, &mut last).expect("a new episode");
     other.step(&[0.5], &mut last).expect("goes on");
+}
+
+#[test]
+fn a_generator_that_takes_short_seeds_gets_the_low_half_of_a_long_one() {
+    let Some(python) = Python::new() else { return };
+    let mut env = python.make("py:tasks:OldSeeds", "").expect("made");
+    let [short, long, other] = [5, (7 << 32) + 5, 6].map(|seed| reset(env.as_mut(), seed));
+    assert_eq!(short, long);
+    assert_ne!(short, other);
 }
 
 #[test]

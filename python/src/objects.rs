@@ -108,7 +108,7 @@ impl InterpreterEnv {
 }
 
 impl PythonObject for InterpreterEnv {
-    fn reset(&self, seed: Option<u64>, generator: Option<&str>, obs: &mut [f32]) -> Result<Option<String>, String> {
+    fn reset(&self, seed: Option<u64>, generator: Option<&str>, obs: &mut [f32]) -> Result<(), String> {
         self.with(|py, hosted| {
             let hosted = match hosted {
                 Some(hosted) => hosted,
@@ -117,9 +117,16 @@ impl PythonObject for InterpreterEnv {
                     hosted.insert(Hosted::new(py, &self.source, action_len, obs.len())?)
                 }
             };
-            let before = hosted.reset.call1(py, (seed, generator))?.extract(py)?;
+            hosted.reset.call1(py, (seed, generator))?;
             hosted.read(obs);
-            Ok(before)
+            Ok(())
+        })
+    }
+
+    fn generator(&self) -> Result<Option<String>, String> {
+        self.with(|py, hosted| match hosted {
+            Some(hosted) => hosted.object.bind(py).call_method0("generator")?.extract(),
+            None => Ok(None),
         })
     }
 

@@ -1,4 +1,4 @@
-//! Experiments that ship with the binary: `configs/<env>/<algo>.toml`.
+//! Experiments that ship with the binary: `configs/<env>/<algo>.toml`, where `_` stands for `:` and `/` of an id.
 
 /// An experiment that ships with the binary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +13,8 @@ include!(concat!(env!("OUT_DIR"), "/shipped.rs"));
 
 /// The experiment for an environment and an algorithm, if there is one.
 pub fn shipped(env: &str, algo: &str) -> Option<&'static Shipped> {
-    let path = format!("configs/{env}/{algo}.toml");
+    // `py:ID` is in `py_ID`: not every file system has colons in names, and Cargo packages none.
+    let folder = env.replace([':', '/'], "_");
+    let path = format!("configs/{folder}/{algo}.toml");
     SHIPPED.iter().find(|shipped| shipped.path == path)
 }

@@ -84,7 +84,10 @@ fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
         }
         Some("curves") => curves::run(&Workspace::locate()?, &curves_options(arguments)?),
         Some("bench") => bench::run(&Workspace::locate()?, &bench_options(arguments)?),
-        Some("kills") => test::kills(&Workspace::locate()?, kills(arguments)?),
+        Some("kills") => {
+            let (count, of_python) = kills(arguments)?;
+            test::kills(&Workspace::locate()?, count, of_python)
+        }
         Some("fuzz") => {
             let (what, cases) = fuzz_options(arguments)?;
             test::fuzz(&Workspace::locate()?, &what, cases)
@@ -159,15 +162,20 @@ fn bench_options(mut arguments: impl Iterator<Item = OsString>) -> Result<bench:
     Ok(options)
 }
 
-fn kills(mut arguments: impl Iterator<Item = OsString>) -> Result<u32> {
-    let Some(count) = arguments.next() else { return Ok(20) };
-    match count.to_string_lossy().parse() {
-        Ok(count) if count > 0 => Ok(count),
-        _ => bail!(Usage(format!(
-            "`kills` takes a number above 0, not `{}`",
-            count.to_string_lossy()
-        ))),
+/// The number of kills, and whether runs on Python environments are killed.
+fn kills(arguments: impl Iterator<Item = OsString>) -> Result<(u32, bool)> {
+    let (mut count, mut of_python) = (20, false);
+    for argument in arguments {
+        let word = argument.to_string_lossy();
+        match word.parse() {
+            Ok(given) if given > 0 => count = given,
+            _ if word == "--python" => of_python = true,
+            _ => bail!(Usage(format!(
+                "`kills` takes a number above 0 and --python, not `{word}`"
+            ))),
+        }
     }
+    Ok((count, of_python))
 }
 
 /// What is generated.

@@ -1,5 +1,6 @@
 //! `cargo xtask test`: all steps of CI.
 
+use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
@@ -191,12 +192,31 @@ fn all_tests(workspace: &Workspace) -> Result<()> {
         .args(["test", "--workspace", "--no-fail-fast"])
         .env("SAC_TEST_PYTHON", python)
         .env("SAC_TEST_REQUIRE_PYTHON", "1");
+    let memory = folder_in_memory();
+    if let Some(folder) = &memory {
+        say!("    TMPDIR={}", folder.path().display());
+        command.env("TMPDIR", folder.path());
+    }
     run_command(command)
 }
 
-/// Runs `tests/kill_resume.rs` with this number of kills.
-pub fn kills(workspace: &Workspace, count: u32) -> Result<ExitCode> {
-    module_of_tests(workspace, "kill_resume", ("SAC_KILLS", u64::from(count)))
+/// A folder for the tests' temporary files in memory, where their thousands of synced checkpoints do not wait for a
+/// disk; none if there is little room, or if programs cannot be started from it.
+fn folder_in_memory() -> Option<tempfile::TempDir> {
+    const ROOM: u64 = 6 << 30;
+    let memory = Path::new("/dev/shm");
+    let found = rustix::fs::statvfs(memory).ok()?;
+    let is_usable = found.f_bavail.saturating_mul(found.f_frsize) >= ROOM
+        && !found.f_flag.contains(rustix::fs::StatVfsMountFlags::NOEXEC);
+    is_usable
+        .then(|| tempfile::Builder::new().prefix("sac-tests-").tempdir_in(memory).ok())
+        .flatten()
+}
+
+/// Runs `tests/kill_resume.rs`, or with `of_python` `tests/python_kills.rs`, with this number of kills.
+pub fn kills(workspace: &Workspace, count: u32, of_python: bool) -> Result<ExitCode> {
+    let module = if of_python { "python_kills" } else { "kill_resume" };
+    module_of_tests(workspace, module, ("SAC_KILLS", u64::from(count)))
 }
 
 /// Runs the generated inputs of `tests/fuzz_<what>.rs`, this many.
@@ -204,13 +224,17 @@ pub fn fuzz(workspace: &Workspace, what: &str, cases: u64) -> Result<ExitCode> {
     module_of_tests(workspace, &format!("fuzz_{what}"), ("SAC_FUZZ_CASES", cases))
 }
 
-/// Runs a module of `tests/all.rs` and shows what it prints. The variable says how much is to be done.
+/// Runs a module of `tests/all.rs` and shows what it prints. The variable says how much is to be done. A module about
+/// Python gets its interpreter.
 fn module_of_tests(workspace: &Workspace, module: &str, (variable, count): (&str, u64)) -> Result<ExitCode> {
     let mut command = workspace.cargo();
     command
         .args(["test", "--package", "sac-rl", "--test", "all", "--"])
         .args([&format!("{module}::"), "--nocapture"])
         .env(variable, count.to_string());
+    if module.starts_with("python") {
+        command.env("SAC_TEST_PYTHON", python::environment(workspace)?);
+    }
     run_command(command)?;
     Ok(ExitCode::SUCCESS)
 }

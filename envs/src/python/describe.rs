@@ -9,7 +9,7 @@ use crate::{Dtype, Manual, Row, Space};
 pub(crate) struct Description {
     observation: Described,
     action: Described,
-    /// Gymnasium's own time limit.
+    /// The time limit that Gymnasium knows of, in env steps.
     time_limit: Option<u64>,
     /// Module and name of the class.
     entry: String,
@@ -86,7 +86,8 @@ impl Described {
     fn rows(&self) -> Vec<Row> {
         let space = self.space();
         let bounds = |i: usize| match &space {
-            Space::Box { low, high, .. } => (f64::from(low[i]), f64::from(high[i])),
+            // A bound of -0 is shown as 0.
+            Space::Box { low, high, .. } => (f64::from(low[i]) + 0.0, f64::from(high[i]) + 0.0),
             Space::Discrete { n } => (0.0, n.saturating_sub(1) as f64),
             Space::MultiDiscrete { n } => (0.0, n[i].saturating_sub(1) as f64),
         };
@@ -116,14 +117,15 @@ impl Description {
             Some(steps) => format!("Python truncates episodes after {steps} env steps."),
             None => "No time limit that Gymnasium knows of.".to_string(),
         };
-        let about = self.about.split_whitespace().collect::<Vec<_>>().join(" ");
+        // Gymnasium's own tasks begin with a heading.
+        let lines = self.about.lines().filter(|line| !line.trim_start().starts_with('#'));
+        let about = lines.flat_map(str::split_whitespace).collect::<Vec<_>>().join(" ");
+        let made = format!("Made in Python: `{}`.", self.stack);
         Manual {
-            description: [about.as_str(), &format!("Made in Python: `{}`.", self.stack)]
-                .iter()
-                .filter(|text| !text.is_empty())
-                .map(|text| text.to_string())
-                .collect::<Vec<_>>()
-                .join("\n\n"),
+            description: match about.is_empty() {
+                true => made,
+                false => format!("{about}\n\n{made}"),
+            },
             observation: self.observation.rows(),
             action: self.action.rows(),
             end: limit,

@@ -52,12 +52,20 @@ enum Host {
 }
 
 impl Host {
-    /// Starts an episode and writes its first observation. Returns the state in which the generator was, if `seed` is
-    /// `None`. With `generator` it is in this state first.
-    fn reset(&self, seed: Option<u64>, generator: Option<&str>, obs: &mut [f32]) -> Result<Option<String>, Fault> {
+    /// Starts an episode and writes its first observation. With `generator`, the environment's generator has this state
+    /// first.
+    fn reset(&self, seed: Option<u64>, generator: Option<&str>, obs: &mut [f32]) -> Result<(), Fault> {
         match self {
             Host::Worker(worker, number) => locked(worker).reset(*number, seed, generator, obs),
             Host::Object(object) => object.reset(seed, generator, obs).map_err(raised),
+        }
+    }
+
+    /// The state that the environment's generator had before the last reset without a seed, if it has one of Gymnasium's.
+    fn generator(&self) -> Result<Option<String>, Fault> {
+        match self {
+            Host::Worker(worker, number) => locked(worker).generator(*number),
+            Host::Object(object) => object.generator().map_err(raised),
         }
     }
 
@@ -123,7 +131,10 @@ impl PythonEnv {
         let processes = spec.workers(num_envs);
         let share = |k: usize| (k + 1) * num_envs / processes - k * num_envs / processes;
         let made = |fault| explained(&spec.name, fault, None);
-        let made_by = spec.made_by();
+        // A thread and a process for each worker.
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let polls = 2 * processes <= cores;
+        let made_by = format!("{} {polls}", spec.made_by());
         let unused: Vec<Option<Unused>> = (0..processes)
             .map(|k| (share(k) == 1).then(|| pool::take(&made_by)).flatten())
             .collect();
@@ -131,7 +142,7 @@ impl PythonEnv {
         for (k, unused) in unused.into_iter().enumerate() {
             let started = match &unused {
                 Some(_) => None,
-                None => Some(Worker::start(spec)?),
+                None => Some(Worker::start(spec, polls)?),
             };
             begun.push((k, unused, started));
         }
@@ -334,8 +345,8 @@ impl Env for PythonEnv {
             step: 0,
         };
         let begun = self.host().reset(seed, None, obs);
-        let generator = begun.map_err(|fault| self.fault(fault, 0))?;
-        let start = seed.map_or(Start::Continued(generator), Start::Seed);
+        begun.map_err(|fault| self.fault(fault, 0))?;
+        let start = seed.map_or(Start::Continued(None), Start::Seed);
         self.episode = Some(Record::begun(start, obs));
         self.state = State::Known;
         self.look_at(obs);
@@ -374,9 +385,16 @@ impl Env for PythonEnv {
         if self.state == State::Failed {
             return Err(self.needs_reset("after it failed"));
         }
+        let mut episode = self.episode.clone();
+        if let Some(Start::Continued(generator @ None)) = episode.as_mut().map(|record| &mut record.start)
+            && self.state == State::Known
+        {
+            let asked = self.host().generator();
+            *generator = asked.map_err(|fault| explained(&self.name, fault, None))?;
+        }
         let saved = Saved {
             counts: self.counts,
-            episode: self.episode.clone(),
+            episode,
             is_lost: self.state == State::Lost,
         };
         snapshot::encode(&self.name, &saved)

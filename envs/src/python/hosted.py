@@ -17,6 +17,8 @@ class Hosted:
         self.observation, self.write = observations(env.observation_space)
         self.action, self.read = actions(env.action_space)
         self.is_reset = False
+        # The state of its generator before the last reset, if that had no seed.
+        self.generator_before = None
         spec = getattr(env, "spec", None)
         unwrapped = getattr(env, "unwrapped", env)
         self.description = {
@@ -36,19 +38,24 @@ class Hosted:
         """The rows in memory: of the action, of the observation, and of reward and flags."""
         self.row, self.out, self.end = row, out, end
 
-    def reset(self, seed, generator):
+    def returned(self):
+        """Called when the environment has returned, before anything is written."""
+
+    def reset(self, seed=None, generator=None):
         if generator is not None:
             self.unwrapped_generator().bit_generator.state = decoded(generator)
-        before = None
+        self.generator_before = None
         if seed is None:
             # With this, the episode can be played again.
-            state = self.unwrapped_generator()
-            before = None if state is None else encoded(state.bit_generator.state)
+            generator = self.unwrapped_generator()
+            if generator is not None:
+                self.generator_before = generator.bit_generator.state
             result = self.env.reset()
         else:
             random.seed(seed)
             np.random.seed(seed & 0xFFFFFFFF)
-            result = self.env.reset(seed=seed)
+            result = self.seeded(seed)
+        self.returned()
         if not (isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], dict)):
             raise Refused(
                 f"reset returned {described(result)}, expected (observation, info): this looks like the interface of gym "
@@ -56,7 +63,19 @@ class Hosted:
             )
         self.write(result[0], self.out)
         self.is_reset = True
-        return before
+
+    def seeded(self, seed):
+        try:
+            return self.env.reset(seed=seed)
+        except (OverflowError, ValueError):
+            # NumPy's older generators, which dm_control has, take seeds of 32 bits.
+            if seed < 1 << 32:
+                raise
+            return self.env.reset(seed=seed & 0xFFFFFFFF)
+
+    def generator(self):
+        """The state that the generator had before the last reset without a seed, if it is one of Gymnasium's."""
+        return None if self.generator_before is None else encoded(self.generator_before)
 
     def unwrapped_generator(self):
         generator = getattr(getattr(self.env, "unwrapped", self.env), "np_random", None)
@@ -64,6 +83,7 @@ class Hosted:
 
     def step(self):
         result = self.env.step(self.read(self.row))
+        self.returned()
         try:
             obs, reward, terminated, truncated, _ = result
         except (TypeError, ValueError):

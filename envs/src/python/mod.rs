@@ -2,8 +2,8 @@
 //! process ([`PythonObject`]).
 //!
 //! A worker is a Python process that holds one or several environments. It runs a script that this crate carries and
-//! that needs the packages gymnasium and numpy only. Requests and answers go through two pipes; the numbers of a step are
-//! in memory that both processes share.
+//! that needs the packages gymnasium and numpy only. Requests and answers go through two pipes; the numbers of a step, and
+//! the words that announce a step and its end, are in memory that both processes share.
 
 mod describe;
 mod env;

@@ -6,12 +6,18 @@ use crate::Outcome;
 ///
 /// Errors are the exception with its traceback, or what is wrong with a returned value.
 pub trait PythonObject: Send {
-    /// Starts an episode and writes its first observation. Returns the state in which the generator was, if `seed` is
-    /// `None`. With `generator` it is in this state first.
+    /// Starts an episode and writes its first observation. With `generator`, the environment's generator has this state
+    /// first.
     ///
     /// # Errors
     /// When Python raises.
-    fn reset(&self, seed: Option<u64>, generator: Option<&str>, obs: &mut [f32]) -> Result<Option<String>, String>;
+    fn reset(&self, seed: Option<u64>, generator: Option<&str>, obs: &mut [f32]) -> Result<(), String>;
+
+    /// The state that the environment's generator had before the last reset without a seed, if it has one of Gymnasium's.
+    ///
+    /// # Errors
+    /// When Python raises.
+    fn generator(&self) -> Result<Option<String>, String>;
 
     /// Makes a step and writes the observation.
     ///

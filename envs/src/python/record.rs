@@ -9,7 +9,7 @@ use crate::Outcome;
 pub(super) enum Start {
     /// With a seed.
     Seed(u64),
-    /// Without one, and with the generator in this state, if the environment has one of Gymnasium's.
+    /// Without one, and with the generator in this state, if the environment has one of Gymnasium's. A snapshot asks for it.
     Continued(Option<String>),
 }
 

@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus, kill_pro
 use serde_json::{Value, json};
 
 use super::describe::Description;
-use super::memory::{Layout, Memory};
+use super::memory::{Ended, Layout, Memory, Request, WORDS};
 use super::output::Output;
 use super::spec::PythonSpec;
 use crate::{Dtype, EnvError, Outcome, Space};
@@ -27,9 +27,14 @@ const SCRIPT: &str = concat!(
 
 /// Time that importing packages and making environments may take.
 const START_TIMEOUT: Duration = Duration::from_secs(300);
+/// Whether steps are announced by words in shared memory, which both sides poll, and not through the pipes. Others see the
+/// stores of Python in their order on this architecture, as the words require.
+const HAS_WORDS: bool = cfg!(target_arch = "x86_64");
 /// Time for which an answer is polled for before this process sleeps: a few times as long as waking it takes. For a worker
 /// whose last answer took longer, it sleeps at once.
 const SPIN: Duration = Duration::from_micros(200);
+/// Pauses of the processor between looks at a word: about 1 µs.
+const PAUSES: usize = 30;
 /// How often a worker is looked at that does not answer.
 const LOOK: Duration = Duration::from_millis(100);
 /// Time that a worker has to close its environments.
@@ -61,6 +66,8 @@ pub(super) struct Worker {
     memory: Option<Memory>,
     layouts: Vec<Layout>,
     timeout: Duration,
+    /// Whether both sides poll for a while before they sleep.
+    polls: bool,
     /// Whether the last answer took longer than is polled for.
     is_slow: bool,
     /// Why it can be used no more.
@@ -68,11 +75,12 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    /// Starts a process, without waiting for anything.
+    /// Starts a process, without waiting for anything. Both sides poll before they sleep if `polls`, which needs a core for
+    /// each.
     ///
     /// # Errors
     /// When there is no such interpreter.
-    pub(super) fn start(spec: &PythonSpec) -> Result<Self, EnvError> {
+    pub(super) fn start(spec: &PythonSpec, polls: bool) -> Result<Self, EnvError> {
         let interpreter = spec.interpreter();
         let failed = |error: io::Error| EnvError::Option {
             env: spec.name.clone(),
@@ -107,6 +115,7 @@ impl Worker {
             memory: None,
             layouts: Vec::new(),
             timeout: spec.step_timeout(),
+            polls,
             is_slow: true,
             gone: None,
         })
@@ -115,7 +124,7 @@ impl Worker {
     /// Asks for `count` environments, without waiting for them.
     pub(super) fn begin_to_make(&mut self, spec: &PythonSpec, count: usize) -> Result<(), Fault> {
         let request = spec.request();
-        (0..count).try_for_each(|_| self.send(JSON, 0, &request))
+        (0..count).try_for_each(|_| self.send(0, &request))
     }
 
     /// Waits for `count` environments, and shares memory for their numbers.
@@ -127,7 +136,7 @@ impl Worker {
             let description = serde_json::from_value(value);
             descriptions.push(description.map_err(|error| self.confused(&error.to_string()))?);
         }
-        let mut start = 0;
+        let mut start = WORDS;
         for description in &descriptions {
             let description: &Description = description;
             let (space, action) = (description.observation_space(), description.action_space());
@@ -138,40 +147,52 @@ impl Worker {
         }
         let memory =
             Memory::new(start).map_err(|error| self.end(format!("no memory can be shared with it: {error}")))?;
-        let request = json!({"do": "map", "file": memory.path(), "size": memory.size(), "layouts": self.layouts});
-        self.memory = Some(memory);
+        let request = json!({
+            "do": "map",
+            "file": memory.path(),
+            "size": memory.size(),
+            "layouts": self.layouts,
+            "words": HAS_WORDS,
+            "polls": self.polls,
+        });
         self.ask(0, &request, "sharing memory")?;
+        self.memory = Some(memory);
         Ok(descriptions)
     }
 
-    /// Starts an episode and writes its first observation. Returns the state in which the generator was, if `seed` is
-    /// `None`. With `generator` it is in this state first.
+    /// Starts an episode and writes its first observation. With `generator`, the environment's generator has this state
+    /// first.
     pub(super) fn reset(
         &mut self,
         env: u16,
         seed: Option<u64>,
         generator: Option<&str>,
         obs: &mut [f32],
-    ) -> Result<Option<String>, Fault> {
-        let request = json!({"do": "reset", "seed": seed, "generator": generator});
-        let (answer, _) = self.ask(env, &request, "reset")?;
-        if let Some(memory) = &self.memory {
-            memory.read_observation(&self.layouts[usize::from(env)], obs);
+    ) -> Result<(), Fault> {
+        if seed.is_none() && generator.is_none() {
+            self.act(Request::Reset(env), "reset")?;
+        } else {
+            let request = json!({"do": "reset", "seed": seed, "generator": generator});
+            self.ask(env, &request, "reset")?;
         }
+        let memory = self.memory.as_ref().ok_or_else(not_shared)?;
+        memory.read_observation(&self.layouts[usize::from(env)], obs);
+        Ok(())
+    }
+
+    /// The state that the environment's generator had before the last reset without a seed, if it has one of Gymnasium's.
+    pub(super) fn generator(&mut self, env: u16) -> Result<Option<String>, Fault> {
+        let (answer, _) = self.ask(env, &json!({"do": "generator"}), "generator")?;
         Ok(answer["generator"].as_str().map(str::to_string))
     }
 
     /// Makes a step and writes the observation.
     pub(super) fn step(&mut self, env: u16, action: &[f32], obs: &mut [f32]) -> Result<Outcome, Fault> {
         let layout = self.layouts[usize::from(env)];
-        if let Some(memory) = &mut self.memory {
-            memory.write_action(&layout, action);
-        }
-        self.send(STEP, env, &Value::Null)?;
-        self.answer(Instant::now() + self.timeout, "step")?;
-        let Some(memory) = &self.memory else {
-            return Err(self.confused("its memory is not shared"));
-        };
+        let memory = self.memory.as_mut().ok_or_else(not_shared)?;
+        memory.write_action(&layout, action);
+        self.act(Request::Step(env), "step")?;
+        let memory = self.memory.as_ref().ok_or_else(not_shared)?;
         memory.read_observation(&layout, obs);
         let (reward, terminated, truncated) = memory.read_end(&layout);
         Ok(Outcome {
@@ -179,6 +200,69 @@ impl Worker {
             terminated,
             truncated,
         })
+    }
+
+    /// Has the worker make a step or a reset, and waits until it has ended.
+    fn act(&mut self, request: Request, doing: &str) -> Result<(), Fault> {
+        self.check_alive()?;
+        let memory = self.memory.as_ref().ok_or_else(not_shared)?;
+        let must_wake = memory.announce(request);
+        if must_wake || !HAS_WORDS {
+            let (what, env) = match request {
+                Request::Reset(env) => (RESET, env),
+                Request::Step(env) => (STEP, env),
+                Request::InPipe => (JSON, 0),
+            };
+            self.write(&header(what, env, 0))?;
+        }
+        let began = Instant::now();
+        let deadline = began + self.timeout;
+        let mut ended = None;
+        while HAS_WORDS && ended.is_none() && self.polls && !self.is_slow && began.elapsed() < SPIN {
+            ended = self.ended();
+            (0..PAUSES).for_each(|_| std::hint::spin_loop());
+        }
+        if ended.is_none() {
+            self.set_sleeping(true);
+            ended = Some(self.sleep_until_ended(deadline, doing)?);
+            self.set_sleeping(false);
+        }
+        self.is_slow = began.elapsed() > SPIN;
+        match ended {
+            Some(Ended::Badly) => self.answer(deadline, doing).map(drop),
+            _ => Ok(()),
+        }
+    }
+
+    fn sleep_until_ended(&mut self, deadline: Instant, doing: &str) -> Result<Ended, Fault> {
+        let began = Instant::now();
+        // First, what woke the last sleep in vain is read, so that it does not pile up.
+        let mut longest = Duration::ZERO;
+        loop {
+            if self.is_readable_within(longest, began, deadline, doing)? {
+                let mut header = [0; HEADER];
+                self.read(&mut header, deadline, doing)?;
+                match header[0] {
+                    STEPPED if HAS_WORDS => {}
+                    STEPPED => return Ok(Ended::Well),
+                    _ => return self.rest(header, deadline, doing).map(|_| Ended::Well),
+                }
+            }
+            if let Some(ended) = self.ended().filter(|_| HAS_WORDS) {
+                return Ok(ended);
+            }
+            longest = LOOK;
+        }
+    }
+
+    fn ended(&self) -> Option<Ended> {
+        self.memory.as_ref().and_then(Memory::ended)
+    }
+
+    fn set_sleeping(&self, sleeps: bool) {
+        if let Some(memory) = &self.memory {
+            memory.set_sleeping(sleeps);
+        }
     }
 
     /// A picture of the environment: width, height, and its bytes.
@@ -194,23 +278,21 @@ impl Worker {
     }
 
     fn ask(&mut self, env: u16, request: &Value, doing: &str) -> Result<(Value, Vec<u8>), Fault> {
-        self.send(JSON, env, request)?;
+        self.send(env, request)?;
         self.answer(Instant::now() + self.timeout, doing)
     }
 
-    fn send(&mut self, what: u8, env: u16, request: &Value) -> Result<(), Fault> {
+    fn send(&mut self, env: u16, request: &Value) -> Result<(), Fault> {
         self.check_alive()?;
-        let mut message = [0; HEADER];
-        message[0] = what;
-        message[2..4].copy_from_slice(&env.to_ne_bytes());
-        let written = if what == STEP {
-            self.requests.write_all(&message)
-        } else {
-            let text = request.to_string();
-            message[4..].copy_from_slice(&(text.len() as u32).to_ne_bytes());
-            self.requests.write_all(&[&message[..], text.as_bytes()].concat())
-        };
-        written.map_err(|_| self.ended())
+        let text = request.to_string();
+        self.write(&[&header(JSON, env, text.len())[..], text.as_bytes()].concat())?;
+        // A worker that sleeps was woken by the pipe.
+        self.memory.as_ref().map(|memory| memory.announce(Request::InPipe));
+        Ok(())
+    }
+
+    fn write(&mut self, message: &[u8]) -> Result<(), Fault> {
+        self.requests.write_all(message).map_err(|_| self.ended_itself())
     }
 
     fn check_alive(&self) -> Result<(), Fault> {
@@ -221,9 +303,15 @@ impl Worker {
     fn answer(&mut self, deadline: Instant, doing: &str) -> Result<(Value, Vec<u8>), Fault> {
         let mut header = [0; HEADER];
         self.read(&mut header, deadline, doing)?;
-        if header[0] == STEPPED {
-            return Ok((Value::Null, Vec::new()));
+        // The end of an earlier step, which the words told before.
+        while header[0] == STEPPED {
+            self.read(&mut header, deadline, doing)?;
         }
+        self.rest(header, deadline, doing)
+    }
+
+    /// Reads the rest of an answer.
+    fn rest(&mut self, header: [u8; HEADER], deadline: Instant, doing: &str) -> Result<(Value, Vec<u8>), Fault> {
         let length = u32::from_ne_bytes([header[4], header[5], header[6], header[7]]) as usize;
         if ![DONE, FAILED].contains(&header[0]) || length > LONGEST_ANSWER {
             return Err(self.confused(&format!("its answer begins with {header:?}")));
@@ -249,36 +337,52 @@ impl Worker {
     /// Fills the buffer, and notices when the worker ends or takes too long.
     fn read(&mut self, buffer: &mut [u8], deadline: Instant, doing: &str) -> Result<(), Fault> {
         let (mut filled, began) = (0, Instant::now());
-        let spin = if self.is_slow { Duration::ZERO } else { SPIN };
+        let spin = if self.is_slow || !self.polls {
+            Duration::ZERO
+        } else {
+            SPIN
+        };
         while filled < buffer.len() {
-            let wait = match began.elapsed() < spin {
-                true => Duration::ZERO,
-                false => LOOK.min(deadline.saturating_duration_since(Instant::now())),
-            };
-            if self.is_readable(wait) {
+            let longest = if began.elapsed() < spin { Duration::ZERO } else { LOOK };
+            if self.is_readable_within(longest, began, deadline, doing)? {
                 match self.answers.read(&mut buffer[filled..]) {
-                    Ok(0) => return Err(self.ended()),
+                    Ok(0) => return Err(self.ended_itself()),
                     Ok(count) => filled += count,
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    Err(_) => return Err(self.ended()),
-                }
-            } else if began.elapsed() >= spin {
-                // A process that an environment started may hold the pipe open.
-                if self.status().is_some() && !self.is_readable(Duration::ZERO) {
-                    return Err(self.ended());
-                }
-                if Instant::now() >= deadline {
-                    let waited = began.elapsed().as_secs_f64();
-                    let problem = format!(
-                        "{doing} has not ended after {waited:.1} s, so its process was ended; env.step_timeout_s is the time \
-                         that a step may take"
-                    );
-                    return Err(self.end(problem));
+                    Err(_) => return Err(self.ended_itself()),
                 }
             }
         }
         self.is_slow = began.elapsed() > SPIN;
         Ok(())
+    }
+
+    /// Waits so long for an answer in the pipe, and notices when the worker has ended or `deadline` has passed.
+    fn is_readable_within(
+        &mut self,
+        longest: Duration,
+        began: Instant,
+        deadline: Instant,
+        doing: &str,
+    ) -> Result<bool, Fault> {
+        if longest.is_zero() {
+            return Ok(self.is_readable(longest));
+        }
+        if self.is_readable(longest.min(deadline.saturating_duration_since(Instant::now()))) {
+            return Ok(true);
+        }
+        // A process that an environment started may hold the pipe open.
+        if self.status().is_some() && !self.is_readable(Duration::ZERO) {
+            return Err(self.ended_itself());
+        }
+        if Instant::now() >= deadline {
+            let waited = began.elapsed().as_secs_f64();
+            return Err(self.end(format!(
+                "{doing} has not ended after {waited:.1} s, so its process was ended; env.step_timeout_s is the time that a \
+                 step may take"
+            )));
+        }
+        Ok(false)
     }
 
     fn is_readable(&self, wait: Duration) -> bool {
@@ -306,7 +410,7 @@ impl Worker {
 
     /// The worker has ended by itself.
     #[cold]
-    fn ended(&mut self) -> Fault {
+    fn ended_itself(&mut self) -> Fault {
         if let Some(why) = &self.gone {
             return Fault::Gone(why.clone());
         }
@@ -353,7 +457,7 @@ impl Drop for Worker {
         if self.gone.is_some() {
             return;
         }
-        if self.memory.is_some() && self.send(JSON, 0, &json!({"do": "close"})).is_ok() {
+        if self.memory.is_some() && self.send(0, &json!({"do": "close"})).is_ok() {
             // Whatever goes wrong, the process is ended.
             let _ = self.answer(Instant::now() + CLOSE_TIMEOUT, "closing");
         }
@@ -361,8 +465,23 @@ impl Drop for Worker {
     }
 }
 
+/// What, the number of the environment, and the length of the JSON behind it.
+fn header(what: u8, env: u16, length: usize) -> [u8; HEADER] {
+    let mut header = [0; HEADER];
+    header[0] = what;
+    header[2..4].copy_from_slice(&env.to_ne_bytes());
+    header[4..].copy_from_slice(&(length as u32).to_ne_bytes());
+    header
+}
+
+#[cold]
+fn not_shared() -> Fault {
+    Fault::Gone("no memory is shared with its process".to_string())
+}
+
 const STEP: u8 = 0;
 const JSON: u8 = 1;
+const RESET: u8 = 2;
 const STEPPED: u8 = 0;
 const DONE: u8 = 1;
 const FAILED: u8 = 2;

@@ -98,9 +98,13 @@ mod tests {
     struct Counter(std::cell::Cell<f32>);
 
     impl PythonObject for Counter {
-        fn reset(&self, _: Option<u64>, _: Option<&str>, obs: &mut [f32]) -> Result<Option<String>, String> {
+        fn reset(&self, _: Option<u64>, _: Option<&str>, obs: &mut [f32]) -> Result<(), String> {
             self.0.set(0.0);
             obs[0] = 0.0;
+            Ok(())
+        }
+
+        fn generator(&self) -> Result<Option<String>, String> {
             Ok(None)
         }
 

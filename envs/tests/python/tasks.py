@@ -144,8 +144,11 @@ class Faulty(Task):
                     print("x" * 100, i)
                     os.write(1, b"straight to the descriptor\n")
             if self.fault == "fork" and os.fork() == 0:
-                # A copy that goes on as if it were the worker, after a while.
-                time.sleep(0.1)
+                # A copy that returns from its step while the worker is in the next one, as if it were the worker.
+                time.sleep(0.05)
+                return np.full(2, -1.0, np.float32), -7.0, True, False, {}
+        if self.fault == "fork" and self.t == 4:
+            time.sleep(0.2)
         return obs, reward, terminated, truncated, info
 
     def helper(self):
@@ -162,6 +165,20 @@ class Drift(Task):
 
     def observe(self):
         return (self.own or self.np_random).normal(size=2).astype(np.float32)
+
+
+class OldSeeds(Task):
+    """Its generator takes seeds of 32 bits."""
+
+    observation_space = spaces.Box(-np.inf, np.inf, (2,))
+
+    def reset(self, *, seed=None, options=None):
+        if seed is not None:
+            self.generator = np.random.RandomState(seed)
+        return super().reset(seed=seed)
+
+    def observe(self):
+        return self.generator.normal(size=2).astype(np.float32)
 
 
 class Unmade(Task):
