@@ -58,7 +58,8 @@ class Trainer:
 
     A request adds one to the count in the word `REQUESTED`. What is below the count is the number of the environment to be
     stepped, with `RESETS` to be reset without a seed, or `IN_PIPE`. An answer to the first two is the same count in
-    `ANSWERED`, and below it whether they failed. A side that has stopped polling says so in its word `…_SLEEPS`, and is woken by a header in its pipe.
+    `ANSWERED`, and below it whether they failed. A side that has stopped polling says so in its word `…_SLEEPS`, and is
+    woken by a header in its pipe.
     """
 
     def __init__(self, requests, answers):
