@@ -259,9 +259,9 @@ fn examples(workspace: &Workspace) -> Result<()> {
     // features that they need of their dependencies.
     cargo(workspace, &["build", "--workspace", "--examples"])?;
     run_command(workspace.cargo_in(GYMNASIUM_RS, &["build", "--examples"])?)?;
-    for (folder, name, arguments) in EXAMPLES {
+    for (_, name, arguments) in EXAMPLES {
         let mut example = Command::new(workspace.target()?.join("debug/examples").join(name));
-        example.args(*arguments).current_dir(workspace.root().join(folder));
+        example.args(*arguments).current_dir(workspace.root());
         run_command(example)?;
     }
     Ok(())
