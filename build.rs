@@ -46,7 +46,29 @@ fn main() {
     embed_configs();
 }
 
-/// The commit that is being built, with a mark if the tree differs from it; "unknown" outside a checkout.
+/// What the program is made of; other files of a checkout, such as results of experiments, do not change it.
+const SOURCES: &[&str] = &[
+    "src",
+    "agents",
+    "envs",
+    "kernels",
+    "report",
+    "configs",
+    ":!configs/experiments",
+    "build.rs",
+    "Cargo.toml",
+    "Cargo.lock",
+];
+
+const STATUS: &[&str] = &[
+    "--no-optional-locks",
+    "status",
+    "--porcelain",
+    "--untracked-files=no",
+    "--",
+];
+
+/// The commit that is being built, with a mark if its sources differ from it; "unknown" outside a checkout.
 fn commit() -> String {
     if !Path::new(".git").exists() {
         return "unknown".to_string();
@@ -65,12 +87,12 @@ fn commit() -> String {
         }
     }
     // What is built again when it changes anyway.
-    for sources in ["src", "agents/src", "envs/src", "kernels/src"] {
+    for sources in ["src", "agents/src", "envs/src", "kernels/src", "report/src"] {
         println!("cargo:rerun-if-changed={sources}");
     }
     match git(&["rev-parse", "--short=12", "HEAD"]) {
         None => "unknown".to_string(),
-        Some(commit) => match git(&["--no-optional-locks", "status", "--porcelain", "--untracked-files=no"]) {
+        Some(commit) => match git(&[STATUS, SOURCES].concat()) {
             Some(changes) if changes.is_empty() => commit,
             _ => format!("{commit}-modified"),
         },

@@ -33,6 +33,9 @@ pub enum Error {
     /// An error of the environments.
     #[error(transparent)]
     Env(#[from] EnvError),
+    /// Runs or data files that make no report.
+    #[error(transparent)]
+    Report(#[from] sac_report::Error),
     /// Settings that are not valid.
     #[error(transparent)]
     Config(#[from] Issues),
@@ -181,6 +184,11 @@ impl Error {
                     A::UnsupportedSpace { .. } | A::ReplayTooLarge { .. } | A::NetworksTooLarge { .. } | A::Spec { .. }
                 )
             }
+            Error::Report(error) => match error {
+                sac_report::Error::Io { source, .. } => source.kind() == std::io::ErrorKind::NotFound,
+                sac_report::Error::Drawing(_) => false,
+                _ => true,
+            },
             Error::Io { .. } | Error::Folder { .. } | Error::OutOfMemory | Error::Panicked(_) => false,
         }
     }
@@ -192,6 +200,7 @@ impl Error {
             Error::Env(EnvError::UnknownId { id, .. }) => {
                 Some(familiar::env(id).unwrap_or("`sac envs` lists all environments").into())
             }
+            Error::Report(error) => error.hint().map(str::to_string),
             Error::RunExists(path) if can_be_resumed(path) => Some(format!(
                 "choose another --run-dir, or continue it with --resume {}",
                 shell::word(path)

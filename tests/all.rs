@@ -31,8 +31,7 @@ mod processes;
 mod python_envs;
 mod python_kills;
 mod replicates;
-#[path = "support/results.rs"]
-mod results;
+mod report;
 mod resume_changes;
 mod rollout;
 mod support;

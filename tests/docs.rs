@@ -47,7 +47,7 @@ fn fenced(markdown: &str) -> Vec<String> {
 
 /// Top folders and files that a path of this repository begins with.
 const TOPS: &[&str] = &[
-    "src", "agents", "kernels", "envs", "xtask", "configs", "docs", "tests", "examples", "benches", "python", ".ci",
+    "src", "agents", "kernels", "envs", "xtask", "configs", "docs", "tests", "examples", "benches", "python", "report", ".ci",
     ".cargo",
 ];
 

@@ -71,6 +71,8 @@ pub enum Command {
     Train(TrainArgs),
     /// Score a saved policy
     Eval(EvalArgs),
+    /// Compare runs: tables with intervals over seeds, and learning curves
+    Report(ReportArgs),
     /// Film a saved policy (.gif, .mp4), or draw a contact sheet of it (.png)
     Play(PlayArgs),
     /// Step an environment and print every transition as a line of JSON
@@ -296,6 +298,29 @@ pub struct NewArgs {
     /// Checkout of sac to depend on [default: the one that this program was built in, else the published package]
     #[arg(long, value_name = "DIR")]
     pub sac: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub struct ReportArgs {
+    /// Run folders, folders of runs, or data files such as those of docs/curves; LABEL=PATH names a curve, which is
+    /// otherwise named after its algorithm
+    #[arg(required = true, value_name = "[LABEL=]PATH")]
+    pub paths: Vec<String>,
+    /// Write report.md, report.json, a picture for each task, and the runs behind them as data.json
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Compare with this label only [default: every pair]
+    #[arg(long, value_name = "LABEL")]
+    pub against: Option<String>,
+    /// Above the report [default: Report]
+    #[arg(long, value_name = "TEXT")]
+    pub title: Option<String>,
+    /// Leave out runs that have not reached their end, and say so in the report
+    #[arg(long)]
+    pub skip_unfinished: bool,
+    /// One JSON object on stdout
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Subcommand)]

@@ -34,6 +34,7 @@ mod output;
 mod overrides;
 mod play;
 mod replicates;
+mod report;
 mod rollout;
 mod train;
 
@@ -75,6 +76,7 @@ fn execute(command: Command, registry: &Registry) -> Result<u8> {
         Command::Check(args) => return check::run(&args, registry),
         Command::Algos(args) => algos::run(&args)?,
         Command::Config(args) => config::run(&args, registry)?,
+        Command::Report(args) => report::run(&args)?,
         Command::Doctor(args) => doctor::run(&args)?,
         Command::New(args) => new::run(&args)?,
         Command::Bench(BenchCommand::Update(args)) => bench::update(&args)?,

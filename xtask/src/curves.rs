@@ -11,7 +11,8 @@ use std::process::{Command, ExitCode, Stdio};
 use std::sync::Mutex;
 
 use anyhow::{Context, Result, bail, ensure};
-use serde::Deserialize;
+use sac_report::data::{self as file, Data, Record};
+use sac_report::folder;
 use serde_json::Value;
 
 use crate::setup;
@@ -21,7 +22,7 @@ mod data;
 mod experiment;
 mod list;
 
-use data::{Data, Record, columns, data_file, read_data, write_data};
+use data::{data_file, read_data};
 use experiment::{Experiment, Group, Run, read};
 
 /// What `cargo xtask curves` is to do.
@@ -67,7 +68,7 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
     setup::ensure(workspace, setup::Options::QUICK)?;
     setup::compiler()?;
     let mut build = workspace.cargo();
-    build.args(["build", "--release", "--bin", "sac", "--example", "learning_curves"]);
+    build.args(["build", "--release", "--bin", "sac"]);
     ensure!(
         build.status().context("cannot run cargo")?.success(),
         "the build failed"
@@ -109,9 +110,9 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
             .try_for_each(|worker| worker.join().unwrap_or_else(|_| bail!("a worker panicked")))
     })?;
     for experiment in chosen {
-        draw(&places, experiment)?;
+        say_what_is_missing(&places, experiment)?;
     }
-    Ok(ExitCode::SUCCESS)
+    results(workspace, &[])
 }
 
 fn is_recorded(places: &Places, run: &Run) -> Result<bool> {
@@ -153,26 +154,11 @@ fn train(places: &Places, run: &Run) -> Result<()> {
     Ok(())
 }
 
-/// The part of a run's `provenance.json` that a record repeats.
-#[derive(Deserialize)]
-struct Provenance {
-    commit: String,
-    processor: String,
-    threads: u64,
-}
-
 /// Scores a run's policy and writes what is to be committed of the run.
 fn record(places: &Places, run: &Run) -> Result<()> {
-    let folder = places.runs.join(run.folder());
-    let read = |name: &str| {
-        let path = folder.join(name);
-        fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
-    };
-    let Provenance {
-        commit,
-        processor,
-        threads,
-    } = serde_json::from_str(&read("provenance.json")?).context("provenance.json")?;
+    let path = places.runs.join(run.folder());
+    let found = folder::read(&path)?;
+    ensure!(found.is_finished, "{} has not reached its end", path.display());
     let Group {
         label,
         env,
@@ -184,21 +170,20 @@ fn record(places: &Places, run: &Run) -> Result<()> {
     } = run.group.clone();
     let record = Record {
         label,
-        seed: run.seed,
+        seed: Some(run.seed),
         env,
-        algo,
+        algo: Some(algo),
         env_steps,
-        set,
+        set: Some(set),
         returns_divided_by,
-        commit,
-        processor,
-        threads,
-        checkpoint: run.experiment.checkpoint.clone(),
-        evaluations: columns(&read("eval.csv")?)?,
+        checkpoint: Some(run.experiment.checkpoint.clone()),
+        // The settings above say all of it.
+        config: None,
         scores: run
             .conditions()
             .map(|set| evaluate(places, run, set))
             .collect::<Result<_>>()?,
+        ..found.record
     };
     change(places, run.experiment, |data| {
         data.runs
@@ -218,7 +203,7 @@ fn change(places: &Places, experiment: &Experiment, how: impl FnOnce(&mut Data))
     how(&mut data);
     experiment.arrange(&mut data);
     if !data.runs.is_empty() {
-        write_data(&path, &data)?;
+        file::write(&path, &data)?;
     }
     Ok(data)
 }
@@ -241,8 +226,8 @@ fn evaluate(places: &Places, run: &Run, set: &[String]) -> Result<Value> {
     serde_json::from_slice(&output.stdout).context("sac eval wrote something else than JSON")
 }
 
-/// Draws what is recorded of an experiment.
-fn draw(places: &Places, experiment: &Experiment) -> Result<()> {
+/// Brings a data file into line with its experiment, and says which runs it lacks.
+fn say_what_is_missing(places: &Places, experiment: &Experiment) -> Result<()> {
     let data = change(places, experiment, |_| {})?;
     for group in &experiment.group {
         let recorded = data.runs.iter().filter(|run| run.label == group.label).count();
@@ -254,13 +239,24 @@ fn draw(places: &Places, experiment: &Experiment) -> Result<()> {
             );
         }
     }
-    if data.runs.is_empty() {
-        return Ok(());
-    }
-    let status = Command::new(places.release.join("examples/learning_curves"))
-        .arg(data_file(&places.curves, &experiment.name))
-        .status()
-        .context("cannot run the example learning_curves")?;
-    ensure!(status.success(), "drawing {} failed", experiment.name);
     Ok(())
+}
+
+/// `cargo xtask results`: writes the tables and pictures in the pages anew from the data files.
+pub fn results(workspace: &Workspace, arguments: &[&str]) -> Result<ExitCode> {
+    let mut command = workspace.cargo();
+    command.args([
+        "run",
+        "--quiet",
+        "--package",
+        "sac-report",
+        "--example",
+        "results",
+        "--",
+    ]);
+    let status = command.args(arguments).status().context("cannot run cargo")?;
+    Ok(match status.success() {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    })
 }

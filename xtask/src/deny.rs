@@ -52,6 +52,12 @@ const RULES: &[Rule] = &[
         except: &[],
     },
     Rule {
+        claim: "report knows nothing of tch, agents or environments (A10)",
+        paths: &["report/Cargo.toml"],
+        patterns: &[Raw("tch"), Raw("torch-sys"), Raw("sac-agents"), Raw("sac-envs")],
+        except: &[],
+    },
+    Rule {
         claim: "agents names no concrete environment outside tests (A2)",
         paths: &["agents/src/"],
         patterns: &[
@@ -133,14 +139,28 @@ const RULES: &[Rule] = &[
     },
     Rule {
         claim: "there is no unfinished code",
-        paths: &["src/", "agents/src/", "envs/src/", "kernels/src/", "xtask/src/"],
+        paths: &[
+            "src/",
+            "agents/src/",
+            "envs/src/",
+            "kernels/src/",
+            "report/src/",
+            "xtask/src/",
+        ],
         patterns: &[Word("todo!"), Word("unimplemented!"), Word("dbg!")],
         except: &[],
     },
 ];
 
 /// Folders of packages whose files must not import each other in a circle.
-const WITHOUT_CIRCLES: &[&str] = &["agents/src", "envs/src", "kernels/src", "src", "xtask/src"];
+const WITHOUT_CIRCLES: &[&str] = &[
+    "agents/src",
+    "envs/src",
+    "kernels/src",
+    "report/src",
+    "src",
+    "xtask/src",
+];
 
 /// Checks the rules on the workspace at `root` and prints which of them hold. The error lists each offence with its
 /// place.
@@ -280,6 +300,8 @@ mod tests {
             ("envs/src/lib.rs", ""),
             ("kernels/Cargo.toml", "[dependencies]\nserde.workspace = true\n"),
             ("kernels/src/lib.rs", ""),
+            ("report/Cargo.toml", "[dependencies]\nserde.workspace = true\n"),
+            ("report/src/lib.rs", ""),
             ("src/main.rs", "fn main() {}\n"),
             ("xtask/src/main.rs", ""),
             ("agents/src/noise.rs", "fn draw() { Tensor::randn([1], kind) }\n"),
@@ -336,6 +358,12 @@ mod tests {
                 "kernels/Cargo.toml",
                 "[dependencies]\nsac-envs.workspace = true\n",
                 "kernels/Cargo.toml:2",
+                "(A10)",
+            ),
+            (
+                "report/Cargo.toml",
+                "[dependencies]\nsac-agents.workspace = true\n",
+                "report/Cargo.toml:2",
                 "(A10)",
             ),
             (

@@ -83,6 +83,7 @@ fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Some("curves") => curves::run(&Workspace::locate()?, &curves_options(arguments)?),
+        Some("results") => curves::results(&Workspace::locate()?, results_arguments(arguments)?),
         Some("bench") => bench::run(&Workspace::locate()?, &bench_options(arguments)?),
         Some("kills") => {
             let (count, of_python) = kills(arguments)?;
@@ -137,6 +138,18 @@ fn curves_options(arguments: impl Iterator<Item = OsString>) -> Result<curves::O
         }
     }
     Ok(options)
+}
+
+fn results_arguments(arguments: impl Iterator<Item = OsString>) -> Result<&'static [&'static str]> {
+    let words: Vec<String> = arguments.map(|word| word.to_string_lossy().into_owned()).collect();
+    match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [] => Ok(&[]),
+        ["--check"] => Ok(&["--check"]),
+        _ => bail!(Usage(format!(
+            "`results` does not know `{}`; it takes --check",
+            words.join(" ")
+        ))),
+    }
 }
 
 fn bench_options(mut arguments: impl Iterator<Item = OsString>) -> Result<bench::Options> {

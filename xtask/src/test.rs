@@ -15,10 +15,10 @@ const EXAMPLES: &[(&str, &str, &[&str])] = &[
     ("examples", "band_limited_linear", &[]),
     ("examples", "custom_critic", &[]),
     ("examples", "custom_env", &[]),
-    ("examples", "learning_curves", &["--help"]),
     ("examples", "library", &[]),
     ("examples", "slow_env", &["2"]),
     ("envs/gymnasium-rs/examples", "cart_pole", &[]),
+    ("report/examples", "results", &["--check"]),
 ];
 
 /// The package `sac-gymnasium-rs`, a workspace of its own.
@@ -238,7 +238,7 @@ fn module_of_tests(workspace: &Workspace, module: &str, (variable, count): (&str
 }
 
 fn examples(workspace: &Workspace) -> Result<()> {
-    for folder in ["examples", "envs/gymnasium-rs/examples"] {
+    for folder in ["examples", "envs/gymnasium-rs/examples", "report/examples"] {
         for entry in std::fs::read_dir(workspace.root().join(folder))?.flatten() {
             let file = entry.file_name().to_string_lossy().into_owned();
             let is_listed = |name: &str| EXAMPLES.iter().any(|listed| (listed.0, listed.1) == (folder, name));

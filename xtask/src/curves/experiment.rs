@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::data::{Data, Record, Threshold};
+use sac_report::data::{Data, Record, Threshold};
 
 /// One picture and one data file.
 #[derive(Deserialize)]
@@ -64,7 +64,7 @@ impl Experiment {
         data.threshold = self.threshold.clone();
         let position = |label: &str| self.group.iter().position(|group| group.label == label);
         data.runs
-            .retain(|run| position(&run.label).is_some() && run.seed <= self.seeds);
+            .retain(|run| position(&run.label).is_some() && run.seed.is_some_and(|seed| seed <= self.seeds));
         data.runs.sort_by_key(|run| (position(&run.label), run.seed));
         for run in &mut data.runs {
             let group = self.group.iter().find(|group| group.label == run.label);
@@ -115,8 +115,11 @@ impl Run<'_> {
             ..
         } = self.group;
         let scored = record.scores.iter().map(|score| score["set"].clone());
-        (&record.label, record.seed, &record.checkpoint) == (label, self.seed, &self.experiment.checkpoint)
-            && (&record.env, &record.algo, record.env_steps, &record.set) == (env, algo, *env_steps, set)
+        let is = |text: &Option<String>, wanted: &str| text.as_deref() == Some(wanted);
+        (&record.label, record.seed) == (label, Some(self.seed))
+            && is(&record.checkpoint, &self.experiment.checkpoint)
+            && is(&record.algo, algo)
+            && (&record.env, record.env_steps, record.set.as_ref()) == (env, *env_steps, Some(set))
             && scored.eq(self.conditions().map(|set| Value::from(set.to_vec())))
     }
 }
@@ -225,8 +228,8 @@ pub(super) mod tests {
         };
         assert!(changed(|record| record.label.clear()));
         assert!(changed(|record| record.env_steps = 11));
-        assert!(changed(|record| record.set.clear()));
-        assert!(changed(|record| record.checkpoint = "last".to_string()));
+        assert!(changed(|record| record.set = Some(Vec::new())));
+        assert!(changed(|record| record.checkpoint = Some("last".to_string())));
         assert!(changed(|record| record.scores.truncate(1)));
     }
 }

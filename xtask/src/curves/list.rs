@@ -4,7 +4,9 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::data::{Data, Record, data_file, read_data};
+use sac_report::data::{Data, Record};
+
+use super::data::{data_file, read_data};
 use super::experiment::{Experiment, Group, runs_of};
 
 /// The table that `cargo xtask curves` prints: what each experiment trains, and how long that takes.
@@ -96,9 +98,10 @@ fn time(seconds: f64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use sac_report::data::write;
+
     use super::*;
     use crate::curves::data::tests::small_record;
-    use crate::curves::data::write_data;
     use crate::curves::experiment::tests::small;
 
     #[test]
@@ -113,7 +116,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap_or_else(|e| panic!("{e}"));
         let before = list(&[small()], folder.path(), 2).unwrap_or_else(|e| panic!("{e:#}"));
         assert!(before.contains("0 of 2") && before.contains("unknown"), "{before}");
-        write_data(&data_file(folder.path(), "x"), &data).unwrap_or_else(|e| panic!("{e:#}"));
+        write(&data_file(folder.path(), "x"), &data).unwrap_or_else(|e| panic!("{e:#}"));
         let after = list(&[small()], folder.path(), 2).unwrap_or_else(|e| panic!("{e:#}"));
         assert!(after.contains("2 of 2") && after.contains("60 s"), "{after}");
         for column in ["Name", "x ", "E ", "sac", "1 × 2 seeds", "10"] {

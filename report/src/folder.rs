@@ -1,0 +1,208 @@
+//! The folder of a run, read as a row of a data file.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::{
+    data::Record,
+    error::{Error, Result},
+};
+
+const CONFIG: &str = "config.toml";
+
+/// Folders of runs lie no deeper than this below one that a user names.
+const MOST_LEVELS: usize = 8;
+
+/// The part of a run's `provenance.json` that a record repeats.
+#[derive(Deserialize)]
+struct Provenance {
+    commit: String,
+    processor: String,
+    threads: u64,
+    /// Times that it was resumed, perhaps by another program.
+    #[serde(default)]
+    resumed: Vec<Resumed>,
+}
+
+#[derive(Deserialize)]
+struct Resumed {
+    commit: String,
+}
+
+/// A run folder, and how far it got.
+pub struct Run {
+    /// Its row, with the algorithm as its label.
+    pub record: Record,
+    /// Whether it reached its end.
+    pub is_finished: bool,
+}
+
+/// All run folders in `path`, which may be one, in the order of their names.
+///
+/// # Errors
+/// [`Error::NoRuns`] when there is none; when a folder cannot be read.
+pub fn runs_in(path: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    fs::metadata(path).map_err(Error::io(path))?;
+    collect(path, MOST_LEVELS, &mut found)?;
+    match found.is_empty() {
+        true => Err(Error::NoRuns(path.to_path_buf())),
+        false => Ok(found),
+    }
+}
+
+fn collect(path: &Path, levels: usize, found: &mut Vec<PathBuf>) -> Result<()> {
+    if path.join(CONFIG).is_file() {
+        found.push(path.to_path_buf());
+        return Ok(());
+    }
+    if levels == 0 || !path.is_dir() {
+        return Ok(());
+    }
+    let entries = fs::read_dir(path).map_err(Error::io(path))?;
+    let mut folders = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(Error::io(path))?;
+        // A link could lead in a circle.
+        if entry.file_type().map_err(Error::io(path))?.is_dir() {
+            folders.push(entry.path());
+        }
+    }
+    folders.sort();
+    folders.iter().try_for_each(|folder| collect(folder, levels - 1, found))
+}
+
+/// Reads a run folder: `eval.csv`, and from `config.toml` and `provenance.json` what the run was.
+///
+/// # Errors
+/// When a file is missing or of another form.
+pub fn read(folder: &Path) -> Result<Run> {
+    let read = |name: &str| {
+        let path = folder.join(name);
+        let text = fs::read_to_string(&path).map_err(Error::io(&path))?;
+        Ok((path, text))
+    };
+    let (path, text) = read(CONFIG)?;
+    let config: toml::Table = text
+        .parse()
+        .map_err(|error: toml::de::Error| Error::malformed(&path, error.message()))?;
+    let config = serde_json::to_value(config).map_err(|error| Error::malformed(&path, error.to_string()))?;
+    let text_of = |pointer: &str| {
+        let found = config.pointer(pointer).and_then(Value::as_str).map(str::to_string);
+        found.ok_or_else(|| Error::malformed(&path, format!("no {}", pointer[1..].replace('/', "."))))
+    };
+    let count_of = |pointer: &str| {
+        let found = config.pointer(pointer).and_then(Value::as_u64);
+        found.ok_or_else(|| Error::malformed(&path, format!("no {}", pointer[1..].replace('/', "."))))
+    };
+    let (env, algo) = (text_of("/env/id")?, text_of("/algo")?);
+    let (env_steps, seed) = (count_of("/train/total_env_steps")?, count_of("/train/seed")?);
+
+    let (provenance_path, text) = read("provenance.json")?;
+    let provenance: Provenance =
+        serde_json::from_str(&text).map_err(|error| Error::malformed(&provenance_path, error.to_string()))?;
+    let has_end = folder.join("checkpoints").join(env_steps.to_string()).is_dir();
+    let evaluations = match read("eval.csv") {
+        // It is made at the first evaluation.
+        Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound && has_end => {
+            return Err(Error::malformed(folder, "nothing was evaluated in this run"));
+        }
+        Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => serde_json::Map::new(),
+        Err(error) => return Err(error),
+        Ok((path, csv)) => {
+            // What follows the last line break is being written.
+            let whole = csv.rfind('\n').map_or("", |end| &csv[..=end]);
+            columns(whole).map_err(|problem| Error::malformed(&path, problem))?
+        }
+    };
+    let record = Record {
+        label: algo.clone(),
+        seed: Some(seed),
+        env,
+        algo: Some(algo),
+        env_steps,
+        commit: Some(provenance.commits()),
+        processor: provenance.processor,
+        threads: provenance.threads,
+        evaluations,
+        config: Some(config),
+        source: folder.to_path_buf(),
+        ..Record::default()
+    };
+    let is_finished = has_end || record.env_steps_evaluated() == Some(env_steps);
+    Ok(Run { record, is_finished })
+}
+
+impl Provenance {
+    /// The commits that trained the run, each once, in their order.
+    fn commits(&self) -> String {
+        let mut commits = vec![self.commit.as_str()];
+        for resumed in &self.resumed {
+            if commits.last() != Some(&resumed.commit.as_str()) {
+                commits.push(&resumed.commit);
+            }
+        }
+        commits.join(", ")
+    }
+}
+
+/// The columns of a table with numbers in it, by the names in its first line.
+fn columns(csv: &str) -> std::result::Result<serde_json::Map<String, Value>, String> {
+    let mut lines = csv.lines().map(|line| line.split(',').collect::<Vec<_>>());
+    let names = lines.next().ok_or("is empty")?;
+    let mut columns = vec![Vec::new(); names.len()];
+    for cells in lines {
+        if cells.len() != names.len() {
+            return Err(format!(
+                "`{}` has {} cells, expected {}",
+                cells.join(","),
+                cells.len(),
+                names.len()
+            ));
+        }
+        for ((name, column), cell) in names.iter().zip(&mut columns).zip(cells) {
+            let number: serde_json::Number =
+                serde_json::from_str(cell).map_err(|_| format!("`{cell}` under {name} is no number"))?;
+            column.push(Value::from(number));
+        }
+    }
+    let columns = names.iter().zip(columns);
+    Ok(columns
+        .map(|(name, column)| (name.to_string(), Value::from(column)))
+        .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_found_by_name_and_lose_no_digit() {
+        let found = columns("env_steps,x,mean_return\n500,9,-1.5\n1000,8,0.10000000000000003\n").expect("a table");
+        assert_eq!(found["mean_return"], serde_json::json!([-1.5, 0.10000000000000003]));
+        assert_eq!(found.keys().collect::<Vec<_>>(), ["env_steps", "x", "mean_return"]);
+        for bad in ["", "a,b\n1\n", "a,b\n1,what\n", "a\nNaN\n"] {
+            assert!(columns(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_run_that_was_resumed_by_other_code_names_both() {
+        let of = |text: &str| {
+            let provenance: Provenance = serde_json::from_str(text).expect("the form");
+            provenance.commits()
+        };
+        let maker = r#""processor":"P","threads":1"#;
+        assert_eq!(
+            of(&format!(r#"{{"commit":"a",{maker},"resumed":[{{"commit":"a"}}]}}"#)),
+            "a"
+        );
+        let resumed = r#""resumed":[{"commit":"a"},{"commit":"b"},{"commit":"b"}]"#;
+        assert_eq!(of(&format!(r#"{{"commit":"a",{maker},{resumed}}}"#)), "a, b");
+    }
+}
