@@ -126,19 +126,26 @@ pub enum NextAction {
     Target,
 }
 
-/// Periods of delayed steps, in gradient steps, at least 1. There are two settings because papers differ in which of
-/// the two they delay.
+/// Periods of delayed steps, in gradient steps, at least 1. There are several settings because papers differ in what
+/// they delay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DelaySpec {
-    /// Period of the steps of policy and temperature.
+    /// Period of the steps of the policy.
     pub policy: u64,
     /// Period of the updates of target parameters.
     pub targets: u64,
+    /// Period of the steps of the temperature, if it differs from the policy's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub temperature: Option<u64>,
 }
 
 impl Default for DelaySpec {
     fn default() -> Self {
-        DelaySpec { policy: 1, targets: 1 }
+        DelaySpec {
+            policy: 1,
+            targets: 1,
+            temperature: None,
+        }
     }
 }

@@ -49,13 +49,23 @@ pub const ALL: &[Preset] = &[
     },
     Preset {
         name: "dsac-t",
-        summary: "DSAC with three refinements, one update per env step as in SAC (Duan et al. 2025)",
+        summary: "DSAC with three refinements, one update per env step as in its authors' port (Duan et al. 2025)",
         toml: include_str!("dsac_t.toml"),
     },
     Preset {
         name: "dsac-t-paper",
-        summary: "DSAC-T with its authors' protocol, one update per 20 env steps (Duan et al. 2025)",
+        summary: "DSAC-T as published, one update per 20 env steps (Duan et al. 2025)",
         toml: include_str!("dsac_t_paper.toml"),
+    },
+    Preset {
+        name: "dsac-t-2025",
+        summary: "dsac-t-paper with the loss that its authors' code has since July 2025",
+        toml: include_str!("dsac_t_2025.toml"),
+    },
+    Preset {
+        name: "dsac-t-hybrid",
+        summary: "sac with the critic of DSAC-T",
+        toml: include_str!("dsac_t_hybrid.toml"),
     },
     Preset {
         name: "bl-sac",
