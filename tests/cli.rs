@@ -269,7 +269,7 @@ fn config_resolves_entropies_in_the_units_of_the_task_and_schedules_over_the_bud
         let arguments: Vec<&str> = ["config", "--config", "none"].into_iter().chain(arguments).collect();
         let printed = sac(here.path(), &arguments).ok().stdout;
         let (_, found) = printed.split_once("target_entropy").expect("a line");
-        let (found, _) = found.split_once("objective").expect("the key after it");
+        let (found, _) = found.split_once("\n[").expect("a table after it");
         found.to_string()
     };
     // Humanoid's box is ±0.4 in 17 dimensions, Pendulum's ±2.
