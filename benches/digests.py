@@ -42,7 +42,7 @@ RUNS = {
     **{
         algo: ["--env", "CartPole-v1", "--algo", algo, "--config", "none", "--steps", "900"]
         + ["--set", "train.warmup_env_steps=500"]
-        for algo in ("sac-discrete", "sac-gumbel")
+        for algo in ("sac-discrete", "sac-discrete-paper", "sac-gumbel")
     },
     **{
         algo: ["--env", "Pendulum-v1", "--algo", algo, "--steps", "240"]

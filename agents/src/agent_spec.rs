@@ -9,6 +9,7 @@ use crate::{
     encoder::EncoderSpec,
     nn::BodySpec,
     policy::PolicySpec,
+    schedule::GradSteps,
     target::TargetSpec,
     temperature::{TargetEntropy, TemperatureSpec},
 };
@@ -70,6 +71,16 @@ impl Default for AgentSpec {
 }
 
 impl AgentSpec {
+    /// The same settings for a run of `budget` gradient steps: schedules over a share of the budget are over gradient
+    /// steps.
+    #[must_use]
+    pub fn for_budget(mut self, budget: GradSteps) -> Self {
+        if let TemperatureSpec::Learned(spec) = &mut self.temperature {
+            spec.target_entropy = spec.target_entropy.for_budget(budget);
+        }
+        self
+    }
+
     /// Keys of the settings that are annealed during training. Updates with such settings cannot be recorded as CUDA
     /// graphs ([`crate::cuda_graph`]).
     pub fn annealed(&self) -> Vec<String> {

@@ -6,7 +6,7 @@ use sac_envs::Space;
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
-pub use target_entropy::{ActionUnits, TargetEntropy};
+pub use target_entropy::{ActionUnits, Span, TargetEntropy};
 
 use crate::{
     checkpoint::Section,

@@ -59,6 +59,8 @@ algos! {
     Drq = "drq",
     /// SAC for discrete actions that can be enumerated.
     SacDiscrete = "sac-discrete",
+    /// SAC for discrete actions as published.
+    SacDiscretePaper = "sac-discrete-paper",
     /// SAC for discrete actions, drawn by Gumbel-Softmax.
     SacGumbel = "sac-gumbel",
 }

@@ -88,6 +88,11 @@ pub const ALL: &[Preset] = &[
         toml: include_str!("sac_discrete.toml"),
     },
     Preset {
+        name: "sac-discrete-paper",
+        summary: "sac for discrete actions with the paper's settings for Atari (Christodoulou 2019)",
+        toml: include_str!("sac_discrete_paper.toml"),
+    },
+    Preset {
         name: "sac-gumbel",
         summary: "sac for discrete actions, with Gumbel-Softmax samples (after Jang et al. 2016)",
         toml: include_str!("sac_gumbel.toml"),
@@ -123,7 +128,7 @@ mod tests {
         let boxes = names(Space::boxed(2, -1.0, 1.0));
         let discrete = names(Space::Discrete { n: 2 });
         assert!(boxes.contains(&"sac") && !boxes.contains(&"sac-discrete"), "{boxes:?}");
-        assert_eq!(discrete, ["sac-discrete", "sac-gumbel"]);
+        assert_eq!(discrete, ["sac-discrete", "sac-discrete-paper", "sac-gumbel"]);
         assert_eq!(names(Space::MultiDiscrete { n: vec![100, 100] }), ["sac-gumbel"]);
         assert_eq!(boxes.len() + discrete.len(), ALL.len());
         assert!(names(Space::unbounded(1)).is_empty());

@@ -25,17 +25,28 @@ pub enum TargetEntropy {
     /// configuration is resolved. `{ of_uniform = 0.98 }` in a file.
     OfUniform(f64),
     /// Linear interpolation between two values during training.
-    /// `{ of_uniform = 0.98, falling_to = 0.3, over_grad_steps = 20000 }` in a file, or the same with `nats`.
+    /// `{ of_uniform = 0.98, falling_to = 0.3, over_budget = 0.5 }` in a file, or the same with `nats`, or with
+    /// `over_grad_steps = 20000`.
     Moving {
         /// Whether `from` and `to` are fractions of log|A| instead of nats.
         of_uniform: bool,
         /// Value before the first update.
         from: f64,
-        /// Value after `over_grad_steps`.
+        /// Value at the end of the interpolation and after it.
         to: f64,
-        /// Length of the interpolation, gradient steps, at least 1.
-        over_grad_steps: u64,
+        /// Length of the interpolation.
+        over: Span,
     },
+}
+
+/// The length of an interpolation.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Span {
+    /// Gradient steps, at least 1.
+    GradSteps(u64),
+    /// A share of all gradient steps of the run, above 0 and at most 1. Replaced by gradient steps when the
+    /// configuration is resolved ([`TargetEntropy::for_budget`]).
+    Budget(f64),
 }
 
 /// The units of actions in which a density, and hence an entropy, is taken.
@@ -118,19 +129,19 @@ impl TargetEntropy {
                 of_uniform,
                 from,
                 to,
-                over_grad_steps,
+                over,
             } => {
                 let holds = |end: f64| match of_uniform {
                     true => (0.0..=1.0).contains(&end),
                     false => NATS.contains(&end),
                 };
-                let expected = "fractions between 0 and 1, or nats between -1e6 and 1e6, and at least 1 gradient step";
-                p.require(
-                    holds(from) && holds(to) && over_grad_steps > 0,
-                    key,
-                    self.to_toml(),
-                    expected,
-                );
+                let is_span = match over {
+                    Span::GradSteps(grad_steps) => grad_steps > 0,
+                    Span::Budget(share) => share > 0.0 && share <= 1.0,
+                };
+                let expected = "fractions between 0 and 1, or nats between -1e6 and 1e6, over at least 1 gradient step or a \
+                                share of the budget above 0 and at most 1";
+                p.require(holds(from) && holds(to) && is_span, key, self.to_toml(), expected);
             }
         }
     }
@@ -149,6 +160,13 @@ impl TargetEntropy {
                      of nats"
                 ))
             }
+            TargetEntropy::Moving {
+                over: Span::Budget(_), ..
+            } => Some(
+                "this share is of a run's updates, and there is no run here; use over_grad_steps, or \
+                 `AgentSpec::for_budget`"
+                    .to_string(),
+            ),
             TargetEntropy::Nats(nats) => impossible(nats, action),
             TargetEntropy::PerAction { .. } => match self.in_nats(action) {
                 TargetEntropy::Nats(nats) => impossible(nats, action),
@@ -187,31 +205,51 @@ impl TargetEntropy {
                 of_uniform: true,
                 from,
                 to,
-                over_grad_steps,
+                over,
             } => TargetEntropy::Moving {
                 of_uniform: false,
                 from: from * uniform,
                 to: to * uniform,
-                over_grad_steps,
+                over,
             },
             other => other,
         }
     }
 
-    /// The value after `grad_steps` updates, nats. Call [`TargetEntropy::in_nats`] first; other values count as 0.
+    /// The same value for a run of `budget` gradient steps: without a share of the budget.
+    #[must_use]
+    pub fn for_budget(self, budget: GradSteps) -> Self {
+        match self {
+            TargetEntropy::Moving {
+                of_uniform,
+                from,
+                to,
+                over: Span::Budget(share),
+            } => TargetEntropy::Moving {
+                of_uniform,
+                from,
+                to,
+                over: Span::GradSteps(((share * budget.0 as f64).ceil() as u64).max(1)),
+            },
+            other => other,
+        }
+    }
+
+    /// The value after `grad_steps` updates, nats. Call [`TargetEntropy::in_nats`] and [`TargetEntropy::for_budget`]
+    /// first; other values count as 0.
     pub(super) fn at(self, grad_steps: GradSteps) -> f64 {
         match self {
             TargetEntropy::Nats(nats) => nats,
             TargetEntropy::Moving {
                 from,
                 to,
-                over_grad_steps,
+                over: Span::GradSteps(over_grad_steps),
                 ..
             } => {
                 let progress = (grad_steps.0 as f64 / over_grad_steps as f64).min(1.0);
                 from + (to - from) * progress
             }
-            TargetEntropy::MinusActionDim | TargetEntropy::PerAction { .. } | TargetEntropy::OfUniform(_) => 0.0,
+            _ => 0.0,
         }
     }
 }
@@ -231,6 +269,8 @@ struct TargetEntropyTable {
     falling_to: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     over_grad_steps: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    over_budget: Option<f64>,
 }
 
 impl Serialize for TargetEntropy {
@@ -254,12 +294,19 @@ impl Serialize for TargetEntropy {
                 of_uniform,
                 from,
                 to,
-                over_grad_steps,
+                over,
             } => TargetEntropyTable {
                 of_uniform: part(from, of_uniform),
                 nats: part(from, !of_uniform),
                 falling_to: Some(to),
-                over_grad_steps: Some(over_grad_steps),
+                over_grad_steps: match over {
+                    Span::GradSteps(grad_steps) => Some(grad_steps),
+                    Span::Budget(_) => None,
+                },
+                over_budget: match over {
+                    Span::GradSteps(_) => None,
+                    Span::Budget(share) => Some(share),
+                },
                 ..TargetEntropyTable::default()
             }
             .serialize(serializer),
@@ -270,8 +317,8 @@ impl Serialize for TargetEntropy {
 impl<'de> Deserialize<'de> for TargetEntropy {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
         const EXPECTED: &str = "expected \"minus_action_dim\", a number of nats, { per_action = -1.0, units = \"env\" }, \
-                                { of_uniform = 0.98 }, or { of_uniform = 0.98, falling_to = 0.3, over_grad_steps = \
-                                20000 }";
+                                { of_uniform = 0.98 }, or { of_uniform = 0.98, falling_to = 0.3, over_budget = 0.5 }, \
+                                where over_grad_steps = 20000 may be in place of over_budget";
         let wrong = || serde::de::Error::custom(EXPECTED);
         match toml::Value::deserialize(deserializer)? {
             toml::Value::String(word) if word == "minus_action_dim" => Ok(TargetEntropy::MinusActionDim),
@@ -281,7 +328,8 @@ impl<'de> Deserialize<'de> for TargetEntropy {
                 let table = TargetEntropyTable::deserialize(table).map_err(|_| wrong())?;
                 if let Some(nats) = table.per_action {
                     let others = [table.of_uniform, table.nats, table.falling_to];
-                    return match others.iter().all(Option::is_none) && table.over_grad_steps.is_none() {
+                    let has_span = table.over_grad_steps.is_some() || table.over_budget.is_some();
+                    return match others.iter().all(Option::is_none) && !has_span {
                         true => Ok(TargetEntropy::PerAction {
                             nats,
                             units: table.units.unwrap_or_default(),
@@ -292,19 +340,25 @@ impl<'de> Deserialize<'de> for TargetEntropy {
                 if table.units.is_some() {
                     return Err(wrong());
                 }
-                match (table.of_uniform, table.nats, table.falling_to, table.over_grad_steps) {
+                let over = match (table.over_grad_steps, table.over_budget) {
+                    (Some(grad_steps), None) => Some(Span::GradSteps(grad_steps)),
+                    (None, Some(share)) => Some(Span::Budget(share)),
+                    (None, None) => None,
+                    (Some(_), Some(_)) => return Err(wrong()),
+                };
+                match (table.of_uniform, table.nats, table.falling_to, over) {
                     (Some(part), None, None, None) => Ok(TargetEntropy::OfUniform(part)),
-                    (Some(from), None, Some(to), Some(over_grad_steps)) => Ok(TargetEntropy::Moving {
+                    (Some(from), None, Some(to), Some(over)) => Ok(TargetEntropy::Moving {
                         of_uniform: true,
                         from,
                         to,
-                        over_grad_steps,
+                        over,
                     }),
-                    (None, Some(from), Some(to), Some(over_grad_steps)) => Ok(TargetEntropy::Moving {
+                    (None, Some(from), Some(to), Some(over)) => Ok(TargetEntropy::Moving {
                         of_uniform: false,
                         from,
                         to,
-                        over_grad_steps,
+                        over,
                     }),
                     _ => Err(wrong()),
                 }
@@ -362,6 +416,7 @@ mod tests {
             "{ of_uniform = 0.5 }",
             "{ of_uniform = 0.98, falling_to = 0.3, over_grad_steps = 20000 }",
             "{ nats = 0.0, falling_to = -2.0, over_grad_steps = 7 }",
+            "{ of_uniform = 0.98, falling_to = 0.3, over_budget = 0.5 }",
         ] {
             let target = read(text).unwrap();
             assert_eq!(read(&target.to_toml()), Ok(target), "{text}");
@@ -372,10 +427,31 @@ mod tests {
             "{ of_uniform = 0.3, units = \"env\" }",
             "{ per_action = -1.0, units = \"radians\" }",
             "{ units = \"env\" }",
+            "{ of_uniform = 0.98, falling_to = 0.3, over_budget = 0.5, over_grad_steps = 5 }",
+            "{ of_uniform = 0.98, over_budget = 0.5 }",
             "{}",
         ] {
             assert!(read(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_share_of_the_budget_becomes_gradient_steps() {
+        let share = read("{ of_uniform = 1.0, falling_to = 0.5, over_budget = 0.25 }").unwrap();
+        let action = Space::Discrete { n: 2 };
+        assert!(share.problem(&action).is_some(), "without a budget it has no length");
+        let target = share.for_budget(GradSteps(1000));
+        assert_eq!(
+            target,
+            read("{ of_uniform = 1.0, falling_to = 0.5, over_grad_steps = 250 }").unwrap()
+        );
+        assert_eq!(target.problem(&action), None);
+        let at = |grad_steps| target.in_nats(&action).at(GradSteps(grad_steps)) / 2f64.ln();
+        assert_eq!([at(0), at(125), at(250), at(1000)], [1.0, 0.75, 0.5, 0.5]);
+        assert_eq!(
+            share.for_budget(GradSteps(0)),
+            read("{ of_uniform = 1.0, falling_to = 0.5, over_grad_steps = 1 }").unwrap()
+        );
     }
 
     #[test]
