@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod bad_runs;
+mod campaign;
 mod catalog;
 mod cli;
 #[path = "support/defaults.rs"]

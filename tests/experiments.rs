@@ -22,9 +22,17 @@ fn experiments() -> Vec<(String, Vec<Group>)> {
             .as_array()
             .expect("groups are a list")
             .iter()
-            .map(|group| {
+            .flat_map(|group| {
+                let envs = match &group["env"] {
+                    toml::Value::Array(envs) => envs.clone(),
+                    env => vec![env.clone()],
+                };
+                envs.into_iter().map(move |env| (group, env))
+            })
+            .map(|(group, env)| {
                 let text = |key: &str| group[key].as_str().expect("it is text").to_string();
-                let mut arguments = vec!["--env".to_string(), text("env"), "--algo".to_string(), text("algo")];
+                let env = env.as_str().expect("it is text").to_string();
+                let mut arguments = vec!["--env".to_string(), env, "--algo".to_string(), text("algo")];
                 for setting in group.get("set").and_then(toml::Value::as_array).into_iter().flatten() {
                     let setting = setting.as_str().expect("settings are text");
                     arguments.extend(["--set".to_string(), setting.to_string()]);

@@ -29,6 +29,7 @@ mod workspace;
 
 use std::env;
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
@@ -83,6 +84,7 @@ fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Some("curves") => curves::run(&Workspace::locate()?, &curves_options(arguments)?),
+        Some("campaign") => curves::campaign::run(&Workspace::locate()?, &campaign_options(arguments)?),
         Some("results") => curves::results(&Workspace::locate()?, results_arguments(arguments)?),
         Some("bench") => bench::run(&Workspace::locate()?, &bench_options(arguments)?),
         Some("kills") => {
@@ -135,6 +137,51 @@ fn curves_options(arguments: impl Iterator<Item = OsString>) -> Result<curves::O
                 "`curves` does not know `{flag}`; it takes the name of an experiment, --all and --recorded"
             ))),
             name => options.only = Some(name.to_string()),
+        }
+    }
+    Ok(options)
+}
+
+fn campaign_options(mut arguments: impl Iterator<Item = OsString>) -> Result<curves::campaign::Options> {
+    let mut options = curves::campaign::Options::default();
+    while let Some(argument) = arguments.next() {
+        let word = argument.to_string_lossy();
+        let mut value = || match arguments.next() {
+            Some(value) => Ok(PathBuf::from(value)),
+            None => bail!(Usage(format!("`{word}` takes a value"))),
+        };
+        match word.as_ref() {
+            "--status" => options.status = true,
+            "--adopt" => options.adopt.push(value()?),
+            "--folder" => options.folder = Some(value()?),
+            "--binary" => options.binary = Some(value()?),
+            "--experiments" => options.experiments = Some(value()?),
+            "--data" => options.data = Some(value()?),
+            "--nice" => {
+                let by = value()?;
+                match by.to_string_lossy().parse() {
+                    Ok(by @ 0..=19) => options.nice = Some(by),
+                    _ => bail!(Usage(format!(
+                        "`--nice` takes a number from 0 to 19, not `{}`",
+                        by.display()
+                    ))),
+                }
+            }
+            "--jobs" => {
+                let count = value()?;
+                match count.to_string_lossy().parse() {
+                    Ok(count) if count > 0 => options.jobs = Some(count),
+                    _ => bail!(Usage(format!(
+                        "`--jobs` takes a number above 0, not `{}`",
+                        count.display()
+                    ))),
+                }
+            }
+            flag if flag.starts_with('-') => bail!(Usage(format!(
+                "`campaign` does not know `{flag}`; it takes names of experiments, --status, --adopt RUN, --jobs N, \
+                 --nice N, --folder DIR, --binary FILE, --experiments DIR and --data DIR"
+            ))),
+            name => options.names.push(name.to_string()),
         }
     }
     Ok(options)

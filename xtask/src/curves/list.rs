@@ -80,11 +80,17 @@ pub(super) fn list(experiments: &[Experiment], curves: &Path, cores: usize) -> R
 /// Seconds of one core that all runs of an experiment take, where every group has a recorded run to go by.
 fn estimate(experiment: &Experiment, data: &Data) -> Option<f64> {
     let of_group = |group: &Group| {
-        let records = data.runs.iter().filter(|record| record.label == group.label);
+        let is_of_group = |record: &&Record| (&record.label, &record.env) == (&group.label, &group.env);
+        let records = data.runs.iter().filter(is_of_group);
         records.filter_map(Record::seconds).min_by(f64::total_cmp)
     };
     let seconds = experiment.group.iter().map(of_group).sum::<Option<f64>>()?;
     Some(seconds * experiment.seeds as f64)
+}
+
+/// 5400 → `1.5 h`.
+pub(super) fn hours(seconds: f64) -> String {
+    format!("{:.1} h", seconds / 3600.0)
 }
 
 /// 45 → `45 s`, 600 → `10 min`, 8000 → `2 h 13 min`.

@@ -1,0 +1,274 @@
+//! Training, scoring and recording runs: what `cargo xtask curves` and `cargo xtask campaign` share.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use sac_report::data::{self as file, Data, Record};
+use sac_report::folder;
+use serde_json::Value;
+
+use super::data::{data_file, read_data};
+use super::experiment::{Experiment, Group, Run};
+
+/// How often processes of others are looked for, and ends of our own.
+const POLL: Duration = Duration::from_millis(200);
+
+/// Where things are.
+pub(super) struct Places {
+    /// The program that trains runs that begin.
+    pub(super) sac: PathBuf,
+    /// Earlier programs by commit, `sac-<commit>`: a run goes on with the one that began it, if it is there.
+    pub(super) programs: Option<PathBuf>,
+    /// Folders of runs, not committed.
+    pub(super) runs: PathBuf,
+    /// Data files and pictures.
+    pub(super) curves: PathBuf,
+    /// Process ids of our trainings.
+    pub(super) children: Mutex<Vec<u32>>,
+}
+
+impl Places {
+    pub(super) fn path(&self, run: &Run) -> PathBuf {
+        self.runs.join(run.folder())
+    }
+
+    /// The program that trains a run: for one that began, the program that began it.
+    fn program(&self, folder: &Path) -> PathBuf {
+        let commit = || {
+            let text = fs::read_to_string(folder.join("provenance.json")).ok()?;
+            let provenance: Value = serde_json::from_str(&text).ok()?;
+            let program = self
+                .programs
+                .as_ref()?
+                .join(format!("sac-{}", provenance["commit"].as_str()?));
+            program.is_file().then_some(program)
+        };
+        commit().unwrap_or_else(|| self.sac.clone())
+    }
+}
+
+pub(super) fn is_recorded(places: &Places, run: &Run) -> Result<bool> {
+    let data = read_data(&data_file(&places.curves, &run.experiment.name))?;
+    Ok(data.runs.iter().any(|record| run.is_told_by(record)))
+}
+
+pub(super) fn is_complete(places: &Places, run: &Run) -> bool {
+    let checkpoints = places.path(run).join("checkpoints");
+    checkpoints.join(run.group.env_steps.to_string()).is_dir()
+}
+
+/// Whether a process trains in a folder. It holds the lock on `.lock`, in which it wrote its process id; a trainer that was
+/// killed leaves the file behind.
+pub(super) fn is_in_use(folder: &Path) -> bool {
+    let path = folder.join(".lock");
+    let holder = fs::read_to_string(&path).unwrap_or_default();
+    let id = holder.split_whitespace().nth(1).unwrap_or_default();
+    // The lock is tried only where a holder lives, so that a trainer that is just starting finds it free.
+    let lives = !id.is_empty() && Path::new("/proc").join(id).is_dir();
+    let is_held = |file: File| matches!(file.try_lock(), Err(fs::TryLockError::WouldBlock));
+    lives && File::open(path).is_ok_and(is_held)
+}
+
+/// What is left to do at most, in this order, as many at once as `may_start` allows; it gets the number that are running.
+/// A run that fails does not end the others.
+///
+/// # Errors
+/// When a run failed: the error names all of them.
+pub(super) fn work(places: &Places, runs: &[Run], mut may_start: impl FnMut(usize) -> bool) -> Result<()> {
+    let mut waiting = runs.iter();
+    let mut next = waiting.next();
+    let failures = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        let mut running = Vec::new();
+        loop {
+            running.retain(|worker: &std::thread::ScopedJoinHandle<()>| !worker.is_finished());
+            match next {
+                None if running.is_empty() => return,
+                Some(run) if may_start(running.len()) => {
+                    let failures = &failures;
+                    running.push(scope.spawn(move || {
+                        if let Err(error) = train_and_record(places, run) {
+                            say!("{} failed: {error:#}", run.name());
+                            if let Ok(mut failures) = failures.lock() {
+                                failures.push(format!("{}: {error:#}", run.name()));
+                            }
+                        }
+                    }));
+                    next = waiting.next();
+                }
+                _ => std::thread::sleep(POLL),
+            }
+        }
+    });
+    let failures = failures.into_inner().unwrap_or_default();
+    ensure!(
+        failures.is_empty(),
+        "{} runs failed:\n{}",
+        failures.len(),
+        failures.join("\n")
+    );
+    Ok(())
+}
+
+fn train_and_record(places: &Places, run: &Run) -> Result<()> {
+    train(places, run)?;
+    let path = places.path(run);
+    record(places, run, &path)?;
+    say!("recorded {}", run.name());
+    if run.experiment.is_campaign() {
+        drop_replays(&path)?;
+    }
+    Ok(())
+}
+
+/// Removes the replays of a finished run, gigabytes of a long one. Its policies stay, and can be scored again.
+fn drop_replays(folder: &Path) -> Result<()> {
+    for entry in fs::read_dir(folder.join("checkpoints")).into_iter().flatten().flatten() {
+        let path = entry.path().join("replay.safetensors");
+        if path.exists() {
+            fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+        }
+    }
+    Ok(())
+}
+
+/// Trains a run to its end, from its newest checkpoint if it has one.
+fn train(places: &Places, run: &Run) -> Result<()> {
+    let folder = places.path(run);
+    let mut was_said = false;
+    // Trainings outlive a campaign that was killed. Two at once would be refused; the first is as good.
+    while is_in_use(&folder) {
+        if !was_said {
+            say!("{} is being trained by another process; waiting for it", run.name());
+            was_said = true;
+        }
+        std::thread::sleep(POLL);
+    }
+    if is_complete(places, run) {
+        return Ok(());
+    }
+    let parent = folder.parent().context("the folder of a run has a parent")?;
+    fs::create_dir_all(parent).with_context(|| format!("cannot make {}", parent.display()))?;
+    let mut command = Command::new(places.program(&folder));
+    if folder.join("checkpoints/latest").exists() {
+        say!("going on with {}", run.name());
+        command.arg("train").arg("--resume").arg(&folder);
+    } else {
+        if folder.exists() {
+            // It ended before its first checkpoint, so there is nothing to go on from.
+            fs::remove_dir_all(&folder).with_context(|| format!("cannot remove {}", folder.display()))?;
+        }
+        say!("training {}", run.name());
+        command.arg("train").args(run.arguments()).arg("--run-dir").arg(&folder);
+    }
+    let log = folder.with_extension(format!("{}.log", run.seed));
+    let stderr = File::options().create(true).append(true).open(&log);
+    let stderr = stderr.with_context(|| format!("cannot write {}", log.display()))?;
+    let child = command
+        .args(["--threads", "1", "--quiet"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(stderr)
+        .spawn()
+        .context("cannot run sac")?;
+    let status = watched(places, child)?;
+    if !status.success() {
+        let text = fs::read_to_string(&log).unwrap_or_default();
+        let last: Vec<&str> = text.lines().rev().take(3).collect();
+        let last: Vec<&str> = last.into_iter().rev().collect();
+        bail!(
+            "training ended with {status}; the end of {}:\n{}",
+            log.display(),
+            last.join("\n")
+        );
+    }
+    Ok(())
+}
+
+/// Waits for a training, whose process id is known meanwhile.
+fn watched(places: &Places, mut child: Child) -> Result<std::process::ExitStatus> {
+    let id = child.id();
+    let change = |how: &dyn Fn(&mut Vec<u32>)| {
+        if let Ok(mut children) = places.children.lock() {
+            how(&mut children);
+        }
+    };
+    change(&|children| children.push(id));
+    let status = child.wait().context("cannot wait for sac");
+    change(&|children| children.retain(|other| *other != id));
+    status
+}
+
+/// Scores a run's policy and writes what is to be committed of the run.
+pub(super) fn record(places: &Places, run: &Run, path: &Path) -> Result<()> {
+    let found = folder::read(path)?;
+    ensure!(found.is_finished, "{} has not reached its end", path.display());
+    let Group {
+        label,
+        env,
+        algo,
+        env_steps,
+        set,
+        returns_divided_by,
+        ..
+    } = run.group.clone();
+    let record = Record {
+        label,
+        seed: Some(run.seed),
+        env,
+        algo: Some(algo),
+        env_steps,
+        set: Some(set),
+        returns_divided_by,
+        checkpoint: Some(run.experiment.checkpoint.clone()),
+        // The settings above say all of it.
+        config: None,
+        scores: run
+            .conditions()
+            .map(|set| evaluate(places, run, path, set))
+            .collect::<Result<_>>()?,
+        ..found.record
+    };
+    change(places, run.experiment, |data| {
+        data.runs.retain(|other| !run.is_in_place_of(other));
+        data.runs.push(record);
+    })?;
+    Ok(())
+}
+
+/// Changes an experiment's data file and brings the rest of it in line with the experiment.
+pub(super) fn change(places: &Places, experiment: &Experiment, how: impl FnOnce(&mut Data)) -> Result<Data> {
+    fs::create_dir_all(&places.curves).with_context(|| format!("cannot make {}", places.curves.display()))?;
+    // Held, also against other processes, while a file is read, changed and written.
+    let lock = File::open(&places.curves).and_then(|folder| folder.lock().map(|()| folder));
+    let _lock = lock.with_context(|| format!("cannot lock {}", places.curves.display()))?;
+    let path = data_file(&places.curves, &experiment.name);
+    let mut data = read_data(&path)?;
+    let before = data.clone();
+    how(&mut data);
+    experiment.arrange(&mut data);
+    if !data.runs.is_empty() && data != before {
+        file::write(&path, &data)?;
+    }
+    Ok(data)
+}
+
+/// `sac eval` of a run under changes to its environment.
+fn evaluate(places: &Places, run: &Run, path: &Path, set: &[String]) -> Result<Value> {
+    let mut command = Command::new(places.program(path));
+    command.arg("eval").arg(path).args(["--episodes", "20", "--json"]);
+    command.args(["--checkpoint", &run.experiment.checkpoint]);
+    set.iter().for_each(|setting| {
+        command.args(["--set", setting]);
+    });
+    let output = command
+        .stderr(Stdio::inherit())
+        .output()
+        .context("cannot run sac eval")?;
+    ensure!(output.status.success(), "scoring {} failed", path.display());
+    serde_json::from_slice(&output.stdout).context("sac eval wrote something else than JSON")
+}
