@@ -4,7 +4,6 @@ use std::ops::Deref;
 
 use sac_agents::{
     Every,
-    schedule::{EnvSteps, GradSteps, UpdateSchedule},
     spec_problems::{SpecProblem, SpecProblems},
     temperature::{ActionUnits, TargetEntropy, TemperatureSpec},
     trainer::settings::{DeviceChoice, Threads},
@@ -162,13 +161,7 @@ fn resolve(
             None
         }
     };
-    let updates = UpdateSchedule {
-        per_env_step: settings.train.updates_per_env_step,
-        from_env_steps: EnvSteps(settings.train.warmup_env_steps),
-        from_grad_steps: GradSteps(0),
-    };
-    let budget = updates.due(EnvSteps(settings.train.total_env_steps));
-    settings.agent = settings.agent.for_budget(budget);
+    settings.agent = settings.agent.clone().for_budget(settings.budget());
     if let Some(env) = &env {
         if let Err(problem) = to_normalised_entropy(&mut settings, registry) {
             issues.push(Issue {
