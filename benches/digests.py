@@ -27,10 +27,13 @@ RUNS = {
     **{
         algo: ["--env", "Pendulum-v1", "--algo", algo, "--config", "none", "--steps", "900"]
         + ["--set", "train.warmup_env_steps=500"]
-        for algo in ("sac", "sac-v1", "dsac", "dsac-t", "bl-sac", "tqc")
+        for algo in ("sac", "sac-v1", "dsac", "dsac-t", "dsac-t-hybrid", "bl-sac", "tqc")
     },
-    "dsac-t-paper": ["--env", "Pendulum-v1", "--algo", "dsac-t-paper", "--config", "none", "--steps", "6500"]
-    + ["--set", "train.warmup_env_steps=500"],
+    **{
+        algo: ["--env", "Pendulum-v1", "--algo", algo, "--config", "none", "--steps", "6500"]
+        + ["--set", "train.warmup_env_steps=500"]
+        for algo in ("dsac-t-paper", "dsac-t-2025")
+    },
     **{
         algo: ["--env", "Pendulum-v1", "--algo", algo, "--config", "none", "--steps", "620"]
         + ["--set", "train.warmup_env_steps=600"]
@@ -39,7 +42,7 @@ RUNS = {
     **{
         algo: ["--env", "CartPole-v1", "--algo", algo, "--config", "none", "--steps", "900"]
         + ["--set", "train.warmup_env_steps=500"]
-        for algo in ("sac-discrete", "sac-gumbel")
+        for algo in ("sac-discrete", "sac-discrete-paper", "sac-gumbel")
     },
     **{
         algo: ["--env", "Pendulum-v1", "--algo", algo, "--steps", "240"]
@@ -49,7 +52,7 @@ RUNS = {
     # Compositions that no preset has.
     "sac, fourier policy": ["--env", "Pendulum-v1", "--config", "none", "--steps", "700"]
     + ["--set", "train.warmup_env_steps=500", "--set", "agent.policy={kind='fourier'}"],
-    "dsac-t, prioritized, n-step": ["--env", "Pendulum-v1", "--algo", "dsac-t", "--config", "none", "--steps", "800"]
+    "dsac-t, prioritized, n-step": ["--env", "Pendulum-v1", "--algo", "dsac-t-hybrid", "--config", "none", "--steps", "800"]
     + ["--set", "train.warmup_env_steps=500", "--set", "replay.n_step=3", "--set", "replay.sampler={kind='prioritized'}"],
     "sac, silu, normalized": ["--env", "HalfCheetah-v5", "--config", "none", "--steps", "800"]
     + ["--set", "train.warmup_env_steps=500", "--set", "agent.body.activation=silu"]
@@ -58,7 +61,7 @@ RUNS = {
     + ["--set", "train.warmup_env_steps=500", "--set", "agent.body.layer_norm=true"],
     "sac, state-independent std": ["--env", "Pendulum-v1", "--config", "none", "--steps", "700"]
     + ["--set", "train.warmup_env_steps=500", "--set", "agent.policy.std=state_independent"],
-    "dsac-t, target filter": ["--env", "Pendulum-v1", "--algo", "dsac-t", "--config", "none", "--steps", "700"]
+    "dsac-t, target filter": ["--env", "Pendulum-v1", "--algo", "dsac-t-hybrid", "--config", "none", "--steps", "700"]
     + ["--set", "train.warmup_env_steps=500"]
     + ["--set", "agent.critic.target_filter={bandwidth=0.3}"],
     "sac, bfloat16": ["--env", "Pendulum-v1", "--config", "none", "--steps", "900", "--matmul-precision", "medium"]

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use sac_agents::{ActMode, Agent, EnvSteps, Evaluation, evaluate, noise::Stream};
 use sac_envs::{Env, agent_observation_space, to_agent_units, to_task_units};
+use tch::Tensor;
 
 use crate::{
     assemble,
@@ -316,6 +317,19 @@ impl Policy {
     /// The configuration of the run.
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// Everything that acting needs, by name: parameters of the networks, and statistics of observations where they are
+    /// normalised.
+    ///
+    /// # Errors
+    /// When a value cannot be read.
+    pub fn parameters(&self) -> Result<Vec<(String, Tensor)>> {
+        let section = self.agent.policy_section()?;
+        let named = |name: &str| Ok((name.to_string(), section.any_tensor(name)?));
+        // The section holds the moments of the optimiser as well.
+        let names = section.tensor_names().filter(|name| !name.contains("adam."));
+        names.map(named).collect()
     }
 
     /// Which of the run's policies it is: `best`, `last`, or a number of env steps.

@@ -666,6 +666,20 @@ fn an_entropy_that_no_policy_can_have_is_refused_with_the_reason() {
             "would grow",
         ]);
     }
+    // Pendulum's torque is within ±2: the uniform density there has an entropy of ln 4.
+    entropy("Pendulum-v1", "sac", "{per_action=1.4, units='env'}")
+        .code(2)
+        .says(&[key, "no policy can have", "the highest, 0.693 nats"]);
+    entropy("CartPole-v1", "sac-discrete", "{per_action=-1.0, units='env'}")
+        .code(2)
+        .says(&[key, "this applies to boxes"]);
+    entropy(
+        "CartPole-v1",
+        "sac-discrete",
+        "{of_uniform=0.9, falling_to=0.1, over_budget=1.5}",
+    )
+    .code(2)
+    .says(&[key, "a share of the budget above 0 and at most 1"]);
     entropy("CartPole-v1", "sac-discrete", "5")
         .code(2)
         .says(&[key, "the highest, 0.693 nats (the logarithm of the number of actions)"]);
@@ -675,6 +689,7 @@ fn an_entropy_that_no_policy_can_have_is_refused_with_the_reason() {
     for (env, algo, value) in [
         ("Pendulum-v1", "sac", "0.6931"),
         ("Pendulum-v1", "sac", "-20"),
+        ("Pendulum-v1", "sac", "{per_action=1.38, units='env'}"),
         ("CartPole-v1", "sac-discrete", "0.5"),
         ("CartPole-v1", "sac-discrete", "{of_uniform=1.0}"),
     ] {

@@ -262,6 +262,34 @@ fn config_says_where_each_value_comes_from_and_reads_back_to_itself() {
 }
 
 #[test]
+fn config_resolves_entropies_in_the_units_of_the_task_and_schedules_over_the_budget() {
+    let here = folder();
+    let entropy = |arguments: &str| {
+        let arguments = arguments.split(' ');
+        let arguments: Vec<&str> = ["config", "--config", "none"].into_iter().chain(arguments).collect();
+        let printed = sac(here.path(), &arguments).ok().stdout;
+        let (_, found) = printed.split_once("target_entropy").expect("a line");
+        let (found, _) = found.split_once("\n[").expect("a table after it");
+        found.to_string()
+    };
+    // Humanoid's box is ±0.4 in 17 dimensions, Pendulum's ±2.
+    let set = "--set agent.temperature.target_entropy={per_action=-1.0,units='env'}";
+    let humanoid = entropy(&format!("--env Humanoid-v5 {set}"));
+    assert!(humanoid.contains(" = -1.42"), "{humanoid}");
+    let paper = entropy("--env Pendulum-v1 --algo dsac-t-paper");
+    assert!(paper.contains(" = -1.693"), "{paper}");
+    // 0.5 of (5000 − 1000) updates.
+    let half = entropy("--env CartPole-v1 --algo sac-discrete --steps 5000");
+    assert!(half.contains("2000") && !half.contains("over_budget"), "{half}");
+    let fixed =
+        entropy("--env CartPole-v1 --algo sac-discrete --set agent.temperature.target_entropy={of_uniform=0.5}");
+    assert!(
+        fixed.contains(" = 0.346"),
+        "one that does not fall replaces one that falls: {fixed}"
+    );
+}
+
+#[test]
 fn config_prints_what_the_parts_of_an_agent_cost() {
     let here = folder();
     let costs = |settings: &[&str]| -> Vec<(String, u64, u64)> {

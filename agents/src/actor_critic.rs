@@ -273,6 +273,7 @@ impl SoftActorCritic {
         let is_due = |every: u64| self.grad_steps.0.is_multiple_of(every);
         Due {
             policy: is_due(self.delay.policy),
+            temperature: is_due(self.delay.temperature.unwrap_or(self.delay.policy)),
             targets: is_due(self.delay.targets) && self.learner.targets.is_due(self.grad_steps),
         }
     }

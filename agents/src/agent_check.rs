@@ -48,6 +48,13 @@ impl AgentSpec {
             self.delay.targets,
             "at least 1",
         );
+        let temperature = self.delay.temperature.unwrap_or(self.delay.policy);
+        p.require(
+            self.delay.temperature != Some(0),
+            "agent.delay.temperature",
+            temperature,
+            "at least 1",
+        );
         problems.into_vec()
     }
 

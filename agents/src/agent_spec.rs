@@ -9,6 +9,7 @@ use crate::{
     encoder::EncoderSpec,
     nn::BodySpec,
     policy::PolicySpec,
+    schedule::GradSteps,
     target::TargetSpec,
     temperature::{TargetEntropy, TemperatureSpec},
 };
@@ -70,6 +71,16 @@ impl Default for AgentSpec {
 }
 
 impl AgentSpec {
+    /// The same settings for a run of `budget` gradient steps: schedules over a share of the budget are over gradient
+    /// steps.
+    #[must_use]
+    pub fn for_budget(mut self, budget: GradSteps) -> Self {
+        if let TemperatureSpec::Learned(spec) = &mut self.temperature {
+            spec.target_entropy = spec.target_entropy.for_budget(budget);
+        }
+        self
+    }
+
     /// Keys of the settings that are annealed during training. Updates with such settings cannot be recorded as CUDA
     /// graphs ([`crate::cuda_graph`]).
     pub fn annealed(&self) -> Vec<String> {
@@ -126,19 +137,26 @@ pub enum NextAction {
     Target,
 }
 
-/// Periods of delayed steps, in gradient steps, at least 1. There are two settings because papers differ in which of
-/// the two they delay.
+/// Periods of delayed steps, in gradient steps, at least 1. There are several settings because papers differ in what
+/// they delay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DelaySpec {
-    /// Period of the steps of policy and temperature.
+    /// Period of the steps of the policy.
     pub policy: u64,
     /// Period of the updates of target parameters.
     pub targets: u64,
+    /// Period of the steps of the temperature, if it differs from the policy's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub temperature: Option<u64>,
 }
 
 impl Default for DelaySpec {
     fn default() -> Self {
-        DelaySpec { policy: 1, targets: 1 }
+        DelaySpec {
+            policy: 1,
+            targets: 1,
+            temperature: None,
+        }
     }
 }

@@ -11,8 +11,9 @@
 //! 4. Move the temperature one step, with the log-probabilities of the actions of step 3.
 //! 5. Move the target parameters towards the new critics.
 //!
-//! Steps 1 and 2 belong to the critic ([`crate::critic::Critic::learn`]). Steps 3 and 4 happen when the policy is due,
-//! and step 5 when targets are due; both delays count gradient steps.
+//! Steps 1 and 2 belong to the critic ([`crate::critic::Critic::learn`]). Step 3 happens when the policy is due, step 4
+//! when the temperature is due, and step 5 when targets are due; the delays count gradient steps. A temperature that is
+//! due without the policy learns from actions drawn for it.
 //!
 //! A policy that enumerates its actions gives the probability of every action instead of a draw, and the expected
 //! log-probability. The steps are the same.
@@ -47,13 +48,18 @@ impl UpdateRule for ReferenceUpdate {
         };
         let mut report = learner.critic.learn(&step, stream);
 
+        // 3. The policy steps towards a higher soft value.
+        let mut log_prob = None;
         if due.policy {
-            // 3. The policy steps towards a higher soft value.
-            let (loss, log_prob) = policy_step(&mut learner.policy, &learner.critic, batch, &alpha, stream);
+            let (loss, of_actions) = policy_step(&mut learner.policy, &learner.critic, batch, &alpha, stream);
             report.put(metrics::ACTOR_LOSS, Reduction::Mean, &loss);
-            report.put(metrics::ENTROPY, Reduction::NegativeMean, &log_prob);
+            report.put(metrics::ENTROPY, Reduction::NegativeMean, &of_actions);
+            log_prob = Some(of_actions);
+        }
 
-            // 4. The temperature steps towards the target entropy.
+        // 4. The temperature steps towards the target entropy.
+        if due.temperature && learner.temperature.is_learned() {
+            let log_prob = log_prob.unwrap_or_else(|| log_prob_of_draw(&learner.policy, batch, stream));
             if let Some(loss) = learner.temperature.learn(&log_prob) {
                 report.put(metrics::ALPHA_LOSS, Reduction::Mean, &loss);
             }
@@ -71,6 +77,12 @@ impl UpdateRule for ReferenceUpdate {
     fn describe(&self) -> String {
         "reference, through autograd".to_string()
     }
+}
+
+/// Log-probabilities `[B]` (nats) of actions newly drawn from the policy, without a gradient.
+pub(crate) fn log_prob_of_draw(policy: &Policy, batch: &Batch, stream: &mut Stream) -> Tensor {
+    let noise = policy.noise(batch.size(), stream);
+    policy.draw_frozen(&batch.first_obs(), &noise).log_prob
 }
 
 /// Makes one gradient step of the policy on the actor's loss (equation 9) with newly drawn actions. Returns the loss,

@@ -1,8 +1,12 @@
 //! The weight of the entropy in the objective: [`TemperatureSpec`], [`Temperature`].
 
+mod target_entropy;
+
 use sac_envs::Space;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
+
+pub use target_entropy::{ActionUnits, Span, TargetEntropy};
 
 use crate::{
     checkpoint::Section,
@@ -79,250 +83,6 @@ impl Default for LearnedTemperatureSpec {
     }
 }
 
-/// A target entropy: `"minus_action_dim"`, a number of nats, or a fraction of the entropy of the uniform distribution.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum TargetEntropy {
-    /// −dim(A), for boxes (SAC 2018b, table 1). Replaced by a number when the configuration is resolved.
-    MinusActionDim,
-    /// A number of nats.
-    Nats(f64),
-    /// A fraction of log|A|, for discrete actions (Christodoulou 2019: 0.98). Replaced by a number when the
-    /// configuration is resolved. `{ of_uniform = 0.98 }` in a file.
-    OfUniform(f64),
-    /// Linear interpolation between two values during training.
-    /// `{ of_uniform = 0.98, falling_to = 0.3, over_grad_steps = 20000 }` in a file, or the same with `nats`.
-    Moving {
-        /// Whether `from` and `to` are fractions of log|A| instead of nats.
-        of_uniform: bool,
-        /// Value before the first update.
-        from: f64,
-        /// Value after `over_grad_steps`.
-        to: f64,
-        /// Length of the interpolation, gradient steps, at least 1.
-        over_grad_steps: u64,
-    },
-}
-
-/// Limits of target entropies, far beyond use.
-const NATS: std::ops::RangeInclusive<f64> = -1e6..=1e6;
-
-/// Tolerance for the rounding of entropies that a resolved configuration holds.
-const ROUNDING_NATS: f64 = 1e-9;
-
-/// Entropy of the uniform distribution over discrete actions, nats; `None` for a box.
-fn uniform_entropy(action: &Space) -> Option<f64> {
-    match action {
-        Space::Box { .. } => None,
-        Space::Discrete { n } => Some((*n as f64).ln()),
-        Space::MultiDiscrete { n } => Some(n.iter().map(|n| (*n as f64).ln()).sum()),
-    }
-}
-
-/// Why no policy for an action space has an entropy of so many nats; `None` if one can. α would grow or shrink without
-/// end.
-fn impossible(nats: f64, action: &Space) -> Option<String> {
-    let (most, reason) = match uniform_entropy(action) {
-        // The density 2^−A on [-1, 1]^A.
-        None => (
-            action.len() as f64 * std::f64::consts::LN_2,
-            "ln 2 for each of its dimensions",
-        ),
-        Some(most) => (most, "the logarithm of the number of actions"),
-    };
-    if nats > most + ROUNDING_NATS {
-        return Some(format!(
-            "this is an entropy that no policy can have: over {action} the uniform distribution has the highest, \
-             {most:.3} nats ({reason}); the temperature would grow without end"
-        ));
-    }
-    (uniform_entropy(action).is_some() && nats < -ROUNDING_NATS).then(|| {
-        format!(
-            "this is an entropy that no policy can have: over {action} it is between 0 and {most:.3} nats ({reason}); the \
-             temperature would shrink without end"
-        )
-    })
-}
-
-impl TargetEntropy {
-    /// The value as it is written in a file.
-    pub(crate) fn to_toml(self) -> String {
-        toml::Value::try_from(self).map_or(String::new(), |value| value.to_string())
-    }
-
-    fn check(self, p: &mut SpecProblems, key: &str) {
-        match self {
-            TargetEntropy::MinusActionDim => {}
-            TargetEntropy::Nats(nats) => p.require(
-                NATS.contains(&nats),
-                key,
-                format!("{nats:?}"),
-                "a number of nats between -1e6 and 1e6",
-            ),
-            TargetEntropy::OfUniform(part) => {
-                let holds = (0.0..=1.0).contains(&part);
-                p.require(holds, key, self.to_toml(), "a fraction between 0 and 1");
-            }
-            TargetEntropy::Moving {
-                of_uniform,
-                from,
-                to,
-                over_grad_steps,
-            } => {
-                let holds = |end: f64| match of_uniform {
-                    true => (0.0..=1.0).contains(&end),
-                    false => NATS.contains(&end),
-                };
-                let expected = "fractions between 0 and 1, or nats between -1e6 and 1e6, and at least 1 gradient step";
-                p.require(
-                    holds(from) && holds(to) && over_grad_steps > 0,
-                    key,
-                    self.to_toml(),
-                    expected,
-                );
-            }
-        }
-    }
-
-    /// Why the value does not fit an action space; `None` if it does.
-    pub fn problem(self, action: &Space) -> Option<String> {
-        let is_discrete = uniform_entropy(action).is_some();
-        match self {
-            TargetEntropy::MinusActionDim if is_discrete => Some(format!(
-                "this applies to boxes, but the actions are {action}, whose entropy is never negative; use \
-                 {{ of_uniform = 0.98 }} or a number of nats"
-            )),
-            TargetEntropy::OfUniform(_) | TargetEntropy::Moving { of_uniform: true, .. } if !is_discrete => {
-                Some(format!(
-                    "this applies to discrete actions, but the actions are {action}; use \"minus_action_dim\" or a number \
-                     of nats"
-                ))
-            }
-            TargetEntropy::Nats(nats) => impossible(nats, action),
-            TargetEntropy::Moving {
-                from,
-                to,
-                of_uniform: false,
-                ..
-            } => impossible(from, action).or_else(|| impossible(to, action)),
-            _ => None,
-        }
-    }
-
-    /// The same value in nats, for an action space that it fits.
-    #[must_use]
-    pub fn in_nats(self, action: &Space) -> Self {
-        let uniform = uniform_entropy(action).unwrap_or(0.0);
-        match self {
-            TargetEntropy::MinusActionDim => TargetEntropy::Nats(-(action.len() as f64)),
-            TargetEntropy::OfUniform(part) => TargetEntropy::Nats(part * uniform),
-            TargetEntropy::Moving {
-                of_uniform: true,
-                from,
-                to,
-                over_grad_steps,
-            } => TargetEntropy::Moving {
-                of_uniform: false,
-                from: from * uniform,
-                to: to * uniform,
-                over_grad_steps,
-            },
-            other => other,
-        }
-    }
-
-    /// The value after `grad_steps` updates, nats. Call [`TargetEntropy::in_nats`] first; other values count as 0.
-    fn at(self, grad_steps: GradSteps) -> f64 {
-        match self {
-            TargetEntropy::Nats(nats) => nats,
-            TargetEntropy::Moving {
-                from,
-                to,
-                over_grad_steps,
-                ..
-            } => {
-                let progress = (grad_steps.0 as f64 / over_grad_steps as f64).min(1.0);
-                from + (to - from) * progress
-            }
-            TargetEntropy::MinusActionDim | TargetEntropy::OfUniform(_) => 0.0,
-        }
-    }
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct TargetEntropyTable {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    of_uniform: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    nats: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    falling_to: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    over_grad_steps: Option<u64>,
-}
-
-impl Serialize for TargetEntropy {
-    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        let part = |value: f64, is: bool| is.then_some(value);
-        match *self {
-            TargetEntropy::MinusActionDim => "minus_action_dim".serialize(serializer),
-            TargetEntropy::Nats(nats) => nats.serialize(serializer),
-            TargetEntropy::OfUniform(of_uniform) => TargetEntropyTable {
-                of_uniform: Some(of_uniform),
-                nats: None,
-                falling_to: None,
-                over_grad_steps: None,
-            }
-            .serialize(serializer),
-            TargetEntropy::Moving {
-                of_uniform,
-                from,
-                to,
-                over_grad_steps,
-            } => TargetEntropyTable {
-                of_uniform: part(from, of_uniform),
-                nats: part(from, !of_uniform),
-                falling_to: Some(to),
-                over_grad_steps: Some(over_grad_steps),
-            }
-            .serialize(serializer),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for TargetEntropy {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        const EXPECTED: &str = "expected \"minus_action_dim\", a number of nats, { of_uniform = 0.98 }, or \
-                                { of_uniform = 0.98, falling_to = 0.3, over_grad_steps = 20000 }";
-        let wrong = || serde::de::Error::custom(EXPECTED);
-        match toml::Value::deserialize(deserializer)? {
-            toml::Value::String(word) if word == "minus_action_dim" => Ok(TargetEntropy::MinusActionDim),
-            toml::Value::Float(nats) if nats.is_finite() => Ok(TargetEntropy::Nats(nats)),
-            toml::Value::Integer(nats) => Ok(TargetEntropy::Nats(nats as f64)),
-            toml::Value::Table(table) => {
-                let table = TargetEntropyTable::deserialize(table).map_err(|_| wrong())?;
-                match (table.of_uniform, table.nats, table.falling_to, table.over_grad_steps) {
-                    (Some(part), None, None, None) => Ok(TargetEntropy::OfUniform(part)),
-                    (Some(from), None, Some(to), Some(over_grad_steps)) => Ok(TargetEntropy::Moving {
-                        of_uniform: true,
-                        from,
-                        to,
-                        over_grad_steps,
-                    }),
-                    (None, Some(from), Some(to), Some(over_grad_steps)) => Ok(TargetEntropy::Moving {
-                        of_uniform: false,
-                        from,
-                        to,
-                        over_grad_steps,
-                    }),
-                    _ => Err(wrong()),
-                }
-            }
-            _ => Err(wrong()),
-        }
-    }
-}
-
 /// The function of log α that is minimised. Both have the same fixed point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -377,6 +137,11 @@ impl Temperature {
                 }
             }
         }
+    }
+
+    /// Whether α is learned.
+    pub fn is_learned(&self) -> bool {
+        matches!(self, Temperature::Learned { .. })
     }
 
     /// α, a detached scalar.

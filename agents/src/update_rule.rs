@@ -8,8 +8,10 @@ use crate::{
 /// The delayed steps that an update includes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Due {
-    /// Whether policy and temperature make a step.
+    /// Whether the policy makes a step.
     pub policy: bool,
+    /// Whether the temperature makes a step.
+    pub temperature: bool,
     /// Whether target parameters move.
     pub targets: bool,
 }

@@ -3,6 +3,7 @@
 
 mod augmentation;
 mod composition;
+mod delays;
 mod encoder_sharing;
 mod fourier_policy;
 #[path = "support/full_update.rs"]

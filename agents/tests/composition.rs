@@ -48,7 +48,7 @@ const CRITICS: Axis = &[
         "critic.kind = 'quantile'\ncritic.members = 2\ncritic.quantiles = 3\ncritic.dropped_per_member = 1\n\
          critic.target_filter = { anneal = { to = 0.0, over_grad_steps = 15 } }",
     ),
-    ("dsac-t", "critic.kind = 'dsac_t'"),
+    ("dsac-t", "critic = { kind = 'dsac_t', form = 'published' }"),
     ("dsac", "critic.kind = 'dsac'"),
     (
         "tqc",
@@ -67,6 +67,10 @@ const POLICIES: Axis = &[
         "tanh bounds",
         "policy = { kind = 'squashed_gaussian', log_std_bounds = 'tanh', log_std_min = -5.0 }",
     ),
+    (
+        "softplus",
+        "policy = { kind = 'squashed_gaussian', log_std_bounds = 'softplus' }",
+    ),
     ("fourier", "policy = { kind = 'fourier', frequencies = 4 }"),
     ("categorical", "policy.kind = 'categorical'"),
     (
@@ -77,7 +81,7 @@ const POLICIES: Axis = &[
 
 /// Policies that are combined with every critic and every value of the last axis, but only with one temperature and one
 /// body in turn. This gives a third more combinations instead of four times as many.
-const IN_TURNS: &[&str] = &["independent std", "tanh bounds", "fourier", "gumbel"];
+const IN_TURNS: &[&str] = &["independent std", "tanh bounds", "softplus", "fourier", "gumbel"];
 
 const TEMPERATURES: Axis = &[
     ("learned", "temperature.kind = 'learned'"),
@@ -105,7 +109,8 @@ const REST: Axis = &[
     ("default", ""),
     (
         "delayed",
-        "delay = { policy = 2, targets = 3 }\nnext_action = 'target'\nnormalize_observations = true",
+        "delay = { policy = 2, targets = 3, temperature = 1 }\nnext_action = 'target'\nnormalize_observations = true\n\
+         body.initial_weights = 'glorot'",
     ),
     ("hard", "targets = { kind = 'hard', every_grad_steps = 7 }"),
 ];

@@ -8,6 +8,7 @@ use sac_agents::{
     noise::Stream,
     policy::{PolicySpec, SquashedGaussian},
     presets,
+    schedule::GradSteps,
     temperature::TemperatureSpec,
 };
 use sac_envs::Space;
@@ -75,7 +76,8 @@ fn difference(spec: &AgentSpec, action: &Space) -> f64 {
 fn preset(name: &str) -> AgentSpec {
     let preset = presets::by_name(name).expect("a preset");
     let table: toml::Table = preset.toml.parse().expect("a preset is a table");
-    let mut spec: AgentSpec = table["agent"].clone().try_into().expect("a preset has an agent");
+    let spec: AgentSpec = table["agent"].clone().try_into().expect("a preset has an agent");
+    let mut spec = spec.for_budget(GradSteps(UPDATES as u64));
     if matches!(spec.encoder, EncoderSpec::Conv(_)) {
         // Only bodies are fused, so presets for pixels are tested with vector observations.
         let plain = AgentSpec::default();

@@ -5,7 +5,7 @@ use sac_agents::{
     AgentSpec,
     critic::{
         CriticSpec, DsacSpec, DsacTSpec, QuantileSpec, StateValueSpec, TargetFilterSpec,
-        dsac_t::SigmaRule,
+        dsac_t::{Form, SigmaRule},
         target_filter::{Bandwidth, FilterOrder},
     },
 };
@@ -34,6 +34,18 @@ fn an_update_of_dsac_t_by_the_references_rule_equals_the_derivation() {
     one_update_equals(
         dsac_t(SigmaRule::Reference),
         include_str!("golden/dsac_t/reference.json"),
+    );
+}
+
+#[test]
+fn an_update_of_dsac_t_in_its_published_form_equals_the_derivation() {
+    let critic = DsacTSpec {
+        form: Form::Published,
+        ..DsacTSpec::default()
+    };
+    one_update_equals(
+        with(CriticSpec::DsacT(critic)),
+        include_str!("golden/dsac_t/published.json"),
     );
 }
 

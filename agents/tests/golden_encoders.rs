@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use crate::support::{Stored, read, relative_difference, tensor};
 use sac_agents::{
     encoder::{
-        Adapool, AdapoolSpec, Encoder, EncoderSpec, Pooling, PoolingSpec, Query, Simpool, SoftMoe, SoftMoeSpec,
+        Adapool, AdapoolSpec, Encoder, EncoderSpec, Pooling, PoolingSpec, Query, Simpool, Slots, SoftMoe, SoftMoeSpec,
         TokenMlp, TokenMlpSpec, Transformer, TransformerSpec,
     },
     nn::{ParamBlock, ParamLayout},
@@ -66,8 +66,9 @@ fn assert_close(what: &str, actual: &Tensor, expected: &[f64]) {
 
 #[test]
 fn every_encoder_equals_its_derivation_with_its_gradients() {
-    let cases: Vec<Case> = read(include_str!("golden/encoders/data.json"));
-    assert!(cases.len() >= 29);
+    let mut cases: Vec<Case> = read(include_str!("golden/encoders/data.json"));
+    cases.extend(read::<Vec<Case>>(include_str!("golden/encoders/dopamine.json")));
+    assert!(cases.len() >= 31);
     for case in &cases {
         let name = &case.name;
         let (encoder, mut block) = build(&case.spec, &case.shape);
@@ -151,7 +152,7 @@ fn of<T>(seed: u64, build: impl FnOnce(&mut ParamLayout) -> T) -> (T, ParamBlock
 fn moe() -> SoftMoeSpec {
     SoftMoeSpec {
         experts: 3,
-        slots_per_expert: 2,
+        slots_per_expert: Slots::Count(2),
         expert_width: 7,
         ..SoftMoeSpec::default()
     }
@@ -173,7 +174,7 @@ fn permutation(seed: u64) -> Tensor {
 fn weights_of_mixers_and_poolings_sum_to_one() {
     for seed in 0..8 {
         let x = tokens(seed, TOKENS) * 10f64.powi(seed as i32 - 4);
-        let (mixer, block) = of(seed, |layout| SoftMoe::new(&moe(), WIDTH, layout));
+        let (mixer, block) = of(seed, |layout| SoftMoe::new(&moe(), TOKENS, WIDTH, layout));
         let (dispatch, combine) = mixer.weights(block.frozen(), &x, None);
         assert_eq!(
             (dispatch.size(), combine.size()),
@@ -216,7 +217,7 @@ fn mixers_are_equivariant_to_permutations() {
     for seed in 0..8 {
         let (x, permutation) = (tokens(seed, TOKENS), permutation(seed));
         let moved = x.index_select(1, &permutation);
-        let (mixer, block) = of(seed, |layout| SoftMoe::new(&moe(), WIDTH, layout));
+        let (mixer, block) = of(seed, |layout| SoftMoe::new(&moe(), TOKENS, WIDTH, layout));
         let forward = |x: &Tensor| mixer.forward(block.frozen(), x, None);
         assert_equal("soft moe", &forward(&moved), &forward(&x).index_select(1, &permutation));
         let (mixer, block) = of(seed, |layout| TokenMlp::new(&TokenMlpSpec::default(), WIDTH, layout));
@@ -276,7 +277,7 @@ fn poolings_of_sets_are_invariant_to_permutations() {
 fn a_soft_mixture_over_one_token_is_the_dense_mixture() {
     for seed in 0..4 {
         let x = tokens(seed, 1);
-        let (mixer, block) = of(seed, |layout| SoftMoe::new(&moe(), WIDTH, layout));
+        let (mixer, block) = of(seed, |layout| SoftMoe::new(&moe(), TOKENS, WIDTH, layout));
         let params: BTreeMap<String, Tensor> = block.named().into_iter().collect();
         let get = |name: &str| &params[&format!("encoder.mixer.{name}")];
         let (phi, row) = (get("phi"), x.squeeze_dim(1)); // [d, S], [B, d]

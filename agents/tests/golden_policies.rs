@@ -114,6 +114,12 @@ fn a_std_within_smooth_bounds_equals_the_derivation() {
 }
 
 #[test]
+fn a_std_that_is_a_softplus_equals_the_derivation() {
+    let data = include_str!("golden/gaussian_std/softplus.json");
+    gaussian_equals(StdSource::StateDependent, LogStdBounds::Softplus, data);
+}
+
+#[test]
 fn a_std_independent_of_the_state_within_smooth_bounds_equals_the_derivation() {
     let data = include_str!("golden/gaussian_std/independent_tanh.json");
     gaussian_equals(StdSource::StateIndependent, LogStdBounds::Tanh, data);

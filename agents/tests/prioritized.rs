@@ -343,6 +343,7 @@ fn every_preset_says_how_far_each_weighted_row_was_from_its_target() {
             }
         }
         let spec: AgentSpec = table.try_into().expect("valid");
+        let spec = spec.for_budget(GradSteps(100));
         // Presets for pixels see an image of every shade, the others a vector.
         let (obs, rows): (Space, &[i64]) = match &spec.encoder {
             EncoderSpec::Conv(_) => (Space::unbounded(3 * 40 * 40).reshaped(vec![3, 40, 40]), &[8, 3, 40, 40]),

@@ -6,7 +6,8 @@ use sac_agents::{
     AgentSpec, Batch, Compute, SoftActorCritic,
     critic::{
         CriticSpec, CriticStep, DsacSpec, DsacTSpec, Gaussians, LearnedCritic, NetworkContext, QuantileSpec,
-        StateValueSpec, dsac_t::SigmaRule,
+        StateValueSpec,
+        dsac_t::{Form, SigmaRule},
     },
     encoder::EncoderSpec,
     nn::{AdamSpec, ParamLayout},
@@ -159,8 +160,9 @@ fn stationary(discount: f64, critic: CriticSpec, measure: impl Fn(&Tensor) -> Te
 }
 
 /// Mean and standard deviation that DSAC-T converges to, averaged over members.
-fn stationary_dsac_t(discount: f64, sigma_rule: SigmaRule) -> (f64, f64) {
+fn stationary_dsac_t(discount: f64, form: Form, sigma_rule: SigmaRule) -> (f64, f64) {
     let spec = DsacTSpec {
+        form,
         sigma_rule,
         optimizer: SLOW,
         ..DsacTSpec::default()
@@ -196,7 +198,7 @@ fn predicted_sigma(factor: f64, discount: f64) -> f64 {
 
 #[test]
 fn p7_dsac_t_learns_mean_and_std_of_a_noisy_reward() {
-    let (mean, sigma) = stationary_dsac_t(0.0, SigmaRule::Nll);
+    let (mean, sigma) = stationary_dsac_t(0.0, Form::Revised, SigmaRule::Nll);
     assert_near("mean", mean, 1.0, 0.02);
     assert_near("sigma", sigma, NOISE, 0.015);
     assert_near("predicted sigma", predicted_sigma(1.0, 0.0), NOISE, 0.002);
@@ -204,7 +206,7 @@ fn p7_dsac_t_learns_mean_and_std_of_a_noisy_reward() {
 
 #[test]
 fn p7_the_references_rule_learns_0_7_times_the_std() {
-    let (mean, sigma) = stationary_dsac_t(0.0, SigmaRule::Reference);
+    let (mean, sigma) = stationary_dsac_t(0.0, Form::Revised, SigmaRule::Reference);
     let predicted = predicted_sigma(0.5, 0.0);
     assert_near("mean", mean, 1.0, 0.02);
     assert_near("sigma", sigma, predicted, 0.015);
@@ -215,13 +217,33 @@ fn p7_the_references_rule_learns_0_7_times_the_std() {
 fn noise_accumulates_over_steps_with_the_nll_rule_and_hardly_with_the_references_rule() {
     // The variance of the return is NOISE² / (1 − γ²), a σ of 1.147 for γ = 0.9. If every backup halves it, it is
     // NOISE² / (2 − γ²).
-    let (mean, sigma) = stationary_dsac_t(0.9, SigmaRule::Nll);
+    let (mean, sigma) = stationary_dsac_t(0.9, Form::Revised, SigmaRule::Nll);
     let sigma_of_return = NOISE / (1.0f64 - 0.81).sqrt();
     assert_near("mean", mean, 10.0, 0.2);
     assert_near("sigma", sigma, predicted_sigma(1.0, 0.9), 0.06);
     assert_near("sigma of the return", sigma, sigma_of_return, 0.06);
-    let (_, sigma) = stationary_dsac_t(0.9, SigmaRule::Reference);
+    let (_, sigma) = stationary_dsac_t(0.9, Form::Revised, SigmaRule::Reference);
     assert_near("sigma, reference", sigma, predicted_sigma(0.5, 0.9), 0.03);
+}
+
+#[test]
+fn the_published_form_has_the_std_of_the_nll_rule() {
+    for (discount, tolerance) in [(0.0, 0.015), (0.9, 0.06)] {
+        let (mean, sigma) = stationary_dsac_t(discount, Form::Published, SigmaRule::Nll);
+        assert_near("mean", mean, 1.0 / (1.0 - discount), 0.02 / (1.0 - discount));
+        assert_near("sigma", sigma, predicted_sigma(1.0, discount), tolerance);
+    }
+}
+
+#[test]
+fn dsac_t_as_published_passes_the_probes() {
+    passes_the_probes(&|| {
+        CriticSpec::DsacT(DsacTSpec {
+            form: Form::Published,
+            optimizer: OPTIMIZER,
+            ..DsacTSpec::default()
+        })
+    });
 }
 
 #[test]

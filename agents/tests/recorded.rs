@@ -14,7 +14,7 @@ use sac_agents::{
     nn::{AdamSpec, LearningRateAnnealSpec, LearningRateCurve},
     noise::Stream,
     target::TargetSpec,
-    temperature::{LearnedTemperatureSpec, TargetEntropy, TemperatureSpec},
+    temperature::{LearnedTemperatureSpec, Span, TargetEntropy, TemperatureSpec},
 };
 use tch::Tensor;
 
@@ -190,7 +190,7 @@ fn annealed_settings_are_listed() {
             of_uniform: false,
             from: 0.0,
             to: -2.0,
-            over_grad_steps: 100,
+            over: Span::GradSteps(100),
         },
         ..LearnedTemperatureSpec::default()
     });

@@ -19,7 +19,7 @@ use sac_agents::{
         CategoricalSpec, FourierSpec, GumbelSpec, PolicySpec, SquashedGaussianSpec, StdSource,
         gumbel::{Curve, SoftmaxAnnealSpec},
     },
-    temperature::{LearnedTemperatureSpec, TargetEntropy, TemperatureSpec},
+    temperature::{LearnedTemperatureSpec, Span, TargetEntropy, TemperatureSpec},
     trainer::settings::{CheckpointSettings, EvalSettings, LogSettings, TrainSettings},
 };
 use sac_envs::Registry;
@@ -272,7 +272,7 @@ fn discrete_actions_go_on_where_they_stopped() {
             of_uniform: true,
             from: 0.98,
             to: 0.3,
-            over_grad_steps: 90,
+            over: Span::GradSteps(90),
         },
         ..LearnedTemperatureSpec::default()
     });

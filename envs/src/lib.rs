@@ -52,7 +52,7 @@ pub mod manuals {
 pub mod mujoco;
 pub mod panics;
 pub mod probe;
-mod python;
+pub mod python;
 mod registry;
 pub mod render;
 mod rng;

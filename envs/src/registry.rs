@@ -76,16 +76,17 @@ impl Registry {
         self.entries.iter().map(|entry| entry.id.as_str())
     }
 
-    /// The entry with this id. That of a Python environment, `py:…`, is made for it, whether Python knows it or not.
+    /// The entry with this id. That of a Python environment, `py:…`, is made for it unless one is registered, whether
+    /// Python knows it or not.
     ///
     /// # Errors
     /// [`EnvError::UnknownId`], with the most similar id: other capitals, another version, or a few other letters;
     /// [`EnvError::NotBuilt`] for an environment that is not part of this build.
     pub fn get(&self, id: &str) -> Result<Cow<'_, EnvEntry>, EnvError> {
-        if is_python(id) {
+        let known = self.entries.iter().find(|entry| entry.id == id);
+        if known.is_none() && is_python(id) {
             return Ok(Cow::Owned(python::entry(id)));
         }
-        let known = self.entries.iter().find(|entry| entry.id == id);
         known.map(Cow::Borrowed).ok_or_else(|| {
             let id = id.to_string();
             if cfg!(not(feature = "mujoco")) && MUJOCO_IDS.contains(&id.as_str()) {
@@ -116,7 +117,8 @@ impl Registry {
     }
 
     /// `num_envs` environments as of [`Registry::make_normalised`], stepped on `threads` threads including the caller's.
-    /// Python environments are stepped on a thread for each of their processes instead.
+    /// Python environments are stepped on a thread for each of their processes instead, and those of this process on the
+    /// caller's, since an interpreter runs one thread at a time.
     ///
     /// # Errors
     /// As [`Registry::make_normalised`], and [`EnvError::Unsupported`] if `num_envs` is 0.
@@ -127,11 +129,14 @@ impl Registry {
         num_envs: usize,
         threads: usize,
     ) -> Result<Box<dyn VecEnv>, EnvError> {
-        let (envs, threads) = match is_python(id) {
-            true => python::make_normalised(id, options, num_envs)?,
-            false => {
+        let known = self.entries.iter().find(|entry| entry.id == id);
+        let (envs, threads) = match known {
+            None if is_python(id) => python::make_normalised(id, options, num_envs)?,
+            _ => {
                 let make = |_| self.make_normalised(id, options);
-                ((0..num_envs).map(make).collect::<Result<Vec<_>, _>>()?, threads)
+                let envs = (0..num_envs).map(make).collect::<Result<Vec<_>, _>>()?;
+                let is_of_this_process = known.is_some_and(|entry| entry.family == python::FAMILY);
+                (envs, if is_of_this_process { 1 } else { threads })
             }
         };
         Ok(if threads > 1 {

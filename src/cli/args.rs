@@ -17,19 +17,21 @@ use crate::{familiar, replicates::MOST_SEEDS};
 
 /// The name of the running program: `sac`, or that of a program with tasks of its own.
 pub fn program() -> &'static str {
-    static NAME: OnceLock<String> = OnceLock::new();
-    NAME.get_or_init(|| {
-        let path = std::env::args_os().next().unwrap_or_else(|| OsString::from("sac"));
-        let name = Path::new(&path).file_stem().unwrap_or(path.as_os_str());
-        name.to_string_lossy().into_owned()
-    })
+    PROGRAM.get().map_or("sac", String::as_str)
 }
 
-/// The command that the arguments of the process name. Ends the process where they name none, and for `--help`.
-pub fn parse() -> Command {
+static PROGRAM: OnceLock<String> = OnceLock::new();
+
+/// The command that the arguments name, of which the first is the program. Ends the process where they name none, and for
+/// `--help`.
+pub fn parse(arguments: Vec<OsString>) -> Command {
+    if let Some(path) = arguments.first() {
+        let name = Path::new(path).file_stem().unwrap_or(path.as_os_str());
+        PROGRAM.get_or_init(|| name.to_string_lossy().into_owned());
+    }
     let parsed = Cli::command()
         .name(program())
-        .try_get_matches()
+        .try_get_matches_from(arguments)
         .and_then(|matches| Cli::from_arg_matches(&matches));
     match parsed {
         Ok(cli) => cli.command,

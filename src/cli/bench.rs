@@ -40,7 +40,8 @@ pub fn update(args: &BenchUpdateArgs) -> Result<()> {
     if !issues.is_empty() {
         return Err(Issues(issues).into());
     }
-    let mut spec: AgentSpec = settings.agent;
+    let budget = settings.budget();
+    let mut spec: AgentSpec = settings.agent.for_budget(budget);
     let precision = settings.train.matmul_precision;
     if let Some(hidden) = &args.hidden {
         if hidden.is_empty() || hidden.iter().any(|width| !(1..=65_536).contains(width)) {

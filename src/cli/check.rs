@@ -1,14 +1,19 @@
 //! `sac check`.
 
-use std::{cell::RefCell, panic::panic_any, process::ExitCode};
+use std::{cell::RefCell, panic::panic_any};
 
 use sac_envs::{Env, check_env};
 
-use super::{args::CheckArgs, input::env_options, output::print};
+use super::{
+    args::CheckArgs,
+    exit_code::{DONE, FAILED},
+    input::env_options,
+    output::print,
+};
 use crate::{error::Result, registry::Registry};
 
 /// Runs the conformance suite on an environment. The exit code is 1 if a check fails.
-pub fn run(args: &CheckArgs, registry: &Registry) -> Result<ExitCode> {
+pub fn run(args: &CheckArgs, registry: &Registry) -> Result<u8> {
     let options = env_options(&args.sets)?;
     let make = || registry.make(&args.env, &options);
     // What cannot be made is reported like everywhere else. The suite makes more of them.
@@ -29,11 +34,11 @@ pub fn run(args: &CheckArgs, registry: &Registry) -> Result<ExitCode> {
                 report.env,
                 report.checks.len()
             ))?;
-            Ok(ExitCode::SUCCESS)
+            Ok(DONE)
         }
         Err(failure) => {
             print(&format!("{failure}\n"))?;
-            Ok(ExitCode::FAILURE)
+            Ok(FAILED)
         }
     }
 }

@@ -1,8 +1,11 @@
 //! Messages on stderr: warnings, errors, and one line for a panic.
 
-use std::{io::Write, process::ExitCode, sync::Mutex};
+use std::{io::Write, sync::Mutex};
 
-use super::args::program;
+use super::{
+    args::program,
+    exit_code::{FAILED, WRONG_INPUT},
+};
 use crate::error::Error;
 
 /// The progress bar, if there is one. It is hidden while a message is written.
@@ -56,17 +59,17 @@ pub fn say(text: &str) {
 }
 
 /// Says what went wrong and what to do about it, and returns the exit code.
-pub fn explain(error: &Error) -> ExitCode {
+pub fn explain(error: &Error) -> u8 {
     step_aside_for(None);
     say(&format!("error: {}", for_this_program(&error.to_string())));
     if let Some(hint) = error.hint() {
         say(&format!("hint: {}", for_this_program(&hint)));
     }
-    ExitCode::from(if error.is_users() { 2 } else { 1 })
+    if error.is_users() { WRONG_INPUT } else { FAILED }
 }
 
 /// Says that there was a panic, in one line, and returns the exit code.
-pub fn bug() -> ExitCode {
+pub fn bug() -> u8 {
     explain(&Error::of_panic(first_panic().unwrap_or_default()))
 }
 

@@ -25,6 +25,7 @@ mod console;
 mod doctor;
 mod envs;
 mod eval;
+mod exit_code;
 mod header;
 mod input;
 mod messages;
@@ -38,17 +39,24 @@ mod rollout;
 mod train;
 
 use std::{
+    ffi::OsString,
     panic::{AssertUnwindSafe, catch_unwind},
     process::ExitCode,
 };
 
 use crate::{error::Result, registry::Registry};
 use args::{BenchCommand, Command};
+use exit_code::DONE;
 
 /// Runs the command that the arguments of the process name, on the tasks of `registry`. Returns its exit code: 0 done,
 /// 2 the input was wrong, 130 interrupted (after a checkpoint), 1 anything else.
 pub fn run(registry: Registry) -> ExitCode {
-    let command = args::parse();
+    ExitCode::from(run_with(std::env::args_os(), registry))
+}
+
+/// [`run`] with given arguments, of which the first is the name of the program, for a process that has others.
+pub fn run_with(arguments: impl IntoIterator<Item = OsString>, registry: Registry) -> u8 {
+    let command = args::parse(arguments.into_iter().collect());
     messages::install();
     // A panic is a bug of ours; the user gets one line about it, not a trace.
     match catch_unwind(AssertUnwindSafe(|| execute(command, &registry))) {
@@ -58,7 +66,7 @@ pub fn run(registry: Registry) -> ExitCode {
     }
 }
 
-fn execute(command: Command, registry: &Registry) -> Result<ExitCode> {
+fn execute(command: Command, registry: &Registry) -> Result<u8> {
     match command {
         Command::Train(args) => return train::run(&args, registry),
         Command::Eval(args) => eval::run(&args, registry)?,
@@ -76,5 +84,5 @@ fn execute(command: Command, registry: &Registry) -> Result<ExitCode> {
         Command::Bench(BenchCommand::Env(args)) => bench::env(&args, registry)?,
         Command::Bench(BenchCommand::Replay(args)) => bench::replay(&args)?,
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(DONE)
 }

@@ -6,7 +6,6 @@ use std::{
     io::{self, BufWriter, Write},
     num::NonZero,
     path::{Path, PathBuf},
-    process::ExitCode,
 };
 
 use sac_envs::{
@@ -14,7 +13,7 @@ use sac_envs::{
     render::{Frame, FrameSize, GifWriter, Mp4Writer, contact_sheet},
 };
 
-use super::{args::PlayArgs, eval, input::env_options, messages::say, output::print};
+use super::{args::PlayArgs, eval, exit_code::DONE, input::env_options, messages::say, output::print};
 use crate::{
     error::{Error, Result},
     policy::Policy,
@@ -54,7 +53,7 @@ impl Format {
     }
 }
 
-pub fn run(args: &PlayArgs, registry: &Registry) -> Result<ExitCode> {
+pub fn run(args: &PlayArgs, registry: &Registry) -> Result<u8> {
     let format = Format::of(&args.out)?;
     let options = env_options(&args.sets)?;
     let mut policy = eval::load(
@@ -84,7 +83,7 @@ pub fn run(args: &PlayArgs, registry: &Registry) -> Result<ExitCode> {
     }
     let Some(returns) = filmed? else {
         say(&format!("interrupted; {} was not written", args.out.display()));
-        return Ok(ExitCode::from(INTERRUPTED));
+        return Ok(INTERRUPTED);
     };
     let listed: Vec<String> = returns.iter().map(|value| format!("{value:.2}")).collect();
     let cut = args.max_steps.map(|most| format!(" of at most {most} env step(s)"));
@@ -97,7 +96,7 @@ pub fn run(args: &PlayArgs, registry: &Registry) -> Result<ExitCode> {
         listed.join(", "),
         args.out.display()
     ))?;
-    Ok(ExitCode::SUCCESS)
+    Ok(DONE)
 }
 
 /// Where a file is written before it is whole: beside it, hidden.

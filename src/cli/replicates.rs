@@ -1,12 +1,13 @@
 //! `sac train --seeds`.
 
-use std::{num::NonZero, path::Path, process::ExitCode, thread::available_parallelism};
+use std::{num::NonZero, path::Path, thread::available_parallelism};
 
 use sac_agents::log::Sink;
 
 use super::{
     args::TrainArgs,
     console::SharedConsole,
+    exit_code::{DONE, FAILED},
     header::{ending, header, result, say_early_end},
     messages::{explain_failure, say},
     output::{print, print_json},
@@ -23,7 +24,7 @@ use crate::{
 };
 
 /// Trains every seed of `--seeds` into a folder of its own.
-pub fn begin(args: &TrainArgs, registry: &Registry) -> Result<ExitCode> {
+pub fn begin(args: &TrainArgs, registry: &Registry) -> Result<u8> {
     let chosen = overrides::choose(&args.overrides, registry)?;
     let config = chosen.config;
     if config.train.cuda_graphs {
@@ -58,7 +59,7 @@ pub fn begin(args: &TrainArgs, registry: &Registry) -> Result<ExitCode> {
 }
 
 /// Goes on with all runs that `--seeds` began.
-pub fn resume(args: &TrainArgs, path: &Path, registry: &Registry) -> Result<ExitCode> {
+pub fn resume(args: &TrainArgs, path: &Path, registry: &Registry) -> Result<u8> {
     if args.run_dir.is_some() {
         return Err(Error::Usage(
             "--run-dir with --resume: branches are made of one run; name the folder of one seed".to_string(),
@@ -102,7 +103,7 @@ fn sinks(console: &Option<SharedConsole>) -> impl FnMut(&Config) -> Vec<Box<dyn 
     }
 }
 
-fn report(args: &TrainArgs, folder: &Path, together: &Together) -> Result<ExitCode> {
+fn report(args: &TrainArgs, folder: &Path, together: &Together) -> Result<u8> {
     for outcome in &together.replicates {
         if outcome.error.is_none() && !args.quiet {
             say_early_end(&outcome.summary);
@@ -123,9 +124,9 @@ fn report(args: &TrainArgs, folder: &Path, together: &Together) -> Result<ExitCo
         false => print(&table(together))?,
     }
     Ok(match (together.interrupted, together.failed) {
-        (true, _) => ExitCode::from(INTERRUPTED),
-        (false, 0) => ExitCode::SUCCESS,
-        (false, _) => ExitCode::FAILURE,
+        (true, _) => INTERRUPTED,
+        (false, 0) => DONE,
+        (false, _) => FAILED,
     })
 }
 

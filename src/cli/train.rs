@@ -1,12 +1,13 @@
 //! `sac train`.
 
-use std::{fs, path::Path, process::ExitCode};
+use std::{fs, path::Path};
 
 use sac_agents::log::Sink;
 
 use super::{
     args::TrainArgs,
     console::Console,
+    exit_code::DONE,
     header::{ending, header, result, say_early_end},
     messages::say,
     output::{print, print_json},
@@ -23,7 +24,7 @@ use crate::{
     threads::{self, Measured},
 };
 
-pub fn run(args: &TrainArgs, registry: &Registry) -> Result<ExitCode> {
+pub fn run(args: &TrainArgs, registry: &Registry) -> Result<u8> {
     let summary = match &args.resume {
         Some(path) if SeedsFolder::is_one(path) => return replicates::resume(args, path, registry),
         Some(path) => resume(args, path, registry)?,
@@ -31,11 +32,7 @@ pub fn run(args: &TrainArgs, registry: &Registry) -> Result<ExitCode> {
         None => begin(args, registry)?,
     };
     report(args, &summary)?;
-    Ok(if summary.interrupted {
-        ExitCode::from(INTERRUPTED)
-    } else {
-        ExitCode::SUCCESS
-    })
+    Ok(if summary.interrupted { INTERRUPTED } else { DONE })
 }
 
 fn begin(args: &TrainArgs, registry: &Registry) -> Result<Summary> {

@@ -43,10 +43,14 @@ algos! {
     Tqc = "tqc",
     /// Distributional Soft Actor-Critic.
     Dsac = "dsac",
-    /// DSAC with three refinements.
+    /// DSAC with three refinements, one update per env step.
     DsacT = "dsac-t",
-    /// DSAC-T under its authors' protocol.
+    /// DSAC-T as published.
     DsacTPaper = "dsac-t-paper",
+    /// DSAC-T with the loss of its authors' code since July 2025.
+    DsacT2025 = "dsac-t-2025",
+    /// SAC with the critic of DSAC-T.
+    DsacTHybrid = "dsac-t-hybrid",
     /// SAC with band-limited target critics.
     BlSac = "bl-sac",
     /// SAC from pixels, for a CPU.
@@ -55,6 +59,8 @@ algos! {
     Drq = "drq",
     /// SAC for discrete actions that can be enumerated.
     SacDiscrete = "sac-discrete",
+    /// SAC for discrete actions as published.
+    SacDiscretePaper = "sac-discrete-paper",
     /// SAC for discrete actions, drawn by Gumbel-Softmax.
     SacGumbel = "sac-gumbel",
 }

@@ -230,7 +230,14 @@ fn insert(table: &mut Table, key: &str, value: Value) {
     }
 }
 
+/// Keys that each begin another way of saying the same value, as `kind` does for settings.
+const LEADING: [&str; 3] = ["of_uniform", "nats", "per_action"];
+
+/// Whether a table is merged with the one below it, instead of replacing it.
 fn same_kind(below: &Table, above: &Table) -> bool {
+    if LEADING.iter().any(|key| above.contains_key(*key)) {
+        return false;
+    }
     match (below.get("kind"), above.get("kind")) {
         (Some(below), Some(above)) => below == above,
         _ => true,

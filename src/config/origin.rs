@@ -15,6 +15,8 @@ pub enum Origin {
     Set,
     /// A flag of its own, such as `--steps`.
     Flag(&'static str),
+    /// An argument of a function.
+    Argument,
 }
 
 impl fmt::Display for Origin {
@@ -25,6 +27,7 @@ impl fmt::Display for Origin {
             Origin::File(path) => write!(f, "{}", path.display()),
             Origin::Set => write!(f, "--set"),
             Origin::Flag(flag) => write!(f, "{flag}"),
+            Origin::Argument => write!(f, "argument"),
         }
     }
 }

@@ -5,10 +5,10 @@ use std::ops::Deref;
 use sac_agents::{
     Every,
     spec_problems::{SpecProblem, SpecProblems},
-    temperature::TemperatureSpec,
+    temperature::{ActionUnits, TargetEntropy, TemperatureSpec},
     trainer::settings::{DeviceChoice, Threads},
 };
-use sac_envs::{Env, EnvError};
+use sac_envs::{Env, EnvError, Space};
 use serde::Serialize;
 
 use super::{
@@ -161,7 +161,16 @@ fn resolve(
             None
         }
     };
+    settings.agent = settings.agent.clone().for_budget(settings.budget());
     if let Some(env) = &env {
+        if let Err(problem) = to_normalised_entropy(&mut settings, registry) {
+            issues.push(Issue {
+                key: ENTROPY.into(),
+                value: layers.get(ENTROPY).map(ToString::to_string).unwrap_or_default(),
+                problem,
+                origin: layers.origin(ENTROPY).cloned(),
+            });
+        }
         let problems = settings.agent.space_problems(env.action_space());
         let problems = problems
             .into_iter()
@@ -207,6 +216,37 @@ fn resolve(
     match toml::to_string(&settings) {
         Ok(_) => Ok(Config(settings)),
         Err(error) => Err(Issues::one("settings", "", error.to_string(), None).into()),
+    }
+}
+
+const ENTROPY: &str = "agent.temperature.target_entropy";
+
+/// Replaces a target entropy in the task's own units of actions by that on the normalised box.
+fn to_normalised_entropy(settings: &mut Settings, registry: &Registry) -> Result<(), String> {
+    let TemperatureSpec::Learned(spec) = &mut settings.agent.temperature else {
+        return Ok(());
+    };
+    let TargetEntropy::PerAction {
+        units: ActionUnits::Env,
+        ..
+    } = spec.target_entropy
+    else {
+        return Ok(());
+    };
+    let task = registry.make(&settings.env.id, &settings.env.options);
+    let task = task.map_err(|error| error.to_string())?;
+    if !matches!(task.action_space(), Space::Box { dtype, .. } if !dtype.is_whole()) {
+        return Ok(()); // Refused with the other settings that do not fit discrete actions.
+    }
+    match spec.target_entropy.in_nats(task.action_space()) {
+        TargetEntropy::Nats(nats) if !nats.is_finite() => Err(format!(
+            "this is not finite for the actions {}: a coordinate has a single value",
+            task.action_space()
+        )),
+        nats => {
+            spec.target_entropy = nats;
+            Ok(())
+        }
     }
 }
 

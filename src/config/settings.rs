@@ -2,6 +2,7 @@
 
 use sac_agents::{
     AgentSpec, ReplaySpec,
+    schedule::{EnvSteps, GradSteps, UpdateSchedule},
     trainer::settings::{CheckpointSettings, EvalSettings, LogSettings, TrainSettings},
 };
 use serde::{Deserialize, Serialize};
@@ -56,6 +57,18 @@ pub struct EnvSettings {
     /// Options of the task. In a [`Config`](super::Config), its defaults are filled in.
     #[serde(flatten)]
     pub options: toml::Table,
+}
+
+impl Settings {
+    /// The number of updates of a run with these settings.
+    pub fn budget(&self) -> GradSteps {
+        let updates = UpdateSchedule {
+            per_env_step: self.train.updates_per_env_step,
+            from_env_steps: EnvSteps(self.train.warmup_env_steps),
+            from_grad_steps: GradSteps(0),
+        };
+        updates.due(EnvSteps(self.train.total_env_steps))
+    }
 }
 
 impl Default for EnvSettings {

@@ -68,13 +68,13 @@ const SUITE: &[Case] = &[
         figures: UPDATES,
     },
     Case {
-        name: "update, dsac-t-paper, 1 thread",
-        arguments: "update --algo dsac-t-paper --threads 1 --seconds 1.5",
+        name: "update, dsac-t-2025, 1 thread",
+        arguments: "update --algo dsac-t-2025 --threads 1 --seconds 1.5",
         figures: UPDATES,
     },
     Case {
-        name: "update, dsac-t-paper, 2 threads",
-        arguments: "update --algo dsac-t-paper --threads 2 --seconds 1.5",
+        name: "update, dsac-t-2025, 2 threads",
+        arguments: "update --algo dsac-t-2025 --threads 2 --seconds 1.5",
         figures: UPDATES,
     },
     Case {

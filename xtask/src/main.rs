@@ -22,6 +22,7 @@ mod launch;
 mod parity;
 mod pins;
 mod python;
+mod python_package;
 mod setup;
 mod test;
 mod workspace;
@@ -76,6 +77,10 @@ fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
         Some("test") => test::run(&Workspace::locate()?, test_mode(arguments)?),
         Some("python") => {
             println!("{}", python::environment(&Workspace::locate()?)?.display());
+            Ok(ExitCode::SUCCESS)
+        }
+        Some("wheel") => {
+            python_package::check(&Workspace::locate()?)?;
             Ok(ExitCode::SUCCESS)
         }
         Some("curves") => curves::run(&Workspace::locate()?, &curves_options(arguments)?),

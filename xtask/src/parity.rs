@@ -18,17 +18,9 @@ pub fn run(workspace: &Workspace, arguments: &[OsString]) -> Result<ExitCode> {
     };
     setup::ensure(workspace, options)?;
     let python = python::environment(workspace).context("cannot create the Python environment with Gymnasium")?;
+    // Of the whole workspace, as the tests are built: see `examples` in test.rs.
     let mut build = workspace.cargo();
-    build.args([
-        "build",
-        "--quiet",
-        "--package",
-        "sac-envs",
-        "--features",
-        "mujoco",
-        "--example",
-        "trace",
-    ]);
+    build.args(["build", "--quiet", "--workspace", "--example", "trace"]);
     let built = build.status().context("cannot run cargo")?;
     ensure!(built.success(), "the build failed");
     let compared = Command::new(python)

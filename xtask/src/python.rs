@@ -1,4 +1,4 @@
-//! The Python environment of the tests, with TensorBoard, NumPy, Gymnasium and MuJoCo.
+//! The Python environment of the tests, with TensorBoard, NumPy, Gymnasium, MuJoCo, maturin and pytest.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use crate::bytes::hex;
 use crate::setup::{Cache, Python, point, remove_any};
 use crate::workspace::Workspace;
 
-const IMPORTS: &str = "import gymnasium, gymnasium.envs.mujoco, mujoco, numpy\nfrom tensorboard.backend.event_processing import event_accumulator\n";
+const IMPORTS: &str = "import maturin, pytest\nimport gymnasium, gymnasium.envs.mujoco, mujoco, numpy\nfrom tensorboard.backend.event_processing import event_accumulator\n";
 
 /// The interpreter of an environment with everything in `xtask/python-tests.txt`. The first call creates the
 /// environment.
@@ -36,7 +36,7 @@ pub fn environment(workspace: &Workspace) -> Result<PathBuf> {
         let _lock = cache.lock()?;
         cache.sweep()?;
         if !works() {
-            say!("  installing TensorBoard, NumPy, Gymnasium and MuJoCo for the tests (about 60 MB)");
+            say!("  installing TensorBoard, NumPy, Gymnasium, MuJoCo, maturin and pytest for the tests (about 75 MB)");
             make(&cache, &python, &requirements, &home)?;
             ensure!(
                 works(),
@@ -70,6 +70,15 @@ fn version(python: &Python) -> Result<String> {
     }
 }
 
+/// The folder of the packages of an environment.
+pub fn packages_of(interpreter: &Path) -> Result<PathBuf> {
+    let script = "import sysconfig; print(sysconfig.get_path('purelib'))";
+    let output = Command::new(interpreter).args(["-c", script]).output()?;
+    let packages = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    ensure!(!packages.is_empty(), "{} does not start", interpreter.display());
+    Ok(PathBuf::from(packages))
+}
+
 /// Creates the environment at `home`. It needs the module `venv`, which is part of Python, but not `ensurepip`, which
 /// is a separate package on Debian: the pip of the base Python installs the packages.
 fn make(cache: &Cache, python: &Python, requirements: &Path, home: &Path) -> Result<()> {
@@ -83,15 +92,7 @@ fn make(cache: &Cache, python: &Python, requirements: &Path, home: &Path) -> Res
         status.success(),
         "`python3 -m venv` failed\ninstall it, on Debian and Ubuntu with `sudo apt install python3-venv`"
     );
-    let script = "import sysconfig; print(sysconfig.get_path('purelib'))";
-    let output = Command::new(made.join("bin/python")).args(["-c", script]).output()?;
-    let packages = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-    ensure!(
-        !packages.is_empty(),
-        "{} does not start",
-        made.join("bin/python").display()
-    );
-
+    let packages = packages_of(&made.join("bin/python"))?;
     let temporary = cache.work("pip")?;
     let mut pip = python.command();
     pip.args([
@@ -104,7 +105,8 @@ fn make(cache: &Cache, python: &Python, requirements: &Path, home: &Path) -> Res
         "--no-deps",
         "--no-input",
     ]);
-    pip.args(["--disable-pip-version-check", "--no-cache-dir", "--target", &packages]);
+    pip.args(["--disable-pip-version-check", "--no-cache-dir", "--target"]);
+    pip.arg(&packages);
     pip.arg("--requirement").arg(requirements);
     pip.env("TMPDIR", &temporary)
         .env("PIP_USER", "0")

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::workspace::Workspace;
-use crate::{deny, parity, python, setup};
+use crate::{deny, parity, python, python_package, setup};
 
 /// Folders of examples, each example in them, and its arguments. An example that is not listed fails the step, so that
 /// every example is run.
@@ -88,6 +88,11 @@ const STEPS: &[(&str, When, Action)] = &[
         }
         Ok(())
     }),
+    (
+        "package sac-rl for Python",
+        When::Only(Mode::Full),
+        python_package::check,
+    ),
     // Compiles the feature, including the C++ shim. Linking would need libtorch's CUDA build.
     ("feature cuda-graphs", When::Only(Mode::Full), |workspace| {
         let mut command = workspace.cargo();
@@ -163,11 +168,10 @@ fn cargo(workspace: &Workspace, arguments: &[&str]) -> Result<()> {
 }
 
 fn run_command(mut command: Command) -> Result<()> {
-    let shown: Vec<_> = command
-        .get_args()
-        .map(|word| word.to_string_lossy().into_owned())
-        .collect();
-    let shown = format!("cargo {}", shown.join(" "));
+    let program = Path::new(command.get_program()).file_name().unwrap_or_default();
+    let words = std::iter::once(program).chain(command.get_args());
+    let words: Vec<_> = words.map(|word| word.to_string_lossy().into_owned()).collect();
+    let shown = words.join(" ");
     say!("    {shown}");
     let status = command.status().with_context(|| format!("cannot run `{shown}`"))?;
     if !status.success() {
@@ -244,14 +248,21 @@ fn examples(workspace: &Workspace) -> Result<()> {
             );
         }
     }
-    for (folder, name, arguments) in EXAMPLES {
+    for (folder, name, _) in EXAMPLES {
         let file = format!("{folder}/{name}.rs");
         ensure!(
             workspace.root().join(&file).is_file(),
             "{file} is missing, and xtask/src/test.rs lists it"
         );
-        let all = [&["run", "--quiet", "--example", name, "--"], *arguments].concat();
-        run_command(workspace.cargo_in(folder, &all)?)?;
+    }
+    // All of a workspace, as its tests were built: packages that are selected alone are compiled again with the fewer
+    // features that they need of their dependencies.
+    cargo(workspace, &["build", "--workspace", "--examples"])?;
+    run_command(workspace.cargo_in(GYMNASIUM_RS, &["build", "--examples"])?)?;
+    for (_, name, arguments) in EXAMPLES {
+        let mut example = Command::new(workspace.target()?.join("debug/examples").join(name));
+        example.args(*arguments).current_dir(workspace.root());
+        run_command(example)?;
     }
     Ok(())
 }

@@ -1,8 +1,12 @@
 //! The critic of DSAC-T: two normal distributions of the soft return, `Z(s, a) ~ N(Q(s, a), σ(s, a)²)`.
 //!
 //! Source: Duan et al., "Distributional Soft Actor-Critic with Three Refinements" (arXiv 2310.05858; TPAMI 47(5),
-//! 2025), and its reference code `DSAC-v2`, file `dsac_v2.py`, of July 2025 ("reference"). We took the paper's equation
-//! numbers from a secondary source.
+//! 2025), and its reference code `DSAC-v2`, file `dsac_v2.py` ("reference"). We took the paper's equation numbers from a
+//! secondary source.
+//!
+//! The reference has had two losses. The *published* one, of November 2023 to July 2025, is that of the paper and its
+//! results. The *revised* one came with commit c5105eb of July 2025 and added a Huber function and a clamp of the
+//! gradient weight. [`Form`] chooses between them.
 //!
 //! * *Expected-value substitution*: the mean learns from the mean of the target, and σ from a sample of the target.
 //! * *Twin value distributions*: mean and sample of the target come from the member with the smaller mean, and the
@@ -16,7 +20,7 @@
 //! | smaller mean, and the same member's sample (eqs 19, 20), y_q, y_z (eq 18) | [`DsacTCritic`]'s targets |
 //! | moving averages (eqs 25–27) | [`follow_spread`] |
 //! | ξ-sigma clip (eq 23) | [`clip_to_band`] |
-//! | gradient of the critics (eqs 22–24) | [`member_losses`] |
+//! | gradient of the critics (eqs 22–24) | [`published_losses`]; revised: [`revised_losses`] |
 //! | actor, temperature | [`crate::soft_actor_critic`] |
 //!
 //! | Paper | Code | Shape · unit |
@@ -25,11 +29,13 @@
 //! | y_q | `target_mean` | `[B]`, value |
 //! | y_z | `target_sample` | `[B]`, value |
 //! | ȳ_z, clipped | `banded` | `[E, B]`, value |
-//! | b / ξ, running E\[σ\] | `running_std` | `[E, 1]`, value |
-//! | ω / (σ² + ε), clamped | `grad_weight` | `[E, B]`, – |
+//! | δ_q = y_q − Q_θ, δ_b = ȳ_z − Q_θ | `mean_error`, `spread` = δ_b² | `[E, B]`, value and value² |
+//! | m = b / ξ, running E\[σ\] | `running_std` | `[E, 1]`, value |
+//! | ω + ε_ω | `scale` = m² + ε_ω | `[E, 1]`, value² |
+//! | ω / (σ² + ε_ω), clamped | `grad_weight` (revised) | `[E, B]`, – |
 //! | ξ | `clip_sigmas` | – |
 //! | ε_ω | `variance_bias` | value² |
-//! | ε | `std_bias` | value |
+//! | ε | `std_bias` | value³; revised: value |
 //! | τ_b | `running_std_rate` | per gradient step |
 
 use serde::{Deserialize, Serialize};
@@ -62,7 +68,9 @@ use crate::{
 pub struct DsacTSpec {
     /// E, the number of members, at least 1. Paper: 2.
     pub members: i64,
-    /// The quantity that σ² converges to.
+    /// Which of the reference's two losses is minimised.
+    pub form: Form,
+    /// The quantity that σ² converges to. Form `revised` only; `published` has `nll`.
     pub sigma_rule: SigmaRule,
     /// ξ, half the width of the band around the mean to which sampled targets are clipped, in running standard
     /// deviations. Paper and reference: 3.
@@ -71,15 +79,17 @@ pub struct DsacTSpec {
     pub running_std_rate: RunningStdRate,
     /// Largest distance of a target sample from its mean, standard deviations. Reference: 3; not stated in the paper.
     pub noise_clamp: f64,
-    /// Added to σ² in the denominator of the gradient weight, value². Paper (ε_ω) and reference: 0.1.
+    /// Added to σ² in the denominator of the mean's gradient, and with form `published` to the running variance in
+    /// front of the loss, value². Paper (ε_ω) and reference: 0.1.
     pub variance_bias: f64,
-    /// Added to σ in the denominator of its gradient, value. Paper (ε) and reference: 0.1.
+    /// Added in the denominator of σ's gradient: with form `published` to σ³, value³; with `revised` to σ, value. Paper
+    /// (ε) and reference: 0.1.
     pub std_bias: f64,
-    /// Smallest gradient weight of a row. Reference: 0.1; not stated in the paper.
+    /// Smallest gradient weight of a row. Form `revised` only; reference: 0.1.
     pub grad_weight_min: f64,
-    /// Largest gradient weight of a row. Reference: 10; not stated in the paper.
+    /// Largest gradient weight of a row. Form `revised` only; reference: 10.
     pub grad_weight_max: f64,
-    /// δ of the Huber loss of the mean, value. Paper: infinite, a squared error; reference: 50.
+    /// δ of the Huber loss of the mean, value. Form `revised` only, whose reference has 50; infinite for a squared error.
     pub huber_delta: f64,
     /// Optimiser of all members.
     pub optimizer: AdamSpec,
@@ -92,6 +102,7 @@ impl Default for DsacTSpec {
     fn default() -> Self {
         DsacTSpec {
             members: 2,
+            form: Form::Revised,
             sigma_rule: SigmaRule::Nll,
             clip_sigmas: 3.0,
             running_std_rate: RunningStdRate::Targets,
@@ -105,6 +116,16 @@ impl Default for DsacTSpec {
             target_filter: None,
         }
     }
+}
+
+/// The losses that the reference code has had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Form {
+    /// Of November 2023 to July 2025, and of the paper: [`published_losses`].
+    Published,
+    /// Since July 2025: [`revised_losses`].
+    Revised,
 }
 
 /// The quantity that σ² is compared with and converges to. δ is the difference between the clipped sample and the mean.
@@ -169,6 +190,30 @@ impl DsacTSpec {
             self.grad_weight_max,
             "at least agent.critic.grad_weight_min",
         );
+        if self.form == Form::Published {
+            let revised = DsacTSpec::default();
+            let reason = "only with form = \"revised\": the published loss has no such setting";
+            let weights =
+                [self.grad_weight_min, self.grad_weight_max] == [revised.grad_weight_min, revised.grad_weight_max];
+            p.require(
+                self.sigma_rule == revised.sigma_rule,
+                "agent.critic.sigma_rule",
+                "\"reference\"",
+                reason,
+            );
+            p.require(
+                self.huber_delta == revised.huber_delta,
+                "agent.critic.huber_delta",
+                self.huber_delta,
+                reason,
+            );
+            p.require(
+                weights,
+                "agent.critic.grad_weight_min",
+                format!("{}, grad_weight_max = {}", self.grad_weight_min, self.grad_weight_max),
+                reason,
+            );
+        }
         if let RunningStdRate::PerGradStep(rate) = self.running_std_rate {
             p.require(
                 rate > 0.0 && rate <= 1.0,
@@ -218,17 +263,45 @@ pub fn clip_to_band(sample: &Tensor, mean: &Tensor, width: &Tensor) -> Tensor {
     mean + (sample - mean).minimum(width).maximum(&-width)
 }
 
-/// Losses `[E, B]` of the members' means and standard deviations.
+/// The published losses `[E, B]` of the members' means and standard deviations.
 ///
 /// ```text
-/// ρ · [ H(q − y_q) + σ · sg( (σ² − h) / (σ + ε) ) ]      ρ = clamp( running_std² / (σ² + ε_ω) ),  H Huber's function
-/// h = ½ δ²  (reference: its Huber loss)   or   δ²  (nll),    δ = clipped y_z − q
+/// (m² + ε_ω) · [ − sg( δ_q / (σ² + ε_ω) ) · Q  −  sg( (δ_b² − σ²) / (σ³ + ε) ) · σ ]
+/// δ_q = y_q − Q,  δ_b = clipped y_z − Q
+/// ```
+///
+/// Only its gradient is meaningful: that of the negative log-likelihood, scaled by the running variance. σ² converges
+/// to E\[δ_b²\].
+///
+/// Source: equations 22 to 24, and the reference of November 2023 to July 2025 (commits 4707a52 to 77263e3).
+pub fn published_losses(
+    spec: &DsacTSpec,
+    now: &Gaussians,
+    target_mean: &Tensor,
+    banded: &Tensor,
+    running_std: &Tensor,
+) -> Tensor {
+    let (mean, std) = (now.mean.detach(), now.std.detach()); // [E, B]
+    let variance = std.square();
+    let mean_error = target_mean - &mean;
+    let spread = (banded - &mean).square();
+    let mean_pull = mean_error / (&variance + spec.variance_bias);
+    let std_pull = (spread - &variance) / (std.pow_tensor_scalar(3) + spec.std_bias);
+    let scale = running_std.square() + spec.variance_bias; // [E, 1]
+    -scale * (mean_pull * &now.mean + std_pull * &now.std)
+}
+
+/// The revised losses `[E, B]` of the members' means and standard deviations.
+///
+/// ```text
+/// ρ · [ H(Q − y_q) + σ · sg( (σ² − h) / (σ + ε) ) ]      ρ = clamp( m² / (σ² + ε_ω) ),  H Huber's function
+/// h = H(δ_b)  (sigma_rule `reference`)   or   δ_b²  (`nll`),      δ_b = clipped y_z − Q
 /// ```
 ///
 /// Only the gradient of the second term is meaningful: σ increases if σ² < h, and converges to σ² = E\[h\].
 ///
-/// Source: the reference. Equations 22 to 24 are its gradient without Huber loss and clamps, and with h = δ².
-pub fn member_losses(
+/// Source: the reference since July 2025 (commit c5105eb).
+pub fn revised_losses(
     spec: &DsacTSpec,
     now: &Gaussians,
     target_mean: &Tensor,
@@ -250,6 +323,21 @@ pub fn member_losses(
     let pull = (variance - spread) / (std + spec.std_bias); // [E, B]
     let target = target_mean.unsqueeze(0).expand_as(&now.mean);
     grad_weight * (huber(&now.mean, &target) + &now.std * pull)
+}
+
+/// Losses `[E, B]` of the members' means and standard deviations, in the form of the settings. `target_mean`: y_q
+/// `[B]`; `banded`: ȳ_z `[E, B]`; `running_std`: m `[E, 1]`, updated with this batch.
+pub fn member_losses(
+    spec: &DsacTSpec,
+    now: &Gaussians,
+    target_mean: &Tensor,
+    banded: &Tensor,
+    running_std: &Tensor,
+) -> Tensor {
+    match spec.form {
+        Form::Published => published_losses(spec, now, target_mean, banded, running_std),
+        Form::Revised => revised_losses(spec, now, target_mean, banded, running_std),
+    }
 }
 
 impl Critic for DsacTCritic {

@@ -26,7 +26,7 @@ pub use normalizer::{ObservationNormalizer, Statistics};
 pub use pipeline::{MixerSpec, Pipeline};
 pub use pooling::{Adapool, AdapoolSpec, Pooling, PoolingSpec, Query, Simpool};
 pub use shared::SharedEncoder;
-pub use soft_moe::{SoftMoe, SoftMoeSpec};
+pub use soft_moe::{Slots, SoftMoe, SoftMoeSpec};
 pub use spec::{ConvSpec, EncoderSettings, EncoderSpec, TokensSpec};
 pub use token_mlp::{TokenMlp, TokenMlpSpec};
 pub use tokens::{PositionEmbedding, TokenizationSpec, Tokenizer};

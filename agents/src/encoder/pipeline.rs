@@ -78,7 +78,7 @@ impl Pipeline {
         let mixer = match mixer {
             MixerSpec::None {} => Mixer::None,
             MixerSpec::Mlp(spec) => Mixer::Mlp(TokenMlp::new(spec, token_width, layout)),
-            MixerSpec::SoftMoe(spec) => Mixer::SoftMoe(SoftMoe::new(spec, token_width, layout)),
+            MixerSpec::SoftMoe(spec) => Mixer::SoftMoe(SoftMoe::new(spec, tokens, token_width, layout)),
             MixerSpec::Transformer(spec) => Mixer::Transformer(Transformer::new(spec, token_width, layout)),
         };
         let pooling = Pooling::new(pooling, token_width, layout);

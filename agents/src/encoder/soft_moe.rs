@@ -7,7 +7,7 @@
 //! |---|---|---|
 //! | X | `tokens` | `[B, m, d]` |
 //! | Φ | `phi` | `[d, S]`, S = n·p |
-//! | s | `scale` | `[1]` |
+//! | s | `scale` | `[1]`, with normalisation |
 //! | D | `dispatch` | `[B, m, S]`, columns sum to one |
 //! | C | `combine` | `[B, m, S]`, rows sum to one |
 //! | X̃ = Dᵀ X | `slots` | `[B, S, d]` |
@@ -16,7 +16,7 @@
 //!
 //! Each layer of all experts is one batched matrix product; dispatch and combine are one product each.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tch::{Kind, Tensor};
 
 use crate::{
@@ -35,8 +35,11 @@ pub struct SoftMoeSpec {
     /// n, the number of experts, at least 1. Obando-Ceron et al.: 4 in Rainbow, 8 in DQN. Sokar et al. 2025: one wide
     /// expert performs as well.
     pub experts: i64,
-    /// p, the number of slots per expert, at least 1. Sokar et al.: one slot loses little performance.
-    pub slots_per_expert: i64,
+    /// p, the number of slots per expert. Sokar et al.: one slot loses little performance.
+    pub slots_per_expert: Slots,
+    /// Whether tokens and Φ are divided by their norms before the logits. Puigcerver et al.: they are; Obando-Ceron et
+    /// al., whose code is Dopamine's: they are not.
+    pub normalize: bool,
     /// Hidden units of each expert, per layer. Obando-Ceron et al.: 512.
     pub expert_width: i64,
     /// Hidden layers of each expert, with ReLU; the output is linear. Obando-Ceron et al.: 1.
@@ -50,7 +53,8 @@ impl Default for SoftMoeSpec {
     fn default() -> Self {
         SoftMoeSpec {
             experts: 4,
-            slots_per_expert: 1,
+            slots_per_expert: Slots::Count(1),
+            normalize: true,
             expert_width: 128,
             expert_depth: 1,
             logit_noise: 0.0,
@@ -58,11 +62,56 @@ impl Default for SoftMoeSpec {
     }
 }
 
+/// The number of slots of an expert: a number, or `"by_tokens"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Slots {
+    /// So many, at least 1.
+    Count(i64),
+    /// The number of tokens divided by the number of experts, rounded up, so that there are as many slots as tokens
+    /// (Dopamine's default).
+    ByTokens,
+}
+
+impl Slots {
+    /// The number for `tokens` tokens and `experts` experts.
+    fn count(self, tokens: i64, experts: i64) -> i64 {
+        match self {
+            Slots::Count(count) => count,
+            Slots::ByTokens => (tokens + experts - 1) / experts,
+        }
+    }
+}
+
+const BY_TOKENS: &str = "by_tokens";
+
+impl Serialize for Slots {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Slots::Count(count) => count.serialize(serializer),
+            Slots::ByTokens => BY_TOKENS.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Slots {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match toml::Value::deserialize(deserializer)? {
+            toml::Value::Integer(count) => Ok(Slots::Count(count)),
+            toml::Value::String(word) if word == BY_TOKENS => Ok(Slots::ByTokens),
+            _ => Err(serde::de::Error::custom("expected a whole number or \"by_tokens\"")),
+        }
+    }
+}
+
 impl SoftMoeSpec {
     pub(super) fn check(&self, p: &mut SpecProblems) {
+        let slots_per_expert = match self.slots_per_expert {
+            Slots::Count(count) => count,
+            Slots::ByTokens => 1,
+        };
         let limits = [
             ("experts", self.experts, 1024),
-            ("slots_per_expert", self.slots_per_expert, 4096),
+            ("slots_per_expert", slots_per_expert, 4096),
             ("expert_width", self.expert_width, 65_536),
             ("expert_depth", self.expert_depth, 64),
         ];
@@ -82,21 +131,27 @@ struct Layer {
 /// A soft mixture of experts over tokens.
 pub struct SoftMoe {
     phi: ParamIndex,
-    scale: ParamIndex,
+    /// With normalisation.
+    scale: Option<ParamIndex>,
     layers: Vec<Layer>,
     spec: SoftMoeSpec,
+    /// p.
+    slots_per_expert: i64,
     width: i64,
 }
 
 impl SoftMoe {
-    /// A mixture for tokens of `width` numbers. Adds `encoder.mixer.phi [d, S]`, `.scale [1]`, and for each layer of
-    /// the experts `.{i}.weight [n, in, out]` and `.{i}.bias [n, 1, out]` to `layout`.
-    pub fn new(spec: &SoftMoeSpec, width: i64, layout: &mut ParamLayout) -> Self {
+    /// A mixture for `tokens` tokens of `width` numbers. Adds `encoder.mixer.phi [d, S]`, with normalisation `.scale
+    /// [1]`, and for each layer of the experts `.{i}.weight [n, in, out]` and `.{i}.bias [n, 1, out]` to `layout`.
+    pub fn new(spec: &SoftMoeSpec, tokens: i64, width: i64, layout: &mut ParamLayout) -> Self {
         let experts = spec.experts;
-        let slots = experts * spec.slots_per_expert;
-        // Φ is normalised, so only the direction of the initial values matters.
+        let slots_per_expert = spec.slots_per_expert.count(tokens, experts);
+        let slots = experts * slots_per_expert;
+        // If Φ is normalised, only the direction of the initial values matters.
         let phi = layout.add("encoder.mixer.phi", &[width, slots], Init::Linear { fan_in: width });
-        let scale = layout.add("encoder.mixer.scale", &[1], Init::Constant(1.0));
+        let scale = spec
+            .normalize
+            .then(|| layout.add("encoder.mixer.scale", &[1], Init::Constant(1.0)));
         let mut fan_in = width;
         let mut layer = |index: i64| {
             let out = match index == spec.expert_depth {
@@ -117,16 +172,20 @@ impl SoftMoe {
             scale,
             layers: (0..=spec.expert_depth).map(&mut layer).collect(),
             spec: spec.clone(),
+            slots_per_expert,
             width,
         }
     }
 
     /// The dispatch and combine weights, `[B, m, S]` each, for `tokens [B, m, d]`.
     ///
-    /// Source: Puigcerver et al., equations 1 and 3, with the normalisation of section 2.3.
+    /// Source: Puigcerver et al., equations 1 and 3, and the normalisation of section 2.3 if it is on.
     pub fn weights(&self, params: &Params, tokens: &Tensor, stream: Option<&mut Stream>) -> (Tensor, Tensor) {
-        let phi = normalized(&params[self.phi], 0) * &params[self.scale]; // [d, S]
-        let mut logits = normalized(tokens, -1).matmul(&phi); // [B, m, S]
+        let phi = &params[self.phi]; // [d, S]
+        let mut logits = match self.scale {
+            Some(scale) => normalized(tokens, -1).matmul(&(normalized(phi, 0) * &params[scale])), // [B, m, S]
+            None => tokens.matmul(phi),
+        };
         if let Some(stream) = stream
             && self.spec.logit_noise > 0.0
         {
@@ -150,8 +209,8 @@ impl SoftMoe {
     ) -> Tensor {
         let (dispatch, combine) = self.weights(params, tokens, stream);
         if let Some(activations) = &mut activations {
-            let slots_per_expert = self.spec.slots_per_expert;
-            activations.routing = Some((dispatch.shallow_clone(), combine.shallow_clone(), slots_per_expert));
+            let routing = (dispatch.shallow_clone(), combine.shallow_clone(), self.slots_per_expert);
+            activations.routing = Some(routing);
         }
         let slots = dispatch.transpose(1, 2).matmul(tokens); // [B, S, d], of tokens that are not normalised
         combine.matmul(&self.experts(params, &slots, activations))
@@ -159,7 +218,7 @@ impl SoftMoe {
 
     /// Applies each expert to its slots: `[B, S, d]` to `[B, S, d]`.
     fn experts(&self, params: &Params, slots: &Tensor, mut activations: Option<&mut Activations>) -> Tensor {
-        let (experts, per_expert) = (self.spec.experts, self.spec.slots_per_expert);
+        let (experts, per_expert) = (self.spec.experts, self.slots_per_expert);
         let by_expert = slots.view([-1, experts, per_expert, self.width]).transpose(0, 1); // [n, B, p, d]
         let mut x = by_expert.reshape([experts, -1, self.width]); // [n, B·p, d]
         for (index, layer) in self.layers.iter().enumerate() {
@@ -180,12 +239,11 @@ impl SoftMoe {
     pub fn multiply_adds(&self, tokens: i64) -> i64 {
         let SoftMoeSpec {
             experts,
-            slots_per_expert,
             expert_width: hidden,
             expert_depth: depth,
             ..
         } = self.spec;
-        let slots = experts * slots_per_expert;
+        let slots = experts * self.slots_per_expert;
         let routing = 3 * tokens * slots * self.width; // logits, dispatch, combine
         routing + slots * (2 * self.width * hidden + (depth - 1) * hidden * hidden)
     }

@@ -2,7 +2,9 @@
 //! member.
 //!
 //! ```text
-//! ∂L/∂q = ρ·H'(q − y_q)      ∂L/∂σ = ρ·(σ² − h) / (σ + ε)      σ = softplus(x):  ∂σ/∂x = sigmoid(x)
+//! published   ∂L/∂q = −(m² + ε_ω)·δ_q / (σ² + ε_ω)      ∂L/∂σ = (m² + ε_ω)·(σ² − δ_b²) / (σ³ + ε)
+//! revised     ∂L/∂q = ρ·H'(q − y_q)                     ∂L/∂σ = ρ·(σ² − h) / (σ + ε)
+//! both        σ = softplus(x):  ∂σ/∂x = sigmoid(x)
 //! ```
 
 use sac_kernels::elementary::{sigmoid, softplus};
@@ -13,7 +15,7 @@ use crate::{
     batch::Batch,
     critic::{
         LearnedCritic,
-        dsac_t::{DsacTSpec, Observed, RUNNING_STD, SigmaRule},
+        dsac_t::{DsacTSpec, Form, Observed, RUNNING_STD, SigmaRule},
     },
     report::UpdateReport,
     slices::as_slice,
@@ -83,7 +85,7 @@ fn member_loss(
     of_out: &mut [f32],
 ) -> OfMember {
     let rows = targets.mean.len();
-    let (delta, row_share) = (spec.huber_delta as f32, 1.0 / rows as f32);
+    let row_share = 1.0 / rows as f32;
     let mean: Vec<f32> = out.chunks_exact(2).map(|out| out[0]).collect();
     let std: Vec<f32> = out.chunks_exact(2).map(|out| softplus(out[1])).collect();
     let batch_std = std.iter().sum::<f32>() * row_share;
@@ -92,23 +94,28 @@ fn member_loss(
     let (mut loss, mut clipped) = (0.0f64, 0);
     for (row, of_out) in of_out.chunks_exact_mut(2).enumerate() {
         let (q, std) = (mean[row], std[row]);
-        let variance = std * std;
         let distance = targets.sample[row] - q;
         clipped += usize::from(distance.abs() > width);
-        let banded = distance.min(width).max(-width);
-        let grad_weight = (running * running / (variance + spec.variance_bias as f32))
-            .max(spec.grad_weight_min as f32)
-            .min(spec.grad_weight_max as f32);
-        let spread = match spec.sigma_rule {
-            SigmaRule::Nll => banded * banded,
-            SigmaRule::Reference => huber(banded, delta).0,
+        let row_of = Row {
+            q,
+            std,
+            target_mean: targets.mean[row],
+            banded: distance.min(width).max(-width),
+            running,
         };
-        let pull = (variance - spread) / (std + spec.std_bias as f32);
-        let (of_error, derivative) = huber(q - targets.mean[row], delta);
-        let weight = grad_weight * targets.weight.map_or(1.0, |weight| weight[row]) * row_share;
-        loss += f64::from(weight * (of_error + std * pull));
-        of_out[0] = weight * derivative;
-        of_out[1] = weight * pull * sigmoid(out[2 * row + 1]);
+        let OfRow {
+            scale,
+            loss: of_row,
+            of_q,
+            of_std,
+        } = match spec.form {
+            Form::Published => published(spec, row_of),
+            Form::Revised => revised(spec, row_of),
+        };
+        let weight = scale * targets.weight.map_or(1.0, |weight| weight[row]) * row_share;
+        loss += f64::from(weight * of_row);
+        of_out[0] = weight * of_q;
+        of_out[1] = weight * of_std * sigmoid(out[2 * row + 1]);
     }
     OfMember {
         mean,
@@ -116,6 +123,59 @@ fn member_loss(
         running_std: running,
         loss,
         clipped,
+    }
+}
+
+/// A member's outputs at one row, and what they are compared with.
+struct Row {
+    q: f32,
+    std: f32,
+    /// y_q.
+    target_mean: f32,
+    /// δ_b, the clipped sample minus `q`.
+    banded: f32,
+    /// m.
+    running: f32,
+}
+
+/// The loss of a row and its gradients, before `scale`.
+struct OfRow {
+    scale: f32,
+    loss: f32,
+    of_q: f32,
+    of_std: f32,
+}
+
+/// A row of [`crate::critic::dsac_t::published_losses`].
+fn published(spec: &DsacTSpec, row: Row) -> OfRow {
+    let (variance_bias, variance) = (spec.variance_bias as f32, row.std * row.std);
+    let mean_pull = (row.target_mean - row.q) / (variance + variance_bias);
+    let std_pull = (row.banded * row.banded - variance) / (variance * row.std + spec.std_bias as f32);
+    OfRow {
+        scale: row.running * row.running + variance_bias,
+        loss: -(mean_pull * row.q + std_pull * row.std),
+        of_q: -mean_pull,
+        of_std: -std_pull,
+    }
+}
+
+/// A row of [`crate::critic::dsac_t::revised_losses`].
+fn revised(spec: &DsacTSpec, row: Row) -> OfRow {
+    let (delta, variance) = (spec.huber_delta as f32, row.std * row.std);
+    let scale = (row.running * row.running / (variance + spec.variance_bias as f32))
+        .max(spec.grad_weight_min as f32)
+        .min(spec.grad_weight_max as f32);
+    let spread = match spec.sigma_rule {
+        SigmaRule::Nll => row.banded * row.banded,
+        SigmaRule::Reference => huber(row.banded, delta).0,
+    };
+    let pull = (variance - spread) / (row.std + spec.std_bias as f32);
+    let (of_error, derivative) = huber(row.q - row.target_mean, delta);
+    OfRow {
+        scale,
+        loss: of_error + row.std * pull,
+        of_q: derivative,
+        of_std: pull,
     }
 }
 
@@ -153,12 +213,14 @@ mod tests {
     fn losses_and_gradients_equal_those_of_autograd() {
         let mut stream = Stream::derive(1, "test", 0);
         let mut normal = |shape: &[i64], scale: f64| stream.normal(shape, Device::Cpu) * scale;
-        for (sigma_rule, huber_delta) in [
-            (SigmaRule::Nll, f64::INFINITY),
-            (SigmaRule::Nll, 1.5),
-            (SigmaRule::Reference, 1.5),
+        for (form, sigma_rule, huber_delta) in [
+            (Form::Published, SigmaRule::Nll, f64::INFINITY),
+            (Form::Revised, SigmaRule::Nll, f64::INFINITY),
+            (Form::Revised, SigmaRule::Nll, 1.5),
+            (Form::Revised, SigmaRule::Reference, 1.5),
         ] {
             let spec = DsacTSpec {
+                form,
                 sigma_rule,
                 huber_delta,
                 ..DsacTSpec::default()
@@ -217,7 +279,7 @@ mod tests {
                     let error = ((actual - expected).abs() / (expected.abs() + 1.0))
                         .max()
                         .double_value(&[]);
-                    assert!(error < 2e-6, "{what}, {sigma_rule:?}, {huber_delta}: {error}");
+                    assert!(error < 2e-6, "{what}, {form:?}, {sigma_rule:?}, {huber_delta}: {error}");
                 }
                 assert!(
                     clipped.mean(Kind::Float).double_value(&[]) > 0.1,

@@ -28,19 +28,31 @@ use crate::{
 
 const LN_2PI: f32 = 1.837_877; // ln(2π)
 
+/// The functions of [`LogStdBounds`] with a fused form.
+#[derive(Clone, Copy, Debug)]
+enum BoundsKind {
+    Clamp,
+    Tanh,
+}
+
 /// The bounds of log σ.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds {
-    kind: LogStdBounds,
+    kind: BoundsKind,
     low: f32,
     high: f32,
 }
 
 impl Bounds {
-    /// The bounds of `spec`; `None` if σ is independent of the state, which has no fused form.
+    /// The bounds of `spec`; `None` if σ is independent of the state, or a softplus, which have no fused form.
     pub(super) fn of(spec: &SquashedGaussianSpec) -> Option<Self> {
+        let kind = match spec.log_std_bounds {
+            LogStdBounds::Clamp => BoundsKind::Clamp,
+            LogStdBounds::Tanh => BoundsKind::Tanh,
+            LogStdBounds::Softplus => return None,
+        };
         (spec.std == StdSource::StateDependent).then_some(Bounds {
-            kind: spec.log_std_bounds,
+            kind,
             low: spec.log_std_min as f32,
             high: spec.log_std_max as f32,
         })
@@ -49,20 +61,20 @@ impl Bounds {
     #[inline(always)]
     fn apply(self, x: f32) -> f32 {
         match self.kind {
-            LogStdBounds::Clamp => {
+            BoundsKind::Clamp => {
                 let x = if x < self.low { self.low } else { x }; // NaN stays NaN
                 if x > self.high { self.high } else { x }
             }
-            LogStdBounds::Tanh => (tanh(x) + 1.0) * (0.5 * (self.high - self.low)) + self.low,
+            BoundsKind::Tanh => (tanh(x) + 1.0) * (0.5 * (self.high - self.low)) + self.low,
         }
     }
 
     #[inline(always)]
     fn derivative(self, x: f32) -> f32 {
         match self.kind {
-            LogStdBounds::Clamp if x < self.low || x > self.high => 0.0,
-            LogStdBounds::Clamp => 1.0,
-            LogStdBounds::Tanh => {
+            BoundsKind::Clamp if x < self.low || x > self.high => 0.0,
+            BoundsKind::Clamp => 1.0,
+            BoundsKind::Tanh => {
                 let t = tanh(x);
                 (1.0 - t * t) * (0.5 * (self.high - self.low))
             }

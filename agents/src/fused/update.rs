@@ -20,7 +20,7 @@ use crate::{
     policy::{ActionKind, Policy, PolicyEncoder},
     report::{MetricValue, Reduction, UpdateReport},
     slices::as_slice,
-    soft_actor_critic::policy_step,
+    soft_actor_critic::{log_prob_of_draw, policy_step},
     update_rule::{Due, Learner, UpdateRule},
 };
 
@@ -144,10 +144,15 @@ impl UpdateRule for FusedUpdate {
             alpha: &alpha,
         };
         let mut report = self.critic_step(&mut learner.critic, &step, stream);
+        let mut log_prob = None;
         if due.policy {
-            let (loss, log_prob) = self.policy_step(learner, batch, &alpha, stream);
+            let (loss, of_actions) = self.policy_step(learner, batch, &alpha, stream);
             report.put(metrics::ACTOR_LOSS, Reduction::Mean, loss);
-            report.put(metrics::ENTROPY, Reduction::NegativeMean, &log_prob);
+            report.put(metrics::ENTROPY, Reduction::NegativeMean, &of_actions);
+            log_prob = Some(of_actions);
+        }
+        if due.temperature && learner.temperature.is_learned() {
+            let log_prob = log_prob.unwrap_or_else(|| log_prob_of_draw(&learner.policy, batch, stream));
             if let Some(loss) = temperature::learn(&mut learner.temperature, &log_prob) {
                 report.put(metrics::ALPHA_LOSS, Reduction::Mean, loss);
             }

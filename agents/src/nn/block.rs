@@ -42,6 +42,7 @@ impl ParamBlock {
             match entry.init {
                 Init::Linear { fan_in } => init::linear(fan_in, stream, head),
                 Init::Orthogonal { gain } => init::orthogonal(&entry.shape, gain, stream, head),
+                Init::Glorot => init::glorot(&entry.shape, stream, head),
                 Init::Constant(value) => head.fill(value),
             }
             rest = tail;

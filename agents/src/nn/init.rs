@@ -1,12 +1,23 @@
-//! Initial weights: [`linear`], [`orthogonal`].
+//! Initial weights: [`linear`], [`glorot`], [`orthogonal`].
 
 use crate::noise::Stream;
 
 /// Draws weights or biases of a linear layer with `fan_in` inputs: `U(±1/√fan_in)`, PyTorch's default for `nn.Linear`.
 ///
-/// The SAC papers do not state their initialisation; the implementations whose results we compare with use this one.
+/// The SAC papers do not state their initialisation, and their codes draw [`glorot`]; the implementations whose results we
+/// compare with use this one.
 pub fn linear(fan_in: i64, stream: &mut Stream, out: &mut [f32]) {
     let bound = 1.0 / (fan_in as f32).sqrt();
+    stream.uniform_into(-bound, bound, out);
+}
+
+/// Draws matrices `[.., in, out]`: `U(±√(6 / (in + out)))`.
+///
+/// Source: Glorot and Bengio 2010, "Understanding the difficulty of training deep feedforward neural networks", equation
+/// 16.
+pub fn glorot(shape: &[i64], stream: &mut Stream, out: &mut [f32]) {
+    let fans: i64 = shape.iter().rev().take(2).sum();
+    let bound = (6.0 / fans as f32).sqrt();
     stream.uniform_into(-bound, bound, out);
 }
 
@@ -54,6 +65,17 @@ fn orthonormal(count: usize, length: usize, stream: &mut Stream) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn glorot_weights_fill_their_interval() {
+        let mut values = vec![0.0f32; 3 * 20 * 10];
+        glorot(&[3, 20, 10], &mut Stream::derive(0, "test", 0), &mut values);
+        let bound = (6.0f32 / 30.0).sqrt();
+        let largest = values.iter().fold(0.0f32, |largest, x| largest.max(x.abs()));
+        assert!(largest <= bound && largest > 0.98 * bound, "{largest} {bound}");
+        let variance = values.iter().map(|x| x * x).sum::<f32>() / values.len() as f32;
+        assert!((variance / (bound * bound / 3.0) - 1.0).abs() < 0.15, "{variance}");
+    }
 
     #[test]
     fn rows_or_columns_are_orthonormal_and_matrices_differ() {

@@ -27,6 +27,8 @@ pub enum Init {
         /// Factor of the matrix. √2 preserves the scale of activations through a ReLU.
         gain: f32,
     },
+    /// Uniform in ±√(6 / (fan_in + fan_out)). The parameter is a matrix `[in, out]` or n matrices `[n, in, out]`.
+    Glorot,
     /// The same number everywhere. Draws nothing.
     Constant(f32),
 }
@@ -41,6 +43,9 @@ pub enum InitialWeights {
     /// Orthogonal weights, with a gain of √2 for convolutions and 1 for other layers, and biases of 0. Used by the
     /// reference code of SAC-AE (Yarats et al. 2019, arXiv 1910.01741), DrQ (arXiv 2004.13649) and DrQ-v2.
     Orthogonal,
+    /// Glorot uniform weights of all layers but convolutions, and biases of 0 (Glorot and Bengio 2010). Used by the
+    /// codes of SAC 2018a and 2018b.
+    Glorot,
 }
 
 impl InitialWeights {
@@ -52,7 +57,10 @@ impl InitialWeights {
     /// The initial values of the parameter `name`, whose layer asks for `asked`.
     fn of(self, name: &str, shape: &[i64], asked: Init) -> Init {
         match (self, asked) {
-            (InitialWeights::Orthogonal, Init::Linear { .. }) if name.ends_with("bias") => Init::Constant(0.0),
+            (InitialWeights::Orthogonal | InitialWeights::Glorot, Init::Linear { .. }) if name.ends_with("bias") => {
+                Init::Constant(0.0)
+            }
+            (InitialWeights::Glorot, Init::Linear { .. }) if (2..4).contains(&shape.len()) => Init::Glorot,
             (InitialWeights::Orthogonal, Init::Linear { .. }) if shape.len() > 1 => Init::Orthogonal {
                 gain: if shape.len() == 4 {
                     std::f32::consts::SQRT_2

@@ -6,7 +6,7 @@ use tch::{Kind, Tensor};
 
 use super::{
     Activations, activation,
-    layout::{Init, ParamIndex, ParamLayout},
+    layout::{Init, InitialWeights, ParamIndex, ParamLayout},
     params::Params,
 };
 use crate::{noise::Stream, spec_problems::SpecProblems};
@@ -24,6 +24,9 @@ pub struct BodySpec {
     /// Dropout probability of hidden units, in [0, 1), applied before the normalisation. For critics only. Dropout is
     /// active whenever a loss or a target is computed (Hiraoka et al. 2022, DroQ).
     pub dropout: f64,
+    /// Initialisation of all layers.
+    #[serde(skip_serializing_if = "InitialWeights::is_uniform")]
+    pub initial_weights: InitialWeights,
 }
 
 impl Default for BodySpec {
@@ -33,6 +36,7 @@ impl Default for BodySpec {
             activation: Activation::Relu,
             layer_norm: false,
             dropout: 0.0,
+            initial_weights: InitialWeights::Uniform,
         }
     }
 }
@@ -125,6 +129,12 @@ impl Mlp {
     }
 
     fn build(spec: &BodySpec, inputs: i64, outputs: i64, members: Option<i64>, layout: &mut ParamLayout) -> Self {
+        layout.with_initial_weights(spec.initial_weights, |layout| {
+            Mlp::add_layers(spec, inputs, outputs, members, layout)
+        })
+    }
+
+    fn add_layers(spec: &BodySpec, inputs: i64, outputs: i64, members: Option<i64>, layout: &mut ParamLayout) -> Self {
         let mut layers = Vec::new();
         let mut fan_in = inputs;
         for (index, width) in spec.hidden.iter().chain([&outputs]).enumerate() {

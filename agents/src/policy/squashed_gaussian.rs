@@ -30,9 +30,9 @@ pub struct SquashedGaussianSpec {
     pub initial_log_std: f64,
     /// How log σ is kept within its bounds. Reference code of SAC 2018a: clamped.
     pub log_std_bounds: LogStdBounds,
-    /// Lower bound of log σ. Reference code of SAC 2018a: −20.
+    /// Lower bound of log σ; not used with `softplus`. Reference code of SAC 2018a: −20.
     pub log_std_min: f64,
-    /// Upper bound of log σ. Reference code of SAC 2018a: 2.
+    /// Upper bound of log σ; not used with `softplus`. Reference code of SAC 2018a: 2.
     pub log_std_max: f64,
     /// Optimiser of the policy network.
     pub optimizer: AdamSpec,
@@ -57,7 +57,12 @@ pub enum LogStdBounds {
     /// lo + ½ (hi − lo) (1 + tanh x). The gradient is never zero. Yarats et al. 2019 (SAC-AE, arXiv 1910.01741), whose
     /// code has the bounds −10 and 2.
     Tanh,
+    /// σ = softplus(x) + 10⁻⁵, without bounds. Code of SAC 2018b (softlearning).
+    Softplus,
 }
+
+/// Added to softplus(x) for σ. Code of SAC 2018b: 1e-5.
+const SOFTPLUS_SHIFT: f64 = 1e-5;
 
 /// Smallest allowed midpoint of tanh bounds, at which a state-dependent log σ starts: that of −10 and 2, the lowest
 /// bounds in use that we know of.
@@ -75,6 +80,9 @@ impl Default for SquashedGaussianSpec {
         }
     }
 }
+
+/// ln(10⁻⁵) is −11.5: above this, a parameter exists from which softplus gives σ.
+const LOWEST_SOFTPLUS_START: f64 = -11.0;
 
 /// Limits of log σ, far beyond use: σ and the square of its reciprocal are numbers of `f32`.
 const LEAST_LOG_STD: f64 = -40.0;
@@ -101,9 +109,10 @@ impl SquashedGaussianSpec {
                 let holds = match bounds {
                     LogStdBounds::Clamp => (low..=high).contains(&start),
                     LogStdBounds::Tanh => start > low && start < high,
+                    LogStdBounds::Softplus => start > LOWEST_SOFTPLUS_START && start <= high,
                 };
-                let expected = "between agent.policy.log_std_min and agent.policy.log_std_max, and with tanh bounds not \
-                                equal to either";
+                let expected = "between agent.policy.log_std_min and agent.policy.log_std_max, with tanh bounds not \
+                                equal to either, and with softplus above -11";
                 p.require(holds, "agent.policy.initial_log_std", start, expected);
             }
             (StdSource::StateDependent, LogStdBounds::Tanh) => {
@@ -112,7 +121,7 @@ impl SquashedGaussianSpec {
                 let holds = 0.5 * (low + high) >= LOWEST_TANH_START;
                 p.require(holds, "agent.policy.log_std_min", low, expected);
             }
-            (StdSource::StateDependent, LogStdBounds::Clamp) => {}
+            (StdSource::StateDependent, LogStdBounds::Clamp | LogStdBounds::Softplus) => {}
         }
     }
 
@@ -123,6 +132,10 @@ impl SquashedGaussianSpec {
             LogStdBounds::Tanh => {
                 let fraction = (self.initial_log_std - self.log_std_min) / (self.log_std_max - self.log_std_min);
                 (2.0 * fraction - 1.0).atanh()
+            }
+            LogStdBounds::Softplus => {
+                let softplus = self.initial_log_std.exp() - SOFTPLUS_SHIFT;
+                softplus + (-(-softplus).exp_m1()).ln() // ln(eˢ − 1)
             }
         };
         start as f32
@@ -158,6 +171,7 @@ impl SquashedGaussian {
         let log_std = match self.spec.log_std_bounds {
             LogStdBounds::Clamp => unbounded.clamp(low, high),
             LogStdBounds::Tanh => (unbounded.tanh() + 1.0) * (0.5 * (high - low)) + low,
+            LogStdBounds::Softplus => (unbounded.softplus() + SOFTPLUS_SHIFT).log(),
         };
         (mean, log_std)
     }
@@ -294,7 +308,7 @@ mod tests {
 
     #[test]
     fn a_state_independent_std_is_one_parameter_per_coordinate_with_the_given_initial_value() {
-        for bounds in [LogStdBounds::Clamp, LogStdBounds::Tanh] {
+        for bounds in [LogStdBounds::Clamp, LogStdBounds::Tanh, LogStdBounds::Softplus] {
             let mut layout = ParamLayout::default();
             let mut head = SquashedGaussian::new(&spec(StdSource::StateIndependent, bounds), 3);
             head.add_parameters(&mut layout);

@@ -49,13 +49,23 @@ pub const ALL: &[Preset] = &[
     },
     Preset {
         name: "dsac-t",
-        summary: "DSAC with three refinements, one update per env step as in SAC (Duan et al. 2025)",
+        summary: "DSAC with three refinements, one update per env step as in its authors' port (Duan et al. 2025)",
         toml: include_str!("dsac_t.toml"),
     },
     Preset {
         name: "dsac-t-paper",
-        summary: "DSAC-T with its authors' protocol, one update per 20 env steps (Duan et al. 2025)",
+        summary: "DSAC-T as published, one update per 20 env steps (Duan et al. 2025)",
         toml: include_str!("dsac_t_paper.toml"),
+    },
+    Preset {
+        name: "dsac-t-2025",
+        summary: "dsac-t-paper with the loss that its authors' code has since July 2025",
+        toml: include_str!("dsac_t_2025.toml"),
+    },
+    Preset {
+        name: "dsac-t-hybrid",
+        summary: "sac with the critic of DSAC-T",
+        toml: include_str!("dsac_t_hybrid.toml"),
     },
     Preset {
         name: "bl-sac",
@@ -76,6 +86,11 @@ pub const ALL: &[Preset] = &[
         name: "sac-discrete",
         summary: "sac for discrete actions that can be enumerated (after Christodoulou 2019)",
         toml: include_str!("sac_discrete.toml"),
+    },
+    Preset {
+        name: "sac-discrete-paper",
+        summary: "sac for discrete actions with the paper's settings for Atari (Christodoulou 2019)",
+        toml: include_str!("sac_discrete_paper.toml"),
     },
     Preset {
         name: "sac-gumbel",
@@ -113,7 +128,7 @@ mod tests {
         let boxes = names(Space::boxed(2, -1.0, 1.0));
         let discrete = names(Space::Discrete { n: 2 });
         assert!(boxes.contains(&"sac") && !boxes.contains(&"sac-discrete"), "{boxes:?}");
-        assert_eq!(discrete, ["sac-discrete", "sac-gumbel"]);
+        assert_eq!(discrete, ["sac-discrete", "sac-discrete-paper", "sac-gumbel"]);
         assert_eq!(names(Space::MultiDiscrete { n: vec![100, 100] }), ["sac-gumbel"]);
         assert_eq!(boxes.len() + discrete.len(), ALL.len());
         assert!(names(Space::unbounded(1)).is_empty());

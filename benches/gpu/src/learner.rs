@@ -45,7 +45,7 @@ impl Algo {
     pub fn preset(self) -> &'static str {
         match self {
             Algo::Sac => "sac",
-            Algo::DsacT => "dsac-t",
+            Algo::DsacT => "dsac-t-hybrid",
             Algo::SacPixels => "sac-pixels",
         }
     }

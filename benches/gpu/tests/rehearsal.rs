@@ -42,14 +42,14 @@ fn everything_passes_on_a_cpu_and_every_number_is_there() {
     );
     let numbers = [
         "/parts/correctness~1sac/after_10/part_of_the_way",
-        "/parts/correctness~1dsac-t/after_1/relative",
+        "/parts/correctness~1dsac-t-hybrid/after_1/relative",
         "/parts/correctness~1sac-pixels/after_10/relative",
         "/parts/graphs~1sac/captures/made",
-        "/parts/graphs~1dsac-t/with_graphs/after_20/relative",
+        "/parts/graphs~1dsac-t-hybrid/with_graphs/after_20/relative",
         "/parts/graphs~1sac-pixels/with_graphs/reports/relative",
         "/parts/pendulum~1plain/mean_return",
         "/parts/speed~1sac/plain_16/updates_per_second",
-        "/parts/speed~1dsac-t/graphs_32/updates_per_second",
+        "/parts/speed~1dsac-t-hybrid/graphs_32/updates_per_second",
         "/parts/speed~1sac-pixels/graphs_16/updates_per_second",
     ];
     for pointer in numbers {

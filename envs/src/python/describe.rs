@@ -6,7 +6,7 @@ use crate::{Dtype, Manual, Row, Space};
 
 /// What a worker says about an environment that it made.
 #[derive(Clone, Debug, Deserialize)]
-pub(super) struct Description {
+pub(crate) struct Description {
     observation: Described,
     action: Described,
     /// The time limit that Gymnasium knows of, in env steps.
@@ -103,16 +103,16 @@ impl Described {
 }
 
 impl Description {
-    pub(super) fn observation_space(&self) -> Space {
+    pub(crate) fn observation_space(&self) -> Space {
         self.observation.space()
     }
 
-    pub(super) fn action_space(&self) -> Space {
+    pub(crate) fn action_space(&self) -> Space {
         self.action.space()
     }
 
     /// The manual page.
-    pub(super) fn manual(&self) -> Manual {
+    pub(crate) fn manual(&self) -> Manual {
         let limit = match self.time_limit {
             Some(steps) => format!("Python truncates episodes after {steps} env steps."),
             None => "No time limit that Gymnasium knows of.".to_string(),

@@ -1,10 +1,11 @@
-//! [`PythonEnv`]: an environment that a worker process steps.
+//! [`PythonEnv`]: an environment written in Python, in a worker process or in this one.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::describe::Description;
+use super::object::PythonObject;
 use super::picture::fitted;
 use super::pool::{self, Unused};
 use super::record::{Record, Start};
@@ -18,16 +19,14 @@ const REPLAY_TIMEOUT: Duration = Duration::from_secs(120);
 /// The kind of warning about observations outside of their space.
 const OUTSIDE: &str = "observation outside its space";
 
-/// An environment that a worker process steps, alone or with others.
+/// An environment written in Python.
 ///
 /// Python objects cannot be copied, so a snapshot holds how the episode began and all actions since. Restoring plays the
 /// episode again, and compares every observation. If one differs, or it takes too long, a warning says so, and the episode
 /// ends at its next step, as truncated and without a reward.
 pub(crate) struct PythonEnv {
     name: String,
-    worker: Arc<Mutex<Worker>>,
-    /// Its number in the worker.
-    number: u16,
+    host: Host,
     observation_space: Space,
     action_space: Space,
     /// Whether an observation can lie outside of its space.
@@ -42,6 +41,59 @@ pub(crate) struct PythonEnv {
     episode: Option<Record>,
     state: State,
     outside: Option<Warning>,
+}
+
+/// Who holds the Python object of an environment.
+enum Host {
+    /// A worker process, alone or with others, under this number.
+    Worker(Arc<Mutex<Worker>>, u16),
+    /// This process.
+    Object(Box<dyn PythonObject>),
+}
+
+impl Host {
+    /// Starts an episode and writes its first observation. With `generator`, the environment's generator has this state
+    /// first.
+    fn reset(&self, seed: Option<u64>, generator: Option<&str>, obs: &mut [f32]) -> Result<(), Fault> {
+        match self {
+            Host::Worker(worker, number) => locked(worker).reset(*number, seed, generator, obs),
+            Host::Object(object) => object.reset(seed, generator, obs).map_err(raised),
+        }
+    }
+
+    /// The state that the environment's generator had before the last reset without a seed, if it has one of Gymnasium's.
+    fn generator(&self) -> Result<Option<String>, Fault> {
+        match self {
+            Host::Worker(worker, number) => locked(worker).generator(*number),
+            Host::Object(object) => object.generator().map_err(raised),
+        }
+    }
+
+    /// Makes a step and writes the observation.
+    fn step(&self, action: &[f32], obs: &mut [f32]) -> Result<Outcome, Fault> {
+        match self {
+            Host::Worker(worker, number) => locked(worker).step(*number, action, obs),
+            Host::Object(object) => object.step(action, obs).map_err(raised),
+        }
+    }
+
+    /// A picture of the environment: width, height, and its bytes.
+    fn render(&self) -> Result<(u32, u32, Vec<u8>), Fault> {
+        match self {
+            Host::Worker(worker, number) => locked(worker).render(*number),
+            Host::Object(object) => object.render().map_err(raised),
+        }
+    }
+}
+
+fn locked(worker: &Mutex<Worker>) -> MutexGuard<'_, Worker> {
+    // A panic in another environment's call leaves the worker as usable as an error does.
+    worker.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cold]
+fn raised(message: String) -> Fault {
+    Fault::Raised { option: None, message }
 }
 
 #[derive(Clone, Copy, Debug, Default, serde::Serialize, serde::Deserialize)]
@@ -103,31 +155,29 @@ impl PythonEnv {
         for (k, unused, started) in begun {
             let own = (share(k) == 1).then(|| made_by.clone());
             if let Some(Unused { worker, description }) = unused {
-                envs.push(PythonEnv::new(spec, worker, 0, description, own));
+                envs.push(PythonEnv::new(&spec.name, Host::Worker(worker, 0), description, own));
             } else if let Some(mut worker) = started {
                 let descriptions = worker.finish_making(share(k)).map_err(made)?;
                 let worker = Arc::new(Mutex::new(worker));
                 for (number, description) in descriptions.into_iter().enumerate() {
-                    let (worker, description) = (Arc::clone(&worker), Arc::new(description));
-                    envs.push(PythonEnv::new(spec, worker, number as u16, description, own.clone()));
+                    let host = Host::Worker(Arc::clone(&worker), number as u16);
+                    envs.push(PythonEnv::new(&spec.name, host, Arc::new(description), own.clone()));
                 }
             }
         }
         Ok(envs)
     }
 
-    fn new(
-        spec: &PythonSpec,
-        worker: Arc<Mutex<Worker>>,
-        number: u16,
-        description: Arc<Description>,
-        made_by: Option<String>,
-    ) -> Self {
+    /// An environment whose object this process holds.
+    pub(crate) fn of_object(name: &str, object: Box<dyn PythonObject>, description: Arc<Description>) -> Self {
+        PythonEnv::new(name, Host::Object(object), description, None)
+    }
+
+    fn new(name: &str, host: Host, description: Arc<Description>, made_by: Option<String>) -> Self {
         let observation_space = description.observation_space();
         PythonEnv {
-            name: spec.name.clone(),
-            worker,
-            number,
+            name: name.to_string(),
+            host,
             has_bounds: matches!(
                 &observation_space,
                 Space::Box { low, high, dtype: crate::Dtype::F32, .. } if low.iter().chain(high).any(|bound| bound.is_finite())
@@ -149,10 +199,9 @@ impl PythonEnv {
         self.description.manual()
     }
 
-    fn worker(&self) -> MutexGuard<'_, Worker> {
+    fn host(&self) -> &Host {
         self.is_used.store(true, Ordering::Relaxed);
-        // A panic in another environment's call leaves the worker as usable as an error does.
-        self.worker.lock().unwrap_or_else(PoisonError::into_inner)
+        &self.host
     }
 
     #[cold]
@@ -197,14 +246,14 @@ impl PythonEnv {
     fn replay(&mut self, record: &Record) -> Result<Result<(), String>, EnvError> {
         let began = Instant::now();
         let mut obs = vec![0.0; self.observation_space.len()];
-        let mut worker = self.worker();
+        let host = self.host();
         let raised = |fault: Fault, step: usize| match fault {
             Fault::Raised { message, .. } => Ok(Err(format!("Python raised at step {step}: {message}"))),
             Fault::Gone(why) => Err(explained(&self.name, Fault::Gone(why), None)),
         };
         let begun = match &record.start {
-            Start::Seed(seed) => worker.reset(self.number, Some(*seed), None, &mut obs),
-            Start::Continued(generator) => worker.reset(self.number, None, generator.as_deref(), &mut obs),
+            Start::Seed(seed) => host.reset(Some(*seed), None, &mut obs),
+            Start::Continued(generator) => host.reset(None, generator.as_deref(), &mut obs),
         };
         if let Err(fault) = begun {
             return raised(fault, 0);
@@ -221,7 +270,7 @@ impl PythonEnv {
                 let limit = REPLAY_TIMEOUT.as_secs();
                 return Ok(Err(format!("playing it again takes longer than {limit} s")));
             }
-            match worker.step(self.number, action, &mut obs) {
+            match host.step(action, &mut obs) {
                 Ok(outcome) if record.agrees(Some(step), &obs, Some(outcome)) => {}
                 Ok(_) => {
                     return Ok(Err(format!(
@@ -260,9 +309,11 @@ fn explained(name: &str, fault: Fault, place: Option<(u64, u64)>) -> EnvError {
 
 impl Drop for PythonEnv {
     fn drop(&mut self) {
-        if let (Some(made_by), false) = (&self.made_by, self.is_used.load(Ordering::Relaxed)) {
+        if let (Some(made_by), Host::Worker(worker, _), false) =
+            (&self.made_by, &self.host, self.is_used.load(Ordering::Relaxed))
+        {
             let env = Unused {
-                worker: Arc::clone(&self.worker),
+                worker: Arc::clone(worker),
                 description: Arc::clone(&self.description),
             };
             pool::put(made_by, env);
@@ -293,7 +344,7 @@ impl Env for PythonEnv {
             episode: self.counts.episode + 1,
             step: 0,
         };
-        let begun = self.worker().reset(self.number, seed, None, obs);
+        let begun = self.host().reset(seed, None, obs);
         begun.map_err(|fault| self.fault(fault, 0))?;
         let start = seed.map_or(Start::Continued(None), Start::Seed);
         self.episode = Some(Record::begun(start, obs));
@@ -320,7 +371,7 @@ impl Env for PythonEnv {
             }
             (Some(_), State::Known) => {}
         }
-        let stepped = self.worker().step(self.number, action, obs);
+        let stepped = self.host().step(action, obs);
         self.counts.step += 1;
         let outcome = stepped.map_err(|fault| self.fault(fault, self.counts.step))?;
         if let Some(record) = &mut self.episode {
@@ -338,7 +389,7 @@ impl Env for PythonEnv {
         if let Some(Start::Continued(generator @ None)) = episode.as_mut().map(|record| &mut record.start)
             && self.state == State::Known
         {
-            let asked = self.worker().generator(self.number);
+            let asked = self.host().generator();
             *generator = asked.map_err(|fault| explained(&self.name, fault, None))?;
         }
         let saved = Saved {
@@ -389,7 +440,7 @@ impl Env for PythonEnv {
 
     fn render(&self, size: FrameSize) -> Result<Frame, EnvError> {
         size.check(|| self.describe())?;
-        let drawn = self.worker().render(self.number);
+        let drawn = self.host().render();
         let (width, height, rgb) = drawn.map_err(|fault| explained(&self.name, fault, None))?;
         let frame = Frame {
             size: FrameSize { width, height },

@@ -1,4 +1,5 @@
-//! Environments written in Python: `PythonEnv`, a [`crate::Env`] that a worker process steps.
+//! Environments written in Python: `PythonEnv`, a [`crate::Env`] that a worker process steps, or an interpreter in this
+//! process ([`PythonObject`]).
 //!
 //! A worker is a Python process that holds one or several environments. It runs a script that this crate carries and
 //! that needs the packages gymnasium and numpy only. Requests and answers go through two pipes; the numbers of a step, and
@@ -7,6 +8,7 @@
 mod describe;
 mod env;
 mod memory;
+mod object;
 mod output;
 mod picture;
 mod pool;
@@ -14,5 +16,8 @@ mod record;
 mod spec;
 mod worker;
 
+pub(crate) use describe::Description;
 pub(crate) use env::PythonEnv;
+pub use object::{HOSTED, PythonObject};
+pub use spec::set_interpreter;
 pub(crate) use spec::{PythonOptions, PythonSpec, is_python};

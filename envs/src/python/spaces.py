@@ -64,6 +64,37 @@ def array_in(value, space, kinds, what):
     return array
 
 
+def index_in(space, what):
+    """A function from an element of a `Discrete` space to its index, counted from 0."""
+    n, start = int(space.n), int(space.start)
+
+    def index(obs):
+        index = whole(obs, what, space) - start
+        if not 0 <= index < n:
+            raise outside(what, obs, space)
+        return index
+
+    return index
+
+
+def counts_and_starts(space):
+    """How many values each number of a `MultiDiscrete` space has, and its first value. Gymnasium before 1.0 has no starts."""
+    return (np.asarray(of).ravel() for of in (space.nvec, getattr(space, "start", np.zeros_like(space.nvec))))
+
+
+def indices_in(space, what):
+    """A function from an element of a `MultiDiscrete` space to its indices, counted from 0."""
+    counts, starts = counts_and_starts(space)
+
+    def indices(obs):
+        indices = array_in(obs, space, "iu", what).ravel() - starts
+        if (indices < 0).any() or (indices >= counts).any():
+            raise outside(what, obs, space)
+        return indices
+
+    return indices
+
+
 def is_image(space):
     return space.dtype == np.uint8 and len(space.shape) in (2, 3)
 
@@ -100,10 +131,13 @@ def box(space, what):
     kinds = "fiub" if space.dtype.kind == "f" else "iub"
     shape, dtype = space.shape, space.dtype
 
+    is_flat = len(shape) == 1
+
     def write(obs, out):
-        if type(obs) is not np.ndarray or obs.shape != shape or obs.dtype != dtype:
+        # Arrays mostly share the very object of their dtype.
+        if type(obs) is not np.ndarray or obs.shape != shape or (obs.dtype is not dtype and obs.dtype != dtype):
             obs = array_in(obs, space, kinds, what)
-        out[...] = obs if len(shape) == 1 else obs.ravel()
+        out[:] = obs if is_flat else obs.ravel()
 
     return bounds(space.low, space.high), write
 
@@ -116,27 +150,22 @@ def part(space, path):
         full = {side: (limits[side] * count if len(limits[side]) == 1 else limits[side]) for side in limits}
         return names(path, space.shape), count, full, write
     if isinstance(space, spaces.Discrete):
-        n, start = int(space.n), int(space.start)
+        n, start, index = int(space.n), int(space.start), index_in(space, path)
 
         def write(obs, out):
-            index = whole(obs, path, space) - start
-            if not 0 <= index < n:
-                raise outside(path, obs, space)
+            hot = index(obs)
             out[...] = 0.0
-            out[index] = 1.0
+            out[hot] = 1.0
 
         return [f"{path} == {start + i}" for i in range(n)], n, {"low": [0.0] * n, "high": [1.0] * n}, write
     if isinstance(space, spaces.MultiDiscrete):
-        counts = np.asarray(space.nvec).ravel()
-        starts = np.asarray(getattr(space, "start", np.zeros_like(space.nvec))).ravel()
+        (counts, starts), indices = counts_and_starts(space), indices_in(space, path)
         firsts, total = np.concatenate([[0], np.cumsum(counts)[:-1]]), int(counts.sum())
 
         def write(obs, out):
-            index = array_in(obs, space, "iu", path).ravel() - starts
-            if (index < 0).any() or (index >= counts).any():
-                raise outside(path, obs, space)
+            hot = firsts + indices(obs)
             out[...] = 0.0
-            out[firsts + index] = 1.0
+            out[hot] = 1.0
 
         labels = [f"{path}[{i}] == {s + k}" for i, (n, s) in enumerate(zip(counts, starts)) for k in range(n)]
         return labels, total, {"low": [0.0] * total, "high": [1.0] * total}, write
@@ -187,26 +216,21 @@ def whole_of_parts(space, path):
 
 def observations(space):
     if isinstance(space, spaces.Discrete):
-        n, start = int(space.n), int(space.start)
+        start, index = int(space.start), index_in(space, "the observation")
 
         def write_index(obs, out):
-            index = whole(obs, "the observation", space) - start
-            if not 0 <= index < n:
-                raise outside("the observation", obs, space)
-            out[0] = index
+            out[0] = index(obs)
 
-        return {"kind": "discrete", "n": [n], "names": [f"observation - {start}" if start else "observation"]}, write_index
+        label = f"observation - {start}" if start else "observation"
+        return {"kind": "discrete", "n": [int(space.n)], "names": [label]}, write_index
     if isinstance(space, spaces.MultiDiscrete):
-        counts = np.asarray(space.nvec).ravel()
-        starts = np.asarray(getattr(space, "start", np.zeros_like(space.nvec))).ravel()
+        indices = indices_in(space, "the observation")
 
         def write_indices(obs, out):
-            index = array_in(obs, space, "iu", "the observation").ravel() - starts
-            if (index < 0).any() or (index >= counts).any():
-                raise outside("the observation", obs, space)
-            out[...] = index
+            out[...] = indices(obs)
 
-        return {"kind": "multi_discrete", "n": counts.tolist(), "names": names("observation", space.shape)}, write_indices
+        counts = np.asarray(space.nvec).ravel().tolist()
+        return {"kind": "multi_discrete", "n": counts, "names": names("observation", space.shape)}, write_indices
     if isinstance(space, spaces.Box) and is_image(space):
         return image(space)
     labels, count, limits, write = part(space, "observation")
@@ -228,7 +252,12 @@ def actions(space):
     if isinstance(space, spaces.Discrete):
         start, kind = int(space.start), getattr(space.dtype, "type", np.int64)
         label = f"action - {start}" if start else "action"
-        return {"kind": "discrete", "n": [int(space.n)], "names": [label]}, lambda row: kind(int(row[0]) + start)
+        description = {"kind": "discrete", "n": [int(space.n)], "names": [label]}
+        if space.n > MOST_NAMES:
+            return description, lambda row: kind(int(row[0]) + start)
+        # Looking an action up is faster than making it.
+        elements = [kind(start + i) for i in range(int(space.n))]
+        return description, lambda row: elements[int(row.item(0))]
     if isinstance(space, spaces.MultiDiscrete):
         shape, dtype = space.shape, space.dtype
         starts = np.asarray(getattr(space, "start", np.zeros_like(space.nvec)))
@@ -253,7 +282,7 @@ def box_action(space, path):
     bounded(space, path)
     shape, dtype, low, high = space.shape, space.dtype, space.low, space.high
     if dtype == np.float32:
-        return lambda row: row.reshape(shape).copy()
+        return (lambda row: row.copy()) if len(shape) == 1 else (lambda row: row.reshape(shape).copy())
     if dtype.kind == "f":
         # A bound that is rounded to float32 may lie beyond the bound.
         return lambda row: np.clip(row.astype(dtype).reshape(shape), low, high)

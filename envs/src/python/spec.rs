@@ -2,6 +2,7 @@
 
 use std::num::NonZero;
 use std::path::PathBuf;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -10,6 +11,15 @@ use crate::EnvError;
 
 /// What ids of Python environments begin with.
 const PREFIX: &str = "py:";
+
+/// What `auto` means as an interpreter, if a program has set it.
+static INTERPRETER: OnceLock<PathBuf> = OnceLock::new();
+
+/// Sets the interpreter of worker processes whose option `python` is `auto`, for a program that runs in one. Only the
+/// first call counts.
+pub fn set_interpreter(path: PathBuf) {
+    INTERPRETER.get_or_init(|| path);
+}
 
 /// Whether an id is that of a Python environment.
 pub(crate) fn is_python(id: &str) -> bool {
@@ -118,10 +128,13 @@ impl PythonSpec {
         })
     }
 
-    /// The interpreter: the given one, that of the active virtual environment, or `python3`.
+    /// The interpreter: the given one, that of this program, that of the active virtual environment, or `python3`.
     pub(super) fn interpreter(&self) -> PathBuf {
         if self.options.python != AUTO {
             return PathBuf::from(&self.options.python);
+        }
+        if let Some(path) = INTERPRETER.get() {
+            return path.clone();
         }
         let active = std::env::var_os("VIRTUAL_ENV").filter(|folder| !folder.is_empty());
         active.map_or_else(|| "python3".into(), |folder| PathBuf::from(folder).join("bin/python"))

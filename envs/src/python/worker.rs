@@ -20,6 +20,8 @@ const SCRIPT: &str = concat!(
     include_str!("guardian.py"),
     include_str!("imports.py"),
     include_str!("spaces.py"),
+    include_str!("hosted.py"),
+    include_str!("making.py"),
     include_str!("worker.py"),
 );
 

@@ -128,7 +128,7 @@ fn place(i: usize) -> String {
     format!("wrappers[{i}]")
 }
 
-fn wrong(id: &str, option: &str, problem: String) -> EnvError {
+pub(super) fn wrong(id: &str, option: &str, problem: String) -> EnvError {
     EnvError::Option {
         env: id.to_string(),
         option: option.to_string(),

@@ -72,6 +72,67 @@ fn gradients_are_weighted_by_the_clamped_ratio_of_running_to_own_variance() {
     );
 }
 
+/// The expected gradients were derived by hand: ∂L/∂q = −(m² + ε_ω)·δ_q/(σ² + ε_ω), ∂L/∂σ = (m² + ε_ω)·(σ² − δ_b²)/(σ³ +
+/// ε).
+#[test]
+fn gradients_of_the_published_form_are_those_of_the_likelihood_times_the_running_variance() {
+    let spec = DsacTSpec {
+        form: Form::Published,
+        variance_bias: 0.1,
+        std_bias: 0.3,
+        ..DsacTSpec::default()
+    };
+    for (std, running_std) in [(1.0f32, 2.0f32), (2.0, 0.1), (0.05, 9.0)] {
+        let leaf = |value: f32| Tensor::from_slice(&[value]).view([1, 1]).set_requires_grad(true);
+        let now = Gaussians {
+            mean: leaf(1.0),
+            std: leaf(std),
+        };
+        let (target_mean, banded) = (
+            Tensor::from_slice(&[4.0f32]),
+            Tensor::from_slice(&[2.5f32]).view([1, 1]),
+        );
+        let running = Tensor::from_slice(&[running_std]).view([1, 1]);
+        let loss = member_losses(&spec, &now, &target_mean, &banded, &running).sum(Kind::Float);
+        let gradients = Tensor::run_backward(&[loss], &[&now.mean, &now.std], false, false);
+        let (std, m) = (f64::from(std), f64::from(running_std));
+        let scale = m * m + 0.1;
+        let expected = [
+            -scale * 3.0 / (std * std + 0.1),
+            scale * (std * std - 2.25) / (std.powi(3) + 0.3),
+        ];
+        for (gradient, expected) in gradients.iter().zip(expected) {
+            let actual = gradient.double_value(&[0, 0]);
+            assert!((actual / expected - 1.0).abs() < 1e-5, "{std}: {actual}, {expected}");
+        }
+    }
+}
+
+#[test]
+fn the_published_form_refuses_the_settings_of_the_revised_one() {
+    let problems = |critic: &str| {
+        let spec: DsacTSpec = toml::from_str(critic).unwrap();
+        let mut problems = SpecProblems::default();
+        spec.check(&mut problems);
+        problems
+            .into_vec()
+            .into_iter()
+            .map(|problem| problem.key)
+            .collect::<Vec<_>>()
+    };
+    let of_revised = "sigma_rule = 'reference'\nhuber_delta = 50.0\ngrad_weight_max = 20.0";
+    assert_eq!(problems("form = 'published'"), [""; 0]);
+    assert_eq!(problems(of_revised), [""; 0]);
+    assert_eq!(
+        problems(&format!("form = 'published'\n{of_revised}")),
+        [
+            "agent.critic.sigma_rule",
+            "agent.critic.huber_delta",
+            "agent.critic.grad_weight_min"
+        ]
+    );
+}
+
 #[test]
 fn the_loss_of_the_mean_is_quadratic_unless_huber_delta_is_finite() {
     let gradient = |huber_delta: f64| {

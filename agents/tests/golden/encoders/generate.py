@@ -1,5 +1,7 @@
 """Golden numbers of encoders: features, and the gradients of a weighted sum of them. See ../README.md.
 
+Run with torch 2.11.0: python generate.py > data.json; python generate.py dopamine > dopamine.json
+
 Our own derivation in double precision, written the slow way: a loop over experts and slots, over heads, over tokens.
 Convolutions, layer norm and softmax are PyTorch's, or written out where that is one line.
 """
@@ -67,9 +69,11 @@ def attention(p, name, width, heads, divisor):
 
 def soft_moe(p, spec, width, drawn):
     experts, slots = spec.get("experts", 4), spec.get("slots_per_expert", 1)
+    slots = 2 if slots == "by_tokens" else slots  # for five tokens and three experts
     hidden, depth = spec.get("expert_width", 128), spec.get("expert_depth", 1)
     phi = p("encoder.mixer.phi", width, experts * slots)
-    scale = p("encoder.mixer.scale", 1, around=1.5)
+    is_normalized = spec.get("normalize", True)
+    scale = p("encoder.mixer.scale", 1, around=1.5) if is_normalized else None
     sizes = [width] + [hidden] * depth + [width]
     layers = [
         (p(f"encoder.mixer.{i}.weight", experts, a, b), p(f"encoder.mixer.{i}.bias", experts, 1, b))
@@ -83,12 +87,13 @@ def soft_moe(p, spec, width, drawn):
             eps = f32(torch.randn(batch, count, experts * slots))
             drawn.extend(eps.flatten().tolist())
             noise = eps * spec["logit_noise"]
-        columns = [scale[0] * column / (column.square().sum() + 1e-6).sqrt() for column in phi.T]
+        length = lambda x: (x.square().sum() + 1e-6).sqrt() if is_normalized else 1.0
+        columns = [(scale[0] if is_normalized else 1.0) * column / length(column) for column in phi.T]
         out = []
         for b in range(batch):
             x = tokens[b]
             logits = torch.stack(
-                [torch.stack([x_i @ c / (x_i.square().sum() + 1e-6).sqrt() for c in columns]) for x_i in x]
+                [torch.stack([x_i @ c / length(x_i) for c in columns]) for x_i in x]
             )
             logits = logits + noise[b]
             answers = []
@@ -196,7 +201,7 @@ def convolutions(p, spec, channels):
 
         return apply
 
-    if spec["stack"] == "impala":
+    if spec["architecture"] == "impala":
         sections = []
         for i, c in enumerate([16, 32, 32]):
             opening = conv(f"{i}", channels, wider(c), 3, 1, 1, has_norm)
@@ -218,7 +223,7 @@ def convolutions(p, spec, channels):
     table = {
         "nature": [(32, 8, 4), (64, 4, 2), (64, 3, 1)],
         "drq": [(32, 3, 2), (32, 3, 1), (32, 3, 1), (32, 3, 1)],
-    }[spec["stack"]]
+    }[spec["architecture"]]
     layers = []
     for i, (c, k, stride) in enumerate(table):
         layers.append(conv(f"{i}", channels, wider(c), k, stride, 0, has_norm))
@@ -321,7 +326,7 @@ def tokens(tokenization, pool, mixer=None, width=4, **more):
 
 def conv(stack, tokenization="per_conv", pool="flatten", **more):
     rule = {"kind": tokenization} if isinstance(tokenization, str) else tokenization
-    return {"kind": "conv", "stack": stack, "tokenization": rule, "pooling": {"kind": pool}} | more
+    return {"kind": "conv", "architecture": stack, "tokenization": rule, "pooling": {"kind": pool}} | more
 
 
 torch.manual_seed(20250505)
@@ -367,5 +372,11 @@ cases = [
         [2, 9, 20],
     ),
 ]
-json.dump(cases, sys.stdout)
+# Soft mixtures as in Dopamine. Five tokens and three experts: two slots each.
+DOPAMINE = {"kind": "soft_moe", "experts": 3, "expert_width": 6, "normalize": False}
+dopamine = [
+    case("soft moe, not normalised", tokens(ENTITY, kind("flatten"), DOPAMINE | {"slots_per_expert": 2}), SET),
+    case("soft moe, slots by tokens", tokens(ENTITY, kind("flatten"), DOPAMINE | {"slots_per_expert": "by_tokens"}), SET),
+]
+json.dump(dopamine if sys.argv[1:] == ["dopamine"] else cases, sys.stdout)
 print()

@@ -1,9 +1,10 @@
 """The squashed Gaussian with other sources and bounds of log sigma: the head alone, and one full SAC update each.
 
 `independent`: log sigma is one learned number per coordinate, clamped. `tanh`: it is the network's, within
-lo + (hi - lo) (1 + tanh x) / 2 (Yarats et al. 2019, arXiv 1910.01741). `independent_tanh`: both.
+lo + (hi - lo) (1 + tanh x) / 2 (Yarats et al. 2019, arXiv 1910.01741). `independent_tanh`: both. `softplus`: sigma is
+softplus(x) + 1e-5 (the code of SAC 2018b).
 
-Run with torch 2.11.0, for each of the three: python generate.py NAME > NAME.json
+Run with torch 2.11.0, for each of the four: python generate.py NAME > NAME.json
 """
 
 import contextlib
@@ -26,6 +27,8 @@ def draw(outputs, parameter, epsilon):
     mean = outputs[:, :ACT]
     x = parameter.expand(outputs.shape[0], ACT) if IS_INDEPENDENT else outputs[:, ACT:]
     log_std = LOW + 0.5 * (HIGH - LOW) * (1 + torch.tanh(x)) if IS_TANH else x.clamp(LOW, HIGH)
+    if NAME == "softplus":
+        log_std = torch.log(torch.log(1.0 + torch.exp(x)) + 1e-5)
     u = mean + log_std.exp() * epsilon
     a = torch.tanh(u)
     normal = torch.distributions.Normal(mean, log_std.exp())

@@ -1,0 +1,5 @@
+"""`python -m sac` is the command `sac`."""
+
+from .cli import main
+
+main()
