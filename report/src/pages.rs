@@ -148,7 +148,11 @@ fn relative(from: &Path, to: &Path) -> String {
         let Some(parent) = shared.parent() else { break };
         shared = parent;
     }
-    path + &to.strip_prefix(shared).unwrap_or(to).to_string_lossy()
+    path += &to.strip_prefix(shared).unwrap_or(to).to_string_lossy();
+    match path.is_empty() {
+        true => ".".to_string(),
+        false => path,
+    }
 }
 
 /// What a comment asks for.
@@ -379,6 +383,7 @@ mod tests {
         let to = Path::new("/r/docs/curves");
         let from = |folder: &str| relative(Path::new(folder), to);
         assert_eq!(from("/r"), "docs/curves");
+        assert_eq!(from("/r/docs/curves"), ".");
         assert_eq!(from("/r/docs"), "curves");
         assert_eq!(from("/r/docs/algorithms"), "../curves");
     }
@@ -418,7 +423,7 @@ mod tests {
             "| A | Task | 2,000 | 2 | 1.0 [1.0, 1.0] | – | never; never |",
             "| B | Task | 2,000 | 2 | 10.0 [10.0, 10.0] | 1.00 [1.00, 1.00] | 2,000; 2,000 |",
             "P, commit 0123456-modified",
-            "(/x.json)",
+            "(./x.json)",
             "<!-- end of results -->\nafter\n",
         ] {
             assert!(made.contains(text), "`{text}` is missing:\n{made}");
