@@ -103,7 +103,7 @@ fn commit() -> String {
 fn embed_configs() {
     println!("cargo:rerun-if-changed=configs");
     let mut files = Vec::new();
-    let is_task = |path: &PathBuf| path.is_dir() && !path.ends_with("experiments") && !path.ends_with("campaigns");
+    let is_task = |path: &PathBuf| path.is_dir() && !path.ends_with("experiments");
     for folder in entries(Path::new("configs")).into_iter().filter(is_task) {
         files.extend(
             entries(&folder)

@@ -1,5 +1,4 @@
-//! The long experiments of `configs/experiments` and `configs/campaigns`: that they can be run, and that they compare what
-//! they say.
+//! The long experiments of `configs/experiments`: that they can be run, and that they compare what they say.
 
 use std::{fs, path::Path};
 
@@ -10,11 +9,9 @@ type Group = (String, Vec<String>);
 
 /// File names without their ending, and groups.
 fn experiments() -> Vec<(String, Vec<Group>)> {
-    let configs = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs");
+    let configs = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs/experiments");
     let mut experiments = Vec::new();
-    let folders = ["experiments", "campaigns"].map(|folder| configs.join(folder));
-    let entries = folders.map(|folder| fs::read_dir(folder).expect("the folder is there"));
-    for entry in entries.into_iter().flatten() {
+    for entry in fs::read_dir(configs).expect("the folder is there") {
         let path = entry.expect("it can be read").path();
         let text = fs::read_to_string(&path).expect("it can be read");
         let table: toml::Table = text.parse().expect("it is TOML");
