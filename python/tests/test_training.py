@@ -240,7 +240,10 @@ INTERRUPTED = """
 import sys
 sys.path.insert(0, {tests!r})
 from conftest import SMALL, Puck
+import signal
 import sac
+# A test that was started in the background has inherited that it is ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 try:
     sac.train({env}, steps=10_000_000, run_dir={run!r}, callback=lambda row: print("row", flush=True), **SMALL)
