@@ -79,39 +79,38 @@ pub fn packages_of(interpreter: &Path) -> Result<PathBuf> {
     Ok(PathBuf::from(packages))
 }
 
+/// The command that makes a virtual environment without pip.
+pub fn venv(python: &Python, home: &Path) -> Command {
+    let mut venv = python.command();
+    venv.args(["-m", "venv", "--without-pip"]).arg(home);
+    venv
+}
+
+/// The pip of the base Python, which installs what is added as arguments into the folder `packages`, whatever the user has
+/// configured.
+pub fn pip_install(python: &Python, packages: &Path) -> Command {
+    let mut pip = python.command();
+    pip.args(["-m", "pip", "install", "--quiet", "--no-deps", "--no-input"]);
+    pip.args(["--disable-pip-version-check", "--target"]).arg(packages);
+    pip.env("PIP_USER", "0").env("PIP_REQUIRE_VIRTUALENV", "0");
+    pip.env("PIP_ROOT_USER_ACTION", "ignore");
+    pip
+}
+
 /// Creates the environment at `home`. It needs the module `venv`, which is part of Python, but not `ensurepip`, which
 /// is a separate package on Debian: the pip of the base Python installs the packages.
 fn make(cache: &Cache, python: &Python, requirements: &Path, home: &Path) -> Result<()> {
     let made = cache.work("python-tests")?;
-    let status = python
-        .command()
-        .args(["-m", "venv", "--without-pip"])
-        .arg(&made)
-        .status()?;
+    let status = venv(python, &made).status()?;
     ensure!(
         status.success(),
         "`python3 -m venv` failed\ninstall it, on Debian and Ubuntu with `sudo apt install python3-venv`"
     );
     let packages = packages_of(&made.join("bin/python"))?;
     let temporary = cache.work("pip")?;
-    let mut pip = python.command();
-    pip.args([
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--require-hashes",
-        "--only-binary=:all:",
-        "--no-deps",
-        "--no-input",
-    ]);
-    pip.args(["--disable-pip-version-check", "--no-cache-dir", "--target"]);
-    pip.arg(&packages);
-    pip.arg("--requirement").arg(requirements);
-    pip.env("TMPDIR", &temporary)
-        .env("PIP_USER", "0")
-        .env("PIP_REQUIRE_VIRTUALENV", "0");
-    pip.env("PIP_ROOT_USER_ACTION", "ignore");
+    let mut pip = pip_install(python, &packages);
+    pip.args(["--require-hashes", "--only-binary=:all:", "--no-cache-dir"]);
+    pip.arg("--requirement").arg(requirements).env("TMPDIR", &temporary);
     let status = pip.status().context("cannot run pip")?;
     ensure!(
         status.success(),

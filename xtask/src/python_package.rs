@@ -6,11 +6,11 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 
 use crate::python;
 use crate::setup::{Python, remove_any};
-use crate::workspace::Workspace;
+use crate::workspace::{Workspace, run_command};
 
 const FOLDER: &str = "python";
 
@@ -32,7 +32,7 @@ pub fn check(workspace: &Workspace) -> Result<()> {
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .env_remove("PYTHONPATH")
         .env_remove("VIRTUAL_ENV");
-    run(tests)
+    run_command(tests)
 }
 
 /// Builds the wheel, and returns its path.
@@ -47,7 +47,7 @@ fn build(workspace: &Workspace, tools: &Path) -> Result<PathBuf> {
         .arg(&out)
         .current_dir(workspace.root().join(FOLDER))
         .env("CARGO_TARGET_DIR", workspace.target()?);
-    run(maturin)?;
+    run_command(maturin)?;
     let mut files = fs::read_dir(&out)?.flatten().map(|entry| entry.path());
     let wheel = files.find(|path| path.extension().is_some_and(|extension| extension == "whl"));
     wheel.context("maturin made no wheel")
@@ -57,28 +57,12 @@ fn build(workspace: &Workspace, tools: &Path) -> Result<PathBuf> {
 fn install(wheel: &Path, tools: &Path, home: &Path) -> Result<PathBuf> {
     remove_any(home)?;
     let python = Python::find()?;
-    let mut venv = python.command();
-    venv.args(["-m", "venv", "--without-pip"]).arg(home);
-    run(venv)?;
+    run_command(python::venv(&python, home))?;
     let interpreter = home.join("bin/python");
     let packages = python::packages_of(&interpreter)?;
-    let mut pip = python.command();
-    pip.args([
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--no-deps",
-        "--no-index",
-        "--no-input",
-    ])
-    .args(["--disable-pip-version-check", "--target"])
-    .arg(&packages)
-    .arg(wheel)
-    .env("PIP_USER", "0")
-    .env("PIP_REQUIRE_VIRTUALENV", "0")
-    .env("PIP_ROOT_USER_ACTION", "ignore");
-    run(pip)?;
+    let mut pip = python::pip_install(&python, &packages);
+    pip.arg("--no-index").arg(wheel);
+    run_command(pip)?;
     let theirs = python::packages_of(tools)?;
     fs::write(packages.join("tests.pth"), format!("{}\n", theirs.display()))?;
     // Beside the module, where it looks for them.
@@ -87,14 +71,4 @@ fn install(wheel: &Path, tools: &Path, home: &Path) -> Result<PathBuf> {
     fs::create_dir(packages.join("torch"))?;
     symlink(PathBuf::from(libtorch).join("lib"), packages.join("torch/lib"))?;
     Ok(interpreter)
-}
-
-fn run(mut command: Command) -> Result<()> {
-    let words = [command.get_program()].into_iter().chain(command.get_args());
-    let words: Vec<_> = words.map(|word| word.to_string_lossy().into_owned()).collect();
-    let shown = words.join(" ");
-    say!("    {shown}");
-    let status = command.status().with_context(|| format!("cannot run `{shown}`"))?;
-    ensure!(status.success(), "`{shown}` failed ({status})");
-    Ok(())
 }

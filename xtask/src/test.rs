@@ -4,9 +4,9 @@ use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
-use crate::workspace::Workspace;
+use crate::workspace::{Workspace, run_command};
 use crate::{deny, parity, python, python_package, setup};
 
 /// Folders of examples, each example in them, and its arguments. An example that is not listed fails the step, so that
@@ -165,19 +165,6 @@ fn cargo(workspace: &Workspace, arguments: &[&str]) -> Result<()> {
     let mut command = workspace.cargo();
     command.args(arguments);
     run_command(command)
-}
-
-fn run_command(mut command: Command) -> Result<()> {
-    let program = Path::new(command.get_program()).file_name().unwrap_or_default();
-    let words = std::iter::once(program).chain(command.get_args());
-    let words: Vec<_> = words.map(|word| word.to_string_lossy().into_owned()).collect();
-    let shown = words.join(" ");
-    say!("    {shown}");
-    let status = command.status().with_context(|| format!("cannot run `{shown}`"))?;
-    if !status.success() {
-        bail!("`{shown}` failed ({status})");
-    }
-    Ok(())
 }
 
 /// Runs unit, integration and doc tests, all of them even if one fails. `SAC_TEST_PYTHON` is the Python for tests that

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 /// The checkout that xtask was started from.
 #[derive(Debug, Clone)]
@@ -83,6 +83,18 @@ impl Workspace {
             .context("the xtask binary is not in a target folder")?;
         Ok(target.to_owned())
     }
+}
+
+/// Shows a command, runs it, and fails if it does.
+pub fn run_command(mut command: Command) -> Result<()> {
+    let program = Path::new(command.get_program()).file_name().unwrap_or_default();
+    let words = std::iter::once(program).chain(command.get_args());
+    let words: Vec<_> = words.map(|word| word.to_string_lossy().into_owned()).collect();
+    let shown = words.join(" ");
+    say!("    {shown}");
+    let status = command.status().with_context(|| format!("cannot run `{shown}`"))?;
+    ensure!(status.success(), "`{shown}` failed ({status})");
+    Ok(())
 }
 
 /// Whether two paths name the same folder. It need not exist, as `.native/libtorch` before set-up.
