@@ -77,7 +77,9 @@ impl Critic for BetweenMinAndMax {
         next: &ActionDraw,
         stream: &mut Stream,
     ) -> Vec<Tensor> {
-        let next_q = functions[0].target_at(&step.batch.next_obs, next.sampled(), stream); // [E, B, 1]
+        let next_q = functions[0]
+            .of_target(step.batch)
+            .at(&step.batch.next_obs, next.sampled(), stream); // [E, B, 1]
         let next_q = next_q.squeeze_dim(-1); // [E, B]
         let (low, high) = (next_q.min_dim(0, false).0, next_q.max_dim(0, false).0); // [B], [B]
         let value = low * self.lambda + high * (1.0 - self.lambda);
@@ -106,7 +108,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     // One step per episode, reward −(a − 0.3)²: the best action is 0.3.
     let mut settings = Settings::new(Algo::Sac, "ProbeTarget-v0");
     settings.agent.critic = CriticSpec::custom("between_min_and_max", BetweenMinAndMax::default())?;
-    settings.agent.body.hidden = vec![32, 32];
+    settings.agent.body = BodySpec::mlp(&[32, 32]);
     settings.train.total_env_steps = 2500;
     settings.train.warmup_env_steps = 100;
     settings.replay.capacity = 10_000;

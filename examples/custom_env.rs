@@ -80,7 +80,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     settings.train.total_env_steps = 4_000;
     settings.train.warmup_env_steps = 500;
     settings.train.batch_size = 128;
-    settings.agent.body.hidden = vec![64, 64];
+    settings.agent.body = BodySpec::mlp(&[64, 64]);
     settings.agent.gamma = 0.95;
     settings.replay.capacity = 10_000;
     let run = train(&settings, &registry)?;

@@ -40,7 +40,7 @@ fn main() -> sac::Result<()> {
 
     let mut settings = Settings::new(Algo::Sac, "Drift-v0");
     settings.train.total_env_steps = 3_000;
-    settings.agent.body.hidden = vec![64, 64];
+    settings.agent.body = BodySpec::mlp(&[64, 64]);
     let run = train(&settings, &registry)?;
 
     let mut policy = Policy::load_with(&run.run_dir, &registry)?;

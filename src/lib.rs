@@ -13,7 +13,7 @@
 //! let mut settings = Settings::new(Algo::Sac, "ProbeTarget-v0");
 //! settings.train.total_env_steps = 1_500;
 //! settings.train.warmup_env_steps = 100;
-//! settings.agent.body.hidden = vec![32, 32];
+//! settings.agent.body = BodySpec::mlp(&[32, 32]);
 //! settings.replay.capacity = 10_000;
 //! # settings.train.threads = Threads::Count(1);
 //!
@@ -65,7 +65,7 @@ pub use stop::Stop;
 
 /// What most programs need.
 pub mod prelude {
-    pub use sac_agents::{ActMode, EnvSteps, Evaluation, Every, UpdateRatio};
+    pub use sac_agents::{ActMode, EnvSteps, Evaluation, Every, UpdateRatio, nn::BodySpec};
     pub use sac_envs::{Dynamics, Env, EnvEntry, EnvError, NumpyRng, Outcome, Space, Status, Transition, check_env};
 
     pub use crate::{

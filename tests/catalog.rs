@@ -228,7 +228,7 @@ fn typed_settings_need_no_catalog_to_train() {
     let here = folder();
     let mut settings = Settings::new(Algo::Sac, "Pendulum-v1");
     settings.agent.critic = CriticSpec::custom("pairs", Pairs { pairs: 1 }).expect("TOML can hold it");
-    settings.agent.body.hidden = vec![8, 8];
+    settings.agent.body = BodySpec::mlp(&[8, 8]);
     settings.train.total_env_steps = 60;
     settings.train.warmup_env_steps = 40;
     settings.train.threads = Threads::Count(1);

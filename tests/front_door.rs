@@ -59,7 +59,7 @@ fn settings() -> Settings {
     settings.train.batch_size = 16;
     settings.train.threads = Threads::Count(1);
     settings.train.device = DeviceChoice::Cpu;
-    settings.agent.body.hidden = vec![8, 8];
+    settings.agent.body = BodySpec::mlp(&[8, 8]);
     settings.replay.capacity = 200;
     settings.eval.every = Every::EnvSteps(60);
     settings.eval.episodes = 2;

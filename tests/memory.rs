@@ -100,7 +100,7 @@ fn wide(total_env_steps: u64) -> (Registry, Config) {
     settings.train.warmup_env_steps = 2710;
     settings.train.batch_size = 8;
     settings.train.threads = Threads::Count(1);
-    settings.agent.body.hidden = vec![4];
+    settings.agent.body = BodySpec::mlp(&[4]);
     settings.replay.capacity = 2700;
     settings.eval.every = Every::Never;
     settings.checkpoint.every = Every::EnvSteps(2720);

@@ -1,6 +1,9 @@
 //! The Soft Actor-Critic agent, assembled from its parts: [`SoftActorCritic`], [`AgentParts`].
 
+use std::ops::Range;
+
 use sac_envs::{Dtype, Space};
+use serde::{Deserialize, Serialize};
 use tch::{Device, Tensor};
 
 use crate::{
@@ -13,13 +16,15 @@ use crate::{
     critic::{Critic, LearnedCritic, NetworkContext, ValueFunction},
     encoder::{BuildEncoder, ObservationNormalizer, SharedEncoder, Statistics},
     error::{Error, Result},
+    exploration::{Exploration, Held},
     fused::{self, Acting, FusedUpdate, Plan},
     inspect::Inspection,
-    nn::{AdamSpec, Mlp, ParamBlock, ParamLayout, Trainable},
+    nn::{AdamSpec, ParamBlock, ParamLayout, Trainable},
     noise::{Stream, on},
     policy::{Policy, PolicyEncoder, PolicyHead},
     replay::available_memory_bytes,
     report::UpdateReport,
+    reward_scaling::{ReturnStatistics, RewardScaling},
     schedule::{EnvSteps, GradSteps},
     soft_actor_critic::ReferenceUpdate,
     temperature::Temperature,
@@ -93,6 +98,8 @@ pub struct SoftActorCritic {
     delay: DelaySpec,
     grad_steps: GradSteps,
     normalizer: Option<ObservationNormalizer>,
+    reward_scaling: Option<RewardScaling>,
+    exploration: Option<Exploration>,
     augmentation: Option<RandomShift>,
     observation_shape: Vec<i64>,
     action_dim: usize,
@@ -139,6 +146,7 @@ impl SoftActorCritic {
             body: spec.critic_body.as_ref().unwrap_or(&spec.body),
             observation,
             actions: parts.head.actions(),
+            targets: spec.targets,
             compute: &compute,
             rounding,
         };
@@ -153,10 +161,10 @@ impl SoftActorCritic {
             }
         };
         head.add_parameters(&mut layout);
-        let mlp = Mlp::single(&spec.body, encoder.width(), head.inputs(), &mut layout);
+        let body = spec.body.build(encoder.width(), head.inputs(), None, &mut layout);
         let mut init = Stream::derive(seed, "init.policy", 0);
         let trainable = Trainable::new(layout, parts.policy_optimizer, &mut init, &compute);
-        let body = fused::body(mlp, &compute, rounding);
+        let body = fused::body(body, &compute, rounding);
         let policy = Policy::new(encoder, body, head, trainable);
 
         let learner = Learner {
@@ -191,6 +199,10 @@ impl SoftActorCritic {
             delay: spec.delay,
             grad_steps: GradSteps(0),
             normalizer,
+            reward_scaling: spec
+                .reward_scaling
+                .map(|scaling| RewardScaling::new(scaling, spec.gamma)),
+            exploration: spec.exploration.build(),
             augmentation: spec.augmentation.build(),
             observation_shape,
             action_dim: action.len(),
@@ -257,7 +269,10 @@ impl SoftActorCritic {
             obs: self.normalized(batch.obs.shallow_clone()),
             next_obs: self.normalized(batch.next_obs.shallow_clone()),
             action: self.learner.policy.encode(&batch.action),
-            reward: batch.reward.shallow_clone(),
+            reward: match &self.reward_scaling {
+                None => batch.reward.shallow_clone(),
+                Some(scaling) => &batch.reward * scaling.factor(),
+            },
             discount: batch.discount.shallow_clone(),
             weight: batch.weight.as_ref().map(Tensor::shallow_clone),
         };
@@ -287,6 +302,74 @@ impl SoftActorCritic {
     }
 }
 
+/// What an agent counts and observes beside its networks.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum AgentState {
+    /// Of an agent that only counts.
+    Counter(GradSteps),
+    /// Of an agent with further state.
+    Full {
+        grad_steps: GradSteps,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        returns: Option<ReturnStatistics>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        held_noise: Option<Vec<Held>>,
+    },
+}
+
+impl SoftActorCritic {
+    fn state(&self) -> AgentState {
+        let grad_steps = self.grad_steps;
+        match (&self.reward_scaling, &self.exploration) {
+            (None, None) => AgentState::Counter(grad_steps),
+            (scaling, exploration) => AgentState::Full {
+                grad_steps,
+                returns: scaling.as_ref().map(|scaling| scaling.statistics().clone()),
+                held_noise: exploration.as_ref().map(|exploration| exploration.held().to_vec()),
+            },
+        }
+    }
+
+    /// The section `own` with the statistics of returns of `checkpoint`.
+    fn with_returns_of(&self, mut own: Section<'static>, checkpoint: &Checkpoint) -> Result<Section<'static>> {
+        if let (
+            AgentState::Full {
+                grad_steps, held_noise, ..
+            },
+            AgentState::Full { returns, .. },
+        ) = (self.state(), checkpoint.section("agent")?.state()?)
+        {
+            own.set_state(&AgentState::Full {
+                grad_steps,
+                returns,
+                held_noise,
+            })?;
+        }
+        Ok(own)
+    }
+
+    fn restore(&mut self, state: AgentState) -> Result<()> {
+        let (grad_steps, returns, held_noise) = match state {
+            AgentState::Counter(grad_steps) => (grad_steps, None, None),
+            AgentState::Full {
+                grad_steps,
+                returns,
+                held_noise,
+            } => (grad_steps, returns, held_noise),
+        };
+        self.grad_steps = grad_steps;
+        let missing = |what: &str| Error::section("agent", format!("has no {what}"));
+        if let Some(scaling) = &mut self.reward_scaling {
+            scaling.restore(returns.ok_or_else(|| missing("statistics of returns"))?);
+        }
+        if let Some(exploration) = &mut self.exploration {
+            exploration.restore(held_noise.ok_or_else(|| missing("noise of exploration"))?)?;
+        }
+        Ok(())
+    }
+}
+
 /// Refuses networks that do not fit into memory, before they are allocated.
 fn check_memory(spec: &AgentSpec, parts: &AgentParts, context: &NetworkContext) -> Result<()> {
     const MIB: u64 = 1 << 20;
@@ -295,7 +378,7 @@ fn check_memory(spec: &AgentSpec, parts: &AgentParts, context: &NetworkContext) 
     if spec.encoder_sharing == EncoderSharing::Critic {
         layout = ParamLayout::default(); // the critic's encoder, which is counted with the critic
     }
-    Mlp::single(&spec.body, encoder.width(), parts.head.inputs(), &mut layout);
+    spec.body.build(encoder.width(), parts.head.inputs(), None, &mut layout);
     let target = match spec.next_action {
         NextAction::Online => 0,
         NextAction::Target => layout.bytes(),
@@ -371,10 +454,32 @@ impl Agent for SoftActorCritic {
         let rows = rows as i64;
         let obs = self.rows(obs, rows);
         let action = match mode {
-            ActMode::Explore => self.learner.policy.explore(&obs, rows, stream),
+            ActMode::Explore => {
+                let policy = &self.learner.policy;
+                policy.explore(&obs, &policy.noise(rows, stream))
+            }
             ActMode::Evaluate => self.learner.policy.mode(&obs),
         };
         on(Device::Cpu, action).contiguous().copy_data(actions, actions.len());
+    }
+
+    fn explore(&mut self, envs: Range<usize>, obs: &[f32], stream: &mut Stream, actions: &mut [f32]) {
+        let Some(exploration) = &mut self.exploration else {
+            return self.act(obs, ActMode::Explore, stream, actions);
+        };
+        let policy = &self.learner.policy;
+        let rows = envs.len() as i64;
+        let noise = exploration.noise(envs, stream, |stream| on(Device::Cpu, policy.noise(1, stream)));
+        let noise = on(self.compute.device, noise);
+        let obs = self.rows(obs, rows);
+        let action = self.learner.policy.explore(&obs, &noise);
+        on(Device::Cpu, action).contiguous().copy_data(actions, actions.len());
+    }
+
+    fn observe_reward(&mut self, env: usize, reward: f64, ended: bool) {
+        if let Some(scaling) = &mut self.reward_scaling {
+            scaling.observe(env, reward, ended);
+        }
     }
 
     fn observe(&mut self, obs: &[f32]) {
@@ -430,7 +535,7 @@ impl Agent for SoftActorCritic {
 
     fn sections(&self) -> Result<Vec<Section<'static>>> {
         let mut agent = Section::new("agent");
-        agent.set_state(&self.grad_steps)?;
+        agent.set_state(&self.state())?;
         Ok(vec![
             agent,
             self.policy_section()?,
@@ -440,7 +545,7 @@ impl Agent for SoftActorCritic {
     }
 
     fn load(&mut self, checkpoint: &Checkpoint) -> Result<()> {
-        self.grad_steps = checkpoint.section("agent")?.state()?;
+        self.restore(checkpoint.section("agent")?.state()?)?;
         self.learner.critic.load(&checkpoint.section("critic")?)?;
         self.learner.temperature.load(&checkpoint.section("temperature")?)?;
         self.load_policy(checkpoint)?;
@@ -453,7 +558,8 @@ impl Agent for SoftActorCritic {
     fn load_learned(&mut self, checkpoint: &Checkpoint) -> Result<()> {
         let own = self.sections()?.into_iter();
         let sections = own.map(|own| match own.name() {
-            "agent" => Ok(own),
+            // The counter starts again, but the critic was learned from rewards of this scale.
+            "agent" => self.with_returns_of(own, checkpoint),
             name => checkpoint.section(name)?.with_tensors_of(own, is_of_optimizer),
         });
         let sections = sections.collect::<Result<Vec<_>>>()?;
@@ -485,7 +591,7 @@ impl Agent for SoftActorCritic {
     }
 
     fn parameter_counts(&self) -> Vec<(&'static str, i64)> {
-        let policy = self.learner.policy.trainable.params.flat().numel() as i64;
+        let policy = self.learner.policy.trainable.params.learned_count();
         vec![("policy", policy), ("critic", self.learner.critic.parameter_count())]
     }
 
@@ -504,7 +610,7 @@ impl Agent for SoftActorCritic {
         if !policy.shares_encoder() {
             costs.push(cost("policy encoder", own, encoding));
         }
-        costs.push(cost("policy", block.flat().numel() as i64 - own, acting));
+        costs.push(cost("policy", block.learned_count() - own, acting));
         costs.push(cost("critic encoder", critics, encoding)); // both encoders have the same spec
         let rest = critic.multiply_adds() - encoding;
         costs.push(cost("critic", critic.parameter_count() - critics, rest));

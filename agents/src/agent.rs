@@ -1,5 +1,7 @@
 //! The interface of an agent to the trainer: [`Agent`], [`ActMode`], [`Cost`].
 
+use std::ops::Range;
+
 use serde::Serialize;
 
 use crate::{
@@ -26,6 +28,16 @@ pub trait Agent: Send {
     /// Chooses actions for `obs` `[N, O]` (flattened rows) and writes them, normalised to [-1, 1], to `actions`
     /// `[N, A]`. Draws from `stream` only in [`ActMode::Explore`].
     fn act(&mut self, obs: &[f32], mode: ActMode, stream: &mut Stream, actions: &mut [f32]);
+
+    /// Chooses exploratory actions for the environments `envs`, whose observations are `obs` `[N, O]`. Training calls it at
+    /// every step. The default is [`Agent::act`] with [`ActMode::Explore`].
+    fn explore(&mut self, _envs: Range<usize>, obs: &[f32], stream: &mut Stream, actions: &mut [f32]) {
+        self.act(obs, ActMode::Explore, stream, actions);
+    }
+
+    /// Updates running statistics with the reward of a step of environment `env`, which may have ended its episode.
+    /// Training calls it once with each transition.
+    fn observe_reward(&mut self, _env: usize, _reward: f64, _ended: bool) {}
 
     /// Updates running statistics with `obs` `[N, O]` (flattened rows). Training calls it once with each observation.
     fn observe(&mut self, _obs: &[f32]) {}

@@ -3,7 +3,7 @@
 use sac_envs::Space;
 
 use crate::{
-    agent_spec::AgentSpec,
+    agent_spec::{AgentSpec, NextAction},
     critic::CriticSpec,
     error::{Error, Result},
     policy::PolicySpec,
@@ -23,6 +23,10 @@ impl AgentSpec {
             self.gamma,
             "between 0 and 1",
         );
+        if let Some(spec) = self.reward_scaling {
+            spec.check(p);
+        }
+        self.exploration.check(p);
         self.augmentation.check(p);
         self.encoder.check(p);
         self.body.check(p, "agent.body");
@@ -36,6 +40,12 @@ impl AgentSpec {
         }
         self.temperature.check(p);
         self.targets.check(p);
+        p.require(
+            self.targets.has_parameters() || self.next_action == NextAction::Online,
+            "agent.next_action",
+            "\"target\"",
+            "\"online\", because with agent.targets.kind = \"none\" there is no target policy",
+        );
         p.require(
             self.delay.policy > 0,
             "agent.delay.policy",

@@ -7,8 +7,10 @@ use crate::{
     critic::CriticSpec,
     custom,
     encoder::EncoderSpec,
+    exploration::ExplorationSpec,
     nn::BodySpec,
     policy::PolicySpec,
+    reward_scaling::RewardScalingSpec,
     schedule::GradSteps,
     target::TargetSpec,
     temperature::{TargetEntropy, TemperatureSpec},
@@ -22,6 +24,12 @@ pub struct AgentSpec {
     pub gamma: f64,
     /// Whether observations are normalised to mean 0 and standard deviation 1 with running statistics.
     pub normalize_observations: bool,
+    /// Division of rewards by a running scale of returns, if there is one. Values and α are then in scaled units.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reward_scaling: Option<RewardScalingSpec>,
+    /// Noise of exploratory actions over time.
+    #[serde(skip_serializing_if = "ExplorationSpec::is_independent")]
+    pub exploration: ExplorationSpec,
     /// Augmentation of images in training batches.
     pub augmentation: AugmentationSpec,
     /// Encoder of observations to features.
@@ -55,6 +63,8 @@ impl Default for AgentSpec {
         AgentSpec {
             gamma: 0.99,
             normalize_observations: false,
+            reward_scaling: None,
+            exploration: ExplorationSpec::default(),
             augmentation: AugmentationSpec::default(),
             encoder: EncoderSpec::default(),
             encoder_sharing: EncoderSharing::Separate,
@@ -77,7 +87,10 @@ impl AgentSpec {
     pub fn for_budget(mut self, budget: GradSteps) -> Self {
         if let TemperatureSpec::Learned(spec) = &mut self.temperature {
             spec.target_entropy = spec.target_entropy.for_budget(budget);
+            spec.optimizer = spec.optimizer.for_budget(budget);
         }
+        self.policy.change_optimizer(|optimizer| optimizer.for_budget(budget));
+        self.critic.change_optimizers(|optimizer| optimizer.for_budget(budget));
         self
     }
 

@@ -14,6 +14,8 @@ pub enum TargetSpec {
         #[serde(default = "default_tau")]
         tau: f64,
     },
+    /// No target parameters: targets are computed with the learned ones (Bhatt et al. 2024, CrossQ, arXiv 1902.05605).
+    None,
     /// Hard updates: θ̄ ← θ once per period.
     Hard {
         /// The period, gradient steps, at least 1.
@@ -39,6 +41,7 @@ impl TargetSpec {
                 let holds = tau > 0.0 && tau <= 1.0;
                 p.require(holds, "agent.targets.tau", tau, "above 0 and at most 1");
             }
+            TargetSpec::None => {}
             TargetSpec::Hard { every_grad_steps } => {
                 let key = "agent.targets.every_grad_steps";
                 p.require(every_grad_steps > 0, key, every_grad_steps, "at least 1");
@@ -46,10 +49,16 @@ impl TargetSpec {
         }
     }
 
+    /// Whether there are target parameters.
+    pub fn has_parameters(self) -> bool {
+        self != TargetSpec::None
+    }
+
     /// Whether the rule moves target parameters at gradient step `at`, counted from 1.
     pub fn is_due(self, at: GradSteps) -> bool {
         match self {
             TargetSpec::Polyak { .. } => true,
+            TargetSpec::None => false,
             TargetSpec::Hard { every_grad_steps } => at.0.is_multiple_of(every_grad_steps),
         }
     }
@@ -59,6 +68,7 @@ impl TargetSpec {
         match self {
             TargetSpec::Polyak { tau } => target.move_towards(source, tau),
             TargetSpec::Hard { .. } => target.move_towards(source, 1.0),
+            TargetSpec::None => {}
         }
     }
 }

@@ -30,8 +30,10 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
+use sac_envs::Status;
+
 use crate::{
-    agent::{ActMode, Agent},
+    agent::Agent,
     error::Result,
     evaluate::ObservationSample,
     log::Logger,
@@ -251,7 +253,7 @@ impl Trainer {
         if self.env_steps.0 < self.train.warmup_env_steps {
             self.warmup.act(group, action_space, rng, &mut self.actions);
         } else {
-            self.agent.act(&self.obs, ActMode::Explore, rng, &mut self.actions);
+            self.agent.explore(group, &self.obs, rng, &mut self.actions);
         }
         self.clock.spent_on(Activity::Acting);
     }
@@ -285,6 +287,8 @@ impl Trainer {
             let next_obs = &step.next_obs[env * obs_width..(env + 1) * obs_width];
             self.replay
                 .push(env, obs, action, step.reward[env], step.status[env], next_obs);
+            let ended = step.status[env] != Status::Running;
+            self.agent.observe_reward(env, step.reward[env], ended);
         }
         for episode in &step.finished {
             self.recent.push(episode.episode_return, episode.length);

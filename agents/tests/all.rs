@@ -10,6 +10,7 @@ mod fourier_policy;
 mod full_update;
 mod fused;
 mod golden;
+mod golden_batch_norm;
 mod golden_critics;
 mod golden_discrete;
 mod golden_encoders;

@@ -55,6 +55,12 @@ const CRITICS: Axis = &[
         "critic.kind = 'quantile'\ncritic.members = 3\ncritic.quantiles = 5\ncritic.dropped_per_member = 1",
     ),
     ("sac-v1", "critic.kind = 'state_value'"),
+    ("categorical", "critic = { kind = 'categorical', atoms = 9 }"),
+    (
+        "bl hl-gauss",
+        "critic.kind = 'categorical'\ncritic.members = 3\ncritic.atoms = 5\ncritic.target = { hl_gauss = 0.75 }\n\
+         critic.actor_value = 'mean'\ncritic.target_filter = { kernel = { kind = 'gaussian' }, bandwidth = 0.1 }",
+    ),
 ];
 
 const POLICIES: Axis = &[
@@ -79,9 +85,18 @@ const POLICIES: Axis = &[
     ),
 ];
 
-/// Policies that are combined with every critic and every value of the last axis, but only with one temperature and one
-/// body in turn. This gives a third more combinations instead of four times as many.
-const IN_TURNS: &[&str] = &["independent std", "tanh bounds", "softplus", "fourier", "gumbel"];
+/// Choices that are combined with every critic and policy, but only with one temperature and one body in turn. This gives
+/// half as many combinations more instead of eight times as many.
+const IN_TURNS: &[&str] = &[
+    "independent std",
+    "tanh bounds",
+    "softplus",
+    "fourier",
+    "gumbel",
+    "crossq",
+    "residual",
+    "none",
+];
 
 const TEMPERATURES: Axis = &[
     ("learned", "temperature.kind = 'learned'"),
@@ -103,6 +118,15 @@ const BODIES: Axis = &[
         "droq",
         "critic_body = { hidden = [8, 8], layer_norm = true, dropout = 0.1 }\nbody.activation = 'gelu'",
     ),
+    (
+        "crossq",
+        "body.batch_norm = { position = 'after_activation', renorm = { warmup_batches = 12 } }\n\
+         critic_body = { kind = 'mlp', hidden = [8, 8], batch_norm = {}, unit_weights = true }",
+    ),
+    (
+        "residual",
+        "critic_body = { kind = 'flash', width = 8, blocks = 1, expansion = 2 }\nbody.activation = 'tanh'",
+    ),
 ];
 
 const REST: Axis = &[
@@ -113,6 +137,10 @@ const REST: Axis = &[
          body.initial_weights = 'glorot'",
     ),
     ("hard", "targets = { kind = 'hard', every_grad_steps = 7 }"),
+    (
+        "none",
+        "targets = { kind = 'none' }\nreward_scaling = { largest_return = 5.0 }\nexploration = { kind = 'repeated' }",
+    ),
 ];
 
 /// A random batch in the form of a replay's, optionally with weights.
@@ -139,7 +167,10 @@ fn learn(agent: &mut SoftActorCritic, spaces: (&Space, &Space), weighted: bool, 
     for update in updates {
         let mut stream = Stream::derive(update, "composition", 0);
         let batch = batch(spaces, weighted, &mut stream);
-        agent.observe(&vec![0.5 + update as f32; spaces.0.len()]);
+        let obs = vec![0.5 + update as f32; spaces.0.len()];
+        agent.observe(&obs);
+        agent.explore(0..1, &obs, &mut stream, &mut vec![0.0; spaces.1.len()]);
+        agent.observe_reward(0, update as f64, update % 4 == 3);
         let report = agent.update(&batch, &mut stream);
         assert_eq!(
             report.td_error.is_some(),
@@ -289,7 +320,8 @@ fn all() -> Vec<(Choice, Choice, Choice, Choice, Choice)> {
                 for (t, temperature) in TEMPERATURES.iter().enumerate() {
                     for (b, body) in BODIES.iter().enumerate() {
                         let is_turn = (t, b) == (turn % TEMPERATURES.len(), turn % BODIES.len());
-                        if is_turn || !IN_TURNS.contains(&policy.0) {
+                        let in_turns = [policy.0, body.0, rest.0].iter().any(|name| IN_TURNS.contains(name));
+                        if is_turn || !in_turns {
                             all.push((critic, policy, temperature, body, rest));
                         }
                     }

@@ -272,10 +272,7 @@ fn learned(policy: PolicySpec) -> SoftActorCritic {
         ..AdamSpec::default()
     };
     let spec = AgentSpec {
-        body: BodySpec {
-            hidden: vec![32, 32],
-            ..BodySpec::default()
-        },
+        body: BodySpec::mlp(&[32, 32]),
         policy,
         critic: CriticSpec::Scalar(ScalarSpec {
             optimizer,

@@ -94,10 +94,7 @@ struct UpdateCase {
 /// SAC with the case's layer widths.
 fn spec(case: &UpdateCase) -> AgentSpec {
     AgentSpec {
-        body: BodySpec {
-            hidden: vec![case.dims.hidden; 2],
-            ..BodySpec::default()
-        },
+        body: BodySpec::mlp(&[case.dims.hidden; 2]),
         temperature: TemperatureSpec::Learned(LearnedTemperatureSpec::default()),
         ..AgentSpec::default()
     }

@@ -6,7 +6,7 @@ use sac_agents::{
     critic::{CriticSpec, DsacSpec, DsacTSpec, QuantileSpec, ScalarSpec, StateValueSpec},
     encoder::EncoderSpec,
     inspect::measures,
-    nn::{Activations, BodySpec, Mlp, ParamBlock, ParamLayout},
+    nn::{Activations, BodySpec, ParamBlock, ParamLayout},
     noise::Stream,
     policy::{CategoricalSpec, FourierSpec, GumbelSpec, PolicySpec},
     temperature::{FixedTemperatureSpec, TemperatureSpec},
@@ -28,12 +28,9 @@ fn uniform(shape: &[i64]) -> Tensor {
 
 #[test]
 fn inactive_units_are_dormant_and_reduce_the_rank() {
-    let spec = BodySpec {
-        hidden: vec![8, 4],
-        ..BodySpec::default()
-    };
+    let spec = BodySpec::mlp(&[8, 4]);
     let mut layout = ParamLayout::default();
-    let body = Mlp::single(&spec, 3, 1, &mut layout);
+    let body = spec.build(3, 1, None, &mut layout);
     let mut block = block(layout);
     let set = |block: &mut ParamBlock, name: &str, values: &Tensor| block.set(name, values).expect("fits");
     // First layer: all units except two are active.
@@ -68,12 +65,9 @@ fn inactive_units_are_dormant_and_reduce_the_rank() {
 
 #[test]
 fn members_of_an_ensemble_are_measured_separately() {
-    let spec = BodySpec {
-        hidden: vec![4],
-        ..BodySpec::default()
-    };
+    let spec = BodySpec::mlp(&[4]);
     let mut layout = ParamLayout::default();
-    let body = Mlp::ensemble(&spec, 3, 1, 2, &mut layout);
+    let body = spec.build(3, 1, Some(2), &mut layout);
     let mut block = block(layout);
     // All units of the first member are inactive, and all units of the second are active.
     let bias = Tensor::from_slice(&[-1000.0f32, -1000.0, -1000.0, -1000.0, 10.0, 10.0, 10.0, 10.0]);
@@ -248,10 +242,7 @@ fn inspecting_an_encoder_changes_nothing_and_records_all_its_parts() {
 fn inspect(spec: &AgentSpec, shape: &[usize], action: &Space) -> Inspection {
     tch::set_num_threads(1);
     let small = AgentSpec {
-        body: BodySpec {
-            hidden: vec![16, 16],
-            ..BodySpec::default()
-        },
+        body: BodySpec::mlp(&[16, 16]),
         ..spec.clone()
     };
     let mut agent = SoftActorCritic::new(&small, "test", (&space(shape), action), 3, Device::Cpu).expect("valid");
@@ -389,7 +380,7 @@ fn the_attention_over_an_image_is_drawn_beside_its_frame() {
 #[test]
 fn diagnostics_of_a_diverged_network_are_nan() {
     let mut layout = ParamLayout::default();
-    let body = Mlp::single(&BodySpec::default(), 3, 1, &mut layout);
+    let body = BodySpec::default().build(3, 1, None, &mut layout);
     let mut block = block(layout);
     block
         .set(

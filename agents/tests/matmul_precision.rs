@@ -2,8 +2,10 @@
 //! they are not supported.
 
 use sac_agents::{
-    ActMode, Agent, AgentSpec, Batch, Compute, Error, MatmulPrecision, SoftActorCritic, compute::bfloat16_instructions,
-    nn::BodySpec, noise::Stream,
+    ActMode, Agent, AgentSpec, Batch, Compute, Error, MatmulPrecision, SoftActorCritic,
+    compute::bfloat16_instructions,
+    nn::{BodySpec, MlpSpec},
+    noise::Stream,
 };
 use sac_envs::Space;
 use tch::{Device, Kind, Tensor};
@@ -25,10 +27,7 @@ fn spec(body: BodySpec) -> AgentSpec {
 }
 
 fn body(hidden: &[i64]) -> BodySpec {
-    BodySpec {
-        hidden: hidden.to_vec(),
-        ..BodySpec::default()
-    }
+    BodySpec::mlp(hidden)
 }
 
 fn on(threads: usize, precision: MatmulPrecision) -> Compute {
@@ -128,11 +127,12 @@ fn acting_is_in_f32_for_every_precision() {
 
 #[test]
 fn medium_is_rejected_without_fused_networks() {
-    let normalised = BodySpec {
+    let normalised = MlpSpec {
+        hidden: vec![32, 32],
         layer_norm: true,
-        ..body(&[32, 32])
+        ..MlpSpec::default()
     };
-    let nothing = spec(normalised.clone());
+    let nothing = spec(normalised.clone().into());
     let share = |spec: &AgentSpec| {
         let agent = agent(spec, on(1, MatmulPrecision::Highest)).expect("valid");
         let all: i64 = agent.costs().iter().map(|cost| cost.multiply_adds).sum();
@@ -141,7 +141,7 @@ fn medium_is_rejected_without_fused_networks() {
     assert_eq!(share(&nothing), 0.0);
     assert_eq!(share(&spec(body(&[32, 32]))), 1.0);
     let policy_alone = AgentSpec {
-        critic_body: Some(normalised),
+        critic_body: Some(normalised.into()),
         ..spec(body(&[32, 32]))
     };
     assert!((0.2..0.5).contains(&share(&policy_alone)), "{}", share(&policy_alone));

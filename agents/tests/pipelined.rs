@@ -147,10 +147,7 @@ impl Run {
         let envs = envs(self.env, self.num_envs, self.step_threads, self.step);
         let eval_envs = self::envs(self.env, 2, 1, self.eval_step);
         let spec = AgentSpec {
-            body: BodySpec {
-                hidden: vec![16, 16],
-                ..BodySpec::default()
-            },
+            body: BodySpec::mlp(&[16, 16]),
             ..self.spec
         };
         let spaces = (envs.observation_space(), envs.action_space());

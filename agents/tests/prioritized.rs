@@ -20,6 +20,8 @@ use sac_agents::{
 use sac_envs::{Registry, Space, Status};
 use tch::{Device, Kind, Tensor};
 
+use crate::small;
+
 /// A power of two, so that the ranges of a batch are exact.
 const BATCH: usize = 8;
 
@@ -335,15 +337,7 @@ fn a_sampler_out_of_its_range_is_refused_by_key() {
 #[test]
 fn every_preset_says_how_far_each_weighted_row_was_from_its_target() {
     for preset in presets::ALL {
-        let mut table: toml::Table = preset.toml.parse().expect("TOML");
-        let mut table: toml::Table = table.remove("agent").expect("an agent").try_into().expect("a table");
-        for body in ["body", "critic_body"] {
-            if let Some(body) = table.get_mut(body) {
-                body["hidden"] = vec![16, 16].into();
-            }
-        }
-        let spec: AgentSpec = table.try_into().expect("valid");
-        let spec = spec.for_budget(GradSteps(100));
+        let spec = small::spec(preset.name, [16, 16]).for_budget(GradSteps(100));
         // Presets for pixels see an image of every shade, the others a vector.
         let (obs, rows): (Space, &[i64]) = match &spec.encoder {
             EncoderSpec::Conv(_) => (Space::unbounded(3 * 40 * 40).reshaped(vec![3, 40, 40]), &[8, 3, 40, 40]),
@@ -392,10 +386,7 @@ fn trainer(id: &str, env_steps: u64, n_step: u64, folder: Option<&Path>) -> (Tra
     let spaces = (envs.observation_space(), envs.action_space());
     let spec = AgentSpec {
         gamma: 0.9,
-        body: BodySpec {
-            hidden: vec![32, 32],
-            ..BodySpec::default()
-        },
+        body: BodySpec::mlp(&[32, 32]),
         policy: PolicySpec::SquashedGaussian(SquashedGaussianSpec {
             optimizer: OPTIMIZER,
             ..Default::default()

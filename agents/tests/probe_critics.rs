@@ -128,6 +128,7 @@ fn stationary(discount: f64, critic: CriticSpec, measure: impl Fn(&Tensor) -> Te
         body: &spec.body,
         observation: &spaces.0,
         actions: agent.policy().actions(),
+        targets: spec.targets,
         compute: &Compute::default(),
         rounding: None,
     };

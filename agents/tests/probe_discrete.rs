@@ -164,7 +164,8 @@ fn one_hot_draws_pass_the_probes_with_distributional_critics() {
 fn frequencies(agent: &SoftActorCritic, obs: f32, position: i64, choices: usize) -> Vec<f64> {
     const ROWS: i64 = 40_000;
     let obs = column(&[obs]).expand([ROWS, 1], false);
-    let explored = agent.policy().explore(&obs, ROWS, &mut Stream::derive(3, "tried", 0));
+    let noise = agent.policy().noise(ROWS, &mut Stream::derive(3, "tried", 0));
+    let explored = agent.policy().explore(&obs, &noise);
     let explored = explored.select(1, position);
     let share = |choice: usize| explored.eq(choice as i64).to_kind(Kind::Double).mean(Kind::Double);
     (0..choices).map(|choice| share(choice).double_value(&[])).collect()
@@ -190,10 +191,7 @@ fn assert_all_near(what: &str, actual: &[f64], expected: &[f64], tolerance: f64)
 /// at a softmax temperature of 0.
 fn linear(spec: AgentSpec) -> AgentSpec {
     AgentSpec {
-        critic_body: Some(BodySpec {
-            hidden: Vec::new(),
-            ..BodySpec::default()
-        }),
+        critic_body: Some(BodySpec::mlp(&[])),
         ..spec
     }
 }

@@ -202,7 +202,8 @@ fn annealed_settings_are_listed() {
     let falling = AdamSpec {
         anneal: Some(LearningRateAnnealSpec {
             to: 0.0,
-            over_grad_steps: 100,
+            over_grad_steps: Some(100),
+            over_budget: None,
             curve: LearningRateCurve::Linear,
         }),
         ..AdamSpec::default()

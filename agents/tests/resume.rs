@@ -55,10 +55,7 @@ fn trainer_at(folder: &Path, seed: u64, env: &str, spec: AgentSpec, precision: M
     let (envs, eval_envs) = (make(NUM_ENVS, 1), make(2, 1));
     let spaces = (envs.observation_space(), envs.action_space());
     let spec = AgentSpec {
-        body: BodySpec {
-            hidden: vec![16, 16],
-            ..BodySpec::default()
-        },
+        body: BodySpec::mlp(&[16, 16]),
         ..spec
     };
     let compute = Compute {

@@ -319,10 +319,7 @@ fn agent_spec(filter: Option<TargetFilterSpec>) -> AgentSpec {
 
 fn agent_spec_of(critic: CriticSpec) -> AgentSpec {
     AgentSpec {
-        body: BodySpec {
-            hidden: vec![16, 16],
-            ..BodySpec::default()
-        },
+        body: BodySpec::mlp(&[16, 16]),
         critic,
         ..AgentSpec::default()
     }
@@ -408,6 +405,7 @@ fn the_order_of_filter_and_minimum_matters_with_several_members() {
                     spec.quantiles = 1; // with one atom of one member there is nothing to sort
                     spec.dropped_per_member = 0;
                 }
+                CriticSpec::Categorical(spec) => spec.members = members,
                 CriticSpec::StateValue(_) | CriticSpec::Custom(_) => {}
             }
             let mut agent = agent_of(&agent_spec_of(critic));
@@ -688,7 +686,7 @@ fn one_full_band_limited_update_equals_the_derivation() {
         Scheme::MonteCarlo { samples: 4 },
         case.bandwidth,
     )));
-    spec.body.hidden = vec![case.dims.hidden; 2];
+    spec.body = BodySpec::mlp(&[case.dims.hidden; 2]);
     let spaces = (Space::unbounded(case.dims.obs), Space::boxed(case.dims.act, -1.0, 1.0));
     let mut agent = SoftActorCritic::new(&spec, "golden", (&spaces.0, &spaces.1), 0, Device::Cpu).expect("valid");
     put_parameters(&mut agent, &case);

@@ -50,6 +50,12 @@ pub fn update(args: &BenchUpdateArgs) -> Result<()> {
             )));
         }
         for body in [Some(&mut spec.body), spec.critic_body.as_mut()].into_iter().flatten() {
+            let Some(body) = body.as_mlp_mut() else {
+                let algo = &args.algo;
+                return Err(Error::Usage(format!(
+                    "--hidden: the networks of {algo} have blocks, not a list of layers"
+                )));
+            };
             body.hidden.clone_from(hidden);
         }
     }
@@ -85,7 +91,7 @@ pub fn update(args: &BenchUpdateArgs) -> Result<()> {
     // In turn and twice, so that a change of the machine's speed affects both. Convolutions are no matrix products.
     let mut products = match rows[..] {
         [b, o] => Some(Products::new(
-            &spec.body.hidden,
+            &spec.body.widths(),
             (b, o),
             (agent.policy().actions(), agent.policy().head_inputs()),
             &mut stream,
@@ -116,7 +122,7 @@ pub fn update(args: &BenchUpdateArgs) -> Result<()> {
             "batch": args.batch,
             "obs_dim": observation.len(),
             "act_dim": args.act_dim,
-            "hidden": spec.body.hidden,
+            "hidden": spec.body.widths(),
             "processor": processor(),
             "commit": env!("SAC_COMMIT"),
         }));

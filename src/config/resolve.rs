@@ -310,6 +310,13 @@ fn value_problems(settings: &Settings) -> impl Iterator<Item = SpecProblem> {
         ratio,
         "between 0 and 10000",
     );
+    let critic_body = agent.critic_body.as_ref().unwrap_or(&agent.body);
+    problems.require(
+        train.batch_size > 1 || !(agent.body.normalizes_by_batch() || critic_body.normalizes_by_batch()),
+        "train.batch_size",
+        train.batch_size,
+        "at least 2, because a network is normalised over the batch",
+    );
     let annealed = agent.annealed().join(", ");
     problems.require(
         !train.cuda_graphs || annealed.is_empty(),

@@ -19,7 +19,7 @@ use super::algo::Algo;
 /// let mut settings = Settings::new(Algo::DsacT, "Pendulum-v1");
 /// settings.train.total_env_steps = 20_000;
 /// settings.agent.gamma = 0.98;
-/// settings.agent.body.hidden = vec![64, 64];
+/// settings.agent.body = BodySpec::mlp(&[64, 64]);
 /// settings.resolve(&Registry::builtin())?;
 /// # Ok::<(), sac::Error>(())
 /// ```

@@ -139,7 +139,7 @@ impl Critic for DsacCritic {
         stream: &mut Stream,
     ) -> Vec<Tensor> {
         let batch = step.batch;
-        let members = Gaussians::of_target(&functions[0], &batch.next_obs, next.sampled(), stream);
+        let members = Gaussians::of_target(&functions[0].of_target(batch), &batch.next_obs, next.sampled(), stream);
         let sample = members.sample(self.spec.noise_clamp, batch.target_draws(), stream); // [E, B]
         let (_, sample) = members.lowest(&sample); // [B]
         vec![soft_backup(batch, &sample, step.alpha, &next.log_prob)]

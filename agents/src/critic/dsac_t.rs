@@ -142,7 +142,8 @@ pub enum SigmaRule {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RunningStdRate {
-    /// The rate of target parameters: τ, or one over the period of hard updates (the reference's default).
+    /// The rate of target parameters: τ, or one over the period of hard updates (the reference's default). Without target
+    /// parameters: 0.005.
     Targets,
     /// A given rate: `{ per_grad_step = 0.005 }`.
     PerGradStep(f64),
@@ -155,6 +156,7 @@ impl RunningStdRate {
             (RunningStdRate::PerGradStep(rate), _) => rate,
             (RunningStdRate::Targets, TargetSpec::Polyak { tau }) => tau,
             (RunningStdRate::Targets, TargetSpec::Hard { every_grad_steps }) => 1.0 / every_grad_steps as f64,
+            (RunningStdRate::Targets, TargetSpec::None) => 0.005, // the reference's τ
         }
     }
 }
@@ -366,7 +368,7 @@ impl Critic for DsacTCritic {
         stream: &mut Stream,
     ) -> Vec<Tensor> {
         let batch = step.batch;
-        let members = Gaussians::of_target(&functions[0], &batch.next_obs, next.sampled(), stream);
+        let members = Gaussians::of_target(&functions[0].of_target(batch), &batch.next_obs, next.sampled(), stream);
         let sample = members.sample(self.spec.noise_clamp, batch.target_draws(), stream); // [E, B]
         let (mean, sample) = members.lowest(&sample); // [B], [B]
         let backup = |value: &Tensor| soft_backup(batch, value, step.alpha, &next.log_prob);

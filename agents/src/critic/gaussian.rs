@@ -2,7 +2,7 @@
 
 use tch::{Kind, Tensor};
 
-use super::{target_filter::FilterOrder, value_function::ValueFunction};
+use super::{target_filter::FilterOrder, value_function::TargetFunction};
 use crate::noise::Stream;
 
 /// Outputs per state and action: the mean, and the standard deviation before softplus.
@@ -25,18 +25,23 @@ impl Gaussians {
         }
     }
 
-    /// The distributions of the target network of `function` for `action` `[B, A]` at `obs` `[B, …]`, filtered if its
+    /// The distributions of the target `function` for `action` `[B, A]` at `obs` `[B, …]`, filtered if its
     /// target filter is active.
     ///
     /// A filtered distribution is the normal distribution with the first two moments of the mixture over the filter's
     /// points. With [`FilterOrder::MinThenFilter`] the member with the smallest mean is chosen at every point first,
     /// and the result is `[1, B]`.
-    pub(super) fn of_target(function: &ValueFunction, obs: &Tensor, action: &Tensor, stream: &mut Stream) -> Gaussians {
+    pub(super) fn of_target(
+        function: &TargetFunction,
+        obs: &Tensor,
+        action: &Tensor,
+        stream: &mut Stream,
+    ) -> Gaussians {
         let Some(filter) = function.filter() else {
-            return Gaussians::of(&function.target_at(obs, action, stream));
+            return Gaussians::of(&function.at(obs, action, stream));
         };
         let (mean, std) = filter.moments(obs, action, stream, |obs, action, stream| {
-            let members = Gaussians::of(&function.target_at(obs, action, stream)); // [E, K·B]
+            let members = Gaussians::of(&function.at(obs, action, stream)); // [E, K·B]
             match filter.order() {
                 FilterOrder::FilterThenMin => (members.mean, members.std),
                 FilterOrder::MinThenFilter => {

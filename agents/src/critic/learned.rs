@@ -81,7 +81,7 @@ impl LearnedCritic {
 
     /// Number of learned parameters, without target parameters.
     pub fn parameter_count(&self) -> i64 {
-        let counts = self.functions.iter().map(|f| f.online.params.flat().numel() as i64);
+        let counts = self.functions.iter().map(|f| f.online.params.learned_count());
         counts.sum()
     }
 

@@ -4,6 +4,7 @@
 //! objective. [`ValueFunction`] contains networks, target parameters, optimisers, filters and checkpoints, so that a
 //! new critic is a single file with its equations.
 
+pub mod categorical;
 mod combination;
 pub mod dsac;
 pub mod dsac_t;
@@ -16,25 +17,28 @@ pub mod scalar;
 mod spec;
 pub mod state_value;
 mod statistics;
+mod support;
 pub mod target_filter;
 mod value_function;
 
 use tch::Tensor;
 
+pub use categorical::{CategoricalCritic, CategoricalCriticSpec, CategoricalTarget};
 pub use combination::Combination;
 pub use dsac::{DsacCritic, DsacSpec};
 pub use dsac_t::{DsacTCritic, DsacTSpec};
 pub use gaussian::Gaussians;
 pub use learned::LearnedCritic;
-pub use network::{Network, NetworkContext};
-pub use objective::ActorObjective;
+pub use network::{Companions, Network, NetworkContext};
+pub use objective::{ActorObjective, MemberValue};
 pub use quantile::{QuantileCritic, QuantileSpec};
 pub use scalar::{ScalarCritic, ScalarSpec};
 pub use spec::{CriticSettings, CriticSpec};
 pub use state_value::{StateValueCritic, StateValueSpec};
 pub use statistics::Statistics;
+pub use support::Support;
 pub use target_filter::{TargetFilter, TargetFilterSpec};
-pub use value_function::{FunctionInput, FunctionSpec, ValueFunction};
+pub use value_function::{FunctionInput, FunctionSpec, TargetFunction, ValueFunction};
 
 use crate::{
     batch::Batch,
@@ -96,7 +100,7 @@ pub trait Critic: Send {
         let next = step.policy.draw_next(step.batch, stream);
         let targets = tch::no_grad(|| self.targets(functions, step, &next, stream));
         let mut report = UpdateReport::default();
-        functions[0].minimize(&step.batch.obs, &step.batch.action, stream, |out| {
+        functions[0].minimize(step.batch, &next, stream, |out| {
             let CriticLoss { loss, report: of_loss } = self.loss(out, &targets, statistics, step.batch);
             report = of_loss;
             loss

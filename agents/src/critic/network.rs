@@ -11,6 +11,7 @@ use crate::{
     nn::{Activations, Body, BodySpec, Mlp, ParamLayout, Params},
     noise::Stream,
     policy::ActionKind,
+    target::TargetSpec,
 };
 
 /// The settings shared by all networks of a critic.
@@ -23,6 +24,8 @@ pub struct NetworkContext<'a> {
     pub observation: &'a Space,
     /// Representation of the actions.
     pub actions: ActionKind,
+    /// How target parameters follow, if there are any.
+    pub targets: TargetSpec,
     /// Device, threads, precision and implementation.
     pub compute: &'a Compute,
     /// The bfloat16 arithmetic of fused products; `None` for `f32`.
@@ -34,8 +37,22 @@ pub struct NetworkContext<'a> {
 pub struct Network {
     encoder: Box<dyn Encoder>,
     body: Box<dyn Body>,
+    /// Number of the encoder's parameters. The members' parameters follow them.
+    of_encoder: usize,
     actions: ActionKind,
     outputs: i64,
+}
+
+/// Rows that a network normalises together with those of a pass: states `[B, …]` and actions `[B, A]`.
+///
+/// Only passes that learn, and those of targets, of networks with batch normalisation depend on them. Source: Bhatt et
+/// al. 2024, "CrossQ" (arXiv 1902.05605), section 3: (s, a) and (s', a') in one batch.
+#[derive(Clone, Copy)]
+pub struct Companions<'a> {
+    /// States `[B, …]`.
+    pub obs: &'a Tensor,
+    /// Actions `[B, A]`; `None` if actions are enumerated or no input of the network.
+    pub action: Option<&'a Tensor>,
 }
 
 impl Network {
@@ -61,11 +78,13 @@ impl Network {
         layout: &mut ParamLayout,
     ) -> Self {
         let encoder = (context.encoder)(context.observation, layout);
+        let of_encoder = layout.len();
         let inputs = encoder.width() + extra;
-        let mlp = Mlp::ensemble(context.body, inputs, columns, members, layout);
+        let body = context.body.build(inputs, columns, Some(members), layout);
         Network {
-            body: fused::body(mlp, context.compute, context.rounding),
+            body: fused::body(body, context.compute, context.rounding),
             encoder,
+            of_encoder,
             actions: context.actions,
             outputs,
         }
@@ -73,11 +92,11 @@ impl Network {
 
     /// Multiply-adds of encoder and all members for one observation and action.
     pub fn multiply_adds(&self) -> i64 {
-        self.encoder.multiply_adds() + self.mlp().multiply_adds()
+        self.encoder.multiply_adds() + self.body.multiply_adds()
     }
 
-    /// The layers of the members.
-    pub(crate) fn mlp(&self) -> &Mlp {
+    /// The layers of the members, if they are perceptrons.
+    pub(crate) fn mlp(&self) -> Option<&Mlp> {
         self.body.mlp()
     }
 
@@ -88,7 +107,65 @@ impl Network {
 
     /// The parameters of the members `chosen` `[M]`. With them, the outputs of all other methods have M members.
     pub fn of_members(&self, params: &Params, chosen: &Tensor) -> Params {
-        self.mlp().of_members(params, chosen)
+        params.map(|index, param| match index.position() < self.of_encoder {
+            true => param.shallow_clone(),
+            false => param.index_select(0, chosen),
+        })
+    }
+
+    /// Whether a pass that learns normalises over its batch.
+    pub fn normalizes_by_batch(&self) -> bool {
+        self.body.normalizes_by_batch()
+    }
+
+    /// [`Network::at`], normalised together with `companions`.
+    pub fn at_with(
+        &self,
+        params: &Params,
+        companions: Companions,
+        obs: &Tensor,
+        action: &Tensor,
+        stream: &mut Stream,
+    ) -> Tensor {
+        match (self.normalizes_by_batch(), self.actions, companions.action) {
+            (true, ActionKind::Vector { .. }, Some(other)) => {
+                let own = self.input(params, obs, action, Some(&mut *stream)); // [n·B, F + A]
+                let others = self.input(params, companions.obs, other, Some(&mut *stream)); // [B, F + A]
+                let out = self
+                    .body
+                    .forward(params, &Tensor::cat(&[&own, &others], 0), Some(stream));
+                out.narrow(1, 0, own.size()[0]) // [E, n·B, K]
+            }
+            (true, ActionKind::Enumerated { .. }, _) => {
+                let all = self.of_all_actions_with(params, companions.obs, obs, stream);
+                self.chosen(&all, action)
+            }
+            _ => self.at(params, obs, action, stream),
+        }
+    }
+
+    /// [`Network::of_all_actions`], normalised together with the states `companions` `[B, …]`.
+    pub fn of_all_actions_with(
+        &self,
+        params: &Params,
+        companions: &Tensor,
+        obs: &Tensor,
+        stream: &mut Stream,
+    ) -> Tensor {
+        match self.normalizes_by_batch() {
+            false => self.of_all_actions(params, obs, stream),
+            true => {
+                let both = Tensor::cat(&[obs, companions], 0);
+                self.of_all_actions(params, &both, stream).narrow(1, 0, obs.size()[0])
+            }
+        }
+    }
+
+    /// The outputs `[E, B, K]` of the actions with index `action` `[B, 1]`, of those of all actions `[E, B, n, K]`.
+    fn chosen(&self, all: &Tensor, action: &Tensor) -> Tensor {
+        let index = action.to_kind(Kind::Int64).view([1, -1, 1, 1]); // [1, B, 1, 1]
+        all.gather(2, &index.expand([all.size()[0], -1, -1, self.outputs], false), false)
+            .squeeze_dim(2)
     }
 
     /// Outputs `[E, B, K]` for `action` `[B, A]` at `obs` `[B, …]`.
@@ -103,9 +180,7 @@ impl Network {
             }
             ActionKind::Enumerated { .. } => {
                 let all = self.of_all_actions(params, obs, stream); // [E, B, n, K]
-                let index = action.to_kind(Kind::Int64).view([1, -1, 1, 1]); // [1, B, 1, 1]
-                all.gather(2, &index.expand([all.size()[0], -1, -1, self.outputs], false), false)
-                    .squeeze_dim(2)
+                self.chosen(&all, action)
             }
         }
     }
@@ -128,7 +203,7 @@ impl Network {
             ActionKind::Vector { .. } => Tensor::cat(&[&features, action], 1), // [B, F + A]
             ActionKind::Enumerated { .. } => features,
         };
-        self.mlp().inspect(params, &x, &mut of_body);
+        self.body.inspect(params, &x, &mut of_body);
         (of_encoder, of_body)
     }
 

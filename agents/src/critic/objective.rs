@@ -2,19 +2,45 @@
 
 use tch::{Kind, Tensor};
 
-use super::{combination::Combination, value_function::ValueFunction};
+use super::{combination::Combination, support::Support, value_function::ValueFunction};
 use crate::{
     noise::Stream,
     policy::{ActionDraw, Actions, expectation},
 };
 
-/// The actor's objective: the mean of each member's first outputs, reduced over members by minimum or mean.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The actor's objective: a value of each member, reduced over members by minimum or mean.
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ActorObjective {
     /// Reduction over members.
     pub combination: Combination,
-    /// Number of outputs of each member that are averaged, at least 1.
-    pub outputs: usize,
+    /// The value of a member.
+    pub value: MemberValue,
+}
+
+/// The value of a member, from its outputs `[…, K]`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum MemberValue {
+    /// The mean of the first outputs, at least one.
+    Mean {
+        /// Number of outputs that are averaged.
+        outputs: usize,
+    },
+    /// The expectation over a support, with the outputs as logits.
+    Expectation(Support),
+}
+
+impl MemberValue {
+    /// The values `[…]` of outputs `[…, K]`.
+    pub fn of(self, out: &Tensor) -> Tensor {
+        match self {
+            MemberValue::Mean { outputs: 1 } => out.select(-1, 0),
+            MemberValue::Mean { outputs } => {
+                let first = out.narrow(-1, 0, outputs as i64); // […, outputs]
+                first.mean_dim([-1i64].as_slice(), false, Kind::Float)
+            }
+            MemberValue::Expectation(support) => support.expectation(&out.softmax(-1, Kind::Float)),
+        }
+    }
 }
 
 impl ActorObjective {
@@ -22,7 +48,7 @@ impl ActorObjective {
     pub fn first(combination: Combination) -> Self {
         ActorObjective {
             combination,
-            outputs: 1,
+            value: MemberValue::Mean { outputs: 1 },
         }
     }
 
@@ -39,14 +65,13 @@ impl ActorObjective {
 
     /// Reduces outputs `[E, B, K]` to the objective `[B]`.
     fn reduce(self, out: &Tensor) -> Tensor {
-        if self.outputs == 1 {
-            return self.combination.apply(&out.select(-1, 0));
-        }
-        let first = out.narrow(-1, 0, self.outputs as i64); // [E, B, outputs]
-        let mean_over = |dims: &[i64]| first.mean_dim(dims, false, Kind::Float);
-        match self.combination {
-            Combination::Mean => mean_over(&[0, 2]),
-            Combination::Min => self.combination.apply(&mean_over(&[2])),
+        match (self.combination, self.value) {
+            // One mean over both dimensions.
+            (Combination::Mean, MemberValue::Mean { outputs }) if outputs > 1 => {
+                let first = out.narrow(-1, 0, outputs as i64); // [E, B, outputs]
+                first.mean_dim([0i64, 2].as_slice(), false, Kind::Float)
+            }
+            (combination, value) => combination.apply(&value.of(out)),
         }
     }
 }

@@ -19,10 +19,10 @@ use tch::{Device, Kind, Tensor};
 use super::{
     Critic, CriticLoss, CriticStep,
     combination::Combination,
-    objective::ActorObjective,
+    objective::{ActorObjective, MemberValue},
     statistics::Statistics,
     target_filter::{FilterOrder, TargetFilterSpec},
-    value_function::{FunctionInput, FunctionSpec, ValueFunction},
+    value_function::{FunctionInput, FunctionSpec, TargetFunction, ValueFunction},
 };
 use crate::{
     batch::Batch,
@@ -102,10 +102,10 @@ impl QuantileCritic {
 
     /// The target atoms `[J, B]`, in ascending order, at the next actions `[B, A]`, without the dropped ones. A target
     /// filter averages each quantile, either of every member before pooling or of the pooled atoms of every point.
-    fn kept_atoms(&self, z: &ValueFunction, next_obs: &Tensor, next_action: &Tensor, stream: &mut Stream) -> Tensor {
+    fn kept_atoms(&self, z: &TargetFunction, next_obs: &Tensor, next_action: &Tensor, stream: &mut Stream) -> Tensor {
         let dropped = self.spec.dropped_per_member;
         // [E, K·B, K]
-        let atoms = |obs: &Tensor, action: &Tensor, stream: &mut Stream| z.target_at(obs, action, stream);
+        let atoms = |obs: &Tensor, action: &Tensor, stream: &mut Stream| z.at(obs, action, stream);
         let Some(filter) = z.filter() else {
             return truncated(&atoms(next_obs, next_action, stream), dropped);
         };
@@ -245,7 +245,12 @@ impl Critic for QuantileCritic {
         next: &ActionDraw,
         stream: &mut Stream,
     ) -> Vec<Tensor> {
-        let kept = self.kept_atoms(&functions[0], &step.batch.next_obs, next.sampled(), stream); // [J, B]
+        let kept = self.kept_atoms(
+            &functions[0].of_target(step.batch),
+            &step.batch.next_obs,
+            next.sampled(),
+            stream,
+        ); // [J, B]
         vec![soft_backup(step.batch, &kept, step.alpha, &next.log_prob)]
     }
 
@@ -274,7 +279,9 @@ impl Critic for QuantileCritic {
     fn actor_objective(&self) -> ActorObjective {
         ActorObjective {
             combination: Combination::Mean,
-            outputs: self.spec.quantiles as usize,
+            value: MemberValue::Mean {
+                outputs: self.spec.quantiles as usize,
+            },
         }
     }
 }

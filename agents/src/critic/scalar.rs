@@ -108,22 +108,20 @@ impl ScalarCritic {
 
     /// The target value `[K·B]` of the next actions: the minimum over all members or over randomly drawn ones.
     fn next_value(&self, q: &ValueFunction, batch: &Batch, next: &ActionDraw, stream: &mut Stream) -> Tensor {
-        // Only the drawn members are evaluated: two of ten take a fifth of the time.
-        let drawn;
-        let params = match self.spec.target_members {
-            TargetMembers::All => q.target_params(),
+        let q = match self.spec.target_members {
+            TargetMembers::All => q.of_target(batch),
+            // Only the drawn members are evaluated: two of ten take a fifth of the time.
             TargetMembers::Random(count) => {
                 let chosen = stream.subset(q.members(), count, batch.reward.device());
-                drawn = q.target_members(&chosen);
-                &drawn
+                q.of_target(batch).members(&chosen)
             }
         };
         let obs = &batch.next_obs;
         match q.filter() {
-            None => q.expected(params, obs, next, stream, Combination::Min),
+            None => q.expected(obs, next, stream, Combination::Min),
             Some(filter) => {
                 let members = |obs: &Tensor, action: &Tensor, stream: &mut Stream| {
-                    q.with(params, obs, action, stream).squeeze_dim(-1) // [E, K·B]
+                    q.at(obs, action, stream).squeeze_dim(-1) // [E, K·B]
                 };
                 let lowest = |next_q: &Tensor| Combination::Min.apply(next_q);
                 filter.combined(obs, next.sampled(), stream, members, lowest)

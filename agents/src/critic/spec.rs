@@ -7,6 +7,7 @@ use tch::Device;
 
 use super::{
     Critic,
+    categorical::{CategoricalCritic, CategoricalCriticSpec},
     dsac::{DsacCritic, DsacSpec},
     dsac_t::{DsacTCritic, DsacTSpec},
     quantile::{QuantileCritic, QuantileSpec},
@@ -48,6 +49,8 @@ pub enum CriticSpec {
     DsacT(DsacTSpec),
     /// Quantiles of the soft return; the target omits the largest ones.
     Quantile(QuantileSpec),
+    /// A categorical distribution of the soft return over a fixed support.
+    Categorical(CategoricalCriticSpec),
     /// Action values and a separate state value, as in the first version of SAC.
     StateValue(StateValueSpec),
     /// A critic that is defined outside this crate: [`CriticSpec::custom`].
@@ -90,6 +93,7 @@ impl CriticSpec {
             CriticSpec::Dsac(spec) => Box::new(DsacCritic::new(spec)),
             CriticSpec::DsacT(spec) => Box::new(DsacTCritic::new(spec, targets)),
             CriticSpec::Quantile(spec) => Box::new(QuantileCritic::new(spec, device)),
+            CriticSpec::Categorical(spec) => Box::new(CategoricalCritic::new(spec)),
             CriticSpec::StateValue(spec) => Box::new(StateValueCritic::new(spec)),
             CriticSpec::Custom(custom) => custom.part().build(),
         }
@@ -102,6 +106,7 @@ impl CriticSpec {
             CriticSpec::Dsac(spec) => spec.check(problems),
             CriticSpec::DsacT(spec) => spec.check(problems),
             CriticSpec::Quantile(spec) => spec.check(problems),
+            CriticSpec::Categorical(spec) => spec.check(problems),
             CriticSpec::StateValue(spec) => spec.check(problems),
             CriticSpec::Custom(custom) => custom.part().check(problems),
         }
@@ -114,6 +119,7 @@ impl CriticSpec {
             CriticSpec::Dsac(_) => "dsac",
             CriticSpec::DsacT(_) => "dsac_t",
             CriticSpec::Quantile(_) => "quantile",
+            CriticSpec::Categorical(_) => "categorical",
             CriticSpec::StateValue(_) => "state_value",
             CriticSpec::Custom(custom) => custom.kind(),
         }
@@ -126,7 +132,7 @@ impl CriticSpec {
             CriticSpec::Scalar(spec) => spec.target_filter.is_none(),
             CriticSpec::StateValue(_) => true,
             // The expectation of samples or sorted atoms over actions is not implemented.
-            CriticSpec::Dsac(_) | CriticSpec::DsacT(_) | CriticSpec::Quantile(_) => false,
+            CriticSpec::Dsac(_) | CriticSpec::DsacT(_) | CriticSpec::Quantile(_) | CriticSpec::Categorical(_) => false,
             CriticSpec::Custom(custom) => custom.part().enumerates(),
         }
     }
@@ -139,12 +145,29 @@ impl CriticSpec {
             CriticSpec::Dsac(spec) => vec![(KEY, spec.optimizer)],
             CriticSpec::DsacT(spec) => vec![(KEY, spec.optimizer)],
             CriticSpec::Quantile(spec) => vec![(KEY, spec.optimizer)],
+            CriticSpec::Categorical(spec) => vec![(KEY, spec.optimizer)],
             CriticSpec::StateValue(spec) => vec![
                 (KEY, spec.optimizer),
                 ("agent.critic.value_optimizer", spec.value_optimizer),
             ],
             CriticSpec::Custom(_) => Vec::new(),
         }
+    }
+
+    /// Applies `change` to the settings of every optimiser.
+    pub(crate) fn change_optimizers(&mut self, change: impl Fn(AdamSpec) -> AdamSpec) {
+        let optimizers = match self {
+            CriticSpec::Scalar(spec) => vec![&mut spec.optimizer],
+            CriticSpec::Dsac(spec) => vec![&mut spec.optimizer],
+            CriticSpec::DsacT(spec) => vec![&mut spec.optimizer],
+            CriticSpec::Quantile(spec) => vec![&mut spec.optimizer],
+            CriticSpec::Categorical(spec) => vec![&mut spec.optimizer],
+            CriticSpec::StateValue(spec) => vec![&mut spec.optimizer, &mut spec.value_optimizer],
+            CriticSpec::Custom(_) => Vec::new(),
+        };
+        optimizers
+            .into_iter()
+            .for_each(|optimizer| *optimizer = change(*optimizer));
     }
 
     /// The target filter, if there is one.
@@ -154,6 +177,7 @@ impl CriticSpec {
             CriticSpec::Dsac(spec) => spec.target_filter.as_ref(),
             CriticSpec::DsacT(spec) => spec.target_filter.as_ref(),
             CriticSpec::Quantile(spec) => spec.target_filter.as_ref(),
+            CriticSpec::Categorical(spec) => spec.target_filter.as_ref(),
             // The target is a value of states, so there is no action to filter over.
             CriticSpec::StateValue(_) => None,
             // It is a part of the functions that the critic describes, and checked by the critic's settings.

@@ -135,7 +135,7 @@ impl Critic for StateValueCritic {
         });
 
         let targets = tch::no_grad(|| self.targets(functions, step, &fresh, stream));
-        functions[0].minimize(&batch.obs, &batch.action, stream, |out| {
+        functions[0].minimize(batch, &fresh, stream, |out| {
             let CriticLoss { loss, report: of_q } = self.loss(out, &targets, statistics, batch);
             report.extend(of_q);
             loss
@@ -151,7 +151,10 @@ impl Critic for StateValueCritic {
         _next: &ActionDraw,
         stream: &mut Stream,
     ) -> Vec<Tensor> {
-        let next_v = functions[1].target_of_state(&step.batch.next_obs, stream).view([-1]); // [B]
+        let next_v = functions[1]
+            .of_target(step.batch)
+            .of_state(&step.batch.next_obs, stream)
+            .view([-1]); // [B]
         vec![backup(step.batch, &next_v)]
     }
 

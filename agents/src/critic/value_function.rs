@@ -4,10 +4,11 @@ use tch::Tensor;
 
 use super::{
     combination::Combination,
-    network::{Network, NetworkContext},
+    network::{Companions, Network, NetworkContext},
     target_filter::{TargetFilter, TargetFilterSpec},
 };
 use crate::{
+    batch::Batch,
     checkpoint::Section,
     error::Result,
     nn::{Activations, AdamSpec, ParamBlock, ParamLayout, Params, Trainable},
@@ -51,9 +52,69 @@ pub struct ValueFunction {
     pub(crate) network: Network,
     /// Online parameters of encoder and all members, with their optimiser.
     pub online: Trainable,
-    /// Target parameters.
+    /// Target parameters; `None` if targets are computed with the online ones.
     pub target: Option<ParamBlock>,
     filter: Option<TargetFilter>,
+}
+
+/// A function as targets are computed with it: with its target parameters, and detached.
+///
+/// Batch normalisation uses the statistics of the rows together with those of the batch that is learned from.
+pub struct TargetFunction<'a> {
+    function: &'a ValueFunction,
+    params: TargetParams<'a>,
+    companions: Companions<'a>,
+}
+
+enum TargetParams<'a> {
+    Own(&'a Params),
+    /// Of some members, or for normalisation by batches.
+    Derived(Params),
+}
+
+impl<'a> TargetFunction<'a> {
+    fn params(&self) -> &Params {
+        match &self.params {
+            TargetParams::Own(params) => params,
+            TargetParams::Derived(params) => params,
+        }
+    }
+
+    /// The members `chosen` `[M]` of the function.
+    pub fn members(&self, chosen: &Tensor) -> Self {
+        TargetFunction {
+            params: TargetParams::Derived(self.function.network.of_members(self.params(), chosen)),
+            ..*self
+        }
+    }
+
+    /// The target filter, if it is active.
+    pub fn filter(&self) -> Option<&'a TargetFilter> {
+        self.function.filter()
+    }
+
+    /// Outputs `[E, B, K]` for `action` `[B, A]` at `obs` `[B, …]`.
+    pub fn at(&self, obs: &Tensor, action: &Tensor, stream: &mut Stream) -> Tensor {
+        let network = &self.function.network;
+        network.at_with(self.params(), self.companions, obs, action, stream)
+    }
+
+    /// Outputs `[E, B, K]` at the states `obs` `[B, …]`.
+    pub fn of_state(&self, obs: &Tensor, stream: &mut Stream) -> Tensor {
+        self.function.network.of_state(self.params(), obs, stream)
+    }
+
+    /// The first output, reduced over members: `[B]`. For a draw with probabilities, the expectation over its actions.
+    pub fn expected(&self, obs: &Tensor, draw: &ActionDraw, stream: &mut Stream, combination: Combination) -> Tensor {
+        match &draw.actions {
+            Actions::Sampled(action) => combination.apply(&self.at(obs, action, stream).select(-1, 0)),
+            Actions::Weighted(probability) => {
+                let network = &self.function.network;
+                let all = network.of_all_actions_with(self.params(), self.companions.obs, obs, stream);
+                expectation(probability, &combination.apply(&all.select(-1, 0))) // of [E, B, n]
+            }
+        }
+    }
 }
 
 impl ValueFunction {
@@ -70,8 +131,9 @@ impl ValueFunction {
                 unreachable!("no filter over enumerated actions: checked in the specification")
             }
         };
+        let has_target = spec.target.is_some() && context.targets.has_parameters();
         ValueFunction {
-            target: spec.target.map(|_| online.params.detached_copy()),
+            target: has_target.then(|| online.params.detached_copy()),
             spec: spec.clone(),
             network,
             online,
@@ -91,7 +153,8 @@ impl ValueFunction {
     /// Bytes that a function takes, its optimiser and a gradient included, without allocating it.
     pub fn bytes(spec: &FunctionSpec, context: &NetworkContext) -> u64 {
         let (_, layout) = ValueFunction::network(spec, context);
-        Trainable::bytes(&layout) + spec.target.map_or(0, |_| layout.bytes())
+        let has_target = spec.target.is_some() && context.targets.has_parameters();
+        Trainable::bytes(&layout) + if has_target { layout.bytes() } else { 0 }
     }
 
     /// E, the number of members.
@@ -104,37 +167,32 @@ impl ValueFunction {
         self.filter.as_ref().and_then(TargetFilter::active)
     }
 
-    /// The target parameters, detached.
-    pub fn target_params(&self) -> &Params {
-        let target = self.target.as_ref();
-        target
-            .expect("only functions with a target are evaluated with it")
-            .frozen()
-    }
-
-    /// The target parameters of the members `chosen` `[M]`, detached.
-    pub fn target_members(&self, chosen: &Tensor) -> Params {
-        self.network.of_members(self.target_params(), chosen)
+    /// The function as targets of `batch` are computed with it.
+    ///
+    /// # Panics
+    /// When the function is declared without a target.
+    pub fn of_target<'a>(&'a self, batch: &'a Batch) -> TargetFunction<'a> {
+        assert!(
+            self.spec.target.is_some(),
+            "only functions with a target are evaluated with it"
+        );
+        let params = self.target.as_ref().unwrap_or(&self.online.params).frozen();
+        TargetFunction {
+            function: self,
+            params: match self.network.normalizes_by_batch() {
+                true => TargetParams::Derived(params.by_batch()),
+                false => TargetParams::Own(params),
+            },
+            companions: Companions {
+                obs: &batch.obs,
+                action: Some(&batch.action),
+            },
+        }
     }
 
     /// Outputs `[E, B, K]` for `action` `[B, A]` at `obs` `[B, …]`, detached.
     pub fn at(&self, obs: &Tensor, action: &Tensor, stream: &mut Stream) -> Tensor {
         self.network.at(self.online.params.frozen(), obs, action, stream)
-    }
-
-    /// Outputs `[E, B, K]` with target parameters for `action` `[B, A]` at `obs` `[B, …]`, detached.
-    pub fn target_at(&self, obs: &Tensor, action: &Tensor, stream: &mut Stream) -> Tensor {
-        self.network.at(self.target_params(), obs, action, stream)
-    }
-
-    /// Outputs `[E, B, K]` with parameters `params` for `action` `[B, A]` at `obs` `[B, …]`.
-    pub fn with(&self, params: &Params, obs: &Tensor, action: &Tensor, stream: &mut Stream) -> Tensor {
-        self.network.at(params, obs, action, stream)
-    }
-
-    /// Outputs `[E, B, K]` with target parameters at the states `obs` `[B, …]`, detached.
-    pub fn target_of_state(&self, obs: &Tensor, stream: &mut Stream) -> Tensor {
-        self.network.of_state(self.target_params(), obs, stream)
     }
 
     /// Outputs `[E, B, n, K]` for each of n enumerated actions at `obs` `[B, …]`, detached.
@@ -174,15 +232,23 @@ impl ValueFunction {
         }
     }
 
-    /// Makes one optimiser step on `loss` of the outputs `[E, B, K]` for `action` `[B, A]` at `obs` `[B, …]`.
+    /// Makes one optimiser step on `loss` of the outputs `[E, B, K]` for the actions of `batch`. Batch normalisation
+    /// uses the statistics of the batch together with those of its next observations and the actions `next`.
     pub fn minimize(
         &mut self,
-        obs: &Tensor,
-        action: &Tensor,
+        batch: &Batch,
+        next: &ActionDraw,
         stream: &mut Stream,
         loss: impl FnOnce(&Tensor) -> Tensor,
     ) {
-        let out = self.network.at(&self.online.views(), obs, action, stream);
+        let companions = Companions {
+            obs: &batch.next_obs,
+            action: next.drawn(),
+        };
+        let views = self.online.views();
+        let out = self
+            .network
+            .at_with(&views, companions, &batch.obs, &batch.action, stream);
         self.online.descend(&loss(&out));
     }
 

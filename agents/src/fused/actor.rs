@@ -7,7 +7,7 @@ use super::{
     squashed_gaussian::{self, Bounds},
 };
 use crate::{
-    critic::{ActorObjective, Combination, LearnedCritic},
+    critic::{ActorObjective, Combination, LearnedCritic, MemberValue, Support},
     noise::Stream,
     policy::Policy,
     report::MetricValue,
@@ -71,32 +71,77 @@ fn reduce_with_gradient(objective: ActorObjective, out: &Tensor) -> (Vec<f32>, V
     let (members, rows, each) = (members as usize, rows as usize, each as usize);
     let out = as_slice(out);
     let (mut value, mut gradient) = (vec![0.0; rows], vec![0.0; out.len()]);
-    let scale = 1.0 / objective.outputs as f32;
-    let of_member = |start: usize| out[start..start + objective.outputs].iter().sum::<f32>() * scale;
+    let of_row = |start: usize| &out[start..start + each];
     for (row, value) in value.iter_mut().enumerate() {
         let starts = (0..members).map(|member| (member * rows + row) * each);
-        let mut set_gradient = |start: usize, value: f32| gradient[start..start + objective.outputs].fill(value);
+        let mut set_gradient = |start: usize, of_value: f32| {
+            member_gradient(
+                objective.value,
+                of_row(start),
+                of_value,
+                &mut gradient[start..start + each],
+            );
+        };
         match objective.combination {
             Combination::Min => {
                 let mut lowest = (f32::INFINITY, row * each);
                 for start in starts {
-                    let q = of_member(start);
+                    let q = member_value(objective.value, of_row(start));
                     // NaN counts as the smallest, as in libtorch.
                     if q < lowest.0 || (q.is_nan() && !lowest.0.is_nan()) {
                         lowest = (q, start);
                     }
                 }
                 *value = lowest.0;
-                set_gradient(lowest.1, scale);
+                set_gradient(lowest.1, 1.0);
             }
             Combination::Mean => {
                 let of_each = 1.0 / members as f32;
-                *value = starts.clone().map(of_member).sum::<f32>() * of_each;
-                starts.for_each(|start| set_gradient(start, scale * of_each));
+                let values = starts.clone().map(|start| member_value(objective.value, of_row(start)));
+                *value = values.sum::<f32>() * of_each;
+                starts.for_each(|start| set_gradient(start, of_each));
             }
         }
     }
     (value, gradient)
+}
+
+/// The value of a member with outputs `out` `[K]` in a row.
+fn member_value(value: MemberValue, out: &[f32]) -> f32 {
+    match value {
+        MemberValue::Mean { outputs } => out[..outputs].iter().sum::<f32>() * (1.0 / outputs as f32),
+        MemberValue::Expectation(support) => expectation(support, out).0,
+    }
+}
+
+/// Writes `of_value` times the gradient of [`member_value`] with respect to `out` `[K]` to `gradient` `[K]`.
+fn member_gradient(value: MemberValue, out: &[f32], of_value: f32, gradient: &mut [f32]) {
+    match value {
+        MemberValue::Mean { outputs } => gradient[..outputs].fill(1.0 / outputs as f32 * of_value),
+        // ∂v/∂x_k = p_k (z_k − v)
+        MemberValue::Expectation(support) => {
+            let (mean, total, largest) = expectation(support, out);
+            for ((gradient, x), z) in gradient.iter_mut().zip(out).zip(atoms(support)) {
+                *gradient = of_value * (x - largest).exp() / total * (z - mean);
+            }
+        }
+    }
+}
+
+fn atoms(support: Support) -> impl Iterator<Item = f32> {
+    (0..support.atoms).map(move |index| (support.min + index as f64 * support.spacing()) as f32)
+}
+
+/// The expectation over `support` with the logits `out`, the sum of exp(x − largest), and the largest logit.
+fn expectation(support: Support, out: &[f32]) -> (f32, f32, f32) {
+    let largest = out.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let (mut total, mut sum) = (0.0f32, 0.0f32);
+    for (x, z) in out.iter().zip(atoms(support)) {
+        let weight = (x - largest).exp();
+        total += weight;
+        sum += weight * z;
+    }
+    (sum / total, total, largest)
 }
 
 #[cfg(test)]
@@ -108,17 +153,27 @@ mod tests {
     #[test]
     fn values_and_gradients_equal_those_of_autograd() {
         let mut stream = Stream::derive(1, "test", 0);
-        for (combination, members, each, outputs) in [
-            (Combination::Min, 2, 1, 1),
-            (Combination::Min, 3, 2, 1),
-            (Combination::Mean, 10, 1, 1),
-            (Combination::Mean, 5, 7, 7),
+        let mean = |outputs| MemberValue::Mean { outputs };
+        let support = MemberValue::Expectation(Support {
+            min: -2.0,
+            max: 3.0,
+            atoms: 7,
+        });
+        for (combination, members, each, value_of) in [
+            (Combination::Min, 2, 1, mean(1)),
+            (Combination::Min, 3, 2, mean(1)),
+            (Combination::Mean, 10, 1, mean(1)),
+            (Combination::Mean, 5, 7, mean(7)),
+            (Combination::Min, 2, 7, support),
+            (Combination::Mean, 3, 7, support),
         ] {
             let out = stream.normal(&[members, 9, each], Device::Cpu).set_requires_grad(true);
-            let first = out.narrow(-1, 0, outputs as i64);
-            let expected = combination.apply(&first.mean_dim([-1i64].as_slice(), false, Kind::Float));
+            let expected = combination.apply(&value_of.of(&out));
             let expected_gradient = Tensor::run_backward(&[expected.sum(Kind::Float)], &[&out], false, false).remove(0);
-            let objective = ActorObjective { combination, outputs };
+            let objective = ActorObjective {
+                combination,
+                value: value_of,
+            };
             let (value, gradient) = reduce_with_gradient(objective, &out.detach());
             let error = |actual: &[f32], expected: &Tensor| {
                 let error = Tensor::from_slice(actual).view_as(expected) - expected;

@@ -29,7 +29,7 @@ use tch::Tensor;
 
 use crate::{
     compute::Compute,
-    nn::{Mlp, ParamIndex, Params},
+    nn::{MemberLinear, Mlp, ParamIndex, Params},
 };
 
 thread_local! {
@@ -73,16 +73,20 @@ pub(crate) struct Tape {
 impl Dense {
     /// The fused form of `mlp`; `None` if it has layers other than linear layers and activations.
     pub(crate) fn of(mlp: &Mlp, compute: &Compute, rounding: Option<Bfloat16>) -> Option<Self> {
-        let layer = |layer: &crate::nn::mlp::Layer| DenseLayer {
-            weight: layer.weight,
-            bias: layer.bias,
-            inputs: layer.inputs as usize,
-            outputs: layer.outputs as usize,
+        let layer = |layer: &MemberLinear| {
+            let ((weight, bias), (inputs, outputs)) = (layer.params(), layer.extents());
+            Some(DenseLayer {
+                weight,
+                bias: bias?,
+                inputs: inputs as usize,
+                outputs: outputs as usize,
+            })
         };
-        mlp.is_plain().then(|| Dense {
-            layers: mlp.layers.iter().map(layer).collect(),
-            activation: mlp.activation,
-            is_single: mlp.members.is_none(),
+        let layers: Option<Vec<DenseLayer>> = mlp.layers().map(layer).collect();
+        layers.filter(|_| mlp.is_plain()).map(|layers| Dense {
+            layers,
+            activation: mlp.activation(),
+            is_single: mlp.is_single(),
             threads: compute.threads.clone(),
             rounding,
         })

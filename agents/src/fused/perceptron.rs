@@ -6,20 +6,22 @@ use tch::{Kind, Tensor};
 use super::dense::{Dense, Tape};
 use crate::{
     compute::Compute,
-    nn::{Body, Mlp, Params, RecordedPass},
+    nn::{Activations, Body, Mlp, Params, RecordedPass},
     noise::Stream,
     slices::as_slice,
 };
 
-/// The fastest body that computes what `mlp` defines.
-pub(crate) fn body(mlp: Mlp, compute: &Compute, rounding: Option<Bfloat16>) -> Box<dyn Body> {
-    let dense = match compute.is_fused() {
-        true => Dense::of(&mlp, compute, rounding),
-        false => None,
+/// The fastest body that computes what `body` defines.
+pub(crate) fn body(body: Box<dyn Body>, compute: &Compute, rounding: Option<Bfloat16>) -> Box<dyn Body> {
+    let perceptron = |mlp: &Mlp| {
+        Some(Perceptron {
+            dense: Dense::of(mlp, compute, rounding)?,
+            mlp: mlp.clone(),
+        })
     };
-    match dense {
-        Some(dense) => Box::new(Perceptron { mlp, dense }),
-        None => Box::new(mlp),
+    match body.mlp().filter(|_| compute.is_fused()).and_then(perceptron) {
+        Some(perceptron) => Box::new(perceptron),
+        None => body,
     }
 }
 
@@ -95,7 +97,15 @@ impl Body for Perceptron {
         }
     }
 
-    fn mlp(&self) -> &Mlp {
-        &self.mlp
+    fn inspect(&self, params: &Params, x: &Tensor, activations: &mut Activations) {
+        self.mlp.inspect(params, x, activations);
+    }
+
+    fn multiply_adds(&self) -> i64 {
+        self.mlp.multiply_adds()
+    }
+
+    fn mlp(&self) -> Option<&Mlp> {
+        Some(&self.mlp)
     }
 }

@@ -36,9 +36,11 @@ impl Plan {
                     let DsacTCritic { spec, running_std_rate } = DsacTCritic::new(critic, spec.targets);
                     Some(FusedCritic::DsacT(Box::new(spec), running_std_rate))
                 }
-                CriticSpec::Dsac(_) | CriticSpec::Quantile(_) | CriticSpec::StateValue(_) | CriticSpec::Custom(_) => {
-                    None
-                }
+                CriticSpec::Dsac(_)
+                | CriticSpec::Quantile(_)
+                | CriticSpec::Categorical(_)
+                | CriticSpec::StateValue(_)
+                | CriticSpec::Custom(_) => None,
             },
             bounds: bounds(&spec.policy),
         }

@@ -44,7 +44,13 @@ pub struct LearningRateAnnealSpec {
     /// Final learning rate, at least 0.
     pub to: f64,
     /// Length of the annealing, gradient steps of the agent, at least 1.
-    pub over_grad_steps: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub over_grad_steps: Option<u64>,
+    /// Length of the annealing as a multiple of all gradient steps of the run, above 0, in place of `over_grad_steps`.
+    /// With 2, the run ends half-way. Replaced by gradient steps when the configuration is resolved
+    /// ([`AdamSpec::for_budget`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub over_budget: Option<f64>,
     /// Interpolation between initial and final value.
     #[serde(default)]
     pub curve: LearningRateCurve,
@@ -89,38 +95,68 @@ impl AdamSpec {
             p.require(holds, &format!("{key}.{name}"), value, "at least 0 and below 1");
         }
         if let Some(LearningRateAnnealSpec {
-            to, over_grad_steps, ..
+            to,
+            over_grad_steps,
+            over_budget,
+            ..
         }) = self.anneal
         {
             let holds = (0.0..=MOST_LEARNING_RATE).contains(&to);
             let expected = format!("between 0 and {MOST_LEARNING_RATE}");
             p.require(holds, &format!("{key}.anneal.to"), format!("{to:?}"), &expected);
-            let name = format!("{key}.anneal.over_grad_steps");
-            p.require(over_grad_steps > 0, &name, over_grad_steps, "at least 1");
+            let (name, expected) = (
+                format!("{key}.anneal.over_grad_steps"),
+                "at least 1, or over_budget above 0",
+            );
+            match (over_grad_steps, over_budget) {
+                (Some(steps), None) => p.require(steps > 0, &name, steps, expected),
+                (None, Some(share)) => p.require_positive(&format!("{key}.anneal.over_budget"), share),
+                (None, None) => p.require(false, &name, "not set", expected),
+                (Some(steps), Some(_)) => p.require(false, &name, steps, "no over_grad_steps beside over_budget"),
+            }
         }
     }
 
-    /// The learning rate after `at` gradient steps.
+    /// The same settings for a run of `budget` gradient steps.
+    #[must_use]
+    pub fn for_budget(self, budget: GradSteps) -> Self {
+        let in_steps = |anneal: LearningRateAnnealSpec| {
+            let Some(share) = anneal.over_budget else {
+                return anneal;
+            };
+            LearningRateAnnealSpec {
+                over_grad_steps: Some(((share * budget.0 as f64).ceil() as u64).max(1)),
+                over_budget: None,
+                ..anneal
+            }
+        };
+        AdamSpec {
+            anneal: self.anneal.map(in_steps),
+            ..self
+        }
+    }
+
+    /// The learning rate after `at` gradient steps. [`AdamSpec::for_budget`] comes first.
     pub fn learning_rate_at(&self, at: GradSteps) -> f64 {
         let from = self.learning_rate;
-        match self.anneal {
-            None => from,
-            Some(LearningRateAnnealSpec {
-                to, over_grad_steps, ..
-            }) if at.0 >= over_grad_steps => to,
-            Some(LearningRateAnnealSpec {
-                to,
-                over_grad_steps,
-                curve,
-            }) => {
-                let progress = at.0 as f64 / over_grad_steps as f64;
-                let weight = match curve {
-                    LearningRateCurve::Linear => progress,
-                    LearningRateCurve::Cosine => 0.5 * (1.0 - (PI * progress).cos()),
-                };
-                from + weight * (to - from)
-            }
+        let Some(LearningRateAnnealSpec {
+            to,
+            over_grad_steps: Some(length),
+            curve,
+            ..
+        }) = self.anneal
+        else {
+            return from;
+        };
+        if at.0 >= length {
+            return to;
         }
+        let progress = at.0 as f64 / length as f64;
+        let weight = match curve {
+            LearningRateCurve::Linear => progress,
+            LearningRateCurve::Cosine => 0.5 * (1.0 - (PI * progress).cos()),
+        };
+        from + weight * (to - from)
     }
 }
 
@@ -241,7 +277,8 @@ mod tests {
                 learning_rate: 3e-3,
                 anneal: Some(LearningRateAnnealSpec {
                     to: 1e-3,
-                    over_grad_steps: 1000,
+                    over_grad_steps: Some(1000),
+                    over_budget: None,
                     curve,
                 }),
                 ..AdamSpec::default()

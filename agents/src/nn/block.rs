@@ -8,8 +8,8 @@ use tch::{Device, Kind, Tensor};
 
 use super::{
     init,
-    layout::{Entry, Init, ParamLayout},
-    params::Params,
+    layout::{Constraint, Entry, Init, ParamIndex, ParamLayout},
+    params::{Observed, Params},
 };
 use crate::{
     checkpoint::Section,
@@ -18,6 +18,9 @@ use crate::{
     noise::Stream,
     slices::{as_slice, as_slice_mut},
 };
+
+/// Added to norms before a division. FlashSAC's code: 1e-8.
+const NORM_EPS: f64 = 1e-8;
 
 /// The parameters of a network: one flat leaf tensor `[P]` of the autograd graph, and its layout.
 pub struct ParamBlock {
@@ -43,6 +46,7 @@ impl ParamBlock {
                 Init::Linear { fan_in } => init::linear(fan_in, stream, head),
                 Init::Orthogonal { gain } => init::orthogonal(&entry.shape, gain, stream, head),
                 Init::Glorot => init::glorot(&entry.shape, stream, head),
+                Init::He { fan_in } => init::he(fan_in, stream, head),
                 Init::Constant(value) => head.fill(value),
             }
             rest = tail;
@@ -50,7 +54,9 @@ impl ParamBlock {
         let flat = Tensor::from_slice(&values)
             .to_device(compute.device)
             .set_requires_grad(true);
-        ParamBlock::of(flat, layout, sizes, compute.threads.clone())
+        let mut block = ParamBlock::of(flat, layout, sizes, compute.threads.clone());
+        block.constrain();
+        block
     }
 
     fn of(flat: Tensor, layout: ParamLayout, sizes: Vec<i64>, threads: ThreadPool) -> Self {
@@ -128,6 +134,57 @@ impl ParamBlock {
             Device::Cpu => polyak(&self.threads, as_slice_mut(&mut data), as_slice(&other.data), rate),
             _ => drop(data.lerp_(&other.data, rate)),
         }
+    }
+
+    /// Restores the constraints of the layout. To be called after every step of the optimiser.
+    pub(super) fn constrain(&mut self) {
+        let _guard = tch::no_grad_guard();
+        let param = |index: &ParamIndex| self.frozen.constant(index.0);
+        for constraint in &self.layout.constraints {
+            match constraint {
+                Constraint::UnitInputs(weight) => {
+                    let mut weight = param(weight).shallow_clone();
+                    let norm = weight
+                        .square()
+                        .sum_dim_intlist([-2i64].as_slice(), true, Kind::Float)
+                        .sqrt();
+                    weight /= norm.clamp_min(NORM_EPS);
+                }
+                Constraint::RootWidth(params) => {
+                    let of = |index: &ParamIndex| {
+                        let square = param(index).square();
+                        square.sum_dim_intlist([-1i64].as_slice(), true, Kind::Float)
+                    };
+                    let squares = params.iter().map(of).reduce(|sum, square| sum + square);
+                    let squares = squares.expect("a constraint is on at least one parameter");
+                    let width = param(&params[0]).size().last().copied().unwrap_or(1) as f64;
+                    let factor = (squares + NORM_EPS).rsqrt() * width.sqrt();
+                    for index in params {
+                        let mut values = param(index).shallow_clone();
+                        values *= &factor;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Moves running statistics towards the observed values: θ ← θ + weight · (value − θ).
+    pub(super) fn observe(&mut self, observed: &[Observed]) {
+        let _guard = tch::no_grad_guard();
+        for Observed {
+            statistic,
+            value,
+            weight,
+        } in observed
+        {
+            let mut kept = self.frozen.constant(statistic.0).shallow_clone();
+            let _ = kept.lerp_(value, *weight);
+        }
+    }
+
+    /// Number of learned elements, without running statistics.
+    pub fn learned_count(&self) -> i64 {
+        self.layout.learned()
     }
 
     /// Writes every parameter to `section` as `prefix/name`.

@@ -21,6 +21,15 @@ pub fn glorot(shape: &[i64], stream: &mut Stream, out: &mut [f32]) {
     stream.uniform_into(-bound, bound, out);
 }
 
+/// Draws weights of a layer with `fan_in` inputs: `N(0, 2 / fan_in)`.
+///
+/// Source: He et al. 2015 (arXiv 1502.01852), equation 10.
+pub fn he(fan_in: i64, stream: &mut Stream, out: &mut [f32]) {
+    let std = (2.0 / fan_in as f32).sqrt();
+    stream.normal_into(out);
+    out.iter_mut().for_each(|x| *x *= std);
+}
+
 /// Draws orthogonal matrices, stored one after the other, times `gain`. Rows or columns are orthonormal, whichever are
 /// fewer. `shape` is one of those of [`super::Init::Orthogonal`].
 ///

@@ -6,11 +6,30 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ParamIndex(pub(super) usize);
 
+impl ParamIndex {
+    /// The position in the layout.
+    pub fn position(self) -> usize {
+        self.0
+    }
+}
+
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
     pub(super) name: String,
     pub(super) shape: Vec<i64>,
     pub(super) init: Init,
+    /// Whether it is a running statistic, which no gradient changes.
+    pub(super) is_statistic: bool,
+}
+
+/// A constraint on parameters, restored after every step of the optimiser.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Constraint {
+    /// The weights of every output, over its inputs, have norm 1. The parameter is `[in, out]` or `[E, in, out]`.
+    UnitInputs(ParamIndex),
+    /// The values over the last dimension of these parameters together have norm √n, where n is their extent. The
+    /// parameters are `[n]` or `[E, 1, n]`.
+    RootWidth(Vec<ParamIndex>),
 }
 
 /// Initial values of a parameter.
@@ -29,6 +48,11 @@ pub enum Init {
     },
     /// Uniform in ±√(6 / (fan_in + fan_out)). The parameter is a matrix `[in, out]` or n matrices `[n, in, out]`.
     Glorot,
+    /// Normal with standard deviation √(2 / fan_in), which preserves the scale of activations through a ReLU.
+    He {
+        /// Number of inputs of the layer.
+        fan_in: i64,
+    },
     /// The same number everywhere. Draws nothing.
     Constant(f32),
 }
@@ -77,6 +101,7 @@ impl InitialWeights {
 #[derive(Clone, Debug, Default)]
 pub struct ParamLayout {
     pub(super) entries: Vec<Entry>,
+    pub(super) constraints: Vec<Constraint>,
     initial_weights: InitialWeights,
 }
 
@@ -104,8 +129,37 @@ impl ParamLayout {
             init: self.initial_weights.of(&name, shape, init),
             name,
             shape: shape.to_vec(),
+            is_statistic: false,
         });
         ParamIndex(self.entries.len() - 1)
+    }
+
+    /// Adds a running statistic, which starts at `value`. It is part of the block, so that it is saved with it, but no
+    /// gradient changes it.
+    pub fn add_statistic(&mut self, name: impl Into<String>, shape: &[i64], value: f32) -> ParamIndex {
+        let index = self.add(name, shape, Init::Constant(value));
+        self.entries[index.0].is_statistic = true;
+        index
+    }
+
+    /// Keeps the weights of every output of `weight` at norm 1 over its inputs.
+    pub fn keep_unit_inputs(&mut self, weight: ParamIndex) {
+        self.constraints.push(Constraint::UnitInputs(weight));
+    }
+
+    /// Keeps the values of `params` over their last dimension, of extent n, together at norm √n.
+    pub fn keep_root_width(&mut self, params: Vec<ParamIndex>) {
+        self.constraints.push(Constraint::RootWidth(params));
+    }
+
+    /// Number of parameters, each of which may have many elements.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there are no parameters.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
     }
 
     pub(super) fn sizes(&self) -> Vec<i64> {
@@ -124,8 +178,15 @@ impl ParamLayout {
         self.count() as u64 * size_of::<f32>() as u64
     }
 
-    /// P, the number of elements of all parameters.
+    /// P, the number of elements of all parameters and running statistics.
     pub fn count(&self) -> i64 {
         self.sizes().iter().sum()
+    }
+
+    /// Number of elements that are learned, without running statistics.
+    pub fn learned(&self) -> i64 {
+        let entries = self.entries.iter().zip(self.sizes());
+        let learned = entries.filter(|(entry, _)| !entry.is_statistic);
+        learned.map(|(_, size)| size).sum()
     }
 }

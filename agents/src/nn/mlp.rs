@@ -1,20 +1,23 @@
-//! The multi-layer perceptron that policies and critics share: [`BodySpec`], [`Body`], [`Mlp`].
+//! The multi-layer perceptron: [`MlpSpec`], [`Mlp`].
 
 use sac_kernels::Activation;
 use serde::{Deserialize, Serialize};
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
 use super::{
     Activations, activation,
-    layout::{Init, InitialWeights, ParamIndex, ParamLayout},
+    body::{Body, MOST_LAYERS, WIDTHS},
+    layout::{InitialWeights, ParamLayout},
+    linear::MemberLinear,
+    norm::{BatchNorm, BatchNormSpec, MemberLayerNorm, NormPosition},
     params::Params,
 };
 use crate::{noise::Stream, spec_problems::SpecProblems};
 
-/// Hidden layers of a network. Default: two layers of 256 with ReLU (SAC 2018b, table 1).
+/// Settings of a multi-layer perceptron. Default: two hidden layers of 256 with ReLU (SAC 2018b, table 1).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct BodySpec {
+pub struct MlpSpec {
     /// Units per hidden layer.
     pub hidden: Vec<i64>,
     /// Activation of the hidden layers; the output is linear.
@@ -24,29 +27,36 @@ pub struct BodySpec {
     /// Dropout probability of hidden units, in [0, 1), applied before the normalisation. For critics only. Dropout is
     /// active whenever a loss or a target is computed (Hiraoka et al. 2022, DroQ).
     pub dropout: f64,
+    /// Batch normalisation of the inputs and of each hidden layer, with a learned gain and shift (Bhatt et al. 2024,
+    /// CrossQ).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub batch_norm: Option<BatchNormSpec>,
+    /// Whether the weights of every unit, and of every output, have norm 1 over its inputs after every step of the
+    /// optimiser (Palenicek et al. 2025, XQC).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub unit_weights: bool,
     /// Initialisation of all layers.
     #[serde(skip_serializing_if = "InitialWeights::is_uniform")]
     pub initial_weights: InitialWeights,
 }
 
-impl Default for BodySpec {
+impl Default for MlpSpec {
     fn default() -> Self {
-        BodySpec {
+        MlpSpec {
             hidden: vec![256, 256],
             activation: Activation::Relu,
             layer_norm: false,
             dropout: 0.0,
+            batch_norm: None,
+            unit_weights: false,
             initial_weights: InitialWeights::Uniform,
         }
     }
 }
 
-/// Upper limit of hidden layers, far beyond use.
-const MOST_LAYERS: usize = 64;
-
-impl BodySpec {
+impl MlpSpec {
     /// Reports values that are out of range, for the body at `key`.
-    pub(crate) fn check(&self, p: &mut SpecProblems, key: &str) {
+    pub(super) fn check(&self, p: &mut SpecProblems, key: &str) {
         p.require(
             self.hidden.len() <= MOST_LAYERS,
             &format!("{key}.hidden"),
@@ -54,7 +64,7 @@ impl BodySpec {
             &format!("at most {MOST_LAYERS} layers"),
         );
         p.require(
-            self.hidden.iter().all(|width| (1..=65_536).contains(width)),
+            self.hidden.iter().all(|width| WIDTHS.contains(width)),
             &format!("{key}.hidden"),
             format!("{:?}", self.hidden),
             "every width between 1 and 65536",
@@ -65,133 +75,104 @@ impl BodySpec {
             self.dropout,
             "at least 0 and below 1",
         );
+        if let Some(norm) = self.batch_norm {
+            norm.check(p, &format!("{key}.batch_norm"));
+        }
     }
-}
-
-/// A network body: hidden layers and a linear output, for one network or an ensemble of `E`.
-///
-/// [`Mlp`] is the definition. [`crate::fused::Perceptron`] computes the same faster. The implementation is chosen when
-/// the network is built.
-pub trait Body: Send {
-    /// The outputs at `x [B, in]`: `[B, out]`, or `[E, B, out]` of an ensemble. With a `stream`, dropout is active.
-    fn forward(&self, params: &Params, x: &Tensor, stream: Option<&mut Stream>) -> Tensor;
-
-    /// Applies `value_of` to the outputs at `x [B, in]`. It returns one number per row, `[B]`, that depends on that row
-    /// alone. Gradients reach `x`.
-    fn value(&self, params: &Params, x: &Tensor, stream: &mut Stream, value_of: &dyn Fn(&Tensor) -> Tensor) -> Tensor {
-        value_of(&self.forward(params, x, Some(stream)))
-    }
-
-    /// The outputs at `x [B, in]` for acting, always in `f32`.
-    fn act(&self, params: &Params, x: &Tensor) -> Tensor {
-        self.forward(params, x, None)
-    }
-
-    /// The layers.
-    fn mlp(&self) -> &Mlp;
 }
 
 /// Added to the variance of a normalised layer; PyTorch's default.
 const LAYER_NORM_EPS: f64 = 1e-5;
 
-/// Parameters and extents of a layer.
+/// A hidden layer.
 #[derive(Clone, Debug)]
-pub(crate) struct Layer {
-    pub(crate) weight: ParamIndex,
-    pub(crate) bias: ParamIndex,
-    /// Gain and shift.
-    norm: Option<(ParamIndex, ParamIndex)>,
-    pub(crate) inputs: i64,
-    pub(crate) outputs: i64,
+struct Hidden {
+    linear: MemberLinear,
+    layer_norm: Option<MemberLayerNorm>,
+    batch_norm: Option<(BatchNorm, NormPosition)>,
 }
 
-/// A multi-layer perceptron, or an ensemble of `E` with weights `[E, in, out]`, through libtorch.
+/// A multi-layer perceptron, or an ensemble of `E`, through libtorch.
 #[derive(Clone, Debug)]
 pub struct Mlp {
-    pub(crate) layers: Vec<Layer>,
-    pub(crate) activation: Activation,
+    input_norm: Option<BatchNorm>,
+    hidden: Vec<Hidden>,
+    output: MemberLinear,
+    activation: Activation,
     dropout: f64,
     /// E; `None` for a single network.
-    pub(crate) members: Option<i64>,
+    members: Option<i64>,
 }
 
 impl Mlp {
-    /// A single network. Adds `weight [in, out]` and `bias [out]` of every layer to `layout`, and with `layer_norm`
-    /// also `gain [out]` and `shift [out]` of every hidden layer.
-    pub fn single(spec: &BodySpec, inputs: i64, outputs: i64, layout: &mut ParamLayout) -> Self {
-        Mlp::build(spec, inputs, outputs, None, layout)
-    }
-
-    /// An ensemble of `members` independent networks. Adds the parameters of [`Mlp::single`] with the shapes
-    /// `[E, in, out]` and `[E, 1, out]`.
-    pub fn ensemble(spec: &BodySpec, inputs: i64, outputs: i64, members: i64, layout: &mut ParamLayout) -> Self {
-        Mlp::build(spec, inputs, outputs, Some(members), layout)
-    }
-
-    fn build(spec: &BodySpec, inputs: i64, outputs: i64, members: Option<i64>, layout: &mut ParamLayout) -> Self {
+    /// A single network, or an ensemble of `members` independent networks. Adds weight and bias of every layer, and
+    /// gain and shift of every normalisation, to `layout`.
+    pub fn new(spec: &MlpSpec, inputs: i64, outputs: i64, members: Option<i64>, layout: &mut ParamLayout) -> Self {
         layout.with_initial_weights(spec.initial_weights, |layout| {
             Mlp::add_layers(spec, inputs, outputs, members, layout)
         })
     }
 
-    fn add_layers(spec: &BodySpec, inputs: i64, outputs: i64, members: Option<i64>, layout: &mut ParamLayout) -> Self {
-        let mut layers = Vec::new();
+    fn add_layers(spec: &MlpSpec, inputs: i64, outputs: i64, members: Option<i64>, layout: &mut ParamLayout) -> Self {
+        let batch_norm = |name: &str, width, layout: &mut ParamLayout| {
+            let spec = spec.batch_norm?;
+            Some(BatchNorm::new(name, spec, width, members, layout))
+        };
+        let constrained = |linear: MemberLinear, layout: &mut ParamLayout| match spec.unit_weights {
+            true => linear.with_unit_weights(layout),
+            false => linear,
+        };
+        let input_norm = batch_norm("body.input.norm", inputs, layout);
+        // A normalisation over the batch takes away what a bias before it adds.
+        let position = spec.batch_norm.map(|norm| norm.position);
+        let has_bias = position != Some(NormPosition::BeforeActivation);
+        let mut hidden = Vec::new();
         let mut fan_in = inputs;
-        for (index, width) in spec.hidden.iter().chain([&outputs]).enumerate() {
-            let (weight_shape, bias_shape) = match members {
-                None => (vec![fan_in, *width], vec![*width]),
-                Some(members) => (vec![members, fan_in, *width], vec![members, 1, *width]),
+        for (index, width) in spec.hidden.iter().enumerate() {
+            let name = format!("body.{index}");
+            let linear = match has_bias {
+                true => MemberLinear::new(&name, fan_in, *width, members, layout),
+                false => MemberLinear::without_bias(&name, fan_in, *width, members, layout),
             };
-            let linear = Init::Linear { fan_in };
-            let mut add = |name: &str, shape: &[i64], init| layout.add(format!("body.{index}.{name}"), shape, init);
-            layers.push(Layer {
-                weight: add("weight", &weight_shape, linear),
-                bias: add("bias", &bias_shape, linear),
-                norm: (spec.layer_norm && index < spec.hidden.len()).then(|| {
-                    let gain = add("gain", &bias_shape, Init::Constant(1.0));
-                    (gain, add("shift", &bias_shape, Init::Constant(0.0)))
-                }),
-                inputs: fan_in,
-                outputs: *width,
+            hidden.push(Hidden {
+                linear: constrained(linear, layout),
+                layer_norm: spec
+                    .layer_norm
+                    .then(|| MemberLayerNorm::new(&name, LAYER_NORM_EPS, *width, members, layout)),
+                batch_norm: batch_norm(&format!("{name}.norm"), *width, layout).zip(position),
             });
             fan_in = *width;
         }
+        let output = MemberLinear::new(&format!("body.{}", spec.hidden.len()), fan_in, outputs, members, layout);
         Mlp {
-            layers,
+            input_norm,
+            hidden,
+            output: constrained(output, layout),
             activation: spec.activation,
             dropout: spec.dropout,
             members,
         }
     }
 
-    /// Multiply-adds of all members for one sample.
-    pub fn multiply_adds(&self) -> i64 {
-        let of_one: i64 = self.layers.iter().map(|layer| layer.inputs * layer.outputs).sum();
-        of_one * self.members.unwrap_or(1)
+    /// The linear layers, the output's last.
+    pub(crate) fn layers(&self) -> impl Iterator<Item = &MemberLinear> {
+        self.hidden.iter().map(|hidden| &hidden.linear).chain([&self.output])
+    }
+
+    /// The activation of the hidden layers.
+    pub(crate) fn activation(&self) -> Activation {
+        self.activation
+    }
+
+    /// Whether this is a single network, whose outputs have no member dimension.
+    pub(crate) fn is_single(&self) -> bool {
+        self.members.is_none()
     }
 
     /// Whether the network consists of linear layers and activations only.
     pub fn is_plain(&self) -> bool {
-        self.dropout == 0.0 && self.layers.iter().all(|layer| layer.norm.is_none())
-    }
-
-    /// Records the activations of the hidden layers and the features of the last layer at `x [B, in]`, without dropout.
-    pub fn inspect(&self, params: &Params, x: &Tensor, activations: &mut Activations) {
-        drop(self.pass(params, x, None, Some(activations)));
-    }
-
-    /// The parameters of the members `chosen` `[M]`, in that order.
-    pub fn of_members(&self, params: &Params, chosen: &Tensor) -> Params {
-        let is_own = |index: ParamIndex| {
-            self.layers.iter().any(|layer| {
-                let (gain, shift) = layer.norm.unzip();
-                [Some(layer.weight), Some(layer.bias), gain, shift].contains(&Some(index))
-            })
-        };
-        params.map(|index, param| match is_own(index) {
-            true => param.index_select(0, chosen),
-            false => param.shallow_clone(),
-        })
+        let is_normed = |hidden: &Hidden| hidden.layer_norm.is_some() || hidden.batch_norm.is_some();
+        self.dropout == 0.0 && self.input_norm.is_none() && !self.hidden.iter().any(is_normed)
     }
 
     fn pass(
@@ -201,49 +182,33 @@ impl Mlp {
         mut stream: Option<&mut Stream>,
         mut activations: Option<&mut Activations>,
     ) -> Tensor {
-        let last = self.layers.len() - 1;
-        let mut x = match self.members {
-            None => x.shallow_clone(),
-            // The parameters may be those of some members only.
-            Some(_) => {
-                let members = params[self.layers[0].weight].size()[0];
-                x.unsqueeze(0).expand([members, -1, -1], false) // [E, B, in]
-            }
-        };
-        for (index, layer) in self.layers.iter().enumerate() {
-            let (weight, bias) = (&params[layer.weight], &params[layer.bias]);
-            if let (Some(activations), true) = (&mut activations, index == last) {
-                activations.features = Some(x.shallow_clone());
-            }
-            // A product that accumulates into its output is slower, so the bias is added afterwards.
-            x = match self.members {
-                None => x.mm(weight),
-                // A batched product with one output column takes ten times as long as this sum.
-                Some(_) if layer.outputs == 1 => {
-                    (x * weight.transpose(1, 2)).sum_dim_intlist([-1i64].as_slice(), true, Kind::Float) // [E, B, 1]
-                }
-                Some(_) => x.bmm(weight),
-            };
-            x += bias;
-            if index == last {
-                break;
-            }
+        let mut x = self.output.for_members(params, x); // [B, in] or [E, B, in]
+        if let Some(norm) = &self.input_norm {
+            x = norm.forward(params, &x);
+        }
+        for hidden in &self.hidden {
+            x = hidden.linear.forward(params, &x);
             if let (Some(stream), true) = (&mut stream, self.dropout > 0.0) {
                 x *= stream.dropout_mask(&x.size(), self.dropout, x.device());
             }
-            if let Some((gain, shift)) = layer.norm {
-                let normed = x.layer_norm::<Tensor>([layer.outputs], None, None, LAYER_NORM_EPS, false);
-                x = normed * &params[gain];
-                x += &params[shift];
+            if let Some(norm) = &hidden.layer_norm {
+                x = norm.forward(params, &x);
+            }
+            if let Some((norm, NormPosition::BeforeActivation)) = &hidden.batch_norm {
+                x = norm.forward(params, &x);
             }
             x = activation::apply(self.activation, x);
-            match (&mut activations, self.members) {
-                (None, _) => {}
-                (Some(activations), None) => activations.units(&x),
-                (Some(activations), Some(_)) => activations.members(&x),
+            if let Some(activations) = &mut activations {
+                self.output.record(&x, activations);
+            }
+            if let Some((norm, NormPosition::AfterActivation)) = &hidden.batch_norm {
+                x = norm.forward(params, &x);
             }
         }
-        x
+        if let Some(activations) = activations {
+            activations.features = Some(x.shallow_clone());
+        }
+        self.output.forward(params, &x)
     }
 }
 
@@ -252,7 +217,19 @@ impl Body for Mlp {
         self.pass(params, x, stream, None)
     }
 
-    fn mlp(&self) -> &Mlp {
-        self
+    fn inspect(&self, params: &Params, x: &Tensor, activations: &mut Activations) {
+        drop(self.pass(params, x, None, Some(activations)));
+    }
+
+    fn multiply_adds(&self) -> i64 {
+        self.layers().map(MemberLinear::multiply_adds).sum()
+    }
+
+    fn normalizes_by_batch(&self) -> bool {
+        self.input_norm.is_some()
+    }
+
+    fn mlp(&self) -> Option<&Mlp> {
+        Some(self)
     }
 }

@@ -1,22 +1,28 @@
-//! Neural networks: parameter blocks, layers, the multi-layer perceptron, Adam.
+//! Neural networks: parameter blocks, layers, bodies, Adam.
 
 mod activation;
 mod activations;
 pub mod adam;
 pub mod block;
+pub mod body;
 pub mod init;
 pub mod layout;
 pub mod linear;
 pub mod mlp;
+pub mod norm;
 pub mod params;
+pub mod residual;
 pub mod trainable;
 
 pub use activations::Activations;
 pub use adam::{AdamSpec, LearningRateAnnealSpec, LearningRateCurve};
 pub use block::ParamBlock;
+pub use body::{Body, BodySpec};
 pub use layout::{Init, InitialWeights, ParamIndex, ParamLayout};
-pub use linear::{LayerNorm, Linear};
-pub use mlp::{Body, BodySpec, Mlp};
+pub use linear::{LayerNorm, Linear, MemberLinear};
+pub use mlp::{Mlp, MlpSpec};
+pub use norm::{BatchNormSpec, NormPosition, RenormSpec};
 pub use params::{Params, RecordedPass};
+pub use residual::{BroNetSpec, FlashSpec, SimbaSpec};
 pub use sac_kernels::Activation;
 pub use trainable::Trainable;

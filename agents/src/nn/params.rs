@@ -24,6 +24,32 @@ pub struct Params {
     history: Option<History>,
     /// Recorder of passes with a hand-written backward pass, if their gradients will be computed.
     recorder: Option<Recorder>,
+    /// Where batch normalisation records the statistics of the batch, which it then uses. `None` for the running ones.
+    batch: Option<BatchStatistics>,
+}
+
+/// A value that a running statistic moves towards.
+pub(crate) struct Observed {
+    pub(crate) statistic: ParamIndex,
+    pub(crate) value: Tensor,
+    /// Weight of the value, in (0, 1].
+    pub(crate) weight: f64,
+}
+
+/// The statistics of batches since the views of a block were taken.
+#[derive(Clone, Default)]
+pub(crate) struct BatchStatistics(Arc<Mutex<Vec<Observed>>>);
+
+impl BatchStatistics {
+    /// Adds the statistics of a batch.
+    pub(crate) fn record(&self, observed: impl IntoIterator<Item = Observed>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(observed);
+    }
+
+    /// Removes and returns all statistics.
+    pub(super) fn take(&self) -> Vec<Observed> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 /// Views attached to the autograd graph. They are made on demand, because making them takes longer than small layers,
@@ -50,7 +76,15 @@ impl Params {
                 flat: flat.shallow_clone(),
                 views: OnceCell::new(),
             }),
-            recorder: None,
+            ..Params::default()
+        }
+    }
+
+    /// The same parameters, for a pass that normalises by the statistics of its batch and forgets them.
+    pub(crate) fn by_batch(&self) -> Self {
+        Params {
+            batch: Some(BatchStatistics::default()),
+            ..Params::of(self.iter().map(Tensor::shallow_clone).collect())
         }
     }
 
@@ -97,6 +131,24 @@ impl Params {
         }
     }
 
+    /// These parameters with a record of batch statistics, which batch normalisation then uses.
+    pub(super) fn observing(self, batch: &BatchStatistics) -> Self {
+        Params {
+            batch: Some(batch.clone()),
+            ..self
+        }
+    }
+
+    /// Where batch normalisation records the statistics of the batch; `None` if it uses the running ones.
+    pub(crate) fn batch(&self) -> Option<&BatchStatistics> {
+        self.batch.as_ref()
+    }
+
+    /// A running statistic.
+    pub(crate) fn statistic(&self, index: ParamIndex) -> &Tensor {
+        &self.views[index.0]
+    }
+
     /// The recorder of passes with a hand-written backward pass.
     pub(crate) fn recorder(&self) -> Option<&Recorder> {
         self.recorder.as_ref()
@@ -113,7 +165,10 @@ impl Params {
             .iter()
             .enumerate()
             .map(|(index, param)| change(ParamIndex(index), param));
-        Params::of(changed.collect())
+        Params {
+            batch: self.batch.clone(),
+            ..Params::of(changed.collect())
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use tch::{Device, Kind, Tensor};
 use super::{
     ParamBlock, ParamLayout, Params,
     adam::{Adam, AdamSpec},
-    params::Recorder,
+    params::{BatchStatistics, Recorder},
 };
 use crate::{
     checkpoint::Section,
@@ -23,6 +23,8 @@ pub struct Trainable {
     adam: Adam,
     /// Passes with a hand-written backward pass since views were taken.
     recorder: Recorder,
+    /// Statistics of the batches of passes since views were taken.
+    batch: BatchStatistics,
     /// Buffer for a gradient, reused by all steps.
     gradient: Vec<f32>,
 }
@@ -35,6 +37,7 @@ impl Trainable {
             adam: Adam::new(spec, &params, compute),
             params,
             recorder: Recorder::default(),
+            batch: BatchStatistics::default(),
             gradient: Vec::new(),
         }
     }
@@ -44,16 +47,19 @@ impl Trainable {
         4 * layout.bytes()
     }
 
-    /// Views of the parameters for a forward pass whose loss is given to [`Trainable::descend`].
+    /// Views of the parameters for a forward pass whose loss is given to [`Trainable::descend`]. Batch normalisation
+    /// uses the statistics of the pass's batch, and the step moves the running ones towards them.
     pub fn views(&self) -> Params {
         drop(self.recorder.take());
-        self.params.views().recording_to(&self.recorder)
+        drop(self.batch.take());
+        self.params.views().recording_to(&self.recorder).observing(&self.batch)
     }
 
     /// Makes one optimiser step on the scalar `loss`. Only this block changes.
     pub fn descend(&mut self, loss: &Tensor) {
         let gradient = self.gradient(loss);
         self.step(&gradient);
+        self.params.observe(&self.batch.take());
     }
 
     /// The gradient `[P]` of `loss` with respect to the block.
@@ -83,11 +89,13 @@ impl Trainable {
     /// Makes one optimiser step with `gradient` `[P]`.
     pub fn step(&mut self, gradient: &Tensor) {
         self.adam.step(&mut self.params, gradient);
+        self.params.constrain();
     }
 
     /// Makes one optimiser step with a gradient `[P]` on the host.
     pub(crate) fn step_along(&mut self, gradient: &[f32]) {
         self.adam.step_on_host(&mut self.params, gradient);
+        self.params.constrain();
     }
 
     /// Makes one optimiser step with the gradient `[P]` that `compute` writes. Returns the result of `compute`.

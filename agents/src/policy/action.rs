@@ -44,6 +44,14 @@ impl ActionDraw {
         }
     }
 
+    /// The drawn actions `[B, W]`; `None` if the policy enumerates its actions.
+    pub fn drawn(&self) -> Option<&Tensor> {
+        match &self.actions {
+            Actions::Sampled(action) => Some(action),
+            Actions::Weighted(_) => None,
+        }
+    }
+
     /// The drawn actions `[B, W]`.
     ///
     /// # Panics

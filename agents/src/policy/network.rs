@@ -97,7 +97,7 @@ impl Policy {
 
     /// Multiply-adds for one observation: of the encoder, own or shared, and of the rest.
     pub fn multiply_adds(&self) -> (i64, i64) {
-        (self.encoder.multiply_adds(), self.body.mlp().multiply_adds())
+        (self.encoder.multiply_adds(), self.body.multiply_adds())
     }
 
     /// Encodes actions `[B, A]` of the environment for critics.
@@ -159,12 +159,11 @@ impl Policy {
         self.body.act(params, &self.features(params, obs))
     }
 
-    /// Actions `[rows, A]` for exploration at `obs [rows, …]`, as the environment takes them.
-    pub fn explore(&self, obs: &Tensor, rows: i64, stream: &mut Stream) -> Tensor {
+    /// Actions `[rows, A]` for exploration at `obs [rows, …]`, for given noise, as the environment takes them.
+    pub fn explore(&self, obs: &Tensor, noise: &Tensor) -> Tensor {
         let _guard = tch::no_grad_guard();
         let params = self.trainable.params.frozen();
-        let noise = self.noise(rows, stream);
-        self.head.explore(params, &self.inputs_to_act(params, obs), &noise)
+        self.head.explore(params, &self.inputs_to_act(params, obs), noise)
     }
 
     /// Actions `[B, A]` without exploration at `obs [B, …]`, as the environment takes them.
@@ -183,7 +182,7 @@ impl Policy {
             PolicyEncoder::Own(encoder) => (encoder.inspect(params, obs, &mut of_encoder), Some(of_encoder)),
             PolicyEncoder::Shared(encoder) => (encoder.encode(obs), None),
         };
-        self.body.mlp().inspect(params, &features, &mut of_body);
+        self.body.inspect(params, &features, &mut of_body);
         (of_encoder, of_body)
     }
 

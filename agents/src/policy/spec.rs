@@ -96,6 +96,18 @@ impl PolicySpec {
         }
     }
 
+    /// Applies `change` to the settings of the optimiser.
+    pub(crate) fn change_optimizer(&mut self, change: impl Fn(AdamSpec) -> AdamSpec) {
+        let optimizer = match self {
+            PolicySpec::SquashedGaussian(spec) => &mut spec.optimizer,
+            PolicySpec::Fourier(spec) => &mut spec.optimizer,
+            PolicySpec::Categorical(spec) => &mut spec.optimizer,
+            PolicySpec::Gumbel(spec) => &mut spec.optimizer,
+            PolicySpec::Custom(_) => return,
+        };
+        *optimizer = change(*optimizer);
+    }
+
     /// The name in a file.
     pub fn kind(&self) -> &str {
         match self {

@@ -26,10 +26,7 @@ pub const OPTIMIZER: AdamSpec = AdamSpec {
 pub fn spec(critic: CriticSpec, temperature: TemperatureSpec) -> AgentSpec {
     AgentSpec {
         gamma: 0.9,
-        body: BodySpec {
-            hidden: vec![32, 32],
-            ..BodySpec::default()
-        },
+        body: BodySpec::mlp(&[32, 32]),
         policy: PolicySpec::SquashedGaussian(SquashedGaussianSpec {
             optimizer: OPTIMIZER,
             ..Default::default()

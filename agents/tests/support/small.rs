@@ -1,6 +1,8 @@
 //! Small agents with the settings of presets, and batches for them.
 
-use sac_agents::{Agent, AgentSpec, Batch, Compute, SoftActorCritic, checkpoint::Section, noise::Stream, presets};
+use sac_agents::{
+    Agent, AgentSpec, Batch, Compute, SoftActorCritic, checkpoint::Section, nn::BodySpec, noise::Stream, presets,
+};
 use sac_envs::Space;
 use tch::{Device, Kind, Tensor};
 
@@ -12,9 +14,19 @@ pub fn spec(preset: &str, hidden: [i64; 2]) -> AgentSpec {
     let table: toml::Table = preset.toml.parse().expect("a preset is a table");
     let mut spec: AgentSpec = table["agent"].clone().try_into().expect("a preset has an agent");
     for body in [Some(&mut spec.body), spec.critic_body.as_mut()].into_iter().flatten() {
-        body.hidden = hidden.to_vec();
+        shrink(body, hidden);
     }
     spec
+}
+
+/// Gives a body layers of the given widths, or the first of them.
+fn shrink(body: &mut BodySpec, hidden: [i64; 2]) {
+    match body {
+        BodySpec::Mlp(spec) => spec.hidden = hidden.to_vec(),
+        BodySpec::Flash(spec) => spec.width = hidden[0],
+        BodySpec::Simba(spec) => spec.width = hidden[0],
+        BodySpec::BroNet(spec) => spec.width = hidden[0],
+    }
 }
 
 pub fn agent_on(spec: &AgentSpec, seed: u64, compute: Compute) -> SoftActorCritic {

@@ -1,0 +1,203 @@
+//! Noise of exploratory actions over time: [`ExplorationSpec`], [`Exploration`].
+
+use serde::{Deserialize, Serialize};
+use tch::Tensor;
+
+use crate::{
+    error::{Error, Result},
+    noise::Stream,
+    spec_problems::SpecProblems,
+};
+
+/// How the noise of exploratory actions is drawn over time. Default: anew at every step.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum ExplorationSpec {
+    /// New noise at every step.
+    #[default]
+    Independent,
+    /// Noise that is held for a random number of steps.
+    Repeated(RepeatedSpec),
+}
+
+/// Settings of repeated noise: it is held for n steps, where n has the probability n^(−exponent) up to a factor.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RepeatedSpec {
+    /// The exponent, at least 0. FlashSAC: 2.
+    pub exponent: f64,
+    /// The largest n, env steps, at least 1. FlashSAC: 16.
+    pub longest: u32,
+}
+
+impl Default for RepeatedSpec {
+    fn default() -> Self {
+        RepeatedSpec {
+            exponent: 2.0,
+            longest: 16,
+        }
+    }
+}
+
+impl ExplorationSpec {
+    /// Whether this is the default, which files omit.
+    pub fn is_independent(&self) -> bool {
+        *self == ExplorationSpec::Independent
+    }
+
+    pub(crate) fn check(&self, p: &mut SpecProblems) {
+        if let ExplorationSpec::Repeated(RepeatedSpec { exponent, longest }) = self {
+            let holds = (0.0..=100.0).contains(exponent);
+            p.require(holds, "agent.exploration.exponent", exponent, "between 0 and 100");
+            let holds = (1..=10_000).contains(longest);
+            p.require(holds, "agent.exploration.longest", longest, "between 1 and 10000");
+        }
+    }
+
+    /// The state of the noise; `None` if it has none.
+    pub(crate) fn build(&self) -> Option<Exploration> {
+        match self {
+            ExplorationSpec::Independent => None,
+            ExplorationSpec::Repeated(spec) => Some(Exploration {
+                shares: spec.cumulative(),
+                held: Vec::new(),
+            }),
+        }
+    }
+}
+
+impl RepeatedSpec {
+    /// The probability of at most n steps, for n from 1.
+    fn cumulative(&self) -> Vec<f64> {
+        let weight = |n: u32| f64::from(n).powf(-self.exponent);
+        let total: f64 = (1..=self.longest).map(weight).sum();
+        let mut sum = 0.0;
+        let mut shares: Vec<f64> = (1..=self.longest)
+            .map(|n| {
+                sum += weight(n) / total;
+                sum
+            })
+            .collect();
+        if let Some(last) = shares.last_mut() {
+            *last = 1.0; // whatever the rounding
+        }
+        shares
+    }
+}
+
+/// Noise that is held for several steps.
+///
+/// Source: FlashSAC (Holiday-Robot/FlashSAC 87edc90, `agent.py`), where all environments change their noise at once.
+pub struct Exploration {
+    /// The probability of at most n steps, for n from 1.
+    shares: Vec<f64>,
+    /// By environment.
+    held: Vec<Held>,
+}
+
+/// The noise of an environment, which a checkpoint holds.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Held {
+    noise: Vec<f32>,
+    /// Env steps for which it will still be used.
+    steps: u32,
+}
+
+impl Exploration {
+    /// The noise `[N, W]` of a step of `envs`, N environments. `draw` gives new noise `[1, W]`.
+    pub(crate) fn noise(
+        &mut self,
+        envs: std::ops::Range<usize>,
+        stream: &mut Stream,
+        draw: impl Fn(&mut Stream) -> Tensor,
+    ) -> Tensor {
+        if self.held.len() < envs.end {
+            self.held.resize(envs.end, Held::default());
+        }
+        let rows = envs.len() as i64;
+        let mut values = Vec::new();
+        for held in &mut self.held[envs] {
+            if held.steps == 0 {
+                let noise = draw(stream).view([-1]);
+                held.noise = Vec::try_from(&noise).unwrap_or_default();
+                let fraction = stream.fraction();
+                held.steps = self.shares.iter().take_while(|share| **share <= fraction).count() as u32 + 1;
+            }
+            held.steps -= 1;
+            values.extend_from_slice(&held.noise);
+        }
+        Tensor::from_slice(&values).reshape([rows, -1])
+    }
+
+    /// The noise of all environments.
+    pub(crate) fn held(&self) -> &[Held] {
+        &self.held
+    }
+
+    /// Restores what [`Exploration::held`] gave.
+    ///
+    /// # Errors
+    /// When environments have noise of different sizes.
+    pub(crate) fn restore(&mut self, held: Vec<Held>) -> Result<()> {
+        let used = || held.iter().filter(|held| held.steps > 0);
+        if used().any(|one| used().any(|other| one.noise.len() != other.noise.len())) {
+            return Err(Error::section("exploration", "has noise of different sizes"));
+        }
+        self.held = held;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::Device;
+
+    use super::*;
+
+    #[test]
+    fn noise_is_held_for_numbers_of_steps_with_the_given_probabilities() {
+        let spec = ExplorationSpec::Repeated(RepeatedSpec {
+            exponent: 2.0,
+            longest: 3,
+        });
+        let mut exploration = spec.build().unwrap();
+        let mut stream = Stream::derive(1, "explore", 0);
+        let mut counts = [0usize; 3];
+        let (mut last, mut length) = (f64::NAN, 0);
+        for _ in 0..20_000 {
+            let noise = exploration.noise(0..1, &mut stream, |stream| stream.normal(&[1, 2], Device::Cpu));
+            assert_eq!(noise.size(), [1, 2]);
+            let first = noise.double_value(&[0, 0]);
+            if first == last {
+                length += 1;
+            } else {
+                if length > 0 {
+                    counts[length - 1] += 1;
+                }
+                (last, length) = (first, 1);
+            }
+        }
+        let total: usize = counts.iter().sum();
+        // 1, ¼ and 1/9 of their sum.
+        for (count, expected) in counts.iter().zip([36.0 / 49.0, 9.0 / 49.0, 4.0 / 49.0]) {
+            let share = *count as f64 / total as f64;
+            assert!((share - expected).abs() < 0.01, "{counts:?}");
+        }
+    }
+
+    #[test]
+    fn environments_hold_their_own_noise_whatever_group_they_step_in() {
+        let spec = RepeatedSpec {
+            exponent: 0.0,
+            longest: 1000,
+        };
+        let mut exploration = ExplorationSpec::Repeated(spec).build().unwrap();
+        let mut stream = Stream::derive(3, "explore", 0);
+        let draw = |stream: &mut Stream| stream.normal(&[1, 1], Device::Cpu);
+        let all = exploration.noise(0..4, &mut stream, draw);
+        let of = |tensor: Tensor| Vec::<f32>::try_from(tensor.view([-1])).unwrap();
+        let part = exploration.noise(1..3, &mut stream, draw);
+        assert_eq!(of(all)[1..3], of(part));
+    }
+}
