@@ -41,6 +41,12 @@ algos! {
     SacV1 = "sac-v1",
     /// Truncated quantile critics.
     Tqc = "tqc",
+    /// Batch-normalised residual blocks with unit weights and a categorical critic.
+    FlashSac = "flashsac",
+    /// Batch-normalised perceptrons with unit weights and a categorical critic.
+    Xqc = "xqc",
+    /// Batch renormalisation instead of target parameters.
+    CrossQ = "crossq",
     /// Distributional Soft Actor-Critic.
     Dsac = "dsac",
     /// DSAC with three refinements, one update per env step.

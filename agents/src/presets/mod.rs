@@ -43,6 +43,21 @@ pub const ALL: &[Preset] = &[
         toml: include_str!("tqc.toml"),
     },
     Preset {
+        name: "flashsac",
+        summary: "Batch-normalised residual blocks with unit weights and a categorical critic (FlashSAC 2026)",
+        toml: include_str!("flashsac.toml"),
+    },
+    Preset {
+        name: "xqc",
+        summary: "Batch-normalised perceptrons with unit weights and a categorical critic (Palenicek et al. 2025)",
+        toml: include_str!("xqc.toml"),
+    },
+    Preset {
+        name: "crossq",
+        summary: "Batch renormalisation instead of target parameters (Bhatt et al. 2024)",
+        toml: include_str!("crossq.toml"),
+    },
+    Preset {
         name: "dsac",
         summary: "Distributional Soft Actor-Critic (Duan et al. 2021)",
         toml: include_str!("dsac.toml"),
