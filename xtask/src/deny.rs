@@ -58,6 +58,12 @@ const RULES: &[Rule] = &[
         except: &[],
     },
     Rule {
+        claim: "policy knows nothing of tch, agents or environments (A10)",
+        paths: &["policy/Cargo.toml"],
+        patterns: &[Raw("tch"), Raw("torch-sys"), Raw("sac-agents"), Raw("sac-envs")],
+        except: &[],
+    },
+    Rule {
         claim: "agents names no concrete environment outside tests (A2)",
         paths: &["agents/src/"],
         patterns: &[
@@ -144,6 +150,7 @@ const RULES: &[Rule] = &[
             "agents/src/",
             "envs/src/",
             "kernels/src/",
+            "policy/src/",
             "report/src/",
             "xtask/src/",
         ],
@@ -157,6 +164,7 @@ const WITHOUT_CIRCLES: &[&str] = &[
     "agents/src",
     "envs/src",
     "kernels/src",
+    "policy/src",
     "report/src",
     "src",
     "xtask/src",
@@ -300,6 +308,8 @@ mod tests {
             ("envs/src/lib.rs", ""),
             ("kernels/Cargo.toml", "[dependencies]\nserde.workspace = true\n"),
             ("kernels/src/lib.rs", ""),
+            ("policy/Cargo.toml", "[dependencies]\nsac-kernels.workspace = true\n"),
+            ("policy/src/lib.rs", ""),
             ("report/Cargo.toml", "[dependencies]\nserde.workspace = true\n"),
             ("report/src/lib.rs", ""),
             ("src/main.rs", "fn main() {}\n"),
@@ -358,6 +368,12 @@ mod tests {
                 "kernels/Cargo.toml",
                 "[dependencies]\nsac-envs.workspace = true\n",
                 "kernels/Cargo.toml:2",
+                "(A10)",
+            ),
+            (
+                "policy/Cargo.toml",
+                "[dependencies]\ntch.workspace = true\n",
+                "policy/Cargo.toml:2",
                 "(A10)",
             ),
             (
