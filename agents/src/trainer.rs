@@ -287,7 +287,7 @@ impl Trainer {
                 .push(env, obs, action, step.reward[env], step.status[env], next_obs);
         }
         for episode in &step.finished {
-            self.recent.push(episode.episode_return, episode.length);
+            self.recent.push(episode);
             self.warmup.episode_ended(episode.env);
         }
         self.env_steps += group.len() as u64;
