@@ -19,6 +19,7 @@ mod fuzz_checkpoint;
 mod fuzz_config;
 #[path = "support/generator.rs"]
 mod generator;
+mod goals;
 mod inspect;
 mod kill_resume;
 mod learning;

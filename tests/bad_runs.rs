@@ -237,10 +237,10 @@ fn a_checkpoint_of_another_format_or_with_another_count_is_refused() {
         assert!(before == contents(here.path()), "nothing has changed");
         fs::write(&manifest, &whole).expect("writable");
     };
-    edit(&manifest, "\"format\": 2", "\"format\": 7");
+    edit(&manifest, "\"format\": 3", "\"format\": 7");
     refused(&[
         "run/checkpoints/80/manifest.json: section `manifest`: written in format 7 by sac 0.1.0",
-        "reads format 2",
+        "reads format 3",
     ]);
     edit(&manifest, "\"env_steps\": 80", "\"env_steps\": 90");
     refused(&[

@@ -11,13 +11,15 @@ use crate::{
     noise::{Stream, derived_seed},
 };
 
-/// Returns and lengths of the episodes of an evaluation, in their order.
+/// Returns, lengths and success of the episodes of an evaluation, in their order.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Evaluation {
     /// Undiscounted sum of raw rewards per episode.
     pub returns: Vec<f64>,
     /// Env steps per episode.
     pub lengths: Vec<u64>,
+    /// Whether each episode ended with the task solved; `None` where the task does not say.
+    pub successes: Vec<Option<bool>>,
 }
 
 impl Evaluation {
@@ -41,6 +43,13 @@ impl Evaluation {
     /// Highest return.
     pub fn max_return(&self) -> f64 {
         self.returns.iter().copied().fold(f64::NEG_INFINITY, f64::max)
+    }
+
+    /// Fraction of the episodes that ended with the task solved; `None` if the task does not say.
+    pub fn success_rate(&self) -> Option<f64> {
+        let known: Vec<bool> = self.successes.iter().copied().flatten().collect();
+        let solved = known.iter().filter(|success| **success).count();
+        (!known.is_empty()).then(|| solved as f64 / known.len() as f64)
     }
 
     /// Mean length, env steps.
@@ -164,6 +173,7 @@ pub fn evaluate_sampling(
     let mut evaluation = Evaluation {
         returns: Vec::with_capacity(episodes),
         lengths: Vec::with_capacity(episodes),
+        successes: Vec::with_capacity(episodes),
     };
     let mut stream = Stream::derive(seed, "eval.act", 0);
     let mut actions = vec![0.0; envs.len() * envs.action_space().len()];
@@ -188,13 +198,14 @@ pub fn evaluate_sampling(
             let step = envs.step(0..envs.len(), &actions)?;
             for episode in &step.finished {
                 if let Some(slot) = finished.get_mut(episode.env) {
-                    slot.get_or_insert((episode.episode_return, episode.length));
+                    slot.get_or_insert((episode.episode_return, episode.length, episode.success));
                 }
             }
         }
-        for (episode_return, length) in finished.into_iter().flatten() {
+        for (episode_return, length, success) in finished.into_iter().flatten() {
             evaluation.returns.push(episode_return);
             evaluation.lengths.push(length);
+            evaluation.successes.push(success);
         }
     }
     Ok(Some(evaluation))

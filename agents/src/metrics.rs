@@ -18,6 +18,8 @@ metrics! {
     EPISODE_REWARD_MEAN = "rollout/ep_rew_mean";
     /// Mean length of the last 100 training episodes, env steps.
     EPISODE_LENGTH_MEAN = "rollout/ep_len_mean";
+    /// Fraction of them that ended with the task solved; only for tasks that say.
+    SUCCESS_RATE = "rollout/success_rate";
     /// Env steps per second since the warm-up ended, or since the run was resumed.
     FPS = "time/fps";
     /// Fraction of the wall time since the last row that was spent on sampling batches and updating.
@@ -74,6 +76,8 @@ metrics! {
     EVAL_REWARD_STD = "eval/std_reward";
     /// Mean length of the evaluation episodes, env steps.
     EVAL_LENGTH_MEAN = "eval/mean_ep_length";
+    /// Fraction of the evaluation episodes that ended with the task solved; only for tasks that say.
+    EVAL_SUCCESS_RATE = "eval/success_rate";
     /// Fraction of the hidden units that are dormant.
     DORMANT_SHARE = "{part}/dormant_share";
     /// Smallest number of singular values of the features that add up to 99 % of their sum.

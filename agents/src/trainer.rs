@@ -291,7 +291,7 @@ impl Trainer {
             self.agent.observe_reward(env, step.reward[env], ended);
         }
         for episode in &step.finished {
-            self.recent.push(episode.episode_return, episode.length);
+            self.recent.push(episode);
             self.warmup.episode_ended(episode.env);
         }
         self.env_steps += group.len() as u64;

@@ -6,7 +6,7 @@
 use std::fmt;
 
 use crate::panics::caught;
-use crate::{Env, EnvError, NumpyRng, Outcome, Status};
+use crate::{Env, EnvError, GoalBatch, NumpyRng, Outcome, Status, Transition};
 
 /// Length of the trajectories that are compared.
 const STEPS: usize = 300;
@@ -63,11 +63,12 @@ impl std::error::Error for CheckFailure {}
 type Check = fn(&dyn Fn() -> Box<dyn Env>) -> Result<(), String>;
 
 /// All checks in order. If the first fails, the others cannot run: they need sound spaces.
-const CHECKS: [(&str, Check); 11] = [
+const CHECKS: [(&str, Check); 12] = [
     ("spaces are sound", spaces),
     ("everything is written and finite", everything_is_written),
     ("observations lie in their space", observations_in_space),
     ("a stack advances by one frame", stack_moves_on),
+    ("goals earn the reward of the step", goals),
     ("the same seed gives the same trajectory", same_seed),
     ("an unseeded reset continues the stream", unseeded_reset),
     ("a snapshot restores every bit", snapshot),
@@ -120,6 +121,7 @@ struct Seen {
     obs: Vec<u32>,
     reward: u64,
     status: Status,
+    success: Option<bool>,
 }
 
 impl Driver {
@@ -145,6 +147,7 @@ impl Driver {
             reward: 0.0,
             terminated: false,
             truncated: false,
+            success: None,
         }))
     }
 
@@ -173,6 +176,7 @@ impl Driver {
             obs: self.obs.iter().map(|x| x.to_bits()).collect(),
             reward: outcome.reward.to_bits(),
             status: outcome.status(),
+            success: outcome.success,
         }
     }
 
@@ -287,6 +291,60 @@ fn stack_moves_on(make: &dyn Fn() -> Box<dyn Env>) -> Result<(), String> {
         };
     }
     Ok(())
+}
+
+/// What the task says about the goals of a step is what the step gave. Goals are asked about in single precision, so a
+/// reward may differ in the last digits.
+fn goals(make: &dyn Fn() -> Box<dyn Env>) -> Result<(), String> {
+    const TOLERANCE: f64 = 1e-5;
+    let mut driver = Driver::new(make(), 10);
+    let Some(layout) = driver.env.goals().cloned() else {
+        return Ok(());
+    };
+    if let Some(flaw) = layout.flaw(driver.obs.len()) {
+        return Err(flaw);
+    }
+    driver.reset(Some(10))?;
+    for _ in 0..STEPS {
+        let seen = driver.step()?;
+        let ended = seen.status == Status::Terminated;
+        let batch = GoalBatch {
+            achieved: &driver.obs[layout.achieved.clone()],
+            desired: &driver.obs[layout.desired.clone()],
+            info: &driver.obs[layout.observation.clone()],
+        };
+        let mut asked = [Transition {
+            reward: f64::NAN,
+            terminated: ended,
+        }];
+        let answer = driver.env.goal_outcomes(&batch, &mut asked);
+        answer.map_err(|e| format!("asked about the goals of {seen}: {e}"))?;
+        let [Transition { reward, terminated }] = asked;
+        let given = f64::from_bits(seen.reward);
+        let differs = (reward - given).abs() > TOLERANCE * given.abs().max(1.0);
+        if differs || reward.is_nan() || terminated != ended {
+            return Err(format!(
+                "the goals of a step earn {reward} (terminated: {terminated}), and the step gave {seen}"
+            ));
+        }
+        if seen.status.is_over() {
+            driver.reset(None)?;
+        }
+    }
+    match driver.env.goal_outcomes(
+        &GoalBatch {
+            achieved: &[0.0],
+            desired: &[],
+            info: &[],
+        },
+        &mut [],
+    ) {
+        Err(EnvError::Unsupported { .. }) => Ok(()),
+        Err(other) => Err(format!(
+            "goals of a wrong length should be refused as unsupported, not with: {other}"
+        )),
+        Ok(()) => Err("goals of a wrong length were accepted".to_string()),
+    }
 }
 
 fn same_seed(make: &dyn Fn() -> Box<dyn Env>) -> Result<(), String> {

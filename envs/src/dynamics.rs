@@ -3,16 +3,7 @@
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::render::{Frame, FrameSize, Scene};
-use crate::{Env, EnvError, NumpyRng, Outcome, Space, snapshot};
-
-/// Result of one transition.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Transition {
-    /// Reward in the task's own units.
-    pub reward: f64,
-    /// The task itself ended. A time limit is not an end of the task; it is a wrapper.
-    pub terminated: bool,
-}
+use crate::{Env, EnvError, GoalBatch, GoalLayout, NumpyRng, Outcome, Space, Transition, snapshot};
 
 /// A task as mathematics: start states, transitions, observations.
 ///
@@ -73,6 +64,22 @@ pub trait Dynamics: Send {
     /// Writes the observation of `state`. `obs` has the length of the observation space; every number must be written.
     fn observe(&self, state: &Self::State, obs: &mut [f32]);
 
+    /// Where the goals lie in an observation; `None` for a task without goals.
+    fn goals(&self) -> Option<GoalLayout> {
+        None
+    }
+
+    /// The reward of a step after which `achieved` `[G]` is achieved where `desired` `[G]` is asked for, and whether it
+    /// terminates. `info` `[I]` is the part `observation` of what is observed then. `None` for a task without goals.
+    fn goal_outcome(&self, _achieved: &[f32], _desired: &[f32], _info: &[f32]) -> Option<Transition> {
+        None
+    }
+
+    /// Whether the task counts as solved in `state`; `None` for a task that does not say.
+    fn success(&self, _state: &Self::State) -> Option<bool> {
+        None
+    }
+
     /// A drawing of `state`. With `None`, the observation is drawn as bars.
     fn scene(&self, _state: &Self::State) -> Option<Scene> {
         None
@@ -88,6 +95,7 @@ pub struct Simulated<D: Dynamics> {
     dynamics: D,
     observation_space: Space,
     action_space: Space,
+    goals: Option<GoalLayout>,
     memory: Memory<D::State>,
 }
 
@@ -113,6 +121,7 @@ impl<D: Dynamics> Simulated<D> {
             id: id.into(),
             observation_space: dynamics.observation_space(),
             action_space: dynamics.action_space(),
+            goals: dynamics.goals(),
             dynamics,
             memory: Memory {
                 rng: None,
@@ -173,6 +182,26 @@ impl<D: Dynamics> Env for Simulated<D> {
         &self.action_space
     }
 
+    fn goals(&self) -> Option<&GoalLayout> {
+        self.goals.as_ref()
+    }
+
+    fn goal_outcomes(&mut self, batch: &GoalBatch, outcomes: &mut [Transition]) -> Result<(), EnvError> {
+        let unsupported = |problem: String| EnvError::Unsupported {
+            env: self.id.clone(),
+            problem,
+        };
+        let none = || unsupported("it has no goals".to_string());
+        let layout = self.goals.as_ref().ok_or_else(none)?;
+        if let Some(flaw) = batch.flaw(layout, outcomes.len()) {
+            return Err(unsupported(flaw));
+        }
+        for ((achieved, desired, info), outcome) in batch.rows(layout).zip(outcomes) {
+            *outcome = self.dynamics.goal_outcome(achieved, desired, info).ok_or_else(none)?;
+        }
+        Ok(())
+    }
+
     fn reset(&mut self, seed: Option<u64>, obs: &mut [f32]) -> Result<(), EnvError> {
         self.observation_space.check_len(&self.id, "observation", obs.len())?;
         if let Some(seed) = seed {
@@ -200,6 +229,7 @@ impl<D: Dynamics> Env for Simulated<D> {
         };
         let Transition { reward, terminated } = self.dynamics.step(state, action, rng);
         self.dynamics.observe(state, obs);
+        let success = self.dynamics.success(state);
         if terminated {
             let running = std::mem::replace(&mut self.memory.episode, Episode::NotBegun);
             if let Episode::Running(state) = running {
@@ -210,6 +240,7 @@ impl<D: Dynamics> Env for Simulated<D> {
             reward,
             terminated,
             truncated: false,
+            success,
         })
     }
 

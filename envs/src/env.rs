@@ -1,7 +1,7 @@
-//! The environment contract: [`Env`], [`Outcome`], [`Status`].
+//! The environment contract: [`Env`], [`Outcome`], [`Transition`], [`Status`].
 
 use crate::render::{Frame, FrameSize};
-use crate::{EnvError, Space};
+use crate::{EnvError, GoalBatch, GoalLayout, Space};
 
 /// State of an episode: running, or how it ended.
 ///
@@ -36,6 +36,8 @@ pub struct Outcome {
     pub terminated: bool,
     /// The episode was cut off from outside.
     pub truncated: bool,
+    /// Whether the task counts as solved after this step; `None` for a task that does not say.
+    pub success: Option<bool>,
 }
 
 impl Outcome {
@@ -47,6 +49,15 @@ impl Outcome {
             (false, false) => Status::Running,
         }
     }
+}
+
+/// What a task says about one step: its own part of an [`Outcome`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Transition {
+    /// Reward in the task's own units.
+    pub reward: f64,
+    /// The task itself ended. A time limit is not an end of the task; it is a wrapper.
+    pub terminated: bool,
 }
 
 /// The warnings of one kind that the engine behind an environment gave, such as MuJoCo's about an unstable simulation.
@@ -96,6 +107,27 @@ pub trait Env: Send {
     /// replay can then store each frame once. 1 makes no such promise.
     fn stacked_frames(&self) -> usize {
         1
+    }
+
+    /// Where the goals lie in an observation; `None` for a task without goals. A wrapper after which
+    /// [`Env::goal_outcomes`] would not be the reward of a step has none either.
+    fn goals(&self) -> Option<&GoalLayout> {
+        None
+    }
+
+    /// The task's own reward, and whether it terminates, after each of n steps, given the goal that it achieved and the
+    /// goal that is asked for. `outcomes` `[n]` holds what the steps gave when they were made; what depends on goals is
+    /// replaced. For the goals of a step that was made this is its own outcome. Neither the state of the environment nor
+    /// its random numbers change.
+    ///
+    /// # Errors
+    /// [`EnvError::Unsupported`] for a task without goals, and for a batch that does not fit; or when the environment
+    /// itself fails.
+    fn goal_outcomes(&mut self, _batch: &GoalBatch, _outcomes: &mut [Transition]) -> Result<(), EnvError> {
+        Err(EnvError::Unsupported {
+            env: self.describe(),
+            problem: "it has no goals".to_string(),
+        })
     }
 
     /// Starts an episode and writes its first observation.
@@ -154,6 +186,15 @@ pub trait Env: Send {
 /// # Errors
 /// [`EnvError::Unsupported`].
 pub(crate) fn check_spaces<E: Env + ?Sized>(env: &E) -> Result<(), EnvError> {
+    if let Some(flaw) = env
+        .goals()
+        .and_then(|layout| layout.flaw(env.observation_space().len()))
+    {
+        return Err(EnvError::Unsupported {
+            env: env.describe(),
+            problem: format!("its goals have a flaw: {flaw}"),
+        });
+    }
     for (which, space) in [("observation", env.observation_space()), ("action", env.action_space())] {
         if let Some(flaw) = space.flaw() {
             return Err(EnvError::Unsupported {
@@ -177,6 +218,12 @@ impl<E: Env + ?Sized> Env for Box<E> {
     }
     fn stacked_frames(&self) -> usize {
         (**self).stacked_frames()
+    }
+    fn goals(&self) -> Option<&GoalLayout> {
+        (**self).goals()
+    }
+    fn goal_outcomes(&mut self, batch: &GoalBatch, outcomes: &mut [Transition]) -> Result<(), EnvError> {
+        (**self).goal_outcomes(batch, outcomes)
     }
     fn reset(&mut self, seed: Option<u64>, obs: &mut [f32]) -> Result<(), EnvError> {
         (**self).reset(seed, obs)

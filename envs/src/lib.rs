@@ -19,8 +19,8 @@
 //!
 //! 1. [`Env`], [`Outcome`], [`Status`], [`Warning`]: the contract. [`Space`] describes observations and actions, [`EnvError`] the
 //!    failures.
-//! 2. [`Dynamics`]: the trait of a task, and [`Simulated`], which turns it into an [`Env`]. [`classic`], [`entity`] and
-//!    [`probe`] have examples. With the feature `mujoco`, `mujoco::Task` is the counterpart for a MuJoCo model.
+//! 2. [`Dynamics`]: the trait of a task, and [`Simulated`], which turns it into an [`Env`]. [`classic`], [`entity`],
+//!    [`mod@goal`] and [`probe`] have examples. With the feature `mujoco`, `mujoco::Task` is the counterpart for a MuJoCo model.
 //! 3. Wrappers: [`Checked`], [`TimeLimit`], [`RescaleAction`], [`OneHotObservation`], [`EpisodeStats`], and those of a
 //!    [`WrapperSpec`].
 //! 4. [`Registry`]: ids, options and [`Manual`] pages.
@@ -42,6 +42,7 @@ mod dynamics;
 pub mod entity;
 mod env;
 mod error;
+pub mod goal;
 mod manual;
 pub mod manuals {
     //! The manual pages of all built-in tasks, as `sac envs ID` prints them. A test keeps this page up to date.
@@ -62,10 +63,11 @@ mod vector;
 mod wrappers;
 
 pub use check::{CheckFailure, CheckReport, Problem, check_env};
-pub use dynamics::{Dynamics, Simulated, Transition};
+pub use dynamics::{Dynamics, Simulated};
 pub use entity::{EntityReach, EntityTag};
-pub use env::{Env, Outcome, Status, Warning};
+pub use env::{Env, Outcome, Status, Transition, Warning};
 pub use error::EnvError;
+pub use goal::{GoalBatch, GoalLayout, PointReach};
 pub use manual::{Manual, Row};
 pub use registry::{EnvEntry, Registry, plain_words, whole_number};
 pub use rng::NumpyRng;

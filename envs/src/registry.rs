@@ -11,7 +11,7 @@ use std::borrow::Cow;
 
 use self::suggest::nearest;
 use crate::python::is_python;
-use crate::{Env, EnvError, Serial, Threaded, VecEnv, classic, entity, probe};
+use crate::{Env, EnvError, Serial, Threaded, VecEnv, classic, entity, goal, probe};
 
 pub use entry::EnvEntry;
 pub use plain::plain_words;
@@ -45,12 +45,13 @@ impl Registry {
     }
 
     /// The environments of this crate: the classic control tasks, the MuJoCo tasks if this build has them, the entity
-    /// tasks, and the probes.
+    /// tasks, the tasks with goals, and the probes.
     pub fn builtin() -> Self {
         let mut entries = classic::entries();
         #[cfg(feature = "mujoco")]
         entries.extend(crate::mujoco::entries());
         entries.extend(entity::entries());
+        entries.extend(goal::entries());
         entries.extend(probe::entries());
         Registry { entries }
     }

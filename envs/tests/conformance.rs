@@ -1,7 +1,8 @@
 //! The conformance suite on every environment, and on environments that break the contract.
 
 use sac_envs::{
-    Checked, Dynamics, Env, EnvError, NumpyRng, Outcome, Registry, Simulated, Space, TimeLimit, Transition, check_env,
+    Checked, Dynamics, Env, EnvError, GoalBatch, GoalLayout, NumpyRng, Outcome, Registry, Simulated, Space, TimeLimit,
+    Transition, check_env,
 };
 
 #[test]
@@ -16,6 +17,27 @@ fn every_registered_environment_keeps_the_contract() {
                 "{id}: no episode ended, so a part of the suite did not run"
             );
         }
+    }
+}
+
+#[test]
+fn goals_of_a_wrapped_task_earn_its_reward_and_a_sum_over_several_goals_has_none() {
+    let registry = Registry::builtin();
+    let with = |wrapper: &str| {
+        let options = format!("obstacles = true\nwrappers = [{wrapper}]")
+            .parse()
+            .expect("TOML");
+        registry.make_normalised("PointReach-v0", &options).expect("wrapped")
+    };
+    for wrapper in [
+        "{ kind = 'reward_scale', factor = -3.0 }",
+        "{ kind = 'action_delay', steps = 2 }",
+    ] {
+        assert!(with(wrapper).goals().is_some(), "{wrapper}");
+        check_env(|| with(wrapper)).unwrap_or_else(|e| panic!("{e}"));
+    }
+    for kind in ["action_repeat", "frame_stack", "observation_noise", "pixels"] {
+        assert_eq!(with(&format!("{{ kind = '{kind}' }}")).goals(), None, "{kind}");
     }
 }
 
@@ -98,6 +120,7 @@ enum Fault {
     NanReward,
     LeavesItsSpace,
     ClaimsAStack,
+    MisjudgesGoals,
     HiddenRandomness,
     IgnoresTheSeed,
     ReseedsItself,
@@ -113,6 +136,7 @@ struct Broken {
     fault: Fault,
     inner: Simulated<Walk>,
     space: Space,
+    goals: GoalLayout,
     last_seed: Option<u64>,
     begun: bool,
     calls: u32,
@@ -129,6 +153,7 @@ impl Broken {
             fault,
             inner,
             space,
+            goals: GoalLayout::sorted(1, 0),
             last_seed: None,
             begun: false,
             calls: 0,
@@ -159,6 +184,20 @@ impl Env for Broken {
 
     fn stacked_frames(&self) -> usize {
         if self.fault == Fault::ClaimsAStack { 2 } else { 1 }
+    }
+
+    fn goals(&self) -> Option<&GoalLayout> {
+        (self.fault == Fault::MisjudgesGoals).then_some(&self.goals)
+    }
+
+    fn goal_outcomes(&mut self, batch: &GoalBatch, outcomes: &mut [Transition]) -> Result<(), EnvError> {
+        for ((achieved, ..), outcome) in batch.rows(&self.goals).zip(outcomes) {
+            *outcome = Transition {
+                reward: f64::from(achieved[0]) + 0.01,
+                terminated: false,
+            };
+        }
+        Ok(())
     }
 
     fn reset(&mut self, seed: Option<u64>, obs: &mut [f32]) -> Result<(), EnvError> {
@@ -194,6 +233,7 @@ impl Env for Broken {
                     reward: 0.0,
                     terminated: true,
                     truncated: false,
+                    success: None,
                 });
             }
             other => other?,
@@ -246,6 +286,7 @@ fn the_suite_finds_every_fault_and_says_so() {
         (Fault::NanReward, "everything is written and finite"),
         (Fault::LeavesItsSpace, "observations lie in their space"),
         (Fault::ClaimsAStack, "a stack advances by one frame"),
+        (Fault::MisjudgesGoals, "goals earn the reward of the step"),
         (Fault::HiddenRandomness, "the same seed gives the same trajectory"),
         (Fault::IgnoresTheSeed, "the same seed gives the same trajectory"),
         (Fault::ReseedsItself, "an unseeded reset continues the stream"),
@@ -293,7 +334,7 @@ fn the_suite_reports_all_problems_at_once() {
     assert!(
         failure
             .to_string()
-            .starts_with("Broken-v0 fails 2 of 11 checks:\n  an unseeded"),
+            .starts_with("Broken-v0 fails 2 of 12 checks:\n  an unseeded"),
         "{failure}"
     );
 }

@@ -103,6 +103,7 @@ impl Env for Plain {
             reward: 0.0,
             terminated: false,
             truncated: false,
+            success: None,
         })
     }
     fn snapshot(&self) -> Result<Vec<u8>, EnvError> {

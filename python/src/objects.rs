@@ -143,6 +143,7 @@ impl PythonObject for InterpreterEnv {
                 reward,
                 terminated: ends == 1.0 || ends == 3.0,
                 truncated: ends >= 2.0,
+                success: None,
             })
         })
     }

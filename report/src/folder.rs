@@ -151,12 +151,14 @@ impl Provenance {
     }
 }
 
-/// The columns of a table with numbers in it, by the names in its first line.
+/// The columns of a table with numbers in it, by the names in its first line. Columns without any number are left out.
 fn columns(csv: &str) -> std::result::Result<serde_json::Map<String, Value>, String> {
     let mut lines = csv.lines().map(|line| line.split(',').collect::<Vec<_>>());
     let names = lines.next().ok_or("is empty")?;
     let mut columns = vec![Vec::new(); names.len()];
+    let mut rows = 0;
     for cells in lines {
+        rows += 1;
         if cells.len() != names.len() {
             return Err(format!(
                 "`{}` has {} cells, expected {}",
@@ -166,13 +168,21 @@ fn columns(csv: &str) -> std::result::Result<serde_json::Map<String, Value>, Str
             ));
         }
         for ((name, column), cell) in names.iter().zip(&mut columns).zip(cells) {
+            if cell.is_empty() && column.is_empty() {
+                continue;
+            }
             let number: serde_json::Number =
                 serde_json::from_str(cell).map_err(|_| format!("`{cell}` under {name} is no number"))?;
             column.push(Value::from(number));
         }
     }
     let columns = names.iter().zip(columns);
+    let is_partial = |column: &Vec<Value>| !column.is_empty() && column.len() < rows;
+    if let Some((name, _)) = columns.clone().find(|(_, column)| is_partial(column)) {
+        return Err(format!("a cell under {name} is empty"));
+    }
     Ok(columns
+        .filter(|(_, column)| rows == 0 || !column.is_empty())
         .map(|(name, column)| (name.to_string(), Value::from(column)))
         .collect())
 }
@@ -186,7 +196,20 @@ mod tests {
         let found = columns("env_steps,x,mean_return\n500,9,-1.5\n1000,8,0.10000000000000003\n").expect("a table");
         assert_eq!(found["mean_return"], serde_json::json!([-1.5, 0.10000000000000003]));
         assert_eq!(found.keys().collect::<Vec<_>>(), ["env_steps", "x", "mean_return"]);
-        for bad in ["", "a,b\n1\n", "a,b\n1,what\n", "a\nNaN\n"] {
+        let found = columns("env_steps,success_rate\n500,\n1000,\n").expect("a table");
+        assert_eq!(
+            found.keys().collect::<Vec<_>>(),
+            ["env_steps"],
+            "nothing is known of success"
+        );
+        for bad in [
+            "",
+            "a,b\n1,\n2,3\n",
+            "a,b\n1,2\n2,\n",
+            "a,b\n1\n",
+            "a,b\n1,what\n",
+            "a\nNaN\n",
+        ] {
             assert!(columns(bad).is_err(), "{bad:?}");
         }
     }

@@ -49,6 +49,7 @@ fn json(entry: &EnvEntry, options: &toml::Table) -> Result<serde_json::Value> {
         "summary": entry.summary,
         "observation_space": env.observation_space().to_string(),
         "action_space": env.action_space().to_string(),
+        "goals": env.goals(),
         "time_limit": entry.time_limit,
         "reward_range": manual.reward_range.map(finite),
         "options": entry.options,

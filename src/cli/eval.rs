@@ -28,6 +28,9 @@ struct Scores<'a> {
     min_return: f64,
     max_return: f64,
     mean_length: f64,
+    /// Only for tasks that say whether they are solved.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    success_rate: Option<f64>,
     returns: Vec<f64>,
     /// Changed options of the environment.
     set: &'a [String],
@@ -54,6 +57,7 @@ pub fn run(args: &EvalArgs, registry: &Registry) -> Result<()> {
         min_return: evaluation.min_return(),
         max_return: evaluation.max_return(),
         mean_length: evaluation.mean_length(),
+        success_rate: evaluation.success_rate(),
         returns: evaluation.returns,
         set: &args.sets,
     };
@@ -70,12 +74,14 @@ pub fn run(args: &EvalArgs, registry: &Registry) -> Result<()> {
         min_return,
         max_return,
         mean_length,
+        success_rate,
         ..
     } = scores;
+    let success = success_rate.map_or(String::new(), |rate| format!(", success rate {rate:.2}"));
     print(&format!(
         "{env}, policy `{checkpoint}` of env step {env_steps}, {episodes} episodes\n\
          mean return {mean_return:.2} ± {std_return:.2} (min {min_return:.2}, max {max_return:.2}), \
-         mean length {mean_length:.1}\n"
+         mean length {mean_length:.1}{success}\n"
     ))
 }
 

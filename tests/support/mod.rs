@@ -228,12 +228,12 @@ pub fn evaluations(run: &Path) -> Vec<(u64, f64)> {
     let mut lines = text.lines();
     assert_eq!(
         lines.next(),
-        Some("env_steps,grad_steps,seconds,mean_return,std_return,mean_length")
+        Some("env_steps,grad_steps,seconds,mean_return,std_return,mean_length,success_rate")
     );
     lines
         .map(|line| {
             let cells: Vec<&str> = line.split(',').collect();
-            assert_eq!(cells.len(), 6, "{line}");
+            assert_eq!(cells.len(), 7, "{line}");
             (
                 cells[0].parse().expect("a count"),
                 cells[3].parse().expect("a mean return"),

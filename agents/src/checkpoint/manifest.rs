@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Version of the format that the page of [`crate::checkpoint`] describes. A program reads only its own version.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 pub(super) const MANIFEST: &str = "manifest.json";
 pub(super) const STATE: &str = "state.json";

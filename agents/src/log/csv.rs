@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{metrics, schedule::EnvSteps};
 
-const HEADER: &str = "env_steps,grad_steps,seconds,mean_return,std_return,mean_length\n";
+const HEADER: &str = "env_steps,grad_steps,seconds,mean_return,std_return,mean_length,success_rate\n";
 
 /// A sink for the rows that hold an evaluation.
 pub struct EvalCsv {
@@ -53,13 +53,17 @@ impl Sink for EvalCsv {
         };
         let std = row.get(metrics::EVAL_REWARD_STD).unwrap_or(f64::NAN);
         let length = row.get(metrics::EVAL_LENGTH_MEAN).unwrap_or(f64::NAN);
+        // Empty for tasks that do not say.
+        let success = row
+            .get(metrics::EVAL_SUCCESS_RATE)
+            .map_or(String::new(), |rate| rate.to_string());
         let Row {
             env_steps,
             grad_steps,
             seconds,
             ..
         } = row;
-        let line = format!("{env_steps},{grad_steps},{seconds:.3},{mean},{std},{length}\n");
+        let line = format!("{env_steps},{grad_steps},{seconds:.3},{mean},{std},{length},{success}\n");
         self.file.append(line.as_bytes())
     }
 }

@@ -34,6 +34,7 @@ impl Trainer {
             values.push((metrics::EPISODE_REWARD_MEAN, mean_return));
             values.push((metrics::EPISODE_LENGTH_MEAN, mean_length));
         }
+        values.extend(self.recent.success_rate().map(|rate| (metrics::SUCCESS_RATE, rate)));
         if let Some(speed) = self.clock.env_steps_per_second(self.env_steps) {
             values.push((metrics::FPS, speed));
         }

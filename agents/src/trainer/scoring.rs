@@ -148,7 +148,9 @@ impl Trainer {
             (metrics::EVAL_REWARD_STD, evaluation.std_return()),
             (metrics::EVAL_LENGTH_MEAN, evaluation.mean_length()),
         ];
-        let scores = scores.map(|(name, value)| (Cow::Borrowed(name), value)).into_iter();
+        let success = evaluation.success_rate().map(|rate| (metrics::EVAL_SUCCESS_RATE, rate));
+        let scores = scores.into_iter().chain(success);
+        let scores = scores.map(|(name, value)| (Cow::Borrowed(name), value));
         let measures = inspection.values.iter();
         let measures = measures.map(|(name, value)| (Cow::Owned(name.clone()), *value));
         self.logger.row(&Row {

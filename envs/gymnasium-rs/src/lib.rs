@@ -265,6 +265,7 @@ where
             reward: f64::from(reward),
             terminated,
             truncated,
+            success: None,
         })
     }
 
@@ -336,6 +337,7 @@ impl<E: Env> AsGymnasiumRs<E> {
                     reward: 0.0,
                     terminated: true,
                     truncated: false,
+                    success: None,
                 };
                 let message = ("error".to_string(), Value::from(error.to_string()));
                 (ended, Info::from([message]))

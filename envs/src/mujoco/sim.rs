@@ -291,6 +291,7 @@ impl<T: Task> Env for MujocoSim<T> {
             reward,
             terminated,
             truncated: false,
+            success: None,
         })
     }
 

@@ -367,6 +367,7 @@ impl Env for PythonEnv {
                     reward: 0.0,
                     terminated: false,
                     truncated: true,
+                    success: None,
                 });
             }
             (Some(_), State::Known) => {}

@@ -100,6 +100,7 @@ mod tests {
         reward: 1.0,
         terminated: false,
         truncated: false,
+        success: None,
     };
 
     #[test]

@@ -199,6 +199,7 @@ impl Worker {
             reward,
             terminated,
             truncated,
+            success: None,
         })
     }
 

@@ -240,8 +240,11 @@ impl EnvEntry {
         let limit = self
             .time_limit
             .map_or("\"none\"".to_string(), |steps| steps.to_string());
+        let goals = env
+            .goals()
+            .map_or(String::new(), |layout| format!("- goals in it: {layout}\n"));
         let mut page = format!(
-            "# {}\n\n{}.\n\n{manual}\n## Spaces\n\n- observation: {}\n- action: {}\n- order of wrappers: {}\n\n## Options\n\n",
+            "# {}\n\n{}.\n\n{manual}\n## Spaces\n\n- observation: {}\n{goals}- action: {}\n- order of wrappers: {}\n\n## Options\n\n",
             self.id,
             self.summary,
             env.observation_space(),

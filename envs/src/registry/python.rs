@@ -118,6 +118,7 @@ mod tests {
                 reward: 1.0,
                 terminated: false,
                 truncated: false,
+                success: None,
             })
         }
 

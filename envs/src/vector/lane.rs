@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::{EpisodeSummary, VecStep};
 use crate::env::check_spaces;
 use crate::panics::{caught, caught_step};
-use crate::{Env, EnvError, EpisodeStats, Space, Status, Warning, snapshot};
+use crate::{Env, EnvError, EpisodeStats, GoalLayout, Space, Status, Warning, snapshot};
 
 impl VecStep {
     /// Zeros for `envs` environments with `obs_len` numbers per observation.
@@ -199,6 +199,7 @@ impl Chunk {
             episode_return: lane.env.episode_return(),
             length: lane.env.length(),
             status: lane.env.status(),
+            success: lane.env.success(),
         };
         lane.reset(None).map_err(name)?;
         let row = i * self.obs_len..(i + 1) * self.obs_len;
@@ -275,6 +276,7 @@ pub(super) struct Common {
     pub(super) observation_space: Space,
     pub(super) action_space: Space,
     pub(super) stacked_frames: usize,
+    pub(super) goals: Option<GoalLayout>,
 }
 
 impl Common {
@@ -293,10 +295,13 @@ impl Common {
             observation_space: first.observation_space().clone(),
             action_space: first.action_space().clone(),
             stacked_frames: envs.iter().map(|env| env.stacked_frames()).min().unwrap_or(1),
+            goals: first.goals().cloned(),
         };
         check_spaces(first)?;
         let odd = envs.iter().position(|env| {
-            *env.observation_space() != common.observation_space || *env.action_space() != common.action_space
+            *env.observation_space() != common.observation_space
+                || *env.action_space() != common.action_space
+                || env.goals() != common.goals.as_ref()
         });
         if let Some(i) = odd {
             let problem = format!(

@@ -6,7 +6,7 @@ mod threaded;
 
 use std::ops::Range;
 
-use crate::{EnvError, Space, Status, Warning};
+use crate::{EnvError, GoalLayout, Space, Status, Warning};
 
 pub use serial::Serial;
 pub use threaded::Threaded;
@@ -22,6 +22,8 @@ pub struct EpisodeSummary {
     pub length: u64,
     /// How it ended.
     pub status: Status,
+    /// Whether the task counted as solved after its last step; `None` for a task that does not say.
+    pub success: Option<bool>,
 }
 
 /// Results of all environments after a reset or a step. `N` environments, `O` numbers per observation.
@@ -59,6 +61,11 @@ pub trait VecEnv: Send {
     /// [`crate::Env::stacked_frames`] of one environment.
     fn stacked_frames(&self) -> usize {
         1
+    }
+
+    /// [`crate::Env::goals`] of one environment.
+    fn goals(&self) -> Option<&GoalLayout> {
+        None
     }
 
     /// Resets every environment with its own seed (`seeds` has length N) and fills `current().obs`.

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::lane::{Chunk, Common};
 use super::{VecEnv, VecStep};
-use crate::{Env, EnvError, Space, Warning};
+use crate::{Env, EnvError, GoalLayout, Space, Warning};
 
 /// Steps its environments one after the other on the calling thread. The fastest way for tasks whose step takes
 /// microseconds.
@@ -49,6 +49,10 @@ impl VecEnv for Serial {
 
     fn stacked_frames(&self) -> usize {
         self.common.stacked_frames
+    }
+
+    fn goals(&self) -> Option<&GoalLayout> {
+        self.common.goals.as_ref()
     }
 
     fn reset(&mut self, seeds: &[u64]) -> Result<&VecStep, EnvError> {

@@ -8,7 +8,7 @@ use crossbeam_channel::{Receiver, RecvError, Sender, TryRecvError, bounded};
 
 use super::lane::{Chunk, Common};
 use super::{VecEnv, VecStep};
-use crate::{Env, EnvError, Space, Warning};
+use crate::{Env, EnvError, GoalLayout, Space, Warning};
 
 /// Steps its environments on several threads including the calling one. Each thread owns a contiguous chunk of them.
 /// The results equal those of [`super::Serial`] bit for bit.
@@ -306,6 +306,10 @@ impl VecEnv for Threaded {
 
     fn stacked_frames(&self) -> usize {
         self.common.stacked_frames
+    }
+
+    fn goals(&self) -> Option<&GoalLayout> {
+        self.common.goals.as_ref()
     }
 
     fn reset(&mut self, seeds: &[u64]) -> Result<&VecStep, EnvError> {

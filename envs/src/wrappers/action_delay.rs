@@ -4,7 +4,7 @@ use std::num::NonZero;
 
 use crate::env::check_spaces;
 use crate::render::{Frame, FrameSize};
-use crate::{Env, EnvError, Outcome, Space, Warning, snapshot};
+use crate::{Env, EnvError, GoalBatch, GoalLayout, Outcome, Space, Transition, Warning, snapshot};
 
 /// Delays every action by a fixed number of steps. Until the first one takes effect, the task gets the number nearest
 /// to zero within each bound, or index 0 of a discrete space.
@@ -78,6 +78,14 @@ impl<E: Env> Env for ActionDelay<E> {
 
     fn stacked_frames(&self) -> usize {
         self.env.stacked_frames()
+    }
+
+    fn goals(&self) -> Option<&GoalLayout> {
+        self.env.goals()
+    }
+
+    fn goal_outcomes(&mut self, batch: &GoalBatch, outcomes: &mut [Transition]) -> Result<(), EnvError> {
+        self.env.goal_outcomes(batch, outcomes)
     }
 
     fn reset(&mut self, seed: Option<u64>, obs: &mut [f32]) -> Result<(), EnvError> {

@@ -3,7 +3,7 @@
 use super::stream::Stream;
 use crate::env::check_spaces;
 use crate::render::{Frame, FrameSize};
-use crate::{Dtype, Env, EnvError, NumpyRng, Outcome, Space, Warning, snapshot};
+use crate::{Dtype, Env, EnvError, GoalBatch, GoalLayout, NumpyRng, Outcome, Space, Transition, Warning, snapshot};
 
 /// Adds independent normal noise to every coordinate of every action and clamps the sum to the bounds.
 ///
@@ -67,6 +67,14 @@ impl<E: Env> Env for ActionNoise<E> {
 
     fn stacked_frames(&self) -> usize {
         self.env.stacked_frames()
+    }
+
+    fn goals(&self) -> Option<&GoalLayout> {
+        self.env.goals()
+    }
+
+    fn goal_outcomes(&mut self, batch: &GoalBatch, outcomes: &mut [Transition]) -> Result<(), EnvError> {
+        self.env.goal_outcomes(batch, outcomes)
     }
 
     fn reset(&mut self, seed: Option<u64>, obs: &mut [f32]) -> Result<(), EnvError> {

@@ -3,7 +3,7 @@
 use std::num::NonZero;
 
 use crate::render::{Frame, FrameSize};
-use crate::{Env, EnvError, Outcome, Space, Warning, snapshot};
+use crate::{Env, EnvError, GoalBatch, GoalLayout, Outcome, Space, Transition, Warning, snapshot};
 
 /// Repeats every action, sums the rewards and returns the last observation. The repetition stops at the end of an
 /// episode.
@@ -46,6 +46,15 @@ impl<E: Env> Env for ActionRepeat<E> {
         } else {
             1
         }
+    }
+
+    /// None if actions are repeated: a reward is then a sum over several achieved goals.
+    fn goals(&self) -> Option<&GoalLayout> {
+        self.env.goals().filter(|_| self.times.get() == 1)
+    }
+
+    fn goal_outcomes(&mut self, batch: &GoalBatch, outcomes: &mut [Transition]) -> Result<(), EnvError> {
+        self.env.goal_outcomes(batch, outcomes)
     }
 
     fn reset(&mut self, seed: Option<u64>, obs: &mut [f32]) -> Result<(), EnvError> {

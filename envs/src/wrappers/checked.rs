@@ -2,7 +2,7 @@
 
 use crate::panics::{caught, caught_step};
 use crate::render::{Frame, FrameSize};
-use crate::{Env, EnvError, Outcome, Space, Warning, snapshot};
+use crate::{Env, EnvError, GoalBatch, GoalLayout, Outcome, Space, Transition, Warning, snapshot};
 
 /// Checks the actions, observations and rewards of an environment.
 ///
@@ -106,6 +106,19 @@ impl<E: Env> Env for Checked<E> {
 
     fn stacked_frames(&self) -> usize {
         self.env.stacked_frames()
+    }
+
+    fn goals(&self) -> Option<&GoalLayout> {
+        self.env.goals()
+    }
+
+    fn goal_outcomes(&mut self, batch: &GoalBatch, outcomes: &mut [Transition]) -> Result<(), EnvError> {
+        self.check_not_poisoned()?;
+        caught(|| self.env.goal_outcomes(batch, outcomes)).map_err(|message| self.panicked(message))??;
+        match outcomes.iter().find(|outcome| !outcome.reward.is_finite()) {
+            None => Ok(()),
+            Some(outcome) => Err(self.not_finite(outcome.reward, &[])),
+        }
     }
 
     fn reset(&mut self, seed: Option<u64>, obs: &mut [f32]) -> Result<(), EnvError> {

@@ -1,7 +1,7 @@
 //! [`EpisodeStats`]: return and length of the running episode.
 
 use crate::render::{Frame, FrameSize};
-use crate::{Env, EnvError, Outcome, Space, Status, Warning, snapshot};
+use crate::{Env, EnvError, GoalBatch, GoalLayout, Outcome, Space, Status, Transition, Warning, snapshot};
 
 /// Sums the rewards and counts the steps of an episode. Both can be read until the next reset.
 pub struct EpisodeStats<E> {
@@ -14,6 +14,7 @@ struct Memory {
     episode_return: f64,
     length: u64,
     status: Status,
+    success: Option<bool>,
 }
 
 /// The state before the first step of an episode.
@@ -21,6 +22,7 @@ const NOTHING_YET: Memory = Memory {
     episode_return: 0.0,
     length: 0,
     status: Status::Running,
+    success: None,
 };
 
 impl<E: Env> EpisodeStats<E> {
@@ -47,6 +49,11 @@ impl<E: Env> EpisodeStats<E> {
         self.memory.status
     }
 
+    /// Whether the task counted as solved after the last step; `None` for a task that does not say.
+    pub fn success(&self) -> Option<bool> {
+        self.memory.success
+    }
+
     /// The wrapped environment.
     pub fn inner(&self) -> &E {
         &self.env
@@ -70,6 +77,14 @@ impl<E: Env> Env for EpisodeStats<E> {
         self.env.stacked_frames()
     }
 
+    fn goals(&self) -> Option<&GoalLayout> {
+        self.env.goals()
+    }
+
+    fn goal_outcomes(&mut self, batch: &GoalBatch, outcomes: &mut [Transition]) -> Result<(), EnvError> {
+        self.env.goal_outcomes(batch, outcomes)
+    }
+
     fn reset(&mut self, seed: Option<u64>, obs: &mut [f32]) -> Result<(), EnvError> {
         self.env.reset(seed, obs)?;
         self.memory = NOTHING_YET;
@@ -81,6 +96,7 @@ impl<E: Env> Env for EpisodeStats<E> {
         self.memory.episode_return += outcome.reward;
         self.memory.length += 1;
         self.memory.status = outcome.status();
+        self.memory.success = outcome.success;
         Ok(outcome)
     }
 

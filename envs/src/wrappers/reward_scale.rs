@@ -1,7 +1,7 @@
 //! [`RewardScale`]: rewards times a constant factor.
 
 use crate::render::{Frame, FrameSize};
-use crate::{Env, EnvError, Outcome, Space, Warning, snapshot};
+use crate::{Env, EnvError, GoalBatch, GoalLayout, Outcome, Space, Transition, Warning, snapshot};
 
 /// Multiplies every reward by a factor. Returns that are reported above this wrapper are scaled as well.
 pub struct RewardScale<E> {
@@ -44,6 +44,18 @@ impl<E: Env> Env for RewardScale<E> {
 
     fn stacked_frames(&self) -> usize {
         self.env.stacked_frames()
+    }
+
+    fn goals(&self) -> Option<&GoalLayout> {
+        self.env.goals()
+    }
+
+    fn goal_outcomes(&mut self, batch: &GoalBatch, outcomes: &mut [Transition]) -> Result<(), EnvError> {
+        self.env.goal_outcomes(batch, outcomes)?;
+        for outcome in outcomes {
+            outcome.reward *= self.factor;
+        }
+        Ok(())
     }
 
     fn reset(&mut self, seed: Option<u64>, obs: &mut [f32]) -> Result<(), EnvError> {

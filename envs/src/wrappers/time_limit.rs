@@ -3,7 +3,7 @@
 use std::num::NonZero;
 
 use crate::render::{Frame, FrameSize};
-use crate::{Env, EnvError, Outcome, Space, Warning, snapshot};
+use crate::{Env, EnvError, GoalBatch, GoalLayout, Outcome, Space, Transition, Warning, snapshot};
 
 /// Sets `truncated` at the `limit`-th step of an episode. If the task ends at that step, both flags are set, as in
 /// Gymnasium. Unlike Gymnasium's time limit, it refuses further steps until a reset.
@@ -59,6 +59,14 @@ impl<E: Env> Env for TimeLimit<E> {
         self.env.stacked_frames()
     }
 
+    fn goals(&self) -> Option<&GoalLayout> {
+        self.env.goals()
+    }
+
+    fn goal_outcomes(&mut self, batch: &GoalBatch, outcomes: &mut [Transition]) -> Result<(), EnvError> {
+        self.env.goal_outcomes(batch, outcomes)
+    }
+
     fn reset(&mut self, seed: Option<u64>, obs: &mut [f32]) -> Result<(), EnvError> {
         self.env.reset(seed, obs)?;
         self.memory.elapsed = 0;
@@ -74,12 +82,14 @@ impl<E: Env> Env for TimeLimit<E> {
             reward,
             terminated,
             truncated,
+            success,
         } = self.env.step(action, obs)?;
         self.memory.elapsed += 1;
         Ok(Outcome {
             reward,
             terminated,
             truncated: truncated || self.memory.elapsed >= self.limit.get(),
+            success,
         })
     }
 
