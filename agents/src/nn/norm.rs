@@ -98,7 +98,7 @@ fn shape(width: i64, members: Option<i64>) -> Vec<i64> {
 /// Batch normalisation: mean 0 and variance 1 of every unit over a batch, then a learned gain and shift.
 ///
 /// A pass that learns uses the mean and variance of its batch, and the running ones move towards them after the step.
-/// Other passes use the running ones ([`Params::batch`] tells which).
+/// Other passes use the running ones.
 ///
 /// ```text
 /// y = γ (x − μ)/√(σ² + ε) + β          renormalised: y = γ ((x − μ)/s · r + d) + β,  s = √(σ² + ε)
