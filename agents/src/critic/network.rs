@@ -8,7 +8,7 @@ use crate::{
     compute::Compute,
     encoder::{BuildEncoder, Encoder},
     fused,
-    nn::{Activations, Body, BodySpec, Mlp, ParamLayout, Params},
+    nn::{Activations, Body, BodySpec, ParamLayout, Params},
     noise::Stream,
     policy::ActionKind,
     target::TargetSpec,
@@ -95,9 +95,9 @@ impl Network {
         self.encoder.multiply_adds() + self.body.multiply_adds()
     }
 
-    /// The layers of the members, if they are perceptrons.
-    pub(crate) fn mlp(&self) -> Option<&Mlp> {
-        self.body.mlp()
+    /// The members without their encoder.
+    pub(crate) fn body(&self) -> &dyn Body {
+        &*self.body
     }
 
     /// F, the number of features. In the members' inputs the features precede the action.

@@ -29,7 +29,7 @@ use tch::Tensor;
 
 use crate::{
     compute::Compute,
-    nn::{MemberLinear, Mlp, ParamIndex, Params},
+    nn::{Body, MemberLinear, ParamIndex, Params},
 };
 
 thread_local! {
@@ -71,8 +71,9 @@ pub(crate) struct Tape {
 }
 
 impl Dense {
-    /// The fused form of `mlp`; `None` if it has layers other than linear layers and activations.
-    pub(crate) fn of(mlp: &Mlp, compute: &Compute, rounding: Option<Bfloat16>) -> Option<Self> {
+    /// The fused form of `body`; `None` if it has layers other than linear layers and activations.
+    pub(crate) fn of(body: &dyn Body, compute: &Compute, rounding: Option<Bfloat16>) -> Option<Self> {
+        let plain = body.plain_layers()?;
         let layer = |layer: &MemberLinear| {
             let ((weight, bias), (inputs, outputs)) = (layer.params(), layer.extents());
             Some(DenseLayer {
@@ -82,11 +83,11 @@ impl Dense {
                 outputs: outputs as usize,
             })
         };
-        let layers: Option<Vec<DenseLayer>> = mlp.layers().map(layer).collect();
-        layers.filter(|_| mlp.is_plain()).map(|layers| Dense {
-            layers,
-            activation: mlp.activation(),
-            is_single: mlp.is_single(),
+        let layers: Option<Vec<DenseLayer>> = plain.linear.into_iter().map(layer).collect();
+        Some(Dense {
+            layers: layers?,
+            activation: plain.activation,
+            is_single: plain.is_single,
             threads: compute.threads.clone(),
             rounding,
         })

@@ -6,31 +6,32 @@ use tch::{Kind, Tensor};
 use super::dense::{Dense, Tape};
 use crate::{
     compute::Compute,
-    nn::{Activations, Body, Mlp, Params, RecordedPass},
+    nn::{Activations, Body, Params, PlainLayers, RecordedPass},
     noise::Stream,
     slices::as_slice,
 };
 
 /// The fastest body that computes what `body` defines.
 pub(crate) fn body(body: Box<dyn Body>, compute: &Compute, rounding: Option<Bfloat16>) -> Box<dyn Body> {
-    let perceptron = |mlp: &Mlp| {
-        Some(Perceptron {
-            dense: Dense::of(mlp, compute, rounding)?,
-            mlp: mlp.clone(),
-        })
+    let dense = match compute.is_fused() {
+        true => Dense::of(&*body, compute, rounding),
+        false => None,
     };
-    match body.mlp().filter(|_| compute.is_fused()).and_then(perceptron) {
-        Some(perceptron) => Box::new(perceptron),
+    match dense {
+        Some(dense) => Box::new(Perceptron {
+            definition: body,
+            dense,
+        }),
         None => body,
     }
 }
 
-/// [`Mlp`] over slices.
+/// A body of linear layers and activations, over slices.
 ///
 /// A pass whose parameters need gradients is recorded ([`RecordedPass`]). A pass goes through autograd, like the
 /// definition, if its input needs gradients, or if its block has further parameters that need them.
 pub struct Perceptron {
-    mlp: Mlp,
+    definition: Box<dyn Body>,
     dense: Dense,
 }
 
@@ -53,7 +54,7 @@ impl RecordedPass for Recorded {
 impl Body for Perceptron {
     fn forward(&self, params: &Params, x: &Tensor, stream: Option<&mut Stream>) -> Tensor {
         if x.requires_grad() || x.dim() != 2 {
-            return self.mlp.forward(params, x, stream);
+            return self.definition.forward(params, x, stream);
         }
         if !self.dense.learns(params) {
             return self.dense.forward(params, x);
@@ -68,7 +69,7 @@ impl Body for Perceptron {
                 }));
                 out
             }
-            _ => self.mlp.forward(params, x, stream),
+            _ => self.definition.forward(params, x, stream),
         }
     }
 
@@ -93,19 +94,19 @@ impl Body for Perceptron {
     fn act(&self, params: &Params, x: &Tensor) -> Tensor {
         match x.dim() == 2 && x.size()[0] >= super::acting::MIN_PANEL_ROWS {
             true => self.dense.forward_in_f32(params, x),
-            false => self.mlp.forward(params, x, None),
+            false => self.definition.forward(params, x, None),
         }
     }
 
     fn inspect(&self, params: &Params, x: &Tensor, activations: &mut Activations) {
-        self.mlp.inspect(params, x, activations);
+        self.definition.inspect(params, x, activations);
     }
 
     fn multiply_adds(&self) -> i64 {
-        self.mlp.multiply_adds()
+        self.definition.multiply_adds()
     }
 
-    fn mlp(&self) -> Option<&Mlp> {
-        Some(&self.mlp)
+    fn plain_layers(&self) -> Option<PlainLayers<'_>> {
+        self.definition.plain_layers()
     }
 }

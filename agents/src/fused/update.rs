@@ -34,14 +34,14 @@ pub struct FusedUpdate {
 
 /// The policy's layers, if they hold all its parameters, so that the fused backward pass computes the whole gradient.
 fn policy_layers(policy: &Policy, compute: &Compute, rounding: Option<Bfloat16>) -> Option<Dense> {
-    let dense = Dense::of(policy.body.mlp()?, compute, rounding)?;
+    let dense = Dense::of(&*policy.body, compute, rounding)?;
     dense.covers(policy.trainable.params.frozen()).then_some(dense)
 }
 
 /// The action value's layers, if they hold all its parameters and actions are vectors.
 fn critic_layers(learner: &Learner, compute: &Compute, rounding: Option<Bfloat16>) -> Option<Dense> {
     let q = learner.critic.q();
-    let dense = Dense::of(q.network.mlp()?, compute, rounding)?;
+    let dense = Dense::of(q.network.body(), compute, rounding)?;
     let is_vector = matches!(learner.policy.actions(), ActionKind::Vector { .. });
     (is_vector && dense.covers(q.online.params.frozen())).then_some(dense)
 }
@@ -69,8 +69,7 @@ impl FusedUpdate {
             multiply_adds += learner.policy.multiply_adds().1;
         }
         for function in &learner.critic.functions {
-            let mlp = function.network.mlp();
-            let dense = mlp.and_then(|mlp| Dense::of(mlp, compute, rounding));
+            let dense = Dense::of(function.network.body(), compute, rounding);
             if dense.is_some_and(|dense| dense.covers(function.online.params.frozen())) {
                 multiply_adds += function.network.multiply_adds();
             }

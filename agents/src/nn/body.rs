@@ -1,124 +1,14 @@
-//! The bodies of policies and critics: hidden layers and a linear output. [`BodySpec`], [`Body`].
+//! The bodies of policies and critics, hidden layers and a linear output: [`Body`].
 
-use serde::{Deserialize, Deserializer, Serialize, de::Error};
+use sac_kernels::Activation;
 use tch::Tensor;
 
-use super::{
-    Activations,
-    layout::ParamLayout,
-    mlp::{Mlp, MlpSpec},
-    params::Params,
-    residual::{BroNetSpec, FlashSpec, Residual, SimbaSpec},
-};
-use crate::{noise::Stream, spec_problems::SpecProblems};
-
-/// The kind of body and its settings. Default: a perceptron with two layers of 256 (SAC 2018b, table 1).
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum BodySpec {
-    /// A multi-layer perceptron. The kind of a table without one.
-    Mlp(MlpSpec),
-    /// Residual blocks with batch normalisation and weights of unit norm (FlashSAC).
-    Flash(FlashSpec),
-    /// Residual blocks with layer normalisation before them (SimBa).
-    Simba(SimbaSpec),
-    /// Residual blocks with layer normalisation in them (BRO).
-    BroNet(BroNetSpec),
-}
-
-impl Default for BodySpec {
-    fn default() -> Self {
-        BodySpec::Mlp(MlpSpec::default())
-    }
-}
-
-impl From<MlpSpec> for BodySpec {
-    fn from(spec: MlpSpec) -> Self {
-        BodySpec::Mlp(spec)
-    }
-}
-
-impl<'de> Deserialize<'de> for BodySpec {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let mut table = toml::Table::deserialize(deserializer)?;
-        let kind = table.remove("kind").unwrap_or_else(|| "mlp".into());
-        let spec = match kind.as_str() {
-            Some("mlp") => MlpSpec::deserialize(table).map(BodySpec::Mlp),
-            Some("flash") => FlashSpec::deserialize(table).map(BodySpec::Flash),
-            Some("simba") => SimbaSpec::deserialize(table).map(BodySpec::Simba),
-            Some("bro_net") => BroNetSpec::deserialize(table).map(BodySpec::BroNet),
-            Some(other) => return Err(D::Error::unknown_variant(other, &["mlp", "flash", "simba", "bro_net"])),
-            None => return Err(D::Error::custom("the kind of a body is a word")),
-        };
-        spec.map_err(|error| D::Error::custom(error.message()))
-    }
-}
+use super::{Activations, linear::MemberLinear, params::Params};
+use crate::noise::Stream;
 
 /// Upper limits of layers or blocks, and of units, far beyond use.
 pub(super) const MOST_LAYERS: usize = 64;
 pub(super) const WIDTHS: std::ops::RangeInclusive<i64> = 1..=65_536;
-
-impl BodySpec {
-    /// A perceptron with hidden layers of the given widths, and defaults otherwise.
-    pub fn mlp(hidden: &[i64]) -> Self {
-        BodySpec::Mlp(MlpSpec {
-            hidden: hidden.to_vec(),
-            ..MlpSpec::default()
-        })
-    }
-
-    /// The settings of a perceptron; `None` for other kinds.
-    pub fn as_mlp_mut(&mut self) -> Option<&mut MlpSpec> {
-        match self {
-            BodySpec::Mlp(spec) => Some(spec),
-            _ => None,
-        }
-    }
-
-    /// Units of every layer before the output, from the first one.
-    pub fn widths(&self) -> Vec<i64> {
-        let blocks = |width: i64, blocks: usize, inner: i64| {
-            let of_blocks = std::iter::repeat_n([inner, width], blocks).flatten();
-            [width].into_iter().chain(of_blocks).collect()
-        };
-        match self {
-            BodySpec::Mlp(spec) => spec.hidden.clone(),
-            BodySpec::Flash(spec) => blocks(spec.width, spec.blocks, spec.width * spec.expansion),
-            BodySpec::Simba(spec) => blocks(spec.width, spec.blocks, spec.width * spec.expansion),
-            BodySpec::BroNet(spec) => blocks(spec.width, spec.blocks, spec.width),
-        }
-    }
-
-    /// Reports values that are out of range, for the body at `key`.
-    pub(crate) fn check(&self, p: &mut SpecProblems, key: &str) {
-        match self {
-            BodySpec::Mlp(spec) => spec.check(p, key),
-            BodySpec::Flash(spec) => spec.check(p, key),
-            BodySpec::Simba(spec) => spec.check(p, key),
-            BodySpec::BroNet(spec) => spec.check(p, key),
-        }
-    }
-
-    /// A body with `inputs` and `outputs`: a single network, or an ensemble of `members`. Adds its parameters, named
-    /// `body.…`, to `layout`.
-    pub fn build(&self, inputs: i64, outputs: i64, members: Option<i64>, layout: &mut ParamLayout) -> Box<dyn Body> {
-        match self {
-            BodySpec::Mlp(spec) => Box::new(Mlp::new(spec, inputs, outputs, members, layout)),
-            BodySpec::Flash(spec) => Box::new(Residual::flash(spec, inputs, outputs, members, layout)),
-            BodySpec::Simba(spec) => Box::new(Residual::simba(spec, inputs, outputs, members, layout)),
-            BodySpec::BroNet(spec) => Box::new(Residual::bro_net(spec, inputs, outputs, members, layout)),
-        }
-    }
-
-    /// Whether hidden layers are normalised over a batch, which needs two rows at least.
-    pub fn normalizes_by_batch(&self) -> bool {
-        match self {
-            BodySpec::Mlp(spec) => spec.batch_norm.is_some(),
-            BodySpec::Flash(_) => true,
-            BodySpec::Simba(_) | BodySpec::BroNet(_) => false,
-        }
-    }
-}
 
 /// A network body: hidden layers and a linear output, for one network or an ensemble of `E`.
 ///
@@ -150,8 +40,18 @@ pub trait Body: Send {
         false
     }
 
-    /// The layers, if the body is a perceptron.
-    fn mlp(&self) -> Option<&Mlp> {
+    /// The layers, if the body consists of linear layers and activations only.
+    fn plain_layers(&self) -> Option<PlainLayers<'_>> {
         None
     }
+}
+
+/// The layers of a body that consists of linear layers with an activation between them.
+pub struct PlainLayers<'a> {
+    /// The linear layers, the output's last.
+    pub linear: Vec<&'a MemberLinear>,
+    /// The activation of the hidden layers.
+    pub activation: Activation,
+    /// Whether this is a single network, whose outputs have no member dimension.
+    pub is_single: bool,
 }

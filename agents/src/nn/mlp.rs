@@ -6,7 +6,7 @@ use tch::Tensor;
 
 use super::{
     Activations, activation,
-    body::{Body, MOST_LAYERS, WIDTHS},
+    body::{Body, MOST_LAYERS, PlainLayers, WIDTHS},
     layout::{InitialWeights, ParamLayout},
     linear::MemberLinear,
     norm::{BatchNorm, BatchNormSpec, MemberLayerNorm, NormPosition},
@@ -155,24 +155,8 @@ impl Mlp {
     }
 
     /// The linear layers, the output's last.
-    pub(crate) fn layers(&self) -> impl Iterator<Item = &MemberLinear> {
+    fn linear(&self) -> impl Iterator<Item = &MemberLinear> {
         self.hidden.iter().map(|hidden| &hidden.linear).chain([&self.output])
-    }
-
-    /// The activation of the hidden layers.
-    pub(crate) fn activation(&self) -> Activation {
-        self.activation
-    }
-
-    /// Whether this is a single network, whose outputs have no member dimension.
-    pub(crate) fn is_single(&self) -> bool {
-        self.members.is_none()
-    }
-
-    /// Whether the network consists of linear layers and activations only.
-    pub fn is_plain(&self) -> bool {
-        let is_normed = |hidden: &Hidden| hidden.layer_norm.is_some() || hidden.batch_norm.is_some();
-        self.dropout == 0.0 && self.input_norm.is_none() && !self.hidden.iter().any(is_normed)
     }
 
     fn pass(
@@ -222,14 +206,20 @@ impl Body for Mlp {
     }
 
     fn multiply_adds(&self) -> i64 {
-        self.layers().map(MemberLinear::multiply_adds).sum()
+        self.linear().map(MemberLinear::multiply_adds).sum()
     }
 
     fn normalizes_by_batch(&self) -> bool {
         self.input_norm.is_some()
     }
 
-    fn mlp(&self) -> Option<&Mlp> {
-        Some(self)
+    fn plain_layers(&self) -> Option<PlainLayers<'_>> {
+        let is_normed = |hidden: &Hidden| hidden.layer_norm.is_some() || hidden.batch_norm.is_some();
+        let is_plain = self.dropout == 0.0 && self.input_norm.is_none() && !self.hidden.iter().any(is_normed);
+        is_plain.then(|| PlainLayers {
+            linear: self.linear().collect(),
+            activation: self.activation,
+            is_single: self.members.is_none(),
+        })
     }
 }
