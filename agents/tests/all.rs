@@ -33,6 +33,7 @@ mod resume;
 mod small;
 mod support;
 mod target_filter;
+mod trace;
 
 /// Cargo finds no test by itself here.
 #[test]

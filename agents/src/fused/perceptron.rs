@@ -1,12 +1,14 @@
 //! A network body whose passes are computed by [`Dense`]: [`Perceptron`].
 
 use sac_kernels::bfloat16::Bfloat16;
+use sac_policy::Value;
 use tch::{Kind, Tensor};
 
 use super::dense::{Dense, Tape};
 use crate::{
     compute::Compute,
-    nn::{Body, Mlp, Params, RecordedPass},
+    error::Result,
+    nn::{Body, Mlp, Params, RecordedPass, Tracer},
     noise::Stream,
     slices::as_slice,
 };
@@ -93,6 +95,10 @@ impl Body for Perceptron {
             true => self.dense.forward_in_f32(params, x),
             false => self.mlp.forward(params, x, None),
         }
+    }
+
+    fn trace(&self, tracer: &mut Tracer, x: Value) -> Result<Value> {
+        self.mlp.trace(tracer, x)
     }
 
     fn mlp(&self) -> &Mlp {

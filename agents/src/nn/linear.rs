@@ -1,10 +1,15 @@
 //! Layers over the last dimension of a tensor: [`Linear`], [`LayerNorm`].
 
+use sac_policy::{Op, Value};
 use tch::Tensor;
 
-use crate::nn::{
-    layout::{Init, ParamIndex, ParamLayout},
-    params::Params,
+use crate::{
+    error::Result,
+    nn::{
+        layout::{Init, ParamIndex, ParamLayout},
+        params::Params,
+        tracer::Tracer,
+    },
 };
 
 /// A linear layer `x·W + b`, with or without the bias b.
@@ -46,6 +51,18 @@ impl Linear {
         }
     }
 
+    /// Adds this layer to a graph.
+    ///
+    /// # Errors
+    /// When a parameter is not finite.
+    pub fn trace(&self, tracer: &mut Tracer, x: Value) -> Result<Value> {
+        let op = Op::Linear {
+            weight: tracer.param(self.weight)?,
+            bias: self.bias.map(|bias| tracer.param(bias)).transpose()?,
+        };
+        tracer.add(op, &[x])
+    }
+
     /// Multiply-adds for one row.
     pub fn multiply_adds(&self) -> i64 {
         self.inputs * self.outputs
@@ -77,5 +94,18 @@ impl LayerNorm {
     pub fn forward(&self, params: &Params, x: &Tensor) -> Tensor {
         let (gain, shift) = (&params[self.gain], &params[self.shift]);
         x.layer_norm([self.width], Some(gain), Some(shift), self.eps, false)
+    }
+
+    /// Adds this layer to a graph.
+    ///
+    /// # Errors
+    /// When a parameter is not finite.
+    pub fn trace(&self, tracer: &mut Tracer, x: Value) -> Result<Value> {
+        let op = Op::LayerNorm {
+            gain: tracer.param(self.gain)?,
+            shift: tracer.param(self.shift)?,
+            eps: self.eps as f32,
+        };
+        tracer.add(op, &[x])
     }
 }

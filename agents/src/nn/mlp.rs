@@ -1,6 +1,7 @@
 //! The multi-layer perceptron that policies and critics share: [`BodySpec`], [`Body`], [`Mlp`].
 
 use sac_kernels::Activation;
+use sac_policy::{Op, Value};
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
@@ -8,8 +9,9 @@ use super::{
     Activations, activation,
     layout::{Init, InitialWeights, ParamIndex, ParamLayout},
     params::Params,
+    tracer::Tracer,
 };
-use crate::{noise::Stream, spec_problems::SpecProblems};
+use crate::{error::Result, noise::Stream, spec_problems::SpecProblems};
 
 /// Hidden layers of a network. Default: two layers of 256 with ReLU (SAC 2018b, table 1).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -86,6 +88,12 @@ pub trait Body: Send {
     fn act(&self, params: &Params, x: &Tensor) -> Tensor {
         self.forward(params, x, None)
     }
+
+    /// Adds a single network to a graph: its outputs `[out]` at `x [in]`, without dropout.
+    ///
+    /// # Errors
+    /// When a parameter is not finite.
+    fn trace(&self, tracer: &mut Tracer, x: Value) -> Result<Value>;
 
     /// The layers.
     fn mlp(&self) -> &Mlp;
@@ -250,6 +258,30 @@ impl Mlp {
 impl Body for Mlp {
     fn forward(&self, params: &Params, x: &Tensor, stream: Option<&mut Stream>) -> Tensor {
         self.pass(params, x, stream, None)
+    }
+
+    fn trace(&self, tracer: &mut Tracer, x: Value) -> Result<Value> {
+        let mut x = x;
+        for (index, layer) in self.layers.iter().enumerate() {
+            let linear = Op::Linear {
+                weight: tracer.param(layer.weight)?,
+                bias: Some(tracer.param(layer.bias)?),
+            };
+            x = tracer.add(linear, &[x])?;
+            if index + 1 == self.layers.len() {
+                break;
+            }
+            if let Some((gain, shift)) = layer.norm {
+                let norm = Op::LayerNorm {
+                    gain: tracer.param(gain)?,
+                    shift: tracer.param(shift)?,
+                    eps: LAYER_NORM_EPS as f32,
+                };
+                x = tracer.add(norm, &[x])?;
+            }
+            x = tracer.add(Op::Activate(self.activation), &[x])?;
+        }
+        Ok(x)
     }
 
     fn mlp(&self) -> &Mlp {

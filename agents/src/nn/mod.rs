@@ -9,6 +9,7 @@ pub mod layout;
 pub mod linear;
 pub mod mlp;
 pub mod params;
+pub mod tracer;
 pub mod trainable;
 
 pub use activations::Activations;
@@ -19,4 +20,5 @@ pub use linear::{LayerNorm, Linear};
 pub use mlp::{Body, BodySpec, Mlp};
 pub use params::{Params, RecordedPass};
 pub use sac_kernels::Activation;
+pub use tracer::Tracer;
 pub use trainable::Trainable;
