@@ -33,15 +33,19 @@ pub fn c_files(export: &Export, name: &str) -> Result<CFiles> {
     if name.is_empty() || name.contains(|c: char| c.is_control() || "\"\\<>/".contains(c)) {
         return Err(Error::NotAnExport(format!("\"{name}\" is no name of a C file")));
     }
+    // A constant that nothing reads would be a warning.
+    let nodes = export.graph().nodes().iter().zip(export.graph().is_used());
+    let used: BTreeSet<&str> = nodes
+        .filter(|(_, is_used)| *is_used)
+        .flat_map(|(node, _)| node.op.tensors())
+        .collect();
     let writer = Writer {
         export,
         graph: export.graph(),
         plan: Plan::of(export.graph()),
-        tensors: export
-            .graph()
-            .tensors()
-            .iter()
-            .map(|(name, tensor)| (name.as_str(), tensor))
+        tensors: used
+            .into_iter()
+            .map(|name| (name, export.graph().tensor(name)))
             .collect(),
     };
     Ok(CFiles {
@@ -129,8 +133,7 @@ impl Writer<'_> {
             ),
         };
         format!(
-            "/* A trained policy.\n *\n{}{}\
- *
+            "/* A trained policy.\n *\n{}{} *
  * obs is a raw observation, and action is in the environment's own units; an index is a whole number.
 {noise_comment} */
 #ifndef SAC_POLICY_H
@@ -170,8 +173,7 @@ int sac_policy_act_checked(const float *obs, int obs_len, {noise_argument}float 
     fn source(&self, name: &str) -> String {
         let (functions, body) = self.body();
         let mut out = format!(
-            "/* A trained policy.\n *\n{}{}\
- *
+            "/* A trained policy.\n *\n{}{} *
  * Working memory is static, so that only one thread at a time may act. Another storage class can be chosen: with
  * -DSAC_POLICY_STORAGE=_Thread_local in C11, or -DSAC_POLICY_STORAGE=auto for the stack.
  *

@@ -1,7 +1,8 @@
 """Self-test of an ONNX model that `sac export` wrote, and actions for more observations.
 
-    python self_test.py MODEL                     # digest of the weights, and the recorded actions
-    python self_test.py MODEL OBSERVATIONS OUT    # raw numbers in, raw actions out, all float32
+    python self_test.py MODEL                           # digest of the weights, and the recorded actions
+    python self_test.py MODEL NUMBERS ACTIONS [...]     # files of raw float32: observations (and noise) in, actions out
+    python self_test.py MODEL serve                     # the same through stdin and stdout, one observation at a time
 """
 
 import hashlib
@@ -37,20 +38,41 @@ def feed(session, columns):
     return inputs
 
 
-def main():
-    session, facts = load(sys.argv[1])
-    if len(sys.argv) == 2:
-        test = json.loads(facts["self_test"])
-        (action,) = session.run(["action"], feed(session, test))
-        error = np.abs(action - np.asarray(test["action"], np.float32)) / np.asarray(json.loads(facts["action_range"]))
-        print(f"largest error of {len(action)} recorded actions: {error.max():.3e} of the range")
-        sys.exit(0 if error.max() <= 1e-5 else 1)
+def self_test(path):
+    session, facts = load(path)
+    test = json.loads(facts["self_test"])
+    (action,) = session.run(["action"], feed(session, test))
+    error = np.abs(action - np.asarray(test["action"], np.float32)) / np.asarray(json.loads(facts["action_range"]))
+    print(f"largest error of {len(action)} recorded actions: {error.max():.3e} of the range")
+    return 0 if error.max() <= 1e-5 else 1
+
+
+def act(session, numbers):
+    """Actions for rows of observations, each followed by its noise."""
     widths = [int(np.prod(info.shape[1:])) for info in session.get_inputs()]
-    rows = np.fromfile(sys.argv[2], np.float32).reshape(-1, sum(widths))
-    columns = np.split(rows, np.cumsum(widths)[:-1], axis=1)
+    columns = np.split(numbers.reshape(-1, sum(widths)), np.cumsum(widths)[:-1], axis=1)
     inputs = feed(session, {info.name: part for info, part in zip(session.get_inputs(), columns)})
-    (action,) = session.run(["action"], inputs)
-    action.astype(np.float32).tofile(sys.argv[3])
+    return session.run(["action"], inputs)[0].astype(np.float32)
+
+
+def serve(path):
+    session, _ = load(path)
+    row_bytes = 4 * sum(int(np.prod(info.shape[1:])) for info in session.get_inputs())
+    while row := sys.stdin.buffer.read(row_bytes):
+        sys.stdout.buffer.write(act(session, np.frombuffer(row, np.float32)).tobytes())
+        sys.stdout.buffer.flush()
+
+
+def main():
+    arguments = sys.argv[1:]
+    if len(arguments) == 1:
+        sys.exit(self_test(arguments[0]))
+    if arguments[1] == "serve":
+        serve(arguments[0])
+        return
+    for model, numbers, actions in zip(arguments[::3], arguments[1::3], arguments[2::3]):
+        session, _ = load(model)
+        act(session, np.fromfile(numbers, np.float32)).tofile(actions)
 
 
 main()
