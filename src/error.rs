@@ -33,6 +33,24 @@ pub enum Error {
     /// An error of the environments.
     #[error(transparent)]
     Env(#[from] EnvError),
+    /// A policy that cannot be exported, or a file that holds none.
+    #[error(transparent)]
+    Policy(#[from] sac_policy::Error),
+    /// An agent with a part that no format of exports holds.
+    #[error(
+        "{part} cannot be exported, in any format: it does not say what it computes (agent.encoder.kind = \"{encoder}\", agent.policy.kind = \"{policy}\")"
+    )]
+    NotExportable {
+        /// The part.
+        part: String,
+        /// Kind of the encoder.
+        encoder: String,
+        /// Kind of the policy head.
+        policy: String,
+    },
+    /// A file that is there already.
+    #[error("{} exists already; an export never writes over a file", .0.display())]
+    OutputExists(PathBuf),
     /// Runs or data files that make no report.
     #[error(transparent)]
     Report(#[from] sac_report::Error),
@@ -168,6 +186,8 @@ impl Error {
             | Error::NotARun { .. }
             | Error::OtherSpaces { .. }
             | Error::NoCheckpoint(_)
+            | Error::NotExportable { .. }
+            | Error::OutputExists(_)
             | Error::NoFfmpeg(_)
             | Error::Usage(_) => true,
             Error::Env(error) => matches!(
@@ -189,7 +209,9 @@ impl Error {
                 sac_report::Error::Drawing(_) => false,
                 _ => true,
             },
-            Error::Io { .. } | Error::Folder { .. } | Error::OutOfMemory | Error::Panicked(_) => false,
+            Error::Policy(_) | Error::Io { .. } | Error::Folder { .. } | Error::OutOfMemory | Error::Panicked(_) => {
+                false
+            }
         }
     }
 
@@ -211,6 +233,10 @@ impl Error {
                 "the same run again, from its beginning: sac train --config {}",
                 shell::word(&path.join("config.toml"))
             )),
+            Error::NotExportable { .. } => {
+                Some("a part of a program's own is exported if it implements `trace`: see docs/deploy.md".into())
+            }
+            Error::OutputExists(_) => Some("choose another --out".into()),
             Error::NoFfmpeg(_) => Some("install ffmpeg, or name a .gif, which needs no other program".into()),
             Error::OutOfMemory => Some(
                 "smaller networks (agent.body.hidden), batches (train.batch_size) or replays (replay.capacity) need less"

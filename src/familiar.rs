@@ -353,7 +353,11 @@ const ALGOS: &[(&[&str], &str)] = &[
     ),
     (&["discrete-sac", "sacd"], "here it is `sac-discrete`"),
     (
-        &["crossq", "bro", "simba", "sac-n", "edac", "cql", "iql"],
+        &["bro", "simba", "simbav2"],
+        "it is not here; `flashsac` and `xqc` are the nearest, and agent.body.kind has the networks of SimBa and BRO",
+    ),
+    (
+        &["sac-n", "edac", "cql", "iql"],
         "it is not here; `redq`, `droq` and `tqc` are the nearest",
     ),
     (

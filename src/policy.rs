@@ -1,9 +1,13 @@
 //! A trained policy, to act with and to score: [`Policy`].
 
+mod export;
+
 use std::path::{Path, PathBuf};
 
+use sac_agents::checkpoint::Checkpoint;
 use sac_agents::{ActMode, Agent, EnvSteps, Evaluation, evaluate, noise::Stream};
 use sac_envs::{Env, agent_observation_space, to_agent_units, to_task_units};
+use sha2::{Digest, Sha256};
 use tch::Tensor;
 
 use crate::{
@@ -46,6 +50,8 @@ pub struct Policy {
     agent: Box<dyn Agent>,
     saved_as: String,
     env_steps: EnvSteps,
+    /// Digest of the manifest of its checkpoint.
+    checkpoint_sha256: String,
     stream: Stream,
     /// Observations as the agent gets them.
     seen: Vec<f32>,
@@ -154,6 +160,7 @@ impl Policy {
                 _ => "last".to_string(),
             },
             env_steps: checkpoint.manifest.env_steps,
+            checkpoint_sha256: sha256(&Checkpoint::manifest_text(&path).unwrap_or_default()),
             stream: Stream::derive(0, "policy", 0),
             seen: Vec::new(),
             normalised: Vec::new(),
@@ -341,4 +348,10 @@ impl Policy {
     pub fn env_steps(&self) -> EnvSteps {
         self.env_steps
     }
+}
+
+/// A digest in hexadecimal digits.
+fn sha256(text: &str) -> String {
+    let digest = Sha256::digest(text);
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -12,6 +12,7 @@ mod discrete;
 mod docs;
 mod evaluation;
 mod experiments;
+mod export;
 mod failing_env;
 mod front_door;
 mod full_disk;

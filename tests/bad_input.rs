@@ -158,7 +158,7 @@ fn all_configuration_problems_come_at_once_each_with_key_value_reason_and_origin
         "agent.critic.members = 0: expected between 1 and 1000 (mine.toml)",
         "agnet = { gamma = 1 }: unknown key; did you mean `agent`? (mine.toml)",
         "agent.gamma = 1.5: expected between 0 and 1 (--set)",
-        "agent.targets.kind = \"polyac\": unknown choice; did you mean `polyak`? (known: polyak, hard) (--set)",
+        "agent.targets.kind = \"polyac\": unknown choice; did you mean `polyak`? (known: polyak, hard, none) (--set)",
         "eval.every = 100: expected \"never\" or { env_steps = N } with N at least 1 (--set)",
         "train.total_env_steps = 0: expected at least 1 (--steps)",
         "agent.body.hidden = 64: expected a list, such as [256, 256] (--set)",

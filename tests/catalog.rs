@@ -168,6 +168,18 @@ fn custom_parts_train_resume_exactly_and_act() {
     let mut policy = Policy::load_with(straight.path(), &registry).expect("there");
     let torque_nm = policy.act(&[1.0, 0.0, 0.0]).expect("an observation")[0];
     assert!(torque_nm.abs() <= 2.0, "{torque_nm}");
+
+    // They do not say what they compute.
+    let error = policy.export(false).expect_err("no format holds them");
+    let said = error.to_string();
+    for words in [
+        "this encoder cannot be exported, in any format",
+        "\"squares\"",
+        "\"narrow\"",
+    ] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    assert!(error.is_users());
 }
 
 #[test]

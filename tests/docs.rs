@@ -47,8 +47,8 @@ fn fenced(markdown: &str) -> Vec<String> {
 
 /// Top folders and files that a path of this repository begins with.
 const TOPS: &[&str] = &[
-    "src", "agents", "kernels", "envs", "xtask", "configs", "docs", "tests", "examples", "benches", "python", "report",
-    ".ci", ".cargo",
+    "src", "agents", "kernels", "envs", "xtask", "configs", "docs", "tests", "examples", "benches", "policy", "python",
+    "report", ".ci", ".cargo",
 ];
 
 /// A path of the repository, if the word is one: no placeholders, no spaces.

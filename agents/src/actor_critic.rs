@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use sac_envs::{Dtype, Space};
 use serde::{Deserialize, Serialize};
+use sac_policy::{Draft, Value};
 use tch::{Device, Tensor};
 
 use crate::{
@@ -19,7 +20,7 @@ use crate::{
     exploration::{Exploration, Held},
     fused::{self, Acting, FusedUpdate, Plan},
     inspect::Inspection,
-    nn::{AdamSpec, ParamBlock, ParamLayout, Trainable},
+    nn::{AdamSpec, ParamBlock, ParamLayout, Params, Tracer, Trainable},
     noise::{Stream, on},
     policy::{Policy, PolicyEncoder, PolicyHead},
     replay::available_memory_bytes,
@@ -564,6 +565,26 @@ impl Agent for SoftActorCritic {
         });
         let sections = sections.collect::<Result<Vec<_>>>()?;
         self.load(&Checkpoint::in_memory(EnvSteps(0), GradSteps(0), &sections)?)
+    }
+
+    fn trace(&mut self, draft: &mut Draft, obs: Value, is_drawn: bool) -> Result<Value> {
+        let obs = match &mut self.normalizer {
+            None => obs,
+            Some(normalizer) => {
+                let none = Params::default();
+                normalizer.trace(&mut Tracer::new(draft, &none, Vec::new()), obs)?
+            }
+        };
+        self.learner.policy.trace(draft, obs, is_drawn)
+    }
+
+    fn act_with_noise(&mut self, obs: &[f32], noise: &[f32], actions: &mut [f32]) -> Result<()> {
+        let rows = (actions.len() / self.action_dim) as i64;
+        let obs = self.rows(obs, rows);
+        let noise = on(self.compute.device, Tensor::from_slice(noise).reshape([rows, -1]));
+        let action = self.learner.policy.explore(&obs, &noise);
+        on(Device::Cpu, action).contiguous().copy_data(actions, actions.len());
+        Ok(())
     }
 
     fn grad_steps(&self) -> Option<GradSteps> {

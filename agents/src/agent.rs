@@ -2,12 +2,13 @@
 
 use std::ops::Range;
 
+use sac_policy::{Draft, Value};
 use serde::Serialize;
 
 use crate::{
     batch::Batch,
     checkpoint::{Checkpoint, Section},
-    error::Result,
+    error::{Error, Result},
     inspect::Inspection,
     noise::Stream,
     report::UpdateReport,
@@ -97,6 +98,26 @@ pub trait Agent: Send {
     /// # Errors
     /// As [`Agent::load`].
     fn load_learned(&mut self, checkpoint: &Checkpoint) -> Result<()>;
+
+    /// Adds what [`Agent::act`] computes to a graph: the action for an observation, as the environment of the agent takes
+    /// it. With `is_drawn` it is that of [`ActMode::Explore`], with noise of the graph, otherwise that of
+    /// [`ActMode::Evaluate`].
+    ///
+    /// # Errors
+    /// [`Error::NotExportable`] of an agent of which a part does not say what it computes; when a parameter is not
+    /// finite.
+    fn trace(&mut self, _draft: &mut Draft, _obs: Value, _is_drawn: bool) -> Result<Value> {
+        Err(Error::NotExportable("this agent".to_string()))
+    }
+
+    /// Chooses actions as [`Agent::act`] does in [`ActMode::Explore`], with given random numbers `[N, W]`: those that the
+    /// graph of [`Agent::trace`] takes.
+    ///
+    /// # Errors
+    /// [`Error::NotExportable`] of an agent that has no such graph.
+    fn act_with_noise(&mut self, _obs: &[f32], _noise: &[f32], _actions: &mut [f32]) -> Result<()> {
+        Err(Error::NotExportable("this agent".to_string()))
+    }
 
     /// Updates made so far, if the agent counts them.
     fn grad_steps(&self) -> Option<GradSteps> {

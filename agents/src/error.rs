@@ -108,6 +108,12 @@ pub enum Error {
     /// An error of libtorch.
     #[error("libtorch: {0}")]
     Torch(#[from] tch::TchError),
+    /// A part of an agent that has no form outside of it.
+    #[error("{0} cannot be exported: it does not say what it computes")]
+    NotExportable(String),
+    /// A policy that has no form outside of an agent, such as one with weights that are not finite.
+    #[error("the policy cannot be exported: {0}")]
+    Export(#[from] sac_policy::Error),
     /// A learned quantity is NaN or infinite.
     #[error("{what} is not finite at gradient step {grad_steps}{}", checkpoint.as_ref().map(|p| format!("; the last good checkpoint is {}", p.display())).unwrap_or_default())]
     Diverged {

@@ -14,13 +14,13 @@ pub enum TargetSpec {
         #[serde(default = "default_tau")]
         tau: f64,
     },
-    /// No target parameters: targets are computed with the learned ones (Bhatt et al. 2024, CrossQ, arXiv 1902.05605).
-    None,
     /// Hard updates: θ̄ ← θ once per period.
     Hard {
         /// The period, gradient steps, at least 1.
         every_grad_steps: u64,
     },
+    /// No target parameters: targets are computed with the learned ones (Bhatt et al. 2024, CrossQ, arXiv 1902.05605).
+    None,
 }
 
 fn default_tau() -> f64 {

@@ -34,6 +34,7 @@ mod resume;
 mod small;
 mod support;
 mod target_filter;
+mod trace;
 
 /// Cargo finds no test by itself here.
 #[test]

@@ -36,6 +36,8 @@ mod op;
 mod policy;
 mod shape;
 mod space;
+#[cfg(feature = "write")]
+mod write;
 
 pub use error::{Error, Result};
 pub use export::{Export, Facts, SelfTest};
@@ -45,3 +47,5 @@ pub use op::{Arithmetic, Distribution, Fourier, Function, Op, Reduction};
 pub use policy::{Policy, TOLERANCE, largest_error};
 pub use sac_kernels::Activation;
 pub use space::{Bounds, Dtype, Space};
+#[cfg(feature = "write")]
+pub use write::{CFiles, c_files, onnx_model};

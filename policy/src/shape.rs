@@ -202,7 +202,9 @@ pub(crate) fn shape_of<'a>(
             x.to_vec()
         }
         Op::Clamp { low, high } => {
-            expect(low <= high, || format!("limits {low} and {high}"))?;
+            expect(low <= high && low.is_finite() && high.is_finite(), || {
+                format!("limits {low} and {high}")
+            })?;
             x.to_vec()
         }
         Op::Combine(Arithmetic::Add | Arithmetic::Subtract | Arithmetic::Multiply) => {

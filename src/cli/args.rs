@@ -75,6 +75,10 @@ pub enum Command {
     Report(ReportArgs),
     /// Film a saved policy (.gif, .mp4), or draw a contact sheet of it (.png)
     Play(PlayArgs),
+    /// Write a saved policy for use without libtorch: safetensors for Rust, ONNX, or C
+    Export(ExportArgs),
+    /// Write a page about a saved policy, to publish beside its exported files
+    Card(CardArgs),
     /// Step an environment and print every transition as a line of JSON
     Rollout(RolloutArgs),
     /// List the environments, or show the page of one
@@ -211,6 +215,57 @@ pub struct PlayArgs {
     /// Device that computes actions: cpu, cuda or cuda:N
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     pub device: String,
+}
+
+/// A format of exports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// For the Rust package sac-policy
+    Safetensors,
+    /// For ONNX Runtime and what else reads ONNX
+    Onnx,
+    /// A pair of files in C99 that need math.h only
+    C,
+}
+
+#[derive(Args)]
+pub struct ExportArgs {
+    /// Folder of a run
+    pub run: PathBuf,
+    /// Format of what is written
+    #[arg(long, value_name = "FORMAT")]
+    pub format: Format,
+    /// File to write; for C the name of a pair of files
+    #[arg(long, value_name = "PATH")]
+    pub out: PathBuf,
+    /// best, last, or a number of env steps [default: best, or last where nothing was evaluated]
+    #[arg(long, value_name = "WHICH")]
+    pub checkpoint: Option<String>,
+    /// Actions drawn from the policy, with random numbers that are a second input
+    #[arg(long)]
+    pub stochastic: bool,
+    /// One JSON object on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args)]
+pub struct CardArgs {
+    /// Folder of a run
+    pub run: PathBuf,
+    /// Page to write, in Markdown; the picture is put beside it [default: card.md in the folder of the run]
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// best, last, or a number of env steps [default: best, or last where nothing was evaluated]
+    #[arg(long, value_name = "WHICH")]
+    pub checkpoint: Option<String>,
+    /// Whole episodes of the evaluation
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = count(1..=1_000_000))]
+    pub episodes: u64,
+    /// Seed of the episodes; the same seed gives the same ones
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = toml_count())]
+    pub seed: u64,
 }
 
 #[derive(Args)]

@@ -19,6 +19,7 @@ mod algos;
 mod args;
 mod bar;
 mod bench;
+mod card;
 mod check;
 mod config;
 mod console;
@@ -26,6 +27,7 @@ mod doctor;
 mod envs;
 mod eval;
 mod exit_code;
+mod export;
 mod header;
 mod input;
 mod messages;
@@ -71,6 +73,8 @@ fn execute(command: Command, registry: &Registry) -> Result<u8> {
         Command::Train(args) => return train::run(&args, registry),
         Command::Eval(args) => eval::run(&args, registry)?,
         Command::Play(args) => return play::run(&args, registry),
+        Command::Export(args) => export::run(&args, registry)?,
+        Command::Card(args) => card::run(&args, registry)?,
         Command::Rollout(args) => rollout::run(&args, registry)?,
         Command::Envs(args) => envs::run(&args, registry)?,
         Command::Check(args) => return check::run(&args, registry),

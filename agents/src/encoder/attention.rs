@@ -1,8 +1,12 @@
 //! Multi-head attention without biases: [`Attention`].
 
+use sac_policy::{Op, Value};
 use tch::{Kind, Tensor};
 
-use crate::nn::{Linear, ParamLayout, Params};
+use crate::{
+    error::Result,
+    nn::{Linear, ParamLayout, Params, Tracer},
+};
 
 /// The divisor of the scalar products before the softmax.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +66,33 @@ impl Attention {
     /// Splits `[B, n, d]` by head: `[B, heads, n, d/heads]`.
     fn by_head(&self, x: &Tensor) -> Tensor {
         x.unflatten(2, [self.heads, self.width / self.heads]).transpose(1, 2)
+    }
+
+    /// Adds the attention to a graph: outputs `[q, d]` for queries `[q, d]` and tokens `[m, d]`.
+    pub(super) fn trace(&self, tracer: &mut Tracer, queries: Value, tokens: Value) -> Result<Value> {
+        let (heads, width) = (self.heads as usize, self.width as usize);
+        let mut by_head = |linear: &Linear, x: Value| {
+            let x = linear.trace(tracer, x)?;
+            let count = tracer.shape(x)[0];
+            let x = tracer.reshape(x, &[count, heads, width / heads])?;
+            tracer.transpose(x, 0, 1) // [heads, n, d/heads]
+        };
+        let query = by_head(&self.query, queries)?;
+        let key = by_head(&self.key, tokens)?;
+        let value = by_head(&self.value, tokens)?;
+        let key = tracer.transpose(key, 1, 2)?;
+        let products = tracer.add(Op::MatMul, &[query, key])?; // [heads, q, m]
+        let scale = Op::Scale {
+            factor: self.scale as f32,
+            offset: 0.0,
+        };
+        let products = tracer.add(scale, &[products])?;
+        let weights = tracer.add(Op::Softmax { axis: 2 }, &[products])?;
+        let attended = tracer.add(Op::MatMul, &[weights, value])?; // [heads, q, d/heads]
+        let attended = tracer.transpose(attended, 0, 1)?;
+        let count = tracer.shape(attended)[0];
+        let attended = tracer.reshape(attended, &[count, width])?;
+        self.output.trace(tracer, attended)
     }
 
     /// Multiply-adds for one sample with `queries` queries and `tokens` tokens.

@@ -11,10 +11,15 @@
 //! and of the first convolution of each section in `impala`: over all channels and positions, with a gain and a shift
 //! per channel, before the next operation.
 
+use sac_kernels::Activation;
+use sac_policy::{Arithmetic, Op, Value};
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
-use crate::nn::{Activations, Init, ParamIndex, ParamLayout, Params};
+use crate::{
+    error::Result,
+    nn::{Activations, Init, ParamIndex, ParamLayout, Params, Tracer},
+};
 
 /// Added to the variance of a normalised layer; PyTorch's default.
 const LAYER_NORM_EPS: f64 = 1e-5;
@@ -132,6 +137,25 @@ impl Conv {
             None => out,
             Some((gain, shift)) => out.group_norm(1, Some(&params[gain]), Some(&params[shift]), LAYER_NORM_EPS, false),
         }
+    }
+
+    fn trace(&self, tracer: &mut Tracer, x: Value) -> Result<Value> {
+        let op = Op::Convolution {
+            weight: tracer.param(self.weight)?,
+            bias: tracer.param(self.bias)?,
+            stride: self.stride as usize,
+            padding: self.padding as usize,
+        };
+        let out = tracer.add(op, &[x])?;
+        let Some((gain, shift)) = self.norm else {
+            return Ok(out);
+        };
+        let norm = Op::ImageNorm {
+            gain: tracer.param(gain)?,
+            shift: tracer.param(shift)?,
+            eps: LAYER_NORM_EPS as f32,
+        };
+        tracer.add(norm, &[out])
     }
 }
 
@@ -261,6 +285,49 @@ impl ConvTrunk {
     /// The feature maps `[B, C', H', W']` of `images [B, C, H, W]`.
     pub fn forward(&self, params: &Params, images: &Tensor) -> Tensor {
         self.pass(params, images, None)
+    }
+
+    /// Adds the layers to a graph: a feature map `[C', H', W']` of an image.
+    pub(super) fn trace(&self, tracer: &mut Tracer, image: Value) -> Result<Value> {
+        fn relu(tracer: &mut Tracer, x: Value) -> Result<Value> {
+            tracer.add(Op::Activate(Activation::Relu), &[x])
+        }
+        let mut x = image;
+        if self.has_bytes {
+            let scale = Op::Scale {
+                factor: (1.0 / LARGEST_BYTE) as f32,
+                offset: 0.0,
+            };
+            x = tracer.add(scale, &[x])?;
+        }
+        match &self.layers {
+            Layers::Plain(layers) => {
+                for conv in layers {
+                    let out = conv.trace(tracer, x)?;
+                    x = relu(tracer, out)?;
+                }
+                Ok(x)
+            }
+            Layers::Residual(sections) => {
+                let pool = Op::MaxPool {
+                    extent: 3,
+                    stride: 2,
+                    padding: 1,
+                };
+                for section in sections {
+                    let opened = section.opening.trace(tracer, x)?;
+                    x = tracer.add(pool.clone(), &[opened])?;
+                    for (first, second) in &section.blocks {
+                        let open = relu(tracer, x)?;
+                        let inner = first.trace(tracer, open)?;
+                        let inner = relu(tracer, inner)?;
+                        let inner = second.trace(tracer, inner)?;
+                        x = tracer.add(Op::Combine(Arithmetic::Add), &[x, inner])?;
+                    }
+                }
+                relu(tracer, x)
+            }
+        }
     }
 
     /// [`ConvTrunk::forward`], which records the outputs of every ReLU.

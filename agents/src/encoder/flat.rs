@@ -1,9 +1,14 @@
 //! The encoder that flattens the observation: [`Flat`].
 
+use sac_policy::Value;
 use tch::Tensor;
 
 use super::Encoder;
-use crate::{nn::Params, noise::Stream};
+use crate::{
+    error::Result,
+    nn::{Params, Tracer},
+    noise::Stream,
+};
 
 /// An encoder whose features are the observation, flattened to a vector.
 pub struct Flat {
@@ -28,6 +33,13 @@ impl Encoder for Flat {
         match obs.dim() {
             2 => obs.shallow_clone(),
             _ => obs.flatten(1, -1), // [B, F]
+        }
+    }
+
+    fn trace(&self, tracer: &mut Tracer, obs: Value) -> Result<Value> {
+        match tracer.shape(obs) {
+            [_] => Ok(obs),
+            _ => tracer.reshape(obs, &[self.width as usize]),
         }
     }
 

@@ -33,9 +33,11 @@ pub use tokens::{PositionEmbedding, TokenizationSpec, Tokenizer};
 pub use transformer::{Transformer, TransformerSpec};
 
 use sac_envs::Space;
+use sac_policy::Value;
 
 use crate::{
-    nn::{Activations, ParamLayout, Params},
+    error::{Error, Result},
+    nn::{Activations, ParamLayout, Params, Tracer},
     noise::Stream,
 };
 
@@ -55,6 +57,14 @@ pub trait Encoder: Send {
     /// Features `[B, F]` without noise. Records activations; an encoder without parameters records none.
     fn inspect(&self, params: &Params, obs: &Tensor, _activations: &mut Activations) -> Tensor {
         self.encode(params, obs, None)
+    }
+
+    /// Adds the encoder to a graph, without noise: features `[F]` of an observation.
+    ///
+    /// # Errors
+    /// [`Error::NotExportable`] of an encoder that does not say what it computes; when a parameter is not finite.
+    fn trace(&self, _tracer: &mut Tracer, _obs: Value) -> Result<Value> {
+        Err(Error::NotExportable("this encoder".to_string()))
     }
 
     /// Multiply-adds for one sample.

@@ -3,10 +3,14 @@
 //! All encoders of an agent share one normaliser. Replays hold raw observations; a batch is normalised with the current
 //! statistics when it is used.
 
+use sac_policy::{Arithmetic, Op, Value};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Tensor};
 
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    nn::Tracer,
+};
 
 /// Added to the variance, so that a constant coordinate becomes 0. As in Stable-Baselines3's `VecNormalize`.
 const VARIANCE_EPS: f64 = 1e-8;
@@ -77,6 +81,25 @@ impl ObservationNormalizer {
             self.refresh();
         }
         ((obs - &self.shift) * &self.scale).clamp(-LIMIT, LIMIT)
+    }
+
+    /// Adds the normalisation, with the current statistics, to a graph.
+    ///
+    /// # Errors
+    /// When a statistic is not finite.
+    pub fn trace(&mut self, tracer: &mut Tracer, obs: Value) -> Result<Value> {
+        self.refresh();
+        let mut x = obs;
+        for (name, numbers, by) in [
+            ("observation.shift", &self.shift, Arithmetic::Subtract),
+            ("observation.scale", &self.scale, Arithmetic::Multiply),
+        ] {
+            let tensor = tracer.tensor(name, numbers)?;
+            let constant = tracer.add(Op::Constant { tensor }, &[])?;
+            x = tracer.add(Op::Combine(by), &[x, constant])?;
+        }
+        let (low, high) = (-LIMIT as f32, LIMIT as f32);
+        tracer.add(Op::Clamp { low, high }, &[x])
     }
 
     fn refresh(&mut self) {

@@ -1,5 +1,7 @@
 //! Encoders made of a tokenizer, a mixer, a pooling and an optional projection: [`Pipeline`].
 
+use sac_kernels::Activation;
+use sac_policy::{Op, Value};
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
@@ -12,7 +14,8 @@ use super::{
     transformer::{Transformer, TransformerSpec},
 };
 use crate::{
-    nn::{Activations, Init, LayerNorm, Linear, ParamIndex, ParamLayout, Params},
+    error::Result,
+    nn::{Activations, Init, LayerNorm, Linear, ParamIndex, ParamLayout, Params, Tracer},
     noise::Stream,
 };
 
@@ -160,6 +163,29 @@ impl Encoder for Pipeline {
         }
         activations.features = Some(features.shallow_clone());
         features
+    }
+
+    fn trace(&self, tracer: &mut Tracer, obs: Value) -> Result<Value> {
+        let mut tokens = self.tokenizer.trace(tracer, obs)?;
+        if let Some(cls) = self.cls {
+            let first = tracer.constant(cls)?;
+            let width = tracer.shape(tokens)[1];
+            let first = tracer.reshape(first, &[1, width])?;
+            tokens = tracer.add(Op::Concatenate { axis: 0 }, &[first, tokens])?;
+        }
+        let tokens = match &self.mixer {
+            Mixer::None => tokens,
+            Mixer::Mlp(mixer) => mixer.trace(tracer, tokens)?,
+            Mixer::SoftMoe(mixer) => mixer.trace(tracer, tokens)?,
+            Mixer::Transformer(mixer) => mixer.trace(tracer, tokens)?,
+        };
+        let pooled = self.pooling.trace(tracer, tokens)?;
+        let Some((linear, norm)) = &self.projection else {
+            return Ok(pooled);
+        };
+        let projected = linear.trace(tracer, pooled)?;
+        let projected = norm.trace(tracer, projected)?;
+        tracer.add(Op::Activate(Activation::Tanh), &[projected])
     }
 
     fn multiply_adds(&self) -> i64 {

@@ -4,12 +4,14 @@
 //! 2506.09215), for AdaPool; Psomas et al. 2023, "Keep It SimPool" (ICCV, arXiv 2309.06891), for SimPool.
 //! `docs/algorithms/encoders.md` has the equations.
 
+use sac_policy::{Arithmetic, Op, Reduction, Value};
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
 use super::attention::{Attention, Scale, over_heads};
 use crate::{
-    nn::{Init, LayerNorm, Linear, ParamIndex, ParamLayout, Params},
+    error::Result,
+    nn::{Init, LayerNorm, Linear, ParamIndex, ParamLayout, Params, Tracer},
     spec_problems::SpecProblems,
 };
 
@@ -124,6 +126,24 @@ impl Pooling {
         }
     }
 
+    /// Adds the pooling to a graph: `[m, d]` to `[d]`, or to `[m·d]` when flattening.
+    pub(super) fn trace(&self, tracer: &mut Tracer, tokens: Value) -> Result<Value> {
+        let &[count, width] = tracer.shape(tokens) else {
+            unreachable!("tokens are [m, d]")
+        };
+        match self {
+            Pooling::Flatten => tracer.reshape(tokens, &[count * width]),
+            Pooling::Mean => trace_over_tokens(tracer, Reduction::Mean, tokens),
+            Pooling::Max => trace_over_tokens(tracer, Reduction::Max, tokens),
+            Pooling::First => {
+                let first = trace_token(tracer, tokens, 0)?;
+                tracer.reshape(first, &[width])
+            }
+            Pooling::Adapool(pool) => pool.trace(tracer, tokens),
+            Pooling::Simpool(pool) => pool.trace(tracer, tokens),
+        }
+    }
+
     /// Attention weights `[B, m]` of `tokens [B, m, d]`, averaged over heads; `None` for poolings without attention.
     pub fn attention(&self, params: &Params, tokens: &Tensor) -> Option<Tensor> {
         match self {
@@ -145,6 +165,20 @@ impl Pooling {
 
 fn mean(tokens: &Tensor) -> Tensor {
     tokens.mean_dim([1i64].as_slice(), false, Kind::Float)
+}
+
+fn trace_over_tokens(tracer: &mut Tracer, by: Reduction, tokens: Value) -> Result<Value> {
+    tracer.add(Op::Reduce { axis: 0, by }, &[tokens])
+}
+
+/// A token `[1, d]`.
+fn trace_token(tracer: &mut Tracer, tokens: Value, index: usize) -> Result<Value> {
+    let op = Op::Slice {
+        axis: 0,
+        start: index,
+        len: 1,
+    };
+    tracer.add(op, &[tokens])
 }
 
 /// AdaPool: attention with one query over all tokens.
@@ -204,6 +238,21 @@ impl Adapool {
             QuerySource::Mean | QuerySource::Learned(_) => pooled,
         }
     }
+
+    fn trace(&self, tracer: &mut Tracer, tokens: Value) -> Result<Value> {
+        let width = tracer.shape(tokens)[1];
+        let query = match self.query_source {
+            QuerySource::Mean => trace_over_tokens(tracer, Reduction::Mean, tokens)?,
+            QuerySource::Index(index) => trace_token(tracer, tokens, index as usize)?,
+            QuerySource::Learned(index) => tracer.constant(index)?,
+        };
+        let query = tracer.reshape(query, &[1, width])?;
+        let mut pooled = self.attention.trace(tracer, query, tokens)?;
+        if let QuerySource::Index(_) = self.query_source {
+            pooled = tracer.add(Op::Combine(Arithmetic::Add), &[pooled, query])?;
+        }
+        tracer.reshape(pooled, &[width])
+    }
 }
 
 /// SimPool: attention over normalised tokens, with the mean of the tokens as the query.
@@ -245,5 +294,26 @@ impl Simpool {
         let normed = self.norm.forward(params, tokens);
         let weights = self.weigh(params, tokens, &normed).unsqueeze(1); // [B, 1, m]
         weights.matmul(&normed).squeeze_dim(1)
+    }
+
+    fn trace(&self, tracer: &mut Tracer, tokens: Value) -> Result<Value> {
+        let &[count, width] = tracer.shape(tokens) else {
+            unreachable!("tokens are [m, d]")
+        };
+        let normed = self.norm.trace(tracer, tokens)?;
+        let query = trace_over_tokens(tracer, Reduction::Mean, tokens)?;
+        let query = self.query.trace(tracer, query)?;
+        let query = tracer.reshape(query, &[width, 1])?;
+        let keys = self.key.trace(tracer, normed)?;
+        let products = tracer.add(Op::MatMul, &[keys, query])?; // [m, 1]
+        let scale = Op::Scale {
+            factor: (1.0 / (self.width as f64).sqrt()) as f32,
+            offset: 0.0,
+        };
+        let products = tracer.add(scale, &[products])?;
+        let weights = tracer.add(Op::Softmax { axis: 0 }, &[products])?;
+        let weights = tracer.reshape(weights, &[1, count])?;
+        let pooled = tracer.add(Op::MatMul, &[weights, normed])?; // [1, d]
+        tracer.reshape(pooled, &[width])
     }
 }

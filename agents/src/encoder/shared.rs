@@ -1,13 +1,14 @@
 //! A policy's read-only view of its critic's encoder: [`SharedEncoder`].
 
 use sac_envs::Space;
+use sac_policy::{Draft, Value};
 use tch::Tensor;
 
 use super::{BuildEncoder, Encoder};
 use crate::{
     checkpoint::Section,
     error::Result,
-    nn::{ParamBlock, ParamLayout, Params},
+    nn::{ParamBlock, ParamLayout, Params, Tracer},
     noise::Stream,
 };
 
@@ -46,6 +47,15 @@ impl SharedEncoder {
     pub fn encode(&self, obs: &Tensor) -> Tensor {
         let _guard = tch::no_grad_guard();
         self.encoder.encode(&self.params, obs, None::<&mut Stream>)
+    }
+
+    /// Adds the encoder to a graph: features `[F]` of an observation.
+    ///
+    /// # Errors
+    /// As [`Encoder::trace`].
+    pub fn trace(&self, draft: &mut Draft, obs: Value) -> Result<Value> {
+        let mut tracer = Tracer::new(draft, &self.params, self.names.clone());
+        self.encoder.trace(&mut tracer, obs)
     }
 
     /// Writes a copy of the parameters to the policy's section, so that acting needs this section only.

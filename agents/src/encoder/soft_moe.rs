@@ -16,11 +16,14 @@
 //!
 //! Each layer of all experts is one batched matrix product; dispatch and combine are one product each.
 
+use sac_kernels::Activation;
+use sac_policy::{Op, Value};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tch::{Kind, Tensor};
 
 use crate::{
-    nn::{Activations, Init, ParamIndex, ParamLayout, Params},
+    error::Result,
+    nn::{Activations, Init, ParamIndex, ParamLayout, Params, Tracer},
     noise::Stream,
     spec_problems::SpecProblems,
 };
@@ -85,7 +88,7 @@ impl Slots {
 const BY_TOKENS: &str = "by_tokens";
 
 impl Serialize for Slots {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
         match self {
             Slots::Count(count) => count.serialize(serializer),
             Slots::ByTokens => BY_TOKENS.serialize(serializer),
@@ -94,7 +97,7 @@ impl Serialize for Slots {
 }
 
 impl<'de> Deserialize<'de> for Slots {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
         match toml::Value::deserialize(deserializer)? {
             toml::Value::Integer(count) => Ok(Slots::Count(count)),
             toml::Value::String(word) if word == BY_TOKENS => Ok(Slots::ByTokens),
@@ -233,6 +236,41 @@ impl SoftMoe {
         x.view([experts, -1, per_expert, self.width])
             .transpose(0, 1)
             .flatten(1, 2)
+    }
+
+    /// Adds the mixture to a graph, without noise: `[m, d]` to `[m, d]`.
+    pub(super) fn trace(&self, tracer: &mut Tracer, tokens: Value) -> Result<Value> {
+        let (logits_of, weight) = match self.scale {
+            None => (tokens, tracer.param(self.phi)?),
+            Some(scale) => {
+                let eps = LENGTH_EPS as f32;
+                // Φ does not depend on the tokens, so the graph holds the normalised one.
+                let phi = normalized(tracer.values(self.phi), 0) * tracer.values(scale);
+                let name = format!("{}.normalized", tracer.name(self.phi));
+                let weight = tracer.tensor(&name, &phi)?;
+                (tracer.add(Op::UnitNorm { eps }, &[tokens])?, weight)
+            }
+        };
+        let logits = tracer.add(Op::Linear { weight, bias: None }, &[logits_of])?; // [m, S]
+        let dispatch = tracer.add(Op::Softmax { axis: 0 }, &[logits])?;
+        let combine = tracer.add(Op::Softmax { axis: 1 }, &[logits])?;
+        let dispatch = tracer.transpose(dispatch, 0, 1)?; // [S, m]
+        let slots = tracer.add(Op::MatMul, &[dispatch, tokens])?; // [S, d]
+        let (experts, per_expert) = (self.spec.experts as usize, self.slots_per_expert as usize);
+        let width = self.width as usize;
+        let mut x = tracer.reshape(slots, &[experts, per_expert, width])?;
+        for (index, layer) in self.layers.iter().enumerate() {
+            let op = Op::Experts {
+                weight: tracer.param(layer.weight)?,
+                bias: tracer.param(layer.bias)?,
+            };
+            x = tracer.add(op, &[x])?;
+            if index + 1 < self.layers.len() {
+                x = tracer.add(Op::Activate(Activation::Relu), &[x])?;
+            }
+        }
+        let slots = tracer.reshape(x, &[experts * per_expert, width])?;
+        tracer.add(Op::MatMul, &[combine, slots])
     }
 
     /// Multiply-adds for one sample with `tokens` tokens.

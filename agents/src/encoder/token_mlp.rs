@@ -7,11 +7,14 @@
 //! It equals a [soft mixture](super::soft_moe) of one expert without mixing, and serves as a baseline for such
 //! mixtures. Source of the comparison: Sokar et al. 2025, "Don't Flatten, Tokenize!" (arXiv 2410.01930).
 
+use sac_kernels::Activation;
+use sac_policy::{Op, Value};
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
 use crate::{
-    nn::{Activations, Linear, ParamLayout, Params},
+    error::Result,
+    nn::{Activations, Linear, ParamLayout, Params, Tracer},
     spec_problems::SpecProblems,
 };
 
@@ -69,6 +72,13 @@ impl TokenMlp {
             activations.units(&hidden);
         }
         self.output.forward(params, &hidden)
+    }
+
+    /// Adds the perceptron to a graph: `[m, d]` to `[m, d]`.
+    pub(super) fn trace(&self, tracer: &mut Tracer, tokens: Value) -> Result<Value> {
+        let hidden = self.hidden.trace(tracer, tokens)?;
+        let hidden = tracer.add(Op::Activate(Activation::Relu), &[hidden])?;
+        self.output.trace(tracer, hidden)
     }
 
     /// Multiply-adds for one sample with `tokens` tokens.

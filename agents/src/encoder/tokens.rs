@@ -12,11 +12,16 @@
 //!
 //! Source of the tokenizations of feature maps: Obando-Ceron et al. 2024 (arXiv 2402.08609), section 3.
 
+use sac_kernels::Activation;
+use sac_policy::{Arithmetic, Op, Value};
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
 use super::conv::{ConvTrunk, Map};
-use crate::nn::{Activations, Init, Linear, ParamIndex, ParamLayout, Params};
+use crate::{
+    error::Result,
+    nn::{Activations, Init, Linear, ParamIndex, ParamLayout, Params, Tracer},
+};
 
 /// How an observation is split into tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -271,6 +276,58 @@ impl Tokenizer {
         }
     }
 
+    /// Adds the tokenizer to a graph: tokens `[m, d]` of an observation.
+    pub(super) fn trace(&self, tracer: &mut Tracer, obs: Value) -> Result<Value> {
+        let count = self.count as usize;
+        let mut tokens = match &self.source {
+            Source::Rows { count } => trace_rows(tracer, obs, *count as usize)?,
+            Source::Coordinates { weight, bias } => {
+                // Each coordinate has a linear layer with one input of its own.
+                let shape = [self.count, 1, self.width];
+                let mut of_experts = |index: ParamIndex| {
+                    let values = tracer.values(index).reshape(shape);
+                    let name = tracer.name(index).to_string();
+                    tracer.tensor(&name, &values)
+                };
+                let op = Op::Experts {
+                    weight: of_experts(*weight)?,
+                    bias: of_experts(*bias)?,
+                };
+                let obs = tracer.reshape(obs, &[count, 1, 1])?;
+                let tokens = tracer.add(op, &[obs])?;
+                trace_rows(tracer, tokens, count)?
+            }
+            Source::Chunks { hidden, count } => {
+                let units = hidden.trace(tracer, obs)?;
+                let units = tracer.add(Op::Activate(Activation::Relu), &[units])?;
+                trace_rows(tracer, units, *count as usize)?
+            }
+            Source::Map { trunk, rule } => {
+                let mut map = trunk.trace(tracer, obs)?; // [C, H, W]
+                if let TokenizationSpec::PerPatch { size } = rule {
+                    let size = *size as usize;
+                    map = tracer.add(Op::PatchMean { size }, &[map])?;
+                }
+                let channels = tracer.shape(map)[0];
+                match rule {
+                    TokenizationSpec::PerConv {} | TokenizationSpec::PerPatch { .. } => {
+                        let rows = trace_rows(tracer, map, channels)?;
+                        tracer.transpose(rows, 0, 1)?
+                    }
+                    _ => trace_rows(tracer, map, count)?,
+                }
+            }
+        };
+        if let Some(embedding) = &self.embedding {
+            tokens = embedding.trace(tracer, tokens)?;
+        }
+        if let Some(position) = self.position {
+            let position = tracer.constant(position)?;
+            tokens = tracer.add(Op::Combine(Arithmetic::Add), &[tokens, position])?;
+        }
+        Ok(tokens)
+    }
+
     /// Multiply-adds for one sample.
     pub fn multiply_adds(&self) -> i64 {
         let source = match &self.source {
@@ -281,4 +338,10 @@ impl Tokenizer {
         };
         source + self.count * self.embedding.as_ref().map_or(0, Linear::multiply_adds)
     }
+}
+
+/// The numbers of a value as `count` rows.
+fn trace_rows(tracer: &mut Tracer, value: Value, count: usize) -> Result<Value> {
+    let numbers: usize = tracer.shape(value).iter().product();
+    tracer.reshape(value, &[count, numbers / count])
 }

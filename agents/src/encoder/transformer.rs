@@ -7,12 +7,15 @@
 //! X ← X + Attention(LN(X), LN(X))        X ← X + W₂ gelu(W₁ LN(X))
 //! ```
 
+use sac_kernels::Activation;
+use sac_policy::{Arithmetic, Op, Value};
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
 use super::attention::{Attention, Scale, over_heads};
 use crate::{
-    nn::{Activations, LayerNorm, Linear, ParamLayout, Params},
+    error::Result,
+    nn::{Activations, LayerNorm, Linear, ParamLayout, Params, Tracer},
     spec_problems::SpecProblems,
 };
 
@@ -107,6 +110,23 @@ impl Transformer {
             x = &x + layer.output.forward(params, &hidden);
         }
         x
+    }
+
+    /// Adds the layers to a graph: `[m, d]` to `[m, d]`.
+    pub(super) fn trace(&self, tracer: &mut Tracer, tokens: Value) -> Result<Value> {
+        let add = Op::Combine(Arithmetic::Add);
+        let mut x = tokens;
+        for layer in &self.0 {
+            let normed = layer.attention_norm.trace(tracer, x)?;
+            let attended = layer.attention.trace(tracer, normed, normed)?;
+            x = tracer.add(add.clone(), &[x, attended])?;
+            let normed = layer.hidden_norm.trace(tracer, x)?;
+            let hidden = layer.hidden.trace(tracer, normed)?;
+            let hidden = tracer.add(Op::Activate(Activation::Gelu), &[hidden])?;
+            let output = layer.output.trace(tracer, hidden)?;
+            x = tracer.add(add.clone(), &[x, output])?;
+        }
+        Ok(x)
     }
 
     /// Multiply-adds for one sample with `tokens` tokens.

@@ -1,12 +1,14 @@
 //! A network body whose passes are computed by [`Dense`]: [`Perceptron`].
 
 use sac_kernels::bfloat16::Bfloat16;
+use sac_policy::Value;
 use tch::{Kind, Tensor};
 
 use super::dense::{Dense, Tape};
 use crate::{
     compute::Compute,
-    nn::{Activations, Body, Params, PlainLayers, RecordedPass},
+    error::Result,
+    nn::{Activations, Body, Params, PlainLayers, RecordedPass, Tracer},
     noise::Stream,
     slices::as_slice,
 };
@@ -96,6 +98,10 @@ impl Body for Perceptron {
             true => self.dense.forward_in_f32(params, x),
             false => self.definition.forward(params, x, None),
         }
+    }
+
+    fn trace(&self, tracer: &mut Tracer, x: Value) -> Result<Value> {
+        self.definition.trace(tracer, x)
     }
 
     fn inspect(&self, params: &Params, x: &Tensor, activations: &mut Activations) {

@@ -15,10 +15,12 @@ use sac_kernels::{
     elementary::{decay, exp, ln_1p, tanh, tanh_of},
     widest,
 };
+use sac_policy::Value;
 use tch::{Device, Kind, Tensor};
 
 use crate::{
-    nn::{ParamLayout, Params},
+    error::Result,
+    nn::{ParamLayout, Params, Tracer},
     noise::Stream,
     policy::{
         ActionDraw, ActionKind, Actions, LogStdBounds, PolicyHead, SquashedGaussian, SquashedGaussianSpec, StdSource,
@@ -118,6 +120,10 @@ impl PolicyHead for FusedGaussian {
 
     fn mode(&self, params: &Params, inputs: &Tensor) -> Tensor {
         self.head.mode(params, inputs)
+    }
+
+    fn trace(&self, tracer: &mut Tracer, inputs: Value, is_drawn: bool) -> Result<Value> {
+        self.head.trace(tracer, inputs, is_drawn)
     }
 }
 

@@ -117,6 +117,11 @@ impl ParamBlock {
         (names, Params::of(views))
     }
 
+    /// The names of the parameters, in the order of the layout.
+    pub fn names(&self) -> Vec<String> {
+        self.layout.entries.iter().map(|entry| entry.name.clone()).collect()
+    }
+
     /// A detached copy, for target parameters.
     pub fn detached_copy(&self) -> ParamBlock {
         let copy = self.data().copy();

@@ -1,10 +1,11 @@
 //! The bodies of policies and critics, hidden layers and a linear output: [`Body`].
 
 use sac_kernels::Activation;
+use sac_policy::Value;
 use tch::Tensor;
 
-use super::{Activations, linear::MemberLinear, params::Params};
-use crate::noise::Stream;
+use super::{Activations, linear::MemberLinear, params::Params, tracer::Tracer};
+use crate::{error::Result, noise::Stream};
 
 /// Upper limits of layers or blocks, and of units, far beyond use.
 pub(super) const MOST_LAYERS: usize = 64;
@@ -28,6 +29,12 @@ pub trait Body: Send {
     fn act(&self, params: &Params, x: &Tensor) -> Tensor {
         self.forward(params, x, None)
     }
+
+    /// Adds a single network to a graph: its outputs `[out]` at `x [in]`, without dropout.
+    ///
+    /// # Errors
+    /// When a parameter is not finite.
+    fn trace(&self, tracer: &mut Tracer, x: Value) -> Result<Value>;
 
     /// Records the activations of the hidden layers and the features of the last layer at `x [B, in]`, without dropout.
     fn inspect(&self, params: &Params, x: &Tensor, activations: &mut Activations);

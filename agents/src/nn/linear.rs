@@ -1,11 +1,16 @@
 //! Layers over the last dimension of a tensor: [`Linear`], [`MemberLinear`], [`LayerNorm`].
 
+use sac_policy::{Op, Value};
 use tch::{Kind, Tensor};
 
-use crate::nn::{
-    Activations,
-    layout::{Init, ParamIndex, ParamLayout},
-    params::Params,
+use crate::{
+    error::Result,
+    nn::{
+        Activations,
+        layout::{Init, ParamIndex, ParamLayout},
+        params::Params,
+        tracer::Tracer,
+    },
 };
 
 /// A linear layer `x·W + b`, with or without the bias b.
@@ -45,6 +50,18 @@ impl Linear {
             None => out,
             Some(bias) => out + &params[bias],
         }
+    }
+
+    /// Adds this layer to a graph.
+    ///
+    /// # Errors
+    /// When a parameter is not finite.
+    pub fn trace(&self, tracer: &mut Tracer, x: Value) -> Result<Value> {
+        let op = Op::Linear {
+            weight: tracer.param(self.weight)?,
+            bias: self.bias.map(|bias| tracer.param(bias)).transpose()?,
+        };
+        tracer.add(op, &[x])
     }
 
     /// Multiply-adds for one row.
@@ -153,6 +170,18 @@ impl MemberLinear {
         out
     }
 
+    /// Adds the layer of a single network to a graph: `[…, out]` of `[…, in]`.
+    ///
+    /// # Errors
+    /// When a parameter is not finite.
+    pub fn trace(&self, tracer: &mut Tracer, x: Value) -> Result<Value> {
+        let linear = Op::Linear {
+            weight: tracer.param(self.weight)?,
+            bias: self.bias.map(|bias| tracer.param(bias)).transpose()?,
+        };
+        tracer.add(linear, &[x])
+    }
+
     /// Records hidden units `x` of a network that this layer belongs to.
     pub fn record(&self, x: &Tensor, activations: &mut Activations) {
         match self.members {
@@ -202,5 +231,18 @@ impl LayerNorm {
     pub fn forward(&self, params: &Params, x: &Tensor) -> Tensor {
         let (gain, shift) = (&params[self.gain], &params[self.shift]);
         x.layer_norm([self.width], Some(gain), Some(shift), self.eps, false)
+    }
+
+    /// Adds this layer to a graph.
+    ///
+    /// # Errors
+    /// When a parameter is not finite.
+    pub fn trace(&self, tracer: &mut Tracer, x: Value) -> Result<Value> {
+        let op = Op::LayerNorm {
+            gain: tracer.param(self.gain)?,
+            shift: tracer.param(self.shift)?,
+            eps: self.eps as f32,
+        };
+        tracer.add(op, &[x])
     }
 }

@@ -1,6 +1,7 @@
 //! The multi-layer perceptron: [`MlpSpec`], [`Mlp`].
 
 use sac_kernels::Activation;
+use sac_policy::{Op, Value};
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
@@ -11,8 +12,9 @@ use super::{
     linear::MemberLinear,
     norm::{BatchNorm, BatchNormSpec, MemberLayerNorm, NormPosition},
     params::Params,
+    tracer::Tracer,
 };
-use crate::{noise::Stream, spec_problems::SpecProblems};
+use crate::{error::Result, noise::Stream, spec_problems::SpecProblems};
 
 /// Settings of a multi-layer perceptron. Default: two hidden layers of 256 with ReLU (SAC 2018b, table 1).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -199,6 +201,27 @@ impl Mlp {
 impl Body for Mlp {
     fn forward(&self, params: &Params, x: &Tensor, stream: Option<&mut Stream>) -> Tensor {
         self.pass(params, x, stream, None)
+    }
+
+    fn trace(&self, tracer: &mut Tracer, x: Value) -> Result<Value> {
+        let mut x = x;
+        if let Some(norm) = &self.input_norm {
+            x = norm.trace(tracer, x)?;
+        }
+        for hidden in &self.hidden {
+            x = hidden.linear.trace(tracer, x)?;
+            if let Some(norm) = &hidden.layer_norm {
+                x = norm.trace(tracer, x)?;
+            }
+            if let Some((norm, NormPosition::BeforeActivation)) = &hidden.batch_norm {
+                x = norm.trace(tracer, x)?;
+            }
+            x = tracer.add(Op::Activate(self.activation), &[x])?;
+            if let Some((norm, NormPosition::AfterActivation)) = &hidden.batch_norm {
+                x = norm.trace(tracer, x)?;
+            }
+        }
+        self.output.trace(tracer, x)
     }
 
     fn inspect(&self, params: &Params, x: &Tensor, activations: &mut Activations) {

@@ -13,6 +13,7 @@ pub mod mlp;
 pub mod norm;
 pub mod params;
 pub mod residual;
+pub mod tracer;
 pub mod trainable;
 
 pub use activations::Activations;
@@ -27,4 +28,5 @@ pub use norm::{BatchNormSpec, NormPosition, RenormSpec};
 pub use params::{Params, RecordedPass};
 pub use residual::{BroNetSpec, FlashSpec, SimbaSpec};
 pub use sac_kernels::Activation;
+pub use tracer::Tracer;
 pub use trainable::Trainable;

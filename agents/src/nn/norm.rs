@@ -2,14 +2,16 @@
 //!
 //! Inputs are `[B, n]` of a single network or `[E, B, n]` of an ensemble, whose members are normalised separately.
 
+use sac_policy::{Arithmetic, Op, Value};
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
 use super::{
     layout::{Init, ParamIndex, ParamLayout},
     params::{Observed, Params},
+    tracer::Tracer,
 };
-use crate::spec_problems::SpecProblems;
+use crate::{error::Result, spec_problems::SpecProblems};
 
 /// Settings of batch normalisation.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -87,6 +89,13 @@ impl BatchNormSpec {
     }
 }
 
+/// Combines a value with a tensor, which is added to the graph under a name.
+fn combined(tracer: &mut Tracer, x: Value, by: Arithmetic, (name, tensor): (&str, &Tensor)) -> Result<Value> {
+    let tensor = tracer.tensor(name, tensor)?;
+    let constant = tracer.add(Op::Constant { tensor }, &[])?;
+    tracer.add(Op::Combine(by), &[x, constant])
+}
+
 /// Shape of the parameters of a normalisation of `width` units: `[n]`, or `[E, 1, n]` of an ensemble.
 fn shape(width: i64, members: Option<i64>) -> Vec<i64> {
     match members {
@@ -157,6 +166,18 @@ impl BatchNorm {
         normed * &params[self.gain] + &params[self.shift]
     }
 
+    /// Adds the normalisation of a single network, with the running statistics, to a graph.
+    ///
+    /// # Errors
+    /// When a parameter is not finite.
+    pub fn trace(&self, tracer: &mut Tracer, x: Value) -> Result<Value> {
+        let factor = tracer.values(self.gain) * (tracer.values(self.variance) + self.spec.eps).rsqrt();
+        let offset = tracer.values(self.shift) - tracer.values(self.mean) * &factor;
+        let (gain, shift) = (tracer.name(self.gain).to_string(), tracer.name(self.shift).to_string());
+        let scaled = combined(tracer, x, Arithmetic::Multiply, (&gain, &factor))?;
+        combined(tracer, scaled, Arithmetic::Add, (&shift, &offset))
+    }
+
     /// The values that the running statistics move towards. The variance is the unbiased one.
     fn observed(&self, params: &Params, x: &Tensor, mean: &Tensor, variance: &Tensor) -> Vec<Observed> {
         let rows = x.size()[x.dim() - 2] as f64;
@@ -217,6 +238,19 @@ impl MemberLayerNorm {
         }
     }
 
+    /// Adds the normalisation of a single network to a graph.
+    ///
+    /// # Errors
+    /// When a parameter is not finite.
+    pub fn trace(&self, tracer: &mut Tracer, x: Value) -> Result<Value> {
+        let norm = Op::LayerNorm {
+            gain: tracer.param(self.gain)?,
+            shift: tracer.param(self.shift)?,
+            eps: self.eps as f32,
+        };
+        tracer.add(norm, &[x])
+    }
+
     /// The normalised `x`.
     pub fn forward(&self, params: &Params, x: &Tensor) -> Tensor {
         let normed = x.layer_norm::<Tensor>([self.width], None, None, self.eps, false);
@@ -239,6 +273,20 @@ impl RmsNorm {
         let gain = layout.add(format!("{name}.gain"), &shape(width, members), Init::Constant(1.0));
         layout.keep_root_width(vec![gain]);
         RmsNorm { gain, eps }
+    }
+
+    /// Adds the normalisation of a single network to a graph: x/√(Σ x² + n·ε) times √n and the gain.
+    ///
+    /// # Errors
+    /// When a parameter is not finite.
+    pub fn trace(&self, tracer: &mut Tracer, x: Value) -> Result<Value> {
+        let gain = tracer.values(self.gain);
+        let width = gain.numel() as f64;
+        let scaled = gain * width.sqrt();
+        let eps = (self.eps * width) as f32;
+        let unit = tracer.add(Op::UnitNorm { eps }, &[x])?;
+        let name = tracer.name(self.gain).to_string();
+        combined(tracer, unit, Arithmetic::Multiply, (&name, &scaled))
     }
 
     /// The normalised `x`.

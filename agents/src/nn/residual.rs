@@ -9,6 +9,8 @@
 //! BN and LN are batch and layer normalisation. Sources: FlashSAC (Holiday-Robot/FlashSAC 87edc90, `layer.py`); SimBa
 //! (Lee et al. 2024, arXiv 2410.09754, section 4); BRO (Nauman et al. 2024, arXiv 2405.16158, section 3).
 
+use sac_kernels::Activation;
+use sac_policy::{Arithmetic, Op, Value};
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
@@ -19,8 +21,9 @@ use super::{
     linear::MemberLinear,
     norm::{BatchNorm, BatchNormSpec, MemberLayerNorm, NormPosition, RmsNorm},
     params::Params,
+    tracer::Tracer,
 };
-use crate::{noise::Stream, spec_problems::SpecProblems};
+use crate::{error::Result, noise::Stream, spec_problems::SpecProblems};
 
 /// Settings of FlashSAC's body. Weights have unit norm over the inputs of every output, gains and shifts together √n.
 /// Defaults: FlashSAC's critic.
@@ -138,6 +141,14 @@ impl Norm {
             Norm::Batch(norm) => norm.forward(params, x),
             Norm::Layer(norm) => norm.forward(params, x),
             Norm::Rms(norm) => norm.forward(params, x),
+        }
+    }
+
+    fn trace(&self, tracer: &mut Tracer, x: Value) -> Result<Value> {
+        match self {
+            Norm::Batch(norm) => norm.trace(tracer, x),
+            Norm::Layer(norm) => norm.trace(tracer, x),
+            Norm::Rms(norm) => norm.trace(tracer, x),
         }
     }
 }
@@ -333,9 +344,30 @@ impl Residual {
     }
 }
 
+/// Adds steps to a graph.
+fn traced(steps: &[Step], tracer: &mut Tracer, x: Value) -> Result<Value> {
+    steps.iter().try_fold(x, |x, step| match step {
+        Step::Norm(norm) => norm.trace(tracer, x),
+        Step::Linear(linear) => linear.trace(tracer, x),
+        Step::Relu => tracer.add(Op::Activate(Activation::Relu), &[x]),
+    })
+}
+
 impl Body for Residual {
     fn forward(&self, params: &Params, x: &Tensor, _stream: Option<&mut Stream>) -> Tensor {
         self.pass(params, x, None)
+    }
+
+    fn trace(&self, tracer: &mut Tracer, x: Value) -> Result<Value> {
+        let mut x = traced(&self.embedding, tracer, x)?;
+        for block in &self.blocks {
+            let inner = traced(block, tracer, x)?;
+            x = tracer.add(Op::Combine(Arithmetic::Add), &[x, inner])?;
+        }
+        if let Some(end) = &self.end {
+            x = end.trace(tracer, x)?;
+        }
+        self.output.trace(tracer, x)
     }
 
     fn inspect(&self, params: &Params, x: &Tensor, activations: &mut Activations) {

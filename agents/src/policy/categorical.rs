@@ -3,6 +3,7 @@
 //! Source: Christodoulou 2019, "Soft Actor-Critic for Discrete Action Settings" (arXiv 1910.07207), section 3. Critics
 //! have one value per action, so expectations over actions are exact sums. Actions are sampled for exploration only.
 
+use sac_policy::{Distribution, Op, Value};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
@@ -12,7 +13,8 @@ use super::{
     head::PolicyHead,
 };
 use crate::{
-    nn::{AdamSpec, Params},
+    error::Result,
+    nn::{AdamSpec, Params, Tracer},
     noise::Stream,
 };
 
@@ -73,6 +75,24 @@ impl PolicyHead for Categorical {
 
     fn mode(&self, _params: &Params, inputs: &Tensor) -> Tensor {
         self.positions.tuples(&inputs.argmax(-1, false))
+    }
+
+    fn trace(&self, tracer: &mut Tracer, inputs: Value, is_drawn: bool) -> Result<Value> {
+        let joint = match is_drawn {
+            true => {
+                let (len, distribution) = (1, Distribution::Uniform);
+                let noise = tracer.add(Op::Noise { len, distribution }, &[])?;
+                tracer.add(Op::DrawIndex, &[inputs, noise])?
+            }
+            false => {
+                let sizes = vec![self.count as usize];
+                tracer.add(Op::Greatest { sizes }, &[inputs])?
+            }
+        };
+        match self.positions.sizes() {
+            sizes if sizes.len() == 1 => Ok(joint),
+            sizes => tracer.add(Op::Unravel { sizes }, &[joint]),
+        }
     }
 
     fn encode(&self, actions: &Tensor) -> Tensor {

@@ -21,6 +21,11 @@ impl Positions {
         }
     }
 
+    /// nᵢ of each position.
+    pub(super) fn sizes(&self) -> Vec<usize> {
+        self.0.iter().map(|n| *n as usize).collect()
+    }
+
     /// Number of choices of all positions, Σ nᵢ.
     pub fn choices(&self) -> i64 {
         self.0.iter().sum()

@@ -30,6 +30,7 @@
 
 use std::f64::consts::PI;
 
+use sac_policy::{Distribution, Fourier, Op, Value};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
@@ -38,7 +39,8 @@ use super::{
     head::PolicyHead,
 };
 use crate::{
-    nn::{AdamSpec, Params},
+    error::Result,
+    nn::{AdamSpec, Params, Tracer},
     noise::Stream,
     spec_problems::SpecProblems,
 };
@@ -167,6 +169,20 @@ impl PolicyHead for FourierHead {
     /// The maximum of the density.
     fn mode(&self, _params: &Params, inputs: &Tensor) -> Tensor {
         self.series(inputs).peak()
+    }
+
+    fn trace(&self, tracer: &mut Tracer, inputs: Value, is_drawn: bool) -> Result<Value> {
+        let series = Fourier {
+            frequencies: self.frequencies as usize,
+            uniform_share: self.uniform_share,
+            base_amplitude: self.base_amplitude,
+        };
+        if !is_drawn {
+            return tracer.add(Op::FourierPeak(series), &[inputs]);
+        }
+        let (len, distribution) = (self.action_dim as usize, Distribution::Uniform);
+        let noise = tracer.add(Op::Noise { len, distribution }, &[])?;
+        tracer.add(Op::FourierQuantile(series), &[inputs, noise])
     }
 }
 

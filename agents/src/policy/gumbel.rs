@@ -11,6 +11,7 @@
 //! | z, one-hot (eq 1) | `hard` | `[B, nᵢ]` |
 //! | τ | `softmax_temperature` | – |
 
+use sac_policy::{Arithmetic, Distribution, Op, Value};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
@@ -20,7 +21,8 @@ use super::{
     head::PolicyHead,
 };
 use crate::{
-    nn::{AdamSpec, Params},
+    error::Result,
+    nn::{AdamSpec, Params, Tracer},
     noise::Stream,
     schedule::GradSteps,
     spec_problems::SpecProblems,
@@ -185,6 +187,17 @@ impl PolicyHead for Gumbel {
 
     fn mode(&self, _params: &Params, inputs: &Tensor) -> Tensor {
         self.positions.greatest(inputs)
+    }
+
+    fn trace(&self, tracer: &mut Tracer, inputs: Value, is_drawn: bool) -> Result<Value> {
+        let mut scores = inputs;
+        if is_drawn {
+            let (len, distribution) = (self.positions.choices() as usize, Distribution::Gumbel);
+            let noise = tracer.add(Op::Noise { len, distribution }, &[])?;
+            scores = tracer.add(Op::Combine(Arithmetic::Add), &[inputs, noise])?;
+        }
+        let sizes = self.positions.sizes();
+        tracer.add(Op::Greatest { sizes }, &[scores])
     }
 
     fn encode(&self, actions: &Tensor) -> Tensor {

@@ -1,10 +1,12 @@
 //! The interface of distributions over actions: [`PolicyHead`].
 
+use sac_policy::Value;
 use tch::{Device, Tensor};
 
 use super::action::{ActionDraw, ActionKind};
 use crate::{
-    nn::{ParamLayout, Params},
+    error::{Error, Result},
+    nn::{ParamLayout, Params, Tracer},
     noise::Stream,
     schedule::GradSteps,
 };
@@ -31,6 +33,15 @@ pub trait PolicyHead: Send {
 
     /// Actions `[B, A]` without exploration, as the environment takes them.
     fn mode(&self, params: &Params, inputs: &Tensor) -> Tensor;
+
+    /// Adds the head to a graph: actions `[A]` as the environment takes them, for inputs `[inputs()]`. They are those of
+    /// [`PolicyHead::mode`], or with `is_drawn` those of [`PolicyHead::explore`] with the noise of the graph.
+    ///
+    /// # Errors
+    /// [`Error::NotExportable`] of a head that does not say what it computes; when a parameter is not finite.
+    fn trace(&self, _tracer: &mut Tracer, _inputs: Value, _is_drawn: bool) -> Result<Value> {
+        Err(Error::NotExportable("this policy head".to_string()))
+    }
 
     /// Encodes actions `[B, A]` of the environment for critics: `[B, W]`, or indices `[B, 1]` of enumerated actions.
     fn encode(&self, actions: &Tensor) -> Tensor {

@@ -1,5 +1,6 @@
 //! A policy network with its optimiser: [`Policy`].
 
+use sac_policy::{Draft, Value};
 use tch::Tensor;
 
 use super::{
@@ -11,7 +12,7 @@ use crate::{
     checkpoint::Section,
     encoder::{Encoder, SharedEncoder},
     error::Result,
-    nn::{Activations, Body, ParamBlock, Params, Trainable},
+    nn::{Activations, Body, ParamBlock, Params, Tracer, Trainable},
     noise::Stream,
     schedule::GradSteps,
     target::TargetSpec,
@@ -171,6 +172,25 @@ impl Policy {
         let _guard = tch::no_grad_guard();
         let params = self.trainable.params.frozen();
         self.head.mode(params, &self.inputs_to_act(params, obs))
+    }
+
+    /// Adds the policy to a graph: actions `[A]` as the environment takes them, for a normalised observation. They are
+    /// those of [`Policy::mode`], or with `is_drawn` those of [`Policy::explore`] with the noise of the graph.
+    ///
+    /// # Errors
+    /// [`Error::NotExportable`] when the encoder or the head does not say what it computes; when a parameter is not
+    /// finite.
+    pub fn trace(&self, draft: &mut Draft, obs: Value, is_drawn: bool) -> Result<Value> {
+        let params = &self.trainable.params;
+        let features = match &self.encoder {
+            PolicyEncoder::Own(encoder) => {
+                encoder.trace(&mut Tracer::new(draft, params.frozen(), params.names()), obs)?
+            }
+            PolicyEncoder::Shared(encoder) => encoder.trace(draft, obs)?,
+        };
+        let mut tracer = Tracer::new(draft, params.frozen(), params.names());
+        let inputs = self.body.trace(&mut tracer, features)?;
+        self.head.trace(&mut tracer, inputs, is_drawn)
     }
 
     /// Activations of an own encoder and of the body at `obs [B, …]`.

@@ -3,6 +3,7 @@
 //! Source: Haarnoja et al. 2018 (arXiv 1801.01290), appendix C. `docs/algorithms/policy_heads.md` compares the options
 //! for the source of σ and for its bounds.
 
+use sac_policy::{Activation, Arithmetic, Distribution, Function, Op, Value};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
@@ -11,7 +12,8 @@ use super::{
     head::PolicyHead,
 };
 use crate::{
-    nn::{AdamSpec, Init, ParamIndex, ParamLayout, Params},
+    error::Result,
+    nn::{AdamSpec, Init, ParamIndex, ParamLayout, Params, Tracer},
     noise::Stream,
     spec_problems::SpecProblems,
 };
@@ -175,6 +177,25 @@ impl SquashedGaussian {
         };
         (mean, log_std)
     }
+
+    /// Adds log σ, of an unbounded number, to a graph.
+    fn trace_bounds(&self, tracer: &mut Tracer, unbounded: Value) -> Result<Value> {
+        let (low, high) = (self.spec.log_std_min as f32, self.spec.log_std_max as f32);
+        let scale = |factor: f32, offset: f32| Op::Scale { factor, offset };
+        match self.spec.log_std_bounds {
+            LogStdBounds::Clamp => tracer.add(Op::Clamp { low, high }, &[unbounded]),
+            LogStdBounds::Tanh => {
+                let within = tracer.add(Op::Activate(Activation::Tanh), &[unbounded])?;
+                let half = 0.5 * (high - low);
+                tracer.add(scale(half, low + half), &[within])
+            }
+            LogStdBounds::Softplus => {
+                let softplus = tracer.add(Op::Map(Function::Softplus), &[unbounded])?;
+                let std = tracer.add(scale(1.0, SOFTPLUS_SHIFT as f32), &[softplus])?;
+                tracer.add(Op::Map(Function::Ln), &[std])
+            }
+        }
+    }
 }
 
 impl PolicyHead for SquashedGaussian {
@@ -219,6 +240,25 @@ impl PolicyHead for SquashedGaussian {
     /// tanh(mean), which does not depend on σ.
     fn mode(&self, _params: &Params, inputs: &Tensor) -> Tensor {
         inputs.narrow(1, 0, self.action_dim).tanh()
+    }
+
+    fn trace(&self, tracer: &mut Tracer, inputs: Value, is_drawn: bool) -> Result<Value> {
+        let len = self.action_dim as usize;
+        let part = |start: usize| Op::Slice { axis: 0, start, len };
+        let mut u = tracer.add(part(0), &[inputs])?;
+        if is_drawn {
+            let unbounded = match self.log_std {
+                None => tracer.add(part(len), &[inputs])?,
+                Some(index) => tracer.constant(index)?,
+            };
+            let log_std = self.trace_bounds(tracer, unbounded)?;
+            let std = tracer.add(Op::Map(Function::Exp), &[log_std])?;
+            let distribution = Distribution::Normal;
+            let noise = tracer.add(Op::Noise { len, distribution }, &[])?;
+            let spread = tracer.add(Op::Combine(Arithmetic::Multiply), &[std, noise])?;
+            u = tracer.add(Op::Combine(Arithmetic::Add), &[u, spread])?;
+        }
+        tracer.add(Op::Activate(Activation::Tanh), &[u])
     }
 }
 
