@@ -136,14 +136,14 @@ pub fn trainer(config: &Config, registry: &Registry, logger: Logger, save_to: Op
     let agent = learner(config, envs.as_ref(), config.threads())?;
     let spaces = (envs.observation_space(), envs.action_space());
     let batch_size = config.train.batch_size as usize;
-    let replay = Replay::stacked(
-        &config.replay,
-        spaces,
-        Stacking::of(envs.as_ref()),
-        config.agent.gamma,
-        batch_size,
-        device(config),
-    )?;
+    let (replay, gamma, device) = (&config.replay, config.agent.gamma, device(config));
+    let replay = match replay.hindsight {
+        None => Replay::stacked(replay, spaces, Stacking::of(envs.as_ref()), gamma, batch_size, device)?,
+        Some(_) => {
+            let task = registry.make_normalised(&config.env.id, &config.env.options)?;
+            Replay::with_hindsight(replay, task, num_envs, gamma, batch_size, device)?
+        }
+    };
     let parts = Parts {
         train: config.train.clone(),
         eval: config.eval.clone(),

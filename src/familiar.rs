@@ -273,6 +273,8 @@ const KEYS: &[(&[&str], &str)] = &[
     ),
     (&["n_steps", "n_step", "nstep"], "replay.n_step"),
     (&["optimize_memory_usage", "replay_buffer_class"], "replay.sampler"),
+    (&["goal_selection_strategy"], "replay.hindsight.strategy"),
+    (&["n_sampled_goal"], "replay.hindsight.k"),
     (&["gamma", "discount", "discount_factor"], "agent.gamma"),
     (&["tau", "polyak"], "agent.targets.tau"),
     (
@@ -466,6 +468,8 @@ mod tests {
                 "env.time_limit",
                 "agent.policy.optimizer.anneal",
                 "agent.learning_rate",
+                "replay.hindsight.strategy",
+                "replay.hindsight.k",
             ];
             assert!(
                 optional.contains(&key) || tables.iter().any(|table| there(table).is_some()),

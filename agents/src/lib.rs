@@ -69,7 +69,7 @@ pub use compute::{Compute, Implementation, MatmulPrecision};
 pub use error::{Error, Result};
 pub use evaluate::{Evaluation, ObservationSample, evaluate, evaluate_sampling};
 pub use inspect::Inspection;
-pub use replay::{PrioritizedSpec, Replay, ReplaySpec, SamplerSpec, Stacking};
+pub use replay::{HindsightSpec, HindsightStrategy, PrioritizedSpec, Replay, ReplaySpec, SamplerSpec, Stacking};
 pub use report::{MetricValue, Reduction, UpdateReport};
 pub use schedule::{EnvSteps, Every, GradSteps, UpdateRatio};
 pub use trainer::{Ending, Parts, SaveTo, Trainer};

@@ -34,7 +34,7 @@ use sac_envs::Status;
 
 use crate::{
     agent::Agent,
-    error::Result,
+    error::{Error, Result},
     evaluate::ObservationSample,
     log::Logger,
     noise::{Streams, derived_seed},
@@ -161,9 +161,9 @@ impl Trainer {
     /// end the final state is logged, scored and saved; when stopped it is saved.
     ///
     /// # Errors
-    /// [`Error::EnvDuringTraining`](crate::Error::EnvDuringTraining) when an environment fails, after a checkpoint;
-    /// [`Error::NotSaved`](crate::Error::NotSaved) when the final state cannot be saved;
-    /// [`Error::Diverged`](crate::Error::Diverged) when a logged value, or a parameter that would be saved, is not
+    /// [`Error::EnvDuringTraining`] when an environment fails, after a checkpoint;
+    /// [`Error::NotSaved`] when the final state cannot be saved;
+    /// [`Error::Diverged`] when a logged value, or a parameter that would be saved, is not
     /// finite.
     pub fn run(&mut self, stop: &AtomicBool) -> Result<Ending> {
         let began_at = self.env_steps;
@@ -206,7 +206,7 @@ impl Trainer {
             self.act(group.clone());
             self.step(group.clone())?;
             self.store(group);
-            self.learn();
+            self.learn()?;
             self.report_progress();
             if self.log.every.due(self.env_steps) {
                 self.take_score(false)?;
@@ -265,8 +265,10 @@ impl Trainer {
             self.envs.begin(group, &self.actions);
             // Without a free core, the stepping thread may have run on this one.
             self.clock.spent_on(Activity::Stepping);
-            self.make_updates();
-            self.envs.finish()
+            let made = self.make_updates();
+            let stepped = self.envs.finish();
+            made.map_err(|error| self.updates_failed(error))?;
+            stepped
         } else {
             self.envs.step(group, &self.actions)
         };
@@ -299,17 +301,25 @@ impl Trainer {
     }
 
     /// Makes the updates that are due. In a pipeline they wait for the next step.
-    fn learn(&mut self) {
-        if !self.train.pipelined {
-            self.make_updates();
+    fn learn(&mut self) -> Result<()> {
+        match self.train.pipelined {
+            true => Ok(()),
+            false => self.make_updates().map_err(|error| self.updates_failed(error)),
         }
     }
 
-    fn make_updates(&mut self) {
+    fn updates_failed(&mut self, error: Error) -> Error {
+        match error {
+            Error::Env(source) => self.abandon_episodes(source),
+            other => other,
+        }
+    }
+
+    fn make_updates(&mut self) -> Result<()> {
         let due = self.updates_due();
         self.clock.spent_on(Activity::Rest);
         while self.grad_steps < due {
-            let Some(batch) = self.replay.sample(&mut self.streams.replay) else {
+            let Some(batch) = self.replay.sample(&mut self.streams.replay)? else {
                 break;
             };
             let report = self.agent.update(&batch, &mut self.streams.update);
@@ -318,6 +328,7 @@ impl Trainer {
             self.grad_steps += 1;
         }
         self.clock.spent_on(Activity::Learning);
+        Ok(())
     }
 
     /// Updates that should have been made by now.

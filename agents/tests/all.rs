@@ -16,6 +16,7 @@ mod golden_discrete;
 mod golden_encoders;
 mod golden_ensembles;
 mod golden_policies;
+mod hindsight;
 mod inspect;
 mod matmul_precision;
 mod pipelined;

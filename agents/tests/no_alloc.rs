@@ -82,6 +82,7 @@ fn trainer(sampler: SamplerSpec, updates_per_env_step: UpdateRatio, pipelined: b
         capacity: 700,
         n_step: 3,
         sampler,
+        ..ReplaySpec::default()
     };
     let replay = Replay::new(&replay_spec, spaces, 2, spec.gamma, 32, Device::Cpu).expect("fits");
     let parts = Parts {

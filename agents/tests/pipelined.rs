@@ -156,6 +156,7 @@ impl Run {
             capacity: 150,
             n_step: 3,
             sampler: self.sampler,
+            hindsight: None,
         };
         let replay = Replay::new(&replay_spec, spaces, self.num_envs, spec.gamma, 32, Device::Cpu).expect("fits");
         let mut logger = Logger::default();

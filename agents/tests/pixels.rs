@@ -50,6 +50,7 @@ fn trainer(folder: &Path, preset: &str, sampler: SamplerSpec) -> Trainer {
         capacity: 60,
         n_step: 2,
         sampler,
+        hindsight: None,
     };
     let stacking = Stacking::of(envs.as_ref());
     let replay = Replay::stacked(&replay_spec, spaces, stacking, spec.gamma, 8, Device::Cpu).expect("fits");

@@ -30,6 +30,7 @@ fn replay(spec: PrioritizedSpec, capacity: u64, n_step: u64) -> Replay {
         capacity,
         n_step,
         sampler: SamplerSpec::Prioritized(spec),
+        hindsight: None,
     };
     let (obs, action) = (Space::unbounded(1), Space::boxed(1, -1.0, 1.0));
     Replay::new(&spec, (&obs, &action), 1, 0.9, BATCH, Device::Cpu).expect("fits")
@@ -46,7 +47,7 @@ fn numbers(tensor: &Tensor) -> Vec<f32> {
 
 /// The steps that a batch's rows begin with, and their weights.
 fn drawn(replay: &mut Replay, stream: &mut Stream) -> (Vec<usize>, Vec<f32>) {
-    let batch = replay.sample(stream).expect("rows");
+    let batch = replay.sample(stream).expect("no task is asked").expect("rows");
     let steps = numbers(&batch.obs).iter().map(|number| *number as usize).collect();
     (
         steps,
@@ -153,7 +154,7 @@ proptest! {
                     naive.push(step, *status, n_step as usize);
                 }
                 Event::Update(_) if naive.rows.is_empty() => {
-                    prop_assert!(replay.sample(&mut stream).is_none());
+                    prop_assert!(replay.sample(&mut stream).expect("no task is asked").is_none());
                 }
                 Event::Update(eighths) => {
                     let (steps, weights) = drawn(&mut replay, &mut stream);
@@ -408,6 +409,7 @@ fn trainer(id: &str, env_steps: u64, n_step: u64, folder: Option<&Path>) -> (Tra
             over_grad_steps: 500,
             ..PrioritizedSpec::default()
         }),
+        ..ReplaySpec::default()
     };
     let replay = Replay::new(&replay_spec, spaces, 1, spec.gamma, 64, Device::Cpu).expect("fits");
     let parts = Parts {

@@ -143,7 +143,7 @@ fn numbers(tensor: &Tensor) -> Vec<f32> {
 }
 
 fn sampled(replay: &mut Replay, stream: &mut Stream) -> Vec<Row> {
-    let Some(batch) = replay.sample(stream) else {
+    let Some(batch) = replay.sample(stream).expect("no task is asked") else {
         return Vec::new();
     };
     let (obs, next_obs) = (numbers(&batch.obs), numbers(&batch.next_obs));
@@ -197,6 +197,7 @@ fn case(steps: usize) -> impl Strategy<Value = Case> {
                     capacity,
                     n_step,
                     sampler: sampler(prioritized),
+                    hindsight: None,
                 },
             })
         },
@@ -342,6 +343,7 @@ fn a_hundred_thousand_stacks_of_three_frames_fit_into_the_documented_memory() {
             capacity,
             n_step: 3,
             sampler,
+            hindsight: None,
         };
         spec.bytes((&space, &Space::boxed(21, -1.0, 1.0)), Stacking { frames, num_envs })
     };

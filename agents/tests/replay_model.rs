@@ -122,7 +122,7 @@ fn feed(replay: &mut Replay, history: &[Step]) {
 }
 
 fn sampled(replay: &mut Replay, stream: &mut Stream) -> Vec<[f32; 5]> {
-    let Some(batch) = replay.sample(stream) else {
+    let Some(batch) = replay.sample(stream).expect("no task is asked") else {
         return Vec::new();
     };
     let column = |tensor: &Tensor| Vec::<f32>::try_from(tensor.flatten(0, -1)).expect("numbers");
@@ -279,7 +279,10 @@ fn bytes_are_stored_exactly() {
         Status::Running,
         &[9.0, 8.0, 7.0, 6.0],
     );
-    let batch = replay.sample(&mut Stream::derive(0, "replay", 0)).expect("one row");
+    let batch = replay
+        .sample(&mut Stream::derive(0, "replay", 0))
+        .expect("no task is asked")
+        .expect("one row");
     assert_eq!((batch.obs.size(), batch.obs.kind()), (vec![1, 1, 2, 2], Kind::Float));
     assert_eq!(
         Vec::<f32>::try_from(batch.obs.flatten(0, -1)).expect("numbers"),

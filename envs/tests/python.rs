@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Instant;
 
-use sac_envs::{Env, EnvError, NumpyRng, Registry};
+use sac_envs::{Env, EnvError, GoalBatch, NumpyRng, Registry, Transition, check_env};
 use tempfile::TempDir;
 
 /// The interpreter; `None`, after saying so, where there is none and none is required.
@@ -463,4 +463,65 @@ fn a_picture_has_the_size_that_was_asked_for() {
     }
     let undrawn = python.make("py:tasks:Task", "").expect("made").render(size);
     assert!(undrawn.is_err());
+}
+
+/// What a task says about two steps that achieved 1 and 2 where 2 was asked for. The first of them terminated.
+fn judged(env: &mut dyn Env) -> Result<Vec<(f64, bool)>, EnvError> {
+    let batch = GoalBatch {
+        achieved: &[1.0, 2.0],
+        desired: &[2.0, 2.0],
+        info: &[0.0; 4],
+    };
+    let mut outcomes = [true, false].map(|terminated| Transition {
+        reward: 9.0,
+        terminated,
+    });
+    env.goal_outcomes(&batch, &mut outcomes)?;
+    Ok(outcomes.map(|outcome| (outcome.reward, outcome.terminated)).into())
+}
+
+#[test]
+fn goals_are_found_and_asked_about_in_one_call() {
+    let Some(python) = Python::new() else { return };
+    let make = |kind: &str| {
+        let kwargs = format!("kwargs = {{ kind = {kind:?} }}");
+        python.make("py:tasks:Reach", &kwargs).expect("there")
+    };
+    let mut whole = make("whole");
+    let layout = whole.goals().expect("goals").to_string();
+    assert_eq!(layout, "achieved_goal 0..1, desired_goal 1..2, observation 2..4");
+    assert_eq!(judged(whole.as_mut()).expect("answered"), [(-1.0, false), (0.0, true)]);
+    check_env(|| make("whole")).unwrap_or_else(|failure| panic!("{failure}"));
+    let unending = judged(make("unending").as_mut()).expect("answered");
+    assert_eq!(
+        unending,
+        [(-1.0, true), (0.0, false)],
+        "terminations stay where the task does not know"
+    );
+    let problem = judged(make("single").as_mut())
+        .expect_err("one number for two goals")
+        .to_string();
+    assert!(
+        problem.contains("compute_reward returned") && problem.contains("expected 2 rewards"),
+        "{problem}"
+    );
+    let mut none = python.make("py:tasks:Drift", "").expect("there");
+    assert!(none.goals().is_none() && judged(none.as_mut()).is_err());
+}
+
+#[test]
+fn success_is_what_the_info_says() {
+    let Some(python) = Python::new() else { return };
+    let mut env = python
+        .make("py:tasks:Reach", "kwargs = { kind = 'unending' }")
+        .expect("there");
+    let obs = reset(env.as_mut(), 1);
+    let mut next = vec![0.0; obs.len()];
+    for t in 1..=5 {
+        let outcome = env.step(&[0.0], &mut next).expect("steps");
+        assert_eq!(outcome.success, Some(t as f32 == obs[1]), "step {t}");
+    }
+    let mut silent = python.make("py:tasks:Drift", "").expect("there");
+    reset(silent.as_mut(), 1);
+    assert_eq!(silent.step(&[0.0], &mut [0.0; 2]).expect("steps").success, None);
 }

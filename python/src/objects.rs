@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use pyo3::{ffi, prelude::*};
+use pyo3::{ffi, prelude::*, types::PyBytes};
 use sac::{
     Error, Registry,
     envs::{EnvEntry, Outcome, python::PythonObject},
@@ -139,12 +139,25 @@ impl PythonObject for InterpreterEnv {
             hosted.step.call0(py)?;
             hosted.read(obs);
             let [reward, ends] = [0, 1].map(|i| hosted.end.get()[i]);
-            Ok(Outcome {
-                reward,
-                terminated: ends == 1.0 || ends == 3.0,
-                truncated: ends >= 2.0,
-                success: None,
-            })
+            Ok(Outcome::of_flags(reward, ends))
+        })
+    }
+
+    fn goal_outcomes(&self, count: usize, data: &[u8]) -> Result<Vec<u8>, String> {
+        self.with(|py, hosted| {
+            let hosted = match hosted {
+                Some(hosted) => hosted,
+                None => {
+                    let source = self.source.bind(py);
+                    let [action_len, obs_len] = ["action_len", "obs_len"].map(|name| source.getattr(name)?.extract());
+                    hosted.insert(Hosted::new(py, &self.source, action_len?, obs_len?)?)
+                }
+            };
+            let answer = hosted
+                .object
+                .bind(py)
+                .call_method1("goal_outcomes", (count, PyBytes::new(py, data)))?;
+            answer.extract()
         })
     }
 

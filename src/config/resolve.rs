@@ -174,7 +174,8 @@ fn resolve(
         let problems = settings.agent.space_problems(env.action_space());
         let problems = problems
             .into_iter()
-            .chain(settings.agent.observation_problems(env.observation_space()));
+            .chain(settings.agent.observation_problems(env.observation_space()))
+            .chain(settings.replay.hindsight_problem(env.observation_space(), env.goals()));
         issues.extend(problems.map(|found| Issue {
             origin: layers.origin(&found.key).cloned(),
             key: found.key,

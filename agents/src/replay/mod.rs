@@ -2,17 +2,20 @@
 //!
 //! All memory is allocated, and every page touched, at construction. A replay that does not fit fails before training,
 //! and memory does not grow afterwards. Rows hold raw observations, raw rewards (summed over n steps) and normalised
-//! actions. Observations that stack frames of bytes share them, so that each frame is stored once.
+//! actions. Observations that stack frames of bytes share them, so that each frame is stored once. Hindsight changes the
+//! goals of rows when a batch is drawn.
 
 mod column;
+mod episodes;
 mod frames;
+mod hindsight;
 mod n_step;
 mod prioritized;
 mod sampler;
 mod storage;
 mod sum_tree;
 
-use sac_envs::{Space, Status, VecEnv};
+use sac_envs::{Dtype, Env, GoalLayout, Space, Status, VecEnv};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
@@ -27,12 +30,15 @@ use crate::{
     slices::as_slice_mut,
     spec_problems::{SpecProblem, SpecProblems},
 };
+use episodes::Episodes;
+use hindsight::Hindsight;
 use n_step::NStep;
 use prioritized::{Prioritized, PrioritizedState};
 use storage::{Gathered, Layout, StackedState, Storage};
 use sum_tree::SumTree;
 
 pub use crate::memory::available_memory_bytes;
+pub use hindsight::{HindsightSpec, HindsightStrategy};
 pub use prioritized::PrioritizedSpec;
 pub use sampler::SamplerSpec;
 
@@ -46,6 +52,9 @@ pub struct ReplaySpec {
     pub n_step: u64,
     /// How rows are sampled.
     pub sampler: SamplerSpec,
+    /// Other goals for sampled rows, for tasks with goals: see [`Replay::with_hindsight`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hindsight: Option<HindsightSpec>,
 }
 
 impl Default for ReplaySpec {
@@ -54,6 +63,7 @@ impl Default for ReplaySpec {
             capacity: 1_000_000,
             n_step: 1,
             sampler: SamplerSpec::Uniform,
+            hindsight: None,
         }
     }
 }
@@ -76,7 +86,9 @@ impl ReplaySpec {
             SamplerSpec::Uniform => 0,
             SamplerSpec::Prioritized(_) => SumTree::bytes(self.capacity),
         };
-        self.layout(spaces, stacking).bytes().saturating_add(priorities)
+        let episodes = self.hindsight.map_or(0, |_| Episodes::bytes(self.capacity));
+        let rows = self.layout(spaces, stacking).bytes();
+        rows.saturating_add(priorities).saturating_add(episodes)
     }
 
     /// Whether rows share the frames of their observations, because these are stacks of frames of bytes.
@@ -84,11 +96,45 @@ impl ReplaySpec {
         self.layout(spaces, stacking).frames().is_some()
     }
 
-    /// Every setting of the sampler that is out of range.
+    /// What keeps hindsight from these observations, in words that follow "expected"; `None` if it is not configured, or
+    /// nothing does. `goals` says where goals lie in them.
+    pub fn hindsight_problem(&self, observation: &Space, goals: Option<&GoalLayout>) -> Option<SpecProblem> {
+        let spec = self.hindsight?;
+        let problem = match (goals, observation) {
+            (None, _) => {
+                "none here: the task has no goals (no `achieved_goal` and `desired_goal` in its observations), or a wrapper \
+                 around it changes its observations or sums its rewards"
+            }
+            (Some(_), Space::Box { dtype: Dtype::F32, .. }) => return None,
+            (Some(_), _) => "none here: goals have to be real numbers",
+        };
+        Some(SpecProblem {
+            key: "replay.hindsight".to_string(),
+            value: format!("{:?} of {} + 1", spec.strategy, spec.k).to_lowercase(),
+            problem: problem.to_string(),
+        })
+    }
+
+    /// Every setting of the sampler and of hindsight that is out of range, and every two that exclude each other.
     pub fn problems(&self) -> Vec<SpecProblem> {
         let mut problems = SpecProblems::default();
         if let SamplerSpec::Prioritized(spec) = &self.sampler {
             spec.check(&mut problems);
+        }
+        if let Some(spec) = &self.hindsight {
+            spec.check(&mut problems);
+            problems.require(
+                self.n_step == 1,
+                "replay.n_step",
+                self.n_step,
+                "1 with replay.hindsight: the reward of another goal is that of a single step",
+            );
+            problems.require(
+                self.sampler == SamplerSpec::Uniform,
+                "replay.sampler",
+                "\"prioritized\"",
+                "\"uniform\" with replay.hindsight: a row's priority is that of its own goal",
+            );
         }
         problems.into_vec()
     }
@@ -156,6 +202,7 @@ pub struct Replay {
     /// Indices of the rows of the last batch.
     indices: Vec<usize>,
     prioritized: Option<Prioritized>,
+    hindsight: Option<Hindsight>,
     device: Device,
 }
 
@@ -179,8 +226,57 @@ impl Replay {
     /// Allocates a replay for environments whose observations may stack frames.
     ///
     /// # Errors
-    /// [`Error::ReplayTooLarge`]; [`Error::Spec`] when a setting of the sampler is out of range.
+    /// [`Error::ReplayTooLarge`]; [`Error::Spec`] when a setting is out of range, and for hindsight, which needs
+    /// [`Replay::with_hindsight`].
     pub fn stacked(
+        spec: &ReplaySpec,
+        spaces: (&Space, &Space),
+        stacking: Stacking,
+        gamma: f64,
+        batch_size: usize,
+        device: Device,
+    ) -> Result<Self> {
+        if spec.hindsight.is_some() {
+            return Err(Error::Spec {
+                key: "replay.hindsight".to_string(),
+                value: "given".to_string(),
+                problem: "expected none: this replay is given no task to ask for rewards".to_string(),
+            });
+        }
+        Replay::allocated(spec, spaces, stacking, gamma, batch_size, device)
+    }
+
+    /// Allocates a replay that draws other goals for its rows, if `spec` has hindsight. `task` is an environment like those
+    /// that fill it, with normalised actions; it is asked what steps earn, and never stepped.
+    ///
+    /// # Errors
+    /// As [`Replay::stacked`], and [`Error::Spec`] for hindsight on a task without goals.
+    pub fn with_hindsight(
+        spec: &ReplaySpec,
+        task: Box<dyn Env>,
+        num_envs: usize,
+        gamma: f64,
+        batch_size: usize,
+        device: Device,
+    ) -> Result<Self> {
+        let refused = |SpecProblem { key, value, problem }: SpecProblem| Error::Spec {
+            key,
+            value,
+            problem: format!("expected {problem}"),
+        };
+        let spaces = (task.observation_space(), task.action_space());
+        if let Some(problem) = spec.hindsight_problem(spaces.0, task.goals()) {
+            return Err(refused(problem));
+        }
+        let mut replay = Replay::allocated(spec, spaces, Stacking::none(num_envs), gamma, batch_size, device)?;
+        if let (Some(hindsight), Some(layout)) = (spec.hindsight, task.goals().cloned()) {
+            let episodes = Episodes::new(replay.capacity(), num_envs);
+            replay.hindsight = Some(Hindsight::new(hindsight, task, layout, episodes, gamma, batch_size));
+        }
+        Ok(replay)
+    }
+
+    fn allocated(
         spec: &ReplaySpec,
         spaces: (&Space, &Space),
         stacking: Stacking,
@@ -218,6 +314,7 @@ impl Replay {
                 SamplerSpec::Uniform => None,
                 SamplerSpec::Prioritized(sampler) => Some(Prioritized::new(sampler, storage.capacity(), batch_size)),
             },
+            hindsight: None,
             storage,
             device,
         })
@@ -236,6 +333,9 @@ impl Replay {
 
     /// Adds one step of environment `env`. `next_obs` is the true successor of `obs`, also at the end of an episode.
     pub fn push(&mut self, env: usize, obs: &[f32], action: &[f32], reward: f64, status: Status, next_obs: &[f32]) {
+        if let Some(hindsight) = &mut self.hindsight {
+            hindsight.episodes.push(env, status);
+        }
         let (storage, prioritized) = (&mut self.storage, &mut self.prioritized);
         self.windows[env].push(obs, action, reward, status, |obs, action, reward, discount| {
             let row = storage.push(env, obs, action, reward, discount, next_obs);
@@ -250,15 +350,21 @@ impl Replay {
         });
     }
 
-    /// Discards the steps in n-step windows, whose episodes cannot continue.
+    /// Gives up the running episodes, which cannot continue, and discards the steps in n-step windows.
     pub fn abandon_windows(&mut self) {
         self.windows.iter_mut().for_each(NStep::abandon);
+        if let Some(hindsight) = &mut self.hindsight {
+            hindsight.episodes.cut();
+        }
     }
 
     /// Samples a batch; `None` if the replay is empty. The next call overwrites the batch's tensors.
-    pub fn sample(&mut self, stream: &mut Stream) -> Option<Batch> {
+    ///
+    /// # Errors
+    /// [`Error::Env`] when the task fails to say what a step earns with another goal.
+    pub fn sample(&mut self, stream: &mut Stream) -> Result<Option<Batch>> {
         if self.storage.len() == 0 {
-            return None;
+            return Ok(None);
         }
         match &self.prioritized {
             None => {
@@ -277,16 +383,19 @@ impl Replay {
             next_obs,
             weight,
         } = &mut self.batch;
-        let into = Gathered {
+        let mut into = Gathered {
             obs: as_slice_mut(obs),
             action: as_slice_mut(action),
             reward: as_slice_mut(reward),
             discount: as_slice_mut(discount),
             next_obs: as_slice_mut(next_obs),
         };
-        self.storage.gather(&self.indices, into);
+        self.storage.gather(&self.indices, &mut into);
+        if let Some(hindsight) = &mut self.hindsight {
+            hindsight.relabel(&self.storage, &self.indices, into, stream)?;
+        }
         let on_device = |tensor: &Tensor| on(self.device, tensor.shallow_clone());
-        Some(Batch {
+        Ok(Some(Batch {
             weight: self.prioritized.is_some().then(|| on_device(weight)),
             ..Batch::new(
                 on_device(obs),
@@ -295,7 +404,7 @@ impl Replay {
                 on_device(discount),
                 on_device(next_obs),
             )
-        })
+        }))
     }
 
     /// Updates priorities with the report of the update with the last batch.
@@ -331,7 +440,7 @@ impl Replay {
     }
 
     /// The checkpoint section `replay`: the filled part of every column, shared frames, the cursor, the open n-step
-    /// windows and the priorities.
+    /// windows, the priorities, and with hindsight the steps of episodes.
     ///
     /// # Errors
     /// When a value cannot be serialised.
@@ -341,6 +450,9 @@ impl Replay {
         if let Some(prioritized) = &self.prioritized {
             prioritized.save(self.storage.filled(), &mut section);
         }
+        if let Some(hindsight) = &self.hindsight {
+            hindsight.episodes.save(&mut section);
+        }
         let windows: Vec<_> = self.windows.iter().map(NStep::state).collect();
         section.set_state(&ReplayState {
             len: self.storage.len(),
@@ -348,6 +460,7 @@ impl Replay {
             windows,
             stacked: self.storage.stacked_state(),
             prioritized: self.prioritized.as_ref().map(Prioritized::state),
+            turn: self.hindsight.as_ref().and_then(|hindsight| hindsight.episodes.turn()),
         })?;
         Ok(section)
     }
@@ -371,6 +484,9 @@ impl Replay {
         }
         self.storage
             .load(section, state.len, state.cursor, state.stacked.as_ref())?;
+        if let Some(hindsight) = &mut self.hindsight {
+            hindsight.episodes.load(section, state.len, state.cursor, state.turn)?;
+        }
         match (&mut self.prioritized, &state.prioritized) {
             (None, None) => Ok(()),
             (Some(prioritized), Some(saved)) => {
@@ -393,4 +509,7 @@ struct ReplayState {
     stacked: Option<StackedState>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     prioritized: Option<PrioritizedState>,
+    /// The environment that steps next; with hindsight only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    turn: Option<usize>,
 }

@@ -282,8 +282,16 @@ impl Storage {
         }
     }
 
+    /// The successor observation of a row of `f32`.
+    pub(super) fn next_obs(&self, row: usize) -> &[f32] {
+        match &self.rows {
+            Rows::Contiguous(rows) => &rows.row(row)[self.widths.0 + self.widths.1 + 2..],
+            Rows::Columns(_) => unreachable!("hindsight is refused for observations of bytes"),
+        }
+    }
+
     /// Copies rows into the buffers of a batch.
-    pub(super) fn gather(&self, indices: &[usize], into: Gathered) {
+    pub(super) fn gather(&self, indices: &[usize], into: &mut Gathered) {
         match &self.rows {
             Rows::Contiguous(rows) => {
                 let (width, action_width) = self.widths;
@@ -292,8 +300,8 @@ impl Storage {
                     .chunks_exact_mut(width)
                     .zip(into.next_obs.chunks_exact_mut(width))
                     .zip(into.action.chunks_exact_mut(action_width))
-                    .zip(into.reward)
-                    .zip(into.discount);
+                    .zip(into.reward.iter_mut())
+                    .zip(into.discount.iter_mut());
                 for (index, ((((obs, next_obs), action), reward), discount)) in indices.iter().zip(to) {
                     let (stored_obs, rest) = rows.row(*index).split_at(width);
                     let (stored_action, rest) = rest.split_at(action_width);

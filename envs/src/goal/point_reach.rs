@@ -11,7 +11,7 @@ use crate::{Dynamics, EnvEntry, Manual, NumpyRng, Space, Transition};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PointReach {
-    /// Whether two walls stand in the square, so that most ways are detours.
+    /// Whether two walls stand in the square, so that many ways are detours.
     pub obstacles: bool,
 }
 
@@ -41,15 +41,15 @@ struct Wall {
     high_m: [f64; 2],
 }
 
-/// The upper wall leaves a gap on the right, the lower one on the left.
+/// Two walls without a connection to the border, the upper one further to the left.
 const WALLS: [Wall; 2] = [
     Wall {
-        low_m: [-HALF_SIDE_M, 0.28],
-        high_m: [0.4, 0.38],
+        low_m: [-0.6, 0.28],
+        high_m: [0.2, 0.38],
     },
     Wall {
-        low_m: [-0.4, -0.38],
-        high_m: [HALF_SIDE_M, -0.28],
+        low_m: [-0.2, -0.38],
+        high_m: [0.6, -0.28],
     },
 ];
 
@@ -209,8 +209,8 @@ pub(super) fn entry() -> EnvEntry {
     .with_manual(Manual {
         description: "A point in a square of 2 m must reach a goal and stay there. The reward says only whether it is \
             there, so that without hindsight replay there is hardly anything to learn from. With `obstacles`, two walls \
-            stand in the square: one from the left side to x = 0.4 m with y from 0.28 m to 0.38 m, the other from \
-            x = -0.4 m to the right side with y from -0.38 m to -0.28 m. Success: the point is within 0.05 m of the goal."
+            stand in the square: one with x from -0.6 m to 0.2 m and y from 0.28 m to 0.38 m, the other with x from \
+            -0.2 m to 0.6 m and y from -0.38 m to -0.28 m. Success: the point is within 0.05 m of the goal."
             .into(),
         observation: vec![
             row("achieved goal: position x", "m", HALF_SIDE_M),
@@ -256,11 +256,15 @@ mod tests {
         assert_eq!(fell(&open, 0.0), -1.0);
         assert!((0.38..0.44).contains(&fell(&walled, 0.0)), "on top of the upper wall");
         assert!(
-            (-0.28..-0.22).contains(&fell(&walled, 0.7)),
-            "through the gap, onto the lower wall"
+            (-0.28..-0.22).contains(&fell(&walled, 0.4)),
+            "past it, onto the lower wall"
         );
-        let slid = rolled(&walled, [0.0, 0.45], [1.0, -1.0], 60).position_m;
-        assert!(slid[0] > 0.4 && slid[1] < 0.28, "along the wall into the gap: {slid:?}");
+        assert_eq!(fell(&walled, 0.7), -1.0, "past both");
+        let slid = rolled(&walled, [-0.3, 0.45], [0.5, -1.0], 60).position_m;
+        assert!(
+            slid[0] > 0.2 && slid[1] < 0.28,
+            "along the wall and past its end: {slid:?}"
+        );
     }
 
     #[test]
@@ -280,7 +284,7 @@ mod tests {
     #[test]
     fn the_reward_and_success_are_those_of_the_goal() {
         let task = PointReach::default();
-        for (goal_m, reward) in [([0.05, 0.0], 0.0), ([0.06, 0.0], -1.0)] {
+        for (goal_m, reward) in [([0.04, 0.0], 0.0), ([0.06, 0.0], -1.0)] {
             let mut state = PointState {
                 goal_m,
                 ..PointState::default()

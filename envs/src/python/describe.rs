@@ -2,13 +2,16 @@
 
 use serde::Deserialize;
 
-use crate::{Dtype, Manual, Row, Space};
+use crate::{Dtype, GoalLayout, Manual, Row, Space};
 
 /// What a worker says about an environment that it made.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Description {
     observation: Described,
     action: Described,
+    /// Where goals lie in an observation, if it can say what they earn.
+    #[serde(default)]
+    goals: Option<GoalLayout>,
     /// The time limit that Gymnasium knows of, in env steps.
     time_limit: Option<u64>,
     /// Module and name of the class.
@@ -109,6 +112,10 @@ impl Description {
 
     pub(crate) fn action_space(&self) -> Space {
         self.action.space()
+    }
+
+    pub(crate) fn goals(&self) -> Option<&GoalLayout> {
+        self.goals.as_ref()
     }
 
     /// The manual page.

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::describe::Description;
+use super::goals;
 use super::object::PythonObject;
 use super::picture::fitted;
 use super::pool::{self, Unused};
@@ -12,7 +13,7 @@ use super::record::{Record, Start};
 use super::spec::PythonSpec;
 use super::worker::{Fault, Worker};
 use crate::render::{Frame, FrameSize};
-use crate::{Env, EnvError, Manual, Outcome, Space, Warning, snapshot};
+use crate::{Env, EnvError, GoalBatch, GoalLayout, Manual, Outcome, Space, Transition, Warning, snapshot};
 
 /// Time that playing an episode again may take when a snapshot is restored.
 const REPLAY_TIMEOUT: Duration = Duration::from_secs(120);
@@ -74,6 +75,14 @@ impl Host {
         match self {
             Host::Worker(worker, number) => locked(worker).step(*number, action, obs),
             Host::Object(object) => object.step(action, obs).map_err(raised),
+        }
+    }
+
+    /// Asks what steps earn with other goals.
+    fn goal_outcomes(&self, count: usize, data: &[u8]) -> Result<Vec<u8>, Fault> {
+        match self {
+            Host::Worker(worker, number) => locked(worker).goal_outcomes(*number, count, data),
+            Host::Object(object) => object.goal_outcomes(count, data).map_err(raised),
         }
     }
 
@@ -332,6 +341,31 @@ impl Env for PythonEnv {
 
     fn action_space(&self) -> &Space {
         &self.action_space
+    }
+
+    fn goals(&self) -> Option<&GoalLayout> {
+        self.description.goals()
+    }
+
+    fn goal_outcomes(&mut self, batch: &GoalBatch, outcomes: &mut [Transition]) -> Result<(), EnvError> {
+        let unsupported = |problem: String| EnvError::Unsupported {
+            env: self.name.clone(),
+            problem,
+        };
+        let layout = self.goals().ok_or_else(|| unsupported("it has no goals".to_string()))?;
+        if let Some(flaw) = batch.flaw(layout, outcomes.len()) {
+            return Err(unsupported(flaw));
+        }
+        let question = goals::question(batch, outcomes);
+        let answered = self.host().goal_outcomes(outcomes.len(), &question);
+        let answered = answered.map_err(|fault| explained(&self.name, fault, None))?;
+        match goals::answer(&answered, outcomes) {
+            true => Ok(()),
+            false => Err(EnvError::Failed {
+                env: self.name.clone(),
+                problem: format!("compute_reward gave {} bytes", answered.len()),
+            }),
+        }
     }
 
     fn reset(&mut self, seed: Option<u64>, obs: &mut [f32]) -> Result<(), EnvError> {

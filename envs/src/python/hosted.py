@@ -1,7 +1,7 @@
 """An environment whose observations, actions, rewards and ends are rows of numbers.
 
 A worker process runs this, and so does the package `sac` in its own interpreter, so that both see the same bits. `spaces.py`
-stands in front of this file.
+and `goals.py` stand in front of this file.
 """
 
 import json
@@ -16,6 +16,7 @@ class Hosted:
         self.env = env
         self.observation, self.write = observations(env.observation_space)
         self.action, self.read = actions(env.action_space)
+        self.goals = goals_of(env)
         self.is_reset = False
         # The state of its generator before the last reset, if that had no seed.
         self.generator_before = None
@@ -24,6 +25,7 @@ class Hosted:
         self.description = {
             "observation": self.observation,
             "action": self.action,
+            "goals": self.goals and self.goals.layout,
             "time_limit": getattr(spec, "max_episode_steps", None),
             "entry": f"{type(unwrapped).__module__}.{type(unwrapped).__qualname__}",
             "about": (type(unwrapped).__doc__ or "").strip().split("\n\n")[0],
@@ -85,7 +87,7 @@ class Hosted:
         result = self.env.step(self.read(self.row))
         self.returned()
         try:
-            obs, reward, terminated, truncated, _ = result
+            obs, reward, terminated, truncated, info = result
         except (TypeError, ValueError):
             raise Refused(
                 f"step returned {described(result)}, expected (observation, reward, terminated, truncated, info): four "
@@ -100,6 +102,14 @@ class Hosted:
             self.end[1] = flag(terminated, "terminated") + 2 * flag(truncated, "truncated")
         else:
             self.end[1] = 0.0
+        if info:
+            self.end[1] += success_flags(info)
+
+    def goal_outcomes(self, count, data):
+        """What steps earn with other goals: see `Goals.outcomes`."""
+        if self.goals is None:
+            raise Refused("it has no goals")
+        return self.goals.outcomes(count, data)
 
     def render(self):
         if not self.is_reset:
@@ -116,6 +126,23 @@ class Hosted:
             )
         rows, columns = picture.shape[:2]
         return {"height": rows, "width": columns}, np.ascontiguousarray(picture[:, :, :3]).tobytes()
+
+
+# Beside 1 for terminated and 2 for truncated: whether the info says anything about success, and what it says.
+KNOWS_SUCCESS, SUCCESS = 4.0, 8.0
+
+
+def success_flags(info):
+    if not isinstance(info, dict):
+        return 0.0
+    # Gymnasium-Robotics has both words.
+    success = info.get("is_success", info.get("success"))
+    if success is None:
+        return 0.0
+    try:
+        return KNOWS_SUCCESS + SUCCESS * bool(success)
+    except ValueError:
+        raise Refused(f'info["is_success"] is {described(success)}, expected True or False') from None
 
 
 def number(reward):

@@ -10,6 +10,8 @@ use memmap2::MmapRaw;
 use rustix::fs::{MemfdFlags, memfd_create};
 use serde::Serialize;
 
+use crate::Outcome;
+
 /// Memory for the environments of a worker: [`WORDS`] bytes of words, then rows of numbers.
 pub(super) struct Memory {
     map: MmapRaw,
@@ -26,7 +28,7 @@ pub(super) struct Layout {
     /// `[O]`, f32 or bytes.
     observation: usize,
     observations: usize,
-    /// Reward, and 1 for terminated plus 2 for truncated: two f64.
+    /// Reward and flags: two f64. See [`Outcome::of_flags`].
     end: usize,
     #[serde(skip)]
     is_bytes: bool,
@@ -195,15 +197,28 @@ impl Memory {
         }
     }
 
-    /// Reward, terminated, truncated.
-    pub(super) fn read_end(&self, layout: &Layout) -> (f64, bool, bool) {
+    /// How a step ended.
+    pub(super) fn read_end(&self, layout: &Layout) -> Outcome {
         let number = |at: usize| {
             let mut bytes = [0; 8];
             bytes.copy_from_slice(self.bytes(at..at + 8));
             f64::from_ne_bytes(bytes)
         };
-        let flags = number(layout.end + 8) as u8;
-        (number(layout.end), flags & 1 != 0, flags & 2 != 0)
+        Outcome::of_flags(number(layout.end), number(layout.end + 8))
+    }
+}
+
+impl Outcome {
+    /// A reward, and the flags that `hosted.py` writes: 1 for terminated, 2 for truncated, 4 if the environment says
+    /// whether it is solved, and 8 if it is.
+    pub fn of_flags(reward: f64, flags: f64) -> Self {
+        let flags = flags as u8;
+        Outcome {
+            reward,
+            terminated: flags & 1 != 0,
+            truncated: flags & 2 != 0,
+            success: (flags & 4 != 0).then_some(flags & 8 != 0),
+        }
     }
 }
 
@@ -229,7 +244,11 @@ mod tests {
         let (reward, flags) = (second.end..second.end + 8, second.end + 8..second.end + 16);
         memory.bytes_mut(reward).copy_from_slice(&0.1f64.to_ne_bytes());
         memory.bytes_mut(flags).copy_from_slice(&2.0f64.to_ne_bytes());
-        assert_eq!(memory.read_end(&second), (0.1, false, true));
+        let ended = memory.read_end(&second);
+        assert_eq!((ended.reward, ended.terminated, ended.truncated), (0.1, false, true));
+        assert_eq!(ended.success, None);
+        let successes = [4.0, 12.0].map(|flags| Outcome::of_flags(0.0, flags).success);
+        assert_eq!(successes, [Some(false), Some(true)]);
     }
 
     #[test]

@@ -7,6 +7,7 @@
 
 mod describe;
 mod env;
+mod goals;
 mod memory;
 mod object;
 mod output;

@@ -25,6 +25,15 @@ pub trait PythonObject: Send {
     /// When Python raises.
     fn step(&self, action: &[f32], obs: &mut [f32]) -> Result<Outcome, String>;
 
+    /// What `count` steps earn with other goals: `data` as `Goals.outcomes` in `goals.py` takes it, and its answer. Asked
+    /// only of an environment whose description has goals.
+    ///
+    /// # Errors
+    /// When Python raises, or the object has no goals.
+    fn goal_outcomes(&self, _count: usize, _data: &[u8]) -> Result<Vec<u8>, String> {
+        Err("it has no goals".to_string())
+    }
+
     /// A picture of the environment: width, height, and `[height, width, 3]` bytes.
     ///
     /// # Errors
@@ -36,6 +45,7 @@ pub trait PythonObject: Send {
 /// an exception into a message, and of `make`, which makes an environment. Worker processes run the same source.
 pub const HOSTED: &str = concat!(
     include_str!("spaces.py"),
+    include_str!("goals.py"),
     include_str!("hosted.py"),
     include_str!("making.py"),
 );

@@ -2,7 +2,7 @@
 
 Requests come through its standard input and answers go through its standard output, which are pipes to the trainer. Both are
 taken away from the environments: what they print goes to standard error, which the trainer captures. Steps are announced and
-their numbers are exchanged in shared memory. `spaces.py`, `hosted.py` and `making.py` stand in front of this file.
+their numbers are exchanged in shared memory. `spaces.py`, `goals.py`, `hosted.py` and `making.py` stand in front of this file.
 """
 
 import json
@@ -103,7 +103,7 @@ class Trainer:
                     if what == JSON:
                         # The trainer announces it after it has written it, perhaps after the answer.
                         self.seen = seen - seen % COUNT + COUNT + IN_PIPE
-                        return JSON, env, json.loads(self.read(length))
+                        return JSON, env, self.content(length)
                 if words[REQUESTED] > seen:
                     return self.announced()
                 wait_ms = LOOK_AGAIN_MS
@@ -124,9 +124,16 @@ class Trainer:
         while True:
             what, env, length = REQUEST.unpack(self.read(REQUEST.size))
             if what == JSON:
-                return JSON, env, json.loads(self.read(length))
+                return JSON, env, self.content(length)
             if self.words is None:
                 return what, env, None
+
+    def content(self, length):
+        """JSON of this length, with the bytes that it announces behind it."""
+        content = json.loads(self.read(length))
+        if "data" in content:
+            content["data"] = self.read(content["data"])
+        return content
 
     def read(self, length):
         data = b""
@@ -196,6 +203,8 @@ def serve(trainer):
                 result = {}
             elif doing == "generator":
                 result = {"generator": hosted[env].generator()}
+            elif doing == "goals":
+                result, data = {}, hosted[env].goal_outcomes(content["count"], content["data"])
             elif doing == "render":
                 result, data = hosted[env].render()
             elif doing == "close":

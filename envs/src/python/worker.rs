@@ -20,6 +20,7 @@ const SCRIPT: &str = concat!(
     include_str!("guardian.py"),
     include_str!("imports.py"),
     include_str!("spaces.py"),
+    include_str!("goals.py"),
     include_str!("hosted.py"),
     include_str!("making.py"),
     include_str!("worker.py"),
@@ -194,13 +195,16 @@ impl Worker {
         self.act(Request::Step(env), "step")?;
         let memory = self.memory.as_ref().ok_or_else(not_shared)?;
         memory.read_observation(&layout, obs);
-        let (reward, terminated, truncated) = memory.read_end(&layout);
-        Ok(Outcome {
-            reward,
-            terminated,
-            truncated,
-            success: None,
-        })
+        Ok(memory.read_end(&layout))
+    }
+
+    /// Asks what steps earn with other goals: `data` as `Goals.outcomes` in `goals.py` takes it, and its answer.
+    pub(super) fn goal_outcomes(&mut self, env: u16, count: usize, data: &[u8]) -> Result<Vec<u8>, Fault> {
+        let request = json!({"do": "goals", "count": count, "data": data.len()});
+        self.send(env, &request)?;
+        self.write(data)?;
+        let (_, answer) = self.answer(Instant::now() + self.timeout, "compute_reward")?;
+        Ok(answer)
     }
 
     /// Has the worker make a step or a reset, and waits until it has ended.

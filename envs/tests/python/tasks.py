@@ -181,6 +181,44 @@ class OldSeeds(Task):
         return self.generator.normal(size=2).astype(np.float32)
 
 
+class Reach(Task):
+    """A task with goals: `t` steps lead to `t`. `kind` is "whole", "unending" or "single"."""
+
+    goal = spaces.Box(-np.inf, np.inf, (1,), np.float64)
+    observation_space = spaces.Dict(
+        {"observation": spaces.Box(-1.0, 1.0, (2,)), "achieved_goal": goal, "desired_goal": goal}
+    )
+
+    def __init__(self, kind):
+        self.kind = kind
+        if kind != "unending":
+            self.compute_terminated = lambda achieved, desired, info: bool(achieved[0] == desired[0])
+
+    def reset(self, *, seed=None, options=None):
+        gymnasium.Env.reset(self, seed=seed)
+        self.t = 0
+        self.desired = self.np_random.integers(2, 5, 1).astype(np.float64)
+        return self.observe(), {}
+
+    def step(self, action):
+        self.t += 1
+        achieved = np.array([float(self.t)])
+        reward = float(self.compute_reward(achieved[None], self.desired[None], [{}])[0])
+        is_there = bool(achieved == self.desired)
+        ends = is_there and self.kind != "unending"
+        return self.observe(), reward, ends, self.t == 5, {"is_success": np.float32(is_there)}
+
+    def observe(self):
+        state = np.full(2, self.t / 10, np.float32)
+        return {"observation": state, "achieved_goal": np.array([float(self.t)]), "desired_goal": self.desired}
+
+    def compute_reward(self, achieved, desired, info):
+        if self.kind == "single" and len(achieved) > 1:
+            return -float(np.linalg.norm(achieved - desired))
+        assert achieved.dtype == np.float64 and len(info) == len(achieved)
+        return -np.linalg.norm(achieved - desired, axis=-1)
+
+
 class Unmade(Task):
     def __init__(self, size):
         self.size = size

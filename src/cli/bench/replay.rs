@@ -50,6 +50,7 @@ pub fn replay(args: &BenchReplayArgs) -> Result<()> {
                 Sampler::Uniform => SamplerSpec::Uniform,
                 Sampler::Prioritized => SamplerSpec::Prioritized(PrioritizedSpec::default()),
             },
+            hindsight: None,
         };
         let batch = args.batch as usize;
         let spaces = (&observation, &action);
@@ -71,7 +72,7 @@ pub fn replay(args: &BenchReplayArgs) -> Result<()> {
         for ((_, _, replay), draws) in replays.iter_mut().zip(&mut draws) {
             rate(turn, || {
                 let started = Instant::now();
-                let batch = replay.sample(&mut stream).expect("a full replay");
+                let batch = replay.sample(&mut stream).ok().flatten().expect("a full replay");
                 draws.push(started.elapsed().as_secs_f64());
                 agent.update(&batch, &mut stream);
             });
