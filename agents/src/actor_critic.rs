@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 use sac_envs::{Dtype, Space};
-use serde::{Deserialize, Serialize};
 use sac_policy::{Draft, Value};
+use serde::{Deserialize, Serialize};
 use tch::{Device, Tensor};
 
 use crate::{
