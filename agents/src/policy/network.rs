@@ -178,7 +178,7 @@ impl Policy {
     /// those of [`Policy::mode`], or with `is_drawn` those of [`Policy::explore`] with the noise of the graph.
     ///
     /// # Errors
-    /// [`Error::NotExportable`] when the encoder or the head does not say what it computes; when a parameter is not
+    /// [`crate::Error::NotExportable`] when the encoder or the head does not say what it computes; when a parameter is not
     /// finite.
     pub fn trace(&self, draft: &mut Draft, obs: Value, is_drawn: bool) -> Result<Value> {
         let params = &self.trainable.params;
