@@ -183,7 +183,11 @@ impl Served {
 
 /// Settings with which every preset trains in moments, and its environment.
 fn task_of(algo: Algo) -> (&'static str, Vec<&'static str>) {
-    let mut small = vec!["agent.body.hidden=[32,32]"];
+    let mut small = match algo {
+        Algo::FlashSac => vec!["agent.body.width=16", "agent.critic_body.width=16"],
+        Algo::Xqc | Algo::CrossQ => vec!["agent.body.hidden=[32,32]", "agent.critic_body.hidden=[32,32]"],
+        _ => vec!["agent.body.hidden=[32,32]"],
+    };
     let env = match algo.name() {
         "sac-discrete" | "sac-discrete-paper" | "sac-gumbel" => "CartPole-v1",
         "sac-pixels" | "drq" => {
