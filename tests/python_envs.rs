@@ -274,7 +274,7 @@ fn a_wrong_python_task_is_refused_before_anything_starts() {
 fn check_runs_the_conformance_suite_on_any_id() {
     let here = folder();
     let ours = sac(here.path(), &["check", "--env", "CartPole-v1"]).ok();
-    assert!(ours.stdout.contains("passes 11 checks"), "{ours}");
+    assert!(ours.stdout.contains("passes 12 checks"), "{ours}");
     let Some(python) = python() else { return };
     let interpreter = format!("env.python={python}");
     let theirs = sac(

@@ -23,7 +23,7 @@ fn their_cart_pole_keeps_our_contract_except_its_bounds() {
         .expect_err("it leaves its space")
         .to_string();
     assert!(
-        broken.contains("fails 1 of 11 checks") && broken.contains("observations lie in their space"),
+        broken.contains("fails 1 of 12 checks") && broken.contains("observations lie in their space"),
         "{broken}"
     );
     let report = check_env(|| Box::new(theirs().with_unbounded_observations()) as Box<dyn Env>);
