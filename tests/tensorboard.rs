@@ -92,6 +92,21 @@ fn tensorboard_reads_every_metric_at_its_env_step_with_the_value_of_metrics_json
     tags.extend(self::found(&read(&python, &here.path().join("encoder"))).into_keys());
     unstable(here.path(), "unstable");
     tags.extend(self::found(&read(&python, &here.path().join("unstable"))).into_keys());
+    let task = [
+        "train",
+        "--env",
+        "PointReach-v0",
+        "--steps",
+        "250",
+        "--run-dir",
+        "goals",
+    ];
+    sac(
+        here.path(),
+        &[&task[..], SMALL, &["--set", "eval.every={env_steps=250}"]].concat(),
+    )
+    .ok();
+    tags.extend(self::found(&read(&python, &here.path().join("goals"))).into_keys());
     for tag in all_metrics() {
         assert!(tags.contains(&tag), "{tag} is missing among {tags:?}");
     }
