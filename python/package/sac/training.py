@@ -75,14 +75,14 @@ class Run:
         return frame.set_index("env_steps") if "env_steps" in frame else frame
 
     def evaluations(self) -> dict[str, np.ndarray]:
-        """The evaluations: env steps, mean return and so on, an array each."""
+        """The evaluations: env steps, mean return and so on, an array each. Columns that the task leaves empty are left out."""
         path = self.path / "eval.csv"
         if not path.is_file():
             return {}
         with path.open(newline="") as file:
             lines = list(csv.DictReader(file))
-        names = lines[0].keys() if lines else []
-        return {name: np.array([float(line[name]) for line in lines]) for name in names}
+        names = [name for name in (lines[0] if lines else []) if any(line[name] for line in lines)]
+        return {name: np.array([float(line[name] or "nan") for line in lines]) for name in names}
 
     def plot(self, names: str | list[str] | None = None, ax: Any = None) -> Any:
         """Draws metrics over env steps with matplotlib, by default the mean returns. Returns the axes."""
