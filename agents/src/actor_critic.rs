@@ -1,11 +1,16 @@
 //! The Soft Actor-Critic agent, assembled from its parts: [`SoftActorCritic`], [`AgentParts`].
 
+mod checks;
+mod parts;
+mod state;
+
 use std::ops::Range;
 
-use sac_envs::{Dtype, Space};
+use sac_envs::Space;
 use sac_policy::{Draft, Value};
-use serde::{Deserialize, Serialize};
 use tch::{Device, Tensor};
+
+pub use parts::AgentParts;
 
 use crate::{
     agent::{ActMode, Agent, Cost},
@@ -14,81 +19,24 @@ use crate::{
     batch::Batch,
     checkpoint::{Checkpoint, Section},
     compute::{Compute, MatmulPrecision},
-    critic::{Critic, LearnedCritic, NetworkContext, ValueFunction},
-    encoder::{BuildEncoder, ObservationNormalizer, SharedEncoder, Statistics},
+    critic::{LearnedCritic, NetworkContext},
+    encoder::{ObservationNormalizer, SharedEncoder, Statistics},
     error::{Error, Result},
-    exploration::{Exploration, Held},
-    fused::{self, Acting, FusedUpdate, Plan},
+    exploration::Exploration,
+    fused::{self, Acting, FusedUpdate},
     inspect::Inspection,
-    nn::{AdamSpec, ParamBlock, ParamLayout, Params, Tracer, Trainable},
+    nn::{ParamBlock, ParamLayout, Params, Tracer, Trainable},
     noise::{Stream, on},
-    policy::{Policy, PolicyEncoder, PolicyHead},
-    replay::available_memory_bytes,
+    policy::{Policy, PolicyEncoder},
     report::UpdateReport,
-    reward_scaling::{ReturnStatistics, RewardScaling},
+    reward_scaling::RewardScaling,
     schedule::{EnvSteps, GradSteps},
     soft_actor_critic::ReferenceUpdate,
     temperature::Temperature,
     update_rule::{Due, Learner, UpdateRule},
 };
-
-/// The replaceable parts of an agent: those that an [`AgentSpec`] names, or implementations of a library user.
-pub struct AgentParts {
-    /// Builder of the encoders of policy and critic.
-    pub encoder: Box<BuildEncoder>,
-    /// The distribution over actions.
-    pub head: Box<dyn PolicyHead>,
-    /// Optimiser of the policy network.
-    pub policy_optimizer: AdamSpec,
-    /// The critic's equations.
-    pub critic: Box<dyn Critic>,
-    /// The parts that have a fused form.
-    plan: Plan,
-}
-
-impl AgentParts {
-    /// The parts that `spec` names, for an environment's action space. They can be replaced by the `with_…` methods.
-    ///
-    /// # Errors
-    /// When the policy head does not support the action space.
-    pub fn of(spec: &AgentSpec, env: &str, action: &Space, compute: &Compute) -> Result<Self> {
-        let encoder = spec.encoder.clone();
-        let head = spec.policy.build(env, action)?;
-        Ok(AgentParts {
-            encoder: Box::new(move |observation, layout| encoder.build(observation, layout)),
-            head: fused::head(&spec.policy, head, action.len() as i64, compute),
-            policy_optimizer: spec.policy.optimizer(),
-            critic: spec.critic.build(spec.targets, compute.device),
-            plan: Plan::of(spec),
-        })
-    }
-
-    /// Replaces the critic. Its loss is computed through autograd.
-    #[must_use]
-    pub fn with_critic(self, critic: Box<dyn Critic>) -> Self {
-        AgentParts {
-            critic,
-            plan: self.plan.without_critic(),
-            ..self
-        }
-    }
-
-    /// Replaces the policy head. It is computed through autograd.
-    #[must_use]
-    pub fn with_head(self, head: Box<dyn PolicyHead>) -> Self {
-        AgentParts {
-            head,
-            plan: self.plan.without_head(),
-            ..self
-        }
-    }
-
-    /// Replaces the encoder.
-    #[must_use]
-    pub fn with_encoder(self, encoder: Box<BuildEncoder>) -> Self {
-        AgentParts { encoder, ..self }
-    }
-}
+use checks::{check_memory, check_observation, check_optimizer_steps, is_of_optimizer};
+use state::AgentState;
 
 /// A Soft Actor-Critic agent: policy, critic and temperature, the rule that updates them, and the normalisation,
 /// augmentation and delays around an update.
@@ -185,7 +133,7 @@ impl SoftActorCritic {
         if compute.precision == MatmulPrecision::Medium && rule.fused_multiply_adds() == 0 {
             return Err(compute.precision.refused(
                 "no network of this agent is fused, and only fused networks use bfloat16: those that are fully connected, \
-                 without layer normalisation and dropout, and read flat observations",
+                 without normalisation and dropout, and read flat observations",
             ));
         }
         let observation_shape: Vec<i64> = observation.shape().iter().map(|extent| *extent as i64).collect();
@@ -283,6 +231,17 @@ impl SoftActorCritic {
         }
     }
 
+    fn state(&self) -> AgentState {
+        AgentState::of(self.grad_steps, self.reward_scaling.as_ref(), self.exploration.as_ref())
+    }
+
+    /// Exploratory actions `[rows, A]` at flattened rows `obs`, for noise `[rows, W]` on the device, as the environment
+    /// takes them.
+    fn explore_with(&mut self, obs: &[f32], noise: &Tensor, actions: &mut [f32]) {
+        let obs = self.rows(obs, noise.size()[0]);
+        write(self.learner.policy.explore(&obs, noise), actions);
+    }
+
     /// Counts an update, and returns which of the delayed steps it includes.
     fn count(&mut self) -> Due {
         self.grad_steps += 1;
@@ -303,145 +262,9 @@ impl SoftActorCritic {
     }
 }
 
-/// What an agent counts and observes beside its networks.
-#[derive(Serialize, Deserialize)]
-#[serde(untagged)]
-enum AgentState {
-    /// Of an agent that only counts.
-    Counter(GradSteps),
-    /// Of an agent with further state.
-    Full {
-        grad_steps: GradSteps,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        returns: Option<ReturnStatistics>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        held_noise: Option<Vec<Held>>,
-    },
-}
-
-impl SoftActorCritic {
-    fn state(&self) -> AgentState {
-        let grad_steps = self.grad_steps;
-        match (&self.reward_scaling, &self.exploration) {
-            (None, None) => AgentState::Counter(grad_steps),
-            (scaling, exploration) => AgentState::Full {
-                grad_steps,
-                returns: scaling.as_ref().map(|scaling| scaling.statistics().clone()),
-                held_noise: exploration.as_ref().map(|exploration| exploration.held().to_vec()),
-            },
-        }
-    }
-
-    /// The section `own` with the statistics of returns of `checkpoint`.
-    fn with_returns_of(&self, mut own: Section<'static>, checkpoint: &Checkpoint) -> Result<Section<'static>> {
-        if let (
-            AgentState::Full {
-                grad_steps, held_noise, ..
-            },
-            AgentState::Full { returns, .. },
-        ) = (self.state(), checkpoint.section("agent")?.state()?)
-        {
-            own.set_state(&AgentState::Full {
-                grad_steps,
-                returns,
-                held_noise,
-            })?;
-        }
-        Ok(own)
-    }
-
-    fn restore(&mut self, state: AgentState) -> Result<()> {
-        let (grad_steps, returns, held_noise) = match state {
-            AgentState::Counter(grad_steps) => (grad_steps, None, None),
-            AgentState::Full {
-                grad_steps,
-                returns,
-                held_noise,
-            } => (grad_steps, returns, held_noise),
-        };
-        self.grad_steps = grad_steps;
-        let missing = |what: &str| Error::section("agent", format!("has no {what}"));
-        if let Some(scaling) = &mut self.reward_scaling {
-            scaling.restore(returns.ok_or_else(|| missing("statistics of returns"))?);
-        }
-        if let Some(exploration) = &mut self.exploration {
-            exploration.restore(held_noise.ok_or_else(|| missing("noise of exploration"))?)?;
-        }
-        Ok(())
-    }
-}
-
-/// Refuses networks that do not fit into memory, before they are allocated.
-fn check_memory(spec: &AgentSpec, parts: &AgentParts, context: &NetworkContext) -> Result<()> {
-    const MIB: u64 = 1 << 20;
-    let mut layout = ParamLayout::default();
-    let encoder = (parts.encoder)(context.observation, &mut layout);
-    if spec.encoder_sharing == EncoderSharing::Critic {
-        layout = ParamLayout::default(); // the critic's encoder, which is counted with the critic
-    }
-    spec.body.build(encoder.width(), parts.head.inputs(), None, &mut layout);
-    let target = match spec.next_action {
-        NextAction::Online => 0,
-        NextAction::Target => layout.bytes(),
-    };
-    let policy = Trainable::bytes(&layout) + target;
-    let functions = parts.critic.functions();
-    let critic: u64 = functions
-        .iter()
-        .map(|function| ValueFunction::bytes(function, context))
-        .sum();
-    let (needed, available) = (policy + critic, available_memory_bytes());
-    if needed <= available {
-        return Ok(());
-    }
-    Err(Error::NetworksTooLarge {
-        needed_mib: needed.div_ceil(MIB),
-        available_mib: available / MIB,
-        key: match (&spec.critic_body, critic > policy) {
-            (Some(_), true) => "agent.critic_body.hidden",
-            _ => "agent.body.hidden",
-        },
-    })
-}
-
-/// Whether a tensor of a section is of the state of an optimiser.
-fn is_of_optimizer(tensor: &str) -> bool {
-    tensor.contains("/adam.")
-}
-
-/// Refuses optimisers with more steps than the agent has made.
-fn check_optimizer_steps(checkpoint: &Checkpoint, grad_steps: GradSteps) -> Result<()> {
-    for name in ["policy", "critic", "temperature"] {
-        let section = checkpoint.section(name)?;
-        for tensor in section.tensor_names().filter(|name| name.ends_with("adam.steps")) {
-            let steps = section.any_tensor(tensor)?.int64_value(&[0]);
-            if u64::try_from(steps).is_err() || steps as u64 > grad_steps.0 {
-                let problem = format!("`{tensor}` is {steps}, but the agent has made {grad_steps} updates");
-                return Err(Error::section(name, problem));
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Checks that an encoder can be built for the observation space.
-fn check_observation(spec: &AgentSpec, env: &str, observation: &Space) -> Result<()> {
-    let unsupported = |by, reason| {
-        Err(Error::UnsupportedSpace {
-            what: "observation",
-            space: observation.to_string(),
-            env: env.to_string(),
-            by,
-            reason,
-        })
-    };
-    match observation {
-        Space::Box { dtype: Dtype::U8, .. } if spec.normalize_observations => {
-            unsupported("agent.normalize_observations", "pixels have one scale already")
-        }
-        Space::Box { .. } => Ok(()),
-        _ => unsupported("the flat encoder", "it needs a box"),
-    }
+/// Writes actions `[rows, A]` to the host.
+fn write(action: Tensor, actions: &mut [f32]) {
+    on(Device::Cpu, action).contiguous().copy_data(actions, actions.len());
 }
 
 impl Agent for SoftActorCritic {
@@ -452,16 +275,16 @@ impl Agent for SoftActorCritic {
             let params = self.learner.policy.trainable.params.frozen();
             return acting.act(params, obs, stream, actions);
         }
-        let rows = rows as i64;
-        let obs = self.rows(obs, rows);
-        let action = match mode {
+        match mode {
             ActMode::Explore => {
-                let policy = &self.learner.policy;
-                policy.explore(&obs, &policy.noise(rows, stream))
+                let noise = self.learner.policy.noise(rows as i64, stream);
+                self.explore_with(obs, &noise, actions);
             }
-            ActMode::Evaluate => self.learner.policy.mode(&obs),
-        };
-        on(Device::Cpu, action).contiguous().copy_data(actions, actions.len());
+            ActMode::Evaluate => {
+                let obs = self.rows(obs, rows as i64);
+                write(self.learner.policy.mode(&obs), actions);
+            }
+        }
     }
 
     fn explore(&mut self, envs: Range<usize>, obs: &[f32], stream: &mut Stream, actions: &mut [f32]) {
@@ -469,12 +292,8 @@ impl Agent for SoftActorCritic {
             return self.act(obs, ActMode::Explore, stream, actions);
         };
         let policy = &self.learner.policy;
-        let rows = envs.len() as i64;
         let noise = exploration.noise(envs, stream, |stream| on(Device::Cpu, policy.noise(1, stream)));
-        let noise = on(self.compute.device, noise);
-        let obs = self.rows(obs, rows);
-        let action = self.learner.policy.explore(&obs, &noise);
-        on(Device::Cpu, action).contiguous().copy_data(actions, actions.len());
+        self.explore_with(obs, &on(self.compute.device, noise), actions);
     }
 
     fn observe_reward(&mut self, env: usize, reward: f64, ended: bool) {
@@ -546,7 +365,8 @@ impl Agent for SoftActorCritic {
     }
 
     fn load(&mut self, checkpoint: &Checkpoint) -> Result<()> {
-        self.restore(checkpoint.section("agent")?.state()?)?;
+        let state: AgentState = checkpoint.section("agent")?.state()?;
+        self.grad_steps = state.restore(self.reward_scaling.as_mut(), self.exploration.as_mut())?;
         self.learner.critic.load(&checkpoint.section("critic")?)?;
         self.learner.temperature.load(&checkpoint.section("temperature")?)?;
         self.load_policy(checkpoint)?;
@@ -560,7 +380,12 @@ impl Agent for SoftActorCritic {
         let own = self.sections()?.into_iter();
         let sections = own.map(|own| match own.name() {
             // The counter starts again, but the critic was learned from rewards of this scale.
-            "agent" => self.with_returns_of(own, checkpoint),
+            "agent" => {
+                let mut agent = own;
+                let theirs = checkpoint.section("agent")?.state()?;
+                agent.set_state(&self.state().with_returns_of(theirs))?;
+                Ok(agent)
+            }
             name => checkpoint.section(name)?.with_tensors_of(own, is_of_optimizer),
         });
         let sections = sections.collect::<Result<Vec<_>>>()?;
@@ -580,10 +405,8 @@ impl Agent for SoftActorCritic {
 
     fn act_with_noise(&mut self, obs: &[f32], noise: &[f32], actions: &mut [f32]) -> Result<()> {
         let rows = (actions.len() / self.action_dim) as i64;
-        let obs = self.rows(obs, rows);
         let noise = on(self.compute.device, Tensor::from_slice(noise).reshape([rows, -1]));
-        let action = self.learner.policy.explore(&obs, &noise);
-        on(Device::Cpu, action).contiguous().copy_data(actions, actions.len());
+        self.explore_with(obs, &noise, actions);
         Ok(())
     }
 

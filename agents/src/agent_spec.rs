@@ -90,7 +90,9 @@ impl AgentSpec {
             spec.optimizer = spec.optimizer.for_budget(budget);
         }
         self.policy.change_optimizer(|optimizer| optimizer.for_budget(budget));
-        self.critic.change_optimizers(|optimizer| optimizer.for_budget(budget));
+        for (_, optimizer) in self.critic.optimizers_mut() {
+            *optimizer = optimizer.for_budget(budget);
+        }
         self
     }
 

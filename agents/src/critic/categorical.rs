@@ -20,19 +20,14 @@ use super::{
     Critic, CriticLoss, CriticStep,
     combination::Combination,
     objective::{ActorObjective, MemberValue},
+    scalar,
     statistics::Statistics,
     support::Support,
     target_filter::{FilterOrder, TargetFilterSpec},
     value_function::{FunctionInput, FunctionSpec, TargetFunction, ValueFunction},
 };
 use crate::{
-    batch::Batch,
-    losses::soft_backup,
-    metrics,
-    nn::AdamSpec,
-    noise::Stream,
-    policy::ActionDraw,
-    report::{Reduction, UpdateReport},
+    batch::Batch, losses::soft_backup, metrics, nn::AdamSpec, noise::Stream, policy::ActionDraw, report::Reduction,
     spec_problems::SpecProblems,
 };
 
@@ -201,33 +196,30 @@ impl Critic for CategoricalCritic {
         let (batch, support) = (step.batch, self.support);
         let q = functions[0].of_target(batch);
         let probability = self.next_distribution(&q, &batch.next_obs, next.sampled(), stream); // [K·B, K]
-        let z = support.values(probability.device());
-        let target = |at: &Tensor, probability: &Tensor| match self.spec.target {
-            CategoricalTarget::Distribution => support.project(probability, at),
-            CategoricalTarget::TwoHot => support.project(&at.ones_like(), at),
-            CategoricalTarget::HlGauss(std) => support.histogram(&at.squeeze_dim(-1), std * support.spacing()),
-        };
-        let (at, probability) = match self.spec.target {
+        let (target, at, probability) = match self.spec.target {
             CategoricalTarget::Distribution => {
-                let rows = probability.size()[0];
-                let shifted = z.unsqueeze(-1).expand([-1, rows], false); // [K, K·B]
-                let shifted = soft_backup(batch, &shifted, step.alpha, &next.log_prob); // [K, M·B]
+                let z = support.values(probability.device()).unsqueeze(-1); // [K, 1]
+                let shifted = z.expand([-1, probability.size()[0]], false); // [K, K·B]
+                let at = soft_backup(batch, &shifted, step.alpha, &next.log_prob).transpose(0, 1); // [M·B, K]
                 let averaged = batch.over_target_draws(&probability.transpose(0, 1)); // [K, B]
-                (
-                    shifted.transpose(0, 1),
-                    batch.for_value_draws(&averaged).transpose(0, 1),
-                )
+                let probability = batch.for_value_draws(&averaged).transpose(0, 1); // [M·B, K]
+                (support.project(&probability, &at), at, probability)
             }
             CategoricalTarget::TwoHot | CategoricalTarget::HlGauss(_) => {
                 let value = support.expectation(&probability); // [K·B]
-                let y = soft_backup(batch, &value, step.alpha, &next.log_prob).unsqueeze(-1); // [M·B, 1]
-                (y.shallow_clone(), y.ones_like())
+                let y = soft_backup(batch, &value, step.alpha, &next.log_prob); // [M·B]
+                let (at, certain) = (y.unsqueeze(-1), y.ones_like().unsqueeze(-1)); // [M·B, 1]
+                let target = match self.spec.target {
+                    CategoricalTarget::HlGauss(std) => support.histogram(&y, std * support.spacing()),
+                    _ => support.project(&certain, &at),
+                };
+                (target, at, certain)
             }
         };
         let outside = at.lt(support.min).logical_or(&at.gt(support.max)).to_kind(Kind::Float);
         let over_atoms = |x: Tensor| x.sum_dim_intlist([-1i64].as_slice(), false, Kind::Float); // [M·B]
         vec![
-            target(&at, &probability).transpose(0, 1),
+            target.transpose(0, 1),
             over_atoms(&probability * &at),
             over_atoms(&probability * outside),
         ]
@@ -244,17 +236,9 @@ impl Critic for CategoricalCritic {
         let q = self.support.expectation(&probability); // [E, B]
         let distance = self.support.values(out.device()) - q.unsqueeze(-1); // [E, B, K]
         let variance = (probability * distance.square()).sum_dim_intlist([-1i64].as_slice(), false, Kind::Float);
-        let mut report = UpdateReport::default();
-        report.put(metrics::CRITIC_LOSS, Reduction::Mean, &loss);
-        report.put(metrics::Q_MEAN, Reduction::Mean, &q);
-        report.put(metrics::Q_STD, Reduction::Std, &q);
+        let mut report = scalar::report((&loss).into(), &q, mean, batch);
         report.put(metrics::SIGMA_MEAN, Reduction::Mean, &variance.sqrt());
-        report.put(metrics::TARGET_MEAN, Reduction::Mean, mean);
         report.put(metrics::TARGET_CLIPPED, Reduction::Mean, outside);
-        report.td_error = batch
-            .weight
-            .is_some()
-            .then(|| Combination::Mean.apply(&(&q - mean).abs()));
         CriticLoss { loss, report }
     }
 

@@ -139,35 +139,26 @@ impl CriticSpec {
 
     /// Settings of the optimisers, by their keys. A critic that is defined outside this crate keeps them to itself.
     pub fn optimizers(&self) -> Vec<(&'static str, AdamSpec)> {
+        let mut spec = self.clone();
+        let optimizers = spec.optimizers_mut().into_iter();
+        optimizers.map(|(key, optimizer)| (key, *optimizer)).collect()
+    }
+
+    /// [`CriticSpec::optimizers`], to be changed.
+    pub(crate) fn optimizers_mut(&mut self) -> Vec<(&'static str, &mut AdamSpec)> {
         const KEY: &str = "agent.critic.optimizer";
         match self {
-            CriticSpec::Scalar(spec) => vec![(KEY, spec.optimizer)],
-            CriticSpec::Dsac(spec) => vec![(KEY, spec.optimizer)],
-            CriticSpec::DsacT(spec) => vec![(KEY, spec.optimizer)],
-            CriticSpec::Quantile(spec) => vec![(KEY, spec.optimizer)],
-            CriticSpec::Categorical(spec) => vec![(KEY, spec.optimizer)],
+            CriticSpec::Scalar(spec) => vec![(KEY, &mut spec.optimizer)],
+            CriticSpec::Dsac(spec) => vec![(KEY, &mut spec.optimizer)],
+            CriticSpec::DsacT(spec) => vec![(KEY, &mut spec.optimizer)],
+            CriticSpec::Quantile(spec) => vec![(KEY, &mut spec.optimizer)],
+            CriticSpec::Categorical(spec) => vec![(KEY, &mut spec.optimizer)],
             CriticSpec::StateValue(spec) => vec![
-                (KEY, spec.optimizer),
-                ("agent.critic.value_optimizer", spec.value_optimizer),
+                (KEY, &mut spec.optimizer),
+                ("agent.critic.value_optimizer", &mut spec.value_optimizer),
             ],
             CriticSpec::Custom(_) => Vec::new(),
         }
-    }
-
-    /// Applies `change` to the settings of every optimiser.
-    pub(crate) fn change_optimizers(&mut self, change: impl Fn(AdamSpec) -> AdamSpec) {
-        let optimizers = match self {
-            CriticSpec::Scalar(spec) => vec![&mut spec.optimizer],
-            CriticSpec::Dsac(spec) => vec![&mut spec.optimizer],
-            CriticSpec::DsacT(spec) => vec![&mut spec.optimizer],
-            CriticSpec::Quantile(spec) => vec![&mut spec.optimizer],
-            CriticSpec::Categorical(spec) => vec![&mut spec.optimizer],
-            CriticSpec::StateValue(spec) => vec![&mut spec.optimizer, &mut spec.value_optimizer],
-            CriticSpec::Custom(_) => Vec::new(),
-        };
-        optimizers
-            .into_iter()
-            .for_each(|optimizer| *optimizer = change(*optimizer));
     }
 
     /// The target filter, if there is one.

@@ -123,7 +123,7 @@ impl Critic for StateValueCritic {
         // V moves towards the soft value of a newly drawn action: equations 3 and 5, with the minimum of section 4.2.
         let target = tch::no_grad(|| {
             let q = &functions[0];
-            let value = q.expected(q.online.params.frozen(), &batch.obs, &fresh, stream, Combination::Min); // [B]
+            let value = q.expected(&batch.obs, &fresh, stream, Combination::Min); // [B]
             value - alpha * &fresh.log_prob
         });
         functions[1].minimize_of_state(&batch.obs, stream, |out| {

@@ -46,6 +46,12 @@ pub struct FunctionSpec {
     pub target_filter: Option<TargetFilterSpec>,
 }
 
+impl FunctionSpec {
+    fn has_target_params(&self, context: &NetworkContext) -> bool {
+        self.target.is_some() && context.targets.has_parameters()
+    }
+}
+
 /// A learned function: network, online and target parameters, optimiser and target filter.
 pub struct ValueFunction {
     spec: FunctionSpec,
@@ -106,14 +112,23 @@ impl<'a> TargetFunction<'a> {
 
     /// The first output, reduced over members: `[B]`. For a draw with probabilities, the expectation over its actions.
     pub fn expected(&self, obs: &Tensor, draw: &ActionDraw, stream: &mut Stream, combination: Combination) -> Tensor {
-        match &draw.actions {
-            Actions::Sampled(action) => combination.apply(&self.at(obs, action, stream).select(-1, 0)),
-            Actions::Weighted(probability) => {
+        expected(draw, combination, |action| match action {
+            Some(action) => self.at(obs, action, stream),
+            None => {
                 let network = &self.function.network;
-                let all = network.of_all_actions_with(self.params(), self.companions.obs, obs, stream);
-                expectation(probability, &combination.apply(&all.select(-1, 0))) // of [E, B, n]
+                network.of_all_actions_with(self.params(), self.companions.obs, obs, stream)
             }
-        }
+        })
+    }
+}
+
+/// The first output of a function, reduced over members: `[B]`. `of` gives its outputs for drawn actions, `[E, B, K]`, or
+/// for all actions, `[E, B, n, K]`, over which the expectation is taken.
+fn expected(draw: &ActionDraw, combination: Combination, of: impl FnOnce(Option<&Tensor>) -> Tensor) -> Tensor {
+    let reduced = combination.apply(&of(draw.drawn()).select(-1, 0)); // [B] or [B, n]
+    match &draw.actions {
+        Actions::Sampled(_) => reduced,
+        Actions::Weighted(probability) => expectation(probability, &reduced),
     }
 }
 
@@ -131,9 +146,8 @@ impl ValueFunction {
                 unreachable!("no filter over enumerated actions: checked in the specification")
             }
         };
-        let has_target = spec.target.is_some() && context.targets.has_parameters();
         ValueFunction {
-            target: has_target.then(|| online.params.detached_copy()),
+            target: spec.has_target_params(context).then(|| online.params.detached_copy()),
             spec: spec.clone(),
             network,
             online,
@@ -153,8 +167,12 @@ impl ValueFunction {
     /// Bytes that a function takes, its optimiser and a gradient included, without allocating it.
     pub fn bytes(spec: &FunctionSpec, context: &NetworkContext) -> u64 {
         let (_, layout) = ValueFunction::network(spec, context);
-        let has_target = spec.target.is_some() && context.targets.has_parameters();
-        Trainable::bytes(&layout) + if has_target { layout.bytes() } else { 0 }
+        let of_target = if spec.has_target_params(context) {
+            layout.bytes()
+        } else {
+            0
+        };
+        Trainable::bytes(&layout) + of_target
     }
 
     /// E, the number of members.
@@ -213,23 +231,13 @@ impl ValueFunction {
         self.network.value(params, obs, action, stream, value_of)
     }
 
-    /// The first output with parameters `params`, reduced over members: `[B]`. For a draw with probabilities, the
-    /// expectation over its actions.
-    pub fn expected(
-        &self,
-        params: &Params,
-        obs: &Tensor,
-        draw: &ActionDraw,
-        stream: &mut Stream,
-        combination: Combination,
-    ) -> Tensor {
-        match &draw.actions {
-            Actions::Sampled(action) => combination.apply(&self.network.at(params, obs, action, stream).select(-1, 0)),
-            Actions::Weighted(probability) => {
-                let all = self.network.of_all_actions(params, obs, stream).select(-1, 0); // [E, B, n]
-                expectation(probability, &combination.apply(&all))
-            }
-        }
+    /// The first output, reduced over members: `[B]`, detached. For a draw with probabilities, the expectation over its
+    /// actions.
+    pub fn expected(&self, obs: &Tensor, draw: &ActionDraw, stream: &mut Stream, combination: Combination) -> Tensor {
+        expected(draw, combination, |action| match action {
+            Some(action) => self.at(obs, action, stream),
+            None => self.of_all_actions(obs, stream),
+        })
     }
 
     /// Makes one optimiser step on `loss` of the outputs `[E, B, K]` for the actions of `batch`. Batch normalisation

@@ -6,7 +6,7 @@
 //!
 //! | Part | Fused if |
 //! |---|---|
-//! | networks | fully connected, without layer normalisation and dropout ([`Perceptron`]) |
+//! | networks | fully connected, without normalisation, dropout and residual blocks ([`Perceptron`]) |
 //! | policy head | a squashed Gaussian whose σ depends on the state and has bounds |
 //! | critic's loss | `scalar` or `dsac_t`, and the critic has no encoder with parameters |
 //! | actor's step | policy and critic are both fused |

@@ -143,6 +143,9 @@ impl ParamBlock {
 
     /// Restores the constraints of the layout. To be called after every step of the optimiser.
     pub(super) fn constrain(&mut self) {
+        if self.layout.constraints.is_empty() {
+            return;
+        }
         let _guard = tch::no_grad_guard();
         let param = |index: &ParamIndex| self.frozen.constant(index.0);
         for constraint in &self.layout.constraints {
@@ -175,6 +178,9 @@ impl ParamBlock {
 
     /// Moves running statistics towards the observed values: θ ← θ + weight · (value − θ).
     pub(super) fn observe(&mut self, observed: &[Observed]) {
+        if observed.is_empty() {
+            return;
+        }
         let _guard = tch::no_grad_guard();
         for Observed {
             statistic,
