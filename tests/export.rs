@@ -442,6 +442,8 @@ fn drawn_actions_take_noise_and_bad_input_is_explained() {
     assert!(low < high, "{low} {high}");
     let error = policy.act(&[1.0, 0.0, 0.0]).expect_err("noise is missing");
     assert_eq!(error.to_string(), "noise has 0 numbers, expected 1");
+    let error = sac_policy::Policy::load(here.path().join("run")).expect_err("a run is no export");
+    assert!(error.to_string().contains("sac export"), "{error}");
 
     let cases: [(&[&str], &[&str]); 5] = [
         (&["none", "--format", "onnx", "--out", "x"], &["none: no such folder"]),
