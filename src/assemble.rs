@@ -163,7 +163,7 @@ pub fn trainer(config: &Config, registry: &Registry, logger: Logger, save_to: Op
 /// The folder of the model files that the MuJoCo tasks use, or why there is none.
 #[cfg(feature = "mujoco")]
 pub(crate) fn mujoco_model_files() -> std::result::Result<std::path::PathBuf, String> {
-    sac_envs::mujoco::model_files()
+    sac_envs::mujoco::ModelFiles::Gymnasium.path()
 }
 
 /// A batch of random rows for an agent for these spaces, to measure updates with.

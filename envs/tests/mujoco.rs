@@ -146,7 +146,12 @@ fn trajectories_are_gymnasiums() {
 
 /// The option for a copy of one of Gymnasium's models with another time step.
 fn with_time_step(model: &str, seconds: f64) -> String {
-    let text = std::fs::read_to_string(sac_envs::mujoco::model_files().expect("set-up has run").join(model));
+    let text = std::fs::read_to_string(
+        sac_envs::mujoco::ModelFiles::Gymnasium
+            .path()
+            .expect("set-up has run")
+            .join(model),
+    );
     let text = text.expect("a model of Gymnasium");
     let (before, rest) = text.split_once("timestep=\"").expect("a time step");
     let (_, after) = rest.split_once('"').expect("a closing quote");

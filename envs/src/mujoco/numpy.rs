@@ -61,6 +61,33 @@ pub(super) fn norm(x: &[f64]) -> f64 {
     x.iter().fold(0.0, |sum: f64, x| x.mul_add(*x, sum)).sqrt()
 }
 
+/// `np.linalg.norm(x, axis=-1)` of a short vector. With an axis, NumPy squares and sums without OpenBLAS.
+pub(super) fn norm_along_axis(x: &[f64]) -> f64 {
+    sum_of_squares(x).sqrt()
+}
+
+/// `matrix @ x` with three rows of `x.len()` numbers, in the order of OpenBLAS's kernels for x86-64 since Haswell. They sum
+/// the first two rows in two running sums each and the third in four; up to three numbers that are left over come last,
+/// with fused multiply-adds.
+pub(super) fn three_rows_times(matrix: &[f64], x: &[f64]) -> [f64; 3] {
+    let whole = x.len() - x.len() % 4;
+    std::array::from_fn(|row| {
+        let row_of = &matrix[row * x.len()..][..x.len()];
+        let mut sums = [0.0; 4];
+        let lanes = if row < 2 { 2 } else { 4 };
+        for (i, (a, x)) in row_of.iter().zip(x).take(whole).enumerate() {
+            sums[i % lanes] += a * x;
+        }
+        let sum = (sums[0] + sums[2]) + (sums[1] + sums[3]);
+        match (&row_of[whole..], &x[whole..]) {
+            ([a], [x]) => a.mul_add(*x, sum),
+            ([a, b], [x, y]) => sum + a.mul_add(*x, b * y),
+            ([a, b, c], [x, y, z]) => sum + c.mul_add(*z, a.mul_add(*x, b * y)),
+            _ => sum,
+        }
+    })
+}
+
 /// `x ** 2` of a float64 scalar: the C library's `pow`, which is not always `x * x`. `black_box` keeps the compiler
 /// from replacing it by `x * x`.
 pub(super) fn pow_2(x: f64) -> f64 {
