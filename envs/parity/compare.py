@@ -1,9 +1,10 @@
 """Compares our environments with those of Gymnasium and Gymnasium-Robotics bit for bit. `cargo xtask parity` runs this.
 
-Both environments of an id are reset with the same seed and step with the same random actions; after the end of an episode
-they are reset without a seed. Observations are compared as float32 (Gymnasium's float64 is rounded once), rewards as
-float64, both flags, and whether the task was solved. Ids in OPTIONS are also compared with these options, and ids in UNSTABLE with a model that makes
-MuJoCo warn and reset the simulation again and again.
+Both environments of an id are reset with the same seed and step with the same actions, which are random, or for every
+third seed of a Fetch task grasp the object; after the end of an episode they are reset without a seed. Observations are
+compared as float32 (Gymnasium's float64 is rounded once), rewards as float64, both flags, and whether the task was solved.
+Ids in OPTIONS are also compared with these options, and ids in UNSTABLE with a model that makes MuJoCo warn and reset the
+simulation again and again.
 
 Gymnasium's Reacher and Pusher compute norms of short vectors with NumPy's BLAS. Their last bit depends on the processor:
 OpenBLAS uses fused multiply-adds in its kernels for AVX-512, but not in those for other processors. Our environments always
@@ -70,13 +71,13 @@ def make(env_id, **options):
 
 
 def register_robotics():
-    """Adds the ids of Gymnasium-Robotics, if it is there.
+    """Adds the ids of Gymnasium-Robotics, if it is there. Returns its version.
 
     Its version 1.4.2 looks for a joint's type in a tuple of MuJoCo's enum, which with MuJoCo 3.17.0 no integer equals from
     that side. So it gets the types as integers.
     """
     if gymnasium_robotics is None:
-        return
+        return None
     import mujoco
     from gymnasium_robotics.utils import mujoco_utils
 
@@ -85,7 +86,7 @@ def register_robotics():
     types.mjtJoint = SimpleNamespace(**{name: int(kind) for name, kind in mujoco.mjtJoint.__members__.items()})
     mujoco_utils.mujoco = types
     gym.register_envs(gymnasium_robotics)
-    print(f"Gymnasium-Robotics {gymnasium_robotics.__version__}")
+    return gymnasium_robotics.__version__
 
 
 # Options that are compared besides the defaults.
@@ -227,12 +228,30 @@ def random_actions(space, seed, steps):
     return (rng.uniform(space.low, space.high, size=(steps, *space.shape)) * reach).astype(np.float32)
 
 
+def grasp(obs):
+    """An action of a Fetch robot: the gripper moves above the object, down to it, and with closed fingers to the goal."""
+    goal, grip, to_object = obs[3:6], obs[6:9], obs[12:15]
+    if np.linalg.norm(to_object[:2]) > 0.02 and to_object[2] < -0.03:
+        towards, fingers = to_object + [0.0, 0.0, 0.05], 1.0
+    elif np.linalg.norm(to_object) > 0.02:
+        towards, fingers = to_object, 1.0
+    else:
+        towards, fingers = goal - grip, -1.0
+    return np.float32([*np.clip(10.0 * towards, -1.0, 1.0), fingers])
+
+
 def gymnasium_trace(env, seed, actions):
-    """The records of envs/examples/trace.rs, one per element."""
+    """The records of envs/examples/trace.rs, one per element.
+
+    Random actions of a Fetch robot hardly ever touch the object. With every third seed, `grasp` replaces them in `actions`.
+    """
     discrete = isinstance(env.action_space, gym.spaces.Discrete)
+    grasps = seed % 3 == 1 and re.match("Fetch(Push|Slide|Pick)", env.spec.id)
     obs, _ = env.reset(seed=seed)
     records = [b"\0" + bits(obs)]
     for action in actions:
+        if grasps:
+            action[:] = grasp(obs)
         obs, reward, terminated, truncated, info = env.step(int(action[0]) if discrete else action)
         flags = [terminated, truncated, info.get("is_success", False)]
         outcome = np.float64(reward).astype("<f8").tobytes() + bytes(map(bool, flags))
@@ -298,14 +317,14 @@ def main():
     parser.add_argument("--steps", type=int, default=2000, help="steps per seed")
     arguments = parser.parse_args()
 
-    register_robotics()
+    robotics = register_robotics()
     trace = str(Path(arguments.trace).resolve())
     listed = subprocess.run([trace, "--list"], capture_output=True, text=True, check=True).stdout.split()
     shared = [env_id for env_id in listed if env_id in gym.registry]
     unknown = [env_id for env_id in arguments.ids or [] if env_id not in shared]
     if unknown:
         parser.error(f"not an id that both sides have: {', '.join(unknown)}; there are {', '.join(shared)}")
-    print(f"Gymnasium {gym.__version__}, NumPy {np.__version__}", end="")
+    print(f"Gymnasium {gym.__version__}, Gymnasium-Robotics {robotics}, NumPy {np.__version__}", end="")
     warnings = []
     try:
         import mujoco
@@ -334,11 +353,11 @@ def main():
                 obs_len = int(np.prod(env.observation_space.shape))
                 for seed in range(arguments.seeds):
                     actions = random_actions(env.action_space, seed, arguments.steps)
+                    records = gymnasium_trace(env, seed, actions)
                     action_file.write_bytes(actions.astype("<f4").tobytes())
                     job = {"id": env_id, "options": toml(options), "seed": seed}
                     job |= {"actions": str(action_file), "out": str(out_file)}
                     print(json.dumps(job), file=ours.stdin, flush=True)
-                    records = gymnasium_trace(env, seed, actions)
                     answer = ours.stdout.readline().strip()
                     problem = explain(records, out_file.read_bytes(), obs_len) if answer == "ok" else answer
                     if problem:

@@ -21,11 +21,17 @@ fn refused(id: &str, text: &str) -> String {
     error.unwrap_or_else(|| panic!("{id} took {text}")).to_string()
 }
 
-/// The ids of all MuJoCo tasks.
-fn ids() -> Vec<String> {
+/// The ids of a family of tasks.
+fn family(name: &str) -> Vec<String> {
     let registry = Registry::builtin();
-    let family = registry.entries().iter().filter(|entry| entry.family == "mujoco");
+    let family = registry.entries().iter().filter(|entry| entry.family == name);
     family.map(|entry| entry.id.clone()).collect()
+}
+
+/// The ids of all MuJoCo tasks, without those that differ from another one only in their reward.
+fn ids() -> Vec<String> {
+    let fetch = family("fetch").into_iter().filter(|id| !id.contains("Dense"));
+    family("mujoco").into_iter().chain(fetch).collect()
 }
 
 /// An environment with a generator of actions.
@@ -115,9 +121,12 @@ fn replay(file: &str, more: impl Fn(&Value) -> String) -> Vec<Driver> {
                     driver.reset(reset_seed.take());
                     assert_eq!(driver.obs, floats(expected), "{place}: reset");
                 }
-                [expected, reward, terminated, truncated] => {
+                [expected, reward, terminated, truncated, solved @ ..] => {
                     let outcome = driver.step();
-                    assert_eq!(Some(outcome.reward), reward.as_f64(), "{place}: reward");
+                    let solved = solved.first().map(|solved| solved.as_bool().expect("a flag"));
+                    assert_eq!(outcome.success, solved, "{place}");
+                    let bits = reward.as_f64().map(f64::to_bits);
+                    assert_eq!(Some(outcome.reward.to_bits()), bits, "{place}: reward");
                     assert_eq!(Some(outcome.terminated), terminated.as_bool(), "{place}");
                     assert_eq!(Some(outcome.truncated), truncated.as_bool(), "{place}");
                     if !expected.is_null() {
@@ -135,12 +144,21 @@ fn replay(file: &str, more: impl Fn(&Value) -> String) -> Vec<Driver> {
 #[test]
 fn trajectories_are_gymnasiums() {
     let ends = replay("traces.json", |_| String::new());
-    for id in ids() {
+    for id in family("mujoco") {
         let seen = ends.iter().filter(|driver| driver.env.describe().ends_with(&id));
         assert_eq!(seen.count(), 2, "{id}: defaults and changed options");
     }
     for driver in ends {
         assert_eq!(driver.env.warnings(), [], "{}", driver.env.describe());
+    }
+}
+
+#[test]
+fn trajectories_of_the_fetch_tasks_are_those_of_gymnasium_robotics() {
+    let ends = replay("fetch.json", |_| String::new());
+    for id in family("fetch") {
+        let seen = ends.iter().filter(|driver| driver.env.describe().ends_with(&id));
+        assert_eq!(seen.count(), 2, "{id}: two seeds");
     }
 }
 
