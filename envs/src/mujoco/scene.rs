@@ -189,7 +189,7 @@ pub(super) fn scene(model: &MjModel, data: &Data, camera: &Camera, target: Optio
         }
     }
     solids.sort_by(|a, b| {
-        let depth = |geom: usize| projection.depth(data.geom_xpos()[geom]);
+        let depth = |geom: usize| sorted_depth(model, data, geom, &projection);
         depth(*b).total_cmp(&depth(*a))
     });
     for geom in solids {
@@ -209,6 +209,18 @@ pub(super) fn scene(model: &MjModel, data: &Data, camera: &Camera, target: Optio
         background: SKY,
         shapes,
     }
+}
+
+/// The depth by which geoms are sorted: of the centre, or for a box of its farthest corner, so that what stands on a table is
+/// drawn after it.
+fn sorted_depth(model: &MjModel, data: &Data, geom: usize, projection: &Projection) -> f64 {
+    let (centre, axes) = frame(data, geom);
+    let size = model.geom_size()[geom];
+    let extent = match model.geom_type()[geom] {
+        MjtGeomBase::mjGEOM_BOX => (0..3).map(|i| size[i] * dot(axes[i], projection.forward).abs()).sum(),
+        _ => 0.0,
+    };
+    projection.depth(centre) + extent
 }
 
 /// Adds the ground around the focus.

@@ -209,9 +209,9 @@ impl<V: Variant, const DENSE: bool> Task for Fetch<V, DENSE> {
 
     fn camera(&self) -> Camera {
         Camera {
-            azimuth_deg: 132.0,
-            elevation_deg: -20.0,
-            ..Camera::above([1.2, 0.75, 0.6], 1.9)
+            azimuth_deg: 95.0,
+            elevation_deg: -25.0,
+            ..Camera::above([1.05, 0.75, 0.6], 2.0)
         }
     }
 
