@@ -2,8 +2,8 @@
 //!
 //! An arm with seven joints and two fingers reaches, pushes, slides or picks things up. The gripper is not moved by
 //! motors: it is welded to a *mocap* body, which an action displaces, and the constraint pulls the arm after it. The
-//! files: what differs between the tasks ([`variant`]), the robot in the model and its first movement ([`robot`]), what
-//! is observed ([`observation`]), the manual pages ([`manual`]), and here the task itself.
+//! files: what differs between the tasks (`variant.rs`), the robot in the model and its first movement (`robot.rs`), what
+//! is observed (`observation.rs`), the manual pages (`manual.rs`), and here the task itself.
 
 mod manual;
 mod observation;
@@ -25,7 +25,7 @@ use super::task::{BadOption, ModelChoice, Observation, Step, Task};
 use crate::{EnvEntry, GoalLayout, Manual, NumpyRng, Space, Transition};
 
 pub use robot::FetchParts;
-pub use variant::{PickAndPlace, Push, Reach, Slide, Variant};
+pub use variant::{Layout, PickAndPlace, Push, Reach, Slide, Variant};
 
 /// A task of the Fetch robot with its options. `DENSE` selects the id and the default of `reward_type`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
