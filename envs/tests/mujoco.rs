@@ -372,6 +372,19 @@ fn invalid_options_are_refused_by_name() {
     }
 }
 
+#[test]
+fn a_sparse_reward_and_a_dense_one_are_options_of_the_same_fetch_task() {
+    let trajectory = |id: &str, text: &str| {
+        let mut driver = Driver::new(make(id, text), 3, 1.0);
+        driver.reset(Some(3));
+        (0..20).map(|_| driver.step_on()).collect::<Vec<_>>()
+    };
+    let dense = trajectory("FetchSlideDense-v4", "");
+    assert_eq!(trajectory("FetchSlide-v4", "reward_type = 'dense'"), dense);
+    assert_ne!(trajectory("FetchSlide-v4", ""), dense);
+    assert!(refused("FetchSlide-v4", "reward_type = 'rich'").contains("`sparse` or `dense`"));
+}
+
 /// Creates a folder for one test.
 fn folder(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("mujoco-{name}"));
@@ -453,6 +466,11 @@ fn an_unusable_model_is_refused_with_mujocos_message_and_the_path() {
             "Humanoid-v5",
             "swimmer.xml",
             "this task needs 6 velocities (nv) or more, the model has 5",
+        ),
+        (
+            "FetchPush-v4",
+            "fetch/reach.xml",
+            "this task needs 22 positions (nq), the model has 15",
         ),
     ] {
         let message = refused(id, &format!("xml_file = '{model}'"));

@@ -1,10 +1,11 @@
 //! The manual pages of the Fetch tasks.
 
-use super::variant::{BASE_Y_M, Layout};
-use super::{APART_M, IN_THE_AIR_M, REACH_M, RewardType, TOLERANCE_M};
+use super::reward::{RewardType, TOLERANCE_M};
+use super::robot::REACH_M;
+use super::variant::{APART_M, BASE_Y_M, IN_THE_AIR_M, Layout};
+use crate::Manual;
 use crate::manual::Row;
-use crate::mujoco::rows;
-use crate::{Manual, mujoco::task};
+use crate::mujoco::{rows, task};
 
 const AXES: [&str; 3] = ["x", "y", "z"];
 

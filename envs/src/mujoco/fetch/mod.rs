@@ -3,10 +3,11 @@
 //! An arm with seven joints and two fingers reaches, pushes, slides or picks things up. The gripper is not moved by
 //! motors: it is welded to a *mocap* body, which an action displaces, and the constraint pulls the arm after it. The
 //! files: what differs between the tasks (`variant.rs`), the robot in the model and its first movement (`robot.rs`), what
-//! is observed (`observation.rs`), the manual pages (`manual.rs`), and here the task itself.
+//! is observed (`observation.rs`), the rewards (`reward.rs`), the manual pages (`manual.rs`), and here the task itself.
 
 mod manual;
 mod observation;
+mod reward;
 mod robot;
 mod variant;
 
@@ -24,6 +25,11 @@ use super::scene::Camera;
 use super::task::{BadOption, ModelChoice, Observation, Step, Task};
 use crate::{EnvEntry, GoalLayout, Manual, NumpyRng, Space, Transition};
 
+use reward::{TOLERANCE_M, distance_m};
+use robot::{ACTION, FRAME_SKIP, REACH_M, TURN};
+use variant::{APART_M, IN_THE_AIR_M, IN_THE_AIR_SHARE};
+
+pub use reward::RewardType;
 pub use robot::FetchParts;
 pub use variant::{Layout, PickAndPlace, Push, Reach, Slide, Variant};
 
@@ -39,16 +45,6 @@ pub struct Fetch<V: Variant, const DENSE: bool> {
     variant: PhantomData<V>,
 }
 
-/// How a step is rewarded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RewardType {
-    /// 0 at the goal and -1 elsewhere.
-    Sparse,
-    /// Minus the distance to the goal in m.
-    Dense,
-}
-
 impl<V: Variant, const DENSE: bool> Default for Fetch<V, DENSE> {
     fn default() -> Self {
         Fetch {
@@ -59,37 +55,8 @@ impl<V: Variant, const DENSE: bool> Default for Fetch<V, DENSE> {
     }
 }
 
-/// Numbers of an action: a displacement of the gripper along three axes, and of both fingers.
-const ACTION: usize = 4;
 /// Numbers of a goal, a position.
 const GOAL: usize = 3;
-/// Simulation steps per control step.
-const FRAME_SKIP: u32 = 20;
-/// Displacement of the gripper by an action of 1.
-const REACH_M: f32 = 0.05;
-/// Distance at which a goal counts as reached.
-const TOLERANCE_M: f64 = 0.05;
-/// Added to the orientation of the mocap body by every action. MuJoCo normalises the sum.
-const TURN: [f64; 4] = [1.0, 0.0, 1.0, 0.0];
-/// Lowest distance of an object from the gripper at the start, in the plane.
-const APART_M: f64 = 0.1;
-/// Greatest height above the table of a target in the air, and how often there is one.
-const IN_THE_AIR_M: f64 = 0.45;
-const IN_THE_AIR_SHARE: f64 = 0.5;
-
-impl<V: Variant, const DENSE: bool> Fetch<V, DENSE> {
-    fn reward(&self, distance_m: f64) -> f64 {
-        match self.reward_type {
-            // -0.0 at the goal, as in Gymnasium-Robotics.
-            RewardType::Sparse => -f64::from(u8::from(distance_m > TOLERANCE_M)),
-            RewardType::Dense => -distance_m,
-        }
-    }
-}
-
-fn distance_m(a: [f64; GOAL], b: [f64; GOAL]) -> f64 {
-    numpy::norm_along_axis(&[a[0] - b[0], a[1] - b[1], a[2] - b[2]])
-}
 
 fn point<T: Copy + Into<f64>>(goal: &[T]) -> [f64; GOAL] {
     std::array::from_fn(|axis| goal[axis].into())
@@ -191,7 +158,9 @@ impl<V: Variant, const DENSE: bool> Task for Fetch<V, DENSE> {
 
     fn transition(&self, parts: &FetchParts, step: &Step<'_>) -> Transition {
         Transition {
-            reward: self.reward(distance_m(parts.achieved_m(step.data), point(step.goal))),
+            reward: self
+                .reward_type
+                .of(distance_m(parts.achieved_m(step.data), point(step.goal))),
             terminated: false,
         }
     }
@@ -202,7 +171,7 @@ impl<V: Variant, const DENSE: bool> Task for Fetch<V, DENSE> {
 
     fn goal_outcome(&self, achieved: &[f32], desired: &[f32]) -> Option<Transition> {
         Some(Transition {
-            reward: self.reward(distance_m(point(achieved), point(desired))),
+            reward: self.reward_type.of(distance_m(point(achieved), point(desired))),
             terminated: false,
         })
     }

@@ -90,3 +90,18 @@ fn euler_angles_rad(m: &[f64; 9]) -> [f64; 3] {
         [0.0, second, -(-m[3]).atan2(m[4])]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::f64::consts::FRAC_PI_2;
+
+    use super::*;
+
+    #[test]
+    fn euler_angles_turn_about_fixed_axes_and_the_first_is_zero_in_a_gimbal_lock() {
+        let turned = euler_angles_rad(&[0.36, 0.48, -0.8, -0.8, 0.6, 0.0, 0.48, 0.64, 0.6]);
+        assert_eq!(turned, [0.0, -(0.8_f64.atan2(0.6)), -(0.48_f64.atan2(0.36))]);
+        let locked = euler_angles_rad(&[0.0, 0.0, 1.0, 0.6, 0.8, 0.0, -0.8, 0.6, 0.0]);
+        assert_eq!(locked, [0.0, FRAC_PI_2, 0.6_f64.atan2(0.8)]);
+    }
+}

@@ -3,7 +3,6 @@
 use mujoco_rs::wrappers::mj_model::{MjModel, MjtBias, MjtObjBase};
 
 use super::variant::{BASE_Y_M, Layout};
-use super::{FRAME_SKIP, TURN};
 use crate::mujoco::engine::{self, Call, Data};
 use crate::mujoco::task::{self, BadOption, Needs};
 
@@ -44,6 +43,15 @@ pub(super) struct Object {
     /// Height of its centre at the start.
     pub(super) height_m: f64,
 }
+
+/// Numbers of an action: a displacement of the gripper along three axes, and of both fingers.
+pub(super) const ACTION: usize = 4;
+/// Displacement of the gripper by an action of 1.
+pub(super) const REACH_M: f32 = 0.05;
+/// Simulation steps per control step.
+pub(super) const FRAME_SKIP: u32 = 20;
+/// Orientation of the mocap body at the start. Every action adds it, too, and MuJoCo normalises the sum.
+pub(super) const TURN: [f64; 4] = [1.0, 0.0, 1.0, 0.0];
 
 /// Positions and velocities of a model with and without an object, which is free.
 const ROBOT: usize = 15;

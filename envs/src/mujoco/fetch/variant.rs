@@ -47,6 +47,12 @@ pub(super) struct ObjectLayout {
 /// Position of the robot's base along y, in all tasks.
 pub(super) const BASE_Y_M: f64 = 0.48;
 
+/// Lowest distance of an object from the gripper at the start, in the plane.
+pub(super) const APART_M: f64 = 0.1;
+/// Greatest height above the table of a target in the air, and how often there is one.
+pub(super) const IN_THE_AIR_M: f64 = 0.45;
+pub(super) const IN_THE_AIR_SHARE: f64 = 0.5;
+
 /// The block of two tasks.
 const BLOCK: ObjectLayout = ObjectLayout {
     name: "block",
