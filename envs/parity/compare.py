@@ -29,12 +29,10 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import gymnasium as gym
+import gymnasium_robotics
+import mujoco
 import numpy as np
-
-try:
-    import gymnasium_robotics
-except ImportError:
-    gymnasium_robotics = None
+from gymnasium_robotics.utils import mujoco_utils
 
 INF = float("inf")
 
@@ -71,22 +69,16 @@ def make(env_id, **options):
 
 
 def register_robotics():
-    """Adds the ids of Gymnasium-Robotics, if it is there. Returns its version.
+    """Adds the ids of Gymnasium-Robotics.
 
     Its version 1.4.2 looks for a joint's type in a tuple of MuJoCo's enum, which with MuJoCo 3.17.0 no integer equals from
     that side. So it gets the types as integers.
     """
-    if gymnasium_robotics is None:
-        return None
-    import mujoco
-    from gymnasium_robotics.utils import mujoco_utils
-
     types = ModuleType("mujoco")
     vars(types).update(vars(mujoco))
     types.mjtJoint = SimpleNamespace(**{name: int(kind) for name, kind in mujoco.mjtJoint.__members__.items()})
     mujoco_utils.mujoco = types
     gym.register_envs(gymnasium_robotics)
-    return gymnasium_robotics.__version__
 
 
 # Options that are compared besides the defaults.
@@ -317,23 +309,18 @@ def main():
     parser.add_argument("--steps", type=int, default=2000, help="steps per seed")
     arguments = parser.parse_args()
 
-    robotics = register_robotics()
+    register_robotics()
     trace = str(Path(arguments.trace).resolve())
     listed = subprocess.run([trace, "--list"], capture_output=True, text=True, check=True).stdout.split()
     shared = [env_id for env_id in listed if env_id in gym.registry]
     unknown = [env_id for env_id in arguments.ids or [] if env_id not in shared]
     if unknown:
         parser.error(f"not an id that both sides have: {', '.join(unknown)}; there are {', '.join(shared)}")
-    print(f"Gymnasium {gym.__version__}, Gymnasium-Robotics {robotics}, NumPy {np.__version__}", end="")
+    print(f"Gymnasium {gym.__version__}, Gymnasium-Robotics {gymnasium_robotics.__version__}", end=", ")
+    print(f"NumPy {np.__version__}, MuJoCo {mujoco.__version__}")
     warnings = []
-    try:
-        import mujoco
-
-        print(f", MuJoCo {mujoco.__version__}")
-        # Otherwise each is printed and written into a file of the current folder.
-        mujoco.set_mju_user_warning(warnings.append)
-    except ImportError:
-        print()
+    # Otherwise each is printed and written into a file of the current folder.
+    mujoco.set_mju_user_warning(warnings.append)
 
     if fuse_norms():
         print("norms of NumPy are not fused on this machine: those of two or three numbers are replaced by fused ones")

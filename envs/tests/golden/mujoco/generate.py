@@ -20,6 +20,7 @@ import tempfile
 from pathlib import Path
 
 import gymnasium as gym
+import gymnasium_robotics
 import numpy as np
 
 sys.path.append(str(Path(__file__).resolve().parents[3] / "parity"))
@@ -66,7 +67,8 @@ def main():
     if sys.argv[1:] == ["--unstable"]:
         traces = [unstable_trace(*case, seed, folder) for seed, case in enumerate(UNSTABLE.items())]
     elif sys.argv[1:] == ["--fetch"]:
-        versions["gymnasium-robotics"] = register_robotics()
+        register_robotics()
+        versions["gymnasium-robotics"] = gymnasium_robotics.__version__
         tasks = sorted(env_id for env_id in gym.registry if env_id.startswith("Fetch") and env_id.endswith("-v4"))
         cases = [env_id for env_id in tasks for _ in range(2)]
         traces = [trace(env_id, {}, seed, FETCH_STEPS) for seed, env_id in enumerate(cases)]
