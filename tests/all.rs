@@ -37,6 +37,7 @@ mod replicates;
 mod report;
 mod resume_changes;
 mod rollout;
+mod runs;
 mod support;
 mod tensorboard;
 mod terminal;

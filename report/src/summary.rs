@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
-use serde_json::Value;
 
 use crate::{
     data::{Data, Record},
     error::{Error, Result},
+    settings::{self, Settings},
     statistics::{
         Estimate, RESAMPLES, RESAMPLES_OF_CURVES, Scores, estimate, estimate_of_two, final_score, interquartile_mean,
         probability_of_improvement,
@@ -335,54 +335,19 @@ fn notes(algorithms: &[Row], rows: &[(String, Vec<&Record>)]) -> Vec<String> {
     notes
 }
 
-/// Settings that are not those of a run's learning, or differ between seeds.
-const OF_NO_CONCERN: [&str; 4] = ["train.seed", "checkpoint", "log", "train.device"];
-
 /// Settings in which the runs of a row differ.
 fn differing(runs: &[&Record]) -> Vec<String> {
-    let mut values: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
-    let mut add = |key: String, value: String| {
-        values.entry(key.clone()).or_default().insert(value);
-        *counts.entry(key).or_default() += 1;
-    };
-    for run in runs {
-        if let Some(config) = &run.config {
-            let mut found = Vec::new();
-            leaves(config, "", &mut found);
-            found.into_iter().for_each(|(key, value)| add(key, value));
-        }
-        if let Some(set) = &run.set {
-            add("their settings".to_string(), set.join(" "));
-        }
-    }
-    let is_of_concern = |key: &String| {
-        let is_within = |part: &&str| key == part || key.starts_with(&format!("{part}."));
-        !OF_NO_CONCERN.iter().any(is_within)
-    };
-    let differs = |key: &String| values[key].len() > 1 || counts[key] != runs.len();
-    values
-        .keys()
-        .filter(|key| is_of_concern(key) && differs(key))
-        .cloned()
-        .collect()
+    let settings: Vec<Settings> = runs.iter().map(|run| settings_of(run)).collect();
+    settings::differing(&settings).into_iter().map(str::to_string).collect()
 }
 
-/// Every value of a configuration that is no table, by its key.
-fn leaves(value: &Value, key: &str, found: &mut Vec<(String, String)>) {
-    match value {
-        Value::Object(table) => {
-            for (name, value) in table {
-                let key = if key.is_empty() {
-                    name.clone()
-                } else {
-                    format!("{key}.{name}")
-                };
-                leaves(value, &key, found);
-            }
-        }
-        _ => found.push((key.to_string(), value.to_string())),
+/// All that is known of the settings of a run: its configuration, or what was set over the preset.
+fn settings_of(run: &Record) -> Settings {
+    let mut found = run.config.as_ref().map(settings::leaves).unwrap_or_default();
+    if let Some(set) = &run.set {
+        found.insert("their settings".to_string(), set.join(" "));
     }
+    found
 }
 
 #[cfg(test)]

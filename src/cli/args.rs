@@ -15,6 +15,10 @@ use sac_envs::whole_number;
 
 use crate::{familiar, replicates::MOST_SEEDS};
 
+mod experiments;
+
+pub use experiments::RunsArgs;
+
 /// The name of the running program: `sac`, or that of a program with tasks of its own.
 pub fn program() -> &'static str {
     PROGRAM.get().map_or("sac", String::as_str)
@@ -71,6 +75,8 @@ pub enum Command {
     Train(TrainArgs),
     /// Score a saved policy
     Eval(EvalArgs),
+    /// List runs: what they are, how far they got, and how they ended
+    Runs(RunsArgs),
     /// Compare runs: tables with intervals over seeds, and learning curves
     Report(ReportArgs),
     /// Film a saved policy (.gif, .mp4), or draw a contact sheet of it (.png)
