@@ -56,6 +56,20 @@ const COMMANDS: &[(&[&str], &[&str])] = &[
         &["--env", "--seed", "--steps", "--actions", "--policy", "--out"],
     ),
     (
+        &["report"],
+        &[
+            "--out",
+            "--against",
+            "--baseline",
+            "--reference",
+            "--min-max",
+            "--title",
+            "--skip-unfinished",
+            "--skip-diverged",
+            "--json",
+        ],
+    ),
+    (
         &["runs"],
         &[
             "[PATH]",

@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::{
     data::Record,
     error::{Error, Result},
+    rows::{PEAK_MEMORY, last_rows, newest},
 };
 
 const CONFIG: &str = "config.toml";
@@ -110,6 +111,8 @@ pub fn read(folder: &Path) -> Result<Run> {
         threads: provenance.threads,
         evaluations,
         config: Some(config),
+        peak_memory_mib: newest(&last_rows(folder), PEAK_MEMORY).and_then(Value::as_f64),
+        folder: Some(folder.display().to_string()),
         source: folder.to_path_buf(),
         ..Record::default()
     };
@@ -177,7 +180,8 @@ impl Provenance {
     }
 }
 
-/// The columns of a table with numbers in it, by the names in its first line. Columns without any number are left out.
+/// The columns of a table with numbers in it, by the names in its first line; null stands for numbers that are not finite.
+/// Columns without any number are left out.
 fn columns(csv: &str) -> std::result::Result<serde_json::Map<String, Value>, String> {
     let mut lines = csv.lines().map(|line| line.split(',').collect::<Vec<_>>());
     let names = lines.next().ok_or("is empty")?;
@@ -195,6 +199,10 @@ fn columns(csv: &str) -> std::result::Result<serde_json::Map<String, Value>, Str
         }
         for ((name, column), cell) in names.iter().zip(&mut columns).zip(cells) {
             if cell.is_empty() && column.is_empty() {
+                continue;
+            }
+            if matches!(cell, "NaN" | "inf" | "-inf") {
+                column.push(Value::Null);
                 continue;
             }
             let number: serde_json::Number =
@@ -222,6 +230,8 @@ mod tests {
         let found = columns("env_steps,x,mean_return\n500,9,-1.5\n1000,8,0.10000000000000003\n").expect("a table");
         assert_eq!(found["mean_return"], serde_json::json!([-1.5, 0.10000000000000003]));
         assert_eq!(found.keys().collect::<Vec<_>>(), ["env_steps", "x", "mean_return"]);
+        let found = columns("a\n1\nNaN\n-inf\n").expect("a table");
+        assert_eq!(found["a"], serde_json::json!([1, null, null]));
         let found = columns("env_steps,success_rate\n500,\n1000,\n").expect("a table");
         assert_eq!(
             found.keys().collect::<Vec<_>>(),
@@ -234,7 +244,7 @@ mod tests {
             "a,b\n1,2\n2,\n",
             "a,b\n1\n",
             "a,b\n1,what\n",
-            "a\nNaN\n",
+            "a\nnone\n",
         ] {
             assert!(columns(bad).is_err(), "{bad:?}");
         }

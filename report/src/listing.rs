@@ -2,8 +2,7 @@
 
 use std::{
     collections::BTreeSet,
-    fs::{self, File},
-    io::{Read, Seek, SeekFrom},
+    fs,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
@@ -14,6 +13,7 @@ use serde_json::Value;
 use crate::{
     error::Result,
     folder,
+    rows::{PEAK_MEMORY, last_rows, newest},
     settings::{Settings, leaves},
     state::State,
 };
@@ -113,10 +113,10 @@ impl Progress {
             found.best = numbers.reduce(f64::max);
             found.evaluated = column("env_steps").and_then(|steps| steps.last()?.as_u64());
         }
-        let rows = last_rows(&run.join("metrics.jsonl"));
-        let newest = |key: &str| rows.iter().rev().find_map(|row| row.get(key));
+        let rows = last_rows(run);
+        let newest = |key: &str| newest(&rows, key);
         found.seconds = newest("seconds").and_then(Value::as_f64);
-        found.peak_memory_mib = newest("time/peak_memory_mib").and_then(Value::as_f64);
+        found.peak_memory_mib = newest(PEAK_MEMORY).and_then(Value::as_f64);
         let saved = fs::read_to_string(run.join("checkpoints/latest")).ok();
         let saved = saved.and_then(|text| text.trim().parse().ok());
         let logged = newest("env_steps").and_then(Value::as_u64);
@@ -124,27 +124,6 @@ impl Progress {
         found.env_steps = counts.into_iter().flatten().max().unwrap_or(0);
         found
     }
-}
-
-/// The last whole lines of a file of JSON lines. A file that is missing has none.
-fn last_rows(path: &Path) -> Vec<Value> {
-    /// Many times the length of a row of metrics.
-    const TAIL_BYTES: u64 = 1 << 15;
-    let tail = || {
-        let mut file = File::open(path)?;
-        let length = file.metadata()?.len();
-        file.seek(SeekFrom::Start(length.saturating_sub(TAIL_BYTES)))?;
-        let mut tail = Vec::new();
-        file.read_to_end(&mut tail).map(|_| tail)
-    };
-    let tail = tail().unwrap_or_default();
-    let tail = String::from_utf8_lossy(&tail);
-    // The first line may lack its beginning, and what follows the last line break is being written.
-    let whole = tail.rfind('\n').map_or("", |end| &tail[..end]);
-    whole
-        .lines()
-        .filter_map(|line| serde_json::from_str(line).ok())
-        .collect()
 }
 
 /// The space that the files below a folder take. A file that several checkpoints share counts once.
@@ -167,16 +146,6 @@ pub fn bytes_on_disk(folder: &Path) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn rows_that_are_not_whole_are_left_out() {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let path = folder.path().join("x.jsonl");
-        assert!(last_rows(&path).is_empty());
-        fs::write(&path, "{\"env_steps\":1}\n{\"env_steps\":2}\n{\"env_st").expect("written");
-        let expected = [1, 2].map(|steps| serde_json::json!({ "env_steps": steps }));
-        assert_eq!(last_rows(&path), expected);
-    }
 
     #[test]
     fn a_file_with_two_names_takes_its_space_once() {

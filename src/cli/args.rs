@@ -17,7 +17,7 @@ use crate::{familiar, replicates::MOST_SEEDS};
 
 mod experiments;
 
-pub use experiments::RunsArgs;
+pub use experiments::{ReportArgs, RunsArgs};
 
 /// The name of the running program: `sac`, or that of a program with tasks of its own.
 pub fn program() -> &'static str {
@@ -77,7 +77,7 @@ pub enum Command {
     Eval(EvalArgs),
     /// List runs: what they are, how far they got, and how they ended
     Runs(RunsArgs),
-    /// Compare runs: tables with intervals over seeds, and learning curves
+    /// Compare runs: tables with intervals over seeds, learning curves, one page
     Report(ReportArgs),
     /// Film a saved policy (.gif, .mp4), or draw a contact sheet of it (.png)
     Play(PlayArgs),
@@ -359,29 +359,6 @@ pub struct NewArgs {
     /// Checkout of sac to depend on [default: the one that this program was built in, else the published package]
     #[arg(long, value_name = "DIR")]
     pub sac: Option<PathBuf>,
-}
-
-#[derive(Args)]
-pub struct ReportArgs {
-    /// Run folders, folders of runs, or data files such as those of docs/curves; LABEL=PATH names a curve, which is
-    /// otherwise named after its algorithm
-    #[arg(required = true, value_name = "[LABEL=]PATH")]
-    pub paths: Vec<String>,
-    /// Write report.md, report.json, a picture for each task, and the runs behind them as data.json
-    #[arg(long, value_name = "DIR")]
-    pub out: Option<PathBuf>,
-    /// Compare with this label only [default: every pair]
-    #[arg(long, value_name = "LABEL")]
-    pub against: Option<String>,
-    /// Above the report [default: Report]
-    #[arg(long, value_name = "TEXT")]
-    pub title: Option<String>,
-    /// Leave out runs that have not reached their end, and say so in the report
-    #[arg(long)]
-    pub skip_unfinished: bool,
-    /// One JSON object on stdout
-    #[arg(long)]
-    pub json: bool,
 }
 
 #[derive(Subcommand)]

@@ -17,7 +17,7 @@ use super::{
     output::{print, print_json},
     table::{bytes, table},
 };
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 pub fn run(args: &RunsArgs) -> Result<u8> {
     if let Some([a, b]) = args.diff.as_deref() {
@@ -43,7 +43,12 @@ pub fn run(args: &RunsArgs) -> Result<u8> {
 
 /// The runs as a table, and how many there are in each state.
 fn shown(path: &Path, runs: &[Listed]) -> String {
-    let rows: Vec<Vec<String>> = runs.iter().map(|run| row(path, run, runs)).collect();
+    let differences = differences(runs);
+    let rows = runs
+        .iter()
+        .zip(differences)
+        .map(|(run, differing)| row(path, run, differing));
+    let rows: Vec<Vec<String>> = rows.collect();
     let names = [
         "env", "algo", "seed", "steps", "last", "best", "size", "state", "settings", "run",
     ];
@@ -62,7 +67,7 @@ fn shown(path: &Path, runs: &[Listed]) -> String {
     text
 }
 
-fn row(path: &Path, run: &Listed, runs: &[Listed]) -> Vec<String> {
+fn row(path: &Path, run: &Listed, differing: String) -> Vec<String> {
     let number = |value: Option<f64>| value.map_or("-".to_string(), |value| format!("{value:.1}"));
     let short = run.path.strip_prefix(path).unwrap_or(&run.path);
     let short = if short.as_os_str().is_empty() { &run.path } else { short };
@@ -75,26 +80,17 @@ fn row(path: &Path, run: &Listed, runs: &[Listed]) -> Vec<String> {
         number(run.best),
         bytes(run.bytes),
         run.state.to_string().lines().next().unwrap_or_default().to_string(),
-        differing(run, runs),
+        differing,
         short.display().to_string(),
     ]
 }
 
-/// The settings in which a run differs from others of its task and algorithm.
-fn differing(run: &Listed, runs: &[Listed]) -> String {
-    let like = runs
-        .iter()
-        .filter(|other| (&other.env, &other.algo) == (&run.env, &run.algo));
-    let keys = settings::differing(like.map(|other| &other.settings));
-    let pairs = keys.into_iter().filter_map(|key| {
-        let value = run.settings.get(key)?;
-        Some(format!("{key}={value}"))
-    });
-    pairs.collect::<Vec<_>>().join(" ")
-}
-
-/// `KEY=VALUE` in two.
-fn assignment(text: &str) -> Result<(&str, &str)> {
-    let pair = text.split_once('=').map(|(key, value)| (key.trim(), value.trim()));
-    pair.ok_or_else(|| Error::Usage(format!("--where {text}: expected KEY=VALUE")))
+/// The settings in which each run differs from others of its task and algorithm.
+fn differences(runs: &[Listed]) -> Vec<String> {
+    let group = |run: &Listed| (run.env.clone(), run.algo.clone());
+    let runs: Vec<_> = runs.iter().map(|run| (group(run), &run.settings)).collect();
+    settings::distinctions(&runs)
+        .into_iter()
+        .map(|pairs| pairs.join(" "))
+        .collect()
 }

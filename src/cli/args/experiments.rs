@@ -31,3 +31,39 @@ pub struct RunsArgs {
     #[arg(long)]
     pub json: bool,
 }
+
+#[derive(Args)]
+pub struct ReportArgs {
+    /// Run folders, folders of runs, or data files such as those of docs/curves; LABEL=PATH names a curve, which is
+    /// otherwise named after its algorithm and the settings that differ
+    #[arg(required = true, value_name = "[LABEL=]PATH")]
+    pub paths: Vec<String>,
+    /// Write one file: .html is a page with pictures and links, .md and .json are the same as text and as numbers. Any other
+    /// name is a folder for all three, a picture for each task, and the runs behind them as data.json
+    #[arg(long, value_name = "PATH")]
+    pub out: Option<PathBuf>,
+    /// Compare with this label only [default: every pair]
+    #[arg(long, value_name = "LABEL")]
+    pub against: Option<String>,
+    /// Compare with the runs of this path only; their label is `baseline` unless LABEL is given
+    #[arg(long, value_name = "[LABEL=]PATH", conflicts_with = "against")]
+    pub baseline: Option<String>,
+    /// Scores over all tasks, by a file with `low` (score 0) and `high` (score 1) in a table for each task
+    #[arg(long, value_name = "FILE.toml")]
+    pub reference: Option<PathBuf>,
+    /// Scores over all tasks, between the lowest and the highest final return of these runs on each task
+    #[arg(long, conflicts_with = "reference")]
+    pub min_max: bool,
+    /// Above the report [default: Report]
+    #[arg(long, value_name = "TEXT")]
+    pub title: Option<String>,
+    /// Leave out runs that have not reached their end, and say so in the report
+    #[arg(long)]
+    pub skip_unfinished: bool,
+    /// Leave out runs with an evaluation that is not a number, and say so in the report
+    #[arg(long)]
+    pub skip_diverged: bool,
+    /// One JSON object on stdout
+    #[arg(long)]
+    pub json: bool,
+}

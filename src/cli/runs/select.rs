@@ -4,7 +4,6 @@ use std::cmp::Ordering;
 
 use sac_report::listing::Listed;
 
-use super::assignment;
 use crate::{
     config::nearest,
     error::{Error, Result},
@@ -75,6 +74,12 @@ fn check_key(runs: &[Listed], key: &str) -> Result<()> {
     Err(Error::Usage(format!(
         "no run has a setting `{key}`, and the list no such column{meant}"
     )))
+}
+
+/// `KEY=VALUE` in two.
+fn assignment(text: &str) -> Result<(&str, &str)> {
+    let pair = text.split_once('=').map(|(key, value)| (key.trim(), value.trim()));
+    pair.ok_or_else(|| Error::Usage(format!("--where {text}: expected KEY=VALUE")))
 }
 
 /// Equal as numbers, or as text.

@@ -213,8 +213,9 @@ pub(super) fn record(places: &Places, run: &Run, path: &Path) -> Result<()> {
         set: Some(set),
         returns_divided_by,
         checkpoint: Some(run.experiment.checkpoint.clone()),
-        // The settings above say all of it.
+        // The settings above say all of it, and the folder is of this machine alone.
         config: None,
+        folder: None,
         scores: run
             .conditions()
             .map(|set| evaluate(places, run, path, set))
