@@ -5,8 +5,7 @@ use serde::Serialize;
 use crate::{
     resamples::Resamples,
     statistics::{
-        Estimate, RESAMPLES_OF_CURVES, Scores, estimate, estimate_of_two, interquartile_mean,
-        probability_of_improvement,
+        Estimate, RESAMPLES, RESAMPLES_OF_CURVES, Scores, estimate, interquartile_mean, probability_of_improvement,
     },
 };
 
@@ -59,7 +58,7 @@ impl Statistic {
 
     fn improvement_of(x: &Scores, y: &Scores) -> Self {
         match x.has_interval() && y.has_interval() {
-            true => Statistic::from(estimate_of_two(x, y, probability_of_improvement)),
+            true => Statistic::from(Resamples::probability_of_improvement(x.tasks(), y.tasks(), RESAMPLES)),
             false => Statistic {
                 value: probability_of_improvement(x, y),
                 interval: None,

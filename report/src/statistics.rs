@@ -47,6 +47,11 @@ impl Scores {
         self.0.iter().map(Vec::len).sum()
     }
 
+    /// Scores of each task.
+    pub(crate) fn tasks(&self) -> &[Vec<f64>] {
+        &self.0
+    }
+
     /// Number of runs of each task.
     pub(crate) fn runs_of_tasks(&self) -> Vec<usize> {
         self.0.iter().map(Vec::len).collect()
