@@ -42,6 +42,7 @@ use crate::{
     stop::Stop,
     threads,
 };
+pub(crate) use failure::note_failure;
 pub use folder::{Changes, RunFolder, Which};
 pub(crate) use folder::{MOST_CONFIG_BYTES, SEEDS_FILE, is_empty_folder, write};
 pub(crate) use lock::FolderLock;
@@ -213,12 +214,12 @@ pub(crate) fn work(trainer: &mut Trainer, folder: &RunFolder, stop: &Stop) -> Re
     match catch_unwind(AssertUnwindSafe(|| trainer.run(stop.flag()))) {
         Ok(ending) => ending.map_err(|error| {
             let error = Error::from(error);
-            failure::note(folder, trainer.env_steps(), &error);
+            failure::note(folder.path(), trainer.env_steps(), &error.to_string());
             error
         }),
         Err(panic) => {
             let error = Error::of_panic(process::panic_message(&*panic).to_string());
-            failure::note(folder, trainer.env_steps(), &error);
+            failure::note(folder.path(), trainer.env_steps(), &error.to_string());
             resume_unwind(panic)
         }
     }

@@ -39,6 +39,7 @@ mod resume_changes;
 mod rollout;
 mod runs;
 mod support;
+mod sweep;
 mod tensorboard;
 mod terminal;
 mod train;

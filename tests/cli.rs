@@ -56,6 +56,18 @@ const COMMANDS: &[(&[&str], &[&str])] = &[
         &["--env", "--seed", "--steps", "--actions", "--policy", "--out"],
     ),
     (
+        &["sweep"],
+        &[
+            "<FILE>",
+            "--out",
+            "--jobs",
+            "--dry-run",
+            "--status",
+            "--quiet",
+            "--json",
+        ],
+    ),
+    (
         &["report"],
         &[
             "--out",

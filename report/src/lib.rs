@@ -11,7 +11,7 @@
 //! | [`statistics`], [`resamples`] | interquartile mean and others, stratified bootstrap, probability of improvement |
 //! | [`estimates`] | numbers with intervals, comparisons, performance profiles |
 //! | [`scale`] | scores that can be compared between tasks |
-//! | [`summary`], [`overall`] | all numbers of a report, by task and over all tasks |
+//! | [`summary`], [`row`], [`overall`] | all numbers of a report, by task and over all tasks |
 //! | [`html`] | a report as one page with pictures, links and tables that sort |
 //! | [`markdown`], [`picture`] | a report as tables, and as learning curves |
 //! | [`pages`] | tables of results within Markdown pages |
@@ -24,6 +24,8 @@ pub mod data;
 mod error;
 pub mod folder;
 pub mod listing;
+#[cfg(feature = "report")]
+pub mod row;
 mod rows;
 pub mod settings;
 pub mod state;

@@ -84,7 +84,8 @@ pub struct Failure {
 }
 
 impl Failure {
-    fn read(folder: &Path) -> Option<Failure> {
+    /// That of the run in a folder, if it failed.
+    pub fn read(folder: &Path) -> Option<Failure> {
         let text = fs::read_to_string(folder.join(FAILURE)).ok()?;
         serde_json::from_str(&text).ok()
     }

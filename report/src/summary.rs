@@ -1,20 +1,23 @@
 //! All numbers of a report: [`summarise`].
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-pub use crate::estimates::{Comparison, ProfilePoint, Statistic};
 use crate::{
     align::{Common, Curves},
     data::{Data, Record},
     error::{Error, Result},
     estimates::{self, FEWEST_RUNS},
     overall::{Overall, Returns, overall},
-    resamples::Resamples,
+    row::{finals, rows_of},
     scale::Scale,
     settings::{self, Settings},
-    statistics::{RESAMPLES, RESAMPLES_OF_CURVES, Scores, final_score, interquartile_mean, mean_score, median},
+    statistics::{RESAMPLES, Scores},
+};
+pub use crate::{
+    estimates::{Comparison, ProfilePoint, Statistic},
+    row::{Final, Point, Row},
 };
 
 /// What stands above every table.
@@ -50,57 +53,6 @@ pub struct Task {
     pub notes: Vec<String>,
 }
 
-/// The runs of one label on one environment.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Row {
-    /// Its name.
-    pub label: String,
-    /// Number of runs.
-    pub n: usize,
-    /// Length of each run.
-    pub env_steps: u64,
-    /// Final return of each run.
-    pub runs: Vec<Final>,
-    /// Of the final returns.
-    pub iqm: Statistic,
-    /// Of the final returns.
-    pub median: Statistic,
-    /// Of the final returns.
-    pub mean: Statistic,
-    /// At every evaluation that all runs have.
-    pub curve: Vec<Point>,
-    /// Share of runs with a final return above each number.
-    pub profile: Vec<ProfilePoint>,
-    /// Median wall time of the runs, where it is known.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub seconds: Option<f64>,
-    /// Median of the most memory that processes of the runs had, MiB, where it is known.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub peak_memory_mib: Option<f64>,
-    /// Of the code, each once.
-    pub commits: Vec<String>,
-    /// Each once.
-    pub processors: Vec<String>,
-}
-
-/// How one run ended.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Final {
-    /// Missing where the data file has none.
-    pub seed: Option<u64>,
-    /// Mean of the last 10 % of its evaluations.
-    pub final_return: f64,
-    /// Its folder, where it was read from one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub folder: Option<String>,
-    /// Wall time.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub seconds: Option<f64>,
-    /// Most memory that its process had, MiB.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub peak_memory_mib: Option<f64>,
-}
-
 /// What a report is to show besides the runs.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options<'a> {
@@ -108,16 +60,6 @@ pub struct Options<'a> {
     pub against: Option<&'a str>,
     /// How returns of several tasks are made comparable.
     pub scale: Option<&'a Scale>,
-}
-
-/// The runs of a row at one evaluation.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Point {
-    /// When.
-    pub env_steps: u64,
-    /// Of the mean returns.
-    #[serde(flatten)]
-    pub iqm: Statistic,
 }
 
 /// Computes a report on all runs of a data file.
@@ -170,11 +112,6 @@ fn returns(task: &Task) -> Returns<'_> {
     }
 }
 
-/// The final return of each run.
-fn finals(row: &Row) -> impl Iterator<Item = f64> {
-    row.runs.iter().map(|run| run.final_return)
-}
-
 /// Values by name, in the order in which the names first came.
 type Named<T> = Vec<(String, T)>;
 
@@ -191,8 +128,7 @@ fn task(env: &str, rows: &[(String, Vec<&Record>)], against: Option<&str>) -> Re
     let curves = rows.iter().map(|(label, runs)| Curves::of(env, label, runs));
     let curves: Vec<Curves> = curves.collect::<Result<_>>()?;
     let common = Common::of(env, &curves)?;
-    let algorithms = curves.iter().map(|curves| row(env, curves, &common));
-    let mut algorithms: Vec<Row> = algorithms.collect::<Result<_>>()?;
+    let mut algorithms = rows_of(env, &curves, &common)?;
     let scores_of = |row: &Row| Scores::new(vec![finals(row).collect()]).map(|scores| (row.label.clone(), scores));
     let scores: Vec<(String, Scores)> = algorithms.iter().filter_map(scores_of).collect();
     let places = estimates::places(
@@ -216,71 +152,6 @@ fn task(env: &str, rows: &[(String, Vec<&Record>)], against: Option<&str>) -> Re
         algorithms,
         notes,
     })
-}
-
-fn row(env: &str, row: &Curves, common: &Common) -> Result<Row> {
-    let Curves { label, runs, curves } = row;
-    let finals = runs.iter().zip(curves).filter_map(|(run, curve)| {
-        let returns = curve.iter().filter(|(step, _)| common.env_steps.contains(step));
-        let returns: Vec<f64> = returns.map(|(_, value)| *value).collect();
-        Some(Final {
-            seed: run.seed,
-            final_return: final_score(&returns)?,
-            folder: run.folder.clone(),
-            seconds: run.seconds(),
-            peak_memory_mib: run.peak_memory_mib,
-        })
-    });
-    let finals: Vec<Final> = finals.collect();
-    let Some(scores) = Scores::new(vec![finals.iter().map(|run| run.final_return).collect()]) else {
-        return Err(Error::Rows(format!("{label} on {env}: a run has no final return")));
-    };
-    let statistic = |of: fn(&Scores) -> f64| Statistic::of(&scores, RESAMPLES, of);
-    let distinct = |of: fn(&Record) -> Option<&str>| {
-        let all: BTreeSet<&str> = runs.iter().filter_map(|run| of(run)).collect();
-        all.into_iter().map(str::to_string).collect()
-    };
-    Ok(Row {
-        label: label.to_string(),
-        n: runs.len(),
-        env_steps: runs.iter().map(|run| run.env_steps).max().unwrap_or(0),
-        iqm: statistic(interquartile_mean),
-        median: statistic(median),
-        mean: statistic(mean_score),
-        curve: points(curves),
-        profile: Vec::new(),
-        seconds: middle(finals.iter().filter_map(|run| run.seconds)),
-        peak_memory_mib: middle(finals.iter().filter_map(|run| run.peak_memory_mib)),
-        commits: distinct(|run| run.commit.as_deref().or(run.version.as_deref())),
-        processors: distinct(|run| Some(&run.processor)),
-        runs: finals,
-    })
-}
-
-/// The upper one of the two in the middle of several numbers, where there is no middle one.
-fn middle(values: impl Iterator<Item = f64>) -> Option<f64> {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied()
-}
-
-/// Interquartile mean and band at every evaluation that all curves have.
-fn points(curves: &[BTreeMap<u64, f64>]) -> Vec<Point> {
-    let Some(first) = curves.first() else {
-        return Vec::new();
-    };
-    let resamples = Resamples::new(&[curves.len()], RESAMPLES_OF_CURVES);
-    let at_step = |env_steps: &u64| {
-        let values = curves.iter().map(|curve| curve.get(env_steps).copied());
-        let values: Vec<f64> = values.collect::<Option<_>>()?;
-        let found = Statistic::from(resamples.interquartile_mean(&values));
-        let interval = found.interval.filter(|_| curves.len() > 1);
-        Some(Point {
-            env_steps: *env_steps,
-            iqm: Statistic { interval, ..found },
-        })
-    };
-    first.keys().filter_map(at_step).collect()
 }
 
 /// What makes the runs of a task less alike than a comparison takes them for.

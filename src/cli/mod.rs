@@ -39,6 +39,7 @@ mod replicates;
 mod report;
 mod rollout;
 mod runs;
+mod sweep;
 mod table;
 mod train;
 
@@ -82,6 +83,7 @@ fn execute(command: Command, registry: &Registry) -> Result<u8> {
         Command::Check(args) => return check::run(&args, registry),
         Command::Algos(args) => algos::run(&args)?,
         Command::Config(args) => config::run(&args, registry)?,
+        Command::Sweep(args) => return sweep::run(&args, registry),
         Command::Runs(args) => return runs::run(&args),
         Command::Report(args) => report::run(&args)?,
         Command::Doctor(args) => doctor::run(&args)?,

@@ -1,15 +1,14 @@
 //! Why a run failed, kept in its folder: [`note`], [`clear`].
 
-use std::fs;
+use std::{fs, path::Path};
 
 use sac_agents::EnvSteps;
 use sac_report::state::{FAILURE, Failure};
 
 use super::folder::{RunFolder, utc_now, write};
-use crate::error::Error;
 
 /// Writes down why a run ended. Where that fails too, the error itself is still reported.
-pub(super) fn note(run: &RunFolder, at: EnvSteps, error: &Error) {
+pub(super) fn note(run: &Path, at: EnvSteps, error: &str) {
     let failure = Failure {
         error: error.to_string(),
         at_env_steps: at.0,
@@ -17,7 +16,14 @@ pub(super) fn note(run: &RunFolder, at: EnvSteps, error: &Error) {
     };
     if let Ok(mut json) = serde_json::to_vec_pretty(&failure) {
         json.push(b'\n');
-        let _ = write(&run.path().join(FAILURE), &json);
+        let _ = write(&run.join(FAILURE), &json);
+    }
+}
+
+/// Writes down why a run could not begin, in a folder that is made if it is missing.
+pub(crate) fn note_failure(run: &Path, error: &str) {
+    if fs::create_dir_all(run).is_ok() {
+        note(run, EnvSteps(0), error);
     }
 }
 

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::values::count;
+
 #[derive(Args)]
 pub struct RunsArgs {
     /// Folder that holds the runs, however deep
@@ -65,5 +67,29 @@ pub struct ReportArgs {
     pub skip_diverged: bool,
     /// One JSON object on stdout
     #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args)]
+pub struct SweepArgs {
+    /// What to train: environments, algorithms, settings and seeds (docs/experiments.md)
+    pub file: PathBuf,
+    /// Folder of the runs; one that holds this sweep already goes on [default: runs/<name of the file>]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Runs at a time [default: as many as there are cores for]
+    #[arg(long, value_name = "N", value_parser = count(1..=1024))]
+    pub jobs: Option<u64>,
+    /// Print the runs with the time and disk that they will take, and start nothing
+    #[arg(long, conflicts_with = "status")]
+    pub dry_run: bool,
+    /// Print the state of every run, and start nothing
+    #[arg(long)]
+    pub status: bool,
+    /// No progress
+    #[arg(long)]
+    pub quiet: bool,
+    /// One JSON object on stdout at the end
+    #[arg(long, conflicts_with = "dry_run")]
     pub json: bool,
 }
