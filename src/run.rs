@@ -8,14 +8,17 @@
 //! events.out.tfevents.*  the same for TensorBoard
 //! checkpoints/<steps>/   everything that changes; `latest` names the newest
 //! best/                  the policy with the best evaluation so far
+//! failure.json           why the run failed, if it did
 //! .lock                  held by the process that trains
 //! ```
 
+mod failure;
 mod fixed;
 mod folder;
 mod lock;
 mod logs;
 mod provenance;
+mod prune;
 
 use std::{
     fs,
@@ -27,6 +30,7 @@ use std::{
 use sac_agents::{
     Ending, EnvSteps, SaveTo, Trainer,
     log::{Logger, Sink},
+    process,
 };
 use serde::Serialize;
 
@@ -38,11 +42,13 @@ use crate::{
     stop::Stop,
     threads,
 };
+pub(crate) use failure::note_failure;
 pub use folder::{Changes, RunFolder, Which};
 pub(crate) use folder::{MOST_CONFIG_BYTES, SEEDS_FILE, is_empty_folder, write};
 pub(crate) use lock::FolderLock;
 pub(crate) use provenance::check_spaces;
 pub use provenance::processor;
+pub use prune::Surplus;
 
 /// What accompanies training; nothing by default.
 #[derive(Default)]
@@ -131,7 +137,7 @@ pub fn train_into(config: &Config, registry: &Registry, folder: &RunFolder, sess
     let init_from = session.init_from.as_deref();
     let OpenRun { _lock, mut trainer } = start(config, registry, folder, session.sinks, init_from)?;
     tracing::debug!("assembled in {:.3} s", started.elapsed().as_secs_f64());
-    let ending = trainer.run(session.stop.flag())?;
+    let ending = work(&mut trainer, folder, &session.stop)?;
     Ok(Summary::of(&trainer, config, folder, ending == Ending::Interrupted))
 }
 
@@ -151,7 +157,7 @@ pub fn resume(run: impl AsRef<Path>, registry: &Registry) -> Result<Summary> {
 /// As [`resume`]; all settings that cannot change in the middle of a run.
 pub fn resume_with(config: &Config, registry: &Registry, folder: &RunFolder, session: Session) -> Result<Summary> {
     let OpenRun { _lock, mut trainer } = reopen(config, registry, folder, session.sinks, None)?;
-    let ending = trainer.run(session.stop.flag())?;
+    let ending = work(&mut trainer, folder, &session.stop)?;
     Ok(Summary::of(&trainer, config, folder, ending == Ending::Interrupted))
 }
 
@@ -170,7 +176,7 @@ pub fn branch(
         .copy_newest_to(branch)
         .and_then(|()| reopen(config, registry, branch, session.sinks, Some(run)));
     let OpenRun { _lock, mut trainer } = opened.inspect_err(|_| remove_new(branch))?;
-    let ending = trainer.run(session.stop.flag())?;
+    let ending = work(&mut trainer, branch, &session.stop)?;
     Ok(Summary::of(&trainer, config, branch, ending == Ending::Interrupted))
 }
 
@@ -198,6 +204,22 @@ pub(crate) fn start(
         }
         Err(panic) => {
             remove_new(folder);
+            resume_unwind(panic)
+        }
+    }
+}
+
+/// Trains to the end of a run, or until it is stopped. If it fails or panics, its folder says why.
+pub(crate) fn work(trainer: &mut Trainer, folder: &RunFolder, stop: &Stop) -> Result<Ending> {
+    match catch_unwind(AssertUnwindSafe(|| trainer.run(stop.flag()))) {
+        Ok(ending) => ending.map_err(|error| {
+            let error = Error::from(error);
+            failure::note(folder.path(), trainer.env_steps(), &error.to_string());
+            error
+        }),
+        Err(panic) => {
+            let error = Error::of_panic(process::panic_message(&*panic).to_string());
+            failure::note(folder.path(), trainer.env_steps(), &error.to_string());
             resume_unwind(panic)
         }
     }
@@ -282,6 +304,7 @@ pub(crate) fn reopen(
     if at.0 < config.train.total_env_steps && trainer.ended_early_at().is_none() {
         provenance::note_resume(folder, &stored, config, at, branched_from)?;
     }
+    failure::clear(folder);
     Ok(OpenRun { trainer, _lock })
 }
 

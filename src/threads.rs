@@ -76,6 +76,20 @@ pub fn measure(config: &Config, registry: &Registry) -> Result<Option<Measured>>
     Ok(Some(Measured { rates }))
 }
 
+/// Updates per second of a configuration as it is, on random rows.
+///
+/// # Errors
+/// As [`measure`].
+pub fn updates_per_second(config: &Config, registry: &Registry) -> Result<f64> {
+    assemble::prepare_process(config);
+    let envs = assemble::envs(config, registry, 1, 1)?;
+    let mut stream = Stream::derive(config.train.seed, "threads", 0);
+    let spaces = (envs.observation_space(), envs.action_space());
+    let batch = assemble::random_batch(spaces, config.train.batch_size as i64, &mut stream);
+    let mut agent = assemble::learner(config, envs.as_ref(), config.threads())?;
+    Ok(rate(agent.as_mut(), &batch, &mut stream))
+}
+
 /// 1, 2, 4 … and the number of cores.
 fn candidates(cores: u64) -> impl Iterator<Item = u64> {
     let powers = (0..u64::BITS).map(|power| 1 << power);

@@ -63,7 +63,7 @@ fn a_report_on_runs_has_tables_pictures_and_numbers_that_its_data_file_gives_aga
     let said = sac(here.path(), &["report", "runs", "--out", "out", "--title", "Mine"]).ok();
     assert_eq!(
         said.stdout,
-        "out/report.md\nout/report.json\nout/Pendulum-v1.svg\nout/data.json\n"
+        "out/report.md\nout/report.html\nout/report.json\nout/Pendulum-v1.svg\nout/data.json\n"
     );
     let page = fs::read_to_string(here.path().join("out/report.md")).expect("written");
     for text in [
@@ -137,12 +137,108 @@ fn runs_of_different_settings_or_code_are_shown_as_such() {
     let text = fs::read_to_string(&provenance).expect("there");
     let commit = text.lines().find(|line| line.contains("\"commit\"")).expect("a line");
     fs::write(&provenance, text.replace(commit, "\"commit\": \"0123456789ab\",")).expect("writable");
-    let said = sac(here.path(), &["report", "a", "b"]).ok();
+    let said = sac(here.path(), &["report", "x=a", "x=b"]).ok();
     assert!(
-        said.stdout.contains("Runs of different code (sac: 0123456789ab,"),
+        said.stdout.contains("Runs of different code (x: 0123456789ab,"),
         "{said}"
     );
-    assert!(said.stdout.contains("Runs of sac differ in agent.gamma."), "{said}");
+    assert!(said.stdout.contains("Runs of x differ in agent.gamma."), "{said}");
+    // Without a label, each setting has a row, and so may one seed.
+    let said = sac(here.path(), &["report", "a", "b"]).ok();
+    for row in ["| sac, gamma=0.99 | 1 |", "| sac, gamma=0.9 | 1 |"] {
+        assert!(said.stdout.contains(row), "{row}: {said}");
+    }
+    assert!(said.stdout.contains("1 run and no interval"), "{said}");
+}
+
+#[test]
+fn a_report_is_one_page_in_the_form_that_its_name_asks_for() {
+    let here = folder();
+    trained(here.path());
+    fs::write(
+        here.path().join("scores.toml"),
+        "[Pendulum-v1]\nlow = -2000\nhigh = 0\n",
+    )
+    .expect("written");
+    let scores = ["--reference", "scores.toml"];
+    let out = |name: &str| {
+        let arguments = [
+            &["report", "runs/tqc", "--baseline", "runs/sac", "--out", name],
+            &scores[..],
+        ]
+        .concat();
+        assert_eq!(sac(here.path(), &arguments).ok().stdout, format!("{name}\n"));
+        fs::read_to_string(here.path().join(name)).expect("written")
+    };
+    let page = out("pages/report.html");
+    for text in [
+        "href=\"../runs/tqc/seed-1\"",
+        "<svg",
+        "tqc against baseline",
+        "Optimality gap",
+        "<script>",
+    ] {
+        assert!(page.contains(text), "`{text}` is missing");
+    }
+    let markdown = out("report.md");
+    assert!(
+        markdown.contains("## All tasks") && markdown.contains("tqc against baseline"),
+        "{markdown}"
+    );
+    let numbers: serde_json::Value = serde_json::from_str(&out("report.json")).expect("JSON");
+    assert_eq!(numbers["overall"]["algorithms"][0]["label"], "baseline");
+    let found = numbers["overall"]["algorithms"][1]["mean"]["value"]
+        .as_f64()
+        .expect("a number");
+    let returns = numbers["tasks"][0]["algorithms"][1]["mean"]["value"]
+        .as_f64()
+        .expect("a number");
+    assert!((found - (returns + 2000.0) / 2000.0).abs() < 1e-9);
+    let run = &numbers["tasks"][0]["algorithms"][1]["runs"][0];
+    assert_eq!(run["folder"], "runs/tqc/seed-1");
+    assert!(
+        run["seconds"].as_f64() > Some(0.0) && run["peak_memory_mib"].as_f64() > Some(10.0),
+        "{run}"
+    );
+
+    fs::write(here.path().join("scores.toml"), "[Hopper-v5]\nlow = 0\nhigh = 3000\n").expect("written");
+    let arguments = [&["report", "runs"], &scores[..]].concat();
+    sac(here.path(), &arguments)
+        .code(2)
+        .says(&["the reference scores lack Pendulum-v1"]);
+}
+
+#[test]
+fn runs_of_different_length_are_aligned_and_those_that_diverged_are_named() {
+    let here = folder();
+    let every = ["--set", "eval.every={env_steps=40}", "--seed"];
+    train(here.path(), "runs/short", "80", &[&every[..], &["1"]].concat());
+    train(here.path(), "runs/long", "120", &[&every[..], &["2"]].concat());
+    let report = sac(here.path(), &["report", "runs", "--json"]).ok().json();
+    let task = &report["tasks"][0];
+    let note = task["notes"][0].as_str().expect("a note");
+    assert!(
+        note.contains("the 2 evaluations that all of them have, up to 80 env steps"),
+        "{note}"
+    );
+    let at_80 = crate::support::evaluations(&here.path().join("runs/long"))[1].1;
+    assert_eq!(task["algorithms"][0]["runs"][0]["final_return"].as_f64(), Some(at_80));
+
+    let evaluations = here.path().join("runs/long/eval.csv");
+    let text = fs::read_to_string(&evaluations).expect("there");
+    let line = text.lines().nth(2).expect("the second evaluation");
+    let cells: Vec<&str> = line.split(',').collect();
+    let broken = text.replace(line, &line.replace(cells[3], "NaN"));
+    fs::write(&evaluations, broken).expect("writable");
+    sac(here.path(), &["report", "runs"]).code(2).says(&[
+        "error: an evaluation is not a number: runs/long, seed 2 (at env step 80)",
+        "--skip-diverged",
+    ]);
+    let said = sac(here.path(), &["report", "runs", "--skip-diverged"]).ok();
+    assert!(
+        said.stdout.contains("1 diverged run is left out: runs/long, seed 2"),
+        "{said}"
+    );
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Memory that this process may still take: [`available_memory_bytes`].
+//! Memory that this process may still take, and has taken: [`available_memory_bytes`], [`peak_memory_bytes`].
 
 use std::{
     fs,
@@ -13,6 +13,14 @@ pub fn available_memory_bytes() -> u64 {
         &read("/proc/self/cgroup"),
         &read("/proc/self/mountinfo"),
     ))
+}
+
+/// Most resident memory that this process has had so far, bytes. `None` where the operating system does not report it.
+pub fn peak_memory_bytes() -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib * 1024)
 }
 
 fn free_bytes() -> u64 {

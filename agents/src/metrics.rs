@@ -32,6 +32,8 @@ metrics! {
     EVALUATING_SHARE = "time/eval_share";
     /// Fraction of that time that was spent on checkpoints.
     SAVING_SHARE = "time/checkpoint_share";
+    /// Most memory that the process has had so far, MiB: that of all runs in it.
+    PEAK_MEMORY = "time/peak_memory_mib";
     /// Number of updates.
     UPDATES = "train/n_updates";
     /// Updates per env step after the warm-up, as measured.

@@ -74,6 +74,12 @@ pub struct Record {
     pub processor: String,
     /// Threads of an update.
     pub threads: u64,
+    /// Most memory that the process of the run had, MiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peak_memory_mib: Option<f64>,
+    /// Folder of a run that was read from it, as it was named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub folder: Option<String>,
     /// Which policy was scored: `best` or `last`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checkpoint: Option<String>,
@@ -99,6 +105,19 @@ impl Record {
     /// Env steps of the last evaluation.
     pub fn env_steps_evaluated(&self) -> Option<u64> {
         self.evaluations.get("env_steps")?.as_array()?.last()?.as_u64()
+    }
+
+    /// Env steps of the evaluations whose mean return is not a number.
+    pub fn not_finite(&self) -> Vec<u64> {
+        let column = |name: &str| self.evaluations.get(name).and_then(Value::as_array);
+        let pairs = column("env_steps")
+            .into_iter()
+            .flatten()
+            .zip(column("mean_return").into_iter().flatten());
+        pairs
+            .filter(|(_, value)| value.is_null())
+            .filter_map(|(step, _)| step.as_u64())
+            .collect()
     }
 
     /// Env steps and mean return of every evaluation, with unscaled rewards.

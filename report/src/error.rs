@@ -33,6 +33,9 @@ pub enum Error {
     /// Runs that have not reached their end.
     #[error("unfinished: {}", .0.join("; "))]
     Unfinished(Vec<String>),
+    /// Runs with evaluations that are not a number.
+    #[error("an evaluation is not a number: {}", .0.join("; "))]
+    NotFinite(Vec<String>),
     /// Runs that cannot be a row of one table.
     #[error("{0}")]
     Rows(String),
@@ -67,6 +70,9 @@ impl Error {
             Error::Edited(_) => Some("restore it from version control, or record its runs again"),
             Error::NoDigest(_) => Some("`sac report --out DIR` and `cargo xtask curves` write data files"),
             Error::Unfinished(_) => Some("wait for them, or leave them out with --skip-unfinished"),
+            Error::NotFinite(_) => {
+                Some("leave these runs out with --skip-diverged; a run that diverged is a result too")
+            }
             _ => None,
         }
     }

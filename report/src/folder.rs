@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::{
     data::Record,
     error::{Error, Result},
+    rows::{PEAK_MEMORY, last_rows, newest},
 };
 
 const CONFIG: &str = "config.toml";
@@ -82,16 +83,8 @@ fn collect(path: &Path, levels: usize, found: &mut Vec<PathBuf>) -> Result<()> {
 /// # Errors
 /// When a file is missing or of another form.
 pub fn read(folder: &Path) -> Result<Run> {
-    let read = |name: &str| {
-        let path = folder.join(name);
-        let text = fs::read_to_string(&path).map_err(Error::io(&path))?;
-        Ok((path, text))
-    };
-    let (path, text) = read(CONFIG)?;
-    let config: toml::Table = text
-        .parse()
-        .map_err(|error: toml::de::Error| Error::malformed(&path, error.message()))?;
-    let config = serde_json::to_value(config).map_err(|error| Error::malformed(&path, error.to_string()))?;
+    let config = config(folder)?;
+    let path = folder.join(CONFIG);
     let text_of = |pointer: &str| {
         let found = config.pointer(pointer).and_then(Value::as_str).map(str::to_string);
         found.ok_or_else(|| Error::malformed(&path, format!("no {}", pointer[1..].replace('/', "."))))
@@ -103,23 +96,10 @@ pub fn read(folder: &Path) -> Result<Run> {
     let (env, algo) = (text_of("/env/id")?, text_of("/algo")?);
     let (env_steps, seed) = (count_of("/train/total_env_steps")?, count_of("/train/seed")?);
 
-    let (provenance_path, text) = read("provenance.json")?;
+    let (provenance_path, text) = read_file(folder, "provenance.json")?;
     let provenance: Provenance =
         serde_json::from_str(&text).map_err(|error| Error::malformed(&provenance_path, error.to_string()))?;
-    let has_end = folder.join("checkpoints").join(env_steps.to_string()).is_dir();
-    let evaluations = match read("eval.csv") {
-        // It is made at the first evaluation.
-        Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound && has_end => {
-            return Err(Error::malformed(folder, "nothing was evaluated in this run"));
-        }
-        Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => serde_json::Map::new(),
-        Err(error) => return Err(error),
-        Ok((path, csv)) => {
-            // What follows the last line break is being written.
-            let whole = csv.rfind('\n').map_or("", |end| &csv[..=end]);
-            columns(whole).map_err(|problem| Error::malformed(&path, problem))?
-        }
-    };
+    let evaluations = evaluations(folder)?;
     let record = Record {
         label: algo.clone(),
         seed: Some(seed),
@@ -131,11 +111,60 @@ pub fn read(folder: &Path) -> Result<Run> {
         threads: provenance.threads,
         evaluations,
         config: Some(config),
+        peak_memory_mib: newest(&last_rows(folder), PEAK_MEMORY).and_then(Value::as_f64),
+        folder: Some(folder.display().to_string()),
         source: folder.to_path_buf(),
         ..Record::default()
     };
-    let is_finished = has_end || record.env_steps_evaluated() == Some(env_steps);
+    let newest = record.evaluations.get("mean_return").and_then(Value::as_array);
+    let newest = newest.and_then(|returns| returns.last()?.as_f64());
+    let config = record.config.as_ref().unwrap_or(&Value::Null);
+    let is_finished = is_at_its_end(folder, config, record.env_steps_evaluated(), newest);
+    if is_finished && record.evaluations.is_empty() {
+        return Err(Error::malformed(folder, "nothing was evaluated in this run"));
+    }
     Ok(Run { record, is_finished })
+}
+
+fn read_file(folder: &Path, name: &str) -> Result<(PathBuf, String)> {
+    let path = folder.join(name);
+    let text = fs::read_to_string(&path).map_err(Error::io(&path))?;
+    Ok((path, text))
+}
+
+/// The configuration of a run.
+///
+/// # Errors
+/// When it cannot be read, or is not TOML.
+pub fn config(folder: &Path) -> Result<Value> {
+    let (path, text) = read_file(folder, CONFIG)?;
+    let config: toml::Table = text
+        .parse()
+        .map_err(|error: toml::de::Error| Error::malformed(&path, error.message()))?;
+    serde_json::to_value(config).map_err(|error| Error::malformed(&path, error.to_string()))
+}
+
+/// The columns of `eval.csv`; none where it is missing, because it is made at the first evaluation.
+pub(crate) fn evaluations(folder: &Path) -> Result<serde_json::Map<String, Value>> {
+    match read_file(folder, "eval.csv") {
+        Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Ok(serde_json::Map::new()),
+        Err(error) => Err(error),
+        Ok((path, csv)) => {
+            // What follows the last line break is being written.
+            let whole = csv.rfind('\n').map_or("", |end| &csv[..=end]);
+            columns(whole).map_err(|problem| Error::malformed(&path, problem))
+        }
+    }
+}
+
+/// Whether a run reached its end: it was saved or evaluated there, or its newest evaluation ended it early.
+pub(crate) fn is_at_its_end(folder: &Path, config: &Value, evaluated: Option<u64>, newest: Option<f64>) -> bool {
+    let Some(total) = config.pointer("/train/total_env_steps").and_then(Value::as_u64) else {
+        return false;
+    };
+    let stop_at = config.pointer("/eval/stop_at").and_then(Value::as_f64);
+    let ended_early = stop_at.zip(newest).is_some_and(|(stop_at, newest)| newest >= stop_at);
+    ended_early || evaluated == Some(total) || folder.join("checkpoints").join(total.to_string()).is_dir()
 }
 
 impl Provenance {
@@ -151,7 +180,8 @@ impl Provenance {
     }
 }
 
-/// The columns of a table with numbers in it, by the names in its first line. Columns without any number are left out.
+/// The columns of a table with numbers in it, by the names in its first line; null stands for numbers that are not finite.
+/// Columns without any number are left out.
 fn columns(csv: &str) -> std::result::Result<serde_json::Map<String, Value>, String> {
     let mut lines = csv.lines().map(|line| line.split(',').collect::<Vec<_>>());
     let names = lines.next().ok_or("is empty")?;
@@ -169,6 +199,10 @@ fn columns(csv: &str) -> std::result::Result<serde_json::Map<String, Value>, Str
         }
         for ((name, column), cell) in names.iter().zip(&mut columns).zip(cells) {
             if cell.is_empty() && column.is_empty() {
+                continue;
+            }
+            if matches!(cell, "NaN" | "inf" | "-inf") {
+                column.push(Value::Null);
                 continue;
             }
             let number: serde_json::Number =
@@ -196,6 +230,8 @@ mod tests {
         let found = columns("env_steps,x,mean_return\n500,9,-1.5\n1000,8,0.10000000000000003\n").expect("a table");
         assert_eq!(found["mean_return"], serde_json::json!([-1.5, 0.10000000000000003]));
         assert_eq!(found.keys().collect::<Vec<_>>(), ["env_steps", "x", "mean_return"]);
+        let found = columns("a\n1\nNaN\n-inf\n").expect("a table");
+        assert_eq!(found["a"], serde_json::json!([1, null, null]));
         let found = columns("env_steps,success_rate\n500,\n1000,\n").expect("a table");
         assert_eq!(
             found.keys().collect::<Vec<_>>(),
@@ -208,7 +244,7 @@ mod tests {
             "a,b\n1,2\n2,\n",
             "a,b\n1\n",
             "a,b\n1,what\n",
-            "a\nNaN\n",
+            "a\nnone\n",
         ] {
             assert!(columns(bad).is_err(), "{bad:?}");
         }

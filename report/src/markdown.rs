@@ -1,6 +1,11 @@
-//! A report as Markdown, and how its numbers are written.
+//! A report as Markdown.
 
-use crate::summary::{Statistic, Summary, Task};
+use crate::{
+    estimates::Comparison,
+    overall::Overall,
+    print::{number, probability, sentence, statistic, thousands},
+    summary::{Summary, Task},
+};
 
 /// The report as a page. `picture` names the picture of a task, if there is one.
 pub fn page(title: &str, summary: &Summary, picture: impl Fn(&Task) -> Option<String>) -> String {
@@ -9,17 +14,14 @@ pub fn page(title: &str, summary: &Summary, picture: impl Fn(&Task) -> Option<St
         sentence(summary.statistic),
         thousands(summary.resamples as u64)
     );
-    for note in &summary.notes {
-        text += &format!("\n{note}\n");
+    text += &notes(&summary.notes);
+    if let Some(found) = &summary.overall {
+        text += &overall(found);
     }
     for task in &summary.tasks {
         text += &format!("\n## {}\n\n{}", task.env, rows(task));
-        if !task.comparisons.is_empty() {
-            text += &format!("\n{}", comparisons(task));
-        }
-        for note in &task.notes {
-            text += &format!("\n{note}\n");
-        }
+        text += &comparisons(&task.comparisons);
+        text += &notes(&task.notes);
         if let Some(file) = picture(task) {
             text += &format!("\n![Learning curves on {}]({file})\n", task.env);
         }
@@ -27,10 +29,28 @@ pub fn page(title: &str, summary: &Summary, picture: impl Fn(&Task) -> Option<St
     text
 }
 
+fn notes(notes: &[String]) -> String {
+    notes.iter().map(|note| format!("\n{note}\n")).collect()
+}
+
+fn overall(found: &Overall) -> String {
+    let mut text = format!(
+        "\n## All tasks\n\n{}. Tasks: {}.\n\n\
+         | Algorithm | n | IQM [95 % interval] | Median | Mean | Optimality gap |\n|---|---|---|---|---|---|\n",
+        sentence(found.scale),
+        found.tasks.join(", ")
+    );
+    for row in &found.algorithms {
+        let scores = [&row.iqm, &row.median, &row.mean, &row.optimality_gap].map(probability);
+        text += &line(&[&[row.label.clone(), row.n.to_string()], &scores[..]].concat());
+    }
+    text + &comparisons(&found.comparisons) + &notes(&found.notes)
+}
+
 fn rows(task: &Task) -> String {
     let mut text =
-        "| Algorithm | n | Env steps | Final return: IQM [95 % interval] | Lowest to highest run | Commits |\n\
-                    |---|---|---|---|---|---|\n"
+        "| Algorithm | n | Env steps | Final return: IQM [95 % interval] | Median | Mean | Lowest to highest run \
+                    | Time, s | Memory, MiB | Commits |\n|---|---|---|---|---|---|---|---|---|---|\n"
             .to_string();
     for row in &task.algorithms {
         let values = || row.runs.iter().map(|run| run.final_return);
@@ -38,103 +58,38 @@ fn rows(task: &Task) -> String {
             values().fold(f64::INFINITY, f64::min),
             values().fold(f64::NEG_INFINITY, f64::max),
         );
+        let whole = |value: Option<f64>| value.map_or("–".to_string(), |value| format!("{value:.0}"));
         text += &line(&[
             row.label.clone(),
             row.n.to_string(),
             thousands(row.env_steps),
             statistic(&row.iqm),
+            statistic(&row.median),
+            statistic(&row.mean),
             format!("{} to {}", number(low), number(high)),
+            whole(row.seconds),
+            whole(row.peak_memory_mib),
             row.commits.join(", "),
         ]);
     }
     text
 }
 
-fn comparisons(task: &Task) -> String {
+fn comparisons(all: &[Comparison]) -> String {
+    if all.is_empty() {
+        return String::new();
+    }
     let mut text =
-        "| Comparison | Probability that a run of the first ends higher [95 % interval] | Order |\n|---|---|---|\n"
+        "\n| Comparison | Probability that a run of the first ends higher [95 % interval] | Order |\n|---|---|---|\n"
             .to_string();
-    for comparison in &task.comparisons {
-        let (x, y, found) = (&comparison.x, &comparison.y, &comparison.probability_of_improvement);
-        let order = match comparison.is_separated {
-            false => "none shown".to_string(),
-            true if found.value > 0.5 => format!("{x} ends higher"),
-            true => format!("{y} ends higher"),
-        };
-        text += &line(&[format!("{x} against {y}"), probability(found), order]);
+    for one in all {
+        let names = format!("{} against {}", one.x, one.y);
+        text += &line(&[names, probability(&one.probability_of_improvement), one.order()]);
     }
     text
-}
-
-fn sentence(text: &str) -> String {
-    let mut letters = text.chars();
-    letters
-        .next()
-        .map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
 }
 
 /// A row of a table.
 pub(crate) fn line(cells: &[String]) -> String {
     format!("| {} |\n", cells.join(" | "))
-}
-
-/// −162.6 [−166.8, −161.0]
-pub(crate) fn statistic(found: &Statistic) -> String {
-    match found.interval {
-        Some([low, high]) => format!("{} [{}, {}]", number(found.value), number(low), number(high)),
-        None => number(found.value),
-    }
-}
-
-/// 0.72 [0.48, 0.92]
-pub(crate) fn probability(found: &Statistic) -> String {
-    match found.interval {
-        Some([low, high]) => format!("{:.2} [{low:.2}, {high:.2}]", found.value),
-        None => format!("{:.2}", found.value),
-    }
-}
-
-/// One decimal below 1000, with a minus sign as in print.
-pub(crate) fn number(value: f64) -> String {
-    let text = if value.abs() < 1000.0 {
-        format!("{value:.1}")
-    } else {
-        format!("{value:.0}")
-    };
-    match text.strip_prefix('-') {
-        Some("0.0") => "0.0".to_string(),
-        Some(rest) => format!("−{rest}"),
-        None => text,
-    }
-}
-
-/// 250000 → `250,000`.
-pub(crate) fn thousands(number: u64) -> String {
-    match number {
-        0..1000 => number.to_string(),
-        _ => format!("{},{:03}", thousands(number / 1000), number % 1000),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_are_written_as_in_print() {
-        let interval = Statistic {
-            value: -2.0,
-            interval: Some([-1234.56, -0.04]),
-        };
-        assert_eq!(statistic(&interval), "−2.0 [−1235, 0.0]");
-        assert_eq!(
-            probability(&Statistic {
-                value: 0.5,
-                interval: None
-            }),
-            "0.50"
-        );
-        assert_eq!(thousands(1_250_000), "1,250,000");
-        assert_eq!(sentence("final return"), "Final return");
-    }
 }

@@ -23,10 +23,11 @@ use serde_json::Value;
 use crate::{
     data::{Data, Record, read_sealed},
     error::{Error, Result},
-    markdown::{line, number, probability, statistic, thousands},
+    markdown::line,
     picture,
+    print::{number, probability, statistic, thousands},
     statistics::{RESAMPLES, final_score},
-    summary::{Statistic, Task, summarise},
+    summary::{Options, Statistic, Task, summarise},
 };
 
 const BEGIN: &str = "<!-- results: ";
@@ -74,7 +75,7 @@ pub fn stale(root: &Path) -> Result<Vec<Stale>> {
 /// As [`stale`].
 pub fn pictures(file: &Path) -> Result<Vec<(PathBuf, String)>> {
     let data = read_sealed(file)?;
-    let summary = summarise(&data, None)?;
+    let summary = summarise(&data, &Options::default())?;
     let is_one = summary.tasks.len() == 1;
     let stem = file.file_stem().unwrap_or_default().to_string_lossy();
     let draw = |task: &Task| {
@@ -137,6 +138,26 @@ fn with_tables(page: &Path, markdown: &str, curves: &Path) -> Result<String> {
         rest = &from[end + END.len()..];
     }
     Ok(text + rest)
+}
+
+/// A link from a page in one folder to another folder, as a relative URL.
+pub fn link(from: &Path, to: &Path) -> String {
+    let absolute = |path: &Path| {
+        let here = if path.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            path
+        };
+        std::path::absolute(here).unwrap_or_else(|_| here.to_path_buf())
+    };
+    let mut url = String::new();
+    for byte in relative(&absolute(from), &absolute(to)).bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' | b'~' => url.push(char::from(byte)),
+            other => url += &format!("%{other:02X}"),
+        }
+    }
+    url
 }
 
 /// The path from one folder to another below a folder that both share.
@@ -377,6 +398,13 @@ fn reached(curves: &[Vec<(u64, f64)>], value: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_link_is_a_relative_url() {
+        assert_eq!(link(Path::new("out"), Path::new("runs/a b")), "../runs/a%20b");
+        assert_eq!(link(Path::new(""), Path::new("runs/a")), "runs/a");
+        assert_eq!(link(Path::new("/x/y"), Path::new("/x/z%")), "../z%25");
+    }
 
     #[test]
     fn a_path_leads_from_a_page_to_the_data() {

@@ -47,7 +47,22 @@ impl Scores {
         self.0.iter().map(Vec::len).sum()
     }
 
-    fn pooled(&self) -> Vec<f64> {
+    /// Scores of each task.
+    pub(crate) fn tasks(&self) -> &[Vec<f64>] {
+        &self.0
+    }
+
+    /// Number of runs of each task.
+    pub(crate) fn runs_of_tasks(&self) -> Vec<usize> {
+        self.0.iter().map(Vec::len).collect()
+    }
+
+    /// Whether resamples can differ from the scores: every task has more than one run.
+    pub(crate) fn has_interval(&self) -> bool {
+        self.0.iter().all(|runs| runs.len() > 1)
+    }
+
+    pub(crate) fn pooled(&self) -> Vec<f64> {
         self.0.concat()
     }
 
@@ -66,8 +81,43 @@ impl Scores {
 pub fn interquartile_mean(scores: &Scores) -> f64 {
     let mut pooled = scores.pooled();
     pooled.sort_by(f64::total_cmp);
-    let cut = pooled.len() / 4;
+    let cut = quarter(pooled.len());
     mean(&pooled[cut..pooled.len() - cut])
+}
+
+/// The scores that an interquartile mean leaves out at each end.
+pub(crate) fn quarter(count: usize) -> usize {
+    count / 4
+}
+
+/// The median over runs, all tasks together.
+pub fn median(scores: &Scores) -> f64 {
+    median_of(scores.pooled())
+}
+
+/// The median over tasks of the mean over runs.
+pub fn median_of_tasks(scores: &Scores) -> f64 {
+    median_of(scores.0.iter().map(|runs| mean(runs)).collect())
+}
+
+fn median_of(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    percentile(&values, 0.5)
+}
+
+/// The mean over tasks of the mean over runs.
+pub fn mean_score(scores: &Scores) -> f64 {
+    let tasks: Vec<f64> = scores.0.iter().map(|runs| mean(runs)).collect();
+    mean(&tasks)
+}
+
+/// By how much scores fall short of 1 on average, where what is above 1 counts as 1.
+pub fn optimality_gap(scores: &Scores) -> f64 {
+    let capped = scores
+        .0
+        .iter()
+        .map(|runs| runs.iter().map(|score| score.min(1.0)).collect());
+    1.0 - mean_score(&Scores(capped.collect()))
 }
 
 /// The probability that a run of `x` scores higher than a run of `y` on a task drawn at random; ties count half. For one
@@ -104,7 +154,7 @@ pub fn estimate_of_two(x: &Scores, y: &Scores, statistic: impl Fn(&Scores, &Scor
     interval(statistic(x, y), resampled.collect())
 }
 
-fn interval(value: f64, mut resampled: Vec<f64>) -> Estimate {
+pub(crate) fn interval(value: f64, mut resampled: Vec<f64>) -> Estimate {
     resampled.sort_by(f64::total_cmp);
     Estimate {
         value,
@@ -150,6 +200,18 @@ mod tests {
         assert_near(interquartile_mean(&scores(&[&[1.0, 2.0, 6.0]])), 3.0);
         // Tasks are pooled.
         assert_near(interquartile_mean(&scores(&[&[0.0, 1.0], &[2.0, 9.0]])), 1.5);
+    }
+
+    #[test]
+    fn medians_means_and_gaps_are_over_tasks() {
+        let one = scores(&[&[0.0, 10.0, 0.5, 0.25]]);
+        assert_near(median(&one), 0.375);
+        let two = scores(&[&[0.0, 1.0], &[2.0, 0.5], &[0.0, 0.2]]);
+        assert_near(median_of_tasks(&two), 0.5);
+        assert_near(median(&two), 0.35);
+        assert_near(mean_score(&two), (0.5 + 1.25 + 0.1) / 3.0);
+        // 2.0 counts as 1.
+        assert_near(optimality_gap(&two), 1.0 - (0.5 + 0.75 + 0.1) / 3.0);
     }
 
     #[test]

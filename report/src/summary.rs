@@ -1,26 +1,28 @@
 //! All numbers of a report: [`summarise`].
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use serde::Serialize;
-use serde_json::Value;
 
 use crate::{
+    align::{Common, Curves},
     data::{Data, Record},
     error::{Error, Result},
-    statistics::{
-        Estimate, RESAMPLES, RESAMPLES_OF_CURVES, Scores, estimate, estimate_of_two, final_score, interquartile_mean,
-        probability_of_improvement,
-    },
+    estimates::{self, FEWEST_RUNS},
+    overall::{Overall, Returns, overall},
+    row::{finals, rows_of},
+    scale::Scale,
+    settings::{self, Settings},
+    statistics::{RESAMPLES, Scores},
+};
+pub use crate::{
+    estimates::{Comparison, ProfilePoint, Statistic},
+    row::{Final, Point, Row},
 };
 
 /// What stands above every table.
 pub const STATISTIC: &str = "final return of a run: mean of the last 10 % of its evaluations; IQM: interquartile mean over \
                              runs; intervals: 95 %, percentile bootstrap over runs within each task";
-
-/// Runs of each algorithm below which no order is claimed: a bootstrap over fewer gives intervals that are too narrow. (Of
-/// three runs against three, all above the others has a probability of one in ten without any difference.)
-pub const FEWEST_RUNS: usize = 5;
 
 /// The numbers of a report.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -31,6 +33,9 @@ pub struct Summary {
     pub resamples: usize,
     /// In the order of their first runs.
     pub tasks: Vec<Task>,
+    /// All tasks together, where scores have a scale.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub overall: Option<Overall>,
     /// What limits the comparison, in sentences.
     pub notes: Vec<String>,
 }
@@ -48,125 +53,22 @@ pub struct Task {
     pub notes: Vec<String>,
 }
 
-/// The runs of one label on one environment.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Row {
-    /// Its name.
-    pub label: String,
-    /// Number of runs.
-    pub n: usize,
-    /// Length of each run.
-    pub env_steps: u64,
-    /// Final return of each run.
-    pub runs: Vec<Final>,
-    /// Of the final returns.
-    pub iqm: Statistic,
-    /// At every evaluation that all runs have.
-    pub curve: Vec<Point>,
-    /// Median wall time of the runs, where it is known.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub seconds: Option<f64>,
-    /// Of the code, each once.
-    pub commits: Vec<String>,
-    /// Each once.
-    pub processors: Vec<String>,
-}
-
-/// How one run ended.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Final {
-    /// Missing where the data file has none.
-    pub seed: Option<u64>,
-    /// Mean of the last 10 % of its evaluations.
-    pub final_return: f64,
-}
-
-/// A number, with an interval where there are at least two runs.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Statistic {
-    /// Of the runs themselves.
-    pub value: f64,
-    /// Ends of the 95 % interval.
-    pub interval: Option<[f64; 2]>,
-}
-
-/// The runs of a row at one evaluation.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Point {
-    /// When.
-    pub env_steps: u64,
-    /// Of the mean returns.
-    #[serde(flatten)]
-    pub iqm: Statistic,
-}
-
-/// Two algorithms on one environment.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Comparison {
-    /// One label.
-    pub x: String,
-    /// The other.
-    pub y: String,
-    /// That a run of `x` ends higher than one of `y`.
-    pub probability_of_improvement: Statistic,
-    /// Whether the interval excludes 0.5, with at least [`FEWEST_RUNS`] runs of each.
-    pub is_separated: bool,
-}
-
-impl Statistic {
-    /// Interquartile mean of one task's scores.
-    ///
-    /// `None` where there is no score, or one that is not finite.
-    pub fn iqm(scores: &[f64], resamples: usize) -> Option<Self> {
-        let whole = Scores::new(vec![scores.to_vec()])?;
-        Some(match scores.len() {
-            1 => Statistic {
-                value: scores[0],
-                interval: None,
-            },
-            _ => Statistic::from(estimate(&whole, resamples, interquartile_mean)),
-        })
-    }
-
-    /// Probability that a run of `x` scores higher than one of `y`, on one task.
-    ///
-    /// `None` where one has no score, or one that is not finite.
-    pub fn improvement(x: &[f64], y: &[f64]) -> Option<Self> {
-        let [a, b] = [x, y].map(|scores| Scores::new(vec![scores.to_vec()]));
-        let (a, b) = (a?, b?);
-        Some(if x.len() < 2 || y.len() < 2 {
-            Statistic {
-                value: probability_of_improvement(&a, &b),
-                interval: None,
-            }
-        } else {
-            Statistic::from(estimate_of_two(&a, &b, probability_of_improvement))
-        })
-    }
-
-    /// Whether its interval excludes a number.
-    pub fn excludes(&self, number: f64) -> bool {
-        self.interval.is_some_and(|[low, high]| number < low || high < number)
-    }
-}
-
-impl From<Estimate> for Statistic {
-    fn from(estimate: Estimate) -> Self {
-        Statistic {
-            value: estimate.value,
-            interval: Some([estimate.low, estimate.high]),
-        }
-    }
+/// What a report is to show besides the runs.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options<'a> {
+    /// Compare with this label only, instead of every pair.
+    pub against: Option<&'a str>,
+    /// How returns of several tasks are made comparable.
+    pub scale: Option<&'a Scale>,
 }
 
 /// Computes a report on all runs of a data file.
 ///
-/// With `against`, comparisons are with that label only.
-///
 /// # Errors
-/// [`Error::Rows`] when a row has a seed twice or runs of different lengths, or no row has the label `against`; when a run
-/// has no curve.
-pub fn summarise(data: &Data, against: Option<&str>) -> Result<Summary> {
+/// [`Error::Rows`] when a row has a seed twice, when the runs of a task have no evaluation in common, or no row has the label
+/// to compare with; when a run has no curve, or a task no reference scores.
+pub fn summarise(data: &Data, options: &Options) -> Result<Summary> {
+    let against = options.against;
     let mut rows: Named<Named<Vec<&Record>>> = Vec::new();
     for run in &data.runs {
         let task = entry(&mut rows, &run.env);
@@ -187,12 +89,27 @@ pub fn summarise(data: &Data, against: Option<&str>) -> Result<Summary> {
             if n == 1 { "run and no interval" } else { "runs" }
         ));
     }
+    let returns: Vec<Returns> = tasks.iter().map(returns).collect();
+    let overall = options
+        .scale
+        .map(|scale| overall(&returns, scale, against))
+        .transpose()?;
     Ok(Summary {
         statistic: STATISTIC,
         resamples: RESAMPLES,
         tasks,
+        overall,
         notes,
     })
+}
+
+/// The final returns of a task, by label.
+fn returns(task: &Task) -> Returns<'_> {
+    let of_row = |row: &'_ Row| (row.label.clone(), finals(row).collect());
+    Returns {
+        env: &task.env,
+        algorithms: task.algorithms.iter().map(of_row).collect(),
+    }
 }
 
 /// Values by name, in the order in which the names first came.
@@ -208,109 +125,33 @@ fn entry<'a, T: Default>(list: &'a mut Named<T>, key: &str) -> &'a mut T {
 }
 
 fn task(env: &str, rows: &[(String, Vec<&Record>)], against: Option<&str>) -> Result<Task> {
-    let algorithms = rows.iter().map(|(label, runs)| row(env, label, runs));
-    let algorithms: Vec<Row> = algorithms.collect::<Result<_>>()?;
-    let mut comparisons = Vec::new();
-    for (index, x) in algorithms.iter().enumerate() {
-        for (other, y) in algorithms.iter().enumerate() {
-            let is_wanted = match against {
-                Some(label) => y.label == label && index != other,
-                None => index < other,
-            };
-            let values = |row: &Row| row.runs.iter().map(|run| run.final_return).collect::<Vec<_>>();
-            if is_wanted && let Some(probability) = Statistic::improvement(&values(x), &values(y)) {
-                comparisons.push(Comparison {
-                    x: x.label.clone(),
-                    y: y.label.clone(),
-                    probability_of_improvement: probability,
-                    is_separated: x.n.min(y.n) >= FEWEST_RUNS && probability.excludes(0.5),
-                });
-            }
-        }
+    let curves = rows.iter().map(|(label, runs)| Curves::of(env, label, runs));
+    let curves: Vec<Curves> = curves.collect::<Result<_>>()?;
+    let common = Common::of(env, &curves)?;
+    let mut algorithms = rows_of(env, &curves, &common)?;
+    let scores_of = |row: &Row| Scores::new(vec![finals(row).collect()]).map(|scores| (row.label.clone(), scores));
+    let scores: Vec<(String, Scores)> = algorithms.iter().filter_map(scores_of).collect();
+    let places = estimates::places(
+        &scores
+            .iter()
+            .flat_map(|(_, scores)| scores.pooled())
+            .collect::<Vec<_>>(),
+    );
+    for (row, (_, scores)) in algorithms.iter_mut().zip(&scores) {
+        row.profile = estimates::profile(scores, &places);
     }
-    let notes = notes(&algorithms, rows);
+    let notes = common
+        .note
+        .clone()
+        .into_iter()
+        .chain(notes(&algorithms, rows))
+        .collect();
     Ok(Task {
         env: env.to_string(),
+        comparisons: Comparison::of_pairs(&scores, against),
         algorithms,
-        comparisons,
         notes,
     })
-}
-
-fn row(env: &str, label: &str, runs: &[&Record]) -> Result<Row> {
-    let refused = |problem: String| Err(Error::Rows(format!("{label} on {env}: {problem}")));
-    let mut seeds = BTreeMap::new();
-    for run in runs {
-        let Some(seed) = run.seed else { continue };
-        if let Some(other) = seeds.insert(seed, run) {
-            return refused(format!(
-                "seed {seed} is there twice, in {} and {}; give runs with other settings another label, LABEL=PATH",
-                other.source.display(),
-                run.source.display()
-            ));
-        }
-    }
-    let env_steps = runs[0].env_steps;
-    if let Some(other) = runs.iter().find(|run| run.env_steps != env_steps) {
-        return refused(format!(
-            "runs of {env_steps} and of {} env steps are no row of one table; give them labels, LABEL=PATH",
-            other.env_steps
-        ));
-    }
-    let curves = runs.iter().map(|run| run.curve()).collect::<Result<Vec<_>>>()?;
-    let finals: Vec<Final> = runs
-        .iter()
-        .zip(&curves)
-        .filter_map(|(run, curve)| {
-            let returns: Vec<f64> = curve.iter().map(|(_, value)| *value).collect();
-            let final_return = final_score(&returns)?;
-            Some(Final {
-                seed: run.seed,
-                final_return,
-            })
-        })
-        .collect();
-    let values: Vec<f64> = finals.iter().map(|run| run.final_return).collect();
-    let Some(iqm) = Statistic::iqm(&values, RESAMPLES) else {
-        return refused("no run has a final return".to_string());
-    };
-    let curve = points(&curves);
-    if curve.is_empty() {
-        return refused("the runs have no evaluation in common".to_string());
-    }
-    let mut seconds: Vec<f64> = runs.iter().filter_map(|run| run.seconds()).collect();
-    seconds.sort_by(f64::total_cmp);
-    let distinct = |of: fn(&Record) -> Option<&str>| {
-        let all: BTreeSet<&str> = runs.iter().filter_map(|run| of(run)).collect();
-        all.into_iter().map(str::to_string).collect()
-    };
-    Ok(Row {
-        label: label.to_string(),
-        n: runs.len(),
-        env_steps,
-        runs: finals,
-        iqm,
-        curve,
-        seconds: seconds.get(seconds.len() / 2).copied(),
-        commits: distinct(|run| run.commit.as_deref().or(run.version.as_deref())),
-        processors: distinct(|run| Some(&run.processor)),
-    })
-}
-
-/// Interquartile mean and band at every evaluation that all curves have.
-fn points(curves: &[Vec<(u64, f64)>]) -> Vec<Point> {
-    let curves: Vec<BTreeMap<u64, f64>> = curves.iter().map(|curve| curve.iter().copied().collect()).collect();
-    let Some(first) = curves.first() else {
-        return Vec::new();
-    };
-    let at_step = |env_steps: &u64| {
-        let values: Option<Vec<f64>> = curves.iter().map(|curve| curve.get(env_steps).copied()).collect();
-        Some(Point {
-            env_steps: *env_steps,
-            iqm: Statistic::iqm(&values?, RESAMPLES_OF_CURVES)?,
-        })
-    };
-    first.keys().filter_map(at_step).collect()
 }
 
 /// What makes the runs of a task less alike than a comparison takes them for.
@@ -322,10 +163,6 @@ fn notes(algorithms: &[Row], rows: &[(String, Vec<&Record>)]) -> Vec<String> {
         let each: Vec<String> = algorithms.iter().map(of_row).collect();
         notes.push(format!("Runs of different code ({}).", each.join("; ")));
     }
-    let steps: BTreeSet<u64> = algorithms.iter().map(|row| row.env_steps).collect();
-    if steps.len() > 1 {
-        notes.push("Runs of different length: final returns are after different numbers of env steps.".to_string());
-    }
     for (label, runs) in rows {
         let differ = differing(runs);
         if !differ.is_empty() {
@@ -335,59 +172,16 @@ fn notes(algorithms: &[Row], rows: &[(String, Vec<&Record>)]) -> Vec<String> {
     notes
 }
 
-/// Settings that are not those of a run's learning, or differ between seeds.
-const OF_NO_CONCERN: [&str; 4] = ["train.seed", "checkpoint", "log", "train.device"];
-
 /// Settings in which the runs of a row differ.
 fn differing(runs: &[&Record]) -> Vec<String> {
-    let mut values: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
-    let mut add = |key: String, value: String| {
-        values.entry(key.clone()).or_default().insert(value);
-        *counts.entry(key).or_default() += 1;
-    };
-    for run in runs {
-        if let Some(config) = &run.config {
-            let mut found = Vec::new();
-            leaves(config, "", &mut found);
-            found.into_iter().for_each(|(key, value)| add(key, value));
-        }
-        if let Some(set) = &run.set {
-            add("their settings".to_string(), set.join(" "));
-        }
-    }
-    let is_of_concern = |key: &String| {
-        let is_within = |part: &&str| key == part || key.starts_with(&format!("{part}."));
-        !OF_NO_CONCERN.iter().any(is_within)
-    };
-    let differs = |key: &String| values[key].len() > 1 || counts[key] != runs.len();
-    values
-        .keys()
-        .filter(|key| is_of_concern(key) && differs(key))
-        .cloned()
-        .collect()
-}
-
-/// Every value of a configuration that is no table, by its key.
-fn leaves(value: &Value, key: &str, found: &mut Vec<(String, String)>) {
-    match value {
-        Value::Object(table) => {
-            for (name, value) in table {
-                let key = if key.is_empty() {
-                    name.clone()
-                } else {
-                    format!("{key}.{name}")
-                };
-                leaves(value, &key, found);
-            }
-        }
-        _ => found.push((key.to_string(), value.to_string())),
-    }
+    let settings: Vec<Settings> = runs.iter().map(|run| settings::of_record(run)).collect();
+    settings::differing(&settings).into_iter().map(str::to_string).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scale::Anchors;
 
     fn run(label: &str, env: &str, seed: u64, returns: &[f64]) -> Record {
         let steps: Vec<u64> = (1..=returns.len() as u64).map(|index| index * 10).collect();
@@ -419,7 +213,7 @@ mod tests {
             run("B", "E", 2, &[0.0, 5.0]),
             run("A", "F", 1, &[7.0]),
         ];
-        let found = summarise(&data(runs), None).expect("whole");
+        let found = summarise(&data(runs), &Options::default()).expect("whole");
         let [e, f] = &found.tasks[..] else { panic!("two tasks") };
         assert_eq!((e.env.as_str(), e.algorithms.len(), f.env.as_str()), ("E", 2, "F"));
         let row = &e.algorithms[0];
@@ -440,7 +234,11 @@ mod tests {
             "two runs are too few"
         );
         let five = |label: &'static str, value: f64| (1..=5).map(move |seed| run(label, "E", seed, &[value]));
-        let found = summarise(&data(five("A", 1.0).chain(five("B", 2.0)).collect()), None).expect("whole");
+        let found = summarise(
+            &data(five("A", 1.0).chain(five("B", 2.0)).collect()),
+            &Options::default(),
+        )
+        .expect("whole");
         assert!(found.tasks[0].comparisons[0].is_separated && found.notes.is_empty());
     }
 
@@ -448,34 +246,119 @@ mod tests {
     fn a_comparison_can_be_with_one_label_only() {
         let runs = ["A", "B", "C"].map(|label| run(label, "E", 1, &[1.0])).to_vec();
         let pairs = |against| {
-            let found = summarise(&data(runs.clone()), against).expect("whole");
+            let found = summarise(
+                &data(runs.clone()),
+                &Options {
+                    against,
+                    ..Options::default()
+                },
+            )
+            .expect("whole");
             let pair = |comparison: &Comparison| format!("{}{}", comparison.x, comparison.y);
             found.tasks[0].comparisons.iter().map(pair).collect::<Vec<_>>()
         };
         assert_eq!(pairs(None), ["AB", "AC", "BC"]);
         assert_eq!(pairs(Some("B")), ["AB", "CB"]);
-        assert!(summarise(&data(runs.clone()), Some("D")).is_err());
+        assert!(
+            summarise(
+                &data(runs.clone()),
+                &Options {
+                    against: Some("D"),
+                    ..Options::default()
+                }
+            )
+            .is_err()
+        );
     }
 
     #[test]
     fn runs_that_are_no_row_of_one_table_are_refused() {
         let same = vec![run("A", "E", 1, &[1.0]), run("A", "E", 1, &[1.0])];
-        let error = summarise(&data(same), None).expect_err("one seed twice").to_string();
+        let error = summarise(&data(same), &Options::default())
+            .expect_err("one seed twice")
+            .to_string();
         assert!(error.contains("A on E: seed 1 is there twice"), "{error}");
-        let longer = vec![run("A", "E", 1, &[1.0]), run("A", "E", 2, &[1.0, 2.0])];
-        let error = summarise(&data(longer), None).expect_err("two lengths").to_string();
-        assert!(error.contains("runs of 10 and of 20 env steps"), "{error}");
+        let mut later = run("A", "E", 2, &[1.0]);
+        later.evaluations["env_steps"] = serde_json::json!([15]);
+        let error = summarise(&data(vec![run("A", "E", 1, &[1.0]), later]), &Options::default());
+        let error = error.expect_err("nothing to compare").to_string();
+        assert!(error.contains("the runs on E have no evaluation in common"), "{error}");
+    }
+
+    #[test]
+    fn runs_of_different_length_are_compared_at_the_steps_that_all_have() {
+        let mut sparse = run("B", "E", 1, &[5.0, 9.0]);
+        sparse.evaluations["env_steps"] = serde_json::json!([20, 40]);
+        let runs = vec![
+            run("A", "E", 1, &[1.0, 2.0]),
+            run("A", "E", 2, &[3.0, 4.0, 8.0]),
+            sparse,
+        ];
+        let found = summarise(&data(runs), &Options::default()).expect("a step in common");
+        let task = &found.tasks[0];
+        let finals: Vec<Vec<f64>> = task.algorithms.iter().map(|row| finals(row).collect()).collect();
+        assert_eq!(finals, [vec![2.0, 4.0], vec![5.0]], "all at 20 env steps");
+        assert_eq!(
+            task.notes[0],
+            "Runs of different length or with evaluations at different env steps: final returns and comparisons are at the \
+             1 evaluations that all of them have, up to 20 env steps; the longest run has 40 env steps."
+        );
+    }
+
+    #[test]
+    fn scores_on_a_scale_are_put_together_over_tasks() {
+        let runs = |label: &'static str, plus: f64| {
+            let of = move |env, low: f64| [1, 2].map(|seed| run(label, env, seed, &[low + plus + seed as f64]));
+            of("E", 0.0).into_iter().chain(of("F", 100.0))
+        };
+        let all = data(
+            runs("A", 0.0)
+                .chain(runs("B", 1.0))
+                .chain([run("C", "E", 1, &[9.0])])
+                .collect(),
+        );
+        let anchors = |low| Anchors { low, high: low + 4.0 };
+        let reference = |envs: &[(&str, f64)]| {
+            Scale::Reference(envs.iter().map(|(env, low)| (env.to_string(), anchors(*low))).collect())
+        };
+        let with = |scale: &Scale| {
+            let options = Options {
+                scale: Some(scale),
+                ..Options::default()
+            };
+            summarise(&all, &options).map(|found| found.overall.expect("there is a scale"))
+        };
+        let found = with(&reference(&[("E", 0.0), ("F", 100.0)])).expect("all tasks");
+        let [a, b] = &found.algorithms[..] else {
+            panic!("A and B: {found:?}")
+        };
+        assert_eq!(
+            (a.label.as_str(), a.n, a.iqm.value, a.mean.value),
+            ("A", 4, 0.375, 0.375)
+        );
+        assert_eq!((b.median.value, b.optimality_gap.value), (0.625, 0.375));
+        assert_eq!(
+            a.profile.first().map(|point| point.share.value),
+            Some(0.5),
+            "two are the lowest themselves"
+        );
+        assert_eq!(found.comparisons[0].probability_of_improvement.value, 0.125);
+        assert_eq!(found.notes, ["Left out because they lack a task: C."]);
+        let error = with(&reference(&[("E", 0.0)])).expect_err("F is missing").to_string();
+        assert_eq!(error, "the reference scores lack F");
+        let found = with(&Scale::MinMax).expect("from the data");
+        assert_eq!(found.algorithms[1].label, "B");
     }
 
     #[test]
     fn runs_of_different_code_or_settings_are_named() {
         let (mut a, mut b) = (run("A", "E", 1, &[1.0]), run("A", "E", 2, &[1.0]));
-        let plain = summarise(&data(vec![a.clone(), b.clone()]), None).expect("whole");
+        let plain = summarise(&data(vec![a.clone(), b.clone()]), &Options::default()).expect("whole");
         assert!(plain.tasks[0].notes.is_empty(), "{:?}", plain.tasks[0].notes);
         b.commit = Some("d".to_string());
         a.config = Some(serde_json::json!({ "train": { "seed": 1, "batch_size": 256 }, "agent": { "gamma": 0.99 } }));
         b.config = Some(serde_json::json!({ "train": { "seed": 2, "batch_size": 128 }, "agent": { "gamma": 0.99 } }));
-        let found = summarise(&data(vec![a, b]), None).expect("whole");
+        let found = summarise(&data(vec![a, b]), &Options::default()).expect("whole");
         assert_eq!(
             found.tasks[0].notes,
             [

@@ -1,6 +1,6 @@
 """Writes golden_statistics.json: statistics of rliable on scores of a data file and on generated ones.
 
-    pip install rliable
+    pip install rliable 'pandas<3'
     python report/tests/golden_statistics.py
 
 Made with rliable 1.2.0.
@@ -10,7 +10,7 @@ import json
 import pathlib
 
 import numpy as np
-from rliable import metrics
+from rliable import library, metrics
 
 here = pathlib.Path(__file__).parent
 cases = []
@@ -25,8 +25,21 @@ def add(name, x, y):
         "y": y,
         "iqm_x": float(metrics.aggregate_iqm(as_rliable(x))),
         "iqm_y": float(metrics.aggregate_iqm(as_rliable(y))),
+        "median_x": float(metrics.aggregate_median(as_rliable(x))),
+        "mean_x": float(metrics.aggregate_mean(as_rliable(x))),
+        "optimality_gap_x": float(metrics.aggregate_optimality_gap(as_rliable(x))),
+        "share_of_x_above_1": float(library.run_score_deviation(as_rliable(x), 1.0)),
         "probability_of_improvement": float(metrics.probability_of_improvement(as_rliable(x), as_rliable(y))),
+        "iqm_x_interval": interval(as_rliable(x)),
     })
+
+
+def interval(scores):
+    """Of the interquartile mean: percentile bootstrap, stratified by task."""
+    _, ends = library.get_interval_estimates(
+        {"x": scores}, lambda scores: np.array([metrics.aggregate_iqm(scores)]), reps=20000,
+        random_state=np.random.RandomState(0))
+    return [float(end) for end in ends["x"].ravel()]
 
 
 runs = json.load(open(here / "../../docs/curves/half_cheetah_dsac_t.json"))["runs"]

@@ -11,9 +11,14 @@ use clap::{
     Args, CommandFactory, FromArgMatches, Parser, Subcommand,
     error::{ContextKind, ContextValue},
 };
-use sac_envs::whole_number;
 
-use crate::{familiar, replicates::MOST_SEEDS};
+use crate::familiar;
+
+mod experiments;
+mod values;
+
+pub use experiments::{ReportArgs, RunsArgs, SweepArgs};
+use values::{count, seconds, seeds, toml_count};
 
 /// The name of the running program: `sac`, or that of a program with tasks of its own.
 pub fn program() -> &'static str {
@@ -71,7 +76,11 @@ pub enum Command {
     Train(TrainArgs),
     /// Score a saved policy
     Eval(EvalArgs),
-    /// Compare runs: tables with intervals over seeds, and learning curves
+    /// Train many runs: environments, algorithms, settings and seeds of a file
+    Sweep(SweepArgs),
+    /// List runs: what they are, how far they got, and how they ended
+    Runs(RunsArgs),
+    /// Compare runs: tables with intervals over seeds, learning curves, one page
     Report(ReportArgs),
     /// Film a saved policy (.gif, .mp4), or draw a contact sheet of it (.png)
     Play(PlayArgs),
@@ -355,29 +364,6 @@ pub struct NewArgs {
     pub sac: Option<PathBuf>,
 }
 
-#[derive(Args)]
-pub struct ReportArgs {
-    /// Run folders, folders of runs, or data files such as those of docs/curves; LABEL=PATH names a curve, which is
-    /// otherwise named after its algorithm
-    #[arg(required = true, value_name = "[LABEL=]PATH")]
-    pub paths: Vec<String>,
-    /// Write report.md, report.json, a picture for each task, and the runs behind them as data.json
-    #[arg(long, value_name = "DIR")]
-    pub out: Option<PathBuf>,
-    /// Compare with this label only [default: every pair]
-    #[arg(long, value_name = "LABEL")]
-    pub against: Option<String>,
-    /// Above the report [default: Report]
-    #[arg(long, value_name = "TEXT")]
-    pub title: Option<String>,
-    /// Leave out runs that have not reached their end, and say so in the report
-    #[arg(long)]
-    pub skip_unfinished: bool,
-    /// One JSON object on stdout
-    #[arg(long)]
-    pub json: bool,
-}
-
 #[derive(Subcommand)]
 pub enum BenchCommand {
     /// Updates per second, compared with the matrix products alone
@@ -500,64 +486,6 @@ pub enum Sampler {
     Uniform,
     /// By priority
     Prioritized,
-}
-
-/// A count that TOML's integers can hold, and so `config.toml`.
-fn toml_count() -> impl Fn(&str) -> Result<u64, String> + Clone {
-    count(0..=i64::MAX as u64)
-}
-
-/// A whole number in this range, as TOML writes it or in float notation: `1000000`, `1_000_000` or `1e6`.
-fn count(range: RangeInclusive<u64>) -> impl Fn(&str) -> Result<u64, String> + Clone {
-    move |text| {
-        let digits = text.replace('_', "");
-        let number = digits.parse::<u64>().ok().or_else(|| {
-            let whole = whole_number(digits.parse().ok()?)?;
-            u64::try_from(whole).ok()
-        });
-        let (least, most) = (range.start(), range.end());
-        match number {
-            Some(number) if range.contains(&number) => Ok(number),
-            _ if *most >= i64::MAX as u64 => Err(format!("expected a whole number, at least {least}")),
-            _ => Err(format!("expected a whole number from {least} to {most}")),
-        }
-    }
-}
-
-/// A seed, or a range of seeds such as `1-5`, its ends included.
-fn seeds(text: &str) -> Result<RangeInclusive<u64>, String> {
-    let expected = || {
-        format!(
-            "expected a seed such as 3, or a range such as 1-5, of whole numbers from 0 to {}",
-            i64::MAX
-        )
-    };
-    let seed = |text: &str| {
-        let seed = text.trim().parse::<u64>().ok().filter(|seed| *seed <= i64::MAX as u64);
-        seed.ok_or_else(expected)
-    };
-    let Some((first, last)) = text.split_once('-') else {
-        return seed(text).map(|seed| seed..=seed);
-    };
-    let (first, last) = (seed(first)?, seed(last)?);
-    if first > last {
-        return Err(format!("the range ends before it begins; expected {last}-{first}"));
-    }
-    if last - first >= MOST_SEEDS as u64 {
-        return Err(format!(
-            "the range holds {} seeds, expected at most {MOST_SEEDS}",
-            last - first + 1
-        ));
-    }
-    Ok(first..=last)
-}
-
-/// A duration of a measurement.
-fn seconds(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(seconds) if seconds > 0.0 && seconds <= 86_400.0 => Ok(seconds),
-        _ => Err("expected a number of seconds above 0 and at most 86400".to_string()),
-    }
 }
 
 #[cfg(test)]

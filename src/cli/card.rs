@@ -6,7 +6,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use sac_report::{data::Data, folder, picture, summary::summarise};
+use sac_report::{
+    data::Data,
+    folder, picture,
+    summary::{Options, summarise},
+};
 
 use super::{args::CardArgs, eval, output::print};
 use crate::{
@@ -129,7 +133,7 @@ fn curve(run: &Path, policy: &Policy) -> Result<Option<String>> {
         runs: vec![record],
         ..Data::default()
     };
-    let summary = summarise(&data, None)?;
+    let summary = summarise(&data, &Options::default())?;
     let task = summary.tasks.first();
     Ok(task
         .map(|task| picture::draw(&policy.config().env.id, None, task))

@@ -39,7 +39,7 @@ struct WithAgent<'a> {
 }
 
 /// The configured agent, to read its costs and its update rule off.
-fn agent(config: &Config, registry: &Registry) -> Result<Box<dyn Agent>> {
+pub fn agent(config: &Config, registry: &Registry) -> Result<Box<dyn Agent>> {
     let envs = assemble::envs(config, registry, 1, 1)?;
     assemble::agent(config, envs.as_ref())
 }

@@ -38,6 +38,9 @@ mod play;
 mod replicates;
 mod report;
 mod rollout;
+mod runs;
+mod sweep;
+mod table;
 mod train;
 
 use std::{
@@ -80,6 +83,8 @@ fn execute(command: Command, registry: &Registry) -> Result<u8> {
         Command::Check(args) => return check::run(&args, registry),
         Command::Algos(args) => algos::run(&args)?,
         Command::Config(args) => config::run(&args, registry)?,
+        Command::Sweep(args) => return sweep::run(&args, registry),
+        Command::Runs(args) => return runs::run(&args),
         Command::Report(args) => report::run(&args)?,
         Command::Doctor(args) => doctor::run(&args)?,
         Command::New(args) => new::run(&args)?,

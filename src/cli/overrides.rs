@@ -35,6 +35,12 @@ pub fn choose(overrides: &Overrides, registry: &Registry) -> Result<Chosen> {
     })
 }
 
+/// The configuration alone, without a word.
+pub fn resolve(overrides: &Overrides, registry: &Registry) -> Result<Config> {
+    let (layers, _) = layers(overrides)?;
+    Ok(Config::resolve(&layers, registry)?)
+}
+
 /// Whether a number of threads was given, instead of `auto`.
 pub fn threads_are_given(layers: &Layers) -> bool {
     layers

@@ -20,6 +20,7 @@ mod shipped;
 
 pub use algo::Algo;
 pub use error::ConfigError;
+pub(crate) use issue::nearest;
 pub use issue::{Issue, Issues};
 pub use layers::Layers;
 pub use origin::Origin;

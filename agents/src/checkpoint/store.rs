@@ -69,6 +69,23 @@ impl CheckpointStore {
         }
     }
 
+    /// Removes all checkpoints but the one at `env_steps`.
+    ///
+    /// # Errors
+    /// When one cannot be removed.
+    pub fn keep_only(&self, env_steps: EnvSteps) -> Result<()> {
+        let mut others = self.others(env_steps).into_iter();
+        others.try_for_each(|steps| files::remove_atomically(&self.path(steps)))
+    }
+
+    /// Takes the content of a section out of the checkpoint at `env_steps`.
+    ///
+    /// # Errors
+    /// When it cannot be written anew; it is unchanged then.
+    pub fn leave_out_of(&self, env_steps: EnvSteps, section: &str) -> Result<()> {
+        leave_out(&self.path(env_steps), section)
+    }
+
     /// Takes the content of a section out of all checkpoints but the one at `env_steps`.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ use super::{Trainer, clock::Activity};
 use crate::{
     error::{Error, Result},
     log::Row,
+    memory::peak_memory_bytes,
     metrics,
 };
 
@@ -39,6 +40,7 @@ impl Trainer {
             values.push((metrics::FPS, speed));
         }
         values.extend(self.clock.take_shares());
+        values.extend(peak_memory_bytes().map(|bytes| (metrics::PEAK_MEMORY, bytes as f64 / f64::from(1 << 20))));
         values.extend(self.replay.metrics());
         values.extend(self.warnings());
         values.push((metrics::UPDATES, self.grad_steps.0 as f64));

@@ -12,14 +12,14 @@ use std::process::{Command, ExitCode};
 use std::sync::Mutex;
 
 use anyhow::{Context, Result, bail, ensure};
-use sac_report::{data::Record, folder};
+use sac_report::{data::Record, folder, state};
 use serde_json::Value;
 
 use super::cores::Cores;
 use super::data::{data_file, read_data};
 use super::experiment::{Experiment, Run, read, runs_of};
 use super::list::hours;
-use super::work::{Places, is_complete, is_in_use, record, work};
+use super::work::{Places, is_complete, record, work};
 use super::{build, order};
 use crate::setup;
 use crate::workspace::Workspace;
@@ -357,7 +357,7 @@ fn status(places: &Places, experiments: &[&Experiment]) -> Result<String> {
                 runs.len(),
                 estimated(stage_seconds, stage_unknown)
             );
-            for run in left.iter().filter(|run| is_in_use(&places.path(run))) {
+            for run in left.iter().filter(|run| state::holder(&places.path(run)).is_some()) {
                 text += &format!(
                     "    training {} on {}, seed {}: {:.1} % done\n",
                     run.group.label,

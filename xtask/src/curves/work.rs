@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use sac_report::data::{self as file, Data, Record};
-use sac_report::folder;
+use sac_report::{folder, state};
 use serde_json::Value;
 
 use super::data::{data_file, read_data};
@@ -59,18 +59,6 @@ pub(super) fn is_recorded(places: &Places, run: &Run) -> Result<bool> {
 pub(super) fn is_complete(places: &Places, run: &Run) -> bool {
     let checkpoints = places.path(run).join("checkpoints");
     checkpoints.join(run.group.env_steps.to_string()).is_dir()
-}
-
-/// Whether a process trains in a folder. It holds the lock on `.lock`, in which it wrote its process id; a trainer that was
-/// killed leaves the file behind.
-pub(super) fn is_in_use(folder: &Path) -> bool {
-    let path = folder.join(".lock");
-    let holder = fs::read_to_string(&path).unwrap_or_default();
-    let id = holder.split_whitespace().nth(1).unwrap_or_default();
-    // The lock is tried only where a holder lives, so that a trainer that is just starting finds it free.
-    let lives = !id.is_empty() && Path::new("/proc").join(id).is_dir();
-    let is_held = |file: File| matches!(file.try_lock(), Err(fs::TryLockError::WouldBlock));
-    lives && File::open(path).is_ok_and(is_held)
 }
 
 /// What is left to do at most, in this order, as many at once as `may_start` allows; it gets the number that are running.
@@ -141,7 +129,7 @@ fn train(places: &Places, run: &Run) -> Result<()> {
     let folder = places.path(run);
     let mut was_said = false;
     // Trainings outlive a campaign that was killed. Two at once would be refused; the first is as good.
-    while is_in_use(&folder) {
+    while state::holder(&folder).is_some() {
         if !was_said {
             say!("{} is being trained by another process; waiting for it", run.name());
             was_said = true;
@@ -225,8 +213,9 @@ pub(super) fn record(places: &Places, run: &Run, path: &Path) -> Result<()> {
         set: Some(set),
         returns_divided_by,
         checkpoint: Some(run.experiment.checkpoint.clone()),
-        // The settings above say all of it.
+        // The settings above say all of it, and the folder is of this machine alone.
         config: None,
+        folder: None,
         scores: run
             .conditions()
             .map(|set| evaluate(places, run, path, set))

@@ -1,0 +1,220 @@
+//! The folder of a sweep: [`SweepFolder`].
+//!
+//! ```text
+//! sweep.json                        the runs, in the order in which they begin, and the threads of each
+//! <env>/<label>/seed-<n>/           a run like any other
+//! .sweep/<env>/<label>/seed-<n>.log what its processes said
+//! .sweep/<env>/<label>/seed-<n>.claim  locked by the process whose turn the run is
+//! ```
+
+use std::{
+    ffi::OsString,
+    fs::{self, File, TryLockError},
+    path::{Path, PathBuf},
+};
+
+use sac_agents::regular_file;
+use serde::{Deserialize, Serialize};
+
+use super::file::{Planned, Sweep};
+use crate::{
+    error::{Error, Result},
+    run,
+};
+
+const INDEX: &str = "sweep.json";
+const OWN: &str = ".sweep";
+
+/// A hundred thousand runs with long settings.
+const MOST_INDEX_BYTES: u64 = 256 << 20;
+
+/// What the folder holds.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Index {
+    threads: u64,
+    runs: Vec<Planned>,
+}
+
+/// The folder of a sweep.
+#[derive(Clone, Debug)]
+pub struct SweepFolder {
+    path: PathBuf,
+}
+
+/// The turn of this process to train a run; it ends with the process at the latest.
+pub struct Claim(#[expect(dead_code, reason = "the lock is held while it is open")] File);
+
+impl SweepFolder {
+    /// The folder for a sweep: a new one, or one that holds this sweep, or a part of it, already.
+    ///
+    /// # Errors
+    /// When it holds another sweep, or something else; when it cannot be written.
+    pub fn open(path: &Path, sweep: &Sweep) -> Result<SweepFolder> {
+        let folder = SweepFolder {
+            path: path.to_path_buf(),
+        };
+        // Before anything is made.
+        folder.check(sweep)?;
+        let own = path.join(OWN);
+        fs::create_dir_all(&own).map_err(Error::io(&own))?;
+        // Held while the index is compared and written, against another process that starts the same sweep.
+        let lock = File::open(&own).and_then(|own| own.lock().map(|()| own));
+        let _lock = lock.map_err(Error::io(&own))?;
+        folder.check(sweep)?;
+        let index = Index {
+            threads: sweep.threads,
+            runs: sweep.runs.clone(),
+        };
+        let mut json = serde_json::to_vec_pretty(&index).map_err(|error| Error::Usage(error.to_string()))?;
+        json.push(b'\n');
+        run::write(&path.join(INDEX), &json)?;
+        Ok(folder)
+    }
+
+    /// Refuses a folder that holds another sweep, or something else.
+    ///
+    /// # Errors
+    /// [`Error::Usage`].
+    pub fn check(&self, sweep: &Sweep) -> Result<()> {
+        let refused = |problem: String| Err(Error::Usage(format!("{}: {problem}", self.path.display())));
+        let index = self.path.join(INDEX);
+        if !index.exists() {
+            return match self.is_unused() {
+                true => Ok(()),
+                false => refused("is no sweep and not empty; choose another --out".to_string()),
+            };
+        }
+        let text = regular_file::read_text(&index, MOST_INDEX_BYTES).map_err(Error::io(&index))?;
+        let found: Index = serde_json::from_str(&text).map_err(|error| Error::NotARun {
+            path: index.clone(),
+            problem: format!("is no list of runs: {error}"),
+        })?;
+        if found.threads != sweep.threads {
+            return refused(format!(
+                "holds a sweep with threads = {}; choose another --out",
+                found.threads
+            ));
+        }
+        let missing: Vec<&Planned> = found.runs.iter().filter(|run| !sweep.runs.contains(run)).collect();
+        match missing.first() {
+            None => Ok(()),
+            Some(run) => refused(format!(
+                "holds another sweep: the file does not ask for {} of its {} runs, such as {}; choose another --out",
+                missing.len(),
+                found.runs.len(),
+                run.folder
+            )),
+        }
+    }
+
+    /// Whether there is nothing yet, or what another process has just made for a sweep whose index is still to come.
+    fn is_unused(&self) -> bool {
+        let is_own = |name: OsString| name == OWN || Path::new(&name) == Path::new(INDEX).with_extension("tmp");
+        match fs::read_dir(&self.path) {
+            Ok(entries) => entries.flatten().all(|entry| is_own(entry.file_name())),
+            Err(_) => !self.path.exists(),
+        }
+    }
+
+    /// A folder as it is, without a look into it.
+    pub fn new(path: &Path) -> Self {
+        SweepFolder {
+            path: path.to_path_buf(),
+        }
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The folder of a run.
+    pub fn run(&self, run: &Planned) -> PathBuf {
+        self.path.join(&run.folder)
+    }
+
+    /// What the processes of a run said.
+    pub fn log(&self, run: &Planned) -> PathBuf {
+        self.path.join(OWN).join(format!("{}.log", run.folder))
+    }
+
+    /// Takes a run for this process; `None` while another has it.
+    ///
+    /// # Errors
+    /// When the claim cannot be written.
+    pub fn claim(&self, run: &Planned) -> Result<Option<Claim>> {
+        let path = self.path.join(OWN).join(format!("{}.claim", run.folder));
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent).map_err(Error::io(parent))?;
+        }
+        let file = File::options()
+            .create(true)
+            .append(true)
+            .open(&path)
+            .map_err(Error::io(&path))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Claim(file))),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(Error::io(&path)(error)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sweep(seeds: &[u64]) -> Sweep {
+        let run = |seed: &u64| Planned {
+            folder: format!("E/A/seed-{seed}"),
+            label: "A".to_string(),
+            env: "E".to_string(),
+            algo: "sac".to_string(),
+            env_steps: 10,
+            seed: *seed,
+            config: None,
+            set: Vec::new(),
+        };
+        Sweep {
+            threads: 1,
+            runs: seeds.iter().map(run).collect(),
+        }
+    }
+
+    #[test]
+    fn a_folder_takes_its_sweep_again_and_a_larger_one_but_no_other() {
+        let here = tempfile::tempdir().expect("a temporary folder");
+        let path = here.path().join("x");
+        SweepFolder::open(&path, &sweep(&[1, 2])).expect("new");
+        SweepFolder::open(&path, &sweep(&[1, 2])).expect("the same");
+        SweepFolder::open(&path, &sweep(&[1, 2, 3])).expect("larger");
+        let error = SweepFolder::open(&path, &sweep(&[1, 2]))
+            .expect_err("smaller")
+            .to_string();
+        assert!(
+            error.contains("does not ask for 1 of its 3 runs, such as E/A/seed-3"),
+            "{error}"
+        );
+        let other = Sweep {
+            threads: 2,
+            ..sweep(&[1, 2, 3])
+        };
+        assert!(SweepFolder::open(&path, &other).is_err(), "other numbers");
+        fs::write(here.path().join("file"), "").expect("written");
+        let error = SweepFolder::open(here.path(), &sweep(&[1]))
+            .expect_err("not empty")
+            .to_string();
+        assert!(error.contains("is no sweep and not empty"), "{error}");
+    }
+
+    #[test]
+    fn a_run_is_claimed_once_until_the_claim_is_dropped() {
+        let here = tempfile::tempdir().expect("a temporary folder");
+        let sweep = sweep(&[1]);
+        let folder = SweepFolder::open(&here.path().join("x"), &sweep).expect("new");
+        let claim = folder.claim(&sweep.runs[0]).expect("writable").expect("free");
+        assert!(folder.claim(&sweep.runs[0]).expect("writable").is_none());
+        drop(claim);
+        assert!(folder.claim(&sweep.runs[0]).expect("writable").is_some());
+    }
+}
