@@ -109,3 +109,22 @@ fn the_default_agent_shows_its_bodies() {
         }
     }
 }
+
+#[test]
+fn a_critic_that_cannot_hold_its_targets_is_named_once_with_their_range() {
+    let here = folder();
+    let critic = "agent.critic={kind='categorical', min=-1.0, max=1.0}";
+    let said = train(
+        here.path(),
+        "run",
+        "120",
+        &["--set", critic, "--set", "log.every={env_steps=20}"],
+    );
+    let told = "of the targets lie outside of the critic's support";
+    assert_eq!(said.stderr.matches(told).count(), 1, "{said}");
+    said.says(&["agent.critic.min", "agent.critic.max", "agent.reward_scaling"]);
+
+    let wide = "agent.critic={kind='categorical', min=-2000.0, max=2000.0}";
+    let said = train(here.path(), "wide", "120", &["--set", wide]);
+    assert!(!said.stderr.contains(told), "{said}");
+}

@@ -60,6 +60,10 @@ metrics! {
     SIGMA_RUNNING = "train/sigma_running";
     /// Fraction of the sampled targets that were clipped.
     TARGET_CLIPPED = "train/target_clipped";
+    /// Smallest expected target of the last update.
+    TARGET_MIN = "train/target_min";
+    /// Largest expected target of the last update.
+    TARGET_MAX = "train/target_max";
     /// Loss of a separate state value.
     VALUE_LOSS = "train/value_loss";
     /// Mean of a separate state value over the batch.

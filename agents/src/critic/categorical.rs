@@ -239,6 +239,8 @@ impl Critic for CategoricalCritic {
         let mut report = scalar::report((&loss).into(), &q, mean, batch);
         report.put(metrics::SIGMA_MEAN, Reduction::Mean, &variance.sqrt());
         report.put(metrics::TARGET_CLIPPED, Reduction::Mean, outside);
+        report.put(metrics::TARGET_MIN, Reduction::Min, mean);
+        report.put(metrics::TARGET_MAX, Reduction::Max, mean);
         CriticLoss { loss, report }
     }
 

@@ -12,6 +12,9 @@ use crate::{
     metrics,
 };
 
+/// Share of targets outside of a critic's support above which there is a warning.
+const MOST_CLIPPED: f64 = 0.05;
+
 impl Trainer {
     /// The number of warnings of the environments, if there are any. The first one of each kind is reported.
     fn warnings(&mut self) -> Option<(&'static str, f64)> {
@@ -23,6 +26,28 @@ impl Trainer {
         }
         let count: u64 = warnings.iter().map(|warning| warning.count).sum();
         (count > 0).then_some((metrics::ENV_WARNINGS, count as f64))
+    }
+
+    /// Warns once when a categorical critic cannot hold its targets.
+    fn warn_of_clipping(&mut self, of_update: &[(&'static str, f64)]) {
+        let value = |name| {
+            of_update
+                .iter()
+                .find(|(other, _)| *other == name)
+                .map(|(_, value)| *value)
+        };
+        let of_support = [metrics::TARGET_CLIPPED, metrics::TARGET_MIN, metrics::TARGET_MAX].map(value);
+        let [Some(share), Some(lowest), Some(highest)] = of_support else {
+            return;
+        };
+        if share > MOST_CLIPPED && self.reported_warnings.insert(metrics::TARGET_CLIPPED) {
+            tracing::warn!(
+                "{:.0} % of the targets lie outside of the critic's support; the expected targets of the last update go from \
+                 {lowest:.3} to {highest:.3}: agent.critic.min and agent.critic.max should hold them, or agent.reward_scaling \
+                 shrink them; training goes on",
+                100.0 * share
+            );
+        }
     }
 
     /// Writes a row of metrics.
@@ -52,7 +77,9 @@ impl Trainer {
             ));
         }
         if let Some(report) = &self.last_report {
-            values.extend(report.read());
+            let of_update = report.read();
+            self.warn_of_clipping(&of_update);
+            values.extend(of_update);
         }
         let values = values.into_iter().map(|(name, value)| (Cow::Borrowed(name), value));
         let row = Row {
