@@ -66,7 +66,7 @@ pub fn stacking(config: &Config, envs: &dyn VecEnv) -> Stacking {
 /// # Errors
 /// When the environment cannot be made.
 pub fn eval_envs(config: &Config, registry: &Registry, episodes: usize) -> Result<Box<dyn VecEnv>> {
-    let takes_long = registry.get(&config.env.id)?.family == "mujoco";
+    let takes_long = registry.get(&config.env.id)?.takes_long();
     let threads = match takes_long && !config.eval.beside_training {
         true => config.threads() as usize,
         false => 1,
@@ -160,10 +160,11 @@ pub fn trainer(config: &Config, registry: &Registry, logger: Logger, save_to: Op
     Trainer::new(parts).map_err(Error::from)
 }
 
-/// The folder of the model files that the MuJoCo tasks use, or why there is none.
+/// The folders of the model files that the MuJoCo and the Fetch tasks use, or why there is none.
 #[cfg(feature = "mujoco")]
-pub(crate) fn mujoco_model_files() -> std::result::Result<std::path::PathBuf, String> {
-    sac_envs::mujoco::model_files()
+pub(crate) fn model_files() -> [std::result::Result<std::path::PathBuf, String>; 2] {
+    use sac_envs::mujoco::ModelFiles;
+    [ModelFiles::Gymnasium, ModelFiles::Robotics].map(ModelFiles::path)
 }
 
 /// A batch of random rows for an agent for these spaces, to measure updates with.

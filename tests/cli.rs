@@ -467,13 +467,14 @@ fn doctor_names_what_the_program_uses_from_any_folder() {
     for (what, file) in [
         ("MuJoCo", "libmujoco.so.3.17.0"),
         ("models", "half_cheetah.xml"),
+        ("robots", "fetch/reach.xml"),
         ("libtorch", ""),
     ] {
         let text = found(here.path(), what);
         assert_eq!(text, found(Path::new("/"), what), "{what}");
         assert_eq!(text, found(checkout, what), "{what}");
         let (_, path) = text.split_once(" at ").expect("says where");
-        let path = if what == "models" {
+        let path = if ["models", "robots"].contains(&what) {
             Path::new(path).join(file)
         } else {
             path.into()

@@ -184,7 +184,7 @@ impl Served {
 /// Settings with which every preset trains in moments, and its environment.
 fn task_of(algo: Algo) -> (&'static str, Vec<&'static str>) {
     let mut small = match algo {
-        Algo::FlashSac => vec!["agent.body.width=16", "agent.critic_body.width=16"],
+        Algo::FlashSac | Algo::Simba | Algo::Bro => vec!["agent.body.width=16", "agent.critic_body.width=16"],
         Algo::Xqc | Algo::CrossQ => vec!["agent.body.hidden=[32,32]", "agent.critic_body.hidden=[32,32]"],
         _ => vec!["agent.body.hidden=[32,32]"],
     };
@@ -442,6 +442,8 @@ fn drawn_actions_take_noise_and_bad_input_is_explained() {
     assert!(low < high, "{low} {high}");
     let error = policy.act(&[1.0, 0.0, 0.0]).expect_err("noise is missing");
     assert_eq!(error.to_string(), "noise has 0 numbers, expected 1");
+    let error = sac_policy::Policy::load(here.path().join("run")).expect_err("a run is no export");
+    assert!(error.to_string().contains("sac export"), "{error}");
 
     let cases: [(&[&str], &[&str]); 5] = [
         (&["none", "--format", "onnx", "--out", "x"], &["none: no such folder"]),

@@ -29,6 +29,7 @@ use crate::{
     noise::{Stream, on},
     policy::{Policy, PolicyEncoder},
     report::UpdateReport,
+    resets::ResetSpec,
     reward_scaling::RewardScaling,
     schedule::{EnvSteps, GradSteps},
     soft_actor_critic::ReferenceUpdate,
@@ -50,6 +51,8 @@ pub struct SoftActorCritic {
     reward_scaling: Option<RewardScaling>,
     exploration: Option<Exploration>,
     augmentation: Option<RandomShift>,
+    resets: Option<ResetSpec>,
+    seed: u64,
     observation_shape: Vec<i64>,
     action_dim: usize,
     compute: Compute,
@@ -153,6 +156,8 @@ impl SoftActorCritic {
                 .map(|scaling| RewardScaling::new(scaling, spec.gamma)),
             exploration: spec.exploration.build(),
             augmentation: spec.augmentation.build(),
+            resets: spec.resets.clone(),
+            seed,
             observation_shape,
             action_dim: action.len(),
             compute,
@@ -253,6 +258,14 @@ impl SoftActorCritic {
         }
     }
 
+    /// Lets networks begin anew after the updates of the schedule.
+    fn reset_if_due(&mut self) {
+        if let Some(resets) = self.resets.as_ref().filter(|resets| resets.is_due(self.grad_steps)) {
+            resets.apply(&mut self.learner, self.seed, self.grad_steps, &self.compute);
+            self.rule.reset();
+        }
+    }
+
     /// Sets annealed settings to their values for the next update.
     fn anneal(&mut self) {
         let at = self.grad_steps;
@@ -327,6 +340,7 @@ impl Agent for SoftActorCritic {
         let mut report = self.rule.update(&mut self.learner, &batch, stream, due);
         report.td_error = report.td_error.map(|errors| batch.over_value_draws(&errors)); // [B]
         self.anneal();
+        self.reset_if_due();
         report
     }
 

@@ -65,6 +65,9 @@ impl AgentSpec {
             temperature,
             "at least 1",
         );
+        if let Some(resets) = &self.resets {
+            resets.check(p);
+        }
         problems.into_vec()
     }
 

@@ -10,6 +10,7 @@ use crate::{
     exploration::ExplorationSpec,
     nn::BodySpec,
     policy::PolicySpec,
+    resets::ResetSpec,
     reward_scaling::RewardScalingSpec,
     schedule::GradSteps,
     target::TargetSpec,
@@ -56,6 +57,9 @@ pub struct AgentSpec {
     pub delay: DelaySpec,
     /// Which policy draws the next actions of the critic's target.
     pub next_action: NextAction,
+    /// Networks that begin anew on a schedule, if they do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resets: Option<ResetSpec>,
 }
 
 impl Default for AgentSpec {
@@ -76,6 +80,7 @@ impl Default for AgentSpec {
             targets: TargetSpec::default(),
             delay: DelaySpec::default(),
             next_action: NextAction::Online,
+            resets: None,
         }
     }
 }
@@ -96,7 +101,7 @@ impl AgentSpec {
         self
     }
 
-    /// Keys of the settings that are annealed during training. Updates with such settings cannot be recorded as CUDA
+    /// Keys of the settings that change something on a schedule during training. Updates with such settings cannot be recorded as CUDA
     /// graphs ([`crate::cuda_graph`]).
     pub fn annealed(&self) -> Vec<String> {
         let policy = matches!(&self.policy, PolicySpec::Gumbel(spec) if spec.anneal.is_some());
@@ -118,6 +123,7 @@ impl AgentSpec {
             (policy, "agent.policy.anneal"),
             (filter, "agent.critic.target_filter.anneal"),
             (temperature, "agent.temperature.target_entropy"),
+            (self.resets.is_some(), "agent.resets"),
         ]
         .into_iter()
         .filter(|(is_annealed, _)| *is_annealed)

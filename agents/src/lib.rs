@@ -51,6 +51,7 @@ pub mod process;
 pub mod regular_file;
 pub mod replay;
 pub mod report;
+pub mod resets;
 pub mod reward_scaling;
 pub mod schedule;
 mod slices;

@@ -93,6 +93,11 @@ pub enum TemperatureObjective {
     Alpha,
 }
 
+/// For a layout with constant initial values, for which nothing is drawn.
+fn nothing_drawn() -> Stream {
+    Stream::derive(0, "temperature", 0)
+}
+
 /// The temperature α, fixed or learned.
 pub enum Temperature {
     /// Constant.
@@ -123,12 +128,8 @@ impl Temperature {
             },
             TemperatureSpec::Learned(spec) => {
                 let mut layout = ParamLayout::default();
-                layout.add("log_alpha", &[1], Init::Constant(0.0));
-                // The layout has constant initial values only, so nothing is drawn from this stream.
-                let mut stream = Stream::derive(0, "temperature", 0);
-                let log_alpha = Trainable::new(layout, spec.optimizer, &mut stream, compute);
-                let initial = Tensor::from_slice(&[spec.initial_alpha.ln() as f32]).to_device(device);
-                log_alpha.params.data().copy_(&initial);
+                layout.add("log_alpha", &[1], Init::Constant(spec.initial_alpha.ln() as f32));
+                let log_alpha = Trainable::new(layout, spec.optimizer, &mut nothing_drawn(), compute);
                 Temperature::Learned {
                     log_alpha: Box::new(log_alpha),
                     target_entropy: spec.target_entropy.in_nats(action),
@@ -163,6 +164,13 @@ impl Temperature {
         {
             *current_target = target_entropy.at(at);
             log_alpha.anneal(at);
+        }
+    }
+
+    /// Sets a learned α to its initial value, and forgets the optimiser's moments.
+    pub(crate) fn reset(&mut self, compute: &Compute) {
+        if let Temperature::Learned { log_alpha, .. } = self {
+            log_alpha.reset(1.0, &mut nothing_drawn(), compute);
         }
     }
 

@@ -16,6 +16,7 @@ mod golden_discrete;
 mod golden_encoders;
 mod golden_ensembles;
 mod golden_policies;
+mod golden_residual;
 mod hindsight;
 mod inspect;
 mod matmul_precision;
@@ -30,6 +31,7 @@ mod probes;
 mod recorded;
 mod replay_frames;
 mod replay_model;
+mod resets;
 mod resume;
 #[path = "support/small.rs"]
 mod small;

@@ -94,8 +94,10 @@ const IN_TURNS: &[&str] = &[
     "fourier",
     "gumbel",
     "crossq",
+    "simba",
     "residual",
     "none",
+    "resets",
 ];
 
 const TEMPERATURES: Axis = &[
@@ -124,6 +126,10 @@ const BODIES: Axis = &[
          critic_body = { kind = 'mlp', hidden = [8, 8], batch_norm = {}, unit_weights = true }",
     ),
     (
+        "simba",
+        "critic_body = { kind = 'simba', width = 8, blocks = 1, expansion = 2 }",
+    ),
+    (
         "residual",
         "critic_body = { kind = 'flash', width = 8, blocks = 1, expansion = 2 }\nbody.activation = 'tanh'",
     ),
@@ -137,6 +143,10 @@ const REST: Axis = &[
          body.initial_weights = 'glorot'",
     ),
     ("hard", "targets = { kind = 'hard', every_grad_steps = 7 }"),
+    (
+        "resets",
+        "resets = { at_grad_steps = [3, 15], share = 0.8 }\nnext_action = 'target'",
+    ),
     (
         "none",
         "targets = { kind = 'none' }\nreward_scaling = { largest_return = 5.0 }\nexploration = { kind = 'repeated' }",

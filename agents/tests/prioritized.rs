@@ -375,6 +375,8 @@ const OPTIMIZER: AdamSpec = AdamSpec {
     beta1: 0.9,
     beta2: 0.999,
     eps: 1e-8,
+    weight_decay: 0.0,
+    max_gradient_norm: None,
     anneal: None,
 };
 

@@ -7,7 +7,7 @@
 //! standard output: `ok`, or the error.
 //!
 //! A record of `out` is a byte 0 and the observation (`f32`s) for a reset; for a step it is a byte 1, the observation,
-//! the reward (`f64`) and two bytes (terminated, truncated). All numbers are little-endian.
+//! the reward (`f64`) and three bytes (terminated, truncated, solved). All numbers are little-endian.
 
 #![allow(
     clippy::print_stdout,
@@ -60,7 +60,8 @@ fn trace(registry: &Registry, job: &Job) -> Result<(), Box<dyn Error>> {
         let outcome = env.step(action, &mut obs)?;
         record(&mut out, 1, &obs);
         out.extend(outcome.reward.to_le_bytes());
-        out.extend([u8::from(outcome.terminated), u8::from(outcome.truncated)]);
+        let is_solved = outcome.success.unwrap_or(false);
+        out.extend([outcome.terminated, outcome.truncated, is_solved].map(u8::from));
         if outcome.status().is_over() {
             env.reset(None, &mut obs)?;
             record(&mut out, 0, &obs);

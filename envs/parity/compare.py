@@ -1,9 +1,10 @@
-"""Compares our environments with Gymnasium's bit for bit. `cargo xtask parity` runs this.
+"""Compares our environments with those of Gymnasium and Gymnasium-Robotics bit for bit. `cargo xtask parity` runs this.
 
-Both environments of an id are reset with the same seed and step with the same random actions; after the end of an episode
-they are reset without a seed. Observations are compared as float32 (Gymnasium's float64 is rounded once), rewards as
-float64, and both flags. Ids in OPTIONS are also compared with these options, and ids in UNSTABLE with a model that makes
-MuJoCo warn and reset the simulation again and again.
+Both environments of an id are reset with the same seed and step with the same actions, which are random, or for every
+third seed of a Fetch task grasp the object; after the end of an episode they are reset without a seed. Observations are
+compared as float32 (Gymnasium's float64 is rounded once), rewards as float64, both flags, and whether the task was solved.
+Ids in OPTIONS are also compared with these options, and ids in UNSTABLE with a model that makes MuJoCo warn and reset the
+simulation again and again.
 
 Gymnasium's Reacher and Pusher compute norms of short vectors with NumPy's BLAS. Their last bit depends on the processor:
 OpenBLAS uses fused multiply-adds in its kernels for AVX-512, but not in those for other processors. Our environments always
@@ -25,9 +26,13 @@ import tempfile
 import time
 from fractions import Fraction
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import gymnasium as gym
+import gymnasium_robotics
+import mujoco
 import numpy as np
+from gymnasium_robotics.utils import mujoco_utils
 
 INF = float("inf")
 
@@ -55,6 +60,25 @@ def fuse_norms():
     np.linalg.norm = fused_norm
     assert all(float(np.linalg.norm(x)) == math.sqrt(fused_dot(x)) for x in vectors)
     return True
+
+
+def make(env_id, **options):
+    """One of Gymnasium's or Gymnasium-Robotics' environments. Goals are flattened in the order of their names."""
+    env = gym.make(env_id, disable_env_checker=True, **options)
+    return gym.wrappers.FlattenObservation(env) if isinstance(env.observation_space, gym.spaces.Dict) else env
+
+
+def register_robotics():
+    """Adds the ids of Gymnasium-Robotics.
+
+    Its version 1.4.2 looks for a joint's type in a tuple of MuJoCo's enum, which with MuJoCo 3.17.0 no integer equals from
+    that side. So it gets the types as integers.
+    """
+    types = ModuleType("mujoco")
+    vars(types).update(vars(mujoco))
+    types.mjtJoint = SimpleNamespace(**{name: int(kind) for name, kind in mujoco.mjtJoint.__members__.items()})
+    mujoco_utils.mujoco = types
+    gym.register_envs(gymnasium_robotics)
 
 
 # Options that are compared besides the defaults.
@@ -158,6 +182,8 @@ OPTIONS = {
             "include_cfrc_ext_in_observation": False,
         },
     ],
+    "FetchReach-v4": [{"reward_type": "dense"}],
+    "FetchPickAndPlaceDense-v4": [{"reward_type": "sparse"}],
 }
 
 
@@ -194,14 +220,33 @@ def random_actions(space, seed, steps):
     return (rng.uniform(space.low, space.high, size=(steps, *space.shape)) * reach).astype(np.float32)
 
 
+def grasp(obs):
+    """An action of a Fetch robot: the gripper moves above the object, down to it, and with closed fingers to the goal."""
+    goal, grip, to_object = obs[3:6], obs[6:9], obs[12:15]
+    if np.linalg.norm(to_object[:2]) > 0.02 and to_object[2] < -0.03:
+        towards, fingers = to_object + [0.0, 0.0, 0.05], 1.0
+    elif np.linalg.norm(to_object) > 0.02:
+        towards, fingers = to_object, 1.0
+    else:
+        towards, fingers = goal - grip, -1.0
+    return np.float32([*np.clip(10.0 * towards, -1.0, 1.0), fingers])
+
+
 def gymnasium_trace(env, seed, actions):
-    """The records of envs/examples/trace.rs, one per element."""
+    """The records of envs/examples/trace.rs, one per element.
+
+    Random actions of a Fetch robot hardly ever touch the object. With every third seed, `grasp` replaces them in `actions`.
+    """
     discrete = isinstance(env.action_space, gym.spaces.Discrete)
+    grasps = seed % 3 == 1 and re.match("Fetch(Push|Slide|Pick)", env.spec.id)
     obs, _ = env.reset(seed=seed)
     records = [b"\0" + bits(obs)]
     for action in actions:
-        obs, reward, terminated, truncated, _ = env.step(int(action[0]) if discrete else action)
-        outcome = np.float64(reward).astype("<f8").tobytes() + bytes([bool(terminated), bool(truncated)])
+        if grasps:
+            action[:] = grasp(obs)
+        obs, reward, terminated, truncated, info = env.step(int(action[0]) if discrete else action)
+        flags = [terminated, truncated, info.get("is_success", False)]
+        outcome = np.float64(reward).astype("<f8").tobytes() + bytes(map(bool, flags))
         records.append(b"\1" + bits(obs) + outcome)
         if terminated or truncated:
             obs, _ = env.reset()
@@ -238,16 +283,16 @@ def explain(theirs, ours, obs_len):
 def split(record, obs_len):
     parts = list(np.frombuffer(record, "<f4", obs_len, 1))
     if record[0] == 1:
-        parts += [np.frombuffer(record, "<f8", 1, 1 + 4 * obs_len)[0], np.frombuffer(record, "u1", 2, 9 + 4 * obs_len)]
+        parts += [np.frombuffer(record, "<f8", 1, 1 + 4 * obs_len)[0], np.frombuffer(record, "u1", 3, 9 + 4 * obs_len)]
     return parts
 
 
 def check_the_checker():
     """Checks the comparison itself: it must find and name a single flipped bit anywhere."""
-    theirs = [b"\0" + bits([1.0, 2.0]), b"\1" + bits([3.0, 4.0]) + np.float64(5.0).tobytes() + bytes([0, 1])]
+    theirs = [b"\0" + bits([1.0, 2.0]), b"\1" + bits([3.0, 4.0]) + np.float64(5.0).tobytes() + bytes([0, 1, 0])]
     same = b"".join(theirs)
     assert explain(theirs, same, 2) is None
-    for at, name in [(1, "obs[0]"), (5, "obs[1]"), (17, "obs[1]"), (18, "reward"), (26, "flags"), (27, "flags")]:
+    for at, name in [(1, "obs[0]"), (5, "obs[1]"), (17, "obs[1]"), (18, "reward"), (26, "flags"), (28, "flags")]:
         flipped = bytearray(same)
         flipped[at] ^= 1
         found = explain(theirs, bytes(flipped), 2)
@@ -264,22 +309,18 @@ def main():
     parser.add_argument("--steps", type=int, default=2000, help="steps per seed")
     arguments = parser.parse_args()
 
+    register_robotics()
     trace = str(Path(arguments.trace).resolve())
     listed = subprocess.run([trace, "--list"], capture_output=True, text=True, check=True).stdout.split()
     shared = [env_id for env_id in listed if env_id in gym.registry]
     unknown = [env_id for env_id in arguments.ids or [] if env_id not in shared]
     if unknown:
         parser.error(f"not an id that both sides have: {', '.join(unknown)}; there are {', '.join(shared)}")
-    print(f"Gymnasium {gym.__version__}, NumPy {np.__version__}", end="")
+    print(f"Gymnasium {gym.__version__}, Gymnasium-Robotics {gymnasium_robotics.__version__}", end=", ")
+    print(f"NumPy {np.__version__}, MuJoCo {mujoco.__version__}")
     warnings = []
-    try:
-        import mujoco
-
-        print(f", MuJoCo {mujoco.__version__}")
-        # Otherwise each is printed and written into a file of the current folder.
-        mujoco.set_mju_user_warning(warnings.append)
-    except ImportError:
-        print()
+    # Otherwise each is printed and written into a file of the current folder.
+    mujoco.set_mju_user_warning(warnings.append)
 
     if fuse_norms():
         print("norms of NumPy are not fused on this machine: those of two or three numbers are replaced by fused ones")
@@ -294,16 +335,16 @@ def main():
             unstable = [{"xml_file": with_time_step(*model, folder)} for model in [UNSTABLE.get(env_id)] if model]
             for options in [{}, *OPTIONS.get(env_id, []), *unstable]:
                 began, episodes, numbers, problem = time.monotonic(), 0, 0, None
-                env = gym.make(env_id, disable_env_checker=True, **options)
+                env = make(env_id, **options)
                 warnings.clear()  # Those about the model.
                 obs_len = int(np.prod(env.observation_space.shape))
                 for seed in range(arguments.seeds):
                     actions = random_actions(env.action_space, seed, arguments.steps)
+                    records = gymnasium_trace(env, seed, actions)
                     action_file.write_bytes(actions.astype("<f4").tobytes())
                     job = {"id": env_id, "options": toml(options), "seed": seed}
                     job |= {"actions": str(action_file), "out": str(out_file)}
                     print(json.dumps(job), file=ours.stdin, flush=True)
-                    records = gymnasium_trace(env, seed, actions)
                     answer = ours.stdout.readline().strip()
                     problem = explain(records, out_file.read_bytes(), obs_len) if answer == "ok" else answer
                     if problem:

@@ -2,6 +2,7 @@
 
 use serde::{Serialize, de::DeserializeOwned};
 
+use crate::goal::judge;
 use crate::render::{Frame, FrameSize, Scene};
 use crate::{Env, EnvError, GoalBatch, GoalLayout, NumpyRng, Outcome, Space, Transition, snapshot};
 
@@ -187,19 +188,12 @@ impl<D: Dynamics> Env for Simulated<D> {
     }
 
     fn goal_outcomes(&mut self, batch: &GoalBatch, outcomes: &mut [Transition]) -> Result<(), EnvError> {
-        let unsupported = |problem: String| EnvError::Unsupported {
+        let outcome =
+            |achieved: &[f32], desired: &[f32], info: &[f32]| self.dynamics.goal_outcome(achieved, desired, info);
+        judge(self.goals.as_ref(), batch, outcomes, outcome).map_err(|problem| EnvError::Unsupported {
             env: self.id.clone(),
             problem,
-        };
-        let none = || unsupported("it has no goals".to_string());
-        let layout = self.goals.as_ref().ok_or_else(none)?;
-        if let Some(flaw) = batch.flaw(layout, outcomes.len()) {
-            return Err(unsupported(flaw));
-        }
-        for ((achieved, desired, info), outcome) in batch.rows(layout).zip(outcomes) {
-            *outcome = self.dynamics.goal_outcome(achieved, desired, info).ok_or_else(none)?;
-        }
-        Ok(())
+        })
     }
 
     fn reset(&mut self, seed: Option<u64>, obs: &mut [f32]) -> Result<(), EnvError> {

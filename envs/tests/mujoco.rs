@@ -21,11 +21,17 @@ fn refused(id: &str, text: &str) -> String {
     error.unwrap_or_else(|| panic!("{id} took {text}")).to_string()
 }
 
-/// The ids of all MuJoCo tasks.
-fn ids() -> Vec<String> {
+/// The ids of a family of tasks.
+fn family(name: &str) -> Vec<String> {
     let registry = Registry::builtin();
-    let family = registry.entries().iter().filter(|entry| entry.family == "mujoco");
+    let family = registry.entries().iter().filter(|entry| entry.family == name);
     family.map(|entry| entry.id.clone()).collect()
+}
+
+/// The ids of all MuJoCo tasks, without those that differ from another one only in their reward.
+fn ids() -> Vec<String> {
+    let fetch = family("fetch").into_iter().filter(|id| !id.contains("Dense"));
+    family("mujoco").into_iter().chain(fetch).collect()
 }
 
 /// An environment with a generator of actions.
@@ -115,9 +121,12 @@ fn replay(file: &str, more: impl Fn(&Value) -> String) -> Vec<Driver> {
                     driver.reset(reset_seed.take());
                     assert_eq!(driver.obs, floats(expected), "{place}: reset");
                 }
-                [expected, reward, terminated, truncated] => {
+                [expected, reward, terminated, truncated, solved @ ..] => {
                     let outcome = driver.step();
-                    assert_eq!(Some(outcome.reward), reward.as_f64(), "{place}: reward");
+                    let solved = solved.first().map(|solved| solved.as_bool().expect("a flag"));
+                    assert_eq!(outcome.success, solved, "{place}");
+                    let bits = reward.as_f64().map(f64::to_bits);
+                    assert_eq!(Some(outcome.reward.to_bits()), bits, "{place}: reward");
                     assert_eq!(Some(outcome.terminated), terminated.as_bool(), "{place}");
                     assert_eq!(Some(outcome.truncated), truncated.as_bool(), "{place}");
                     if !expected.is_null() {
@@ -135,7 +144,7 @@ fn replay(file: &str, more: impl Fn(&Value) -> String) -> Vec<Driver> {
 #[test]
 fn trajectories_are_gymnasiums() {
     let ends = replay("traces.json", |_| String::new());
-    for id in ids() {
+    for id in family("mujoco") {
         let seen = ends.iter().filter(|driver| driver.env.describe().ends_with(&id));
         assert_eq!(seen.count(), 2, "{id}: defaults and changed options");
     }
@@ -144,9 +153,23 @@ fn trajectories_are_gymnasiums() {
     }
 }
 
+#[test]
+fn trajectories_of_the_fetch_tasks_are_those_of_gymnasium_robotics() {
+    let ends = replay("fetch.json", |_| String::new());
+    for id in family("fetch") {
+        let seen = ends.iter().filter(|driver| driver.env.describe().ends_with(&id));
+        assert_eq!(seen.count(), 2, "{id}: two seeds");
+    }
+}
+
 /// The option for a copy of one of Gymnasium's models with another time step.
 fn with_time_step(model: &str, seconds: f64) -> String {
-    let text = std::fs::read_to_string(sac_envs::mujoco::model_files().expect("set-up has run").join(model));
+    let text = std::fs::read_to_string(
+        sac_envs::mujoco::ModelFiles::Gymnasium
+            .path()
+            .expect("set-up has run")
+            .join(model),
+    );
     let text = text.expect("a model of Gymnasium");
     let (before, rest) = text.split_once("timestep=\"").expect("a time step");
     let (_, after) = rest.split_once('"').expect("a closing quote");
@@ -349,6 +372,19 @@ fn invalid_options_are_refused_by_name() {
     }
 }
 
+#[test]
+fn a_sparse_reward_and_a_dense_one_are_options_of_the_same_fetch_task() {
+    let trajectory = |id: &str, text: &str| {
+        let mut driver = Driver::new(make(id, text), 3, 1.0);
+        driver.reset(Some(3));
+        (0..20).map(|_| driver.step_on()).collect::<Vec<_>>()
+    };
+    let dense = trajectory("FetchSlideDense-v4", "");
+    assert_eq!(trajectory("FetchSlide-v4", "reward_type = 'dense'"), dense);
+    assert_ne!(trajectory("FetchSlide-v4", ""), dense);
+    assert!(refused("FetchSlide-v4", "reward_type = 'rich'").contains("`sparse` or `dense`"));
+}
+
 /// Creates a folder for one test.
 fn folder(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("mujoco-{name}"));
@@ -430,6 +466,11 @@ fn an_unusable_model_is_refused_with_mujocos_message_and_the_path() {
             "Humanoid-v5",
             "swimmer.xml",
             "this task needs 6 velocities (nv) or more, the model has 5",
+        ),
+        (
+            "FetchPush-v4",
+            "fetch/reach.xml",
+            "this task needs 22 positions (nq), the model has 15",
         ),
     ] {
         let message = refused(id, &format!("xml_file = '{model}'"));

@@ -97,7 +97,8 @@ fn stepping_allocates_nothing() {
             "{id} in all wrappers"
         );
     }
-    for id in registry.ids() {
+    // Ids with `Dense` differ from those without only in the reward.
+    for id in registry.ids().filter(|id| !id.contains("Dense")) {
         let mut env = EpisodeStats::new(registry.make_normalised(id, &none).expect("registered"));
         assert_eq!(allocations_of_steps(&mut env), 0, "{}", env.describe());
 

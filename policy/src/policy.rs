@@ -51,6 +51,12 @@ impl Policy {
     /// When the file cannot be read, is no export, or is damaged.
     pub fn load(path: impl AsRef<Path>) -> Result<Policy> {
         let path = path.as_ref();
+        if path.is_dir() {
+            return Err(Error::NotAnExport(format!(
+                "{0} is a folder; the policy of a run is written by `sac export {0} --format safetensors --out FILE`",
+                path.display()
+            )));
+        }
         let bytes = fs::read(path).map_err(|source| Error::Io {
             path: path.to_path_buf(),
             source,

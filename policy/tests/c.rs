@@ -16,6 +16,20 @@ use sac_policy::{Export, Interpreter, TOLERANCE, c_files, largest_error};
 
 const WARNINGS: [&str; 5] = ["-std=c99", "-Wall", "-Wextra", "-Wconversion", "-Werror"];
 
+/// The self-test as a program.
+const TESTED: [&str; 3] = ["-DSAC_POLICY_MAIN", "-O2", "policy.c"];
+
+/// A Cortex-M4 with its unit for single precision, without an operating system. What it prints goes to the emulator.
+const CORTEX_M4: [&str; 7] = [
+    "-mcpu=cortex-m4",
+    "-mthumb",
+    "-mfloat-abi=hard",
+    "-mfpu=fpv4-sp-d16",
+    "--specs=rdimon.specs",
+    "-Tcortex_m4.ld",
+    "cortex_m4.c",
+];
+
 /// A program that acts on observations, and noise after each, from stdin.
 const DRIVER: &str = r#"
 #include "policy.h"
@@ -91,20 +105,19 @@ fn every_operation_compiles_without_a_warning_and_acts_as_recorded() {
 fn other_processors_compile_and_run_it_where_their_compilers_are() {
     let folder = tempfile::tempdir().expect("a folder");
     write(folder.path(), &every_operation().expect("fits"));
-    let m4 = [
-        "-mcpu=cortex-m4",
-        "-mthumb",
-        "-mfloat-abi=hard",
-        "-mfpu=fpv4-sp-d16",
-        "-c",
-    ];
     if is_installed("arm-none-eabi-gcc") {
-        compile(
-            "arm-none-eabi-gcc",
-            folder.path(),
-            "policy.o",
-            &[&m4[..], &["policy.c"]].concat(),
-        );
+        fs::write(folder.path().join("cortex_m4.c"), include_str!("support/cortex_m4.c")).expect("writable");
+        fs::write(folder.path().join("cortex_m4.ld"), include_str!("support/cortex_m4.ld")).expect("writable");
+        let arguments = [&CORTEX_M4[..], &TESTED].concat();
+        let program = compile("arm-none-eabi-gcc", folder.path(), "m4", &arguments);
+        let board = [
+            "-M",
+            "mps2-an386",
+            "-nographic",
+            "-semihosting-config",
+            "enable=on,target=native",
+        ];
+        self_test_passes(Command::new("qemu-system-arm").args(board).arg("-kernel").arg(program));
     }
     for (compiler, emulator) in [
         ("arm-linux-gnueabihf-gcc", "qemu-arm"),
@@ -113,17 +126,20 @@ fn other_processors_compile_and_run_it_where_their_compilers_are() {
         if !is_installed(compiler) {
             continue;
         }
-        let program = compile(
-            compiler,
-            folder.path(),
-            "test",
-            &["-DSAC_POLICY_MAIN", "-O2", "-static", "policy.c"],
-        );
-        if is_installed(emulator) {
-            let output = Command::new(emulator).arg(program).output().expect("starts");
-            let text = String::from_utf8_lossy(&output.stdout);
-            assert!(output.status.success(), "{emulator}: {text}");
-        }
+        let program = compile(compiler, folder.path(), "test", &[&["-static"], &TESTED[..]].concat());
+        self_test_passes(Command::new(emulator).arg(program));
+    }
+}
+
+/// Runs a self-test in an emulator, if that is installed.
+fn self_test_passes(emulated: &mut Command) {
+    let emulator = emulated.get_program().to_string_lossy().into_owned();
+    if is_installed(&emulator) {
+        let output = emulated.output().expect("starts");
+        let text = String::from_utf8_lossy(&output.stdout);
+        eprintln!("{emulator}: {text}");
+        assert!(output.status.success(), "{emulator}: {text}");
+        assert!(text.starts_with("largest error of 32 recorded actions: "), "{text}");
     }
 }
 

@@ -27,10 +27,12 @@ struct Finding {
 }
 
 pub fn run(args: &DoctorArgs) -> Result<()> {
+    let [models, robots] = model_files();
     let findings = [
         libtorch(),
         mujoco(),
-        model_files(),
+        models,
+        robots,
         cuda(),
         threads(),
         simd(),
@@ -135,21 +137,21 @@ fn mujoco() -> Finding {
     }
 }
 
+/// Names of the two sets of model files, and their packages.
+const MODELS: [(&str, &str); 2] = [("models", "Gymnasium"), ("robots", "Gymnasium-Robotics")];
+
 #[cfg(feature = "mujoco")]
-fn model_files() -> Finding {
-    let (found, fix) = match crate::assemble::mujoco_model_files() {
-        Ok(folder) => (
-            Some(format!("MuJoCo models of Gymnasium at {}", folder.display())),
-            None,
-        ),
-        Err(problem) => (None, Some(problem)),
-    };
-    Finding {
-        what: "models",
-        found,
-        fix,
+fn model_files() -> [Finding; 2] {
+    let [mujoco, fetch] = crate::assemble::model_files();
+    let finding = |(what, package), folder: std::result::Result<std::path::PathBuf, String>| Finding {
+        what,
+        fix: folder.as_ref().err().cloned(),
+        found: folder
+            .ok()
+            .map(|folder| format!("MuJoCo models of {package} at {}", folder.display())),
         needed: false,
-    }
+    };
+    [finding(MODELS[0], mujoco), finding(MODELS[1], fetch)]
 }
 
 #[cfg(not(feature = "mujoco"))]
@@ -158,8 +160,8 @@ fn mujoco() -> Finding {
 }
 
 #[cfg(not(feature = "mujoco"))]
-fn model_files() -> Finding {
-    not_in_this_build("models")
+fn model_files() -> [Finding; 2] {
+    MODELS.map(|(what, _)| not_in_this_build(what))
 }
 
 #[cfg(not(feature = "mujoco"))]

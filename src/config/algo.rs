@@ -47,6 +47,10 @@ algos! {
     Xqc = "xqc",
     /// Batch renormalisation instead of target parameters.
     CrossQ = "crossq",
+    /// Residual blocks with layer normalisation, normalised observations and decaying weights.
+    Simba = "simba",
+    /// Regularised residual networks, quantile critics, many updates and resets.
+    Bro = "bro",
     /// Distributional Soft Actor-Critic.
     Dsac = "dsac",
     /// DSAC with three refinements, one update per env step.

@@ -229,7 +229,10 @@ mod tests {
         for flavour in [Flavour::Cpu, Flavour::Cuda] {
             let pins = shipped();
             let names: Vec<_> = pins.parts(flavour).map(|part| part.name.as_str()).collect();
-            assert_eq!(names, ["gymnasium", "mujoco", "cuda-headers", "libtorch"]);
+            assert_eq!(
+                names,
+                ["gymnasium", "gymnasium-robotics", "mujoco", "cuda-headers", "libtorch"]
+            );
         }
     }
 

@@ -1,5 +1,5 @@
-//! The Python environment of the tests, with TensorBoard, NumPy, Gymnasium, MuJoCo, ONNX Runtime, maturin and
-//! pytest.
+//! The Python environment of the tests, with TensorBoard, NumPy, Gymnasium, Gymnasium-Robotics, MuJoCo, ONNX Runtime,
+//! maturin and pytest.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use crate::bytes::hex;
 use crate::setup::{Cache, Python, point, remove_any};
 use crate::workspace::Workspace;
 
-const IMPORTS: &str = "import maturin, onnx, onnxruntime, pytest\nimport gymnasium, gymnasium.envs.mujoco, mujoco, numpy\nfrom tensorboard.backend.event_processing import event_accumulator\n";
+const IMPORTS: &str = "import maturin, onnx, onnxruntime, pytest\nimport gymnasium, gymnasium.envs.mujoco, gymnasium_robotics, mujoco, numpy\nfrom tensorboard.backend.event_processing import event_accumulator\n";
 
 /// The interpreter of an environment with everything in `xtask/python-tests.txt`. The first call creates the
 /// environment.
@@ -37,8 +37,10 @@ pub fn environment(workspace: &Workspace) -> Result<PathBuf> {
         let _lock = cache.lock()?;
         cache.sweep()?;
         if !works() {
-            say!("  installing TensorBoard, NumPy, Gymnasium, MuJoCo, ONNX Runtime, maturin and pytest for the tests");
-            say!("  (about 120 MB)");
+            say!(
+                "  installing TensorBoard, NumPy, Gymnasium, Gymnasium-Robotics, MuJoCo, ONNX Runtime, maturin and pytest"
+            );
+            say!("  for the tests (about 150 MB)");
             make(&cache, &python, &requirements, &home)?;
             ensure!(
                 works(),

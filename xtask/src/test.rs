@@ -213,8 +213,9 @@ pub fn fuzz(workspace: &Workspace, what: &str, cases: u64) -> Result<ExitCode> {
 /// Python gets its interpreter.
 fn module_of_tests(workspace: &Workspace, module: &str, (variable, count): (&str, u64)) -> Result<ExitCode> {
     let mut command = workspace.cargo();
+    // The whole workspace, though one package has the module: what `cargo xtask test` has built is used then.
     command
-        .args(["test", "--package", "sac-rl", "--test", "all", "--"])
+        .args(["test", "--workspace", "--test", "all", "--"])
         .args([&format!("{module}::"), "--nocapture"])
         .env(variable, count.to_string());
     if module.starts_with("python") {

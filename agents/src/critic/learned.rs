@@ -5,6 +5,7 @@ use tch::Tensor;
 use super::{Critic, CriticStep, NetworkContext, Statistics, ValueFunction};
 use crate::{
     checkpoint::Section,
+    compute::Compute,
     error::Result,
     nn::{Activations, ParamBlock},
     noise::Stream,
@@ -67,6 +68,14 @@ impl LearnedCritic {
     /// Moves all target parameters by `rule`. To be called when targets are due.
     pub fn follow(&mut self, rule: TargetSpec) {
         self.functions.iter_mut().for_each(|function| function.follow(rule));
+    }
+
+    /// Mixes freshly drawn initial values into all functions, with weight `share`. Running statistics begin anew.
+    pub(crate) fn reset(&mut self, share: f64, stream: &mut Stream, compute: &Compute) {
+        for function in &mut self.functions {
+            function.reset(share, stream, compute);
+        }
+        self.statistics = Statistics::new(self.equations.statistics());
     }
 
     /// Sets annealed settings to their values after `at` gradient steps.

@@ -10,6 +10,7 @@ use super::{
 use crate::{
     batch::Batch,
     checkpoint::Section,
+    compute::Compute,
     error::Result,
     nn::{Activations, AdamSpec, ParamBlock, ParamLayout, Params, Trainable},
     noise::Stream,
@@ -270,6 +271,15 @@ impl ValueFunction {
     pub(super) fn follow(&mut self, rule: TargetSpec) {
         if let Some(target) = &mut self.target {
             rule.follow(target, &self.online.params);
+        }
+    }
+
+    /// Mixes freshly drawn initial values into the parameters, with weight `share`, and forgets the optimiser's moments.
+    /// Target parameters become a copy.
+    pub(super) fn reset(&mut self, share: f64, stream: &mut Stream, compute: &Compute) {
+        self.online.reset(share, stream, compute);
+        if let Some(target) = &mut self.target {
+            target.copy_from(&self.online.params);
         }
     }
 

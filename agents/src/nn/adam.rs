@@ -32,6 +32,13 @@ pub struct AdamSpec {
     pub beta2: f64,
     /// Added to the square root of the second moment, above 0.
     pub eps: f64,
+    /// Share of the weights, times the learning rate, that a step takes away, at least 0. Biases, normalisation and other
+    /// parameters do not decay (AdamW: Loshchilov & Hutter 2019, arXiv 1711.05101, algorithm 2).
+    #[serde(skip_serializing_if = "is_zero")]
+    pub weight_decay: f64,
+    /// Largest norm of the gradient of the network: a longer one is shortened to it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_gradient_norm: Option<f64>,
     /// Annealing of the learning rate, if it changes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub anneal: Option<LearningRateAnnealSpec>,
@@ -74,9 +81,17 @@ impl Default for AdamSpec {
             beta1: 0.9,
             beta2: 0.999,
             eps: 1e-8,
+            weight_decay: 0.0,
+            max_gradient_norm: None,
             anneal: None,
         }
     }
+}
+
+/// Whether a setting is 0, which files omit.
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(value: &f64) -> bool {
+    *value == 0.0
 }
 
 /// Upper limit of learning rates, far beyond use: a step of Adam is about as long as its learning rate.
@@ -90,6 +105,18 @@ impl AdamSpec {
         let expected = format!("above 0 and at most {MOST_LEARNING_RATE}");
         p.require(holds, &format!("{key}.learning_rate"), format!("{rate:?}"), &expected);
         p.require_positive(&format!("{key}.eps"), self.eps);
+        p.require_not_negative(&format!("{key}.weight_decay"), self.weight_decay);
+        let largest_share = rate * self.weight_decay;
+        let expected = format!("below 1 when multiplied by {key}.learning_rate");
+        p.require(
+            largest_share < 1.0,
+            &format!("{key}.weight_decay"),
+            self.weight_decay,
+            &expected,
+        );
+        if let Some(norm) = self.max_gradient_norm {
+            p.require_positive(&format!("{key}.max_gradient_norm"), norm);
+        }
         for (name, value) in [("beta1", self.beta1), ("beta2", self.beta2)] {
             let holds = (0.0..1.0).contains(&value);
             p.require(holds, &format!("{key}.{name}"), value, "at least 0 and below 1");
@@ -160,6 +187,16 @@ impl AdamSpec {
     }
 }
 
+/// Added to the norm of a gradient before a division. PyTorch's `clip_grad_norm_`: 1e-6.
+const NORM_EPS: f64 = 1e-6;
+
+/// The gradient at norm `most`; `None` if it is not longer.
+fn shortened(gradient: &[f32], most: f64) -> Option<Vec<f32>> {
+    let norm = gradient.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();
+    let factor = most / (norm + NORM_EPS);
+    (factor < 1.0).then(|| gradient.iter().map(|x| (f64::from(*x) * factor) as f32).collect())
+}
+
 /// The optimiser's state: first and second moment of a block's gradient, and the number of steps.
 pub(super) struct Adam {
     spec: AdamSpec,
@@ -200,6 +237,16 @@ impl Adam {
         self.learning_rate = self.spec.learning_rate_at(at);
     }
 
+    /// Forgets all gradients: moments and number of steps are 0 again.
+    pub(super) fn reset(&mut self) {
+        let _guard = tch::no_grad_guard();
+        let _ = (self.first.zero_(), self.second.zero_());
+        match &mut self.steps {
+            Steps::Host(steps) => *steps = 0,
+            Steps::Device(steps) => drop(steps.zero_()),
+        }
+    }
+
     /// Makes one step with `gradient` `[P]`.
     pub(super) fn step(&mut self, params: &mut ParamBlock, gradient: &Tensor) {
         let (AdamSpec { beta1, beta2, eps, .. }, learning_rate) = (self.spec, self.learning_rate);
@@ -208,6 +255,11 @@ impl Adam {
             Steps::Device(steps) => steps,
         };
         let _guard = tch::no_grad_guard();
+        let gradient = &match self.spec.max_gradient_norm {
+            None => gradient.shallow_clone(),
+            Some(most) => gradient * (most / (gradient.norm() + NORM_EPS)).clamp_max(1.0),
+        };
+        params.decay(learning_rate * self.spec.weight_decay);
         *steps += 1.0;
         let correction = |beta: f64| -(&*steps * beta.ln()).expm1(); // [], 1 − βᵗ
         let _ = self.first.lerp_(gradient, 1.0 - beta1);
@@ -227,6 +279,9 @@ impl Adam {
         };
         *steps += 1;
         let (AdamSpec { beta1, beta2, eps, .. }, learning_rate) = (self.spec, self.learning_rate);
+        let shortened = self.spec.max_gradient_norm.and_then(|most| shortened(gradient, most));
+        let gradient = shortened.as_deref().unwrap_or(gradient);
+        params.decay(learning_rate * self.spec.weight_decay);
         let mut data = params.data();
         let [data, first, second] = [&mut data, &mut self.first, &mut self.second].map(as_slice_mut);
         AdamStep::new(learning_rate, beta1, beta2, eps, *steps).apply(&self.threads, data, first, second, gradient);

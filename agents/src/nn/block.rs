@@ -128,6 +128,11 @@ impl ParamBlock {
         ParamBlock::of(copy, self.layout.clone(), self.sizes.clone(), self.threads.clone())
     }
 
+    /// Takes over the values of `other`, which has the same layout.
+    pub fn copy_from(&mut self, other: &ParamBlock) {
+        self.data().copy_(&other.data);
+    }
+
     /// Sets θ ← θ + rate · (other − θ) in place. Both blocks have the same layout.
     pub fn move_towards(&mut self, other: &ParamBlock, rate: f64) {
         assert_eq!(
@@ -191,6 +196,35 @@ impl ParamBlock {
             let mut kept = self.frozen.constant(statistic.0).shallow_clone();
             let _ = kept.lerp_(value, *weight);
         }
+    }
+
+    /// Takes a share away from the weights of all layers: θ ← θ − share · θ.
+    pub(super) fn decay(&mut self, share: f64) {
+        if share == 0.0 {
+            return;
+        }
+        let _guard = tch::no_grad_guard();
+        for (index, _) in self
+            .layout
+            .entries
+            .iter()
+            .enumerate()
+            .filter(|(_, entry)| entry.is_weight())
+        {
+            let mut weight = self.frozen.constant(index).shallow_clone();
+            weight *= 1.0 - share;
+        }
+    }
+
+    /// Mixes freshly drawn initial values into all parameters and running statistics: θ ← (1 − share) · θ + share · new.
+    pub(super) fn reset(&mut self, share: f64, stream: &mut Stream, compute: &Compute) {
+        let fresh = ParamBlock::new(self.layout.clone(), stream, compute);
+        let _guard = tch::no_grad_guard();
+        match share == 1.0 {
+            true => self.data.copy_(&fresh.data),
+            false => drop(self.data.lerp_(&fresh.data, share)),
+        }
+        self.constrain();
     }
 
     /// Number of learned elements, without running statistics.

@@ -22,6 +22,13 @@ pub(super) struct Entry {
     pub(super) is_statistic: bool,
 }
 
+impl Entry {
+    /// Whether it is the weights of a layer: drawn at random, and no bias.
+    pub(super) fn is_weight(&self) -> bool {
+        self.shape.len() > 1 && self.name.ends_with("weight") && !matches!(self.init, Init::Constant(_))
+    }
+}
+
 /// A constraint on parameters, restored after every step of the optimiser.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Constraint {

@@ -86,6 +86,12 @@ impl Trainable {
         self.adam.anneal(at);
     }
 
+    /// Mixes freshly drawn initial values into the parameters, with weight `share`, and forgets the optimiser's moments.
+    pub fn reset(&mut self, share: f64, stream: &mut Stream, compute: &Compute) {
+        self.params.reset(share, stream, compute);
+        self.adam.reset();
+    }
+
     /// Makes one optimiser step with `gradient` `[P]`.
     pub fn step(&mut self, gradient: &Tensor) {
         self.adam.step(&mut self.params, gradient);

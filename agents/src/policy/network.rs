@@ -10,6 +10,7 @@ use super::{
 use crate::{
     batch::Batch,
     checkpoint::Section,
+    compute::Compute,
     encoder::{Encoder, SharedEncoder},
     error::Result,
     nn::{Activations, Body, ParamBlock, Params, Tracer, Trainable},
@@ -79,6 +80,15 @@ impl Policy {
     pub fn with_target(mut self) -> Self {
         self.target = Some(self.trainable.params.detached_copy());
         self
+    }
+
+    /// Mixes freshly drawn initial values into the parameters, with weight `share`, and forgets the optimiser's moments.
+    /// Target parameters become a copy.
+    pub(crate) fn reset(&mut self, share: f64, stream: &mut Stream, compute: &Compute) {
+        self.trainable.reset(share, stream, compute);
+        if let Some(target) = &mut self.target {
+            target.copy_from(&self.trainable.params);
+        }
     }
 
     /// The representation of its actions for critics.

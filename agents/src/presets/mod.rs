@@ -58,6 +58,16 @@ pub const ALL: &[Preset] = &[
         toml: include_str!("crossq.toml"),
     },
     Preset {
+        name: "simba",
+        summary: "Residual blocks with layer normalisation, normalised observations, decaying weights (Lee et al. 2024)",
+        toml: include_str!("simba.toml"),
+    },
+    Preset {
+        name: "bro",
+        summary: "Regularised residual networks, quantile critics, ten updates per step, resets (Nauman et al. 2024)",
+        toml: include_str!("bro.toml"),
+    },
+    Preset {
         name: "dsac",
         summary: "Distributional Soft Actor-Critic (Duan et al. 2021)",
         toml: include_str!("dsac.toml"),

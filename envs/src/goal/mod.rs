@@ -6,11 +6,13 @@
 //! own reward for any pair of goals, so that a replay can ask what a step would have earned under another goal.
 
 mod layout;
+mod outcomes;
 mod point_reach;
 
 use crate::EnvEntry;
 
 pub use layout::{GoalBatch, GoalLayout};
+pub(crate) use outcomes::judge;
 pub use point_reach::{PointReach, PointState};
 
 /// The tasks of this family.

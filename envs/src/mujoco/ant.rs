@@ -190,7 +190,7 @@ impl Task for Ant {
         true
     }
 
-    fn start(&self, rng: &mut NumpyRng, position: &mut [f64], velocity: &mut [f64]) {
+    fn start(&self, _: &AntParts, rng: &mut NumpyRng, position: &mut [f64], velocity: &mut [f64]) {
         task::add_uniform(rng, self.reset_noise_scale, position);
         task::add_normal(rng, self.reset_noise_scale, velocity);
     }

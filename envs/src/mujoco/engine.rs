@@ -10,7 +10,7 @@ use std::ffi::{CStr, c_int};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, OnceLock};
 
-use mujoco_rs::mujoco_c::{mjData, mjLogMessage, mjModel, mju_setLogHandler, mju_warningText};
+use mujoco_rs::mujoco_c::{mj_jacSite, mjData, mjLogMessage, mjModel, mju_setLogHandler, mju_warningText};
 use mujoco_rs::wrappers::mj_data::{MjData, MjtWarning};
 use mujoco_rs::wrappers::mj_logging::MjtLogLevel;
 use mujoco_rs::wrappers::mj_model::MjModel;
@@ -186,6 +186,20 @@ impl Warnings {
             }
         }
     }
+}
+
+/// Jacobians of a site's position and orientation, each `[3, nv]` in row-major order: `mj_jacSite`. Times the velocities
+/// of the joints they are its velocity and angular velocity.
+pub(super) fn site_jacobians(data: &Data, site: usize, along: &mut [f64], about: &mut [f64]) {
+    let model = data.model().ffi();
+    let len = 3 * model.nv as usize;
+    assert!(
+        along.len() == len && about.len() == len,
+        "the Jacobians have room for {len} numbers"
+    );
+    assert!(site < model.nsite as usize, "the site is one of the model");
+    // SAFETY: `data` was made for `model`, the site exists, and both buffers have the length that MuJoCo writes.
+    unsafe { mj_jacSite(model, data.ffi(), along.as_mut_ptr(), about.as_mut_ptr(), site as c_int) }
 }
 
 /// Runs `calls` in order and returns the warnings. After a warning the state is what MuJoCo made of it: it resets an

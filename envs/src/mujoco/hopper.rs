@@ -112,7 +112,7 @@ impl Task for Hopper {
         task::check_model(model, Needs::AtLeast(3), Needs::AtLeast(1))
     }
 
-    fn start(&self, rng: &mut NumpyRng, position: &mut [f64], velocity: &mut [f64]) {
+    fn start(&self, _: &(), rng: &mut NumpyRng, position: &mut [f64], velocity: &mut [f64]) {
         task::add_uniform(rng, self.reset_noise_scale, position);
         task::add_uniform(rng, self.reset_noise_scale, velocity);
     }

@@ -127,7 +127,7 @@ impl Task for Humanoid {
         true
     }
 
-    fn start(&self, rng: &mut NumpyRng, position: &mut [f64], velocity: &mut [f64]) {
+    fn start(&self, _: &HumanoidParts, rng: &mut NumpyRng, position: &mut [f64], velocity: &mut [f64]) {
         task::add_uniform(rng, self.reset_noise_scale, position);
         task::add_uniform(rng, self.reset_noise_scale, velocity);
     }

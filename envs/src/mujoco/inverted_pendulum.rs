@@ -57,7 +57,7 @@ impl Task for InvertedPendulum {
         task::check_model(model, Needs::Exactly(2), Needs::Exactly(2))
     }
 
-    fn start(&self, rng: &mut NumpyRng, position: &mut [f64], velocity: &mut [f64]) {
+    fn start(&self, _: &(), rng: &mut NumpyRng, position: &mut [f64], velocity: &mut [f64]) {
         task::add_uniform(rng, self.reset_noise_scale, position);
         task::add_uniform(rng, self.reset_noise_scale, velocity);
     }

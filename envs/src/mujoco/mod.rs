@@ -1,6 +1,7 @@
-//! Gymnasium's eleven MuJoCo tasks, bit for bit as in Gymnasium 1.4.0 with MuJoCo 3.17.0.
+//! Gymnasium's eleven MuJoCo tasks and the Fetch tasks of Gymnasium-Robotics, bit for bit as in Gymnasium 1.4.0 and
+//! Gymnasium-Robotics 1.4.2 with MuJoCo 3.17.0.
 //!
-//! Gymnasium's model files are loaded at run time. `docs/parity.md` describes the comparison with Gymnasium. Each task
+//! Their model files are loaded at run time. `docs/parity.md` describes the comparison with Gymnasium. Each task
 //! is one file with its options (fields of the task, with Gymnasium's names and defaults), its reward and observation
 //! in Gymnasium's order of operations, and its manual page. Implement [`Task`] to write another one; [`MujocoSim`]
 //! turns it into an [`crate::Env`].
@@ -13,6 +14,7 @@ mod ant;
 mod assets;
 mod engine;
 mod entry;
+pub mod fetch;
 mod half_cheetah;
 mod hopper;
 mod humanoid;
@@ -35,7 +37,7 @@ mod walker2d;
 use crate::EnvEntry;
 
 pub use ant::{Ant, AntParts, BodyRef};
-pub use assets::model_files;
+pub use assets::ModelFiles;
 pub use engine::Data;
 pub use half_cheetah::HalfCheetah;
 pub use hopper::Hopper;
@@ -51,7 +53,7 @@ pub use swimmer::Swimmer;
 pub use task::{BadOption, ModelChoice, Observation, Step, Task};
 pub use walker2d::Walker2d;
 
-/// The tasks of this family, the simplest first.
+/// The tasks on MuJoCo models, the simplest first in each family.
 pub(crate) fn entries() -> Vec<EnvEntry> {
     vec![
         inverted_pendulum::entry(),
@@ -66,4 +68,7 @@ pub(crate) fn entries() -> Vec<EnvEntry> {
         humanoid::entry(),
         humanoid_standup::entry(),
     ]
+    .into_iter()
+    .chain(fetch::entries())
+    .collect()
 }

@@ -1,10 +1,14 @@
 //! Explanations of the options of all tasks, for their manual pages. An option has the same meaning in every task.
 
 /// Options with their explanations.
-const EXPLAINED: [(&str, &str); 26] = [
+const EXPLAINED: [(&str, &str); 27] = [
     (
         "xml_file",
-        "the model: the name of one of Gymnasium's model files, or a path that begins with `.`, `/` or `~/`",
+        "the model: the name of one of the package's model files, or a path that begins with `.`, `/` or `~/`",
+    ),
+    (
+        "reward_type",
+        "`sparse` for 0 at the goal and -1 elsewhere, `dense` for minus the distance to it",
     ),
     ("frame_skip", "number of simulation steps per control step"),
     ("forward_reward_weight", "reward per m/s"),

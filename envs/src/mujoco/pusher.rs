@@ -103,7 +103,7 @@ impl Task for Pusher {
         })
     }
 
-    fn start(&self, rng: &mut NumpyRng, position: &mut [f64], velocity: &mut [f64]) {
+    fn start(&self, _: &PusherParts, rng: &mut NumpyRng, position: &mut [f64], velocity: &mut [f64]) {
         let cylinder = loop {
             let place = [rng.uniform(-0.3, 0.0), rng.uniform(-0.2, 0.2)];
             if numpy::norm(&place) > APART_M {

@@ -79,7 +79,7 @@ impl Task for Reacher {
         })
     }
 
-    fn start(&self, rng: &mut NumpyRng, position: &mut [f64], velocity: &mut [f64]) {
+    fn start(&self, _: &ReacherParts, rng: &mut NumpyRng, position: &mut [f64], velocity: &mut [f64]) {
         task::add_uniform(rng, START_ANGLE_RAD, position);
         // The last two joints are the target's. It is drawn from a square until it is within reach.
         position[2..].copy_from_slice(&loop {

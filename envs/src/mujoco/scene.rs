@@ -1,8 +1,8 @@
 //! The drawing of a simulation: a parallel projection of the model's visible geoms, drawn from back to front.
 //!
 //! Planes are drawn as ground with fixed tiles, so that motion is visible. Geoms that MuJoCo's viewer hides by default
-//! (groups from 3 on, colours without opacity) are not drawn, nor are height fields and signed distance fields. Meshes
-//! are drawn as their convex outline.
+//! (groups from 3 on, colours without opacity) are not drawn, nor are nearly transparent ones, height fields and signed
+//! distance fields. Meshes are drawn as their convex outline.
 
 use mujoco_rs::wrappers::mj_model::{MjModel, MjtGeomBase};
 
@@ -147,14 +147,20 @@ fn mix(a: Colour, b: Colour, part: f64) -> Colour {
     )
 }
 
-/// The drawing of a simulation. Its kinematics must be up to date.
-pub(super) fn scene(model: &MjModel, data: &Data, camera: &Camera) -> Scene {
+/// Colour and radius of the mark of a target.
+const TARGET: Colour = Colour::rgb(210, 50, 40);
+const TARGET_RADIUS_M: f64 = 0.02;
+/// Geoms with less opacity are not drawn, because a drawing has no translucent colours.
+const VISIBLE: f32 = 0.2;
+
+/// The drawing of a simulation, with a mark at the target. Its kinematics must be up to date.
+pub(super) fn scene(model: &MjModel, data: &Data, camera: &Camera, target: Option<Point>) -> Scene {
     let projection = Projection::new(camera, data);
     let mut shapes = Vec::new();
     let mut solids: Vec<usize> = Vec::new();
     let mut ground = None;
     for geom in 0..model.geom_type().len() {
-        if model.geom_group()[geom] > 2 || opacity(model, geom) == 0.0 {
+        if model.geom_group()[geom] > 2 || opacity(model, geom) < VISIBLE {
             continue;
         }
         if model.geom_type()[geom] != MjtGeomBase::mjGEOM_PLANE {
@@ -183,12 +189,17 @@ pub(super) fn scene(model: &MjModel, data: &Data, camera: &Camera) -> Scene {
         }
     }
     solids.sort_by(|a, b| {
-        let depth = |geom: usize| projection.depth(data.geom_xpos()[geom]);
+        let depth = |geom: usize| sorted_depth(model, data, geom, &projection);
         depth(*b).total_cmp(&depth(*a))
     });
     for geom in solids {
         solid(&mut shapes, model, data, geom, &projection, camera);
     }
+    shapes.extend(target.map(|target| Shape::Disc {
+        centre: projection.flat(target),
+        radius: TARGET_RADIUS_M,
+        colour: TARGET,
+    }));
     Scene {
         view: View {
             centre: projection.flat(projection.focus),
@@ -198,6 +209,18 @@ pub(super) fn scene(model: &MjModel, data: &Data, camera: &Camera) -> Scene {
         background: SKY,
         shapes,
     }
+}
+
+/// The depth by which geoms are sorted: of the centre, or for a box of its farthest corner, so that what stands on a table is
+/// drawn after it.
+fn sorted_depth(model: &MjModel, data: &Data, geom: usize, projection: &Projection) -> f64 {
+    let (centre, axes) = frame(data, geom);
+    let size = model.geom_size()[geom];
+    let extent = match model.geom_type()[geom] {
+        MjtGeomBase::mjGEOM_BOX => (0..3).map(|i| size[i] * dot(axes[i], projection.forward).abs()).sum(),
+        _ => 0.0,
+    };
+    projection.depth(centre) + extent
 }
 
 /// Adds the ground around the focus.

@@ -10,8 +10,9 @@ use super::engine::{self, Call, Data, Warnings};
 use super::model;
 use super::scene;
 use super::task::{BadOption, Observation, Step, Task};
+use crate::goal::judge;
 use crate::render::{Frame, FrameSize};
-use crate::{Env, EnvError, NumpyRng, Outcome, Space, Transition, Warning, snapshot};
+use crate::{Env, EnvError, GoalBatch, GoalLayout, NumpyRng, Outcome, Space, Transition, Warning, snapshot};
 
 /// Everything that determines how a simulation continues: positions, velocities, controls, the solver's warm start, …
 const STATE: u32 = MjtState::mjSTATE_INTEGRATION as u32;
@@ -27,17 +28,25 @@ pub struct MujocoSim<T: Task> {
     model: Arc<MjModel>,
     fingerprint: u64,
     data: Data,
-    /// The model's own start state.
-    start: (Vec<f64>, Vec<f64>),
+    /// The task's start state, before anything is drawn.
+    start: Start,
     frame_skip: u32,
     dt_s: f64,
     observation_space: Space,
     action_space: Space,
+    goals: Option<GoalLayout>,
     memory: Memory,
     on_warning: OnWarning,
     warnings: Vec<Warning>,
     /// A second simulation for pictures, created with the first one.
     drawn: RefCell<Option<Data>>,
+}
+
+/// A state in which an episode can start.
+struct Start {
+    time_s: f64,
+    position: Vec<f64>,
+    velocity: Vec<f64>,
 }
 
 /// The effect of a warning of MuJoCo, such as one about an unstable simulation.
@@ -65,6 +74,8 @@ struct Memory {
     /// [`Task::tracked`] after the last step. It is stored, because some quantities that MuJoCo derives from the state
     /// lag behind it by one simulation step and differ after a restore.
     tracked: [f64; 2],
+    /// The goal of the episode; empty for a task without goals.
+    goal: Vec<f64>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -99,20 +110,29 @@ impl<T: Task> MujocoSim<T> {
             });
         }
         task.check()?;
-        let (model, fingerprint) = model::load(choice.xml_file).map_err(unloadable)?;
-        let action_space = action_space(&model).ok_or_else(|| unloadable("the model has no actuators".to_string()))?;
+        let (model, fingerprint) = model::load(T::MODEL_FILES, choice.xml_file, T::WELDS).map_err(unloadable)?;
+        let no_actions = || unloadable("the model has no actuators".to_string());
+        let action_space = task.action_space(&model).ok_or_else(no_actions)?;
         if let Some(flaw) = action_space.flaw() {
             return Err(unloadable(format!("the range of an actuator is wrong: {flaw}")));
         }
-        let parts = task.find_parts(&model)?;
+        let mut parts = task.find_parts(&model)?;
         let dt_s = model.ffi().opt.timestep * f64::from(frame_skip);
-        let data = MjData::try_new(Arc::clone(&model)).map_err(|e| unloadable(e.to_string()))?;
-        let mut count = Observation::new(&mut []);
+        let mut data = MjData::try_new(Arc::clone(&model)).map_err(|e| unloadable(e.to_string()))?;
+        task.prepare(&mut parts, &mut data).map_err(unloadable)?;
+        let goals = task.goals();
+        let goal = vec![0.0; goals.as_ref().map_or(0, GoalLayout::goal_len)];
+        let mut count = Observation::new(&mut [], &goal);
         task.observe(&parts, &data, &mut count);
         Ok(MujocoSim {
             observation_space: Space::unbounded(count.count()),
             action_space,
-            start: (data.qpos().to_vec(), data.qvel().to_vec()),
+            goals,
+            start: Start {
+                time_s: data.time(),
+                position: data.qpos().to_vec(),
+                velocity: data.qvel().to_vec(),
+            },
             task,
             parts,
             model,
@@ -126,6 +146,7 @@ impl<T: Task> MujocoSim<T> {
                 episode: 0,
                 step: 0,
                 tracked: [0.0; 2],
+                goal,
             },
             on_warning: OnWarning::default(),
             warnings: Vec::new(),
@@ -196,8 +217,16 @@ impl<T: Task> MujocoSim<T> {
         }
     }
 
+    /// Sets the task's start state.
+    fn put_start(&mut self) {
+        self.data.set_time(self.start.time_s);
+        self.data.qpos_mut().copy_from_slice(&self.start.position);
+        self.data.qvel_mut().copy_from_slice(&self.start.velocity);
+    }
+
     fn observe(&self, obs: &mut [f32]) {
-        self.task.observe(&self.parts, &self.data, &mut Observation::new(obs));
+        let obs = &mut Observation::new(obs, &self.memory.goal);
+        self.task.observe(&self.parts, &self.data, obs);
     }
 
     /// Sets the state of the simulation; `state` has the parts of [`STATE`]. Warnings do not count: the step that led to
@@ -210,13 +239,6 @@ impl<T: Task> MujocoSim<T> {
         engine::run(&mut self.data, &[Call::Forward])?;
         self.data.set_state(state, STATE).map_err(|e| e.to_string())
     }
-}
-
-/// The ranges of the actuators; `None` for a model without actuators.
-fn action_space(model: &Arc<MjModel>) -> Option<Space> {
-    let ranges = model.actuator_ctrlrange();
-    let bounds = |i: usize| ranges.iter().map(|range| range[i] as f32).collect::<Vec<f32>>();
-    (!ranges.is_empty()).then(|| Space::vector(bounds(0), bounds(1)))
 }
 
 impl<T: Task> Env for MujocoSim<T> {
@@ -232,6 +254,18 @@ impl<T: Task> Env for MujocoSim<T> {
         &self.action_space
     }
 
+    fn goals(&self) -> Option<&GoalLayout> {
+        self.goals.as_ref()
+    }
+
+    fn goal_outcomes(&mut self, batch: &GoalBatch, outcomes: &mut [Transition]) -> Result<(), EnvError> {
+        let outcome = |achieved: &[f32], desired: &[f32], _: &[f32]| self.task.goal_outcome(achieved, desired);
+        judge(self.goals.as_ref(), batch, outcomes, outcome).map_err(|problem| EnvError::Unsupported {
+            env: T::ID.to_string(),
+            problem,
+        })
+    }
+
     fn reset(&mut self, seed: Option<u64>, obs: &mut [f32]) -> Result<(), EnvError> {
         self.observation_space.check_len(T::ID, "observation", obs.len())?;
         let memory = &mut self.memory;
@@ -240,13 +274,13 @@ impl<T: Task> Env for MujocoSim<T> {
         }
         (memory.episode, memory.step) = (memory.episode + 1, 0);
         self.simulate(&[Call::Reset])?;
-        let (position, velocity) = &self.start;
-        self.data.qpos_mut().copy_from_slice(position);
-        self.data.qvel_mut().copy_from_slice(velocity);
+        self.put_start();
         let rng = self.memory.rng.get_or_insert_with(|| NumpyRng::new(0));
         let (position, velocity) = state_mut(&mut self.data);
-        self.task.start(rng, position, velocity);
+        self.task.start(&self.parts, rng, position, velocity);
+        self.task.draw_goal(&self.parts, rng, &mut self.memory.goal);
         self.simulate(&[Call::Forward])?;
+        self.task.keep(&self.parts, &mut self.data);
         self.memory.phase = Phase::Running;
         self.memory.tracked = self.task.tracked(&self.parts, &self.data);
         self.observe(obs);
@@ -267,12 +301,14 @@ impl<T: Task> Env for MujocoSim<T> {
             return Err(EnvError::ResetNeeded { env, when });
         }
         self.memory.step += 1;
-        for (control, action) in self.data.ctrl_mut().iter_mut().zip(action) {
-            *control = f64::from(*action);
-        }
+        self.task.act(&self.parts, action, &mut self.data);
         let calls = [Call::Step(self.frame_skip), Call::ContactForces];
         let needed = if self.task.uses_contact_forces() { 2 } else { 1 };
         self.simulate(&calls[..needed])?;
+        if self.task.correct(&self.parts, &mut self.data) {
+            self.simulate(&[Call::Forward])?;
+        }
+        self.task.keep(&self.parts, &mut self.data);
         let before = self.memory.tracked;
         let after = self.task.tracked(&self.parts, &self.data);
         self.memory.tracked = after;
@@ -282,6 +318,7 @@ impl<T: Task> Env for MujocoSim<T> {
             action,
             tracked: [before, after],
             dt_s: self.dt_s,
+            goal: &self.memory.goal,
         };
         let Transition { reward, terminated } = self.task.transition(&self.parts, &step);
         if terminated {
@@ -291,7 +328,7 @@ impl<T: Task> Env for MujocoSim<T> {
             reward,
             terminated,
             truncated: false,
-            success: None,
+            success: self.task.success(&self.parts, &step),
         })
     }
 
@@ -309,8 +346,11 @@ impl<T: Task> Env for MujocoSim<T> {
             return Err(unable("the simulation could not be copied".to_string()));
         };
         drawn.qpos_mut().copy_from_slice(self.data.qpos());
+        drawn.mocap_pos_mut().copy_from_slice(self.data.mocap_pos());
+        drawn.mocap_quat_mut().copy_from_slice(self.data.mocap_quat());
         engine::run(drawn, &[Call::Kinematics]).map_err(unable)?;
-        scene::scene(&self.model, drawn, &self.task.camera()).draw(size, || T::ID.to_string())
+        let target = self.task.target(&self.memory.goal);
+        scene::scene(&self.model, drawn, &self.task.camera(), target).draw(size, || T::ID.to_string())
     }
 
     fn warnings(&self) -> Vec<Warning> {

@@ -3,9 +3,11 @@
 use mujoco_rs::wrappers::mj_model::{MjModel, MjtObjBase};
 use serde::{Serialize, de::DeserializeOwned};
 
+use super::assets::ModelFiles;
 use super::engine::Data;
+use super::model::Welds;
 use super::scene::Camera;
-use crate::{EnvError, Manual, NumpyRng, Transition};
+use crate::{EnvError, GoalLayout, Manual, NumpyRng, Space, Transition};
 
 /// A task on a MuJoCo model: start states, rewards, observations.
 ///
@@ -14,6 +16,10 @@ use crate::{EnvError, Manual, NumpyRng, Transition};
 pub trait Task: Default + Serialize + DeserializeOwned + Send + Sync + 'static {
     /// Id in the registry.
     const ID: &'static str;
+    /// The package of the model files.
+    const MODEL_FILES: ModelFiles = ModelFiles::Gymnasium;
+    /// What the model's welds hold in place.
+    const WELDS: Welds = Welds::AsCompiled;
 
     /// Data about the model that the task uses: ids of bodies, masses. `()` if it needs none.
     type Parts: Send + Sync;
@@ -41,8 +47,48 @@ pub trait Task: Default + Serialize + DeserializeOwned + Send + Sync + 'static {
         false
     }
 
-    /// Draws a start state. Both slices contain the model's start state at first.
-    fn start(&self, rng: &mut NumpyRng, position: &mut [f64], velocity: &mut [f64]);
+    /// The actions of the task; `None` for a model that has none. By default, the ranges of the model's actuators.
+    fn action_space(&self, model: &MjModel) -> Option<Space> {
+        let ranges = model.actuator_ctrlrange();
+        let bounds = |i: usize| ranges.iter().map(|range| range[i] as f32).collect::<Vec<f32>>();
+        (!ranges.is_empty()).then(|| Space::vector(bounds(0), bounds(1)))
+    }
+
+    /// Brings a new simulation from the model's start state to that of the task. By default, they are the same.
+    ///
+    /// # Errors
+    /// A message of MuJoCo.
+    fn prepare(&self, _parts: &mut Self::Parts, _data: &mut Data) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// Draws a start state. Both slices contain the task's start state at first.
+    fn start(&self, parts: &Self::Parts, rng: &mut NumpyRng, position: &mut [f64], velocity: &mut [f64]);
+
+    /// Where the goals lie in an observation; `None` for a task without goals.
+    fn goals(&self) -> Option<GoalLayout> {
+        None
+    }
+
+    /// Draws the goal of an episode, after its start state. `goal` has the length of a goal.
+    fn draw_goal(&self, _parts: &Self::Parts, _rng: &mut NumpyRng, _goal: &mut [f64]) {}
+
+    /// Applies an action. By default, its numbers are the actuators' controls.
+    fn act(&self, _parts: &Self::Parts, action: &[f32], data: &mut Data) {
+        for (control, action) in data.ctrl_mut().iter_mut().zip(action) {
+            *control = f64::from(*action);
+        }
+    }
+
+    /// Changes the state after a control step, before anything is observed. Returns whether it did, so that all derived
+    /// quantities are computed again.
+    fn correct(&self, _parts: &Self::Parts, _data: &mut Data) -> bool {
+        false
+    }
+
+    /// Copies derived quantities that the next [`Task::act`] needs into the state, after every reset and every step. Some
+    /// lag behind the state by one simulation step, so that they differ after a restore.
+    fn keep(&self, _parts: &Self::Parts, _data: &mut Data) {}
 
     /// The point in the plane whose displacement is rewarded. It is evaluated after every step and stored until the
     /// next.
@@ -53,9 +99,25 @@ pub trait Task: Default + Serialize + DeserializeOwned + Send + Sync + 'static {
     /// The reward of the step that was simulated, and whether it ended the episode.
     fn transition(&self, parts: &Self::Parts, step: &Step<'_>) -> Transition;
 
+    /// Whether the task counts as solved after the step; `None` for a task that does not say.
+    fn success(&self, _parts: &Self::Parts, _step: &Step<'_>) -> Option<bool> {
+        None
+    }
+
+    /// The reward of a step after which `achieved` `[G]` is achieved where `desired` `[G]` is asked for, and whether it
+    /// terminates. `None` for a task without goals.
+    fn goal_outcome(&self, _achieved: &[f32], _desired: &[f32]) -> Option<Transition> {
+        None
+    }
+
     /// The camera for pictures.
     fn camera(&self) -> Camera {
         Camera::oblique(0.5, 4.0)
+    }
+
+    /// The place that an episode with this goal asks for, which pictures mark. `goal` is empty for a task without goals.
+    fn target(&self, _goal: &[f64]) -> Option<[f64; 3]> {
+        None
     }
 
     /// Writes the observation.
@@ -81,6 +143,8 @@ pub struct Step<'a> {
     pub tracked: [[f64; 2]; 2],
     /// Duration of the step: the simulation's time step times the frame skip.
     pub dt_s: f64,
+    /// The goal of the episode; empty for a task without goals.
+    pub goal: &'a [f64],
 }
 
 impl Step<'_> {
@@ -94,14 +158,15 @@ impl Step<'_> {
 /// Writer of an observation: takes its numbers in order and rounds them to single precision.
 pub struct Observation<'a> {
     out: &'a mut [f32],
+    goal: &'a [f64],
     /// Count of all numbers so far, including those that did not fit into `out`.
     count: usize,
 }
 
 impl<'a> Observation<'a> {
-    /// A writer to `out`.
-    pub(super) fn new(out: &'a mut [f32]) -> Self {
-        Observation { out, count: 0 }
+    /// A writer to `out` in an episode with this goal.
+    pub(super) fn new(out: &'a mut [f32], goal: &'a [f64]) -> Self {
+        Observation { out, goal, count: 0 }
     }
 
     /// Count of the numbers so far.
@@ -112,6 +177,11 @@ impl<'a> Observation<'a> {
     /// Adds a number.
     pub fn push(&mut self, number: f64) {
         self.extend(&[number]);
+    }
+
+    /// Adds the goal of the episode.
+    pub fn push_goal(&mut self) {
+        self.extend(self.goal);
     }
 
     /// Adds several numbers.

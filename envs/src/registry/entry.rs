@@ -170,6 +170,11 @@ impl EnvEntry {
         }
     }
 
+    /// Whether a step takes long enough to be worth a thread, as in simulations by MuJoCo.
+    pub fn takes_long(&self) -> bool {
+        ["mujoco", "fetch"].contains(&self.family.as_str())
+    }
+
     /// Truncates episodes after `steps` control steps. With 0, [`EnvEntry::make`] returns an error.
     #[must_use]
     pub fn with_time_limit(mut self, steps: u64) -> Self {

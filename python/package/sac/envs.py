@@ -207,7 +207,7 @@ def register() -> None:
 
 def _takes_long(id: str) -> bool:
     """Whether a step takes long enough to be worth a thread."""
-    return dict(_sac.env_ids()).get(id) == "mujoco"
+    return dict(_sac.env_ids()).get(id) in ("mujoco", "fetch")
 
 
 def _length(described: dict[str, Any]) -> int:
