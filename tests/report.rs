@@ -208,6 +208,52 @@ fn a_report_is_one_page_in_the_form_that_its_name_asks_for() {
         .says(&["the reference scores lack Pendulum-v1"]);
 }
 
+/// A page in a browser, to which a script is added that puts its findings into the title.
+fn title_in_browser(browser: &str, page: &Path, script: &str) -> String {
+    let text = fs::read_to_string(page).expect("written");
+    let text = text.replace("</body>", &format!("<script>{script}</script></body>"));
+    fs::write(page, text).expect("writable");
+    let output = std::process::Command::new(browser)
+        .args([
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--enable-logging=stderr",
+            "--dump-dom",
+        ])
+        .arg(format!("file://{}", page.display()))
+        .output()
+        .unwrap_or_else(|error| panic!("{browser}: {error}"));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!said.contains("CONSOLE"), "the console has messages: {said}");
+    let page = String::from_utf8_lossy(&output.stdout);
+    let title = page
+        .split("<title>")
+        .nth(1)
+        .and_then(|rest| rest.split("</title>").next());
+    title.unwrap_or_else(|| panic!("no title: {page}")).to_string()
+}
+
+#[test]
+fn a_page_has_no_errors_in_a_browser_and_its_tables_sort() {
+    let Some(browser) = std::env::var("SAC_TEST_CHROMIUM").ok().filter(|path| !path.is_empty()) else {
+        eprintln!("skipped: SAC_TEST_CHROMIUM names no browser");
+        return;
+    };
+    let here = folder();
+    trained(here.path());
+    sac(here.path(), &["report", "runs", "--out", "report.html"]).ok();
+    // The runs of the task, by final return: up, then down.
+    let script = "const table = [...document.querySelectorAll('table')].at(-1); \
+                  const heading = table.querySelectorAll('th')[2]; \
+                  const column = () => [...table.tBodies[0].rows].map((row) => Number(row.children[2].dataset.value)); \
+                  const isSorted = (list) => list.every((value, at) => at === 0 || list[at - 1] <= value); \
+                  heading.click(); const up = column(); heading.click(); const down = column(); \
+                  document.title = [up.length, isSorted(up), isSorted(down.reverse()), document.scripts[0].src].join();";
+    let found = title_in_browser(&browser, &here.path().join("report.html"), script);
+    assert_eq!(found, "4,true,true,");
+}
+
 #[test]
 fn runs_of_different_length_are_aligned_and_those_that_diverged_are_named() {
     let here = folder();

@@ -193,3 +193,35 @@ fn the_bar_is_one_line_that_tells_warm_up_from_learning() {
         assert!(line.chars().count() <= 80, "{line}");
     }
 }
+
+#[test]
+fn a_sweep_has_a_line_for_each_run_that_trains_and_a_bar_below_them() {
+    let here = folder();
+    let text = "seeds = 2\n[[group]]\nenv = 'Pendulum-v1'\nalgo = 'sac'\nenv_steps = 6000\n\
+                set = ['agent.body.hidden=[64,64]', 'log.every={env_steps=100}', 'train.warmup_env_steps=100']\n";
+    std::fs::write(here.path().join("x.toml"), text).expect("written");
+    let session = in_terminal(here.path(), &["sweep", "x.toml", "--jobs", "2"], 100);
+    let bar = |ended: u32| {
+        session
+            .last_lines
+            .iter()
+            .any(|line| line.contains(&format!("{ended}/2 runs  00:0")))
+    };
+    assert!(bar(0), "there is a bar: {:?}", session.last_lines);
+    let ended = |seed: u32| {
+        let is_its = |line: &&String| line.contains(&format!("Pendulum-v1, sac, seed {seed}: finished"));
+        session.lines.iter().filter(is_its).count()
+    };
+    assert_eq!(
+        [1, 2].map(ended),
+        [1, 1],
+        "a line for each end stays: {:#?}",
+        session.lines
+    );
+    let is_live = |line: &String| line.contains(" %  ") || line.contains("started ");
+    assert!(
+        !session.lines.iter().any(is_live),
+        "the table is gone at the end: {:#?}",
+        session.lines
+    );
+}

@@ -111,7 +111,7 @@ fn task(task: &Task, threshold: Option<&Threshold>, link: &impl Fn(&str) -> Stri
 }
 
 fn comparisons(all: &[Comparison]) -> String {
-    let names = ["Comparison", "Probability that a run of the first ends higher", "Order"];
+    let names = ["Comparison", "Probability of improvement", "Order"];
     let rows = all.iter().map(|one| {
         let found = &one.probability_of_improvement;
         vec![

@@ -7,7 +7,7 @@ use crate::{
     assemble,
     cli::{args::Overrides, config, overrides},
     config::Config,
-    error::{Error, Result},
+    error::Result,
     registry::Registry,
     threads,
 };
@@ -50,9 +50,6 @@ pub fn check<'a>(path: &Path, sweep: &'a Sweep, registry: &Registry) -> Result<V
 
 fn configured(run: &Planned, threads: u64, registry: &Registry) -> Result<Config> {
     let config = overrides::resolve(&arguments(run, threads), registry)?;
-    if config.train.cuda_graphs && threads > 1 {
-        return Err(Error::Usage("train.cuda_graphs: threads = 1 is enough".to_string()));
-    }
     // What the agent cannot serve shows when it is built.
     config::agent(&config, registry)?;
     Ok(config)
