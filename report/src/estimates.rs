@@ -1,4 +1,4 @@
-//! Numbers with intervals, and what is made of them: [`Statistic`], [`Comparison`], [`profile`].
+//! Numbers with intervals, and what is made of them: [`Statistic`], [`Comparison`], `profile`.
 
 use serde::Serialize;
 
