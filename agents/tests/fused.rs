@@ -91,7 +91,8 @@ fn preset(name: &str) -> AgentSpec {
         match body {
             BodySpec::Mlp(body) => body.hidden.iter_mut().for_each(|width| *width = 24),
             BodySpec::Flash(body) => body.width = 12,
-            other => panic!("{other:?} is not made small"),
+            BodySpec::Simba(body) => body.width = 12,
+            BodySpec::BroNet(body) => body.width = 12,
         }
     }
     // What a batch normalisation takes away again has a gradient of 0, and Adam makes steps of the learning rate from
