@@ -5,6 +5,7 @@ mod check;
 mod combinations;
 mod file;
 mod folder;
+mod slurm;
 mod work;
 
 use std::{
@@ -62,8 +63,11 @@ pub fn run(args: &SweepArgs, registry: &Registry) -> Result<u8> {
         SweepFolder::new(&path).check(&sweep)?;
         return dry_run(&path, &sweep, &groups, jobs, registry).map(|()| DONE);
     }
-    drop(groups);
     let folder = SweepFolder::open(&path, &sweep)?;
+    if args.slurm {
+        return slurm::submit(args, &folder, &sweep, &groups, registry, &program()?).map(|()| DONE);
+    }
+    drop(groups);
     let stop = Stop::on_signals()?;
     let work = Work {
         folder: &folder,
@@ -72,6 +76,7 @@ pub fn run(args: &SweepArgs, registry: &Registry) -> Result<u8> {
         jobs,
         program: &program()?,
         stop: &stop,
+        waits: !args.no_wait,
     };
     let mut board = Board::new(sweep.runs.len(), args.quiet);
     let worked = work.work(&mut board);
@@ -85,7 +90,9 @@ pub fn run(args: &SweepArgs, registry: &Registry) -> Result<u8> {
         };
         say(&format!("hint: {hint}"));
     }
-    Ok(match (stop.is_requested(), counts.finished == sweep.runs.len()) {
+    let left_to_others = if args.no_wait { counts.running } else { 0 };
+    let is_done = counts.finished + left_to_others == sweep.runs.len();
+    Ok(match (stop.is_requested(), is_done) {
         (true, _) => INTERRUPTED,
         (false, true) => DONE,
         (false, false) => FAILED,
@@ -176,9 +183,13 @@ fn report(args: &SweepArgs, folder: &SweepFolder, sweep: &Sweep) -> Result<Count
         waiting,
     } = counts;
     let shown = table(&names, &["seed", "steps", "last", "best"], &rows);
+    let job = slurm::queue(folder).map_or(String::new(), |(job, states)| match states.as_str() {
+        "" => format!("Slurm: job {job} has ended\n"),
+        states => format!("Slurm: job {job}: {states}\n"),
+    });
     print(&format!(
         "{shown}\n{} runs: {finished} finished, {running} running, {interrupted} interrupted, {failed} failed, \
-         {waiting} waiting\n{}\n",
+         {waiting} waiting\n{job}{}\n",
         runs.len(),
         folder.path().display()
     ))?;

@@ -83,6 +83,15 @@ pub struct SweepArgs {
     /// Print the runs with the time and disk that they will take, and start nothing
     #[arg(long, conflicts_with = "status")]
     pub dry_run: bool,
+    /// Submit an array of N tasks to Slurm that train the runs, N from --jobs [default: one for each run]
+    #[arg(long, conflicts_with_all = ["status", "dry_run", "json"])]
+    pub slurm: bool,
+    /// An option for sbatch, such as `--sbatch=--time=4:00:00`; may be given several times
+    #[arg(long, value_name = "OPTION", requires = "slurm")]
+    pub sbatch: Vec<String>,
+    /// End when other processes train all that is left, instead of waiting for them
+    #[arg(long)]
+    pub no_wait: bool,
     /// Print the state of every run, and start nothing
     #[arg(long)]
     pub status: bool,

@@ -5,6 +5,7 @@
 //! <env>/<label>/seed-<n>/           a run like any other
 //! .sweep/<env>/<label>/seed-<n>.log what its processes said
 //! .sweep/<env>/<label>/seed-<n>.claim  locked by the process whose turn the run is
+//! .sweep/slurm.sh, slurm.job        the batch script and the number of its job, if there is one
 //! ```
 
 use std::{
@@ -131,6 +132,16 @@ impl SweepFolder {
     /// The folder of a run.
     pub fn run(&self, run: &Planned) -> PathBuf {
         self.path.join(&run.folder)
+    }
+
+    /// The batch script for Slurm.
+    pub fn script(&self) -> PathBuf {
+        self.path.join(OWN).join("slurm.sh")
+    }
+
+    /// The number of the job that Slurm gave the sweep.
+    pub fn job(&self) -> PathBuf {
+        self.path.join(OWN).join("slurm.job")
     }
 
     /// What the processes of a run said.

@@ -44,6 +44,8 @@ pub struct Work<'a> {
     /// Begins the command line of the program that trains.
     pub program: &'a [OsString],
     pub stop: &'a Stop,
+    /// Whether to wait for runs that other processes train.
+    pub waits: bool,
 }
 
 /// A run that this process trains in a child.
@@ -63,7 +65,8 @@ enum Begun {
 }
 
 impl Work<'_> {
-    /// Works until every run has finished or failed, also those that other processes train, or until it is told to stop.
+    /// Works until every run has finished or failed, also those that other processes train if it waits for them, or until it
+    /// is told to stop.
     /// Runs that failed before are tried once more.
     ///
     /// # Errors
@@ -82,7 +85,8 @@ impl Work<'_> {
                 board.say("stopping; the runs save what they have");
                 running.iter().for_each(|one| terminate(one.child.id()));
             }
-            if running.is_empty() && (is_stopping || (waiting.is_empty() && elsewhere.is_empty())) {
+            let is_done = waiting.is_empty() && (elsewhere.is_empty() || !self.waits);
+            if running.is_empty() && (is_stopping || is_done) {
                 return Ok(());
             }
             if looked.elapsed() >= LOOK {
