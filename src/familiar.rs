@@ -355,8 +355,8 @@ const ALGOS: &[(&[&str], &str)] = &[
     ),
     (&["discrete-sac", "sacd"], "here it is `sac-discrete`"),
     (
-        &["bro", "simba", "simbav2"],
-        "it is not here; `flashsac` and `xqc` are the nearest, and agent.body.kind has the networks of SimBa and BRO",
+        &["simbav2"],
+        "it is not here; `flashsac` and `xqc` are the nearest, and `simba` is the first version",
     ),
     (
         &["sac-n", "edac", "cql", "iql"],
@@ -407,7 +407,6 @@ const ENVS: &[(&[&str], &str)] = &[
     ),
     (
         &[
-            "fetch",
             "handmanipulate",
             "handreach",
             "antmaze",
@@ -419,8 +418,8 @@ const ENVS: &[(&[&str], &str)] = &[
             "metaworld",
             "meta-world",
         ],
-        "tasks of robotics packages are not here; `sac envs` lists those that are, and `sac new DIR` begins a crate with a task \
-         of your own",
+        "of the tasks of robotics packages, those of the Fetch robot are here; `sac envs` lists what there is, and \
+         `sac new DIR` begins a crate with a task of your own",
     ),
     (
         &["minigrid", "procgen", "minecraft", "crafter", "nethack", "vizdoom"],

@@ -182,7 +182,7 @@ fn a_problem_within_a_part_of_the_agent_is_laid_to_the_key_that_has_it() {
         ),
         (
             "agent.policy.optimizer.lr=3e-4",
-            "agent.policy.optimizer.lr = 0.0003: unknown key; known here: learning_rate, beta1, beta2, eps, anneal (--set)",
+            "agent.policy.optimizer.lr = 0.0003: unknown key; known here: learning_rate, beta1, beta2, eps, weight_decay, max_gradient_norm, anneal (--set)",
         ),
         (
             "agent.policy.log_std_mi=3",
