@@ -279,7 +279,7 @@ impl ValueFunction {
     pub(super) fn reset(&mut self, share: f64, stream: &mut Stream, compute: &Compute) {
         self.online.reset(share, stream, compute);
         if let Some(target) = &mut self.target {
-            target.copy_from(&self.online.params);
+            target.move_towards(&self.online.params, 1.0);
         }
     }
 

@@ -128,11 +128,6 @@ impl ParamBlock {
         ParamBlock::of(copy, self.layout.clone(), self.sizes.clone(), self.threads.clone())
     }
 
-    /// Takes over the values of `other`, which has the same layout.
-    pub fn copy_from(&mut self, other: &ParamBlock) {
-        self.data().copy_(&other.data);
-    }
-
     /// Sets θ ← θ + rate · (other − θ) in place. Both blocks have the same layout.
     pub fn move_towards(&mut self, other: &ParamBlock, rate: f64) {
         assert_eq!(
@@ -204,15 +199,11 @@ impl ParamBlock {
             return;
         }
         let _guard = tch::no_grad_guard();
-        for (index, _) in self
-            .layout
-            .entries
-            .iter()
-            .enumerate()
-            .filter(|(_, entry)| entry.is_weight())
-        {
-            let mut weight = self.frozen.constant(index).shallow_clone();
-            weight *= 1.0 - share;
+        for (entry, weight) in self.layout.entries.iter().zip(self.frozen.iter()) {
+            if entry.is_weight() {
+                let mut weight = weight.shallow_clone();
+                weight *= 1.0 - share;
+            }
         }
     }
 
@@ -220,10 +211,7 @@ impl ParamBlock {
     pub(super) fn reset(&mut self, share: f64, stream: &mut Stream, compute: &Compute) {
         let fresh = ParamBlock::new(self.layout.clone(), stream, compute);
         let _guard = tch::no_grad_guard();
-        match share == 1.0 {
-            true => self.data.copy_(&fresh.data),
-            false => drop(self.data.lerp_(&fresh.data, share)),
-        }
+        drop(self.data.lerp_(&fresh.data, share));
         self.constrain();
     }
 

@@ -87,7 +87,7 @@ impl Policy {
     pub(crate) fn reset(&mut self, share: f64, stream: &mut Stream, compute: &Compute) {
         self.trainable.reset(share, stream, compute);
         if let Some(target) = &mut self.target {
-            target.copy_from(&self.trainable.params);
+            target.move_towards(&self.trainable.params, 1.0);
         }
     }
 

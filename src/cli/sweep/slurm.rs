@@ -60,8 +60,8 @@ pub fn submit(
     Ok(())
 }
 
-/// The tasks of the sweep's job by state, as Slurm has them: `2 RUNNING, 3 PENDING`. `None` if it has none, or if there was no
-/// job.
+/// The number of the sweep's job, and its tasks by state, as Slurm has them: `2 RUNNING, 3 PENDING`, or nothing once the job has
+/// ended. `None` if there was no job.
 pub fn queue(folder: &SweepFolder) -> Option<(String, String)> {
     let job = fs::read_to_string(folder.job()).ok()?;
     let states = slurm("squeue", &["-h", "-r", "-o", "%T", "-j", &job].map(AsRef::as_ref)).unwrap_or_default();
