@@ -247,7 +247,7 @@ fn train_job(mut job: Job, open: impl Fn(&mut Job) -> Result<(RunFolder, OpenRun
         }
     };
     let before = (trainer.env_steps().0, trainer.grad_steps().0);
-    let ending = catch_unwind(AssertUnwindSafe(|| run::work(&mut trainer, &run, stop)));
+    let ending = catch_unwind(AssertUnwindSafe(|| run::work(&mut trainer, &run, None, stop)));
     let (interrupted, error) = match ending {
         Ok(Ok(ending)) => (ending == Ending::Interrupted, None),
         Ok(Err(error)) => (false, Some(error)),

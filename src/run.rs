@@ -57,6 +57,8 @@ pub struct Session {
     pub sinks: Vec<Box<dyn Sink>>,
     /// Ends training early, with a checkpoint.
     pub stop: Stop,
+    /// Env steps at which training stops of itself, with a checkpoint, before the end of the run.
+    pub pause_at: Option<u64>,
     /// Another run: a new one begins with what it has learned by its newest checkpoint. Optimisers, counters and replay
     /// begin anew.
     pub init_from: Option<PathBuf>,
@@ -137,7 +139,7 @@ pub fn train_into(config: &Config, registry: &Registry, folder: &RunFolder, sess
     let init_from = session.init_from.as_deref();
     let OpenRun { _lock, mut trainer } = start(config, registry, folder, session.sinks, init_from)?;
     tracing::debug!("assembled in {:.3} s", started.elapsed().as_secs_f64());
-    let ending = work(&mut trainer, folder, &session.stop)?;
+    let ending = work(&mut trainer, folder, session.pause_at, &session.stop)?;
     Ok(Summary::of(&trainer, config, folder, ending == Ending::Interrupted))
 }
 
@@ -157,7 +159,7 @@ pub fn resume(run: impl AsRef<Path>, registry: &Registry) -> Result<Summary> {
 /// As [`resume`]; all settings that cannot change in the middle of a run.
 pub fn resume_with(config: &Config, registry: &Registry, folder: &RunFolder, session: Session) -> Result<Summary> {
     let OpenRun { _lock, mut trainer } = reopen(config, registry, folder, session.sinks, None)?;
-    let ending = work(&mut trainer, folder, &session.stop)?;
+    let ending = work(&mut trainer, folder, session.pause_at, &session.stop)?;
     Ok(Summary::of(&trainer, config, folder, ending == Ending::Interrupted))
 }
 
@@ -176,7 +178,7 @@ pub fn branch(
         .copy_newest_to(branch)
         .and_then(|()| reopen(config, registry, branch, session.sinks, Some(run)));
     let OpenRun { _lock, mut trainer } = opened.inspect_err(|_| remove_new(branch))?;
-    let ending = work(&mut trainer, branch, &session.stop)?;
+    let ending = work(&mut trainer, branch, session.pause_at, &session.stop)?;
     Ok(Summary::of(&trainer, config, branch, ending == Ending::Interrupted))
 }
 
@@ -209,9 +211,10 @@ pub(crate) fn start(
     }
 }
 
-/// Trains to the end of a run, or until it is stopped. If it fails or panics, its folder says why.
-pub(crate) fn work(trainer: &mut Trainer, folder: &RunFolder, stop: &Stop) -> Result<Ending> {
-    match catch_unwind(AssertUnwindSafe(|| trainer.run(stop.flag()))) {
+/// Trains to the end of a run, or to a pause, or until it is stopped. If it fails or panics, its folder says why.
+pub(crate) fn work(trainer: &mut Trainer, folder: &RunFolder, pause_at: Option<u64>, stop: &Stop) -> Result<Ending> {
+    let train = || trainer.run_with_pause(pause_at.map(EnvSteps), stop.flag());
+    match catch_unwind(AssertUnwindSafe(train)) {
         Ok(ending) => ending.map_err(|error| {
             let error = Error::from(error);
             failure::note(folder.path(), trainer.env_steps(), &error.to_string());

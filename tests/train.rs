@@ -381,6 +381,31 @@ fn a_resumed_run_in_bfloat16_is_the_one_that_never_stopped_and_says_what_is_roun
 }
 
 #[test]
+fn a_run_that_pauses_goes_on_as_if_it_had_not() {
+    let here = folder();
+    let here = here.path();
+    train(here, "whole", "400", &[]);
+    let said = train(here, "paused", "400", &["--pause-at", "150", "--json"]);
+    assert_eq!(said.json()["env_steps"], 150, "{said}");
+    assert_eq!(checkpoints(&here.join("paused")).last(), Some(&150));
+    // Where it has paused already, there is nothing to do.
+    sac(here, &["train", "--resume", "paused", "--pause-at", "150"]).ok();
+    sac(here, &["train", "--resume", "paused", "--pause-at", "250"]).ok();
+    let said = sac(here, &["train", "--resume", "paused", "--pause-at", "1000"]).ok();
+    assert!(said.stdout.contains("finished 400 env steps"), "{said}");
+    for file in ["checkpoints/400", "best"] {
+        assert_same_checkpoint(&here.join("whole").join(file), &here.join("paused").join(file), file);
+    }
+    assert_eq!(evaluations(&here.join("whole")), evaluations(&here.join("paused")));
+    sac(
+        here,
+        &["train", "--env", "Pendulum-v1", "--seeds", "1,2", "--pause-at", "10"],
+    )
+    .code(2)
+    .says(&["--pause-at", "cannot be used with", "--seeds"]);
+}
+
+#[test]
 fn resuming_a_finished_run_changes_nothing_and_more_steps_go_on() {
     let here = folder();
     train(here.path(), "run", "120", &[]);

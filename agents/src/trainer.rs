@@ -166,8 +166,21 @@ impl Trainer {
     /// [`Error::Diverged`] when a logged value, or a parameter that would be saved, is not
     /// finite.
     pub fn run(&mut self, stop: &AtomicBool) -> Result<Ending> {
+        self.run_with_pause(None, stop)
+    }
+
+    /// [`Trainer::run`], which stops of itself at `pause_at`, with a checkpoint, if the end is not reached by then.
+    ///
+    /// # Errors
+    /// As [`Trainer::run`].
+    pub fn run_with_pause(&mut self, pause_at: Option<EnvSteps>, stop: &AtomicBool) -> Result<Ending> {
         let began_at = self.env_steps;
-        let ending = self.run_until(EnvSteps(self.train.total_env_steps), stop)?;
+        let end = EnvSteps(self.train.total_env_steps);
+        let until = pause_at.map_or(end, |pause_at| pause_at.min(end));
+        let mut ending = self.run_until(until, stop)?;
+        if self.env_steps < end && self.return_that_ended().is_none() {
+            ending = Ending::Interrupted;
+        }
         self.conclude(ending, began_at, stop)
     }
 

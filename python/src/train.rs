@@ -331,6 +331,7 @@ fn start(
             told: None,
         })],
         stop: stop.clone(),
+        pause_at: None,
         init_from: None,
     };
     let body = move || {

@@ -161,6 +161,9 @@ pub struct TrainArgs {
     /// Begin with what another run on the same spaces has learned: parameters and statistics of its newest checkpoint
     #[arg(long, value_name = "DIR", conflicts_with_all = ["resume", "seeds"])]
     pub init_from: Option<PathBuf>,
+    /// Stop after this many env steps of the run's, with a checkpoint; --resume goes on as if it had not stopped
+    #[arg(long, value_name = "N", value_parser = count(1..=i64::MAX as u64), conflicts_with = "seeds")]
+    pub pause_at: Option<u64>,
     /// No progress, no header
     #[arg(long)]
     pub quiet: bool,

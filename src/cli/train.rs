@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     config::Config,
-    error::Result,
+    error::{Error, Result},
     registry::Registry,
     replicates::SeedsFolder,
     run::{self, RunFolder, Session, Summary},
@@ -26,13 +26,23 @@ use crate::{
 
 pub fn run(args: &TrainArgs, registry: &Registry) -> Result<u8> {
     let summary = match &args.resume {
+        Some(path) if SeedsFolder::is_one(path) && args.pause_at.is_some() => {
+            return Err(Error::Usage(
+                "--pause-at is for one run; name the folder of one seed".to_string(),
+            ));
+        }
         Some(path) if SeedsFolder::is_one(path) => return replicates::resume(args, path, registry),
         Some(path) => resume(args, path, registry)?,
         None if !args.seeds.is_empty() => return replicates::begin(args, registry),
         None => begin(args, registry)?,
     };
     report(args, &summary)?;
-    Ok(if summary.interrupted { INTERRUPTED } else { DONE })
+    let is_paused = args.pause_at == Some(summary.env_steps);
+    Ok(if summary.interrupted && !is_paused {
+        INTERRUPTED
+    } else {
+        DONE
+    })
 }
 
 fn begin(args: &TrainArgs, registry: &Registry) -> Result<Summary> {
@@ -104,8 +114,14 @@ fn session(args: &TrainArgs, config: &Config) -> Result<Session> {
     Ok(Session {
         sinks: (!args.quiet).then(console).into_iter().collect(),
         stop: Stop::on_signals()?,
+        pause_at: args.pause_at,
         init_from: args.init_from.clone(),
     })
+}
+
+/// Whether a run has stopped where it was to.
+fn has_paused(args: &TrainArgs, summary: &Summary) -> bool {
+    summary.interrupted && args.pause_at == Some(summary.env_steps)
 }
 
 fn report(args: &TrainArgs, summary: &Summary) -> Result<()> {
@@ -123,7 +139,11 @@ fn report(args: &TrainArgs, summary: &Summary) -> Result<()> {
     }
     print(&format!(
         "{} {}\n{}\n",
-        ending(summary),
+        if has_paused(args, summary) {
+            "paused at"
+        } else {
+            ending(summary)
+        },
         result(summary),
         summary.run_dir.display()
     ))
