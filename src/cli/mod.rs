@@ -30,6 +30,7 @@ mod exit_code;
 mod export;
 mod header;
 mod input;
+mod many;
 mod messages;
 mod new;
 mod output;

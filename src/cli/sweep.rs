@@ -1,19 +1,12 @@
 //! `sac sweep`.
 
-mod board;
 mod check;
 mod combinations;
 mod file;
 mod folder;
-mod slurm;
 mod work;
 
-use std::{
-    ffi::OsString,
-    num::NonZero,
-    path::{Path, PathBuf},
-    thread::available_parallelism,
-};
+use std::path::{Path, PathBuf};
 
 use sac_report::{listing, state::State};
 use serde::Serialize;
@@ -21,21 +14,29 @@ use serde::Serialize;
 use super::{
     args::SweepArgs,
     exit_code::{DONE, FAILED},
+    many::{
+        self,
+        board::Board,
+        estimate::Estimate,
+        hours,
+        planned::Planned,
+        slurm::{self, Job},
+        training::{Program, state_of},
+    },
     messages::say,
     output::{print, print_json},
     table::{bytes, table},
 };
 use crate::{
-    error::{Error, Result},
+    error::Result,
     registry::Registry,
     shell,
     stop::{INTERRUPTED, Stop},
 };
-use board::Board;
-use check::{Estimate, Group, check};
-use file::{Planned, Sweep};
+use check::{Group, check};
+use file::Sweep;
 use folder::SweepFolder;
-use work::{Work, state_of};
+use work::Work;
 
 pub fn run(args: &SweepArgs, registry: &Registry) -> Result<u8> {
     let sweep = Sweep::read(&args.file)?;
@@ -49,36 +50,42 @@ pub fn run(args: &SweepArgs, registry: &Registry) -> Result<u8> {
         return report(args, &folder, &sweep).map(|_| DONE);
     }
     let groups = check(&args.file, &sweep, registry)?;
-    let cores = available_parallelism().map_or(1, NonZero::get);
-    let jobs = args
-        .jobs
-        .map_or((cores / sweep.threads as usize).max(1), |jobs| jobs as usize);
-    if jobs * sweep.threads as usize > cores {
-        say(&format!(
-            "warning: {jobs} runs of {} thread(s) share {cores} cores; all of them get slower",
-            sweep.threads
-        ));
-    }
+    let jobs = many::jobs(args.jobs, sweep.threads);
     if args.dry_run {
         SweepFolder::new(&path).check(&sweep)?;
         return dry_run(&path, &sweep, &groups, jobs, registry).map(|()| DONE);
     }
     let folder = SweepFolder::open(&path, &sweep)?;
+    let program = Program {
+        words: many::program("sweep")?,
+        threads: sweep.threads,
+    };
     if args.slurm {
-        return slurm::submit(args, &folder, &sweep, &groups, registry, &program()?).map(|()| DONE);
+        let runs = sweep.runs.len() as u64;
+        let job = Job {
+            command: "sweep",
+            file: &args.file,
+            out: folder.path(),
+            own: &folder.own(),
+            program: &program.words,
+            tasks: args.jobs.unwrap_or(runs).min(runs),
+            threads: sweep.threads,
+            memory_mib: slurm::memory_mib(groups.iter().map(|group| &group.config), registry)?,
+            sbatch: &args.sbatch,
+        };
+        return job.submit().map(|()| DONE);
     }
     drop(groups);
     let stop = Stop::on_signals()?;
     let work = Work {
         folder: &folder,
         runs: &sweep.runs,
-        threads: sweep.threads,
         jobs,
-        program: &program()?,
+        program: &program,
         stop: &stop,
         waits: !args.no_wait,
     };
-    let mut board = Board::new(sweep.runs.len(), args.quiet);
+    let mut board = Board::new(sweep.runs.len(), "runs", args.quiet);
     let worked = work.work(&mut board);
     drop(board);
     worked?;
@@ -97,13 +104,6 @@ pub fn run(args: &SweepArgs, registry: &Registry) -> Result<u8> {
         (false, true) => DONE,
         (false, false) => FAILED,
     })
-}
-
-/// The command line of this program up to its command: the program, or an interpreter and its script.
-fn program() -> Result<Vec<OsString>> {
-    let this = std::env::current_exe().map_err(Error::io("this program"))?;
-    let arguments = std::env::args_os().skip(1).take_while(|argument| argument != "sweep");
-    Ok([this.into_os_string()].into_iter().chain(arguments).collect())
 }
 
 /// A run and its state.
@@ -183,10 +183,7 @@ fn report(args: &SweepArgs, folder: &SweepFolder, sweep: &Sweep) -> Result<Count
         waiting,
     } = counts;
     let shown = table(&names, &["seed", "steps", "last", "best"], &rows);
-    let job = slurm::queue(folder).map_or(String::new(), |(job, states)| match states.as_str() {
-        "" => format!("Slurm: job {job} has ended\n"),
-        states => format!("Slurm: job {job}: {states}\n"),
-    });
+    let job = slurm::queue(&folder.own());
     print(&format!(
         "{shown}\n{} runs: {finished} finished, {running} running, {interrupted} interrupted, {failed} failed, \
          {waiting} waiting\n{job}{}\n",
@@ -233,7 +230,7 @@ fn dry_run(path: &Path, sweep: &Sweep, groups: &[Group], jobs: usize, registry: 
             count.to_string(),
             to_do.to_string(),
             first.env_steps.to_string(),
-            minutes(estimate.seconds),
+            hours(estimate.seconds),
             bytes(estimate.bytes),
         ]);
     }
@@ -254,14 +251,8 @@ fn dry_run(path: &Path, sweep: &Sweep, groups: &[Group], jobs: usize, registry: 
          The time is that of updates alone, measured now; environments and evaluations come on top.\n",
         table(&names, &right, &rows),
         sweep.runs.len(),
-        minutes(seconds / at_once as f64),
+        hours(seconds / at_once as f64),
         bytes(size),
         path.display()
     ))
-}
-
-/// `1:02:03`, hours first.
-fn minutes(seconds: f64) -> String {
-    let seconds = seconds.ceil() as u64;
-    format!("{}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
 }

@@ -2,13 +2,15 @@
 
 use std::{collections::BTreeSet, path::Path};
 
-use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use super::combinations::{Setting, combinations};
 use crate::{
-    config::nearest,
-    error::{Error, Result},
+    cli::many::{
+        file::{self, check_keys, count, seeds, text, texts},
+        planned::Planned,
+    },
+    error::Result,
 };
 
 /// Keys of the file. Those of learning experiments (`cargo xtask curves`) alone are read over.
@@ -50,62 +52,14 @@ pub struct Sweep {
     pub runs: Vec<Planned>,
 }
 
-/// One run.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Planned {
-    /// Below the folder of the sweep.
-    pub folder: String,
-    /// The group's name and the settings that vary in it.
-    pub label: String,
-    pub env: String,
-    pub algo: String,
-    pub env_steps: u64,
-    pub seed: u64,
-    /// An experiment file, or `none`, as `--config` takes it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub config: Option<String>,
-    /// Settings, as `--set` takes them.
-    pub set: Vec<String>,
-}
-
-impl Planned {
-    /// Whether another run differs from this one in its seed at most.
-    pub fn is_replicate_of(&self, other: &Planned) -> bool {
-        (&self.env, &self.algo, self.env_steps) == (&other.env, &other.algo, other.env_steps)
-            && (&self.config, &self.set) == (&other.config, &other.set)
-    }
-}
-
 impl Sweep {
     /// Reads a file.
     ///
     /// # Errors
     /// All that is wrong with it, at once.
     pub fn read(path: &Path) -> Result<Sweep> {
-        let text = crate::cli::input::read_named(path)?;
-        let mut problems = Vec::new();
-        let table: Table = match text.parse() {
-            Ok(table) => table,
-            Err(error) => return Err(refused(path, &[error.to_string().trim_end().replace('\n', "\n    ")])),
-        };
-        let sweep = from_table(&table, &mut problems);
-        match problems.is_empty() {
-            true => Ok(sweep),
-            false => Err(refused(path, &problems)),
-        }
+        file::read(path, from_table)
     }
-}
-
-/// An error with all problems of a sweep.
-pub fn refused(path: &Path, problems: &[String]) -> Error {
-    let count = problems.len();
-    let s = if count == 1 { "" } else { "s" };
-    Error::Usage(format!(
-        "{}: {count} problem{s}, nothing was started\n  {}",
-        path.display(),
-        problems.join("\n  ")
-    ))
 }
 
 fn from_table(table: &Table, problems: &mut Vec<String>) -> Sweep {
@@ -212,65 +166,6 @@ fn plain(name: &str) -> String {
         .chars()
         .map(|c| if c == ',' { ',' } else { plain(c) })
         .collect()
-}
-
-pub(super) fn check_keys(table: &Table, known: &[&str], place: &str, problems: &mut Vec<String>) {
-    for key in table.keys().filter(|key| !known.contains(&key.as_str())) {
-        let meant = nearest(key, known.iter().copied());
-        let meant = meant.map_or(String::new(), |meant| format!("; did you mean `{meant}`?"));
-        problems.push(format!("{place}no such key: `{key}`{meant}"));
-    }
-}
-
-fn seeds(table: &Table, problems: &mut Vec<String>) -> Vec<u64> {
-    let whole = |value: &Value| value.as_integer().and_then(|number| u64::try_from(number).ok());
-    let seeds: Option<Vec<u64>> = match table.get("seeds") {
-        Some(Value::Array(list)) => list.iter().map(whole).collect(),
-        Some(value) => whole(value)
-            .filter(|count| *count <= MOST_RUNS as u64)
-            .map(|count| (1..=count).collect()),
-        None => None,
-    };
-    let seeds = seeds.unwrap_or_default();
-    let distinct: BTreeSet<&u64> = seeds.iter().collect();
-    if seeds.is_empty() || distinct.len() < seeds.len() {
-        problems.push("`seeds`: expected a number of seeds, at least 1, or a list of seeds, no two alike".to_string());
-    }
-    seeds
-}
-
-fn count(table: &Table, key: &str, place: &str, problems: &mut Vec<String>) -> Option<u64> {
-    let value = table.get(key)?;
-    let count = value
-        .as_integer()
-        .and_then(|number| u64::try_from(number).ok())
-        .filter(|count| *count > 0);
-    if count.is_none() {
-        problems.push(format!("{place}`{key}` = {value}: expected a whole number, at least 1"));
-    }
-    count
-}
-
-fn text(table: &Table, key: &str, place: &str, problems: &mut Vec<String>) -> Option<String> {
-    let value = table.get(key)?;
-    if value.as_str().is_none() {
-        problems.push(format!("{place}`{key}` = {value}: expected text"));
-    }
-    value.as_str().map(str::to_string)
-}
-
-/// A text, or a list of them.
-fn texts(table: &Table, key: &str, place: &str, problems: &mut Vec<String>) -> Vec<String> {
-    let list = match table.get(key) {
-        None => return Vec::new(),
-        Some(Value::Array(list)) => list.clone(),
-        Some(one) => vec![one.clone()],
-    };
-    let texts: Option<Vec<String>> = list.iter().map(|value| value.as_str().map(str::to_string)).collect();
-    texts.unwrap_or_else(|| {
-        problems.push(format!("{place}`{key}`: expected text, or a list of texts"));
-        Vec::new()
-    })
 }
 
 #[cfg(test)]

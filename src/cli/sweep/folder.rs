@@ -10,15 +10,16 @@
 
 use std::{
     ffi::OsString,
-    fs::{self, File, TryLockError},
+    fs::{self, File},
     path::{Path, PathBuf},
 };
 
 use sac_agents::regular_file;
 use serde::{Deserialize, Serialize};
 
-use super::file::{Planned, Sweep};
+use super::file::Sweep;
 use crate::{
+    cli::many::{claim::Claim, planned::Planned},
     error::{Error, Result},
     run,
 };
@@ -43,9 +44,6 @@ pub struct SweepFolder {
     path: PathBuf,
 }
 
-/// The turn of this process to train a run; it ends with the process at the latest.
-pub struct Claim(#[expect(dead_code, reason = "the lock is held while it is open")] File);
-
 impl SweepFolder {
     /// The folder for a sweep: a new one, or one that holds this sweep, or a part of it, already.
     ///
@@ -57,7 +55,7 @@ impl SweepFolder {
         };
         // Before anything is made.
         folder.check(sweep)?;
-        let own = path.join(OWN);
+        let own = folder.own();
         fs::create_dir_all(&own).map_err(Error::io(&own))?;
         // Held while the index is compared and written, against another process that starts the same sweep.
         let lock = File::open(&own).and_then(|own| own.lock().map(|()| own));
@@ -134,19 +132,14 @@ impl SweepFolder {
         self.path.join(&run.folder)
     }
 
-    /// The batch script for Slurm.
-    pub fn script(&self) -> PathBuf {
-        self.path.join(OWN).join("slurm.sh")
-    }
-
-    /// The number of the job that Slurm gave the sweep.
-    pub fn job(&self) -> PathBuf {
-        self.path.join(OWN).join("slurm.job")
+    /// The folder of what is not a run.
+    pub fn own(&self) -> PathBuf {
+        self.path.join(OWN)
     }
 
     /// What the processes of a run said.
     pub fn log(&self, run: &Planned) -> PathBuf {
-        self.path.join(OWN).join(format!("{}.log", run.folder))
+        self.own().join(format!("{}.log", run.folder))
     }
 
     /// Takes a run for this process; `None` while another has it.
@@ -154,20 +147,7 @@ impl SweepFolder {
     /// # Errors
     /// When the claim cannot be written.
     pub fn claim(&self, run: &Planned) -> Result<Option<Claim>> {
-        let path = self.path.join(OWN).join(format!("{}.claim", run.folder));
-        if let Some(parent) = path.parent() {
-            fs::create_dir_all(parent).map_err(Error::io(parent))?;
-        }
-        let file = File::options()
-            .create(true)
-            .append(true)
-            .open(&path)
-            .map_err(Error::io(&path))?;
-        match file.try_lock() {
-            Ok(()) => Ok(Some(Claim(file))),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(error)) => Err(Error::io(&path)(error)),
-        }
+        Claim::take(&self.own().join(format!("{}.claim", run.folder)))
     }
 }
 
@@ -216,16 +196,5 @@ mod tests {
             .expect_err("not empty")
             .to_string();
         assert!(error.contains("is no sweep and not empty"), "{error}");
-    }
-
-    #[test]
-    fn a_run_is_claimed_once_until_the_claim_is_dropped() {
-        let here = tempfile::tempdir().expect("a temporary folder");
-        let sweep = sweep(&[1]);
-        let folder = SweepFolder::open(&here.path().join("x"), &sweep).expect("new");
-        let claim = folder.claim(&sweep.runs[0]).expect("writable").expect("free");
-        assert!(folder.claim(&sweep.runs[0]).expect("writable").is_none());
-        drop(claim);
-        assert!(folder.claim(&sweep.runs[0]).expect("writable").is_some());
     }
 }

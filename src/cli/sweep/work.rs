@@ -2,30 +2,23 @@
 
 use std::{
     collections::VecDeque,
-    ffi::OsString,
-    fs::{self, File},
-    os::unix::process::{CommandExt, ExitStatusExt},
-    path::Path,
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Child, ExitStatus},
     thread::sleep,
     time::{Duration, Instant},
 };
 
-use sac_report::{
-    listing,
-    state::{self, Failure, State},
-};
-use sysinfo::{Pid, ProcessesToUpdate, Signal, System};
+use sac_report::state::{self, State};
 
-use super::{
-    board::Board,
-    file::Planned,
-    folder::{Claim, SweepFolder},
-};
+use super::folder::SweepFolder;
 use crate::{
-    error::{Error, Result},
-    run::{FolderLock, note_failure},
-    stop::{INTERRUPTED, Stop},
+    cli::many::{
+        board::{Board, Row},
+        claim::Claim,
+        planned::Planned,
+        training::{self, Program, state_of, terminate},
+    },
+    error::Result,
+    stop::Stop,
 };
 
 /// How often ends of processes are looked for.
@@ -38,11 +31,9 @@ const LOOK: Duration = Duration::from_secs(1);
 pub struct Work<'a> {
     pub folder: &'a SweepFolder,
     pub runs: &'a [Planned],
-    pub threads: u64,
     /// Runs at a time.
     pub jobs: usize,
-    /// Begins the command line of the program that trains.
-    pub program: &'a [OsString],
+    pub program: &'a Program,
     pub stop: &'a Stop,
     /// Whether to wait for runs that other processes train.
     pub waits: bool,
@@ -83,7 +74,7 @@ impl Work<'_> {
             if is_stopping && !is_told {
                 is_told = true;
                 board.say("stopping; the runs save what they have");
-                running.iter().for_each(|one| terminate(one.child.id()));
+                running.iter().for_each(|one| terminate(&one.child));
             }
             let is_done = waiting.is_empty() && (elsewhere.is_empty() || !self.waits);
             if running.is_empty() && (is_stopping || is_done) {
@@ -92,20 +83,31 @@ impl Work<'_> {
             if looked.elapsed() >= LOOK {
                 looked = Instant::now();
                 waiting.extend(elsewhere.drain(..));
-                board.look(self.folder);
+                board.look();
             }
             while !is_stopping && running.len() + self.outlived(&elsewhere) < self.jobs {
                 let Some(index) = waiting.pop_front() else { break };
                 match self.begin(index, failed_before[index])? {
                     Begun::Running(one) => {
-                        board.started(index, &self.runs[index]);
+                        let row = self.row(index);
+                        let said = format!("started {}", row.name);
+                        board.started(row, &said);
                         running.push(one);
                     }
                     Begun::Elsewhere => elsewhere.push(index),
-                    Begun::Ended(state) => board.ended(index, &self.runs[index], &state),
+                    Begun::Ended(state) => board.ended(&self.row(index), &state),
                 }
             }
             sleep(POLL);
+        }
+    }
+
+    fn row(&self, index: usize) -> Row {
+        let run = &self.runs[index];
+        Row {
+            name: format!("{}, {}, seed {}", run.env, run.label, run.seed),
+            run: self.folder.run(run),
+            until: run.env_steps,
         }
     }
 
@@ -134,61 +136,26 @@ impl Work<'_> {
             Some(failed @ State::Failed { .. }) if !failed_before => return Ok(Begun::Ended(failed)),
             _ => {}
         }
-        let mut command = self.command(run, &path)?;
-        let child = command.spawn().map_err(Error::io(&self.program[0]))?;
         Ok(Begun::Running(Running {
             index,
-            child,
+            child: self.program.train(run, &path, &self.folder.log(run), None)?,
             _claim: claim,
         }))
-    }
-
-    /// `sac train`, from the newest checkpoint of the run if it has one.
-    fn command(&self, run: &Planned, path: &Path) -> Result<Command> {
-        let mut command = Command::new(&self.program[0]);
-        command.args(&self.program[1..]).arg("train");
-        if path.join("checkpoints/latest").exists() {
-            command.arg("--resume").arg(path);
-        } else {
-            remove_unbegun(path)?;
-            command
-                .args(["--env", &run.env, "--algo", &run.algo])
-                .arg("--run-dir")
-                .arg(path);
-            command.args(["--steps", &run.env_steps.to_string(), "--seed", &run.seed.to_string()]);
-            command.args(run.config.iter().flat_map(|config| ["--config", config]));
-            command.args(run.set.iter().flat_map(|setting| ["--set", setting]));
-        }
-        let log = self.folder.log(run);
-        let stderr = File::options()
-            .create(true)
-            .append(true)
-            .open(&log)
-            .map_err(Error::io(&log))?;
-        command
-            .args(["--threads", &self.threads.to_string(), "--quiet"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(stderr)
-            // Ctrl-C is for this process, which tells the others once: a second signal would end them without a checkpoint.
-            .process_group(0);
-        Ok(command)
     }
 
     /// Takes in which children have ended, and how.
     fn take_ends(&self, running: &mut Vec<Running>, elsewhere: &mut Vec<usize>, board: &mut Board) -> Result<()> {
         let mut at = 0;
         while at < running.len() {
-            let Some(status) = running[at].child.try_wait().map_err(Error::io(&self.program[0]))? else {
+            let Some(status) = self.program.ended(&mut running[at].child)? else {
                 at += 1;
                 continue;
             };
             let Running { index, _claim, .. } = running.remove(at);
-            let run = &self.runs[index];
-            match self.end(run, status) {
+            match self.end(&self.runs[index], status) {
                 // One that outlived its sweep was faster; ours was refused.
                 State::Running { .. } => elsewhere.push(index),
-                state => board.ended(index, run, &state),
+                state => board.ended(&self.row(index), &state),
             }
         }
         Ok(())
@@ -196,58 +163,11 @@ impl Work<'_> {
 
     /// How a child left its run.
     fn end(&self, run: &Planned, status: ExitStatus) -> State {
-        let path = self.folder.run(run);
-        match state_of(&path) {
-            Some(state @ (State::Running { .. } | State::Finished | State::Failed { .. })) => state,
-            // One that was only just starting has no handler of signals yet.
-            _ if status.code() == Some(i32::from(INTERRUPTED)) || self.stop.is_requested() => State::Interrupted,
-            _ => {
-                let reason = self.reason(run, status);
-                note_failure(&path, &reason);
-                State::Failed { reason }
-            }
-        }
-    }
-
-    /// Why a child ended, by what it said last.
-    fn reason(&self, run: &Planned, status: ExitStatus) -> String {
-        if let Some(signal) = status.signal() {
-            return format!("was ended by signal {signal}");
-        }
-        let log = fs::read_to_string(self.folder.log(run)).unwrap_or_default();
-        let error = log.lines().rev().find_map(|line| line.strip_prefix("error: "));
-        error.map_or_else(|| format!("ended with {status}"), str::to_string)
-    }
-}
-
-/// The state of a run; `None` where it has not begun.
-pub fn state_of(path: &Path) -> Option<State> {
-    if path.join("config.toml").is_file() {
-        return Some(listing::listed(path).state);
-    }
-    if let Some(by) = state::holder(path) {
-        return Some(State::Running { by });
-    }
-    Failure::read(path).map(|failure| State::Failed { reason: failure.error })
-}
-
-/// Removes what is there of a run that has no checkpoint to go on from.
-fn remove_unbegun(path: &Path) -> Result<()> {
-    if path.is_dir() {
-        // Nobody may be about to train in it.
-        let _lock = FolderLock::acquire(path)?;
-        fs::remove_dir_all(path).map_err(Error::io(path))?;
-    }
-    Ok(())
-}
-
-/// Asks a process to save and end.
-fn terminate(id: u32) {
-    let id = Pid::from_u32(id);
-    if let Ok(mut system) = System::new() {
-        system.refresh_processes(ProcessesToUpdate::Some(&[id]), false);
-        if let Some(process) = system.process(id) {
-            let _ = process.kill_with(Signal::Term);
-        }
+        training::end(
+            &self.folder.run(run),
+            &self.folder.log(run),
+            status,
+            self.stop.is_requested(),
+        )
     }
 }
