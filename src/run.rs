@@ -44,7 +44,7 @@ use crate::{
 };
 pub(crate) use failure::note_failure;
 pub use folder::{Changes, RunFolder, Which};
-pub(crate) use folder::{MOST_CONFIG_BYTES, SEEDS_FILE, is_empty_folder, write};
+pub(crate) use folder::{MOST_CONFIG_BYTES, SEEDS_FILE, is_empty_folder, utc_now, write};
 pub(crate) use lock::FolderLock;
 pub(crate) use provenance::check_spaces;
 pub use provenance::processor;

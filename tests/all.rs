@@ -38,6 +38,7 @@ mod report;
 mod resume_changes;
 mod rollout;
 mod runs;
+mod search;
 mod slurm;
 mod support;
 mod sweep;

@@ -145,7 +145,10 @@ pub fn config(folder: &Path) -> Result<Value> {
 }
 
 /// The columns of `eval.csv`; none where it is missing, because it is made at the first evaluation.
-pub(crate) fn evaluations(folder: &Path) -> Result<serde_json::Map<String, Value>> {
+///
+/// # Errors
+/// When it cannot be read, or is no table.
+pub fn evaluations(folder: &Path) -> Result<serde_json::Map<String, Value>> {
     match read_file(folder, "eval.csv") {
         Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Ok(serde_json::Map::new()),
         Err(error) => Err(error),

@@ -17,7 +17,7 @@ use crate::familiar;
 mod experiments;
 mod values;
 
-pub use experiments::{ReportArgs, RunsArgs, SweepArgs};
+pub use experiments::{ReportArgs, RunsArgs, SearchArgs, SweepArgs};
 use values::{count, seconds, seeds, toml_count};
 
 /// The name of the running program: `sac`, or that of a program with tasks of its own.
@@ -78,6 +78,8 @@ pub enum Command {
     Eval(EvalArgs),
     /// Train many runs: environments, algorithms, settings and seeds of a file
     Sweep(SweepArgs),
+    /// Search for the best settings: samplers, early stopping, Optuna's storage
+    Search(SearchArgs),
     /// List runs: what they are, how far they got, and how they ended
     Runs(RunsArgs),
     /// Compare runs: tables with intervals over seeds, learning curves, one page

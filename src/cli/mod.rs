@@ -40,6 +40,7 @@ mod replicates;
 mod report;
 mod rollout;
 mod runs;
+mod search;
 mod sweep;
 mod table;
 mod train;
@@ -85,6 +86,7 @@ fn execute(command: Command, registry: &Registry) -> Result<u8> {
         Command::Algos(args) => algos::run(&args)?,
         Command::Config(args) => config::run(&args, registry)?,
         Command::Sweep(args) => return sweep::run(&args, registry),
+        Command::Search(args) => return search::run(&args, registry),
         Command::Runs(args) => return runs::run(&args),
         Command::Report(args) => report::run(&args)?,
         Command::Doctor(args) => doctor::run(&args)?,

@@ -336,7 +336,7 @@ pub(crate) fn is_empty_folder(path: &Path) -> bool {
 }
 
 /// Now, in UTC, to the second.
-pub(super) fn utc_now() -> String {
+pub(crate) fn utc_now() -> String {
     humantime::format_rfc3339_seconds(SystemTime::now()).to_string()
 }
 

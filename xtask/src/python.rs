@@ -12,7 +12,7 @@ use crate::bytes::hex;
 use crate::setup::{Cache, Python, point, remove_any};
 use crate::workspace::Workspace;
 
-const IMPORTS: &str = "import maturin, onnx, onnxruntime, pytest\nimport gymnasium, gymnasium.envs.mujoco, gymnasium_robotics, mujoco, numpy\nfrom tensorboard.backend.event_processing import event_accumulator\n";
+const IMPORTS: &str = "import maturin, onnx, onnxruntime, optuna, pytest\nimport gymnasium, gymnasium.envs.mujoco, gymnasium_robotics, mujoco, numpy\nfrom tensorboard.backend.event_processing import event_accumulator\n";
 
 /// The interpreter of an environment with everything in `xtask/python-tests.txt`. The first call creates the
 /// environment.
@@ -38,7 +38,7 @@ pub fn environment(workspace: &Workspace) -> Result<PathBuf> {
         cache.sweep()?;
         if !works() {
             say!(
-                "  installing TensorBoard, NumPy, Gymnasium, Gymnasium-Robotics, MuJoCo, ONNX Runtime, maturin and pytest"
+                "  installing TensorBoard, NumPy, Gymnasium, Gymnasium-Robotics, MuJoCo, ONNX Runtime, Optuna, maturin and pytest"
             );
             say!("  for the tests (about 150 MB)");
             make(&cache, &python, &requirements, &home)?;

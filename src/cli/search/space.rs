@@ -1,0 +1,515 @@
+//! What a search varies: [`Space`].
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use optimizer::distribution::{CategoricalDistribution, Distribution, FloatDistribution, IntDistribution};
+use serde::Serialize;
+use toml::{Table, Value};
+
+use crate::cli::many::file::check_keys;
+
+/// Keys of a range, of a list of choices, and of both.
+const RANGE_KEYS: [&str; 5] = ["min", "max", "log", "step", "when"];
+const CHOICE_KEYS: [&str; 2] = ["choice", "when"];
+
+/// Settings that a search sets itself, or that its trials must have alike to be compared.
+const FIXED: [&str; 6] = [
+    "algo",
+    "env.id",
+    "train.seed",
+    "train.total_env_steps",
+    "train.threads",
+    "eval",
+];
+
+/// Digits of a drawn number: as many as somebody would write.
+const DIGITS: i32 = 4;
+
+/// The settings that a search varies; each comes after those that its condition names.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Space(pub Vec<Parameter>);
+
+/// A setting that varies.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Parameter {
+    /// As `--set` takes it.
+    pub key: String,
+    pub range: Range,
+    /// Other settings of the space, with the values that they must have for this one to count.
+    pub when: BTreeMap<String, Vec<Value>>,
+}
+
+/// The values of a setting.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub enum Range {
+    Float {
+        min: f64,
+        max: f64,
+        log: bool,
+        step: Option<f64>,
+    },
+    Integer {
+        min: i64,
+        max: i64,
+        log: bool,
+        step: i64,
+    },
+    Choice(Vec<Value>),
+}
+
+/// A value for each setting of a space that counts: numbers as they are, choices by their index. This is how Optuna's storage
+/// has them.
+pub type Point = BTreeMap<String, f64>;
+
+impl Space {
+    /// Reads the table `[space]` of a file.
+    pub fn from_table(table: &Table, problems: &mut Vec<String>) -> Space {
+        let mut found = Vec::new();
+        collect(table, "", &mut found, problems);
+        if found.is_empty() && problems.is_empty() {
+            problems.push("`space`: expected at least one setting to vary".to_string());
+        }
+        Space(in_order(found, problems))
+    }
+
+    /// The settings of a point, as `--set` takes them.
+    pub fn assignments(&self, point: &Point) -> Vec<String> {
+        let settings = self.settings(point).into_iter();
+        settings.map(|(key, value)| format!("{key}={value}")).collect()
+    }
+
+    /// The settings of a point.
+    pub fn settings(&self, point: &Point) -> Vec<(&str, Value)> {
+        let drawn = |parameter: &'_ Parameter| Some(parameter.range.value(*point.get(&parameter.key)?));
+        let settings = self
+            .0
+            .iter()
+            .filter_map(|parameter| Some((parameter.key.as_str(), drawn(parameter)?)));
+        settings.collect()
+    }
+
+    /// A point without the settings whose conditions it does not fulfil.
+    pub fn counting(&self, mut point: Point) -> Point {
+        for parameter in &self.0 {
+            let value_of = |key: &str| {
+                let other = self.0.iter().find(|other| other.key == key)?;
+                Some(other.range.value(*point.get(key)?))
+            };
+            let counts = parameter
+                .when
+                .iter()
+                .all(|(key, values)| value_of(key).is_some_and(|value| values.contains(&value)));
+            if !counts {
+                point.remove(&parameter.key);
+            }
+        }
+        point
+    }
+
+    /// Points that show what is wrong with a space before anything is trained: the middle of all ranges, and every end and every
+    /// choice, one at a time.
+    pub fn probes(&self) -> Vec<Point> {
+        let middle: Point = self
+            .0
+            .iter()
+            .map(|parameter| (parameter.key.clone(), parameter.range.middle()))
+            .collect();
+        let mut probes = vec![self.counting(middle.clone())];
+        for parameter in &self.0 {
+            for value in parameter.range.ends() {
+                let mut probe = middle.clone();
+                probe.insert(parameter.key.clone(), value);
+                self.fulfil(&parameter.when, &mut probe);
+                probes.push(self.counting(probe));
+            }
+        }
+        probes
+    }
+
+    /// Makes conditions true, and those behind them.
+    fn fulfil(&self, when: &BTreeMap<String, Vec<Value>>, point: &mut Point) {
+        for (key, values) in when {
+            let other = self.0.iter().find(|other| other.key == *key);
+            let raw = other
+                .zip(values.first())
+                .and_then(|(other, value)| other.range.raw(value));
+            if let Some((other, raw)) = other.zip(raw) {
+                point.insert(key.clone(), raw);
+                self.fulfil(&other.when, point);
+            }
+        }
+    }
+}
+
+impl Range {
+    /// As the samplers take it.
+    pub fn distribution(&self) -> Distribution {
+        match *self {
+            Range::Float { min, max, log, step } => Distribution::Float(FloatDistribution {
+                low: min,
+                high: max,
+                log_scale: log,
+                step,
+            }),
+            Range::Integer { min, max, log, step } => Distribution::Int(IntDistribution {
+                low: min,
+                high: max,
+                log_scale: log,
+                step: Some(step).filter(|step| *step > 1),
+            }),
+            Range::Choice(ref values) => Distribution::Categorical(CategoricalDistribution {
+                n_choices: values.len(),
+            }),
+        }
+    }
+
+    /// The setting for a number of a point.
+    pub fn value(&self, raw: f64) -> Value {
+        match self {
+            Range::Float { .. } => Value::Float(raw),
+            Range::Integer { .. } => Value::Integer(raw as i64),
+            Range::Choice(values) => values[(raw as usize).min(values.len() - 1)].clone(),
+        }
+    }
+
+    /// The number of a point for a setting, if the setting is one of this range.
+    fn raw(&self, value: &Value) -> Option<f64> {
+        match self {
+            Range::Float { min, max, .. } => value.as_float().filter(|value| (*min..=*max).contains(value)),
+            Range::Integer { min, max, .. } => value
+                .as_integer()
+                .filter(|value| (*min..=*max).contains(value))
+                .map(|value| value as f64),
+            Range::Choice(values) => values
+                .iter()
+                .position(|choice| choice == value)
+                .map(|index| index as f64),
+        }
+    }
+
+    /// A drawn number with few digits, within the range.
+    pub fn rounded(&self, raw: f64) -> f64 {
+        match *self {
+            Range::Float {
+                min, max, step: None, ..
+            } if raw != 0.0 => {
+                let digits = DIGITS - 1 - raw.abs().log10().floor() as i32;
+                // Through text: 0.0003 is not 3 times the inverse of 10,000.
+                let rounded = format!("{raw:.*}", digits.max(0) as usize);
+                rounded.parse().unwrap_or(raw).clamp(min, max)
+            }
+            _ => raw,
+        }
+    }
+
+    fn middle(&self) -> f64 {
+        match *self {
+            Range::Float {
+                min, max, log: true, ..
+            } => self.rounded((min * max).sqrt()),
+            Range::Float { min, step: Some(_), .. } => min,
+            Range::Float { min, max, .. } => self.rounded((min + max) / 2.0),
+            Range::Integer { min, .. } => min as f64,
+            Range::Choice(_) => 0.0,
+        }
+    }
+
+    fn ends(&self) -> Vec<f64> {
+        match *self {
+            Range::Float { min, max, .. } => vec![min, max],
+            Range::Integer { min, max, .. } => vec![min as f64, max as f64],
+            Range::Choice(ref values) => (0..values.len()).map(|index| index as f64).collect(),
+        }
+    }
+}
+
+/// The parameters of a table, by their dotted keys: `agent.gamma = {…}` and `"agent.gamma" = {…}` are the same.
+fn collect(table: &Table, prefix: &str, found: &mut Vec<Parameter>, problems: &mut Vec<String>) {
+    for (name, value) in table {
+        let key = format!("{prefix}{name}");
+        let Value::Table(inner) = value else {
+            problems.push(format!(
+                "`space`: {key} = {value}: expected {{ min = …, max = … }} or {{ choice = […] }}"
+            ));
+            continue;
+        };
+        let is_parameter = ["min", "max", "choice"].iter().any(|own| inner.contains_key(*own));
+        if !is_parameter {
+            collect(inner, &format!("{key}."), found, problems);
+            continue;
+        }
+        if let Some(fixed) = FIXED
+            .iter()
+            .find(|fixed| key == **fixed || key.starts_with(&format!("{fixed}.")))
+        {
+            problems.push(format!("`space`: {key}: a search does not vary `{fixed}`"));
+        }
+        if let Some(parameter) = parameter(&key, inner, problems) {
+            found.push(parameter);
+        }
+    }
+}
+
+fn parameter(key: &str, table: &Table, problems: &mut Vec<String>) -> Option<Parameter> {
+    let place = format!("`space`: {key}: ");
+    let known: &[&str] = if table.contains_key("choice") {
+        &CHOICE_KEYS
+    } else {
+        &RANGE_KEYS
+    };
+    check_keys(table, known, &place, problems);
+    let range = match table.get("choice") {
+        Some(choice) => choices(choice),
+        None => numbers(table),
+    };
+    let when = match table.get("when") {
+        None => Ok(BTreeMap::new()),
+        Some(Value::Table(when)) => Ok(conditions(when, "")),
+        Some(_) => Err("`when`: expected a table of settings of the space with their values".to_string()),
+    };
+    match (range, when) {
+        (Ok(range), Ok(when)) => Some(Parameter {
+            key: key.to_string(),
+            range,
+            when,
+        }),
+        (range, when) => {
+            let all = [range.err(), when.err()].into_iter().flatten();
+            problems.extend(all.map(|problem| format!("{place}{problem}")));
+            None
+        }
+    }
+}
+
+fn choices(choice: &Value) -> Result<Range, String> {
+    let values = choice.as_array().filter(|values| !values.is_empty());
+    let values = values.ok_or("`choice`: expected a list of values")?;
+    Ok(Range::Choice(values.clone()))
+}
+
+fn numbers(table: &Table) -> Result<Range, String> {
+    let log = match table.get("log") {
+        None => false,
+        Some(value) => value.as_bool().ok_or("`log`: expected true or false")?,
+    };
+    if log && table.contains_key("step") {
+        return Err("`log` and `step` do not go together".to_string());
+    }
+    let whole = |key: &str| table.get(key).and_then(Value::as_integer);
+    let range = match (whole("min"), whole("max")) {
+        (Some(min), Some(max)) => {
+            let step = match table.get("step") {
+                None => 1,
+                Some(step) => step
+                    .as_integer()
+                    .filter(|step| *step > 0)
+                    .ok_or("`step`: expected a whole number, at least 1")?,
+            };
+            Range::Integer { min, max, log, step }
+        }
+        _ => {
+            let number = |key: &str| {
+                let value = table.get(key)?;
+                value
+                    .as_float()
+                    .or_else(|| value.as_integer().map(|whole| whole as f64))
+                    .filter(|number| number.is_finite())
+            };
+            let bound = |key: &str| number(key).ok_or_else(|| format!("`{key}`: expected a number"));
+            let step = match table.contains_key("step") {
+                true => Some(
+                    number("step")
+                        .filter(|step| *step > 0.0)
+                        .ok_or("`step`: expected a number above 0")?,
+                ),
+                false => None,
+            };
+            Range::Float {
+                min: bound("min")?,
+                max: bound("max")?,
+                log,
+                step,
+            }
+        }
+    };
+    let (min, max) = match range {
+        Range::Float { min, max, .. } => (min, max),
+        Range::Integer { min, max, .. } => (min as f64, max as f64),
+        Range::Choice(_) => return Ok(range),
+    };
+    match (min < max, log && min <= 0.0) {
+        (false, _) => Err(format!("`min` = {min} is not below `max` = {max}")),
+        (_, true) => Err(format!("`min` = {min}: a logarithmic range is above 0")),
+        (true, false) => Ok(range),
+    }
+}
+
+/// The conditions of a table by their dotted keys, each with its list of values. A value that is a table stands in a list.
+fn conditions(table: &Table, prefix: &str) -> BTreeMap<String, Vec<Value>> {
+    let mut found = BTreeMap::new();
+    for (name, value) in table {
+        let key = format!("{prefix}{name}");
+        match value {
+            Value::Table(inner) => found.extend(conditions(inner, &format!("{key}."))),
+            Value::Array(values) => {
+                found.insert(key, values.clone());
+            }
+            value => {
+                found.insert(key, vec![value.clone()]);
+            }
+        }
+    }
+    found
+}
+
+/// Parameters in an order in which each comes after those that its condition names.
+fn in_order(mut parameters: Vec<Parameter>, problems: &mut Vec<String>) -> Vec<Parameter> {
+    let keys: BTreeSet<String> = parameters.iter().map(|parameter| parameter.key.clone()).collect();
+    for parameter in &parameters {
+        for (key, values) in &parameter.when {
+            let place = format!("`space`: {}: `when`", parameter.key);
+            match parameters.iter().find(|other| other.key == *key) {
+                None => problems.push(format!("{place}: {key} is not in the space")),
+                Some(other) => problems.extend(
+                    values
+                        .iter()
+                        .filter(|value| other.range.raw(value).is_none())
+                        .map(|value| format!("{place}: {key} is never {value}")),
+                ),
+            }
+        }
+    }
+    let mut ordered: Vec<Parameter> = Vec::new();
+    while !parameters.is_empty() {
+        let is_ready = |parameter: &Parameter| {
+            let mut named = parameter.when.keys().filter(|key| keys.contains(*key));
+            named.all(|key| ordered.iter().any(|before| before.key == *key))
+        };
+        let Some(at) = parameters.iter().position(is_ready) else {
+            let names: Vec<&str> = parameters.iter().map(|parameter| parameter.key.as_str()).collect();
+            problems.push(format!(
+                "`space`: the conditions of {} go in a circle",
+                names.join(", ")
+            ));
+            break;
+        };
+        ordered.push(parameters.remove(at));
+    }
+    ordered
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> (Space, Vec<String>) {
+        let mut problems = Vec::new();
+        let space = Space::from_table(&text.parse().expect("TOML"), &mut problems);
+        (space, problems)
+    }
+
+    #[test]
+    fn ranges_choices_and_conditions_become_settings() {
+        let (space, problems) = read(
+            "agent.gamma = { min = 0.9, max = 0.99 }\ntrain.batch_size = { min = 32, max = 256, log = true }\n\
+             agent.a = { min = 1, max = 3, when = { agent.z.kind = 'polyak' } }\n\
+             agent.z.kind = { choice = ['polyak', 'hard'] }",
+        );
+        assert_eq!(problems, Vec::<String>::new());
+        let keys: Vec<&str> = space.0.iter().map(|parameter| parameter.key.as_str()).collect();
+        assert_eq!(keys, ["agent.gamma", "agent.z.kind", "agent.a", "train.batch_size"]);
+        let point = |kind: f64| -> Point {
+            let pairs = [
+                ("agent.gamma", 0.95),
+                ("train.batch_size", 64.0),
+                ("agent.a", 2.0),
+                ("agent.z.kind", kind),
+            ];
+            pairs.map(|(key, value)| (key.to_string(), value)).into()
+        };
+        assert_eq!(
+            space.assignments(&space.counting(point(0.0))),
+            [
+                "agent.gamma=0.95",
+                "agent.z.kind=\"polyak\"",
+                "agent.a=2",
+                "train.batch_size=64"
+            ]
+        );
+        let hard = space.assignments(&space.counting(point(1.0)));
+        assert!(!hard.iter().any(|setting| setting.starts_with("agent.a=")), "{hard:?}");
+        // The middle, two ends of three ranges, and two choices.
+        let probes = space.probes();
+        assert_eq!(probes.len(), 1 + 2 * 3 + 2);
+        let ends = probes.iter().filter_map(|probe| probe.get("agent.a"));
+        assert!(
+            ends.clone().any(|end| *end == 1.0) && ends.clone().any(|end| *end == 3.0),
+            "conditions are fulfilled"
+        );
+    }
+
+    #[test]
+    fn drawn_numbers_have_few_digits_and_stay_in_their_range() {
+        let range = Range::Float {
+            min: 1e-5,
+            max: 3.3333e-4,
+            log: true,
+            step: None,
+        };
+        assert_eq!(range.rounded(0.000_123_456), 1.235e-4);
+        assert_eq!(range.rounded(3.333_29e-4), 3.333e-4);
+        assert_eq!(range.rounded(1.000_04e-5), 1e-5);
+        let wide = Range::Float {
+            min: 0.0,
+            max: 1e6,
+            log: false,
+            step: None,
+        };
+        assert_eq!(wide.rounded(123_456.7), 123_457.0);
+    }
+
+    #[test]
+    fn what_is_no_range_is_refused() {
+        for (text, problem) in [
+            ("", "expected at least one setting"),
+            ("agent.gamma = 0.9", "agent.gamma = 0.9: expected { min"),
+            ("agent.gamma = { min = 0.9 }", "`max`: expected a number"),
+            (
+                "agent.gamma = { min = 0.9, max = 0.8 }",
+                "`min` = 0.9 is not below `max` = 0.8",
+            ),
+            (
+                "agent.x = { min = 0, max = 4, log = true }",
+                "a logarithmic range is above 0",
+            ),
+            (
+                "agent.x = { min = 1, max = 4, steps = 2 }",
+                "no such key: `steps`; did you mean `step`?",
+            ),
+            ("agent.x = { choice = 3 }", "`choice`: expected a list of values"),
+            (
+                "train.seed = { min = 1, max = 4 }",
+                "a search does not vary `train.seed`",
+            ),
+            ("eval.episodes = { min = 1, max = 4 }", "a search does not vary `eval`"),
+            (
+                "a = { min = 1, max = 2, when = { b = 1 } }",
+                "`when`: b is not in the space",
+            ),
+            (
+                "a = { min = 1, max = 2, when = { b = 7 } }\nb = { choice = [1] }",
+                "b is never 7",
+            ),
+            (
+                "a = { choice = [1], when = { b = 1 } }\nb = { choice = [1], when = { a = 1 } }",
+                "the conditions of a, b go in a circle",
+            ),
+        ] {
+            let (_, problems) = read(text);
+            assert!(
+                problems.iter().any(|found| found.contains(problem)),
+                "{text}: {problems:?}"
+            );
+        }
+    }
+}
