@@ -160,14 +160,25 @@ pub fn evaluations(folder: &Path) -> Result<serde_json::Map<String, Value>> {
     }
 }
 
-/// Whether a run reached its end: it was saved or evaluated there, or its newest evaluation ended it early.
+/// Whether a run reached its end, or its newest evaluation ended it early: its newest checkpoint says so, because a run that is
+/// killed between its last evaluation and its last checkpoint has not. Where the checkpoints are gone, the evaluations count.
 pub(crate) fn is_at_its_end(folder: &Path, config: &Value, evaluated: Option<u64>, newest: Option<f64>) -> bool {
     let Some(total) = config.pointer("/train/total_env_steps").and_then(Value::as_u64) else {
         return false;
     };
     let stop_at = config.pointer("/eval/stop_at").and_then(Value::as_f64);
     let ended_early = stop_at.zip(newest).is_some_and(|(stop_at, newest)| newest >= stop_at);
-    ended_early || evaluated == Some(total) || folder.join("checkpoints").join(total.to_string()).is_dir()
+    let end = if ended_early { evaluated.unwrap_or(total) } else { total };
+    saved(folder).or(evaluated).is_some_and(|reached| reached >= end)
+}
+
+/// Env steps of the newest checkpoint.
+pub fn saved(folder: &Path) -> Option<u64> {
+    fs::read_to_string(folder.join("checkpoints/latest"))
+        .ok()?
+        .trim()
+        .parse()
+        .ok()
 }
 
 impl Provenance {
@@ -251,6 +262,26 @@ mod tests {
         ] {
             assert!(columns(bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_run_that_was_killed_before_its_last_checkpoint_has_not_reached_its_end() {
+        let here = tempfile::tempdir().expect("a temporary folder");
+        let config = serde_json::json!({"train": {"total_env_steps": 600}, "eval": {"stop_at": 10.0}});
+        let is_at_its_end = |evaluated, newest| is_at_its_end(here.path(), &config, evaluated, newest);
+        assert!(is_at_its_end(Some(600), Some(1.0)), "its checkpoints were removed");
+        assert!(!is_at_its_end(Some(400), Some(1.0)) && !is_at_its_end(None, None));
+        fs::create_dir(here.path().join("checkpoints")).expect("made");
+        let save = |at: &str| fs::write(here.path().join("checkpoints/latest"), at).expect("written");
+        save("500\n");
+        assert!(!is_at_its_end(Some(600), Some(1.0)), "evaluated, and not saved");
+        assert!(is_at_its_end(Some(500), Some(10.5)), "ended early");
+        assert!(
+            !is_at_its_end(Some(600), Some(10.5)),
+            "an evaluation would have ended it, but that is not saved"
+        );
+        save("600\n");
+        assert!(is_at_its_end(Some(400), Some(1.0)) && is_at_its_end(None, None));
     }
 
     #[test]

@@ -117,10 +117,8 @@ impl Progress {
         let newest = |key: &str| newest(&rows, key);
         found.seconds = newest("seconds").and_then(Value::as_f64);
         found.peak_memory_mib = newest(PEAK_MEMORY).and_then(Value::as_f64);
-        let saved = fs::read_to_string(run.join("checkpoints/latest")).ok();
-        let saved = saved.and_then(|text| text.trim().parse().ok());
         let logged = newest("env_steps").and_then(Value::as_u64);
-        let counts = [saved, logged, found.evaluated];
+        let counts = [folder::saved(run), logged, found.evaluated];
         found.env_steps = counts.into_iter().flatten().max().unwrap_or(0);
         found
     }

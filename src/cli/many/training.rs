@@ -9,7 +9,7 @@ use std::{
 };
 
 use sac_report::{
-    listing,
+    folder, listing,
     state::{self, Failure, State},
 };
 use sysinfo::{Pid, ProcessesToUpdate, Signal, System};
@@ -35,14 +35,14 @@ impl Program {
     ///
     /// # Errors
     /// When the process cannot be started, or a file cannot be written.
-    pub fn train(&self, run: &Planned, folder: &Path, log: &Path, pause_at: Option<u64>) -> Result<Child> {
+    pub fn train(&self, run: &Planned, path: &Path, log: &Path, pause_at: Option<u64>) -> Result<Child> {
         let mut command = Command::new(&self.words[0]);
         command.args(&self.words[1..]).arg("train");
-        if folder.join("checkpoints/latest").exists() {
-            command.arg("--resume").arg(folder);
+        if path.join("checkpoints/latest").exists() {
+            command.arg("--resume").arg(path);
         } else {
-            remove_unbegun(folder)?;
-            command.args(run.arguments()).arg("--run-dir").arg(folder);
+            remove_unbegun(path)?;
+            command.args(run.arguments()).arg("--run-dir").arg(path);
         }
         if let Some(pause_at) = pause_at {
             command.args(["--pause-at", &pause_at.to_string()]);
@@ -72,14 +72,14 @@ impl Program {
 }
 
 /// How a training that has ended left its run; `was_stopped` if it was asked to end.
-pub fn end(folder: &Path, log: &Path, status: ExitStatus, was_stopped: bool) -> State {
-    match state_of(folder) {
+pub fn end(path: &Path, log: &Path, status: ExitStatus, was_stopped: bool) -> State {
+    match state_of(path) {
         Some(state @ (State::Running { .. } | State::Finished | State::Failed { .. })) => state,
         // One that was only just starting has no handler of signals yet. One that paused has done as it was told.
         _ if status.success() || status.code() == Some(i32::from(INTERRUPTED)) || was_stopped => State::Interrupted,
         _ => {
             let reason = reason(log, status);
-            note_failure(folder, &reason);
+            note_failure(path, &reason);
             State::Failed { reason }
         }
     }
@@ -98,7 +98,11 @@ fn reason(log: &Path, status: ExitStatus) -> String {
 /// The state of a run; `None` where it has not begun.
 pub fn state_of(path: &Path) -> Option<State> {
     if path.join("config.toml").is_file() {
-        return Some(listing::listed(path).state);
+        return Some(match listing::listed(path).state {
+            // It was killed between its last evaluation and its only checkpoint.
+            State::Finished if folder::saved(path).is_none() => State::Interrupted,
+            state => state,
+        });
     }
     if let Some(by) = state::holder(path) {
         return Some(State::Running { by });
