@@ -88,9 +88,10 @@ fn run(arguments: Vec<OsString>) -> Result<ExitCode> {
         Some("results") => curves::results(&Workspace::locate()?, results_arguments(arguments)?),
         Some("bench") => bench::run(&Workspace::locate()?, &bench_options(arguments)?),
         Some("kills") => {
-            let (count, of_python) = kills(arguments)?;
-            test::kills(&Workspace::locate()?, count, of_python)
+            let (count, module) = kills(arguments)?;
+            test::kills(&Workspace::locate()?, count, module)
         }
+        Some("slurm") => test::slurm(&Workspace::locate()?),
         Some("fuzz") => {
             let (what, cases) = fuzz_options(arguments)?;
             test::fuzz(&Workspace::locate()?, &what, cases)
@@ -222,20 +223,21 @@ fn bench_options(mut arguments: impl Iterator<Item = OsString>) -> Result<bench:
     Ok(options)
 }
 
-/// The number of kills, and whether runs on Python environments are killed.
-fn kills(arguments: impl Iterator<Item = OsString>) -> Result<(u32, bool)> {
-    let (mut count, mut of_python) = (20, false);
+/// The number of kills, and the module of tests that does them.
+fn kills(arguments: impl Iterator<Item = OsString>) -> Result<(u32, &'static str)> {
+    let (mut count, mut module) = (20, "kill_resume");
     for argument in arguments {
         let word = argument.to_string_lossy();
         match word.parse() {
             Ok(given) if given > 0 => count = given,
-            _ if word == "--python" => of_python = true,
+            _ if word == "--python" => module = "python_kills",
+            _ if word == "--sweep" => module = "sweep_kills",
             _ => bail!(Usage(format!(
-                "`kills` takes a number above 0 and --python, not `{word}`"
+                "`kills` takes a number above 0, --python and --sweep, not `{word}`"
             ))),
         }
     }
-    Ok((count, of_python))
+    Ok((count, module))
 }
 
 /// What is generated.

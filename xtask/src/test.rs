@@ -198,10 +198,14 @@ fn folder_in_memory() -> Option<tempfile::TempDir> {
         .flatten()
 }
 
-/// Runs `tests/kill_resume.rs`, or with `of_python` `tests/python_kills.rs`, with this number of kills.
-pub fn kills(workspace: &Workspace, count: u32, of_python: bool) -> Result<ExitCode> {
-    let module = if of_python { "python_kills" } else { "kill_resume" };
+/// Runs a module of tests that kills, with this number of kills.
+pub fn kills(workspace: &Workspace, count: u32, module: &str) -> Result<ExitCode> {
     module_of_tests(workspace, module, ("SAC_KILLS", u64::from(count)))
+}
+
+/// Runs `tests/slurm_cluster.rs`.
+pub fn slurm(workspace: &Workspace) -> Result<ExitCode> {
+    module_of_tests(workspace, "slurm_cluster", ("SAC_TEST_SLURM", 1))
 }
 
 /// Runs the generated inputs of `tests/fuzz_<what>.rs`, this many.
@@ -209,7 +213,7 @@ pub fn fuzz(workspace: &Workspace, what: &str, cases: u64) -> Result<ExitCode> {
     module_of_tests(workspace, &format!("fuzz_{what}"), ("SAC_FUZZ_CASES", cases))
 }
 
-/// Runs a module of `tests/all.rs` and shows what it prints. The variable says how much is to be done. A module about
+/// Runs a module of `tests/all.rs` and shows what it prints. The variable says that it is asked for, or how much is to be done. A module about
 /// Python gets its interpreter.
 fn module_of_tests(workspace: &Workspace, module: &str, (variable, count): (&str, u64)) -> Result<ExitCode> {
     let mut command = workspace.cargo();
