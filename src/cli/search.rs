@@ -5,6 +5,7 @@ mod file;
 mod folder;
 mod halving;
 mod journal;
+mod parzen;
 mod sampler;
 mod space;
 mod tell;

@@ -35,8 +35,8 @@ const KEYS: [&str; 14] = [
 ];
 const PRUNE_KEYS: [&str; 2] = ["min_env_steps", "reduction_factor"];
 
-/// Far beyond use.
-const MOST_TRIALS: u64 = 100_000;
+/// Far beyond use, and as many as the Sobol sequence has.
+const MOST_TRIALS: u64 = 65_536;
 
 /// What a file asks for.
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -10,7 +10,6 @@ use std::{
     path::PathBuf,
 };
 
-use optimizer::distribution::Distribution;
 use serde_json::{Value, json};
 
 use super::space::{Point, Range, Space};
@@ -233,25 +232,22 @@ fn now() -> String {
 
 /// A range as Optuna has it.
 fn distribution(range: &Range) -> Value {
-    let (name, attributes) = match range.distribution() {
-        Distribution::Float(float) => (
+    let (name, attributes) = match range {
+        Range::Float { min, max, log, step } => (
             "FloatDistribution",
-            json!({"step": float.step, "low": float.low, "high": float.high, "log": float.log_scale}),
+            json!({"step": step, "low": min, "high": max, "log": log}),
         ),
-        Distribution::Int(int) => (
+        Range::Integer { min, max, log, step } => (
             "IntDistribution",
-            json!({"log": int.log_scale, "step": int.step.unwrap_or(1), "low": int.low, "high": int.high}),
+            json!({"log": log, "step": step, "low": min, "high": max}),
         ),
-        Distribution::Categorical(_) => ("CategoricalDistribution", json!({"choices": choices(range)})),
+        Range::Choice(values) => ("CategoricalDistribution", json!({"choices": choices(values)})),
     };
     json!({"name": name, "attributes": attributes})
 }
 
-/// The choices of a range. Optuna knows texts, numbers and truth values; anything else is shown as a text.
-fn choices(range: &Range) -> Vec<Value> {
-    let Range::Choice(values) = range else {
-        return Vec::new();
-    };
+/// Optuna knows texts, numbers and truth values; anything else is shown as a text.
+fn choices(values: &[toml::Value]) -> Vec<Value> {
     let shown = |value: &toml::Value| match value {
         toml::Value::String(text) => json!(text),
         toml::Value::Integer(number) => json!(number),

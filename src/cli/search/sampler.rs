@@ -1,19 +1,15 @@
 //! How the settings of the next trial are chosen: [`Sampler`].
 //!
-//! The samplers are those of the crate `optimizer`. They keep nothing between calls: what they draw depends on the seed of the
-//! search, the number of the trial, and the trials before it, so that a search goes on after any interruption as it would have.
+//! What is drawn depends on the seed of the search, the number of the trial, and the trials before it, so that a search goes on
+//! after any interruption as it would have.
 
-use std::collections::HashMap;
-
-use optimizer::{
-    param::ParamValue,
-    parameter::ParamId,
-    sampler::{CompletedTrial, RandomSampler, Sampler as _, SobolSampler, TpeSampler},
-};
-use sac_agents::noise::derived_seed;
+use sac_agents::noise::{Stream, derived_seed};
 use serde::Serialize;
 
-use super::space::{Point, Range, Space};
+use super::{
+    parzen::{Parzen, Shares},
+    space::{Parameter, Point, Range, Space},
+};
 
 /// A way to choose settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -30,6 +26,13 @@ pub enum Sampler {
 /// Trials that TPE draws at random before it learns from them.
 const STARTUP_TRIALS: usize = 10;
 
+/// One in so many trials is a good one, but no more than `MOST_GOOD`.
+const GOOD_ONE_IN: usize = 10;
+const MOST_GOOD: usize = 25;
+
+/// Values that TPE draws and compares.
+const CANDIDATES: usize = 24;
+
 impl Sampler {
     pub const NAMES: [(&'static str, Sampler); 3] = [
         ("tpe", Sampler::Tpe),
@@ -39,54 +42,60 @@ impl Sampler {
 
     /// The point of a trial. `before` are the points of earlier trials, the best first.
     pub fn draw(self, space: &Space, seed: u64, number: u64, before: &[&Point]) -> Point {
-        let sobol = SobolSampler::with_seed(seed);
         let mut point = Point::new();
         // The sequence gives a dimension to each setting in this order, also to those that will not count.
-        for parameter in &space.0 {
-            let distribution = parameter.range.distribution();
-            let seed = derived_seed(seed, &parameter.key, 0);
-            let drawn = match self {
-                Sampler::QuasiRandom => sobol.sample(&distribution, number, &[]),
-                Sampler::Tpe if before.len() >= STARTUP_TRIALS => {
-                    let trials = trials(&parameter.key, &parameter.range, before);
-                    let sampler = TpeSampler::builder().n_startup_trials(0).seed(seed).build();
-                    // It refuses settings of its own that are not set here.
-                    let sampler = sampler.unwrap_or_default();
-                    sampler.sample(&distribution, number, &trials)
+        for (dimension, parameter) in space.0.iter().enumerate() {
+            let mut stream = Stream::derive(seed, &parameter.key, number);
+            let unit = match self {
+                Sampler::QuasiRandom => {
+                    let seed = derived_seed(seed, "sobol", 0) as u32;
+                    f64::from(sobol_burley::sample(number as u32, dimension as u32, seed))
                 }
-                Sampler::Tpe | Sampler::Random => RandomSampler::with_seed(seed).sample(&distribution, number, &[]),
+                Sampler::Tpe if before.len() >= STARTUP_TRIALS => {
+                    point.insert(parameter.key.clone(), tpe(parameter, before, &mut stream));
+                    continue;
+                }
+                Sampler::Tpe | Sampler::Random => stream.fraction(),
             };
-            let raw = match drawn {
-                ParamValue::Float(value) => value,
-                ParamValue::Int(value) => value as f64,
-                ParamValue::Categorical(index) => index as f64,
-            };
-            point.insert(parameter.key.clone(), parameter.range.rounded(raw));
+            point.insert(parameter.key.clone(), parameter.range.at(unit));
         }
         space.counting(point)
     }
 }
 
-/// Earlier trials as the sampler takes them, with one setting alone: it tells settings apart by their ranges, and two may have
-/// the same. It wants small values, and looks at their order only.
-fn trials(key: &str, range: &Range, before: &[&Point]) -> Vec<CompletedTrial> {
-    let id = ParamId::new();
-    let trial = |(rank, point): (usize, &&Point)| {
-        let raw = *point.get(key)?;
-        let value = match range {
-            Range::Float { .. } => ParamValue::Float(raw),
-            Range::Integer { .. } => ParamValue::Int(raw as i64),
-            Range::Choice(_) => ParamValue::Categorical(raw as usize),
-        };
-        Some(CompletedTrial::new(
-            rank as u64,
-            HashMap::from([(id, value)]),
-            HashMap::from([(id, range.distribution())]),
-            HashMap::new(),
-            rank as f64,
-        ))
-    };
-    before.iter().enumerate().filter_map(trial).collect()
+/// The value at which good trials are denser than others by most, of several that are drawn from the good ones.
+fn tpe(parameter: &Parameter, before: &[&Point], stream: &mut Stream) -> f64 {
+    let known: Vec<f64> = before
+        .iter()
+        .filter_map(|point| point.get(&parameter.key).copied())
+        .collect();
+    let good = known.len().div_ceil(GOOD_ONE_IN).min(MOST_GOOD);
+    let (good, others) = known.split_at(good);
+    match &parameter.range {
+        Range::Choice(choices) => {
+            let shares = |values: &[f64]| {
+                let made: Vec<usize> = values.iter().map(|value| *value as usize).collect();
+                Shares::new(choices.len(), &made)
+            };
+            let (good, others) = (shares(good), shares(others));
+            let ratio = |choice: &usize| good.probability(*choice) / others.probability(*choice);
+            best((0..CANDIDATES).map(|_| good.sample(stream)), ratio).unwrap_or(0) as f64
+        }
+        range => {
+            let parzen = |values: &[f64]| {
+                let units: Vec<f64> = values.iter().map(|value| range.unit(*value)).collect();
+                Parzen::new(&units)
+            };
+            let (good, others) = (parzen(good), parzen(others));
+            let ratio = |unit: &f64| good.density(*unit) / others.density(*unit);
+            range.at(best((0..CANDIDATES).map(|_| good.sample(stream)), ratio).unwrap_or(0.5))
+        }
+    }
+}
+
+/// The candidate with the largest ratio.
+fn best<T>(candidates: impl Iterator<Item = T>, ratio: impl Fn(&T) -> f64) -> Option<T> {
+    candidates.max_by(|a, b| ratio(a).total_cmp(&ratio(b)))
 }
 
 #[cfg(test)]

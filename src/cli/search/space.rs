@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use optimizer::distribution::{CategoricalDistribution, Distribution, FloatDistribution, IntDistribution};
 use serde::Serialize;
 use toml::{Table, Value};
 
@@ -21,6 +20,9 @@ const FIXED: [&str; 6] = [
     "train.threads",
     "eval",
 ];
+
+/// Far beyond use, and as many as the Sobol sequence has dimensions.
+const MOST_PARAMETERS: usize = 256;
 
 /// Digits of a drawn number: as many as somebody would write.
 const DIGITS: i32 = 4;
@@ -68,6 +70,9 @@ impl Space {
         collect(table, "", &mut found, problems);
         if found.is_empty() && problems.is_empty() {
             problems.push("`space`: expected at least one setting to vary".to_string());
+        }
+        if found.len() > MOST_PARAMETERS {
+            problems.push(format!("`space`: more than {MOST_PARAMETERS} settings"));
         }
         Space(in_order(found, problems))
     }
@@ -142,25 +147,64 @@ impl Space {
 }
 
 impl Range {
-    /// As the samplers take it.
-    pub fn distribution(&self) -> Distribution {
+    /// The number of a point at a place in [0, 1]. Every whole number and every choice has the same share of it, on a logarithmic
+    /// scale by its logarithm.
+    pub fn at(&self, unit: f64) -> f64 {
+        let within = |min: f64, max: f64, log: bool| match log {
+            true => (min.ln() + unit * (max / min).ln()).exp(),
+            false => min + unit * (max - min),
+        };
+        let stepped = |raw: f64, min: f64, max: f64, step: f64| {
+            let steps = ((max - min) / step + 1e-9).floor();
+            min + ((raw - min) / step).round().clamp(0.0, steps) * step
+        };
         match *self {
-            Range::Float { min, max, log, step } => Distribution::Float(FloatDistribution {
-                low: min,
-                high: max,
-                log_scale: log,
-                step,
-            }),
-            Range::Integer { min, max, log, step } => Distribution::Int(IntDistribution {
-                low: min,
-                high: max,
-                log_scale: log,
-                step: Some(step).filter(|step| *step > 1),
-            }),
-            Range::Choice(ref values) => Distribution::Categorical(CategoricalDistribution {
-                n_choices: values.len(),
-            }),
+            Range::Float {
+                min,
+                max,
+                log,
+                step: None,
+            } => self.rounded(within(min, max, log)),
+            Range::Float {
+                min,
+                max,
+                step: Some(step),
+                ..
+            } => stepped(within(min - step / 2.0, max + step / 2.0, false), min, max, step),
+            Range::Integer { min, max, log, step } => {
+                let (min, max, step) = (min as f64, max as f64, step as f64);
+                stepped(within(min - step / 2.0, max + step / 2.0, log), min, max, step)
+            }
+            Range::Choice(ref values) => ((unit * values.len() as f64) as usize).min(values.len() - 1) as f64,
         }
+    }
+
+    /// The place of a number of a point in [0, 1].
+    pub fn unit(&self, raw: f64) -> f64 {
+        let place = |min: f64, max: f64, log: bool| match log {
+            true => (raw / min).ln() / (max / min).ln(),
+            false => (raw - min) / (max - min),
+        };
+        let place = match *self {
+            Range::Float {
+                min,
+                max,
+                log,
+                step: None,
+            } => place(min, max, log),
+            Range::Float {
+                min,
+                max,
+                step: Some(step),
+                ..
+            } => place(min - step / 2.0, max + step / 2.0, false),
+            Range::Integer { min, max, log, step } => {
+                let half = step as f64 / 2.0;
+                place(min as f64 - half, max as f64 + half, log)
+            }
+            Range::Choice(ref values) => (raw + 0.5) / values.len() as f64,
+        };
+        place.clamp(0.0, 1.0)
     }
 
     /// The setting for a number of a point.
@@ -188,7 +232,7 @@ impl Range {
     }
 
     /// A drawn number with few digits, within the range.
-    pub fn rounded(&self, raw: f64) -> f64 {
+    fn rounded(&self, raw: f64) -> f64 {
         match *self {
             Range::Float {
                 min, max, step: None, ..
@@ -466,6 +510,35 @@ mod tests {
             step: None,
         };
         assert_eq!(wide.rounded(123_456.7), 123_457.0);
+    }
+
+    #[test]
+    fn places_and_numbers_are_the_inverse_of_each_other() {
+        let (space, problems) = read(
+            "a = { min = -2.0, max = 2.0 }\nb = { min = 1e-4, max = 1.0, log = true }\nc = { min = 8, max = 64, step = 8 }\n\
+             d = { min = 1, max = 100, log = true }\ne = { min = 0.0, max = 1.0, step = 0.25 }\nf = { choice = [1, 2, 3] }",
+        );
+        assert_eq!(problems, Vec::<String>::new());
+        for Parameter { key, range, .. } in &space.0 {
+            for place in 0..=40 {
+                let number = range.at(f64::from(place) / 40.0);
+                assert_eq!(range.at(range.unit(number)), number, "{key} at {place}");
+            }
+            for (end, place) in [(range.ends()[0], 0.0), (range.ends()[range.ends().len() - 1], 1.0)] {
+                assert_eq!(range.at(place), end, "{key}: the ends are within reach");
+            }
+        }
+        let counts = |range: &Range, number: f64| {
+            (0..1000)
+                .filter(|place| range.at(f64::from(*place) / 1000.0) == number)
+                .count()
+        };
+        let whole = &space.0[2].range;
+        assert_eq!(
+            [8.0, 32.0, 64.0].map(|number| counts(whole, number)),
+            [125; 3],
+            "every number has the same share"
+        );
     }
 
     #[test]
