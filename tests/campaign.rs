@@ -4,13 +4,11 @@ use std::{
     fs,
     path::Path,
     process::{Child, Command, Stdio},
-    thread::sleep,
-    time::{Duration, Instant},
 };
 
 use serde_json::Value;
 
-use crate::support::{Said, binary, folder, sac};
+use crate::support::{Said, binary, folder, sac, until};
 
 /// Settings of small networks, as the files of experiments have them.
 const SET: &str = "set = ['agent.body.hidden=[16,16]', 'train.batch_size=16', 'train.warmup_env_steps=50', \
@@ -83,14 +81,6 @@ fn recorded(here: &Path) -> Vec<Value> {
 }
 
 /// Waits until something is there, at most five minutes.
-fn until(what: &str, mut is_there: impl FnMut() -> bool) {
-    let began = Instant::now();
-    while !is_there() {
-        assert!(began.elapsed() < Duration::from_secs(300), "no {what}");
-        sleep(Duration::from_millis(20));
-    }
-}
-
 /// The process that trains in a folder.
 fn trainer(run: &Path) -> Option<u32> {
     let text = fs::read_to_string(run.join(".lock")).ok()?;

@@ -5,13 +5,11 @@ use std::{
     fs,
     path::Path,
     process::{Child, Command, Stdio},
-    thread::sleep,
-    time::{Duration, Instant},
 };
 
 use serde_json::Value;
 
-use crate::support::{assert_same_checkpoint, command, folder, python, sac};
+use crate::support::{assert_same_checkpoint, command, folder, python, sac, until};
 
 /// Small networks on Pendulum, eight trials, a third of which go on.
 const SEARCH: &str = "env = 'Pendulum-v1'\nalgo = 'sac'\nenv_steps = 900\ntrials = 8\nobjective = 'area'\n\
@@ -26,14 +24,6 @@ fn start(here: &Path, out: &str) -> Child {
     let mut command = command(here, &["search", "x.toml", "--out", out, "--jobs", "1"]);
     let silent = command.stdout(Stdio::null()).stderr(Stdio::null());
     silent.spawn().expect("starts")
-}
-
-fn until(what: &str, mut is_there: impl FnMut() -> bool) {
-    let began = Instant::now();
-    while !is_there() {
-        assert!(began.elapsed() < Duration::from_secs(120), "no {what}");
-        sleep(Duration::from_millis(5));
-    }
 }
 
 fn status(here: &Path, out: &str) -> Value {

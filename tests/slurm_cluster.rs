@@ -5,13 +5,11 @@ use std::{
     env, fs,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    thread::sleep,
-    time::{Duration, Instant},
 };
 
 use tempfile::TempDir;
 
-use crate::support::{Said, assert_same_checkpoint, command, folder, sac};
+use crate::support::{Said, assert_same_checkpoint, command, folder, sac, until};
 
 const SET: &str = "set = ['agent.body.hidden=[16,16]', 'train.batch_size=16', 'train.warmup_env_steps=50', \
                    'replay.capacity=4000', 'eval.episodes=1', 'eval.every={env_steps=500}', \
@@ -119,15 +117,6 @@ impl Drop for Cluster {
             let _ = Command::new("kill").args(["-TERM", &daemon.id().to_string()]).status();
             let _ = daemon.wait();
         }
-    }
-}
-
-fn until(what: &str, mut is_there: impl FnMut() -> bool) {
-    let began = Instant::now();
-    while !is_there() {
-        // Slurm lets a requeued job wait for two minutes.
-        assert!(began.elapsed() < Duration::from_secs(300), "no {what}");
-        sleep(Duration::from_millis(100));
     }
 }
 

@@ -4,11 +4,9 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    thread::sleep,
-    time::{Duration, Instant},
 };
 
-use crate::support::{assert_same_checkpoint, checkpoints, command, folder, sac};
+use crate::support::{assert_same_checkpoint, checkpoints, command, folder, sac, until};
 
 /// Small networks, as a file has them.
 const SET: &str = "set = ['agent.body.hidden=[16,16]', 'train.batch_size=16', 'train.warmup_env_steps=50', \
@@ -38,14 +36,6 @@ fn start(here: &Path, out: &str, jobs: &str) -> Child {
         .stderr(Stdio::null())
         .spawn()
         .expect("starts")
-}
-
-fn until(what: &str, mut is_there: impl FnMut() -> bool) {
-    let began = Instant::now();
-    while !is_there() {
-        assert!(began.elapsed() < Duration::from_secs(120), "no {what}");
-        sleep(Duration::from_millis(10));
-    }
 }
 
 fn has_checkpoint(run: &Path) -> bool {

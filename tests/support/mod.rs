@@ -5,6 +5,8 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
+    thread::sleep,
+    time::{Duration, Instant},
 };
 
 use serde_json::Value;
@@ -155,6 +157,15 @@ pub fn train_arguments<'a>(run: &'a str, steps: &'a str, more: &[&'a str]) -> Ve
 /// `sac train` on Pendulum, to its end.
 pub fn train(folder: &Path, run: &str, steps: &str, more: &[&str]) -> Said {
     sac(folder, &train_arguments(run, steps, more)).ok()
+}
+
+/// Waits for something that comes within five minutes: as long as Slurm lets a requeued job wait, and a busy machine takes.
+pub fn until(what: &str, mut is_there: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !is_there() {
+        assert!(began.elapsed() < Duration::from_secs(300), "no {what}");
+        sleep(Duration::from_millis(5));
+    }
 }
 
 /// Every file below a folder with its bytes, by relative path.
