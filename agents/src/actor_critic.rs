@@ -113,7 +113,7 @@ impl SoftActorCritic {
             }
         };
         head.add_parameters(&mut layout);
-        let body = spec.body.build(encoder.width(), head.inputs(), None, &mut layout);
+        let body = spec.body.build(encoder.width(), &head.parts(), None, &mut layout);
         let mut init = Stream::derive(seed, "init.policy", 0);
         let trainable = Trainable::new(layout, parts.policy_optimizer, &mut init, &compute);
         let body = fused::body(body, &compute, rounding);

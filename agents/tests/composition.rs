@@ -95,6 +95,7 @@ const IN_TURNS: &[&str] = &[
     "gumbel",
     "crossq",
     "simba",
+    "simba v2",
     "residual",
     "none",
     "resets",
@@ -128,6 +129,10 @@ const BODIES: Axis = &[
     (
         "simba",
         "critic_body = { kind = 'simba', width = 8, blocks = 1, expansion = 2 }",
+    ),
+    (
+        "simba v2",
+        "critic_body = { kind = 'simba_v2', width = 8, blocks = 1, expansion = 2 }",
     ),
     (
         "residual",

@@ -121,6 +121,26 @@ fn every_head_for_indices_acts_as_its_graph() {
 }
 
 #[test]
+fn bodies_with_blocks_act_as_their_graphs() {
+    let (observation, action) = (vector(4), Space::boxed(3, -1.0, 1.0));
+    for (kind, std) in [
+        ("flash", "state_dependent"),
+        ("simba", "state_dependent"),
+        ("simba_v2", "state_dependent"),
+        ("simba_v2", "state_independent"),
+        ("bro_net", "state_dependent"),
+    ] {
+        let settings = format!(
+            "body = {{ kind = '{kind}', width = 8 }}\npolicy = {{ kind = 'squashed_gaussian', std = '{std}' }}\n\
+             critic_body.hidden = [8]"
+        );
+        let error = largest_error(&settings, &observation, &action, false);
+        eprintln!("{error:e} of {kind} with {std} σ");
+        assert!(error <= TOLERANCE, "{settings}: {error:e}");
+    }
+}
+
+#[test]
 fn bodies_and_normalisation_act_as_their_graphs() {
     let bodies = [
         "body.activation = 'gelu'\nbody.layer_norm = true",

@@ -21,7 +21,7 @@ pub(super) fn check_memory(spec: &AgentSpec, parts: &AgentParts, context: &Netwo
     if spec.encoder_sharing == EncoderSharing::Critic {
         layout = ParamLayout::default(); // the critic's encoder, which is counted with the critic
     }
-    spec.body.build(encoder.width(), parts.head.inputs(), None, &mut layout);
+    spec.body.build(encoder.width(), &parts.head.parts(), None, &mut layout);
     let target = match spec.next_action {
         NextAction::Online => 0,
         NextAction::Target => layout.bytes(),

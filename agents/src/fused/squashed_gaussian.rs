@@ -99,6 +99,10 @@ impl PolicyHead for FusedGaussian {
         self.head.inputs()
     }
 
+    fn parts(&self) -> Vec<i64> {
+        self.head.parts()
+    }
+
     fn actions(&self) -> ActionKind {
         self.head.actions()
     }

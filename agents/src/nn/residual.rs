@@ -86,7 +86,8 @@ impl Default for BroNetSpec {
     }
 }
 
-fn check(p: &mut SpecProblems, key: &str, (width, blocks, expansion): (i64, usize, i64)) {
+/// Reports sizes that are out of range, for the body at `key`.
+pub(super) fn check_blocks(p: &mut SpecProblems, key: &str, (width, blocks, expansion): (i64, usize, i64)) {
     let name = format!("{key}.width");
     p.require(WIDTHS.contains(&width), &name, width, "between 1 and 65536");
     let (name, expected) = (format!("{key}.blocks"), format!("between 1 and {MOST_LAYERS}"));
@@ -97,19 +98,19 @@ fn check(p: &mut SpecProblems, key: &str, (width, blocks, expansion): (i64, usiz
 
 impl FlashSpec {
     pub(super) fn check(&self, p: &mut SpecProblems, key: &str) {
-        check(p, key, (self.width, self.blocks, self.expansion));
+        check_blocks(p, key, (self.width, self.blocks, self.expansion));
     }
 }
 
 impl SimbaSpec {
     pub(super) fn check(&self, p: &mut SpecProblems, key: &str) {
-        check(p, key, (self.width, self.blocks, self.expansion));
+        check_blocks(p, key, (self.width, self.blocks, self.expansion));
     }
 }
 
 impl BroNetSpec {
     pub(super) fn check(&self, p: &mut SpecProblems, key: &str) {
-        check(p, key, (self.width, self.blocks, 1));
+        check_blocks(p, key, (self.width, self.blocks, 1));
     }
 }
 

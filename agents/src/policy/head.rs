@@ -19,6 +19,12 @@ pub trait PolicyHead: Send {
     /// Number of inputs per observation.
     fn inputs(&self) -> i64;
 
+    /// The inputs in parts of one meaning each, such as means and log σ: their numbers, in order. Together they are
+    /// [`PolicyHead::inputs`]. Some bodies compute every part by layers of its own.
+    fn parts(&self) -> Vec<i64> {
+        vec![self.inputs()]
+    }
+
     /// The representation of its actions for critics.
     fn actions(&self) -> ActionKind;
 

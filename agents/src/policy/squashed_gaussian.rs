@@ -214,6 +214,11 @@ impl PolicyHead for SquashedGaussian {
         }
     }
 
+    /// The mean, and log σ if it depends on the state.
+    fn parts(&self) -> Vec<i64> {
+        vec![self.action_dim; (self.inputs() / self.action_dim) as usize]
+    }
+
     fn actions(&self) -> ActionKind {
         ActionKind::Vector { width: self.action_dim }
     }
