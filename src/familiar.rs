@@ -355,10 +355,6 @@ const ALGOS: &[(&[&str], &str)] = &[
     ),
     (&["discrete-sac", "sacd"], "here it is `sac-discrete`"),
     (
-        &["simbav2"],
-        "it is not here; `flashsac` and `xqc` are the nearest, and `simba` is the first version",
-    ),
-    (
         &["sac-n", "edac", "cql", "iql"],
         "it is not here; `redq`, `droq` and `tqc` are the nearest",
     ),
