@@ -95,6 +95,17 @@ impl BodySpec {
         }
     }
 
+    /// F, the number of features of the last layer before the output; `None` if there is no such layer.
+    pub fn features(&self) -> Option<i64> {
+        match self {
+            BodySpec::Mlp(spec) => spec.hidden.last().copied(),
+            BodySpec::Flash(spec) => Some(spec.width),
+            BodySpec::Simba(spec) => Some(spec.width),
+            BodySpec::SimbaV2(spec) => Some(spec.width),
+            BodySpec::BroNet(spec) => Some(spec.width),
+        }
+    }
+
     /// Reports values that are out of range, for the body at `key`.
     pub(crate) fn check(&self, p: &mut SpecProblems, key: &str) {
         match self {

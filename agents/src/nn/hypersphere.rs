@@ -264,7 +264,22 @@ impl Hyperspherical {
         })
     }
 
-    fn pass(&self, params: &Params, x: &Tensor, mut activations: Option<&mut Activations>) -> Tensor {
+    fn linears(&self) -> impl Iterator<Item = &MemberLinear> {
+        let blocks = self.blocks.iter();
+        let of_blocks = blocks.flat_map(|block| [&block.expand.linear, &block.contract]);
+        let of_heads = self.heads.iter().flat_map(|head| [&head.hidden.linear, &head.output]);
+        of_blocks.chain(of_heads).chain([&self.embedding.linear])
+    }
+}
+
+impl Body for Hyperspherical {
+    fn features(
+        &self,
+        params: &Params,
+        x: &Tensor,
+        _stream: Option<&mut Stream>,
+        mut activations: Option<&mut Activations>,
+    ) -> Tensor {
         let shift = Tensor::full([x.size()[0], 1], self.shift, (x.kind(), x.device()));
         let x = unit(&Tensor::cat(&[x, &shift], 1)); // [B, in + 1]
         let x = self.embedding.linear.for_members(params, &x); // [B, in + 1] or [E, B, in + 1]
@@ -276,44 +291,31 @@ impl Hyperspherical {
             }
             x = block.forward(params, &x, &hidden);
         }
-        if let Some(activations) = activations {
-            activations.features = Some(x.shallow_clone());
-        }
-        let outputs: Vec<Tensor> = self.heads.iter().map(|head| head.forward(params, &x)).collect();
-        Tensor::cat(&outputs, -1)
+        x
     }
 
-    fn linears(&self) -> impl Iterator<Item = &MemberLinear> {
-        let blocks = self.blocks.iter();
-        let of_blocks = blocks.flat_map(|block| [&block.expand.linear, &block.contract]);
-        let of_heads = self.heads.iter().flat_map(|head| [&head.hidden.linear, &head.output]);
-        of_blocks.chain(of_heads).chain([&self.embedding.linear])
-    }
-}
-
-impl Body for Hyperspherical {
-    fn forward(&self, params: &Params, x: &Tensor, _stream: Option<&mut Stream>) -> Tensor {
-        self.pass(params, x, None)
+    fn outputs(&self, params: &Params, features: &Tensor) -> Tensor {
+        let of_head = |head: &Head| head.forward(params, features);
+        Tensor::cat(&self.heads.iter().map(of_head).collect::<Vec<_>>(), -1)
     }
 
-    fn trace(&self, tracer: &mut Tracer, x: Value) -> Result<Value> {
+    fn trace_features(&self, tracer: &mut Tracer, x: Value) -> Result<Value> {
         let tensor = tracer.tensor("body.embed.shift", &Tensor::from_slice(&[self.shift as f32]))?;
         let shift = tracer.add(Op::Constant { tensor }, &[])?;
         let x = tracer.add(Op::Concatenate { axis: 0 }, &[x, shift])?;
         let x = traced_unit(tracer, x)?;
         let x = self.embedding.trace(tracer, x)?;
         let x = traced_unit(tracer, x)?;
-        let x = self.blocks.iter().try_fold(x, |x, block| block.trace(tracer, x))?;
-        let mut heads = self.heads.iter();
-        let first = heads.next().expect("a body has a head").trace(tracer, x)?;
-        heads.try_fold(first, |before, head| {
-            let outputs = head.trace(tracer, x)?;
-            tracer.add(Op::Concatenate { axis: 0 }, &[before, outputs])
-        })
+        self.blocks.iter().try_fold(x, |x, block| block.trace(tracer, x))
     }
 
-    fn inspect(&self, params: &Params, x: &Tensor, activations: &mut Activations) {
-        drop(self.pass(params, x, Some(activations)));
+    fn trace_outputs(&self, tracer: &mut Tracer, features: Value) -> Result<Value> {
+        let mut heads = self.heads.iter();
+        let first = heads.next().expect("a body has a head").trace(tracer, features)?;
+        heads.try_fold(first, |before, head| {
+            let outputs = head.trace(tracer, features)?;
+            tracer.add(Op::Concatenate { axis: 0 }, &[before, outputs])
+        })
     }
 
     fn multiply_adds(&self) -> i64 {

@@ -20,7 +20,7 @@ pub mod trainable;
 pub use activations::Activations;
 pub use adam::{AdamSpec, LearningRateAnnealSpec, LearningRateCurve};
 pub use block::ParamBlock;
-pub use body::{Body, PlainLayers};
+pub use body::{Body, PlainLayers, WithFeatures};
 pub use body_spec::BodySpec;
 pub use hypersphere::SimbaV2Spec;
 pub use layout::{Init, InitialWeights, ParamIndex, ParamLayout};

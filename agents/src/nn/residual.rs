@@ -311,8 +311,25 @@ impl Residual {
             }
         })
     }
+}
 
-    fn pass(&self, params: &Params, x: &Tensor, mut activations: Option<&mut Activations>) -> Tensor {
+/// Adds steps to a graph.
+fn traced(steps: &[Step], tracer: &mut Tracer, x: Value) -> Result<Value> {
+    steps.iter().try_fold(x, |x, step| match step {
+        Step::Norm(norm) => norm.trace(tracer, x),
+        Step::Linear(linear) => linear.trace(tracer, x),
+        Step::Relu => tracer.add(Op::Activate(Activation::Relu), &[x]),
+    })
+}
+
+impl Body for Residual {
+    fn features(
+        &self,
+        params: &Params,
+        x: &Tensor,
+        _stream: Option<&mut Stream>,
+        mut activations: Option<&mut Activations>,
+    ) -> Tensor {
         let x = self.output.for_members(params, x); // [B, in] or [E, B, in]
         let mut run = |steps: &[Step], x: &Tensor| {
             let mut x = x.shallow_clone();
@@ -338,41 +355,27 @@ impl Residual {
         if let Some(end) = &self.end {
             x = end.forward(params, &x);
         }
-        if let Some(activations) = activations {
-            activations.features = Some(x.shallow_clone());
-        }
-        self.output.forward(params, &x)
-    }
-}
-
-/// Adds steps to a graph.
-fn traced(steps: &[Step], tracer: &mut Tracer, x: Value) -> Result<Value> {
-    steps.iter().try_fold(x, |x, step| match step {
-        Step::Norm(norm) => norm.trace(tracer, x),
-        Step::Linear(linear) => linear.trace(tracer, x),
-        Step::Relu => tracer.add(Op::Activate(Activation::Relu), &[x]),
-    })
-}
-
-impl Body for Residual {
-    fn forward(&self, params: &Params, x: &Tensor, _stream: Option<&mut Stream>) -> Tensor {
-        self.pass(params, x, None)
+        x
     }
 
-    fn trace(&self, tracer: &mut Tracer, x: Value) -> Result<Value> {
+    fn outputs(&self, params: &Params, features: &Tensor) -> Tensor {
+        self.output.forward(params, features)
+    }
+
+    fn trace_features(&self, tracer: &mut Tracer, x: Value) -> Result<Value> {
         let mut x = traced(&self.embedding, tracer, x)?;
         for block in &self.blocks {
             let inner = traced(block, tracer, x)?;
             x = tracer.add(Op::Combine(Arithmetic::Add), &[x, inner])?;
         }
-        if let Some(end) = &self.end {
-            x = end.trace(tracer, x)?;
+        match &self.end {
+            Some(end) => end.trace(tracer, x),
+            None => Ok(x),
         }
-        self.output.trace(tracer, x)
     }
 
-    fn inspect(&self, params: &Params, x: &Tensor, activations: &mut Activations) {
-        drop(self.pass(params, x, Some(activations)));
+    fn trace_outputs(&self, tracer: &mut Tracer, features: Value) -> Result<Value> {
+        self.output.trace(tracer, features)
     }
 
     fn multiply_adds(&self) -> i64 {
