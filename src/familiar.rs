@@ -283,6 +283,7 @@ const KEYS: &[(&[&str], &str)] = &[
     ),
     (&["policy_frequency", "policy_delay"], "agent.delay.policy"),
     (&["ent_coef", "alpha", "entropy_coef", "autotune"], "agent.temperature"),
+    (&["use_sde", "sde_sample_freq"], "agent.exploration"),
     (&["target_entropy"], "agent.temperature.target_entropy"),
     (
         &[
@@ -463,6 +464,7 @@ mod tests {
                 "env.time_limit",
                 "agent.policy.optimizer.anneal",
                 "agent.learning_rate",
+                "agent.exploration",
                 "replay.hindsight.strategy",
                 "replay.hindsight.k",
             ];

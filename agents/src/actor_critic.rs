@@ -25,7 +25,7 @@ use crate::{
     exploration::Exploration,
     fused::{self, Acting, FusedUpdate},
     inspect::Inspection,
-    nn::{ParamBlock, ParamLayout, Params, Tracer, Trainable},
+    nn::{Body, ParamBlock, ParamLayout, Params, Tracer, Trainable, WithFeatures},
     noise::{Stream, on},
     policy::{Policy, PolicyEncoder},
     report::UpdateReport,
@@ -116,7 +116,10 @@ impl SoftActorCritic {
         let body = spec.body.build(encoder.width(), &head.parts(), None, &mut layout);
         let mut init = Stream::derive(seed, "init.policy", 0);
         let trainable = Trainable::new(layout, parts.policy_optimizer, &mut init, &compute);
-        let body = fused::body(body, &compute, rounding);
+        let body: Box<dyn Body> = match head.reads_features() {
+            true => Box::new(WithFeatures(body)),
+            false => fused::body(body, &compute, rounding),
+        };
         let policy = Policy::new(encoder, body, head, trainable);
 
         let learner = Learner {
@@ -305,8 +308,10 @@ impl Agent for SoftActorCritic {
             return self.act(obs, ActMode::Explore, stream, actions);
         };
         let policy = &self.learner.policy;
-        let noise = exploration.noise(envs, stream, |stream| on(Device::Cpu, policy.noise(1, stream)));
-        self.explore_with(obs, &on(self.compute.device, noise), actions);
+        let noise = exploration.noise(envs, stream, |stream| on(Device::Cpu, policy.noise_to_hold(stream)));
+        let noise = on(self.compute.device, noise);
+        let obs = self.rows(obs, noise.size()[0]);
+        write(self.learner.policy.explore_holding(&obs, &noise), actions);
     }
 
     fn observe_reward(&mut self, env: usize, reward: f64, ended: bool) {

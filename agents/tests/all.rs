@@ -17,6 +17,7 @@ mod golden_encoders;
 mod golden_ensembles;
 mod golden_policies;
 mod golden_residual;
+mod gsde;
 mod hindsight;
 mod inspect;
 mod matmul_precision;

@@ -99,6 +99,7 @@ const IN_TURNS: &[&str] = &[
     "residual",
     "none",
     "resets",
+    "gsde",
 ];
 
 const TEMPERATURES: Axis = &[
@@ -151,6 +152,10 @@ const REST: Axis = &[
     (
         "resets",
         "resets = { at_grad_steps = [3, 15], share = 0.8 }\nnext_action = 'target'",
+    ),
+    (
+        "gsde",
+        "exploration = { kind = 'gsde', hold_env_steps = 7 }\nnext_action = 'target'",
     ),
     (
         "none",

@@ -102,6 +102,8 @@ fn every_head_for_boxes_acts_as_its_graph() {
         "policy = { kind = 'squashed_gaussian', log_std_bounds = 'tanh', log_std_min = -5.0 }",
         "policy = { kind = 'squashed_gaussian', log_std_bounds = 'softplus' }",
         "policy = { kind = 'fourier', frequencies = 4, base_amplitude = 0.5 }",
+        "exploration = { kind = 'gsde', initial_log_std = -0.5, largest_mean = 0.1 }",
+        "exploration.kind = 'gsde'\npolicy = { kind = 'squashed_gaussian', log_std_bounds = 'softplus' }",
     ];
     for is_drawn in [false, true] {
         assert_traced(&heads, &vector(5), &Space::boxed(2, -1.0, 1.0), is_drawn);

@@ -25,6 +25,11 @@ pub trait PolicyHead: Send {
         vec![self.inputs()]
     }
 
+    /// Whether its inputs are followed by the F features of the body's last layer: `[B, inputs() + F]` in all.
+    fn reads_features(&self) -> bool {
+        false
+    }
+
     /// The representation of its actions for critics.
     fn actions(&self) -> ActionKind;
 
@@ -36,6 +41,17 @@ pub trait PolicyHead: Send {
 
     /// Actions `[B, A]` for exploration, as the environment takes them: normalised for a box, indices otherwise.
     fn explore(&self, params: &Params, inputs: &Tensor, noise: &Tensor) -> Tensor;
+
+    /// Draws the random numbers `[rows, …]` that exploration holds over several steps. Most heads hold those of a single
+    /// action.
+    fn noise_to_hold(&self, rows: i64, stream: &mut Stream, device: Device) -> Tensor {
+        self.noise(rows, stream, device)
+    }
+
+    /// [`PolicyHead::explore`] with numbers of [`PolicyHead::noise_to_hold`].
+    fn explore_holding(&self, params: &Params, inputs: &Tensor, noise: &Tensor) -> Tensor {
+        self.explore(params, inputs, noise)
+    }
 
     /// Actions `[B, A]` without exploration, as the environment takes them.
     fn mode(&self, params: &Params, inputs: &Tensor) -> Tensor;

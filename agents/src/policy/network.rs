@@ -137,6 +137,11 @@ impl Policy {
         self.head.noise(rows, stream, self.trainable.params.device())
     }
 
+    /// Draws the random numbers `[1, …]` that exploration holds for an environment over several steps.
+    pub fn noise_to_hold(&self, stream: &mut Stream) -> Tensor {
+        self.head.noise_to_hold(1, stream, self.trainable.params.device())
+    }
+
     /// Draws actions for `obs [B, …]` through which gradients reach the policy's parameters.
     pub fn draw(&self, obs: &Tensor, noise: &Tensor) -> ActionDraw {
         let params = self.trainable.views();
@@ -175,6 +180,14 @@ impl Policy {
         let _guard = tch::no_grad_guard();
         let params = self.trainable.params.frozen();
         self.head.explore(params, &self.inputs_to_act(params, obs), noise)
+    }
+
+    /// Actions `[rows, A]` for exploration at `obs [rows, …]`, for noise that is held, as the environment takes them.
+    pub fn explore_holding(&self, obs: &Tensor, noise: &Tensor) -> Tensor {
+        let _guard = tch::no_grad_guard();
+        let params = self.trainable.params.frozen();
+        self.head
+            .explore_holding(params, &self.inputs_to_act(params, obs), noise)
     }
 
     /// Actions `[B, A]` without exploration at `obs [B, …]`, as the environment takes them.
