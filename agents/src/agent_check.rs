@@ -28,7 +28,7 @@ impl AgentSpec {
             spec.check(p);
         }
         self.exploration.check(p);
-        self.check_gsde(p);
+        self.check_exploration(p);
         self.augmentation.check(p);
         self.encoder.check(p);
         self.body.check(p, "agent.body");
@@ -73,18 +73,22 @@ impl AgentSpec {
         problems.into_vec()
     }
 
-    /// Reports settings that state-dependent noise cannot be combined with.
-    fn check_gsde(&self, p: &mut SpecProblems) {
-        let ExplorationSpec::Gsde(gsde) = &self.exploration else {
-            return;
+    /// Reports settings that kinds of exploration for squashed Gaussians cannot be combined with.
+    fn check_exploration(&self, p: &mut SpecProblems) {
+        let kind = match &self.exploration {
+            ExplorationSpec::Independent | ExplorationSpec::Repeated(_) => return,
+            ExplorationSpec::Gsde(_) => "\"gsde\"",
+            ExplorationSpec::Optimistic(_) => "\"optimistic\"",
         };
         let PolicySpec::SquashedGaussian(policy) = &self.policy else {
             let expected = format!(
-                "\"independent\" or \"repeated\", because gSDE is the noise of a squashed Gaussian and agent.policy.kind \
-                 is \"{}\"",
+                "\"independent\" or \"repeated\", because this is for squashed Gaussians and agent.policy.kind is \"{}\"",
                 self.policy.kind()
             );
-            return p.require(false, "agent.exploration.kind", "\"gsde\"", &expected);
+            return p.require(false, "agent.exploration.kind", kind, &expected);
+        };
+        let ExplorationSpec::Gsde(gsde) = &self.exploration else {
+            return;
         };
         p.require(
             policy.std == StdSource::StateDependent,

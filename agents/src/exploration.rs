@@ -5,6 +5,7 @@ use tch::Tensor;
 
 use crate::{
     error::{Error, Result},
+    nn::AdamSpec,
     noise::Stream,
     spec_problems::SpecProblems,
 };
@@ -21,6 +22,8 @@ pub enum ExplorationSpec {
     /// Noise that is a function of the state, which is held for a fixed number of steps
     /// ([`crate::policy::StateDependentNoise`]).
     Gsde(GsdeSpec),
+    /// New noise at every step around a second policy, which is optimistic ([`crate::policy::Optimist`]).
+    Optimistic(OptimisticSpec),
 }
 
 /// Settings of repeated noise: it is held for n steps, where n has the probability n^(−exponent) up to a factor.
@@ -52,6 +55,72 @@ impl Default for GsdeSpec {
             initial_log_std: -3.0,
             largest_mean: 2.0,
         }
+    }
+}
+
+/// Settings of a second policy that explores (BRO), for squashed Gaussians. Defaults: BRO's code.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct OptimisticSpec {
+    /// Its σ in units of that of the policy, above 0.
+    pub std_factor: f64,
+    /// Target of its divergence from the policy, nats per coordinate, above 0.
+    pub kl_target: f64,
+    /// β before the first update: weight of the members' disagreement.
+    pub initial_optimism: f64,
+    /// λ before the first update: weight of the divergence, value per nat.
+    pub initial_kl_weight: f64,
+    /// Learning rate of its network, above 0.
+    pub learning_rate: f64,
+    /// Decay of the weights of its network, as in the optimisers.
+    pub weight_decay: f64,
+    /// Learning rate of β and λ, above 0.
+    pub adjustment_learning_rate: f64,
+}
+
+impl Default for OptimisticSpec {
+    fn default() -> Self {
+        OptimisticSpec {
+            std_factor: 0.75,
+            kl_target: 0.05,
+            initial_optimism: 1.0,
+            initial_kl_weight: 0.25,
+            learning_rate: 3e-4,
+            weight_decay: 1e-4,
+            adjustment_learning_rate: 3e-5,
+        }
+    }
+}
+
+impl OptimisticSpec {
+    /// The optimiser of the network.
+    pub(crate) fn optimizer(&self) -> AdamSpec {
+        AdamSpec {
+            learning_rate: self.learning_rate,
+            weight_decay: self.weight_decay,
+            ..AdamSpec::default()
+        }
+    }
+
+    fn check(&self, p: &mut SpecProblems) {
+        let key = |name: &str| format!("agent.exploration.{name}");
+        p.require_positive(&key("std_factor"), self.std_factor);
+        p.require_positive(&key("kl_target"), self.kl_target);
+        for (name, value) in [
+            ("initial_optimism", self.initial_optimism),
+            ("initial_kl_weight", self.initial_kl_weight),
+        ] {
+            let holds = (1e-4..=1000.0).contains(&value);
+            p.require(holds, &key(name), value, "between 0.0001 and 1000");
+        }
+        self.optimizer().check(p, "agent.exploration");
+        let rate = self.adjustment_learning_rate;
+        p.require(
+            rate > 0.0 && rate <= 1.0,
+            &key("adjustment_learning_rate"),
+            rate,
+            "above 0 and at most 1",
+        );
     }
 }
 
@@ -87,13 +156,14 @@ impl ExplorationSpec {
                 within("hold_env_steps", spec.hold_env_steps);
                 p.require_positive("agent.exploration.largest_mean", spec.largest_mean);
             }
+            ExplorationSpec::Optimistic(spec) => spec.check(p),
         }
     }
 
     /// The state of the noise; `None` if it has none.
     pub(crate) fn build(&self) -> Option<Exploration> {
         let hold = match self {
-            ExplorationSpec::Independent => return None,
+            ExplorationSpec::Independent | ExplorationSpec::Optimistic(_) => return None,
             ExplorationSpec::Repeated(spec) => Hold::Random(spec.cumulative()),
             ExplorationSpec::Gsde(spec) => Hold::Fixed(spec.hold_env_steps),
         };

@@ -21,6 +21,7 @@ mod gsde;
 mod hindsight;
 mod inspect;
 mod matmul_precision;
+mod optimist;
 mod pipelined;
 mod pixels;
 mod prioritized;

@@ -100,6 +100,7 @@ const IN_TURNS: &[&str] = &[
     "none",
     "resets",
     "gsde",
+    "optimistic",
 ];
 
 const TEMPERATURES: Axis = &[
@@ -156,6 +157,10 @@ const REST: Axis = &[
     (
         "gsde",
         "exploration = { kind = 'gsde', hold_env_steps = 7 }\nnext_action = 'target'",
+    ),
+    (
+        "optimistic",
+        "exploration = { kind = 'optimistic', kl_target = 0.01 }\nresets = { at_grad_steps = [7] }",
     ),
     (
         "none",

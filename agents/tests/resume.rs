@@ -13,7 +13,7 @@ use sac_agents::{
     checkpoint::{self, Checkpoint, CheckpointStore, Section},
     compute::bfloat16_instructions,
     critic::{CriticSpec, DsacSpec, DsacTSpec, QuantileSpec, StateValueSpec},
-    exploration::{ExplorationSpec, GsdeSpec},
+    exploration::{ExplorationSpec, GsdeSpec, OptimisticSpec},
     log::Logger,
     nn::BodySpec,
     policy::{
@@ -237,6 +237,15 @@ fn state_dependent_noise_goes_on_where_it_stopped() {
         ..AgentSpec::default()
     };
     resumes("gSDE", |path| trainer_of(path, 11, "Pendulum-v1", spec.clone()));
+}
+
+#[test]
+fn a_second_policy_goes_on_where_it_stopped() {
+    let spec = AgentSpec {
+        exploration: ExplorationSpec::Optimistic(OptimisticSpec::default()),
+        ..AgentSpec::default()
+    };
+    resumes("optimistic", |path| trainer_of(path, 11, "Pendulum-v1", spec.clone()));
 }
 
 fn goes_on_where_it_stopped(policy: &PolicySpec, critic: &CriticSpec) {

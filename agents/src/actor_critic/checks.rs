@@ -8,8 +8,10 @@ use crate::{
     checkpoint::Checkpoint,
     critic::{NetworkContext, ValueFunction},
     error::{Error, Result},
+    exploration::ExplorationSpec,
     memory::available_memory_bytes,
     nn::{BodySpec, ParamLayout, Trainable},
+    policy::Optimist,
     schedule::GradSteps,
 };
 
@@ -26,7 +28,11 @@ pub(super) fn check_memory(spec: &AgentSpec, parts: &AgentParts, context: &Netwo
         NextAction::Online => 0,
         NextAction::Target => layout.bytes(),
     };
-    let policy = Trainable::bytes(&layout) + target;
+    let optimist = match spec.exploration {
+        ExplorationSpec::Optimistic(_) => Optimist::bytes(&spec.body, (encoder.width(), parts.head.inputs())),
+        _ => 0,
+    };
+    let policy = Trainable::bytes(&layout) + target + optimist;
     let functions = parts.critic.functions();
     let critic: u64 = functions
         .iter()

@@ -126,6 +126,10 @@ impl PolicyHead for FusedGaussian {
         self.head.mode(params, inputs)
     }
 
+    fn gaussian(&self, params: &Params, inputs: &Tensor) -> Option<(Tensor, Tensor)> {
+        self.head.gaussian(params, inputs)
+    }
+
     fn trace(&self, tracer: &mut Tracer, inputs: Value, is_drawn: bool) -> Result<Value> {
         self.head.trace(tracer, inputs, is_drawn)
     }

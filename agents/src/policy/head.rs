@@ -56,6 +56,11 @@ pub trait PolicyHead: Send {
     /// Actions `[B, A]` without exploration, as the environment takes them.
     fn mode(&self, params: &Params, inputs: &Tensor) -> Tensor;
 
+    /// Mean `[B, A]` and log σ, `[B, A]` or `[A]`, before squashing, of a squashed Gaussian; `None` of other heads.
+    fn gaussian(&self, _params: &Params, _inputs: &Tensor) -> Option<(Tensor, Tensor)> {
+        None
+    }
+
     /// Adds the head to a graph: actions `[A]` as the environment takes them, for inputs `[inputs()]`. They are those of
     /// [`PolicyHead::mode`], or with `is_drawn` those of [`PolicyHead::explore`] with the noise of the graph.
     ///

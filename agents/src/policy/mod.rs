@@ -8,6 +8,7 @@ pub mod gsde;
 pub mod gumbel;
 mod head;
 mod network;
+pub mod optimist;
 mod spec;
 pub mod squashed_gaussian;
 
@@ -18,5 +19,6 @@ pub use gsde::StateDependentNoise;
 pub use gumbel::{Gumbel, GumbelSpec};
 pub use head::PolicyHead;
 pub use network::{Policy, PolicyEncoder};
+pub use optimist::{Gaussian, Optimist};
 pub use spec::{HeadSettings, PolicySpec};
 pub use squashed_gaussian::{LogStdBounds, SquashedGaussian, SquashedGaussianSpec, StdSource};

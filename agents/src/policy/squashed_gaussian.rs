@@ -256,6 +256,10 @@ impl PolicyHead for SquashedGaussian {
         inputs.narrow(1, 0, self.action_dim).tanh()
     }
 
+    fn gaussian(&self, params: &Params, inputs: &Tensor) -> Option<(Tensor, Tensor)> {
+        Some(self.split(params, inputs))
+    }
+
     fn trace(&self, tracer: &mut Tracer, inputs: Value, is_drawn: bool) -> Result<Value> {
         let len = self.action_dim as usize;
         let part = |start: usize| Op::Slice { axis: 0, start, len };
