@@ -7,7 +7,7 @@
 //! | head | W₂ (s ⊙ W₁ x) + b |
 //!
 //! n(x) = x/‖x‖. The weights of every unit have norm 1 over its inputs, after every step of the optimiser. s and λ are
-//! learned gains ([`Gain`]). A policy has one head for means and one for log σ. Source: Lee et al. 2025, "Hyperspherical
+//! learned gains (`Gain`). A policy has one head for means and one for log σ. Source: Lee et al. 2025, "Hyperspherical
 //! Normalization for Scalable Deep Reinforcement Learning", arXiv 2502.15280, section 4; its code DAVIAN-Robotics/SimbaV2
 //! 86899c2, `simbaV2_layer.py`.
 

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | μ, σ, of the policy π before squashing | [`Gaussian`] | `[B, A]` |
 //! | f(φ(s), μ), learned | `shift` | `[B, A]` |
-//! | β, the optimism, and λ, the weight of the divergence, learned | [`Adjustment`] | `[]`; λ: value per nat |
+//! | β, the optimism, and λ, the weight of the divergence, learned | `Adjustment` | `[]`; λ: value per nat |
 //! | Q̄, Δ: middle and half-width of the members' interval of Q | | `[B]`, value |
 //!
 //! ```text
