@@ -283,6 +283,7 @@ const KEYS: &[(&[&str], &str)] = &[
     ),
     (&["policy_frequency", "policy_delay"], "agent.delay.policy"),
     (&["ent_coef", "alpha", "entropy_coef", "autotune"], "agent.temperature"),
+    (&["use_sde", "sde_sample_freq"], "agent.exploration"),
     (&["target_entropy"], "agent.temperature.target_entropy"),
     (
         &[
@@ -354,10 +355,6 @@ const ALGOS: &[(&[&str], &str)] = &[
         "here it is `sac`",
     ),
     (&["discrete-sac", "sacd"], "here it is `sac-discrete`"),
-    (
-        &["simbav2"],
-        "it is not here; `flashsac` and `xqc` are the nearest, and `simba` is the first version",
-    ),
     (
         &["sac-n", "edac", "cql", "iql"],
         "it is not here; `redq`, `droq` and `tqc` are the nearest",
@@ -467,6 +464,7 @@ mod tests {
                 "env.time_limit",
                 "agent.policy.optimizer.anneal",
                 "agent.learning_rate",
+                "agent.exploration",
                 "replay.hindsight.strategy",
                 "replay.hindsight.k",
             ];

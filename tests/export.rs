@@ -184,7 +184,9 @@ impl Served {
 /// Settings with which every preset trains in moments, and its environment.
 fn task_of(algo: Algo) -> (&'static str, Vec<&'static str>) {
     let mut small = match algo {
-        Algo::FlashSac | Algo::Simba | Algo::Bro => vec!["agent.body.width=16", "agent.critic_body.width=16"],
+        Algo::FlashSac | Algo::Simba | Algo::SimbaV2 | Algo::Bro => {
+            vec!["agent.body.width=16", "agent.critic_body.width=16"]
+        }
         Algo::Xqc | Algo::CrossQ => vec!["agent.body.hidden=[32,32]", "agent.critic_body.hidden=[32,32]"],
         _ => vec!["agent.body.hidden=[32,32]"],
     };

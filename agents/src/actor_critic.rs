@@ -1,6 +1,7 @@
 //! The Soft Actor-Critic agent, assembled from its parts: [`SoftActorCritic`], [`AgentParts`].
 
 mod checks;
+mod costs;
 mod parts;
 mod state;
 
@@ -22,12 +23,12 @@ use crate::{
     critic::{LearnedCritic, NetworkContext},
     encoder::{ObservationNormalizer, SharedEncoder, Statistics},
     error::{Error, Result},
-    exploration::Exploration,
+    exploration::{Exploration, ExplorationSpec},
     fused::{self, Acting, FusedUpdate},
     inspect::Inspection,
-    nn::{ParamBlock, ParamLayout, Params, Tracer, Trainable},
+    nn::{Body, ParamLayout, Params, Tracer, Trainable, WithFeatures},
     noise::{Stream, on},
-    policy::{Policy, PolicyEncoder},
+    policy::{Optimist, Policy, PolicyEncoder},
     report::UpdateReport,
     resets::ResetSpec,
     reward_scaling::RewardScaling,
@@ -37,6 +38,7 @@ use crate::{
     update_rule::{Due, Learner, UpdateRule},
 };
 use checks::{check_memory, check_observation, check_optimizer_steps, is_of_optimizer};
+use costs::costs;
 use state::AgentState;
 
 /// A Soft Actor-Critic agent: policy, critic and temperature, the rule that updates them, and the normalisation,
@@ -113,11 +115,23 @@ impl SoftActorCritic {
             }
         };
         head.add_parameters(&mut layout);
-        let body = spec.body.build(encoder.width(), head.inputs(), None, &mut layout);
+        let body = spec.body.build(encoder.width(), &head.parts(), None, &mut layout);
         let mut init = Stream::derive(seed, "init.policy", 0);
         let trainable = Trainable::new(layout, parts.policy_optimizer, &mut init, &compute);
-        let body = fused::body(body, &compute, rounding);
+        let body: Box<dyn Body> = match head.reads_features() {
+            true => Box::new(WithFeatures(body)),
+            false => fused::body(body, &compute, rounding),
+        };
+        let features = encoder.width();
         let policy = Policy::new(encoder, body, head, trainable);
+        let policy = match &spec.exploration {
+            ExplorationSpec::Optimistic(optimistic) => {
+                let mut init = Stream::derive(seed, "init.optimist", 0);
+                let widths = (features, action.len() as i64);
+                policy.with_optimist(Optimist::new(optimistic, &spec.body, widths, &mut init, &compute))
+            }
+            _ => policy,
+        };
 
         let learner = Learner {
             policy: match spec.next_action {
@@ -247,6 +261,16 @@ impl SoftActorCritic {
         write(self.learner.policy.explore(&obs, noise), actions);
     }
 
+    /// Exploratory actions `[rows, A]` of the second policy at flattened rows `obs`.
+    fn explore_optimistically(&mut self, obs: &[f32], stream: &mut Stream, actions: &mut [f32]) {
+        let rows = (actions.len() / self.action_dim) as i64;
+        let noise = self.learner.policy.noise(rows, stream);
+        let obs = self.rows(obs, rows);
+        let policy = &self.learner.policy;
+        let explored = policy.explore_optimistically(&obs, &noise);
+        write(explored.unwrap_or_else(|| policy.explore(&obs, &noise)), actions);
+    }
+
     /// Counts an update, and returns which of the delayed steps it includes.
     fn count(&mut self) -> Due {
         self.grad_steps += 1;
@@ -302,11 +326,16 @@ impl Agent for SoftActorCritic {
 
     fn explore(&mut self, envs: Range<usize>, obs: &[f32], stream: &mut Stream, actions: &mut [f32]) {
         let Some(exploration) = &mut self.exploration else {
-            return self.act(obs, ActMode::Explore, stream, actions);
+            return match self.learner.policy.is_optimistic() {
+                true => self.explore_optimistically(obs, stream, actions),
+                false => self.act(obs, ActMode::Explore, stream, actions),
+            };
         };
         let policy = &self.learner.policy;
-        let noise = exploration.noise(envs, stream, |stream| on(Device::Cpu, policy.noise(1, stream)));
-        self.explore_with(obs, &on(self.compute.device, noise), actions);
+        let noise = exploration.noise(envs, stream, |stream| on(Device::Cpu, policy.noise_to_hold(stream)));
+        let noise = on(self.compute.device, noise);
+        let obs = self.rows(obs, noise.size()[0]);
+        write(self.learner.policy.explore_holding(&obs, &noise), actions);
     }
 
     fn observe_reward(&mut self, env: usize, reward: f64, ended: bool) {
@@ -338,6 +367,9 @@ impl Agent for SoftActorCritic {
         let batch = self.prepare(batch, stream);
         let due = self.count();
         let mut report = self.rule.update(&mut self.learner, &batch, stream, due);
+        if due.policy {
+            self.learner.optimist_step(&batch, stream, &mut report);
+        }
         report.td_error = report.td_error.map(|errors| batch.over_value_draws(&errors)); // [B]
         self.anneal();
         self.reset_if_due();
@@ -445,33 +477,17 @@ impl Agent for SoftActorCritic {
     }
 
     fn is_finite(&self) -> bool {
-        self.learner.policy.trainable.params.is_finite() && self.learner.critic.is_finite()
+        self.learner.policy.is_finite() && self.learner.critic.is_finite()
     }
 
     fn parameter_counts(&self) -> Vec<(&'static str, i64)> {
-        let policy = self.learner.policy.trainable.params.learned_count();
-        vec![("policy", policy), ("critic", self.learner.critic.parameter_count())]
+        vec![
+            ("policy", self.learner.policy.parameter_count()),
+            ("critic", self.learner.critic.parameter_count()),
+        ]
     }
 
     fn costs(&self) -> Vec<Cost> {
-        let cost = |part, parameters, multiply_adds| Cost {
-            part,
-            parameters,
-            multiply_adds,
-        };
-        let of_encoder = |block: &ParamBlock| block.count_of("encoder.");
-        let Learner { policy, critic, .. } = &self.learner;
-        let block = &policy.trainable.params;
-        let (encoding, acting) = policy.multiply_adds();
-        let (own, critics) = (of_encoder(block), of_encoder(critic.encoder_block()));
-        let mut costs = Vec::new();
-        if !policy.shares_encoder() {
-            costs.push(cost("policy encoder", own, encoding));
-        }
-        costs.push(cost("policy", block.learned_count() - own, acting));
-        costs.push(cost("critic encoder", critics, encoding)); // both encoders have the same spec
-        let rest = critic.multiply_adds() - encoding;
-        costs.push(cost("critic", critic.parameter_count() - critics, rest));
-        costs
+        costs(&self.learner)
     }
 }

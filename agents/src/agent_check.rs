@@ -6,7 +6,8 @@ use crate::{
     agent_spec::{AgentSpec, NextAction},
     critic::CriticSpec,
     error::{Error, Result},
-    policy::PolicySpec,
+    exploration::ExplorationSpec,
+    policy::{PolicySpec, StdSource},
     presets,
     spec_problems::{SpecProblem, SpecProblems},
     temperature::TemperatureSpec,
@@ -27,6 +28,7 @@ impl AgentSpec {
             spec.check(p);
         }
         self.exploration.check(p);
+        self.check_exploration(p);
         self.augmentation.check(p);
         self.encoder.check(p);
         self.body.check(p, "agent.body");
@@ -69,6 +71,38 @@ impl AgentSpec {
             resets.check(p);
         }
         problems.into_vec()
+    }
+
+    /// Reports settings that kinds of exploration for squashed Gaussians cannot be combined with.
+    fn check_exploration(&self, p: &mut SpecProblems) {
+        let kind = match &self.exploration {
+            ExplorationSpec::Independent | ExplorationSpec::Repeated(_) => return,
+            ExplorationSpec::Gsde(_) => "\"gsde\"",
+            ExplorationSpec::Optimistic(_) => "\"optimistic\"",
+        };
+        let PolicySpec::SquashedGaussian(policy) = &self.policy else {
+            let expected = format!(
+                "\"independent\" or \"repeated\", because this is for squashed Gaussians and agent.policy.kind is \"{}\"",
+                self.policy.kind()
+            );
+            return p.require(false, "agent.exploration.kind", kind, &expected);
+        };
+        let ExplorationSpec::Gsde(gsde) = &self.exploration else {
+            return;
+        };
+        p.require(
+            policy.std == StdSource::StateDependent,
+            "agent.policy.std",
+            "\"state_independent\"",
+            "\"state_dependent\" with agent.exploration.kind = \"gsde\", where σ is a function of features",
+        );
+        p.require(
+            self.body.features().is_some(),
+            "agent.body.hidden",
+            "[]",
+            "at least one layer with agent.exploration.kind = \"gsde\", whose noise is a function of its units",
+        );
+        policy.check_start(p, "agent.exploration.initial_log_std", gsde.initial_log_std);
     }
 
     /// Every setting that does not fit the action space, or that conflicts with a setting chosen for that space.

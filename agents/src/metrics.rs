@@ -64,6 +64,12 @@ metrics! {
     TARGET_MIN = "train/target_min";
     /// Largest expected target of the last update.
     TARGET_MAX = "train/target_max";
+    /// β, the optimism of a second policy that explores.
+    OPTIMISM = "train/optimism";
+    /// Mean divergence of that policy from the first one, nats per coordinate.
+    OPTIMISM_KL = "train/optimism_kl";
+    /// λ, the weight of that divergence.
+    OPTIMISM_KL_WEIGHT = "train/optimism_kl_weight";
     /// Loss of a separate state value.
     VALUE_LOSS = "train/value_loss";
     /// Mean of a separate state value over the batch.

@@ -1,7 +1,15 @@
 //! Implementations of the update: the trait [`UpdateRule`], and the state that an update changes, [`Learner`].
 
+use tch::Tensor;
+
 use crate::{
-    batch::Batch, critic::LearnedCritic, noise::Stream, policy::Policy, report::UpdateReport, target::TargetSpec,
+    batch::Batch,
+    critic::LearnedCritic,
+    metrics,
+    noise::Stream,
+    policy::Policy,
+    report::{Reduction, UpdateReport},
+    target::TargetSpec,
     temperature::Temperature,
 };
 
@@ -29,6 +37,23 @@ pub struct Learner {
 }
 
 impl Learner {
+    /// Makes a step of the policy that explores, if there is a second one. To be called after an update in which the policy
+    /// was due.
+    pub(crate) fn optimist_step(&mut self, batch: &Batch, stream: &mut Stream, report: &mut UpdateReport) {
+        let Learner { policy, critic, .. } = self;
+        if !policy.is_optimistic() {
+            return;
+        }
+        let obs = batch.first_obs();
+        let noise = policy.noise(batch.size(), stream);
+        let value = |action: &Tensor, optimism: &Tensor| critic.optimistic_value(&obs, action, optimism, stream);
+        if let Some(step) = policy.optimist_step(&obs, &noise, value) {
+            report.put(metrics::OPTIMISM, Reduction::Mean, &step.optimism);
+            report.put(metrics::OPTIMISM_KL, Reduction::Mean, &step.kl);
+            report.put(metrics::OPTIMISM_KL_WEIGHT, Reduction::Mean, &step.kl_weight);
+        }
+    }
+
     /// Moves all target parameters. To be called when targets are due.
     pub(crate) fn follow(&mut self) {
         self.critic.follow(self.targets);

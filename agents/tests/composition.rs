@@ -95,9 +95,12 @@ const IN_TURNS: &[&str] = &[
     "gumbel",
     "crossq",
     "simba",
+    "simba v2",
     "residual",
     "none",
     "resets",
+    "gsde",
+    "optimistic",
 ];
 
 const TEMPERATURES: Axis = &[
@@ -130,6 +133,10 @@ const BODIES: Axis = &[
         "critic_body = { kind = 'simba', width = 8, blocks = 1, expansion = 2 }",
     ),
     (
+        "simba v2",
+        "critic_body = { kind = 'simba_v2', width = 8, blocks = 1, expansion = 2 }",
+    ),
+    (
         "residual",
         "critic_body = { kind = 'flash', width = 8, blocks = 1, expansion = 2 }\nbody.activation = 'tanh'",
     ),
@@ -146,6 +153,14 @@ const REST: Axis = &[
     (
         "resets",
         "resets = { at_grad_steps = [3, 15], share = 0.8 }\nnext_action = 'target'",
+    ),
+    (
+        "gsde",
+        "exploration = { kind = 'gsde', hold_env_steps = 7 }\nnext_action = 'target'",
+    ),
+    (
+        "optimistic",
+        "exploration = { kind = 'optimistic', kl_target = 0.01 }\nresets = { at_grad_steps = [7] }",
     ),
     (
         "none",

@@ -92,6 +92,7 @@ fn preset(name: &str) -> AgentSpec {
             BodySpec::Mlp(body) => body.hidden.iter_mut().for_each(|width| *width = 24),
             BodySpec::Flash(body) => body.width = 12,
             BodySpec::Simba(body) => body.width = 12,
+            BodySpec::SimbaV2(body) => body.width = 12,
             BodySpec::BroNet(body) => body.width = 12,
         }
     }

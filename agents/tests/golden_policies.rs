@@ -5,9 +5,13 @@ use crate::full_update::{Case, update_equals};
 use crate::support::{read, relative_difference, tensor};
 use sac_agents::{
     AgentSpec,
+    exploration::{ExplorationSpec, GsdeSpec},
     nn::{ParamBlock, ParamLayout, Params},
     noise::Stream,
-    policy::{FourierHead, FourierSpec, LogStdBounds, PolicyHead, PolicySpec, SquashedGaussianSpec, StdSource},
+    policy::{
+        FourierHead, FourierSpec, LogStdBounds, PolicyHead, PolicySpec, SquashedGaussian, SquashedGaussianSpec,
+        StateDependentNoise, StdSource,
+    },
 };
 use serde::Deserialize;
 use tch::{Kind, Tensor};
@@ -20,6 +24,10 @@ fn one_update_equals(policy: PolicySpec, case: &Case) {
         policy,
         ..AgentSpec::default()
     };
+    one_update_of_agent_equals(spec, case);
+}
+
+fn one_update_of_agent_equals(spec: AgentSpec, case: &Case) {
     let sections = update_equals(spec, case);
     assert!(case.moments.contains_key("policy/adam.first"));
     let in_policy = |name: &&str| name.starts_with("policy/") && !name.contains("/adam.");
@@ -76,16 +84,24 @@ fn gaussian_equals(std: StdSource, log_std_bounds: LogStdBounds, data: &str) {
         },
         ..SquashedGaussianSpec::default()
     };
-    assert_eq!(case.head.len(), 3);
-    for case in &case.head {
+    heads_equal(&case.head, || Box::new(SquashedGaussian::new(&spec, ACTION_DIM)));
+    one_update_equals(PolicySpec::SquashedGaussian(spec), &case.update);
+}
+
+fn heads_equal(cases: &[GaussianHeadCase], head: impl Fn() -> Box<dyn PolicyHead>) {
+    const ROWS: i64 = 2;
+    assert_eq!(cases.len(), 3);
+    for case in cases {
         let mut layout = ParamLayout::default();
-        let mut head = sac_agents::policy::SquashedGaussian::new(&spec, ACTION_DIM);
+        let mut head = head();
         head.add_parameters(&mut layout);
+        let shape = layout.entries().next().map(|(_, shape)| shape.to_vec());
         let mut block = ParamBlock::new(layout, &mut Stream::derive(0, "test", 0), &Default::default());
-        if std == StdSource::StateIndependent {
-            block.set("log_std", &tensor(&case.log_std)).expect("the shape fits");
+        if let Some(shape) = shape {
+            let log_std = tensor(&case.log_std).reshape(shape);
+            block.set("log_std", &log_std).expect("the shape fits");
         }
-        let inputs = tensor(&case.inputs).view([-1, head.inputs()]).set_requires_grad(true);
+        let inputs = tensor(&case.inputs).view([ROWS, -1]).set_requires_grad(true);
         let draw = head.draw(&block.views(), &inputs, &tensor(&case.noise).view([-1, ACTION_DIM]));
         assert_close("action", draw.sampled(), &case.action);
         assert_close("log_prob", &draw.log_prob, &case.log_prob);
@@ -98,7 +114,21 @@ fn gaussian_equals(std: StdSource, log_std_bounds: LogStdBounds, data: &str) {
         }
         assert_close("mode", &head.mode(block.frozen(), &inputs), &case.mode);
     }
-    one_update_equals(PolicySpec::SquashedGaussian(spec), &case.update);
+}
+
+#[test]
+fn noise_that_depends_on_the_state_equals_the_derivation() {
+    let case: GaussianCase = read(include_str!("golden/gaussian_std/gsde.json"));
+    let (gsde, gaussian) = (GsdeSpec::default(), SquashedGaussianSpec::default());
+    let features = case.head[0].log_std.len() as i64 / ACTION_DIM;
+    heads_equal(&case.head, || {
+        Box::new(StateDependentNoise::new(&gsde, &gaussian, ACTION_DIM, features))
+    });
+    let spec = AgentSpec {
+        exploration: ExplorationSpec::Gsde(gsde),
+        ..AgentSpec::default()
+    };
+    one_update_of_agent_equals(spec, &case.update);
 }
 
 #[test]

@@ -33,6 +33,18 @@ fn an_update_with_the_body_and_the_decay_of_simba_equals_the_derivation() {
 }
 
 #[test]
+fn an_update_with_the_body_critic_and_temperature_of_simba_v2_equals_the_derivation() {
+    check(
+        "simba_v2",
+        "optimizer = { eps = 1e-3 }",
+        "body = { kind = 'simba_v2', width = 4, blocks = 2, expansion = 2 }
+         policy = { kind = 'squashed_gaussian', log_std_bounds = 'tanh', log_std_min = -10.0, OPTIMIZER }
+         critic = { kind = 'categorical', atoms = 7, min = -2.0, max = 2.0, OPTIMIZER }
+         temperature = { kind = 'learned', objective = 'alpha' }",
+    );
+}
+
+#[test]
 fn an_update_with_the_body_of_bro_and_shortened_gradients_equals_the_derivation() {
     check(
         "bro",

@@ -30,7 +30,7 @@ fn uniform(shape: &[i64]) -> Tensor {
 fn inactive_units_are_dormant_and_reduce_the_rank() {
     let spec = BodySpec::mlp(&[8, 4]);
     let mut layout = ParamLayout::default();
-    let body = spec.build(3, 1, None, &mut layout);
+    let body = spec.build(3, &[1], None, &mut layout);
     let mut block = block(layout);
     let set = |block: &mut ParamBlock, name: &str, values: &Tensor| block.set(name, values).expect("fits");
     // First layer: all units except two are active.
@@ -67,7 +67,7 @@ fn inactive_units_are_dormant_and_reduce_the_rank() {
 fn members_of_an_ensemble_are_measured_separately() {
     let spec = BodySpec::mlp(&[4]);
     let mut layout = ParamLayout::default();
-    let body = spec.build(3, 1, Some(2), &mut layout);
+    let body = spec.build(3, &[1], Some(2), &mut layout);
     let mut block = block(layout);
     // All units of the first member are inactive, and all units of the second are active.
     let bias = Tensor::from_slice(&[-1000.0f32, -1000.0, -1000.0, -1000.0, 10.0, 10.0, 10.0, 10.0]);
@@ -380,7 +380,7 @@ fn the_attention_over_an_image_is_drawn_beside_its_frame() {
 #[test]
 fn diagnostics_of_a_diverged_network_are_nan() {
     let mut layout = ParamLayout::default();
-    let body = BodySpec::default().build(3, 1, None, &mut layout);
+    let body = BodySpec::default().build(3, &[1], None, &mut layout);
     let mut block = block(layout);
     block
         .set(

@@ -13,6 +13,7 @@ use sac_agents::{
     checkpoint::{self, Checkpoint, CheckpointStore, Section},
     compute::bfloat16_instructions,
     critic::{CriticSpec, DsacSpec, DsacTSpec, QuantileSpec, StateValueSpec},
+    exploration::{ExplorationSpec, GsdeSpec, OptimisticSpec},
     log::Logger,
     nn::BodySpec,
     policy::{
@@ -223,6 +224,28 @@ fn every_policy_goes_on_where_it_stopped() {
     ] {
         goes_on_where_it_stopped(&policy, &CriticSpec::default());
     }
+}
+
+/// Each of three environments is stopped while it holds its noise.
+#[test]
+fn state_dependent_noise_goes_on_where_it_stopped() {
+    let spec = AgentSpec {
+        exploration: ExplorationSpec::Gsde(GsdeSpec {
+            hold_env_steps: 9,
+            ..GsdeSpec::default()
+        }),
+        ..AgentSpec::default()
+    };
+    resumes("gSDE", |path| trainer_of(path, 11, "Pendulum-v1", spec.clone()));
+}
+
+#[test]
+fn a_second_policy_goes_on_where_it_stopped() {
+    let spec = AgentSpec {
+        exploration: ExplorationSpec::Optimistic(OptimisticSpec::default()),
+        ..AgentSpec::default()
+    };
+    resumes("optimistic", |path| trainer_of(path, 11, "Pendulum-v1", spec.clone()));
 }
 
 fn goes_on_where_it_stopped(policy: &PolicySpec, critic: &CriticSpec) {

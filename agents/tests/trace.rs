@@ -102,6 +102,8 @@ fn every_head_for_boxes_acts_as_its_graph() {
         "policy = { kind = 'squashed_gaussian', log_std_bounds = 'tanh', log_std_min = -5.0 }",
         "policy = { kind = 'squashed_gaussian', log_std_bounds = 'softplus' }",
         "policy = { kind = 'fourier', frequencies = 4, base_amplitude = 0.5 }",
+        "exploration = { kind = 'gsde', initial_log_std = -0.5, largest_mean = 0.1 }",
+        "exploration.kind = 'gsde'\npolicy = { kind = 'squashed_gaussian', log_std_bounds = 'softplus' }",
     ];
     for is_drawn in [false, true] {
         assert_traced(&heads, &vector(5), &Space::boxed(2, -1.0, 1.0), is_drawn);
@@ -117,6 +119,26 @@ fn every_head_for_indices_acts_as_its_graph() {
         for is_drawn in [false, true] {
             assert_traced(&heads, &vector(5), &action, is_drawn);
         }
+    }
+}
+
+#[test]
+fn bodies_with_blocks_act_as_their_graphs() {
+    let (observation, action) = (vector(4), Space::boxed(3, -1.0, 1.0));
+    for (kind, std) in [
+        ("flash", "state_dependent"),
+        ("simba", "state_dependent"),
+        ("simba_v2", "state_dependent"),
+        ("simba_v2", "state_independent"),
+        ("bro_net", "state_dependent"),
+    ] {
+        let settings = format!(
+            "body = {{ kind = '{kind}', width = 8 }}\npolicy = {{ kind = 'squashed_gaussian', std = '{std}' }}\n\
+             critic_body.hidden = [8]"
+        );
+        let error = largest_error(&settings, &observation, &action, false);
+        eprintln!("{error:e} of {kind} with {std} σ");
+        assert!(error <= TOLERANCE, "{settings}: {error:e}");
     }
 }
 

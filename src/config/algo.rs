@@ -49,6 +49,8 @@ algos! {
     CrossQ = "crossq",
     /// Residual blocks with layer normalisation, normalised observations and decaying weights.
     Simba = "simba",
+    /// Residual networks with features and weights of unit norm, and a categorical critic.
+    SimbaV2 = "simbav2",
     /// Regularised residual networks, quantile critics, many updates and resets.
     Bro = "bro",
     /// Distributional Soft Actor-Critic.

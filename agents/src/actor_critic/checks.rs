@@ -8,8 +8,10 @@ use crate::{
     checkpoint::Checkpoint,
     critic::{NetworkContext, ValueFunction},
     error::{Error, Result},
+    exploration::ExplorationSpec,
     memory::available_memory_bytes,
     nn::{BodySpec, ParamLayout, Trainable},
+    policy::Optimist,
     schedule::GradSteps,
 };
 
@@ -21,12 +23,16 @@ pub(super) fn check_memory(spec: &AgentSpec, parts: &AgentParts, context: &Netwo
     if spec.encoder_sharing == EncoderSharing::Critic {
         layout = ParamLayout::default(); // the critic's encoder, which is counted with the critic
     }
-    spec.body.build(encoder.width(), parts.head.inputs(), None, &mut layout);
+    spec.body.build(encoder.width(), &parts.head.parts(), None, &mut layout);
     let target = match spec.next_action {
         NextAction::Online => 0,
         NextAction::Target => layout.bytes(),
     };
-    let policy = Trainable::bytes(&layout) + target;
+    let optimist = match spec.exploration {
+        ExplorationSpec::Optimistic(_) => Optimist::bytes(&spec.body, (encoder.width(), parts.head.inputs())),
+        _ => 0,
+    };
+    let policy = Trainable::bytes(&layout) + target + optimist;
     let functions = parts.critic.functions();
     let critic: u64 = functions
         .iter()

@@ -8,9 +8,10 @@ use crate::{
     critic::Critic,
     encoder::BuildEncoder,
     error::Result,
+    exploration::ExplorationSpec,
     fused::{self, Plan},
     nn::AdamSpec,
-    policy::PolicyHead,
+    policy::{PolicyHead, PolicySpec, StateDependentNoise},
 };
 
 /// The replaceable parts of an agent: those that an [`AgentSpec`] names, or implementations of a library user.
@@ -34,13 +35,20 @@ impl AgentParts {
     /// When the policy head does not support the action space.
     pub fn of(spec: &AgentSpec, env: &str, action: &Space, compute: &Compute) -> Result<Self> {
         let encoder = spec.encoder.clone();
-        let head = spec.policy.build(env, action)?;
-        Ok(AgentParts {
+        let (head, action_dim) = (spec.policy.build(env, action)?, action.len() as i64);
+        let parts = AgentParts {
             encoder: Box::new(move |observation, layout| encoder.build(observation, layout)),
-            head: fused::head(&spec.policy, head, action.len() as i64, compute),
+            head: fused::head(&spec.policy, head, action_dim, compute),
             policy_optimizer: spec.policy.optimizer(),
             critic: spec.critic.build(spec.targets, compute.device),
             plan: Plan::of(spec),
+        };
+        // Other combinations with gSDE are refused by `AgentSpec::problems`.
+        Ok(match (&spec.exploration, &spec.policy, spec.body.features()) {
+            (ExplorationSpec::Gsde(gsde), PolicySpec::SquashedGaussian(gaussian), Some(features)) => {
+                parts.with_head(Box::new(StateDependentNoise::new(gsde, gaussian, action_dim, features)))
+            }
+            _ => parts,
         })
     }
 

@@ -65,6 +65,20 @@ impl LearnedCritic {
         self.actor_objective().value(self.q(), obs, draw, stream)
     }
 
+    /// An optimistic value `[B]` of actions `[B, A]` at `obs [B, …]`: the middle of the members' interval and `optimism []`
+    /// half-widths of it. Gradients reach the actions but not the critic's parameters.
+    pub(crate) fn optimistic_value(
+        &self,
+        obs: &Tensor,
+        action: &Tensor,
+        optimism: &Tensor,
+        stream: &mut Stream,
+    ) -> Tensor {
+        let objective = self.actor_objective();
+        self.q()
+            .value(obs, action, stream, &|out| objective.optimistic(out, optimism))
+    }
+
     /// Moves all target parameters by `rule`. To be called when targets are due.
     pub fn follow(&mut self, rule: TargetSpec) {
         self.functions.iter_mut().for_each(|function| function.follow(rule));

@@ -80,7 +80,7 @@ impl Network {
         let encoder = (context.encoder)(context.observation, layout);
         let of_encoder = layout.len();
         let inputs = encoder.width() + extra;
-        let body = context.body.build(inputs, columns, Some(members), layout);
+        let body = context.body.build(inputs, &[columns], Some(members), layout);
         Network {
             body: fused::body(body, context.compute, context.rounding),
             encoder,

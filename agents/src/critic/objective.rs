@@ -63,6 +63,18 @@ impl ActorObjective {
         }
     }
 
+    /// Middle and `optimism []` half-widths of the members' interval, for outputs `[E, B, K]`: `[B]`, averaged over the
+    /// outputs that are averaged anyway.
+    pub(super) fn optimistic(self, out: &Tensor, optimism: &Tensor) -> Tensor {
+        let values = match self.value {
+            MemberValue::Mean { outputs } => out.narrow(-1, 0, outputs as i64), // [E, B, outputs]
+            MemberValue::Expectation(_) => self.value.of(out).unsqueeze(-1),    // [E, B, 1]
+        };
+        let (high, low) = (values.max_dim(0, false).0, values.min_dim(0, false).0);
+        let upper = (&high + &low) * 0.5 + (high - low) * 0.5 * optimism;
+        upper.mean_dim([-1i64].as_slice(), false, Kind::Float)
+    }
+
     /// Reduces outputs `[E, B, K]` to the objective `[B]`.
     fn reduce(self, out: &Tensor) -> Tensor {
         match (self.combination, self.value) {

@@ -54,6 +54,20 @@ impl RecordedPass for Recorded {
 }
 
 impl Body for Perceptron {
+    fn features(
+        &self,
+        params: &Params,
+        x: &Tensor,
+        stream: Option<&mut Stream>,
+        activations: Option<&mut Activations>,
+    ) -> Tensor {
+        self.definition.features(params, x, stream, activations)
+    }
+
+    fn outputs(&self, params: &Params, features: &Tensor) -> Tensor {
+        self.definition.outputs(params, features)
+    }
+
     fn forward(&self, params: &Params, x: &Tensor, stream: Option<&mut Stream>) -> Tensor {
         if x.requires_grad() || x.dim() != 2 {
             return self.definition.forward(params, x, stream);
@@ -100,12 +114,12 @@ impl Body for Perceptron {
         }
     }
 
-    fn trace(&self, tracer: &mut Tracer, x: Value) -> Result<Value> {
-        self.definition.trace(tracer, x)
+    fn trace_features(&self, tracer: &mut Tracer, x: Value) -> Result<Value> {
+        self.definition.trace_features(tracer, x)
     }
 
-    fn inspect(&self, params: &Params, x: &Tensor, activations: &mut Activations) {
-        self.definition.inspect(params, x, activations);
+    fn trace_outputs(&self, tracer: &mut Tracer, features: Value) -> Result<Value> {
+        self.definition.trace_outputs(tracer, features)
     }
 
     fn multiply_adds(&self) -> i64 {

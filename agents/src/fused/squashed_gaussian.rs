@@ -99,6 +99,10 @@ impl PolicyHead for FusedGaussian {
         self.head.inputs()
     }
 
+    fn parts(&self) -> Vec<i64> {
+        self.head.parts()
+    }
+
     fn actions(&self) -> ActionKind {
         self.head.actions()
     }
@@ -120,6 +124,10 @@ impl PolicyHead for FusedGaussian {
 
     fn mode(&self, params: &Params, inputs: &Tensor) -> Tensor {
         self.head.mode(params, inputs)
+    }
+
+    fn gaussian(&self, params: &Params, inputs: &Tensor) -> Option<(Tensor, Tensor)> {
+        self.head.gaussian(params, inputs)
     }
 
     fn trace(&self, tracer: &mut Tracer, inputs: Value, is_drawn: bool) -> Result<Value> {

@@ -1,7 +1,7 @@
 //! The bodies of policies and critics, hidden layers and a linear output: [`Body`].
 
 use sac_kernels::Activation;
-use sac_policy::Value;
+use sac_policy::{Op, Value};
 use tch::Tensor;
 
 use super::{Activations, linear::MemberLinear, params::Params, tracer::Tracer};
@@ -11,13 +11,28 @@ use crate::{error::Result, noise::Stream};
 pub(super) const MOST_LAYERS: usize = 64;
 pub(super) const WIDTHS: std::ops::RangeInclusive<i64> = 1..=65_536;
 
-/// A network body: hidden layers and a linear output, for one network or an ensemble of `E`.
+/// A network body: hidden layers, which give features, and a linear output, for one network or an ensemble of `E`.
 ///
 /// The implementations in this folder are the definitions. [`crate::fused`] computes some of them faster. The
 /// implementation is chosen when the network is built.
 pub trait Body: Send {
+    /// The features of the last hidden layer at `x [B, in]`: `[B, F]`, or `[E, B, F]` of an ensemble. With a `stream`,
+    /// dropout is active. Hidden units are recorded in `activations`, if they are given.
+    fn features(
+        &self,
+        params: &Params,
+        x: &Tensor,
+        stream: Option<&mut Stream>,
+        activations: Option<&mut Activations>,
+    ) -> Tensor;
+
+    /// The outputs for features: `[B, out]`, or `[E, B, out]` of an ensemble.
+    fn outputs(&self, params: &Params, features: &Tensor) -> Tensor;
+
     /// The outputs at `x [B, in]`: `[B, out]`, or `[E, B, out]` of an ensemble. With a `stream`, dropout is active.
-    fn forward(&self, params: &Params, x: &Tensor, stream: Option<&mut Stream>) -> Tensor;
+    fn forward(&self, params: &Params, x: &Tensor, stream: Option<&mut Stream>) -> Tensor {
+        self.outputs(params, &self.features(params, x, stream, None))
+    }
 
     /// Applies `value_of` to the outputs at `x [B, in]`. It returns one number per row, `[B]`, that depends on that row
     /// alone. Gradients reach `x`.
@@ -30,14 +45,32 @@ pub trait Body: Send {
         self.forward(params, x, None)
     }
 
-    /// Adds a single network to a graph: its outputs `[out]` at `x [in]`, without dropout.
+    /// Adds the hidden layers of a single network to a graph: features `[F]` at `x [in]`, without dropout.
     ///
     /// # Errors
     /// When a parameter is not finite.
-    fn trace(&self, tracer: &mut Tracer, x: Value) -> Result<Value>;
+    fn trace_features(&self, tracer: &mut Tracer, x: Value) -> Result<Value>;
+
+    /// Adds the output of a single network to a graph: `[out]` for features `[F]`.
+    ///
+    /// # Errors
+    /// As [`Body::trace_features`].
+    fn trace_outputs(&self, tracer: &mut Tracer, features: Value) -> Result<Value>;
+
+    /// Adds a single network to a graph: its outputs `[out]` at `x [in]`, without dropout.
+    ///
+    /// # Errors
+    /// As [`Body::trace_features`].
+    fn trace(&self, tracer: &mut Tracer, x: Value) -> Result<Value> {
+        let features = self.trace_features(tracer, x)?;
+        self.trace_outputs(tracer, features)
+    }
 
     /// Records the activations of the hidden layers and the features of the last layer at `x [B, in]`, without dropout.
-    fn inspect(&self, params: &Params, x: &Tensor, activations: &mut Activations);
+    fn inspect(&self, params: &Params, x: &Tensor, activations: &mut Activations) {
+        let features = self.features(params, x, None, Some(&mut *activations));
+        activations.features = Some(features);
+    }
 
     /// Multiply-adds of all members for one sample.
     fn multiply_adds(&self) -> i64;
@@ -50,6 +83,42 @@ pub trait Body: Send {
     /// The layers, if the body consists of linear layers and activations only.
     fn plain_layers(&self) -> Option<PlainLayers<'_>> {
         None
+    }
+}
+
+/// A body whose outputs are followed by the features that they are computed from: `[…, out + F]`.
+pub struct WithFeatures(pub Box<dyn Body>);
+
+impl Body for WithFeatures {
+    fn features(
+        &self,
+        params: &Params,
+        x: &Tensor,
+        stream: Option<&mut Stream>,
+        activations: Option<&mut Activations>,
+    ) -> Tensor {
+        self.0.features(params, x, stream, activations)
+    }
+
+    fn outputs(&self, params: &Params, features: &Tensor) -> Tensor {
+        Tensor::cat(&[&self.0.outputs(params, features), features], -1)
+    }
+
+    fn trace_features(&self, tracer: &mut Tracer, x: Value) -> Result<Value> {
+        self.0.trace_features(tracer, x)
+    }
+
+    fn trace_outputs(&self, tracer: &mut Tracer, features: Value) -> Result<Value> {
+        let outputs = self.0.trace_outputs(tracer, features)?;
+        tracer.add(Op::Concatenate { axis: 0 }, &[outputs, features])
+    }
+
+    fn multiply_adds(&self) -> i64 {
+        self.0.multiply_adds()
+    }
+
+    fn normalizes_by_batch(&self) -> bool {
+        self.0.normalizes_by_batch()
     }
 }
 

@@ -160,8 +160,10 @@ impl Mlp {
     fn linear(&self) -> impl Iterator<Item = &MemberLinear> {
         self.hidden.iter().map(|hidden| &hidden.linear).chain([&self.output])
     }
+}
 
-    fn pass(
+impl Body for Mlp {
+    fn features(
         &self,
         params: &Params,
         x: &Tensor,
@@ -191,19 +193,14 @@ impl Mlp {
                 x = norm.forward(params, &x);
             }
         }
-        if let Some(activations) = activations {
-            activations.features = Some(x.shallow_clone());
-        }
-        self.output.forward(params, &x)
-    }
-}
-
-impl Body for Mlp {
-    fn forward(&self, params: &Params, x: &Tensor, stream: Option<&mut Stream>) -> Tensor {
-        self.pass(params, x, stream, None)
+        x
     }
 
-    fn trace(&self, tracer: &mut Tracer, x: Value) -> Result<Value> {
+    fn outputs(&self, params: &Params, features: &Tensor) -> Tensor {
+        self.output.forward(params, features)
+    }
+
+    fn trace_features(&self, tracer: &mut Tracer, x: Value) -> Result<Value> {
         let mut x = x;
         if let Some(norm) = &self.input_norm {
             x = norm.trace(tracer, x)?;
@@ -221,11 +218,11 @@ impl Body for Mlp {
                 x = norm.trace(tracer, x)?;
             }
         }
-        self.output.trace(tracer, x)
+        Ok(x)
     }
 
-    fn inspect(&self, params: &Params, x: &Tensor, activations: &mut Activations) {
-        drop(self.pass(params, x, None, Some(activations)));
+    fn trace_outputs(&self, tracer: &mut Tracer, features: Value) -> Result<Value> {
+        self.output.trace(tracer, features)
     }
 
     fn multiply_adds(&self) -> i64 {

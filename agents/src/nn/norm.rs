@@ -90,14 +90,19 @@ impl BatchNormSpec {
 }
 
 /// Combines a value with a tensor, which is added to the graph under a name.
-fn combined(tracer: &mut Tracer, x: Value, by: Arithmetic, (name, tensor): (&str, &Tensor)) -> Result<Value> {
+pub(super) fn combined(
+    tracer: &mut Tracer,
+    x: Value,
+    by: Arithmetic,
+    (name, tensor): (&str, &Tensor),
+) -> Result<Value> {
     let tensor = tracer.tensor(name, tensor)?;
     let constant = tracer.add(Op::Constant { tensor }, &[])?;
     tracer.add(Op::Combine(by), &[x, constant])
 }
 
 /// Shape of the parameters of a normalisation of `width` units: `[n]`, or `[E, 1, n]` of an ensemble.
-fn shape(width: i64, members: Option<i64>) -> Vec<i64> {
+pub(super) fn shape(width: i64, members: Option<i64>) -> Vec<i64> {
     match members {
         None => vec![width],
         Some(members) => vec![members, 1, width],

@@ -86,7 +86,8 @@ impl Default for BroNetSpec {
     }
 }
 
-fn check(p: &mut SpecProblems, key: &str, (width, blocks, expansion): (i64, usize, i64)) {
+/// Reports sizes that are out of range, for the body at `key`.
+pub(super) fn check_blocks(p: &mut SpecProblems, key: &str, (width, blocks, expansion): (i64, usize, i64)) {
     let name = format!("{key}.width");
     p.require(WIDTHS.contains(&width), &name, width, "between 1 and 65536");
     let (name, expected) = (format!("{key}.blocks"), format!("between 1 and {MOST_LAYERS}"));
@@ -97,19 +98,19 @@ fn check(p: &mut SpecProblems, key: &str, (width, blocks, expansion): (i64, usiz
 
 impl FlashSpec {
     pub(super) fn check(&self, p: &mut SpecProblems, key: &str) {
-        check(p, key, (self.width, self.blocks, self.expansion));
+        check_blocks(p, key, (self.width, self.blocks, self.expansion));
     }
 }
 
 impl SimbaSpec {
     pub(super) fn check(&self, p: &mut SpecProblems, key: &str) {
-        check(p, key, (self.width, self.blocks, self.expansion));
+        check_blocks(p, key, (self.width, self.blocks, self.expansion));
     }
 }
 
 impl BroNetSpec {
     pub(super) fn check(&self, p: &mut SpecProblems, key: &str) {
-        check(p, key, (self.width, self.blocks, 1));
+        check_blocks(p, key, (self.width, self.blocks, 1));
     }
 }
 
@@ -310,8 +311,25 @@ impl Residual {
             }
         })
     }
+}
 
-    fn pass(&self, params: &Params, x: &Tensor, mut activations: Option<&mut Activations>) -> Tensor {
+/// Adds steps to a graph.
+fn traced(steps: &[Step], tracer: &mut Tracer, x: Value) -> Result<Value> {
+    steps.iter().try_fold(x, |x, step| match step {
+        Step::Norm(norm) => norm.trace(tracer, x),
+        Step::Linear(linear) => linear.trace(tracer, x),
+        Step::Relu => tracer.add(Op::Activate(Activation::Relu), &[x]),
+    })
+}
+
+impl Body for Residual {
+    fn features(
+        &self,
+        params: &Params,
+        x: &Tensor,
+        _stream: Option<&mut Stream>,
+        mut activations: Option<&mut Activations>,
+    ) -> Tensor {
         let x = self.output.for_members(params, x); // [B, in] or [E, B, in]
         let mut run = |steps: &[Step], x: &Tensor| {
             let mut x = x.shallow_clone();
@@ -337,41 +355,27 @@ impl Residual {
         if let Some(end) = &self.end {
             x = end.forward(params, &x);
         }
-        if let Some(activations) = activations {
-            activations.features = Some(x.shallow_clone());
-        }
-        self.output.forward(params, &x)
-    }
-}
-
-/// Adds steps to a graph.
-fn traced(steps: &[Step], tracer: &mut Tracer, x: Value) -> Result<Value> {
-    steps.iter().try_fold(x, |x, step| match step {
-        Step::Norm(norm) => norm.trace(tracer, x),
-        Step::Linear(linear) => linear.trace(tracer, x),
-        Step::Relu => tracer.add(Op::Activate(Activation::Relu), &[x]),
-    })
-}
-
-impl Body for Residual {
-    fn forward(&self, params: &Params, x: &Tensor, _stream: Option<&mut Stream>) -> Tensor {
-        self.pass(params, x, None)
+        x
     }
 
-    fn trace(&self, tracer: &mut Tracer, x: Value) -> Result<Value> {
+    fn outputs(&self, params: &Params, features: &Tensor) -> Tensor {
+        self.output.forward(params, features)
+    }
+
+    fn trace_features(&self, tracer: &mut Tracer, x: Value) -> Result<Value> {
         let mut x = traced(&self.embedding, tracer, x)?;
         for block in &self.blocks {
             let inner = traced(block, tracer, x)?;
             x = tracer.add(Op::Combine(Arithmetic::Add), &[x, inner])?;
         }
-        if let Some(end) = &self.end {
-            x = end.trace(tracer, x)?;
+        match &self.end {
+            Some(end) => end.trace(tracer, x),
+            None => Ok(x),
         }
-        self.output.trace(tracer, x)
     }
 
-    fn inspect(&self, params: &Params, x: &Tensor, activations: &mut Activations) {
-        drop(self.pass(params, x, Some(activations)));
+    fn trace_outputs(&self, tracer: &mut Tracer, features: Value) -> Result<Value> {
+        self.output.trace(tracer, features)
     }
 
     fn multiply_adds(&self) -> i64 {

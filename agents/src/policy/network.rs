@@ -6,6 +6,7 @@ use tch::Tensor;
 use super::{
     action::{ActionDraw, ActionKind},
     head::PolicyHead,
+    optimist::{Gaussian, Optimist, OptimistStep},
 };
 use crate::{
     batch::Batch,
@@ -61,6 +62,8 @@ pub struct Policy {
     pub trainable: Trainable,
     /// Target parameters, if next actions are drawn from a target policy.
     target: Option<ParamBlock>,
+    /// The second policy, if one explores.
+    optimist: Option<Box<Optimist>>,
 }
 
 impl Policy {
@@ -72,6 +75,7 @@ impl Policy {
             head,
             trainable,
             target: None,
+            optimist: None,
         }
     }
 
@@ -82,12 +86,22 @@ impl Policy {
         self
     }
 
+    /// Adds a second policy, which explores from now on.
+    #[must_use]
+    pub fn with_optimist(mut self, optimist: Optimist) -> Self {
+        self.optimist = Some(Box::new(optimist));
+        self
+    }
+
     /// Mixes freshly drawn initial values into the parameters, with weight `share`, and forgets the optimiser's moments.
     /// Target parameters become a copy.
     pub(crate) fn reset(&mut self, share: f64, stream: &mut Stream, compute: &Compute) {
         self.trainable.reset(share, stream, compute);
         if let Some(target) = &mut self.target {
             target.move_towards(&self.trainable.params, 1.0);
+        }
+        if let Some(optimist) = &mut self.optimist {
+            optimist.reset(share, stream, compute);
         }
     }
 
@@ -137,6 +151,11 @@ impl Policy {
         self.head.noise(rows, stream, self.trainable.params.device())
     }
 
+    /// Draws the random numbers `[1, …]` that exploration holds for an environment over several steps.
+    pub fn noise_to_hold(&self, stream: &mut Stream) -> Tensor {
+        self.head.noise_to_hold(1, stream, self.trainable.params.device())
+    }
+
     /// Draws actions for `obs [B, …]` through which gradients reach the policy's parameters.
     pub fn draw(&self, obs: &Tensor, noise: &Tensor) -> ActionDraw {
         let params = self.trainable.views();
@@ -175,6 +194,68 @@ impl Policy {
         let _guard = tch::no_grad_guard();
         let params = self.trainable.params.frozen();
         self.head.explore(params, &self.inputs_to_act(params, obs), noise)
+    }
+
+    /// Actions `[rows, A]` for exploration at `obs [rows, …]`, for noise that is held, as the environment takes them.
+    pub fn explore_holding(&self, obs: &Tensor, noise: &Tensor) -> Tensor {
+        let _guard = tch::no_grad_guard();
+        let params = self.trainable.params.frozen();
+        self.head
+            .explore_holding(params, &self.inputs_to_act(params, obs), noise)
+    }
+
+    /// The Gaussian before squashing at `obs [B, …]`, detached; `None` of other heads.
+    fn gaussian(&self, obs: &Tensor) -> Option<Gaussian> {
+        let _guard = tch::no_grad_guard();
+        let params = self.trainable.params.frozen();
+        let features = self.features(params, obs);
+        let inputs = self.body.forward(params, &features, None);
+        let (mean, log_std) = self.head.gaussian(params, &inputs)?;
+        Some(Gaussian {
+            features,
+            mean,
+            log_std,
+        })
+    }
+
+    /// Whether a second policy explores.
+    pub fn is_optimistic(&self) -> bool {
+        self.optimist.is_some()
+    }
+
+    /// Actions `[rows, A]` of the second policy at `obs [rows, …]`, for given noise; `None` if there is none.
+    pub(crate) fn explore_optimistically(&self, obs: &Tensor, noise: &Tensor) -> Option<Tensor> {
+        Some(self.optimist.as_ref()?.explore(&self.gaussian(obs)?, noise))
+    }
+
+    /// Makes a step of the second policy, if there is one, at `obs [B, …]` and for given noise. `value` gives the optimistic
+    /// value `[B]` of actions `[B, A]`.
+    pub(crate) fn optimist_step(
+        &mut self,
+        obs: &Tensor,
+        noise: &Tensor,
+        value: impl FnOnce(&Tensor, &Tensor) -> Tensor,
+    ) -> Option<OptimistStep> {
+        let at = self.gaussian(obs)?;
+        Some(self.optimist.as_mut()?.learn(&at, noise, value))
+    }
+
+    /// Whether every learned parameter is finite. Waits for the device.
+    pub(crate) fn is_finite(&self) -> bool {
+        let optimist = self.optimist.as_ref();
+        self.trainable.params.is_finite() && optimist.is_none_or(|optimist| optimist.is_finite())
+    }
+
+    /// Parameters and multiply-adds of the second policy, if there is one.
+    pub(crate) fn cost_of_optimist(&self) -> Option<(i64, i64)> {
+        let optimist = self.optimist.as_ref()?;
+        Some((optimist.parameter_count(), optimist.multiply_adds()))
+    }
+
+    /// Number of learned parameters, without target parameters.
+    pub(crate) fn parameter_count(&self) -> i64 {
+        let of_optimist = self.cost_of_optimist().map_or(0, |(parameters, _)| parameters);
+        self.trainable.params.learned_count() + of_optimist
     }
 
     /// Actions `[B, A]` without exploration at `obs [B, …]`, as the environment takes them.
@@ -233,6 +314,9 @@ impl Policy {
         if let PolicyEncoder::Shared(encoder) = &self.encoder {
             encoder.save(&mut section);
         }
+        if let Some(optimist) = &self.optimist {
+            optimist.save(&mut section);
+        }
         section
     }
 
@@ -244,6 +328,9 @@ impl Policy {
         self.trainable.load("policy", section)?;
         if let PolicyEncoder::Shared(encoder) = &mut self.encoder {
             encoder.load(section)?;
+        }
+        if let Some(optimist) = &mut self.optimist {
+            optimist.load(section)?;
         }
         match &mut self.target {
             Some(target) => target.load("target", section),

@@ -106,16 +106,8 @@ impl SquashedGaussianSpec {
             &format!("at most {MOST_LOG_STD}"),
         );
         match (self.std, self.log_std_bounds) {
-            (StdSource::StateIndependent, bounds) => {
-                let start = self.initial_log_std;
-                let holds = match bounds {
-                    LogStdBounds::Clamp => (low..=high).contains(&start),
-                    LogStdBounds::Tanh => start > low && start < high,
-                    LogStdBounds::Softplus => start > LOWEST_SOFTPLUS_START && start <= high,
-                };
-                let expected = "between agent.policy.log_std_min and agent.policy.log_std_max, with tanh bounds not \
-                                equal to either, and with softplus above -11";
-                p.require(holds, "agent.policy.initial_log_std", start, expected);
+            (StdSource::StateIndependent, _) => {
+                self.check_start(p, "agent.policy.initial_log_std", self.initial_log_std);
             }
             (StdSource::StateDependent, LogStdBounds::Tanh) => {
                 let expected = "at least −8 − agent.policy.log_std_max, because with tanh bounds log σ starts half-way \
@@ -127,20 +119,43 @@ impl SquashedGaussianSpec {
         }
     }
 
-    /// The unbounded number x for which log σ is `initial_log_std`.
-    fn initial_parameter(&self) -> f32 {
-        let start = match self.log_std_bounds {
-            LogStdBounds::Clamp => self.initial_log_std,
+    /// Reports a log σ at `key` that is out of bounds and is to be the first one of a parameter.
+    pub(crate) fn check_start(&self, p: &mut SpecProblems, key: &str, start: f64) {
+        let (low, high) = (self.log_std_min, self.log_std_max);
+        let holds = match self.log_std_bounds {
+            LogStdBounds::Clamp => (low..=high).contains(&start),
+            LogStdBounds::Tanh => start > low && start < high,
+            LogStdBounds::Softplus => start > LOWEST_SOFTPLUS_START && start <= high,
+        };
+        let expected = "between agent.policy.log_std_min and agent.policy.log_std_max, with tanh bounds not equal to \
+                        either, and with softplus above -11";
+        p.require(holds, key, start, expected);
+    }
+
+    /// The unbounded number x for which log σ is `start`.
+    pub(super) fn unbounded(&self, start: f64) -> f32 {
+        let x = match self.log_std_bounds {
+            LogStdBounds::Clamp => start,
             LogStdBounds::Tanh => {
-                let fraction = (self.initial_log_std - self.log_std_min) / (self.log_std_max - self.log_std_min);
+                let fraction = (start - self.log_std_min) / (self.log_std_max - self.log_std_min);
                 (2.0 * fraction - 1.0).atanh()
             }
             LogStdBounds::Softplus => {
-                let softplus = self.initial_log_std.exp() - SOFTPLUS_SHIFT;
+                let softplus = start.exp() - SOFTPLUS_SHIFT;
                 softplus + (-(-softplus).exp_m1()).ln() // ln(eˢ − 1)
             }
         };
-        start as f32
+        x as f32
+    }
+
+    /// log σ for unbounded numbers x, element by element.
+    pub(super) fn bounded(&self, x: &Tensor) -> Tensor {
+        let (low, high) = (self.log_std_min, self.log_std_max);
+        match self.log_std_bounds {
+            LogStdBounds::Clamp => x.clamp(low, high),
+            LogStdBounds::Tanh => (x.tanh() + 1.0) * (0.5 * (high - low)) + low,
+            LogStdBounds::Softplus => (x.softplus() + SOFTPLUS_SHIFT).log(),
+        }
     }
 }
 
@@ -169,13 +184,7 @@ impl SquashedGaussian {
             None => inputs.narrow(1, self.action_dim, self.action_dim),
             Some(index) => params[index].shallow_clone(),
         };
-        let (low, high) = (self.spec.log_std_min, self.spec.log_std_max);
-        let log_std = match self.spec.log_std_bounds {
-            LogStdBounds::Clamp => unbounded.clamp(low, high),
-            LogStdBounds::Tanh => (unbounded.tanh() + 1.0) * (0.5 * (high - low)) + low,
-            LogStdBounds::Softplus => (unbounded.softplus() + SOFTPLUS_SHIFT).log(),
-        };
-        (mean, log_std)
+        (mean, self.spec.bounded(&unbounded))
     }
 
     /// Adds log σ, of an unbounded number, to a graph.
@@ -202,7 +211,7 @@ impl PolicyHead for SquashedGaussian {
     /// Adds `log_std [A]` if σ is independent of the state.
     fn add_parameters(&mut self, layout: &mut ParamLayout) {
         if self.spec.std == StdSource::StateIndependent {
-            let start = Init::Constant(self.spec.initial_parameter());
+            let start = Init::Constant(self.spec.unbounded(self.spec.initial_log_std));
             self.log_std = Some(layout.add("log_std", &[self.action_dim], start));
         }
     }
@@ -212,6 +221,11 @@ impl PolicyHead for SquashedGaussian {
             StdSource::StateDependent => 2 * self.action_dim,
             StdSource::StateIndependent => self.action_dim,
         }
+    }
+
+    /// The mean, and log σ if it depends on the state.
+    fn parts(&self) -> Vec<i64> {
+        vec![self.action_dim; (self.inputs() / self.action_dim) as usize]
     }
 
     fn actions(&self) -> ActionKind {
@@ -240,6 +254,10 @@ impl PolicyHead for SquashedGaussian {
     /// tanh(mean), which does not depend on σ.
     fn mode(&self, _params: &Params, inputs: &Tensor) -> Tensor {
         inputs.narrow(1, 0, self.action_dim).tanh()
+    }
+
+    fn gaussian(&self, params: &Params, inputs: &Tensor) -> Option<(Tensor, Tensor)> {
+        Some(self.split(params, inputs))
     }
 
     fn trace(&self, tracer: &mut Tracer, inputs: Value, is_drawn: bool) -> Result<Value> {

@@ -63,6 +63,11 @@ pub const ALL: &[Preset] = &[
         toml: include_str!("simba.toml"),
     },
     Preset {
+        name: "simbav2",
+        summary: "Residual blocks with features and weights of unit norm, and a categorical critic (Lee et al. 2025)",
+        toml: include_str!("simbav2.toml"),
+    },
+    Preset {
         name: "bro",
         summary: "Regularised residual networks, quantile critics, ten updates per step, resets (Nauman et al. 2024)",
         toml: include_str!("bro.toml"),

@@ -25,6 +25,7 @@ fn shrink(body: &mut BodySpec, hidden: [i64; 2]) {
         BodySpec::Mlp(spec) => spec.hidden = hidden.to_vec(),
         BodySpec::Flash(spec) => spec.width = hidden[0],
         BodySpec::Simba(spec) => spec.width = hidden[0],
+        BodySpec::SimbaV2(spec) => spec.width = hidden[0],
         BodySpec::BroNet(spec) => spec.width = hidden[0],
     }
 }
