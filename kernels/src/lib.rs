@@ -6,6 +6,7 @@
 //! | [`product`] | matrix products in `f32`, with bias, ReLU or its derivative applied to the result |
 //! | [`bfloat16`] | the same with factors rounded to bfloat16 |
 //! | [`Activation`] | activation functions and their derivatives |
+//! | [`norm`] | normalisation of columns and of rows, forward and backward |
 //! | [`elementary`] | exp, tanh, … that the compiler can turn into vector code |
 //! | [`AdamStep`], [`polyak()`] | an optimiser's step; averaging of target parameters |
 //! | [`ThreadPool`] | threads that share the items of a piece of work |
@@ -36,7 +37,7 @@
 //! | | with AVX-512F | with AVX2 and FMA | other |
 //! |---|---|---|---|
 //! | [`product::product`] | a kernel of this crate, 512 bits | the crate matrixmultiply, 256 bits | the crate matrixmultiply |
-//! | a product with one column, [`product::few_rows`], [`product::sum_rows`], activations, Adam, Polyak | compiled for 512 bits | compiled for 256 bits | compiled for the build's target |
+//! | a product with one column, [`product::few_rows`], [`product::sum_rows`], activations, [`norm`], Adam, Polyak | compiled for 512 bits | compiled for 256 bits | compiled for the build's target |
 //! | [`bfloat16`] | AMX or AVX512-BF16, where there is either | no | no |
 //!
 //! Bfloat16 pays where it is served ([`bfloat16::Bfloat16::serves`]), and needs AVX-512BW beside its own instructions.
@@ -78,6 +79,7 @@ pub mod activation;
 pub mod adam;
 pub mod bfloat16;
 pub mod elementary;
+pub mod norm;
 pub mod polyak;
 pub mod product;
 pub mod thread_pool;
