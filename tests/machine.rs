@@ -24,7 +24,12 @@ fn a_precision_that_cannot_be_is_refused_before_anything_starts() {
             .says(&["train.matmul_precision = \"med\"", "medium", "highest", from]);
     }
     // Nothing of these agents goes without autograd; or the processor cannot.
-    let medium = ["--matmul-precision", "medium", "--set", "agent.body.layer_norm=true"];
+    let medium = [
+        "--matmul-precision",
+        "medium",
+        "--set",
+        "agent.encoder={kind='tokens',tokenization={kind='per_dimension'}}",
+    ];
     let refused = |command: &[&str]| {
         let said = sac(here.path(), &[command, &medium].concat()).code(2);
         let missing = match bfloat16_instructions().is_some() {

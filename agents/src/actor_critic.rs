@@ -149,8 +149,8 @@ impl SoftActorCritic {
         };
         if compute.precision == MatmulPrecision::Medium && rule.fused_multiply_adds() == 0 {
             return Err(compute.precision.refused(
-                "no network of this agent is fused, and only fused networks use bfloat16: those that are fully connected, \
-                 without normalisation and dropout, and read flat observations",
+                "no network of this agent is fused, and only fused networks use bfloat16: those that read flat \
+                 observations",
             ));
         }
         let observation_shape: Vec<i64> = observation.shape().iter().map(|extent| *extent as i64).collect();

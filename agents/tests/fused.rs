@@ -4,7 +4,7 @@ use sac_agents::{
     ActMode, Agent, AgentParts, AgentSpec, Batch, Compute, SoftActorCritic,
     critic::{CriticSpec, ScalarCritic},
     encoder::{EncoderSpec, Flat},
-    nn::{Activation, BodySpec, LearningRateAnnealSpec, MlpSpec},
+    nn::{Activation, BatchNormSpec, BodySpec, LearningRateAnnealSpec, MlpSpec, NormPosition, RenormSpec},
     noise::Stream,
     policy::{PolicySpec, SquashedGaussian},
     presets,
@@ -157,6 +157,52 @@ fn annealed_learning_rates_are_the_same_fused_and_with_the_reference_and_stop_le
     }
 }
 
+#[test]
+fn every_order_of_normalisation_dropout_and_activation_learns_the_same_fused_and_with_the_reference() {
+    let norm = BatchNormSpec::default();
+    let renormed = BatchNormSpec {
+        position: NormPosition::AfterActivation,
+        renorm: Some(RenormSpec {
+            warmup_batches: UPDATES as u64 / 2,
+            largest_scale: 1.1,
+            largest_shift: 0.1,
+        }),
+        ..norm
+    };
+    let plain = MlpSpec {
+        hidden: vec![17, 9, 20],
+        ..MlpSpec::default()
+    };
+    for (layer_norm, dropout, batch_norm, activation) in [
+        (true, 0.0, None, Activation::Gelu),
+        (false, 0.2, None, Activation::Relu),
+        (true, 0.2, None, Activation::Tanh),
+        (false, 0.0, Some(norm), Activation::Silu),
+        (false, 0.2, Some(norm), Activation::Relu),
+        (true, 0.0, Some(renormed), Activation::Elu),
+        (false, 0.0, Some(renormed), Activation::Relu),
+    ] {
+        let body = MlpSpec {
+            layer_norm,
+            batch_norm,
+            activation,
+            ..plain.clone()
+        };
+        let mut spec = preset("crossq");
+        spec.body = body.clone().into();
+        spec.critic_body = Some(
+            MlpSpec {
+                dropout,
+                ..body.clone()
+            }
+            .into(),
+        );
+        let difference = difference(&spec, &Space::boxed(2, -1.0, 1.0));
+        eprintln!("{body:?}: {difference:.1e}");
+        assert!(difference > 0.0 && difference < 1e-5, "{body:?}: {difference}");
+    }
+}
+
 /// Gives every optimiser the same annealing.
 fn anneal_all(spec: &mut AgentSpec, anneal: LearningRateAnnealSpec) {
     let mut table = toml::Table::try_from(&*spec).expect("settings");
@@ -250,10 +296,12 @@ fn acting_for_few_rows_equals_the_reference_and_rows_are_independent() {
 
 #[test]
 fn results_do_not_depend_on_the_number_of_threads() {
-    let (spec, action) = (preset("redq"), Space::boxed(3, -1.0, 1.0));
-    let with_threads = |threads| learned(&spec, &action, Compute::with_threads(threads));
-    let (one, three) = (with_threads(1), with_threads(3));
-    assert_eq!(one, three);
+    let action = Space::boxed(3, -1.0, 1.0);
+    for name in ["redq", "droq", "bro", "crossq", "flashsac"] {
+        let with_threads = |threads| learned(&preset(name), &action, Compute::with_threads(threads));
+        let (one, three) = (with_threads(1), with_threads(3));
+        assert_eq!(one, three, "{name}");
+    }
 }
 
 #[test]

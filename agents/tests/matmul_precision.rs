@@ -4,7 +4,8 @@
 use sac_agents::{
     ActMode, Agent, AgentSpec, Batch, Compute, Error, MatmulPrecision, SoftActorCritic,
     compute::bfloat16_instructions,
-    nn::{BodySpec, MlpSpec},
+    encoder::{EncoderSpec, TokenizationSpec, TokensSpec},
+    nn::{BatchNormSpec, BodySpec, MlpSpec, SimbaSpec},
     noise::Stream,
 };
 use sac_envs::Space;
@@ -28,6 +29,28 @@ fn spec(body: BodySpec) -> AgentSpec {
 
 fn body(hidden: &[i64]) -> BodySpec {
     BodySpec::mlp(hidden)
+}
+
+/// Bodies with normalisations, dropout and residual blocks.
+fn normalised() -> [BodySpec; 3] {
+    let hidden = vec![32, 32];
+    [
+        BodySpec::Mlp(MlpSpec {
+            hidden: hidden.clone(),
+            layer_norm: true,
+            ..MlpSpec::default()
+        }),
+        BodySpec::Mlp(MlpSpec {
+            hidden,
+            batch_norm: Some(BatchNormSpec::default()),
+            unit_weights: true,
+            ..MlpSpec::default()
+        }),
+        BodySpec::Simba(SimbaSpec {
+            width: 16,
+            ..SimbaSpec::default()
+        }),
+    ]
 }
 
 fn on(threads: usize, precision: MatmulPrecision) -> Compute {
@@ -74,8 +97,11 @@ fn a_hundred_updates_in_bfloat16_stay_close_to_f32() {
     if !multiplies_bfloat16() {
         return eprintln!("this processor has no bfloat16");
     }
-    for hidden in [&[32, 32][..], &[17, 33, 1, 20]] {
-        let spec = spec(body(hidden));
+    for body in [body(&[32, 32]), body(&[17, 33, 1, 20])]
+        .into_iter()
+        .chain(normalised())
+    {
+        let spec = spec(body.clone());
         let [start, exact, rounded] = [
             agent(&spec, on(1, MatmulPrecision::Highest)).map(|agent| {
                 let blocks = [&agent.policy().trainable.params, agent.critic().encoder_block()];
@@ -89,9 +115,9 @@ fn a_hundred_updates_in_bfloat16_stay_close_to_f32() {
         .map(|numbers| numbers.expect("valid"));
         let distance = |from: &[f32]| root_mean_square(exact.iter().zip(from).map(|(a, b)| a - b));
         let (change, error) = (distance(&start), distance(&rounded));
-        eprintln!("{hidden:?}: change {change:.1e}, error {error:.1e}");
+        eprintln!("{body:?}: change {change:.1e}, error {error:.1e}");
         assert!(error > 1e-6, "rounding has an effect: {error}");
-        assert!(error < 0.2 * change, "{hidden:?}: change {change}, error {error}");
+        assert!(error < 0.2 * change, "{body:?}: change {change}, error {error}");
     }
 }
 
@@ -100,8 +126,10 @@ fn results_do_not_depend_on_the_number_of_threads() {
     if !multiplies_bfloat16() {
         return eprintln!("this processor has no bfloat16");
     }
-    let with_threads = |threads| learned(&spec(body(&[32, 40])), on(threads, MatmulPrecision::Medium));
-    assert_eq!(with_threads(1), with_threads(3));
+    for body in [body(&[32, 40])].into_iter().chain(normalised()) {
+        let with_threads = |threads| learned(&spec(body.clone()), on(threads, MatmulPrecision::Medium));
+        assert_eq!(with_threads(1), with_threads(3), "{body:?}");
+    }
 }
 
 #[test]
@@ -127,24 +155,22 @@ fn acting_is_in_f32_for_every_precision() {
 
 #[test]
 fn medium_is_rejected_without_fused_networks() {
-    let normalised = MlpSpec {
-        hidden: vec![32, 32],
-        layer_norm: true,
-        ..MlpSpec::default()
+    let nothing = AgentSpec {
+        encoder: EncoderSpec::Tokens(TokensSpec {
+            tokenization: TokenizationSpec::PerDimension {},
+            ..TokensSpec::default()
+        }),
+        ..spec(body(&[32, 32]))
     };
-    let nothing = spec(normalised.clone().into());
     let share = |spec: &AgentSpec| {
         let agent = agent(spec, on(1, MatmulPrecision::Highest)).expect("valid");
         let all: i64 = agent.costs().iter().map(|cost| cost.multiply_adds).sum();
         agent.fused_multiply_adds() as f64 / all as f64
     };
     assert_eq!(share(&nothing), 0.0);
-    assert_eq!(share(&spec(body(&[32, 32]))), 1.0);
-    let policy_alone = AgentSpec {
-        critic_body: Some(normalised.into()),
-        ..spec(body(&[32, 32]))
-    };
-    assert!((0.2..0.5).contains(&share(&policy_alone)), "{}", share(&policy_alone));
+    for body in [body(&[32, 32])].into_iter().chain(normalised()) {
+        assert_eq!(share(&spec(body.clone())), 1.0, "{body:?}");
+    }
 
     let Err(Error::Spec { key, value, problem }) = agent(&nothing, on(1, MatmulPrecision::Medium)) else {
         panic!("an agent without fused networks must be rejected");
@@ -152,7 +178,4 @@ fn medium_is_rejected_without_fused_networks() {
     assert_eq!((key.as_str(), value.as_str()), ("train.matmul_precision", "\"medium\""));
     let missing = if multiplies_bfloat16() { "fused" } else { "AVX512-BF16" };
     assert!(problem.contains(missing), "{problem}");
-    if multiplies_bfloat16() {
-        learned(&policy_alone, on(1, MatmulPrecision::Medium));
-    }
 }

@@ -27,7 +27,13 @@ use super::{
     value_function::{FunctionInput, FunctionSpec, TargetFunction, ValueFunction},
 };
 use crate::{
-    batch::Batch, losses::soft_backup, metrics, nn::AdamSpec, noise::Stream, policy::ActionDraw, report::Reduction,
+    batch::Batch,
+    losses::soft_backup,
+    metrics,
+    nn::AdamSpec,
+    noise::Stream,
+    policy::ActionDraw,
+    report::{MetricValue, Reduction, UpdateReport},
     spec_problems::SpecProblems,
 };
 
@@ -111,7 +117,7 @@ impl CategoricalCriticSpec {
         self.optimizer.check(p, "agent.critic.optimizer");
     }
 
-    fn support(&self) -> Support {
+    pub(crate) fn support(&self) -> Support {
         Support {
             min: self.min,
             max: self.max,
@@ -227,7 +233,7 @@ impl Critic for CategoricalCritic {
 
     /// The cross-entropy, summed over members. Members share no parameters, so each minimises its own loss.
     fn loss(&self, out: &Tensor, targets: &[Tensor], _statistics: &mut Statistics, batch: &Batch) -> CriticLoss {
-        let (distribution, mean, outside) = (targets[0].transpose(0, 1), &targets[1], &targets[2]); // [B, K], [B], [B]
+        let distribution = targets[0].transpose(0, 1); // [B, K]
         let log_probability = out.log_softmax(-1, Kind::Float); // [E, B, K]
         let losses = -(distribution * &log_probability).sum_dim_intlist([-1i64].as_slice(), false, Kind::Float); // [E, B]
         let loss = batch.mean(&losses) * self.spec.members as f64;
@@ -236,12 +242,10 @@ impl Critic for CategoricalCritic {
         let q = self.support.expectation(&probability); // [E, B]
         let distance = self.support.values(out.device()) - q.unsqueeze(-1); // [E, B, K]
         let variance = (probability * distance.square()).sum_dim_intlist([-1i64].as_slice(), false, Kind::Float);
-        let mut report = scalar::report((&loss).into(), &q, mean, batch);
-        report.put(metrics::SIGMA_MEAN, Reduction::Mean, &variance.sqrt());
-        report.put(metrics::TARGET_CLIPPED, Reduction::Mean, outside);
-        report.put(metrics::TARGET_MIN, Reduction::Min, mean);
-        report.put(metrics::TARGET_MAX, Reduction::Max, mean);
-        CriticLoss { loss, report }
+        CriticLoss {
+            report: report((&loss).into(), (&q, &variance.sqrt()), targets, batch),
+            loss,
+        }
     }
 
     fn actor_objective(&self) -> ActorObjective {
@@ -250,4 +254,20 @@ impl Critic for CategoricalCritic {
             value: MemberValue::Expectation(self.support),
         }
     }
+}
+
+/// The report of a step, from values and standard deviations `[E, B]` before it and the critic's targets.
+pub(crate) fn report(
+    loss: MetricValue,
+    (q, std): (&Tensor, &Tensor),
+    targets: &[Tensor],
+    batch: &Batch,
+) -> UpdateReport {
+    let (mean, outside) = (&targets[1], &targets[2]); // [B], [B]
+    let mut report = scalar::report(loss, q, mean, batch);
+    report.put(metrics::SIGMA_MEAN, Reduction::Mean, std);
+    report.put(metrics::TARGET_CLIPPED, Reduction::Mean, outside);
+    report.put(metrics::TARGET_MIN, Reduction::Min, mean);
+    report.put(metrics::TARGET_MAX, Reduction::Max, mean);
+    report
 }

@@ -127,20 +127,37 @@ impl Network {
         action: &Tensor,
         stream: &mut Stream,
     ) -> Tensor {
-        match (self.normalizes_by_batch(), self.actions, companions.action) {
-            (true, ActionKind::Vector { .. }, Some(other)) => {
-                let own = self.input(params, obs, action, Some(&mut *stream)); // [n·B, F + A]
-                let others = self.input(params, companions.obs, other, Some(&mut *stream)); // [B, F + A]
-                let out = self
-                    .body
-                    .forward(params, &Tensor::cat(&[&own, &others], 0), Some(stream));
-                out.narrow(1, 0, own.size()[0]) // [E, n·B, K]
+        match (self.normalizes_by_batch(), self.actions) {
+            (true, ActionKind::Vector { .. }) => {
+                let x = self.input_with(params, companions, obs, action, stream);
+                let out = self.body.forward(params, &x, Some(stream));
+                out.narrow(1, 0, action.size()[0]) // [E, n·B, K]
             }
-            (true, ActionKind::Enumerated { .. }, _) => {
+            (true, ActionKind::Enumerated { .. }) => {
                 let all = self.of_all_actions_with(params, companions.obs, obs, stream);
                 self.chosen(&all, action)
             }
-            _ => self.at(params, obs, action, stream),
+            (false, _) => self.at(params, obs, action, stream),
+        }
+    }
+
+    /// The members' inputs `[n·B, F + A]`, if actions are vectors, and after them those of the `companions` if the network
+    /// normalises by batches.
+    pub(crate) fn input_with(
+        &self,
+        params: &Params,
+        companions: Companions,
+        obs: &Tensor,
+        action: &Tensor,
+        stream: &mut Stream,
+    ) -> Tensor {
+        let own = self.input(params, obs, action, Some(&mut *stream));
+        match companions.action.filter(|_| self.normalizes_by_batch()) {
+            None => own,
+            Some(other) => {
+                let others = self.input(params, companions.obs, other, Some(stream));
+                Tensor::cat(&[&own, &others], 0)
+            }
         }
     }
 

@@ -31,7 +31,7 @@ use crate::{
     nn::AdamSpec,
     noise::Stream,
     policy::ActionDraw,
-    report::{Reduction, UpdateReport},
+    report::{MetricValue, Reduction, UpdateReport},
     spec_problems::SpecProblems,
 };
 
@@ -258,21 +258,10 @@ impl Critic for QuantileCritic {
         let target = &targets[0];
         let losses = member_losses(out, target, &self.fractions, self.spec.huber_kappa); // [E, B]
         let loss = batch.mean(&losses);
-
-        let atoms = out.detach();
-        let q = atoms.mean_dim([-1i64].as_slice(), false, Kind::Float); // [E, B]
-        let mut report = UpdateReport::default();
-        report.put(metrics::CRITIC_LOSS, Reduction::Mean, &loss);
-        report.put(metrics::Q_MEAN, Reduction::Mean, &q);
-        report.put(metrics::Q_STD, Reduction::Std, &q);
-        let spread = atoms.std_dim([-1i64].as_slice(), false, false); // [E, B]
-        report.put(metrics::SIGMA_MEAN, Reduction::Mean, &spread);
-        report.put(metrics::TARGET_MEAN, Reduction::Mean, target);
-        report.td_error = batch.weight.is_some().then(|| {
-            let y = target.mean_dim([0i64].as_slice(), false, Kind::Float); // [B]
-            (q - y).abs().mean_dim([0i64].as_slice(), false, Kind::Float)
-        });
-        CriticLoss { loss, report }
+        CriticLoss {
+            report: report((&loss).into(), &out.detach(), target, batch),
+            loss,
+        }
     }
 
     /// The mean of all atoms of all members (equation 13).
@@ -284,6 +273,23 @@ impl Critic for QuantileCritic {
             },
         }
     }
+}
+
+/// The report of a step, from the atoms `[E, B, K]` before it and the target atoms `[J, B]`.
+pub(crate) fn report(loss: MetricValue, atoms: &Tensor, target: &Tensor, batch: &Batch) -> UpdateReport {
+    let q = atoms.mean_dim([-1i64].as_slice(), false, Kind::Float); // [E, B]
+    let mut report = UpdateReport::default();
+    report.put(metrics::CRITIC_LOSS, Reduction::Mean, loss);
+    report.put(metrics::Q_MEAN, Reduction::Mean, &q);
+    report.put(metrics::Q_STD, Reduction::Std, &q);
+    let spread = atoms.std_dim([-1i64].as_slice(), false, false); // [E, B]
+    report.put(metrics::SIGMA_MEAN, Reduction::Mean, &spread);
+    report.put(metrics::TARGET_MEAN, Reduction::Mean, target);
+    report.td_error = batch.weight.is_some().then(|| {
+        let y = target.mean_dim([0i64].as_slice(), false, Kind::Float); // [B]
+        (q - y).abs().mean_dim([0i64].as_slice(), false, Kind::Float)
+    });
+    report
 }
 
 #[cfg(test)]

@@ -19,6 +19,11 @@ impl Support {
         Tensor::linspace(self.min, self.max, self.atoms, (Kind::Float, device))
     }
 
+    /// The returns one after the other.
+    pub(crate) fn iter(self) -> impl Iterator<Item = f32> {
+        (0..self.atoms).map(move |index| (self.min + index as f64 * self.spacing()) as f32)
+    }
+
     /// Distance between neighbouring returns.
     pub fn spacing(self) -> f64 {
         (self.max - self.min) / (self.atoms - 1) as f64

@@ -123,6 +123,14 @@ impl<'a> TargetFunction<'a> {
     }
 }
 
+/// The rows that are normalised together with those that are learned from.
+fn companions<'a>(batch: &'a Batch, next: &'a ActionDraw) -> Companions<'a> {
+    Companions {
+        obs: &batch.next_obs,
+        action: next.drawn(),
+    }
+}
+
 /// The first output of a function, reduced over members: `[B]`. `of` gives its outputs for drawn actions, `[E, B, K]`, or
 /// for all actions, `[E, B, n, K]`, over which the expectation is taken.
 fn expected(draw: &ActionDraw, combination: Combination, of: impl FnOnce(Option<&Tensor>) -> Tensor) -> Tensor {
@@ -250,15 +258,26 @@ impl ValueFunction {
         stream: &mut Stream,
         loss: impl FnOnce(&Tensor) -> Tensor,
     ) {
-        let companions = Companions {
-            obs: &batch.next_obs,
-            action: next.drawn(),
-        };
         let views = self.online.views();
+        let companions = companions(batch, next);
         let out = self
             .network
             .at_with(&views, companions, &batch.obs, &batch.action, stream);
         self.online.descend(&loss(&out));
+    }
+
+    /// The members' inputs of [`ValueFunction::minimize`], if actions are vectors: those of the batch, `[M·B, F + A]`, and
+    /// after them the others that are normalised together with them.
+    pub(crate) fn input_to_learn(
+        &self,
+        params: &Params,
+        batch: &Batch,
+        next: &ActionDraw,
+        stream: &mut Stream,
+    ) -> Tensor {
+        let companions = companions(batch, next);
+        self.network
+            .input_with(params, companions, &batch.obs, &batch.action, stream)
     }
 
     /// Makes one optimiser step on `loss` of the outputs `[E, B, K]` at the states `obs` `[B, …]`.

@@ -3,7 +3,7 @@
 use tch::Tensor;
 
 use super::{
-    dense::Dense,
+    layers::Layers,
     squashed_gaussian::{self, Bounds},
 };
 use crate::{
@@ -16,8 +16,8 @@ use crate::{
 
 /// The fused actor's step: the layers of policy and critic, and the bounds of log σ.
 pub(super) struct FusedActor {
-    pub(super) policy: Dense,
-    pub(super) critic: Dense,
+    pub(super) policy: Layers,
+    pub(super) critic: Layers,
     pub(super) bounds: Bounds,
 }
 
@@ -34,10 +34,11 @@ impl FusedActor {
         let _guard = tch::no_grad_guard();
         let rows = obs.size()[0];
         let noise = policy.noise(rows, stream);
-        let params = policy.trainable.params.frozen();
-        let (inputs, body_tape) = self.policy.forward_taped(params, &policy.features(params, obs));
+        let params = policy.trainable.constants();
+        let features = policy.features(&params, obs);
+        let (inputs, body_tape) = self.policy.forward_taped(&params, &features, None);
         let (draw, head_tape) = squashed_gaussian::draw(&inputs, &noise, self.bounds);
-        let (value, of_action) = self.value_with_gradient(critic, obs, draw.sampled());
+        let (value, of_action) = self.value_with_gradient(critic, obs, draw.sampled(), stream);
         let losses = as_slice(&draw.log_prob)
             .iter()
             .zip(&value)
@@ -48,16 +49,22 @@ impl FusedActor {
         let of_inputs = head_tape.backward(&of_action, -1.0 / rows, alpha / rows);
         policy
             .trainable
-            .step_with(|params, gradient| body_tape.to_params(params, &of_inputs, gradient));
+            .step_with(|gradient| body_tape.to_params(&params, &of_inputs, gradient));
         (loss.into(), draw.log_prob)
     }
 
     /// The actor's objective `[B]` at `action` `[B, A]`, and its gradient `[B, A]` with respect to `action`.
-    fn value_with_gradient(&self, critic: &LearnedCritic, obs: &Tensor, action: &Tensor) -> (Vec<f32>, Vec<f32>) {
+    fn value_with_gradient(
+        &self,
+        critic: &LearnedCritic,
+        obs: &Tensor,
+        action: &Tensor,
+        stream: &mut Stream,
+    ) -> (Vec<f32>, Vec<f32>) {
         let q = critic.q();
         let params = q.online.params.frozen();
         let x = q.network.input(params, obs, action, None);
-        let (out, tape) = self.critic.forward_taped(params, &x); // [E, B, K]
+        let (out, tape) = self.critic.forward_taped(params, &x, Some(stream)); // [E, B, K]
         let (value, of_out) = reduce_with_gradient(critic.actor_objective(), &out);
         let features = q.network.features() as usize;
         let of_action = tape.to_input(params, &of_out, features..self.critic.inputs());
@@ -121,22 +128,18 @@ fn member_gradient(value: MemberValue, out: &[f32], of_value: f32, gradient: &mu
         // ∂v/∂x_k = p_k (z_k − v)
         MemberValue::Expectation(support) => {
             let (mean, total, largest) = expectation(support, out);
-            for ((gradient, x), z) in gradient.iter_mut().zip(out).zip(atoms(support)) {
+            for ((gradient, x), z) in gradient.iter_mut().zip(out).zip(support.iter()) {
                 *gradient = of_value * (x - largest).exp() / total * (z - mean);
             }
         }
     }
 }
 
-fn atoms(support: Support) -> impl Iterator<Item = f32> {
-    (0..support.atoms).map(move |index| (support.min + index as f64 * support.spacing()) as f32)
-}
-
 /// The expectation over `support` with the logits `out`, the sum of exp(x − largest), and the largest logit.
 fn expectation(support: Support, out: &[f32]) -> (f32, f32, f32) {
     let largest = out.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let (mut total, mut sum) = (0.0f32, 0.0f32);
-    for (x, z) in out.iter().zip(atoms(support)) {
+    for (x, z) in out.iter().zip(support.iter()) {
         let weight = (x - largest).exp();
         total += weight;
         sum += weight * z;

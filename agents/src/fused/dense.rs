@@ -29,14 +29,14 @@ use tch::Tensor;
 
 use crate::{
     compute::Compute,
-    nn::{Body, MemberLinear, ParamIndex, Params},
+    nn::{Operation, ParamIndex, Params},
 };
 
 thread_local! {
     /// Buffer for a packed right factor, reused by all products.
     static PACKED: RefCell<Vec<u32>> = const { RefCell::new(Vec::new()) };
     /// Buffers for the values passed from layer to layer.
-    static SCRATCH: RefCell<[Vec<f32>; 4]> = const { RefCell::new([const { Vec::new() }; 4]) };
+    pub(super) static SCRATCH: RefCell<[Vec<f32>; 4]> = const { RefCell::new([const { Vec::new() }; 4]) };
 }
 
 /// Parameters and extents of a layer.
@@ -46,6 +46,22 @@ struct DenseLayer {
     bias: ParamIndex,
     inputs: usize,
     outputs: usize,
+}
+
+impl DenseLayer {
+    /// The layer of an operation; `None` if it is not linear, or has no bias.
+    fn of(operation: &Operation) -> Option<Self> {
+        let Operation::Linear(layer) = operation else {
+            return None;
+        };
+        let ((weight, bias), (inputs, outputs)) = (layer.params(), layer.extents());
+        Some(DenseLayer {
+            weight,
+            bias: bias?,
+            inputs: inputs as usize,
+            outputs: outputs as usize,
+        })
+    }
 }
 
 /// The layers of a multi-layer perceptron, with the threads and rounding of its passes.
@@ -71,23 +87,24 @@ pub(crate) struct Tape {
 }
 
 impl Dense {
-    /// The fused form of `body`; `None` if it has layers other than linear layers and activations.
-    pub(crate) fn of(body: &dyn Body, compute: &Compute, rounding: Option<Bfloat16>) -> Option<Self> {
-        let plain = body.plain_layers()?;
-        let layer = |layer: &MemberLinear| {
-            let ((weight, bias), (inputs, outputs)) = (layer.params(), layer.extents());
-            Some(DenseLayer {
-                weight,
-                bias: bias?,
-                inputs: inputs as usize,
-                outputs: outputs as usize,
-            })
+    /// The fused form of `operations`; `None` unless they are linear layers with one kind of activation between them.
+    pub(crate) fn of(operations: &[Operation], compute: &Compute, rounding: Option<Bfloat16>) -> Option<Self> {
+        let (linear, activations): (Vec<_>, Vec<_>) = (0..operations.len()).partition(|index| index % 2 == 0);
+        let activation = match activations.first().map(|first| operations[*first]) {
+            None => Activation::Relu,
+            Some(Operation::Activate(activation)) => activation,
+            Some(_) => return None,
         };
-        let layers: Option<Vec<DenseLayer>> = plain.linear.into_iter().map(layer).collect();
+        let is_activation =
+            |index: &usize| matches!(operations[*index], Operation::Activate(other) if other == activation);
+        if !activations.iter().all(is_activation) {
+            return None;
+        }
+        let layers = linear.iter().map(|index| DenseLayer::of(&operations[*index]));
         Some(Dense {
-            layers: layers?,
-            activation: plain.activation,
-            is_single: plain.is_single,
+            layers: layers.collect::<Option<_>>()?,
+            activation,
+            is_single: matches!(operations[0], Operation::Linear(layer) if layer.is_single()),
             threads: compute.threads.clone(),
             rounding,
         })
@@ -203,12 +220,12 @@ impl<'a> Members<'a> {
 }
 
 /// Part `index` of `values`, where each part has `len` values.
-fn nth(values: &[f32], index: usize, len: usize) -> &[f32] {
+pub(super) fn nth(values: &[f32], index: usize, len: usize) -> &[f32] {
     &values[index * len..(index + 1) * len]
 }
 
 /// A buffer of `len` values with unspecified content.
-fn buffer(buffer: &mut Vec<f32>, len: usize) -> &mut [f32] {
+pub(super) fn buffer(buffer: &mut Vec<f32>, len: usize) -> &mut [f32] {
     if buffer.len() < len {
         buffer.resize(len, 0.0);
     }
@@ -216,7 +233,7 @@ fn buffer(buffer: &mut Vec<f32>, len: usize) -> &mut [f32] {
 }
 
 /// A matrix product, with factors rounded by `rounding`.
-fn multiply(rounding: Option<Bfloat16>, left: Matrix, right: Matrix, out: &mut [f32], finish: Finish) {
+pub(super) fn multiply(rounding: Option<Bfloat16>, left: Matrix, right: Matrix, out: &mut [f32], finish: Finish) {
     match rounding.filter(|processor| processor.serves(right.depth(), right.columns())) {
         None => product(left, right, out, finish),
         // Threads with the same right factor pack it independently, which is faster than synchronising.

@@ -10,13 +10,16 @@
 use sac_kernels::elementary::{sigmoid, softplus};
 use tch::Tensor;
 
-use super::dense::Dense;
+use super::{
+    layers::Layers,
+    scalar::{Rows, descend},
+};
 use crate::{
-    batch::Batch,
     critic::{
         LearnedCritic,
         dsac_t::{DsacTSpec, Form, Observed, RUNNING_STD, SigmaRule},
     },
+    noise::Stream,
     report::UpdateReport,
     slices::as_slice,
 };
@@ -24,11 +27,13 @@ use crate::{
 /// Makes one step of the critic towards `targets`, the target mean and the target sample, `[M·B]` each.
 pub(super) fn learn(
     (spec, running_std_rate): (&DsacTSpec, f64),
-    dense: &Dense,
+    layers: &Layers,
     critic: &mut LearnedCritic,
-    batch: &Batch,
+    rows: Rows,
     targets: &[Tensor],
+    stream: &mut Stream,
 ) -> UpdateReport {
+    let batch = rows.batch;
     let (mean, sample) = (targets[0].contiguous(), targets[1].contiguous());
     let weight = batch.value_draw_weights();
     let running_std = critic.statistics.get(RUNNING_STD).map(Tensor::contiguous); // [E, 1]
@@ -42,7 +47,7 @@ pub(super) fn learn(
         let before = running_std.map(|running_std| running_std[member]);
         member_loss(spec, out, targets, (before, running_std_rate), of_out)
     };
-    let (_, members) = super::scalar::descend(dense, &mut critic.functions[0], batch, loss);
+    let (_, members) = descend(layers, &mut critic.functions[0], rows, stream, loss);
     observed(&members).report(&mean, &mut critic.statistics, batch)
 }
 
@@ -201,11 +206,11 @@ mod tests {
 
     use super::*;
     use crate::{
+        batch::Batch,
         critic::{
             Gaussians,
             dsac_t::{clip_to_band, follow_spread, member_losses},
         },
-        noise::Stream,
         report::{MetricValue, Reduction},
     };
 

@@ -1,4 +1,4 @@
-//! The update of [`crate::soft_actor_critic`], derived by hand for perceptrons on a CPU.
+//! The update of [`crate::soft_actor_critic`], derived by hand for networks of vectors on a CPU.
 //!
 //! The reference update remains the definition. Every file here names the equations that it computes, and tests compare
 //! it with the reference (`agents/tests/fused.rs` and unit tests). Which parts of an agent are fused is decided when it
@@ -6,9 +6,9 @@
 //!
 //! | Part | Fused if |
 //! |---|---|
-//! | networks | fully connected, without normalisation, dropout and residual blocks ([`Perceptron`]) |
+//! | networks | fully connected ([`dense`]), also with normalisation, dropout or residual blocks ([`chain`]) |
 //! | policy head | a squashed Gaussian whose σ depends on the state and has bounds |
-//! | critic's loss | `scalar` or `dsac_t`, and the critic has no encoder with parameters |
+//! | critic's loss | `scalar`, `dsac_t`, `quantile` or `categorical`, and the critic has no encoder with parameters |
 //! | actor's step | policy and critic are both fused |
 //! | temperature | always |
 //!
@@ -16,18 +16,22 @@
 
 mod acting;
 mod actor;
+mod body;
+mod categorical;
+mod chain;
 mod dense;
 mod dsac_t;
-mod perceptron;
+mod layers;
 mod plan;
+mod quantile;
 mod scalar;
 mod squashed_gaussian;
 mod temperature;
 mod update;
 
 pub(crate) use acting::Acting;
-pub use perceptron::Perceptron;
-pub(crate) use perceptron::body;
+pub use body::FusedBody;
+pub(crate) use body::body;
 pub(crate) use plan::{Plan, head};
 pub use update::FusedUpdate;
 pub(crate) use update::acting;

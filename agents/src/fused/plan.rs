@@ -5,17 +5,20 @@ use crate::{
     agent_spec::AgentSpec,
     compute::Compute,
     critic::{
-        CriticSpec,
+        CriticSpec, QuantileSpec, Support,
         dsac_t::{DsacTCritic, DsacTSpec},
+        scalar::TargetMembers,
     },
     policy::{PolicyHead, PolicySpec, SquashedGaussian},
 };
 
 /// A critic's loss with a fused form.
 pub(super) enum FusedCritic {
-    Scalar,
+    Scalar(TargetMembers),
     /// Settings, and the rate of the running standard deviation.
     DsacT(Box<DsacTSpec>, f64),
+    Categorical(Support),
+    Quantile(Box<QuantileSpec>),
 }
 
 /// The fused forms for an agent's critic and policy head. Parts supplied by a library user have none.
@@ -31,16 +34,14 @@ impl Plan {
     pub(crate) fn of(spec: &AgentSpec) -> Self {
         Plan {
             critic: match &spec.critic {
-                CriticSpec::Scalar(_) => Some(FusedCritic::Scalar),
+                CriticSpec::Scalar(critic) => Some(FusedCritic::Scalar(critic.target_members)),
                 CriticSpec::DsacT(critic) => {
                     let DsacTCritic { spec, running_std_rate } = DsacTCritic::new(critic, spec.targets);
                     Some(FusedCritic::DsacT(Box::new(spec), running_std_rate))
                 }
-                CriticSpec::Dsac(_)
-                | CriticSpec::Quantile(_)
-                | CriticSpec::Categorical(_)
-                | CriticSpec::StateValue(_)
-                | CriticSpec::Custom(_) => None,
+                CriticSpec::Categorical(critic) => Some(FusedCritic::Categorical(critic.support())),
+                CriticSpec::Quantile(critic) => Some(FusedCritic::Quantile(Box::new(critic.clone()))),
+                CriticSpec::Dsac(_) | CriticSpec::StateValue(_) | CriticSpec::Custom(_) => None,
             },
             bounds: bounds(&spec.policy),
         }

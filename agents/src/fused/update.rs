@@ -6,15 +6,17 @@ use tch::Tensor;
 use super::{
     acting::Acting,
     actor::FusedActor,
-    dense::Dense,
-    dsac_t,
+    categorical, dsac_t,
+    layers::Layers,
     plan::{FusedCritic, Plan},
-    scalar, temperature,
+    quantile,
+    scalar::{self, Rows},
+    temperature,
 };
 use crate::{
     batch::Batch,
     compute::Compute,
-    critic::{CriticStep, LearnedCritic},
+    critic::{CriticStep, LearnedCritic, scalar::TargetMembers},
     metrics,
     noise::Stream,
     policy::{ActionKind, Policy, PolicyEncoder},
@@ -26,30 +28,32 @@ use crate::{
 
 /// The update of [`crate::soft_actor_critic`] on a CPU. The table in [`crate::fused`] lists which parts are fused.
 pub struct FusedUpdate {
-    critic: Option<(FusedCritic, Dense)>,
+    critic: Option<(FusedCritic, Layers)>,
     actor: Option<FusedActor>,
     multiply_adds: i64,
     covers: Vec<&'static str>,
 }
 
 /// The policy's layers, if they hold all its parameters, so that the fused backward pass computes the whole gradient.
-fn policy_layers(policy: &Policy, compute: &Compute, rounding: Option<Bfloat16>) -> Option<Dense> {
-    let dense = Dense::of(&*policy.body, compute, rounding)?;
-    dense.covers(policy.trainable.params.frozen()).then_some(dense)
+fn policy_layers(policy: &Policy, compute: &Compute, rounding: Option<Bfloat16>) -> Option<Layers> {
+    let layers = Layers::of(&*policy.body, compute, rounding)?;
+    layers.covers(policy.trainable.params.frozen()).then_some(layers)
 }
 
 /// The action value's layers, if they hold all its parameters and actions are vectors.
-fn critic_layers(learner: &Learner, compute: &Compute, rounding: Option<Bfloat16>) -> Option<Dense> {
+fn critic_layers(learner: &Learner, compute: &Compute, rounding: Option<Bfloat16>) -> Option<Layers> {
     let q = learner.critic.q();
-    let dense = Dense::of(q.network.body(), compute, rounding)?;
+    let layers = Layers::of(q.network.body(), compute, rounding)?;
     let is_vector = matches!(learner.policy.actions(), ActionKind::Vector { .. });
-    (is_vector && dense.covers(q.online.params.frozen())).then_some(dense)
+    (is_vector && layers.covers(q.online.params.frozen())).then_some(layers)
 }
 
 /// Acting without libtorch; `None` if the policy does not support it.
 pub(crate) fn acting(plan: &Plan, policy: &Policy, action_dim: usize, compute: &Compute) -> Option<Acting> {
     let reads_obs = matches!(&policy.encoder, PolicyEncoder::Own(encoder) if encoder.is_identity());
-    let dense = policy_layers(policy, compute, None)?;
+    let Layers::Dense(dense) = policy_layers(policy, compute, None)? else {
+        return None;
+    };
     (compute.is_fused() && reads_obs).then_some(Acting {
         dense,
         bounds: plan.bounds?,
@@ -69,8 +73,8 @@ impl FusedUpdate {
             multiply_adds += learner.policy.multiply_adds().1;
         }
         for function in &learner.critic.functions {
-            let dense = Dense::of(function.network.body(), compute, rounding);
-            if dense.is_some_and(|dense| dense.covers(function.online.params.frozen())) {
+            let layers = Layers::of(function.network.body(), compute, rounding);
+            if layers.is_some_and(|layers| layers.covers(function.online.params.frozen())) {
                 multiply_adds += function.network.multiply_adds();
             }
         }
@@ -105,14 +109,26 @@ impl FusedUpdate {
 
     /// Makes one step of the critic.
     fn critic_step(&self, critic: &mut LearnedCritic, step: &CriticStep, stream: &mut Stream) -> UpdateReport {
-        let Some((form, dense)) = &self.critic else {
+        let Some((form, layers)) = &self.critic else {
             return critic.learn(step, stream);
         };
         let next = step.policy.draw_next(step.batch, stream);
-        let targets = critic.targets(step, &next, stream);
+        let rows = Rows {
+            batch: step.batch,
+            next: &next,
+        };
+        let targets = match form {
+            FusedCritic::Scalar(TargetMembers::All) if scalar::can_share_pass(layers, critic.q()) => {
+                return scalar::learn_in_one_pass(layers, critic, rows, step.alpha, stream);
+            }
+            FusedCritic::Quantile(spec) => vec![quantile::targets(spec, critic, step, &next, stream)],
+            _ => critic.targets(step, &next, stream),
+        };
         match form {
-            FusedCritic::Scalar => scalar::learn(dense, critic, step.batch, &targets[0]),
-            FusedCritic::DsacT(spec, rate) => dsac_t::learn((spec, *rate), dense, critic, step.batch, &targets),
+            FusedCritic::Scalar(_) => scalar::learn(layers, critic, rows, &targets[0], stream),
+            FusedCritic::DsacT(spec, rate) => dsac_t::learn((spec, *rate), layers, critic, rows, &targets, stream),
+            FusedCritic::Categorical(support) => categorical::learn(*support, layers, critic, rows, &targets, stream),
+            FusedCritic::Quantile(spec) => quantile::learn(spec, layers, critic, rows, &targets[0], stream),
         }
     }
 

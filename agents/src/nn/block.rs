@@ -7,8 +7,8 @@ use sac_kernels::{ThreadPool, polyak};
 use tch::{Device, Kind, Tensor};
 
 use super::{
-    init,
-    layout::{Constraint, Entry, Init, ParamIndex, ParamLayout},
+    constraints, init,
+    layout::{Entry, Init, ParamLayout},
     params::{Observed, Params},
 };
 use crate::{
@@ -18,9 +18,6 @@ use crate::{
     noise::Stream,
     slices::{as_slice, as_slice_mut},
 };
-
-/// Added to norms before a division. FlashSAC's code: 1e-8.
-const NORM_EPS: f64 = 1e-8;
 
 /// The parameters of a network: one flat leaf tensor `[P]` of the autograd graph, and its layout.
 pub struct ParamBlock {
@@ -143,36 +140,13 @@ impl ParamBlock {
 
     /// Restores the constraints of the layout. To be called after every step of the optimiser.
     pub(super) fn constrain(&mut self) {
-        if self.layout.constraints.is_empty() {
-            return;
-        }
-        let _guard = tch::no_grad_guard();
-        let param = |index: &ParamIndex| self.frozen.constant(index.0);
         for constraint in &self.layout.constraints {
-            match constraint {
-                Constraint::UnitInputs(weight) => {
-                    let mut weight = param(weight).shallow_clone();
-                    let norm = weight
-                        .square()
-                        .sum_dim_intlist([-2i64].as_slice(), true, Kind::Float)
-                        .sqrt();
-                    weight /= norm.clamp_min(NORM_EPS);
-                }
-                Constraint::RootWidth(params) => {
-                    let of = |index: &ParamIndex| {
-                        let square = param(index).square();
-                        square.sum_dim_intlist([-1i64].as_slice(), true, Kind::Float)
-                    };
-                    let squares = params.iter().map(of).reduce(|sum, square| sum + square);
-                    let squares = squares.expect("a constraint is on at least one parameter");
-                    let width = param(&params[0]).size().last().copied().unwrap_or(1) as f64;
-                    let factor = (squares + NORM_EPS).rsqrt() * width.sqrt();
-                    for index in params {
-                        let mut values = param(index).shallow_clone();
-                        values *= &factor;
-                    }
-                }
-            }
+            let params: Vec<&Tensor> = constraint
+                .params()
+                .iter()
+                .map(|index| self.frozen.constant(index.0))
+                .collect();
+            constraints::restore(constraint, &params);
         }
     }
 

@@ -4,7 +4,13 @@ use sac_kernels::Activation;
 use sac_policy::{Op, Value};
 use tch::Tensor;
 
-use super::{Activations, linear::MemberLinear, params::Params, tracer::Tracer};
+use super::{
+    Activations,
+    linear::MemberLinear,
+    norm::{BatchNorm, MemberLayerNorm, RmsNorm},
+    params::Params,
+    tracer::Tracer,
+};
 use crate::{error::Result, noise::Stream};
 
 /// Upper limits of layers or blocks, and of units, far beyond use.
@@ -80,8 +86,9 @@ pub trait Body: Send {
         false
     }
 
-    /// The layers, if the body consists of linear layers and activations only.
-    fn plain_layers(&self) -> Option<PlainLayers<'_>> {
+    /// The operations of a pass in their order, for other implementations; `None` if they are not all listed in
+    /// [`Operation`].
+    fn operations(&self) -> Option<Vec<Operation<'_>>> {
         None
     }
 }
@@ -122,12 +129,23 @@ impl Body for WithFeatures {
     }
 }
 
-/// The layers of a body that consists of linear layers with an activation between them.
-pub struct PlainLayers<'a> {
-    /// The linear layers, the output's last.
-    pub linear: Vec<&'a MemberLinear>,
-    /// The activation of the hidden layers.
-    pub activation: Activation,
-    /// Whether this is a single network, whose outputs have no member dimension.
-    pub is_single: bool,
+/// An operation of a body's pass.
+#[derive(Clone, Copy)]
+pub enum Operation<'a> {
+    /// A linear layer.
+    Linear(&'a MemberLinear),
+    /// An activation function.
+    Activate(Activation),
+    /// Dropout with this probability, in passes with a stream.
+    Dropout(f64),
+    /// Batch normalisation.
+    BatchNorm(&'a BatchNorm),
+    /// Layer normalisation.
+    LayerNorm(&'a MemberLayerNorm),
+    /// RMS normalisation.
+    RmsNorm(&'a RmsNorm),
+    /// The start of a residual block. Blocks are not nested.
+    BeginBlock,
+    /// The end of a residual block: adds its input.
+    EndBlock,
 }

@@ -39,6 +39,16 @@ pub(super) enum Constraint {
     RootWidth(Vec<ParamIndex>),
 }
 
+impl Constraint {
+    /// The constrained parameters, at least one.
+    pub(super) fn params(&self) -> &[ParamIndex] {
+        match self {
+            Constraint::UnitInputs(weight) => std::slice::from_ref(weight),
+            Constraint::RootWidth(params) => params,
+        }
+    }
+}
+
 /// Initial values of a parameter.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Init {

@@ -200,6 +200,11 @@ impl MemberLinear {
         (self.inputs, self.outputs)
     }
 
+    /// Whether this is a layer of a single network, whose outputs have no member dimension.
+    pub(crate) fn is_single(&self) -> bool {
+        self.members.is_none()
+    }
+
     /// Multiply-adds of all members for one row.
     pub fn multiply_adds(&self) -> i64 {
         self.inputs * self.outputs * self.members.unwrap_or(1)

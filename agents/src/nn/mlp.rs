@@ -7,7 +7,7 @@ use tch::Tensor;
 
 use super::{
     Activations, activation,
-    body::{Body, MOST_LAYERS, PlainLayers, WIDTHS},
+    body::{Body, MOST_LAYERS, Operation, WIDTHS},
     layout::{InitialWeights, ParamLayout},
     linear::MemberLinear,
     norm::{BatchNorm, BatchNormSpec, MemberLayerNorm, NormPosition},
@@ -102,8 +102,6 @@ pub struct Mlp {
     output: MemberLinear,
     activation: Activation,
     dropout: f64,
-    /// E; `None` for a single network.
-    members: Option<i64>,
 }
 
 impl Mlp {
@@ -152,7 +150,6 @@ impl Mlp {
             output: constrained(output, layout),
             activation: spec.activation,
             dropout: spec.dropout,
-            members,
         }
     }
 
@@ -233,13 +230,22 @@ impl Body for Mlp {
         self.input_norm.is_some()
     }
 
-    fn plain_layers(&self) -> Option<PlainLayers<'_>> {
-        let is_normed = |hidden: &Hidden| hidden.layer_norm.is_some() || hidden.batch_norm.is_some();
-        let is_plain = self.dropout == 0.0 && self.input_norm.is_none() && !self.hidden.iter().any(is_normed);
-        is_plain.then(|| PlainLayers {
-            linear: self.linear().collect(),
-            activation: self.activation,
-            is_single: self.members.is_none(),
-        })
+    fn operations(&self) -> Option<Vec<Operation<'_>>> {
+        let mut operations = Vec::new();
+        operations.extend(self.input_norm.as_ref().map(Operation::BatchNorm));
+        for hidden in &self.hidden {
+            operations.push(Operation::Linear(&hidden.linear));
+            operations.extend((self.dropout > 0.0).then_some(Operation::Dropout(self.dropout)));
+            operations.extend(hidden.layer_norm.as_ref().map(Operation::LayerNorm));
+            let batch_norm = |wanted| match &hidden.batch_norm {
+                Some((norm, position)) if *position == wanted => Some(Operation::BatchNorm(norm)),
+                _ => None,
+            };
+            operations.extend(batch_norm(NormPosition::BeforeActivation));
+            operations.push(Operation::Activate(self.activation));
+            operations.extend(batch_norm(NormPosition::AfterActivation));
+        }
+        operations.push(Operation::Linear(&self.output));
+        Some(operations)
     }
 }

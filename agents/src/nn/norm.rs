@@ -122,13 +122,13 @@ pub(super) fn shape(width: i64, members: Option<i64>) -> Vec<i64> {
 /// Source: Ioffe and Szegedy 2015 (arXiv 1502.03167), algorithms 1 and 2; Ioffe 2017 (arXiv 1702.03275), algorithm 1.
 #[derive(Clone, Debug)]
 pub struct BatchNorm {
-    gain: ParamIndex,
-    shift: ParamIndex,
-    mean: ParamIndex,
-    variance: ParamIndex,
+    pub(crate) gain: ParamIndex,
+    pub(crate) shift: ParamIndex,
+    pub(crate) mean: ParamIndex,
+    pub(crate) variance: ParamIndex,
     /// Number of batches so far, for renormalisation.
-    batches: Option<ParamIndex>,
-    spec: BatchNormSpec,
+    pub(crate) batches: Option<ParamIndex>,
+    pub(crate) spec: BatchNormSpec,
 }
 
 impl BatchNorm {
@@ -164,7 +164,8 @@ impl BatchNorm {
                 let centred = x - &mean;
                 let variance = centred.square().mean_dim([-2i64].as_slice(), true, Kind::Float);
                 let std = (&variance + self.spec.eps).sqrt();
-                record.record(self.observed(params, x, &mean, &variance));
+                let rows = x.size()[x.dim() - 2];
+                record.record(self.observed(params, rows, &mean, &variance));
                 self.renormed(params, centred / &std, &mean, &std)
             }
         };
@@ -183,9 +184,10 @@ impl BatchNorm {
         combined(tracer, scaled, Arithmetic::Add, (&shift, &offset))
     }
 
-    /// The values that the running statistics move towards. The variance is the unbiased one.
-    fn observed(&self, params: &Params, x: &Tensor, mean: &Tensor, variance: &Tensor) -> Vec<Observed> {
-        let rows = x.size()[x.dim() - 2] as f64;
+    /// The values that the running statistics move towards, from the biased variance of a batch of `rows` rows. They move
+    /// towards the unbiased one.
+    pub(crate) fn observed(&self, params: &Params, rows: i64, mean: &Tensor, variance: &Tensor) -> Vec<Observed> {
+        let rows = rows as f64;
         let towards = |statistic, value: Tensor, weight| Observed {
             statistic,
             value,
@@ -225,10 +227,10 @@ impl BatchNorm {
 /// Source: Ba et al. 2016 (arXiv 1607.06450).
 #[derive(Clone, Debug)]
 pub struct MemberLayerNorm {
-    gain: ParamIndex,
-    shift: ParamIndex,
+    pub(crate) gain: ParamIndex,
+    pub(crate) shift: ParamIndex,
     width: i64,
-    eps: f64,
+    pub(crate) eps: f64,
 }
 
 impl MemberLayerNorm {
@@ -268,8 +270,8 @@ impl MemberLayerNorm {
 /// Source: Zhang and Sennrich 2019 (arXiv 1910.07467), equation 4.
 #[derive(Clone, Debug)]
 pub struct RmsNorm {
-    gain: ParamIndex,
-    eps: f64,
+    pub(crate) gain: ParamIndex,
+    pub(crate) eps: f64,
 }
 
 impl RmsNorm {

@@ -71,21 +71,22 @@ impl Params {
     /// These parameters with gradients that reach the leaf `flat`, of which they are views.
     pub(super) fn with_history(&self, flat: &Tensor) -> Self {
         Params {
-            views: self.views.iter().map(Tensor::shallow_clone).collect(),
             history: Some(History {
                 flat: flat.shallow_clone(),
                 views: OnceCell::new(),
             }),
-            ..Params::default()
+            ..self.copied()
         }
     }
 
     /// The same parameters, for a pass that normalises by the statistics of its batch and forgets them.
     pub(crate) fn by_batch(&self) -> Self {
-        Params {
-            batch: Some(BatchStatistics::default()),
-            ..Params::of(self.iter().map(Tensor::shallow_clone).collect())
-        }
+        self.copied().observing(&BatchStatistics::default())
+    }
+
+    /// Further views of the same parameters, detached.
+    pub(super) fn copied(&self) -> Self {
+        Params::of(self.views.iter().map(Tensor::shallow_clone).collect())
     }
 
     /// The parameter at `index` in the layout, detached.
@@ -121,6 +122,11 @@ impl Params {
     /// Number of parameters.
     pub(crate) fn count(&self) -> usize {
         self.views.len()
+    }
+
+    /// The indices of all parameters.
+    pub(crate) fn positions(&self) -> impl Iterator<Item = ParamIndex> {
+        (0..self.count()).map(ParamIndex)
     }
 
     /// These parameters with a recorder of passes.

@@ -16,7 +16,7 @@ use tch::Tensor;
 
 use super::{
     Activations,
-    body::{Body, MOST_LAYERS, WIDTHS},
+    body::{Body, MOST_LAYERS, Operation, WIDTHS},
     layout::{Init, InitialWeights, ParamLayout},
     linear::MemberLinear,
     norm::{BatchNorm, BatchNormSpec, MemberLayerNorm, NormPosition, RmsNorm},
@@ -152,6 +152,14 @@ impl Norm {
             Norm::Rms(norm) => norm.trace(tracer, x),
         }
     }
+
+    fn operation(&self) -> Operation<'_> {
+        match self {
+            Norm::Batch(norm) => Operation::BatchNorm(norm),
+            Norm::Layer(norm) => Operation::LayerNorm(norm),
+            Norm::Rms(norm) => Operation::RmsNorm(norm),
+        }
+    }
 }
 
 /// A step of a pass.
@@ -160,6 +168,16 @@ enum Step {
     Norm(Norm),
     Linear(MemberLinear),
     Relu,
+}
+
+impl Step {
+    fn operation(&self) -> Operation<'_> {
+        match self {
+            Step::Norm(norm) => norm.operation(),
+            Step::Linear(linear) => Operation::Linear(linear),
+            Step::Relu => Operation::Activate(Activation::Relu),
+        }
+    }
 }
 
 /// A body with residual blocks, through libtorch.
@@ -389,5 +407,17 @@ impl Body for Residual {
 
     fn normalizes_by_batch(&self) -> bool {
         self.normalizes_by_batch
+    }
+
+    fn operations(&self) -> Option<Vec<Operation<'_>>> {
+        let mut operations: Vec<Operation> = self.embedding.iter().map(Step::operation).collect();
+        for block in &self.blocks {
+            operations.push(Operation::BeginBlock);
+            operations.extend(block.iter().map(Step::operation));
+            operations.push(Operation::EndBlock);
+        }
+        operations.extend(self.end.as_ref().map(Norm::operation));
+        operations.push(Operation::Linear(&self.output));
+        Some(operations)
     }
 }

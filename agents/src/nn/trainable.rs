@@ -55,6 +55,13 @@ impl Trainable {
         self.params.views().recording_to(&self.recorder).observing(&self.batch)
     }
 
+    /// The parameters for a forward pass whose gradient is computed by hand and given to [`Trainable::step_with`]. Batch
+    /// normalisation is as with [`Trainable::views`].
+    pub(crate) fn constants(&self) -> Params {
+        drop(self.batch.take());
+        self.params.frozen().copied().observing(&self.batch)
+    }
+
     /// Makes one optimiser step on the scalar `loss`. Only this block changes.
     pub fn descend(&mut self, loss: &Tensor) {
         let gradient = self.gradient(loss);
@@ -105,11 +112,12 @@ impl Trainable {
     }
 
     /// Makes one optimiser step with the gradient `[P]` that `compute` writes. Returns the result of `compute`.
-    pub(crate) fn step_with<T>(&mut self, compute: impl FnOnce(&Params, &mut [f32]) -> T) -> T {
+    pub(crate) fn step_with<T>(&mut self, compute: impl FnOnce(&mut [f32]) -> T) -> T {
         let mut gradient = std::mem::take(&mut self.gradient);
         gradient.resize(as_slice(self.params.flat()).len(), 0.0);
-        let result = compute(self.params.frozen(), &mut gradient);
+        let result = compute(&mut gradient);
         self.step_along(&gradient);
+        self.params.observe(&self.batch.take());
         self.gradient = gradient;
         result
     }

@@ -57,7 +57,7 @@ impl RowNorm<'_> {
         (mean, 1.0 / (variance + self.eps).sqrt())
     }
 
-    /// Replaces the gradient `g` `[B, n]` with respect to the outputs by that with respect to `x`. Adds the gradients
+    /// Replaces the gradient `g` `[B, n]` with respect to the outputs by that with respect to `x`. Writes the gradients
     /// of gain and shift to `of_gain` and `of_shift`.
     ///
     /// # Panics
@@ -75,6 +75,10 @@ impl RowNorm<'_> {
         assert_eq!(of_gain.len(), width, "a gain has a gradient");
         let rows = x.chunks_exact(width).zip(g.chunks_exact_mut(width)).zip(moments);
         let mut of_shift = of_shift;
+        of_gain.fill(0.0);
+        if let Some(of_shift) = of_shift.as_deref_mut() {
+            of_shift.fill(0.0);
+        }
         widest(
             #[inline(always)]
             || {

@@ -1,46 +1,46 @@
-//! A network body whose passes are computed by [`Dense`]: [`Perceptron`].
+//! A network body whose passes are computed by [`Layers`]: [`FusedBody`].
 
 use sac_kernels::bfloat16::Bfloat16;
 use sac_policy::Value;
 use tch::{Kind, Tensor};
 
-use super::dense::{Dense, Tape};
+use super::layers::{Layers, LayersTape};
 use crate::{
     compute::Compute,
     error::Result,
-    nn::{Activations, Body, Params, PlainLayers, RecordedPass, Tracer},
+    nn::{Activations, Body, Operation, Params, RecordedPass, Tracer},
     noise::Stream,
     slices::as_slice,
 };
 
 /// The fastest body that computes what `body` defines.
 pub(crate) fn body(body: Box<dyn Body>, compute: &Compute, rounding: Option<Bfloat16>) -> Box<dyn Body> {
-    let dense = match compute.is_fused() {
-        true => Dense::of(&*body, compute, rounding),
+    let layers = match compute.is_fused() {
+        true => Layers::of(&*body, compute, rounding),
         false => None,
     };
-    match dense {
-        Some(dense) => Box::new(Perceptron {
+    match layers {
+        Some(layers) => Box::new(FusedBody {
             definition: body,
-            dense,
+            layers,
         }),
         None => body,
     }
 }
 
-/// A body of linear layers and activations, over slices.
+/// A body whose passes are computed over slices.
 ///
 /// A pass whose parameters need gradients is recorded ([`RecordedPass`]). A pass goes through autograd, like the
 /// definition, if its input needs gradients, or if its block has further parameters that need them.
-pub struct Perceptron {
+pub struct FusedBody {
     definition: Box<dyn Body>,
-    dense: Dense,
+    layers: Layers,
 }
 
 /// A pass whose output is a leaf of the autograd graph.
 struct Recorded {
     out: Tensor,
-    tape: Tape,
+    tape: LayersTape,
 }
 
 impl RecordedPass for Recorded {
@@ -53,7 +53,7 @@ impl RecordedPass for Recorded {
     }
 }
 
-impl Body for Perceptron {
+impl Body for FusedBody {
     fn features(
         &self,
         params: &Params,
@@ -72,12 +72,12 @@ impl Body for Perceptron {
         if x.requires_grad() || x.dim() != 2 {
             return self.definition.forward(params, x, stream);
         }
-        if !self.dense.learns(params) {
-            return self.dense.forward(params, x);
+        if !self.layers.learns(params) {
+            return self.layers.forward(params, x, stream);
         }
         match params.recorder() {
-            Some(recorder) if self.dense.covers(params) => {
-                let (out, tape) = self.dense.forward_taped(params, x);
+            Some(recorder) if self.layers.covers(params) => {
+                let (out, tape) = self.layers.forward_taped(params, x, stream);
                 let out = out.set_requires_grad(true);
                 recorder.record(Box::new(Recorded {
                     out: out.shallow_clone(),
@@ -91,16 +91,16 @@ impl Body for Perceptron {
 
     /// Returns `value + (x − sg[x]) · sg[∂value/∂x]`, which has the value and the gradient of the definition.
     fn value(&self, params: &Params, x: &Tensor, stream: &mut Stream, value_of: &dyn Fn(&Tensor) -> Tensor) -> Tensor {
-        if !x.requires_grad() || x.dim() != 2 || self.dense.learns(params) {
+        if !x.requires_grad() || x.dim() != 2 || self.layers.learns(params) {
             return value_of(&self.forward(params, x, Some(stream)));
         }
         let at = x.detach();
-        let (out, tape) = self.dense.forward_taped(params, &at);
+        let (out, tape) = self.layers.forward_taped(params, &at, Some(stream));
         let out = out.set_requires_grad(true);
         let value = value_of(&out); // [B]
         let of_out = Tensor::run_backward(&[value.sum(Kind::Float)], &[&out], false, false);
         let of_out = of_out[0].contiguous();
-        let of_x = tape.to_input(params, as_slice(&of_out), 0..self.dense.inputs());
+        let of_x = tape.to_input(params, as_slice(&of_out), 0..self.layers.inputs());
         let of_x = Tensor::from_slice(&of_x).view_as(&at); // [B, in]
         let change = ((x - at) * of_x).sum_dim_intlist([-1i64].as_slice(), false, Kind::Float);
         value.detach() + change
@@ -109,7 +109,7 @@ impl Body for Perceptron {
     /// Small batches go through libtorch, because copying the weights into panels does not pay off for few rows.
     fn act(&self, params: &Params, x: &Tensor) -> Tensor {
         match x.dim() == 2 && x.size()[0] >= super::acting::MIN_PANEL_ROWS {
-            true => self.dense.forward_in_f32(params, x),
+            true => self.layers.forward_in_f32(params, x),
             false => self.definition.forward(params, x, None),
         }
     }
@@ -126,7 +126,11 @@ impl Body for Perceptron {
         self.definition.multiply_adds()
     }
 
-    fn plain_layers(&self) -> Option<PlainLayers<'_>> {
-        self.definition.plain_layers()
+    fn normalizes_by_batch(&self) -> bool {
+        self.definition.normalizes_by_batch()
+    }
+
+    fn operations(&self) -> Option<Vec<Operation<'_>>> {
+        self.definition.operations()
     }
 }
