@@ -214,7 +214,7 @@ impl Chain {
             Operation::Activate(activation) => Step::Activate(*activation),
             Operation::Dropout(share) => {
                 let is_after_linear = matches!(self.steps.last()?.step, Step::Linear { .. });
-                let dropouts = self.steps.iter().filter(|placed| placed.step.is_dropout()).count();
+                let dropouts = self.steps.iter().filter(|placed| placed.step.drops_units()).count();
                 is_after_linear.then_some(Step::Dropout(*share, dropouts))?
             }
             Operation::BatchNorm(norm) => {
@@ -279,8 +279,9 @@ impl Chain {
         params.learns(self.last_linear().0)
     }
 
-    pub(super) fn has_dropout(&self) -> bool {
-        self.steps.iter().any(|placed| placed.step.is_dropout())
+    /// Whether a pass with a stream draws from it.
+    pub(super) fn draws(&self) -> bool {
+        self.steps.iter().any(|placed| placed.step.drops_units())
     }
 
     /// Number of inputs.
@@ -351,7 +352,7 @@ impl Step {
         }
     }
 
-    fn is_dropout(&self) -> bool {
+    fn drops_units(&self) -> bool {
         matches!(self, Step::Dropout(..))
     }
 

@@ -57,7 +57,7 @@ impl Layers {
 
     /// Whether a pass with a stream draws from it.
     pub(super) fn draws(&self) -> bool {
-        matches!(self, Layers::Chain(chain) if chain.has_dropout())
+        matches!(self, Layers::Chain(chain) if chain.draws())
     }
 
     /// Number of inputs.

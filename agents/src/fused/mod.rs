@@ -6,7 +6,7 @@
 //!
 //! | Part | Fused if |
 //! |---|---|
-//! | networks | fully connected ([`dense`]), also with normalisation, dropout or residual blocks ([`chain`]) |
+//! | networks | fully connected (`dense.rs`), also with normalisation, dropout or residual blocks (`chain.rs`) |
 //! | policy head | a squashed Gaussian whose σ depends on the state and has bounds |
 //! | critic's loss | `scalar`, `dsac_t`, `quantile` or `categorical`, and the critic has no encoder with parameters |
 //! | actor's step | policy and critic are both fused |
