@@ -88,9 +88,13 @@ fn tensorboard_reads_every_metric_at_its_env_step_with_the_value_of_metrics_json
         let report = read(&python, &here.path().join(name));
         tags.extend(self::found(&report).into_keys());
     }
-    let categorical = ["--set", "agent.critic={kind='categorical', min=-2000.0, max=0.0}"];
-    train(here.path(), "atoms", "100", &categorical);
-    tags.extend(self::found(&read(&python, &here.path().join("atoms"))).into_keys());
+    for (name, setting) in [
+        ("atoms", "agent.critic={kind='categorical', min=-2000.0, max=0.0}"),
+        ("optimist", "agent.exploration={kind='optimistic'}"),
+    ] {
+        train(here.path(), name, "100", &["--set", setting]);
+        tags.extend(self::found(&read(&python, &here.path().join(name))).into_keys());
+    }
     train(here.path(), "encoder", "100", ENCODER);
     tags.extend(self::found(&read(&python, &here.path().join("encoder"))).into_keys());
     unstable(here.path(), "unstable");
