@@ -5,11 +5,13 @@
     python3 -m venv peers/sbx && peers/sbx/bin/pip install torch==2.11.0 --no-deps
     peers/sbx/bin/pip install sbx-rl==0.28.0 "gymnasium[mujoco]==1.4.0"
     python3 benches/peers/side_by_side.py update --sb3 peers/sb3/bin/python --sbx peers/sbx/bin/python
+    python3 benches/peers/side_by_side.py update --algo crossq --sbx peers/sbx/bin/python
     python3 benches/peers/side_by_side.py train HalfCheetah-v5 --sb3 peers/sb3/bin/python --sbx peers/sbx/bin/python
 
 Rounds take turns; the table has medians, and medians of each round's ratio of `sac` to the peer. Peers that are not given
 are left out. `sac` trains as its users have it, its log, scores and checkpoints included, with an evaluation only at the end
-(`--set eval.every=never` takes that one too), since the peers do not evaluate.
+(`--set eval.every=never` takes that one too), since the peers do not evaluate. Networks are alike: two layers of 256, and of
+1024 for the critics of CrossQ; TQC has two critics.
 """
 
 import argparse
@@ -25,6 +27,7 @@ ROOT = HERE.parent.parent
 parser = argparse.ArgumentParser()
 parser.add_argument("what", choices=["update", "train"])
 parser.add_argument("env", nargs="?", default="HalfCheetah-v5")
+parser.add_argument("--algo", choices=["sac", "droq", "tqc", "crossq"], default="sac")
 parser.add_argument("--sac", default=str(ROOT / "target/release/sac"))
 parser.add_argument("--sb3")
 parser.add_argument("--sbx")
@@ -33,6 +36,16 @@ parser.add_argument("--rounds", type=int, default=5)
 parser.add_argument("--seconds", type=float, default=4.0)
 parser.add_argument("--steps", type=int, default=20_000)
 arguments = parser.parse_args()
+if arguments.algo != "sac" and (arguments.what == "train" or arguments.sb3):
+    parser.error("--algo is for updates of `sac` and SBX")
+
+# Settings that make the networks of `sac` those of `with_sbx.py`.
+ALIKE = {
+    "sac": [],
+    "droq": [],
+    "tqc": ["agent.critic.members=2", "agent.critic_body.hidden=[256,256]"],
+    "crossq": ["agent.critic_body.hidden=[1024,1024]"],
+}
 
 
 def last_json(command):
@@ -45,9 +58,9 @@ def rate(peer):
     threads, seconds, steps = (str(x) for x in (arguments.threads, arguments.seconds, arguments.steps))
     pinned = ["taskset", "-c", "0"] if arguments.threads == 1 else []
     if peer == "sac" and arguments.what == "update":
-        return last_json([arguments.sac, "bench", "update", "--threads", threads, "--seconds", seconds, "--json"])[
-            "updates_per_second"
-        ]
+        command = [arguments.sac, "bench", "update", "--algo", arguments.algo, "--threads", threads, "--seconds", seconds]
+        alike = [word for setting in ALIKE[arguments.algo] for word in ("--set", setting)]
+        return last_json([*command, *alike, "--json"])["updates_per_second"]
     if peer == "sac":
         with tempfile.TemporaryDirectory() as folder:
             told = last_json(
@@ -59,7 +72,7 @@ def rate(peer):
     if peer == "sb3":
         command = [arguments.sb3, str(HERE / "with_sb3.py"), arguments.what, arguments.env, "--threads", threads]
     else:
-        command = [arguments.sbx, str(HERE / "with_sbx.py"), arguments.what, arguments.env]
+        command = [arguments.sbx, str(HERE / "with_sbx.py"), arguments.what, arguments.env, "--algo", arguments.algo]
     told = last_json(pinned + command + ["--seconds", seconds, "--steps", steps])
     return told["updates_per_second"] if arguments.what == "update" else told["env_steps"] / told["seconds"]
 

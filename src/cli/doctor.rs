@@ -73,7 +73,7 @@ pub fn run(args: &DoctorArgs) -> Result<()> {
 fn update_rules() -> Finding {
     Finding {
         what: "updates",
-        found: Some("fused for perceptrons on a CPU; autograd for the rest and on a GPU".to_string()),
+        found: Some("fused for networks that read vectors on a CPU; autograd for the rest and on a GPU".to_string()),
         fix: None,
         needed: false,
     }
