@@ -70,6 +70,25 @@ fn the_tasks_of_an_array_do_each_run_once() {
 }
 
 #[test]
+fn the_tasks_of_an_array_share_a_search() {
+    let here = folder();
+    let here = here.path();
+    let settings = SWEEP.lines().find(|line| line.starts_with("set")).expect("settings");
+    let settings = settings.replace("'eval.every=\"never\"'", "'eval.every={env_steps=100}'");
+    let search = format!(
+        "env = 'Pendulum-v1'\nalgo = 'sac'\nenv_steps = 300\ntrials = 4\n{settings}\n\
+         [space]\nagent.gamma = {{ min = 0.9, max = 0.99 }}\n"
+    );
+    fs::write(here.join("x.toml"), search).expect("written");
+    stand_in(here, "sbatch", SBATCH);
+    let arguments = ["search", "x.toml", "--out", "x", "--slurm", "--jobs", "2"];
+    let said = Said::of(with_slurm(here, &mut command(here, &arguments))).ok();
+    assert_eq!(said.stdout, "job 7 with 2 task(s): x/.search/slurm.sh\n");
+    let status = sac(here, &["search", "x.toml", "--out", "x", "--status"]).ok();
+    assert!(status.stdout.contains("4 of 4 trials: 4 complete"), "{status}");
+}
+
+#[test]
 fn a_task_that_is_told_to_end_saves_and_asks_to_be_started_again() {
     let here = folder();
     let here = here.path();

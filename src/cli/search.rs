@@ -121,9 +121,9 @@ fn conclude(folder: &SearchFolder, search: &Search, rungs: &[u64]) -> Result<boo
     let is_done = halving::steps(&trials, search.trials, rungs, search.prune).is_empty();
     if is_done {
         let paused = trials.iter().filter(|trial| trial.ended.is_none());
-        paused
-            .into_iter()
-            .try_for_each(|trial| journal.end(trial, &Ended::Pruned))?;
+        for trial in paused {
+            journal.end(trial.number, &Ended::Pruned, trial.newest().map(|(_, value)| value))?;
+        }
     }
     let is_complete = |trial: &Trial| trial.ended == Some(Ended::Complete);
     Ok(is_done

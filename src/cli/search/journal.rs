@@ -170,29 +170,25 @@ impl Journal {
         })])
     }
 
-    /// Notes the end of a trial.
+    /// Notes the end of a trial, with its value unless it failed.
     ///
     /// # Errors
     /// As [`Journal::create`].
-    pub fn end(&self, trial: &Trial, ended: &Ended) -> Result<()> {
-        let (state, is_scored) = match ended {
-            Ended::Complete => (COMPLETE, true),
-            Ended::Pruned => (PRUNED, true),
-            Ended::Failed(_) => (FAILED, false),
+    pub fn end(&self, number: u64, ended: &Ended, value: Option<f64>) -> Result<()> {
+        let (state, reason) = match ended {
+            Ended::Complete => (COMPLETE, None),
+            Ended::Pruned => (PRUNED, None),
+            Ended::Failed(reason) => (FAILED, Some(reason)),
         };
-        let values = trial.newest().filter(|_| is_scored).map(|(_, value)| [value]);
-        let mut operations = Vec::new();
-        if let Ended::Failed(reason) = ended {
-            operations.push(attribute(trial.number, FAILURE, json!(reason)));
-        }
-        operations.push(json!({
+        let reason = reason.map(|reason| attribute(number, FAILURE, json!(reason)));
+        let state = json!({
             "op_code": SET_TRIAL_STATE,
-            "trial_id": trial.number,
+            "trial_id": number,
             "state": state,
-            "values": values,
+            "values": value.map(|value| [value]),
             "datetime_complete": now(),
-        }));
-        self.append(operations)
+        });
+        self.append(reason.into_iter().chain([state]).collect())
     }
 
     /// Adds operations in one piece, after removing what a process that was killed has left of a line.
@@ -341,7 +337,7 @@ mod tests {
         journal.report(1, 100, -3.5).expect("written");
         journal.promote(1, 300).expect("written");
         journal
-            .end(&trial(0, 100), &Ended::Failed("why".to_string()))
+            .end(0, &Ended::Failed("why".to_string()), None)
             .expect("written");
         let mut file = File::options().append(true).open(&path).expect("there");
         file.write_all(b"{\"op_code\": 7, \"tri").expect("written");
@@ -353,7 +349,7 @@ mod tests {
         expected.reports = BTreeMap::from([(100, -3.5), (300, -1.0)]);
         assert_eq!(trials[1], expected);
         assert!(!trials[1].is_under_way());
-        journal.end(&trials[1], &Ended::Complete).expect("written");
+        journal.end(1, &Ended::Complete, Some(-1.0)).expect("written");
         assert_eq!(journal.trials().expect("a journal")[1].ended, Some(Ended::Complete));
 
         fs::write(&path, "{\"op_code\": 5, \"trial_id\": 3}\n").expect("written");

@@ -10,7 +10,7 @@ use sac_report::{folder::evaluations, state::State};
 use serde_json::Value;
 
 use super::{
-    file::Search,
+    file::{Search, trial_folder},
     folder::SearchFolder,
     halving::{Step, ranked, steps},
     journal::{Ended, Trial},
@@ -142,7 +142,7 @@ impl Work<'_> {
                 }
                 Step::Begin => {
                     let trial = self.drawn(number, &trials);
-                    journal.begin(&trial, &self.search.space, &super::file::trial_folder(number))?;
+                    journal.begin(&trial, &self.search.space, &trial_folder(number))?;
                     board.count(trials.len() + 1);
                     trial
                 }
@@ -163,7 +163,7 @@ impl Work<'_> {
             .filter(|trial| trial.until.is_none() && trial.ended.is_none())
         {
             let ended = Ended::Failed("was cut off before it began".to_string());
-            self.folder.journal().end(trial, &ended)?;
+            self.folder.journal().end(trial.number, &ended, None)?;
             trial.ended = Some(ended);
         }
         Ok(())
@@ -278,11 +278,7 @@ impl Work<'_> {
         let reason = reason.lines().next().unwrap_or_default().to_string();
         board.say(&format!("trial {number} failed: {reason}"));
         let _turn = self.folder.turn()?;
-        let trial = Trial {
-            number,
-            ..Trial::default()
-        };
-        self.folder.journal().end(&trial, &Ended::Failed(reason))
+        self.folder.journal().end(number, &Ended::Failed(reason), None)
     }
 
     /// Notes the value of a trial whose runs have all reached what they were to reach.
@@ -300,12 +296,7 @@ impl Work<'_> {
         let journal = self.folder.journal();
         journal.report(one.number, one.until, value)?;
         if is_at_end {
-            let trial = Trial {
-                number: one.number,
-                reports: [(one.until, value)].into(),
-                ..Trial::default()
-            };
-            journal.end(&trial, &Ended::Complete)?;
+            journal.end(one.number, &Ended::Complete, Some(value))?;
         }
         Ok(())
     }
