@@ -8,7 +8,13 @@ pub mod planned;
 pub mod slurm;
 pub mod training;
 
-use std::{ffi::OsString, num::NonZero, thread::available_parallelism};
+use std::{
+    ffi::OsString,
+    fs,
+    num::NonZero,
+    path::{Path, PathBuf},
+    thread::available_parallelism,
+};
 
 use super::messages::say;
 use crate::error::{Error, Result};
@@ -30,6 +36,24 @@ pub fn jobs(asked: Option<u64>, threads: u64) -> usize {
         ));
     }
     jobs
+}
+
+/// The folder for the runs of a file: the given one, or one below `runs` with the file's name.
+pub fn folder(file: &Path, out: Option<&Path>) -> PathBuf {
+    match out {
+        Some(path) => path.to_path_buf(),
+        None => Path::new("runs").join(file.file_stem().unwrap_or_default()),
+    }
+}
+
+/// Whether there is nothing yet in a folder for many runs, or what another process has just made for the same ones, whose
+/// `index` is still to come. `own` is the folder of what is not a run.
+pub fn is_unused(folder: &Path, own: &str, index: &str) -> bool {
+    let is_own = |name: OsString| name == own || Path::new(&name) == Path::new(index).with_extension("tmp");
+    match fs::read_dir(folder) {
+        Ok(entries) => entries.flatten().all(|entry| is_own(entry.file_name())),
+        Err(_) => !folder.exists(),
+    }
 }
 
 /// `1:02:03`, hours first.

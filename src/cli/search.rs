@@ -8,10 +8,11 @@ mod journal;
 mod parzen;
 mod sampler;
 mod space;
+mod table;
 mod tell;
 mod work;
 
-use std::{fs, path::Path};
+use std::fs;
 
 use super::{
     args::SearchArgs,
@@ -39,17 +40,14 @@ use work::Work;
 
 pub fn run(args: &SearchArgs, registry: &Registry) -> Result<u8> {
     let search = Search::read(&args.file)?;
-    let path = match &args.out {
-        Some(path) => path.clone(),
-        None => Path::new("runs").join(args.file.file_stem().unwrap_or_default()),
-    };
+    let path = many::folder(&args.file, args.out.as_deref());
     let folder = SearchFolder::new(&path);
     folder.check(&search)?;
     if args.status {
         return tell::status(args, &folder, &search).map(|()| DONE);
     }
     let checked = check(&args.file, &search, registry)?;
-    let jobs = many::jobs(args.jobs, search.threads);
+    let jobs = many::jobs(args.many.jobs, search.threads);
     if args.dry_run {
         return tell::dry_run(&search, &checked, jobs, registry).map(|()| DONE);
     }
@@ -65,15 +63,15 @@ pub fn run(args: &SearchArgs, registry: &Registry) -> Result<u8> {
             out: folder.path(),
             own: &folder.own(),
             program: &program.words,
-            tasks: args.jobs.unwrap_or(1).min(search.trials),
+            tasks: args.many.jobs.unwrap_or(1).min(search.trials),
             threads: search.threads,
             memory_mib: slurm::memory_mib([&checked.config].into_iter(), registry)?,
-            sbatch: &args.sbatch,
+            sbatch: &args.many.sbatch,
         };
         return job.submit().map(|()| DONE);
     }
     let stop = Stop::on_signals()?;
-    let mut board = Board::new(search.trials as usize, "trials", args.quiet);
+    let mut board = Board::new(search.trials as usize, "trials", args.many.quiet);
     let worked = Work {
         folder: &folder,
         search: &search,
@@ -81,14 +79,14 @@ pub fn run(args: &SearchArgs, registry: &Registry) -> Result<u8> {
         jobs,
         program: &program,
         stop: &stop,
-        waits: !args.no_wait,
+        waits: !args.many.no_wait,
     }
     .work(&mut board);
     drop(board);
     worked?;
     let is_done = conclude(&folder, &search, &checked.rungs)?;
     tell::status(args, &folder, &search)?;
-    if !args.quiet {
+    if !args.many.quiet {
         say(&match (is_done, folder.best().exists()) {
             (true, true) => format!(
                 "hint: sac train --config {} --seeds 1-5 trains the best settings with other seeds",
@@ -97,7 +95,7 @@ pub fn run(args: &SearchArgs, registry: &Registry) -> Result<u8> {
             _ => format!("hint: the same command goes on from here; {}", path.display()),
         });
     }
-    let is_left_to_others = args.no_wait && !stop.is_requested();
+    let is_left_to_others = args.many.no_wait && !stop.is_requested();
     Ok(match (stop.is_requested(), is_done || is_left_to_others) {
         (true, _) => INTERRUPTED,
         (false, true) => DONE,

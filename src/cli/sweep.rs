@@ -40,17 +40,14 @@ use work::Work;
 
 pub fn run(args: &SweepArgs, registry: &Registry) -> Result<u8> {
     let sweep = Sweep::read(&args.file)?;
-    let path = match &args.out {
-        Some(path) => path.clone(),
-        None => Path::new("runs").join(args.file.file_stem().unwrap_or_default()),
-    };
+    let path = many::folder(&args.file, args.out.as_deref());
     if args.status {
         let folder = SweepFolder::new(&path);
         folder.check(&sweep)?;
         return report(args, &folder, &sweep).map(|_| DONE);
     }
     let groups = check(&args.file, &sweep, registry)?;
-    let jobs = many::jobs(args.jobs, sweep.threads);
+    let jobs = many::jobs(args.many.jobs, sweep.threads);
     if args.dry_run {
         SweepFolder::new(&path).check(&sweep)?;
         return dry_run(&path, &sweep, &groups, jobs, registry).map(|()| DONE);
@@ -68,10 +65,10 @@ pub fn run(args: &SweepArgs, registry: &Registry) -> Result<u8> {
             out: folder.path(),
             own: &folder.own(),
             program: &program.words,
-            tasks: args.jobs.unwrap_or(runs).min(runs),
+            tasks: args.many.jobs.unwrap_or(runs).min(runs),
             threads: sweep.threads,
             memory_mib: slurm::memory_mib(groups.iter().map(|group| &group.config), registry)?,
-            sbatch: &args.sbatch,
+            sbatch: &args.many.sbatch,
         };
         return job.submit().map(|()| DONE);
     }
@@ -83,21 +80,21 @@ pub fn run(args: &SweepArgs, registry: &Registry) -> Result<u8> {
         jobs,
         program: &program,
         stop: &stop,
-        waits: !args.no_wait,
+        waits: !args.many.no_wait,
     };
-    let mut board = Board::new(sweep.runs.len(), "runs", args.quiet);
+    let mut board = Board::new(sweep.runs.len(), "runs", args.many.quiet);
     let worked = work.work(&mut board);
     drop(board);
     worked?;
     let counts = report(args, &folder, &sweep)?;
-    if !args.quiet {
+    if !args.many.quiet {
         let hint = match stop.is_requested() {
             true => format!("the same command goes on from here; {}", path.display()),
             false => format!("sac report {} --out report.html compares the runs", shell::word(&path)),
         };
         say(&format!("hint: {hint}"));
     }
-    let left_to_others = if args.no_wait { counts.running } else { 0 };
+    let left_to_others = if args.many.no_wait { counts.running } else { 0 };
     let is_done = counts.finished + left_to_others == sweep.runs.len();
     Ok(match (stop.is_requested(), is_done) {
         (true, _) => INTERRUPTED,
@@ -149,7 +146,7 @@ fn report(args: &SweepArgs, folder: &SweepFolder, sweep: &Sweep) -> Result<Count
         failed: count("failed") + count("unreadable"),
         waiting: count("waiting"),
     };
-    if args.json {
+    if args.many.json {
         print_json(&Status {
             folder: folder.path().display().to_string(),
             counts: &counts,

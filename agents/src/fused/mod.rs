@@ -1,4 +1,4 @@
-//! The update of [`crate::soft_actor_critic`], derived by hand for networks of vectors on a CPU.
+//! The update of [`crate::soft_actor_critic`], with hand-written backward passes, for networks whose inputs are vectors, on a CPU.
 //!
 //! The reference update remains the definition. Every file here names the equations that it computes, and tests compare
 //! it with the reference (`agents/tests/fused.rs` and unit tests). Which parts of an agent are fused is decided when it

@@ -70,31 +70,18 @@ pub struct ReportArgs {
     pub json: bool,
 }
 
+/// What the commands that train many runs have in common.
 #[derive(Args)]
-pub struct SweepArgs {
-    /// What to train: environments, algorithms, settings and seeds (docs/experiments.md)
-    pub file: PathBuf,
-    /// Folder of the runs; one that holds this sweep already goes on [default: runs/<name of the file>]
-    #[arg(long, value_name = "DIR")]
-    pub out: Option<PathBuf>,
+pub struct ManyArgs {
     /// Runs at a time [default: as many as there are cores for]
     #[arg(long, value_name = "N", value_parser = count(1..=1024))]
     pub jobs: Option<u64>,
-    /// Print the runs with the time and disk that they will take, and start nothing
-    #[arg(long, conflicts_with = "status")]
-    pub dry_run: bool,
-    /// Submit an array of N tasks to Slurm that train the runs, N from --jobs [default: one for each run]
-    #[arg(long, conflicts_with_all = ["status", "dry_run", "json"])]
-    pub slurm: bool,
     /// An option for sbatch, such as `--sbatch=--time=4:00:00`; may be given several times
     #[arg(long, value_name = "OPTION", requires = "slurm")]
     pub sbatch: Vec<String>,
     /// End when other processes train all that is left, instead of waiting for them
     #[arg(long)]
     pub no_wait: bool,
-    /// Print the state of every run, and start nothing
-    #[arg(long)]
-    pub status: bool,
     /// No progress
     #[arg(long)]
     pub quiet: bool,
@@ -104,34 +91,41 @@ pub struct SweepArgs {
 }
 
 #[derive(Args)]
+pub struct SweepArgs {
+    /// What to train: environments, algorithms, settings and seeds (docs/experiments.md)
+    pub file: PathBuf,
+    /// Folder of the runs; one that holds this sweep already goes on [default: runs/<name of the file>]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Print the runs with the time and disk that they will take, and start nothing
+    #[arg(long, conflicts_with = "status")]
+    pub dry_run: bool,
+    /// Submit an array of N tasks to Slurm that train the runs, N from --jobs [default: one for each run]
+    #[arg(long, conflicts_with_all = ["status", "dry_run", "json"])]
+    pub slurm: bool,
+    /// Print the state of every run, and start nothing
+    #[arg(long)]
+    pub status: bool,
+    #[command(flatten)]
+    pub many: ManyArgs,
+}
+
+#[derive(Args)]
 pub struct SearchArgs {
     /// What to train, which settings to vary, and how (docs/experiments.md)
     pub file: PathBuf,
     /// Folder of the trials; one that holds this search already goes on [default: runs/<name of the file>]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// Runs at a time [default: as many as there are cores for]
-    #[arg(long, value_name = "N", value_parser = count(1..=1024))]
-    pub jobs: Option<u64>,
     /// Print where trials pause and what the search will take, and start nothing
     #[arg(long, conflicts_with = "status")]
     pub dry_run: bool,
     /// Submit an array of N tasks to Slurm that share the search, N from --jobs
     #[arg(long, conflicts_with_all = ["status", "dry_run", "json"], requires = "jobs")]
     pub slurm: bool,
-    /// An option for sbatch, such as `--sbatch=--time=4:00:00`; may be given several times
-    #[arg(long, value_name = "OPTION", requires = "slurm")]
-    pub sbatch: Vec<String>,
-    /// End when other processes train all that is left, instead of waiting for them
-    #[arg(long)]
-    pub no_wait: bool,
     /// Print the trials, the best first, and start nothing
     #[arg(long)]
     pub status: bool,
-    /// No progress
-    #[arg(long)]
-    pub quiet: bool,
-    /// One JSON object on stdout at the end
-    #[arg(long, conflicts_with = "dry_run")]
-    pub json: bool,
+    #[command(flatten)]
+    pub many: ManyArgs,
 }

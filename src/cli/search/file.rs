@@ -8,6 +8,7 @@ use toml::{Table, Value};
 use super::{
     sampler::Sampler,
     space::{Point, Space},
+    table,
 };
 use crate::{
     cli::many::{
@@ -164,7 +165,7 @@ fn from_table(table: &Table, problems: &mut Vec<String>) -> Search {
         problems.push(format!("`trials` = {trials}: more than {MOST_TRIALS}"));
     }
     let space = match table.get("space") {
-        Some(Value::Table(space)) => Space::from_table(space, problems),
+        Some(Value::Table(space)) => table::space(space, problems),
         _ => {
             problems.push("expected a table [space] with the settings to vary".to_string());
             Space(Vec::new())

@@ -11,11 +11,7 @@
 //! .search/slurm.sh, slurm.job    the batch script and the number of its job, if there is one
 //! ```
 
-use std::{
-    ffi::OsString,
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use sac_agents::regular_file;
 use serde_json::Value;
@@ -25,7 +21,7 @@ use super::{
     journal::Journal,
 };
 use crate::{
-    cli::many::{claim::Claim, planned::Planned},
+    cli::many::{claim::Claim, is_unused, planned::Planned},
     error::{Error, Result},
     run,
 };
@@ -78,7 +74,7 @@ impl SearchFolder {
         let refused = |problem: String| Err(Error::Usage(format!("{}: {problem}", self.path.display())));
         let index = self.path.join(INDEX);
         if !index.exists() {
-            return match self.is_unused() {
+            return match is_unused(&self.path, OWN, INDEX) {
                 true => Ok(()),
                 false => refused("is no search and not empty; choose another --out".to_string()),
             };
@@ -101,15 +97,6 @@ impl SearchFolder {
             Some(key) => refused(format!(
                 "holds another search: `{key}` differs; only `trials` may; choose another --out"
             )),
-        }
-    }
-
-    /// Whether there is nothing yet, or what another process has just made for a search whose index is still to come.
-    fn is_unused(&self) -> bool {
-        let is_own = |name: OsString| name == OWN || Path::new(&name) == Path::new(INDEX).with_extension("tmp");
-        match fs::read_dir(&self.path) {
-            Ok(entries) => entries.flatten().all(|entry| is_own(entry.file_name())),
-            Err(_) => !self.path.exists(),
         }
     }
 
@@ -164,6 +151,8 @@ fn described(search: &Search) -> Result<Value> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::cli::search::{
         file::Objective,

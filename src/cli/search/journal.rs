@@ -316,6 +316,7 @@ fn take_in(operation: &Value, trials: &mut Vec<Trial>) -> std::result::Result<()
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::search::table;
 
     #[test]
     fn a_journal_gives_back_its_trials_without_what_was_cut_off() {
@@ -324,7 +325,7 @@ mod tests {
         let journal = Journal::new(path.clone());
         let mut problems = Vec::new();
         let text = "a.b = { min = 1e-5, max = 1.0, log = true }\nc = { choice = ['x', { kind = 'y' }] }";
-        let space = Space::from_table(&text.parse().expect("TOML"), &mut problems);
+        let space = table::space(&text.parse().expect("TOML"), &mut problems);
         let trial = |number, until| Trial {
             number,
             point: Point::from([("a.b".to_string(), 0.1 + 0.2), ("c".to_string(), 1.0)]),

@@ -101,12 +101,13 @@ fn best<T>(candidates: impl Iterator<Item = T>, ratio: impl Fn(&T) -> f64) -> Op
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::search::table;
 
     fn space() -> Space {
         let text = "rate = { min = 1e-5, max = 1e-1, log = true }\nother = { min = 1e-5, max = 1e-1, log = true }\n\
                     width = { min = 8, max = 64, step = 8 }\nkind = { choice = ['a', 'b', 'c'] }";
         let mut problems = Vec::new();
-        let space = Space::from_table(&text.parse().expect("TOML"), &mut problems);
+        let space = table::space(&text.parse().expect("TOML"), &mut problems);
         assert!(problems.is_empty(), "{problems:?}");
         space
     }

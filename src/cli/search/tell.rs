@@ -65,7 +65,7 @@ pub fn status(args: &SearchArgs, folder: &SearchFolder, search: &Search) -> Resu
         .iter()
         .map(|trial| trial.env_steps * search.seeds.len() as u64)
         .sum();
-    if args.json {
+    if args.many.json {
         return print_json(&Status {
             folder: folder.path().display().to_string(),
             objective: search.objective.name(),

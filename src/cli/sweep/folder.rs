@@ -9,7 +9,6 @@
 //! ```
 
 use std::{
-    ffi::OsString,
     fs::{self, File},
     path::{Path, PathBuf},
 };
@@ -19,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use super::file::Sweep;
 use crate::{
-    cli::many::{claim::Claim, planned::Planned},
+    cli::many::{claim::Claim, is_unused, planned::Planned},
     error::{Error, Result},
     run,
 };
@@ -79,7 +78,7 @@ impl SweepFolder {
         let refused = |problem: String| Err(Error::Usage(format!("{}: {problem}", self.path.display())));
         let index = self.path.join(INDEX);
         if !index.exists() {
-            return match self.is_unused() {
+            return match is_unused(&self.path, OWN, INDEX) {
                 true => Ok(()),
                 false => refused("is no sweep and not empty; choose another --out".to_string()),
             };
@@ -104,15 +103,6 @@ impl SweepFolder {
                 found.runs.len(),
                 run.folder
             )),
-        }
-    }
-
-    /// Whether there is nothing yet, or what another process has just made for a sweep whose index is still to come.
-    fn is_unused(&self) -> bool {
-        let is_own = |name: OsString| name == OWN || Path::new(&name) == Path::new(INDEX).with_extension("tmp");
-        match fs::read_dir(&self.path) {
-            Ok(entries) => entries.flatten().all(|entry| is_own(entry.file_name())),
-            Err(_) => !self.path.exists(),
         }
     }
 
