@@ -40,7 +40,7 @@ pub fn environment(workspace: &Workspace) -> Result<PathBuf> {
             say!(
                 "  installing TensorBoard, NumPy, Gymnasium, Gymnasium-Robotics, MuJoCo, ONNX Runtime, Optuna, maturin and pytest"
             );
-            say!("  for the tests (about 150 MB)");
+            say!("  for the tests (about 160 MB)");
             make(&cache, &python, &requirements, &home)?;
             ensure!(
                 works(),
