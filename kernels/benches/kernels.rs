@@ -114,6 +114,21 @@ fn product_bfloat16(bencher: Bencher, shape: &Shape) {
     });
 }
 
+/// The products of a residual block of FlashSAC's critic: 1,024 rows, 256 units, 1,024 hidden units.
+const WIDE: [Shape; 6] = [
+    Shape::new("x W", (1024, 256, 1024), (false, false)),
+    Shape::new("x W", (1024, 1024, 256), (false, false)),
+    Shape::new("xT g", (256, 1024, 1024), (true, false)),
+    Shape::new("xT g", (1024, 1024, 256), (true, false)),
+    Shape::new("g WT", (1024, 1024, 256), (false, true)),
+    Shape::new("g WT", (1024, 256, 1024), (false, true)),
+];
+
+#[divan::bench(args = &WIDE)]
+fn wide_product_bfloat16(bencher: Bencher, shape: &Shape) {
+    product_bfloat16(bencher, shape);
+}
+
 #[divan::bench(args = [(1, 17, 256), (1, 256, 256), (8, 256, 256), (1, 256, 12)])]
 fn product_few_rows(bencher: Bencher, (m, k, n): (usize, usize, usize)) {
     let (a, b, mut out) = (values(m * k), values(k * n), vec![0.0; m * n]);
