@@ -764,6 +764,15 @@ fn a_config_file_that_is_missing_or_no_toml_is_named() {
 }
 
 #[test]
+fn soft_returns_of_one_step_are_refused() {
+    let here = folder();
+    let soft = ["--set", "replay.soft_n_step=true"];
+    sac(here.path(), &[&["config", "--env", "Pendulum-v1"][..], &soft].concat())
+        .code(2)
+        .says(&["replay.n_step = 1: expected at least 2 with replay.soft_n_step"]);
+}
+
+#[test]
 fn numbers_beyond_all_reason_are_refused_before_anything_is_allocated() {
     let here = folder();
     for (key, value) in [

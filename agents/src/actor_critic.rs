@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use sac_envs::Space;
 use sac_policy::{Draft, Value};
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
 
 pub use parts::AgentParts;
 
@@ -237,16 +237,26 @@ impl SoftActorCritic {
             obs: self.normalized(batch.obs.shallow_clone()),
             next_obs: self.normalized(batch.next_obs.shallow_clone()),
             action: self.learner.policy.encode(&batch.action),
-            reward: match &self.reward_scaling {
-                None => batch.reward.shallow_clone(),
-                Some(scaling) => &batch.reward * scaling.factor(),
-            },
+            reward: self.soft_reward(batch),
             discount: batch.discount.shallow_clone(),
+            entropy: None,
             weight: batch.weight.as_ref().map(Tensor::shallow_clone),
         };
         match &self.augmentation {
             None => batch,
             Some(augmentation) => augmentation.augment(&batch, stream),
+        }
+    }
+
+    /// The rewards `[B]` of a batch, scaled, and of soft n-step returns with α times the entropies in between.
+    fn soft_reward(&self, batch: &Batch) -> Tensor {
+        let reward = match &self.reward_scaling {
+            None => batch.reward.shallow_clone(),
+            Some(scaling) => &batch.reward * scaling.factor(),
+        };
+        match &batch.entropy {
+            None => reward,
+            Some(entropy) => reward + self.learner.temperature.alpha() * entropy,
         }
     }
 
@@ -336,6 +346,14 @@ impl Agent for SoftActorCritic {
         let noise = on(self.compute.device, noise);
         let obs = self.rows(obs, noise.size()[0]);
         write(self.learner.policy.explore_holding(&obs, &noise), actions);
+    }
+
+    fn entropy(&mut self, obs: &[f32], stream: &mut Stream, entropy: &mut [f64]) {
+        let obs = self.rows(obs, entropy.len() as i64);
+        let noise = self.learner.policy.noise(entropy.len() as i64, stream);
+        let draw = self.learner.policy.draw_frozen(&obs, &noise);
+        let nats = on(Device::Cpu, -draw.log_prob.to_kind(Kind::Double));
+        nats.copy_data(entropy, entropy.len());
     }
 
     fn observe_reward(&mut self, env: usize, reward: f64, ended: bool) {

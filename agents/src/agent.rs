@@ -36,6 +36,13 @@ pub trait Agent: Send {
         self.act(obs, ActMode::Explore, stream, actions);
     }
 
+    /// Estimates the entropy of the policy at `obs` `[N, O]`, nats, as −log π of an action drawn there, and writes it to
+    /// `entropy` `[N]`. Training calls it at every step for soft n-step returns. An agent whose values have no entropy keeps
+    /// the default: zeros.
+    fn entropy(&mut self, _obs: &[f32], _stream: &mut Stream, entropy: &mut [f64]) {
+        entropy.fill(0.0);
+    }
+
     /// Updates running statistics with the reward of a step of environment `env`, which may have ended its episode.
     /// Training calls it once with each transition.
     fn observe_reward(&mut self, _env: usize, _reward: f64, _ended: bool) {}

@@ -134,6 +134,7 @@ impl RandomShift {
             },
             reward: batch.reward.shallow_clone(),
             discount: batch.discount.shallow_clone(),
+            entropy: None,
             weight: batch.weight.as_ref().map(Tensor::shallow_clone),
         }
     }

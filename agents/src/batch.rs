@@ -17,6 +17,9 @@ pub struct Batch {
     pub discount: Tensor,
     /// `[K·B, …]`: the true observation after the row's last step.
     pub next_obs: Tensor,
+    /// `[B]`: discounted sum of the policy's entropies at the row's steps after the first, nats. `None` if returns are not
+    /// soft, and where an agent has added them to the rewards.
+    pub entropy: Option<Tensor>,
     /// `[B]`: weight of each row in the critics' loss; `None` if all weights are 1.
     pub weight: Option<Tensor>,
 }
@@ -46,11 +49,12 @@ impl Batch {
             reward,
             discount,
             next_obs,
+            entropy: None,
             weight: None,
         }
     }
 
-    /// A batch of zeros with the shapes of `other`.
+    /// A batch of zeros with the shapes of `other`, whose entropies are in its rewards.
     pub(crate) fn like(other: &Batch) -> Self {
         let like = |tensor: &Tensor| Tensor::zeros_like(tensor);
         Batch {
@@ -59,6 +63,7 @@ impl Batch {
             reward: like(&other.reward),
             discount: like(&other.discount),
             next_obs: like(&other.next_obs),
+            entropy: None,
             weight: other.weight.as_ref().map(like),
         }
     }

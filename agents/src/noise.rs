@@ -292,6 +292,8 @@ impl Stream {
 pub struct Streams {
     /// Actions of warm-up and exploration.
     pub explore: Stream,
+    /// Actions whose densities estimate the policy's entropy, for soft n-step returns.
+    pub entropy: Stream,
     /// Random numbers of updates.
     pub update: Stream,
     /// Indices of sampled transitions.
@@ -303,15 +305,17 @@ impl Streams {
     pub fn new(root: u64) -> Self {
         Streams {
             explore: Stream::derive(root, "explore", 0),
+            entropy: Stream::derive(root, "entropy", 0),
             update: Stream::derive(root, "update", 0),
             replay: Stream::derive(root, "replay", 0),
         }
     }
 
     /// Names and positions of all streams.
-    pub fn positions(&self) -> [(&'static str, StreamPosition); 3] {
+    pub fn positions(&self) -> [(&'static str, StreamPosition); 4] {
         [
             ("explore", self.explore.position()),
+            ("entropy", self.entropy.position()),
             ("update", self.update.position()),
             ("replay", self.replay.position()),
         ]
@@ -321,6 +325,7 @@ impl Streams {
     pub fn by_name(&mut self, name: &str) -> Option<&mut Stream> {
         match name {
             "explore" => Some(&mut self.explore),
+            "entropy" => Some(&mut self.entropy),
             "update" => Some(&mut self.update),
             "replay" => Some(&mut self.replay),
             _ => None,

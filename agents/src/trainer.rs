@@ -77,6 +77,8 @@ pub struct Trainer {
     obs: Vec<f32>,
     /// Actions `[group, A]` of the current group.
     actions: Vec<f32>,
+    /// Entropies `[group]` of the policy where the current group is, nats; zeros unless n-step returns are soft.
+    entropies: Vec<f64>,
     recent: RecentEpisodes,
     best_mean_return: Option<f64>,
     last_report: Option<UpdateReport>,
@@ -126,6 +128,7 @@ impl Trainer {
             warmup: Warmup::new(envs.len(), action_width, train.warmup_hold_env_steps),
             obs: Vec::with_capacity(envs.len() * observation_width),
             actions: Vec::with_capacity(envs.len() * action_width),
+            entropies: vec![0.0; envs.len()],
             envs: Stepper::new(envs, train.pipelined)?,
             updates: UpdateSchedule {
                 per_env_step: train.updates_per_env_step,
@@ -169,15 +172,15 @@ impl Trainer {
         self.run_with_pause(None, stop)
     }
 
-    /// [`Trainer::run`], which stops of itself at `pause_at`, with a checkpoint, if the end is not reached by then.
+    /// [`Trainer::run`], which stops of itself at `pause_at`, with a checkpoint, if the end is not reached by then. Environments
+    /// that step together take that step first, so that going on later gives the same run as not stopping.
     ///
     /// # Errors
     /// As [`Trainer::run`].
     pub fn run_with_pause(&mut self, pause_at: Option<EnvSteps>, stop: &AtomicBool) -> Result<Ending> {
         let began_at = self.env_steps;
         let end = EnvSteps(self.train.total_env_steps);
-        let until = pause_at.map_or(end, |pause_at| pause_at.min(end));
-        let mut ending = self.run_until(until, stop)?;
+        let mut ending = self.run_towards(end, pause_at.unwrap_or(end), stop)?;
         if self.env_steps < end && self.return_that_ended().is_none() {
             ending = Ending::Interrupted;
         }
@@ -185,11 +188,17 @@ impl Trainer {
     }
 
     /// Trains until a count of its own, or until an evaluation reaches `eval.stop_at`, and does only what is due on the
-    /// way. Going on later gives the same run as not stopping there.
+    /// way. Going on later gives the same run as not stopping there, if the count is a multiple of the number of
+    /// environments.
     ///
     /// # Errors
     /// As [`Trainer::run`].
     pub fn run_until(&mut self, total: EnvSteps, stop: &AtomicBool) -> Result<Ending> {
+        self.run_towards(total, total, stop)
+    }
+
+    /// Trains towards `total`, until at least `until` env steps are taken.
+    fn run_towards(&mut self, total: EnvSteps, until: EnvSteps, stop: &AtomicBool) -> Result<Ending> {
         if self.env_steps < total && self.return_that_ended().is_none() {
             self.forget_end()?;
         }
@@ -199,7 +208,7 @@ impl Trainer {
         if self.is_evaluation_pending() {
             self.evaluate(stop)?;
         }
-        let ending = self.train_until(total, stop);
+        let ending = self.train_towards(total, until, stop);
         if self.is_scoring() && matches!(ending, Ok(Ending::Interrupted)) {
             // The evaluation may take long, and a second signal ends the process: what was learned is safe by then.
             self.save_without_score();
@@ -210,8 +219,8 @@ impl Trainer {
     }
 
     /// The loop.
-    fn train_until(&mut self, total: EnvSteps, stop: &AtomicBool) -> Result<Ending> {
-        while self.env_steps < total && self.return_that_ended().is_none() {
+    fn train_towards(&mut self, total: EnvSteps, until: EnvSteps, stop: &AtomicBool) -> Result<Ending> {
+        while self.env_steps < total.min(until) && self.return_that_ended().is_none() {
             if stop.load(Ordering::Relaxed) {
                 return Ok(Ending::Interrupted);
             }
@@ -261,12 +270,17 @@ impl Trainer {
         self.obs
             .extend_from_slice(&envs.current().obs[group.start * obs_width..group.end * obs_width]);
         self.actions.resize(group.len() * action_space.len(), 0.0);
+        self.entropies.resize(group.len(), 0.0);
         let rng = &mut self.streams.explore;
         self.clock.spent_on(Activity::Rest);
         if self.env_steps.0 < self.train.warmup_env_steps {
             self.warmup.act(group, action_space, rng, &mut self.actions);
         } else {
             self.agent.explore(group, &self.obs, rng, &mut self.actions);
+        }
+        if self.replay.is_soft() {
+            let stream = &mut self.streams.entropy;
+            self.agent.entropy(&self.obs, stream, &mut self.entropies);
         }
         self.clock.spent_on(Activity::Acting);
     }
@@ -297,11 +311,13 @@ impl Trainer {
         let rows = self
             .obs
             .chunks_exact(obs_width)
-            .zip(self.actions.chunks_exact(action_width));
-        for (env, (obs, action)) in group.clone().zip(rows) {
+            .zip(self.actions.chunks_exact(action_width))
+            .zip(&self.entropies);
+        for (env, ((obs, action), entropy)) in group.clone().zip(rows) {
             let next_obs = &step.next_obs[env * obs_width..(env + 1) * obs_width];
+            let earned = (step.reward[env], *entropy);
             self.replay
-                .push(env, obs, action, step.reward[env], step.status[env], next_obs);
+                .push_soft(env, obs, action, earned, step.status[env], next_obs);
             let ended = step.status[env] != Status::Running;
             self.agent.observe_reward(env, step.reward[env], ended);
         }

@@ -37,6 +37,7 @@ mod resets;
 mod resume;
 #[path = "support/small.rs"]
 mod small;
+mod soft_n_step;
 mod support;
 mod target_filter;
 mod trace;

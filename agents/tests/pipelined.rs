@@ -156,6 +156,7 @@ impl Run {
             capacity: 150,
             n_step: 3,
             sampler: self.sampler,
+            soft_n_step: true,
             hindsight: None,
         };
         let replay = Replay::new(&replay_spec, spaces, self.num_envs, spec.gamma, 32, Device::Cpu).expect("fits");
@@ -293,7 +294,8 @@ fn a_pipelined_run_goes_on_where_it_stopped() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let straight = run().end(&folder.path().join("straight"));
         // In the warm-up, at its end, and while learning with windows open and updates that are due.
-        for stop in [37, WARMUP, 201] {
+        // Whole steps of all environments, whose statistics change from one to the next.
+        for stop in [36, WARMUP, 201] {
             let path = folder.path().join(format!("resumed-{stop}"));
             let mut first = run().start(&path);
             first

@@ -50,6 +50,7 @@ fn trainer(folder: &Path, preset: &str, sampler: SamplerSpec) -> Trainer {
         capacity: 60,
         n_step: 2,
         sampler,
+        soft_n_step: true,
         hindsight: None,
     };
     let stacking = Stacking::of(envs.as_ref());

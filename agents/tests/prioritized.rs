@@ -30,7 +30,7 @@ fn replay(spec: PrioritizedSpec, capacity: u64, n_step: u64) -> Replay {
         capacity,
         n_step,
         sampler: SamplerSpec::Prioritized(spec),
-        hindsight: None,
+        ..ReplaySpec::default()
     };
     let (obs, action) = (Space::unbounded(1), Space::boxed(1, -1.0, 1.0));
     Replay::new(&spec, (&obs, &action), 1, 0.9, BATCH, Device::Cpu).expect("fits")

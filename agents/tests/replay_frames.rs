@@ -197,7 +197,7 @@ fn case(steps: usize) -> impl Strategy<Value = Case> {
                     capacity,
                     n_step,
                     sampler: sampler(prioritized),
-                    hindsight: None,
+                    ..ReplaySpec::default()
                 },
             })
         },
@@ -343,7 +343,7 @@ fn a_hundred_thousand_stacks_of_three_frames_fit_into_the_documented_memory() {
             capacity,
             n_step: 3,
             sampler,
-            hindsight: None,
+            ..ReplaySpec::default()
         };
         spec.bytes((&space, &Space::boxed(21, -1.0, 1.0)), Stacking { frames, num_envs })
     };

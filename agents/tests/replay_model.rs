@@ -18,6 +18,7 @@ struct Step {
     obs: f32,
     action: f32,
     reward: f64,
+    entropy: f64,
     status: Status,
     next_obs: f32,
 }
@@ -25,13 +26,13 @@ struct Step {
 /// Episodes of `num_envs` environments, interleaved at random. Observations are increasing numbers, which identify
 /// rows.
 fn history(num_envs: usize) -> impl Strategy<Value = Vec<Step>> {
-    let step = (0..num_envs, -1.0f32..1.0, -5.0f64..5.0, 0u8..12);
+    let step = (0..num_envs, -1.0f32..1.0, -5.0f64..5.0, -2.0f64..3.0, 0u8..12);
     prop::collection::vec(step, 1..120).prop_map(|steps| {
         let mut clock = 0.0f32;
         let mut current = [None; 8];
         steps
             .into_iter()
-            .map(|(env, action, reward, fate)| {
+            .map(|(env, action, reward, entropy, fate)| {
                 clock += 1.0;
                 let obs = current[env].unwrap_or(clock + 0.5);
                 let status = match fate {
@@ -46,6 +47,7 @@ fn history(num_envs: usize) -> impl Strategy<Value = Vec<Step>> {
                     obs,
                     action,
                     reward,
+                    entropy,
                     status,
                     next_obs,
                 }
@@ -55,7 +57,7 @@ fn history(num_envs: usize) -> impl Strategy<Value = Vec<Step>> {
 }
 
 /// All rows in the order in which they are completed, computed from the definition.
-fn naive_rows(history: &[Step], n: usize) -> Vec<[f32; 5]> {
+fn naive_rows(history: &[Step], n: usize) -> Vec<[f32; 6]> {
     let mut rows = Vec::new();
     for (now, step) in history.iter().enumerate() {
         let same_env: Vec<&Step> = history[..=now].iter().filter(|other| other.env == step.env).collect();
@@ -72,11 +74,12 @@ fn naive_rows(history: &[Step], n: usize) -> Vec<[f32; 5]> {
             .collect();
         for start in complete {
             let span = &episode[start..];
-            let reward: f64 = span
-                .iter()
-                .enumerate()
-                .map(|(i, s)| GAMMA.powi(i as i32) * s.reward)
-                .sum();
+            let discounted = |of: fn(&Step) -> f64, from: usize| -> f64 {
+                let steps = span.iter().enumerate().skip(from);
+                steps.map(|(i, step)| GAMMA.powi(i as i32) * of(step)).sum()
+            };
+            let reward = discounted(|step| step.reward, 0);
+            let entropy = discounted(|step| step.entropy, 1);
             let discount = if step.status == Status::Terminated {
                 0.0
             } else {
@@ -87,6 +90,7 @@ fn naive_rows(history: &[Step], n: usize) -> Vec<[f32; 5]> {
                 span[0].action,
                 reward as f32,
                 discount as f32,
+                entropy as f32,
                 step.next_obs,
             ]);
         }
@@ -102,6 +106,7 @@ fn replay(capacity: u64, n_step: u64, num_envs: usize) -> Replay {
     let spec = ReplaySpec {
         capacity,
         n_step,
+        soft_n_step: n_step > 1,
         ..ReplaySpec::default()
     };
     let (obs, action) = spaces();
@@ -110,36 +115,39 @@ fn replay(capacity: u64, n_step: u64, num_envs: usize) -> Replay {
 
 fn feed(replay: &mut Replay, history: &[Step]) {
     for step in history {
-        replay.push(
+        replay.push_soft(
             step.env,
             &[step.obs],
             &[step.action],
-            step.reward,
+            (step.reward, step.entropy),
             step.status,
             &[step.next_obs],
         );
     }
 }
 
-fn sampled(replay: &mut Replay, stream: &mut Stream) -> Vec<[f32; 5]> {
+/// Rows of a batch; entropies are 0 where returns are not soft.
+fn sampled(replay: &mut Replay, stream: &mut Stream) -> Vec<[f32; 6]> {
     let Some(batch) = replay.sample(stream).expect("no task is asked") else {
         return Vec::new();
     };
     let column = |tensor: &Tensor| Vec::<f32>::try_from(tensor.flatten(0, -1)).expect("numbers");
+    let none = batch.reward.zeros_like();
     let columns = [
         &batch.obs,
         &batch.action,
         &batch.reward,
         &batch.discount,
+        batch.entropy.as_ref().unwrap_or(&none),
         &batch.next_obs,
     ]
     .map(column);
     (0..columns[0].len())
-        .map(|row| [0, 1, 2, 3, 4].map(|index: usize| columns[index][row]))
+        .map(|row| [0, 1, 2, 3, 4, 5].map(|index: usize| columns[index][row]))
         .collect()
 }
 
-fn close(a: &[f32; 5], b: &[f32; 5]) -> bool {
+fn close(a: &[f32; 6], b: &[f32; 6]) -> bool {
     a.iter().zip(b).all(|(a, b)| (a - b).abs() <= 1e-5 * b.abs().max(1.0))
 }
 
@@ -201,6 +209,7 @@ fn consecutive_batches_are_different_draws() {
         obs: i as f32,
         action: 0.0,
         reward: 0.0,
+        entropy: 0.0,
         status: Status::Running,
         next_obs: 0.0,
     };
@@ -217,6 +226,7 @@ fn all_rows_are_drawn_equally_often() {
         obs: i as f32,
         action: 0.0,
         reward: 0.0,
+        entropy: 0.0,
         status: Status::Running,
         next_obs: 0.0,
     };

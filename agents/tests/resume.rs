@@ -67,6 +67,7 @@ fn trainer_at(folder: &Path, seed: u64, env: &str, spec: AgentSpec, precision: M
     let replay_spec = ReplaySpec {
         capacity: 150,
         n_step: 3,
+        soft_n_step: true,
         ..ReplaySpec::default()
     };
     let replay = Replay::new(&replay_spec, spaces, NUM_ENVS, spec.gamma, 32, Device::Cpu).expect("fits");
@@ -330,6 +331,34 @@ fn products_in_bfloat16_go_on_where_they_stopped() {
     let medium = end("medium", MatmulPrecision::Medium);
     let highest = end("highest", MatmulPrecision::Highest);
     assert!(differing(&medium, &highest).contains(&"critic.safetensors".to_string()));
+}
+
+#[test]
+fn a_pause_lets_all_environments_that_step_together_step() {
+    let normalised = || AgentSpec {
+        normalize_observations: true,
+        ..AgentSpec::default()
+    };
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let start = |name: &str| trainer_of(&folder.path().join(name), 11, "Pendulum-v1", normalised());
+    run_to(&mut start("straight"), 400);
+    // After 200 a row is due, and after 270 an evaluation: there all runs stop.
+    for (pause, stops) in [(38, 39), (199, 200), (211, 213), (270, 270)] {
+        let name = format!("paused-{pause}");
+        let mut first = start(&name);
+        let stop = AtomicBool::new(false);
+        first.run_with_pause(Some(EnvSteps(pause)), &stop).expect("trains");
+        assert_eq!(first.env_steps(), EnvSteps(stops), "told to pause at {pause}");
+        let mut second = start(&name);
+        second.restore(&at(&folder.path().join(&name), stops)).expect("fits");
+        run_to(&mut second, 400);
+        let paths = ["straight", &name].map(|name| at(&folder.path().join(name), 400));
+        assert_eq!(
+            differing(&paths[0], &paths[1]),
+            Vec::<String>::new(),
+            "paused at {pause}"
+        );
+    }
 }
 
 #[test]

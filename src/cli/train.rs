@@ -37,7 +37,7 @@ pub fn run(args: &TrainArgs, registry: &Registry) -> Result<u8> {
         None => begin(args, registry)?,
     };
     report(args, &summary)?;
-    let is_paused = args.pause_at == Some(summary.env_steps);
+    let is_paused = args.pause_at.is_some_and(|at| summary.env_steps >= at);
     Ok(if summary.interrupted && !is_paused {
         INTERRUPTED
     } else {
@@ -121,7 +121,7 @@ fn session(args: &TrainArgs, config: &Config) -> Result<Session> {
 
 /// Whether a run has stopped where it was to.
 fn has_paused(args: &TrainArgs, summary: &Summary) -> bool {
-    summary.interrupted && args.pause_at == Some(summary.env_steps)
+    summary.interrupted && args.pause_at.is_some_and(|at| summary.env_steps >= at)
 }
 
 fn report(args: &TrainArgs, summary: &Summary) -> Result<()> {

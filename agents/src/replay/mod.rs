@@ -50,6 +50,9 @@ pub struct ReplaySpec {
     pub capacity: u64,
     /// n of n-step returns, at least 1.
     pub n_step: u64,
+    /// Whether n-step returns are soft: they have the entropies of the policy at the steps in between, times α.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub soft_n_step: bool,
     /// How rows are sampled.
     pub sampler: SamplerSpec,
     /// Other goals for sampled rows, for tasks with goals: see [`Replay::with_hindsight`].
@@ -62,6 +65,7 @@ impl Default for ReplaySpec {
         ReplaySpec {
             capacity: 1_000_000,
             n_step: 1,
+            soft_n_step: false,
             sampler: SamplerSpec::Uniform,
             hindsight: None,
         }
@@ -76,6 +80,7 @@ impl ReplaySpec {
             stacked_frames: stacking.frames,
             num_envs: stacking.num_envs,
             n_step: usize::try_from(self.n_step).unwrap_or(usize::MAX),
+            soft: self.soft_n_step,
             capacity: usize::try_from(self.capacity).unwrap_or(usize::MAX),
         }
     }
@@ -121,6 +126,12 @@ impl ReplaySpec {
         if let SamplerSpec::Prioritized(spec) = &self.sampler {
             spec.check(&mut problems);
         }
+        problems.require(
+            !self.soft_n_step || self.n_step > 1,
+            "replay.n_step",
+            self.n_step,
+            "at least 2 with replay.soft_n_step: one step has none in between",
+        );
         if let Some(spec) = &self.hindsight {
             spec.check(&mut problems);
             problems.require(
@@ -189,6 +200,7 @@ struct BatchBuffer {
     action: Tensor,
     reward: Tensor,
     discount: Tensor,
+    entropy: Tensor,
     next_obs: Tensor,
     weight: Tensor,
 }
@@ -203,6 +215,7 @@ pub struct Replay {
     indices: Vec<usize>,
     prioritized: Option<Prioritized>,
     hindsight: Option<Hindsight>,
+    is_soft: bool,
     device: Device,
 }
 
@@ -305,6 +318,7 @@ impl Replay {
                 action: Tensor::zeros([rows, action.len() as i64], options),
                 reward: Tensor::zeros([rows], options),
                 discount: Tensor::zeros([rows], options),
+                entropy: Tensor::zeros([rows], options),
                 next_obs: Tensor::zeros(&obs_shape[..], options),
                 weight: Tensor::zeros([rows], options),
             },
@@ -315,6 +329,7 @@ impl Replay {
                 SamplerSpec::Prioritized(sampler) => Some(Prioritized::new(sampler, storage.capacity(), batch_size)),
             },
             hindsight: None,
+            is_soft: spec.soft_n_step,
             storage,
             device,
         })
@@ -331,14 +346,32 @@ impl Replay {
         self.storage.capacity()
     }
 
+    /// Whether n-step returns are soft, so that steps are added with entropies.
+    pub fn is_soft(&self) -> bool {
+        self.is_soft
+    }
+
     /// Adds one step of environment `env`. `next_obs` is the true successor of `obs`, also at the end of an episode.
     pub fn push(&mut self, env: usize, obs: &[f32], action: &[f32], reward: f64, status: Status, next_obs: &[f32]) {
+        self.push_soft(env, obs, action, (reward, 0.0), status, next_obs);
+    }
+
+    /// [`Replay::push`] with the reward and the entropy of the policy at `obs` (nats), which soft n-step returns have.
+    pub fn push_soft(
+        &mut self,
+        env: usize,
+        obs: &[f32],
+        action: &[f32],
+        earned: (f64, f64),
+        status: Status,
+        next_obs: &[f32],
+    ) {
         if let Some(hindsight) = &mut self.hindsight {
             hindsight.episodes.push(env, status);
         }
         let (storage, prioritized) = (&mut self.storage, &mut self.prioritized);
-        self.windows[env].push(obs, action, reward, status, |obs, action, reward, discount| {
-            let row = storage.push(env, obs, action, reward, discount, next_obs);
+        self.windows[env].push(obs, action, earned, status, |folded| {
+            let row = storage.push(env, &folded, next_obs);
             if let Some(prioritized) = prioritized {
                 prioritized.inserted(row);
             }
@@ -380,6 +413,7 @@ impl Replay {
             action,
             reward,
             discount,
+            entropy,
             next_obs,
             weight,
         } = &mut self.batch;
@@ -388,6 +422,7 @@ impl Replay {
             action: as_slice_mut(action),
             reward: as_slice_mut(reward),
             discount: as_slice_mut(discount),
+            entropy: as_slice_mut(entropy),
             next_obs: as_slice_mut(next_obs),
         };
         self.storage.gather(&self.indices, &mut into);
@@ -397,6 +432,7 @@ impl Replay {
         let on_device = |tensor: &Tensor| on(self.device, tensor.shallow_clone());
         Ok(Some(Batch {
             weight: self.prioritized.is_some().then(|| on_device(weight)),
+            entropy: self.is_soft.then(|| on_device(entropy)),
             ..Batch::new(
                 on_device(obs),
                 on_device(action),

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     column::Column,
     frames::{Frames, FramesShape, FramesState},
+    n_step::Folded,
 };
 use crate::{
     checkpoint::Section,
@@ -29,6 +30,8 @@ pub(super) struct Layout<'a> {
     pub(super) stacked_frames: usize,
     pub(super) num_envs: usize,
     pub(super) n_step: usize,
+    /// Whether rows have entropies.
+    pub(super) soft: bool,
     pub(super) capacity: usize,
 }
 
@@ -51,7 +54,7 @@ impl Layout<'_> {
     pub(super) fn bytes(&self) -> u64 {
         let per_number = if dtype(self.observation) == Dtype::U8 { 1 } else { 4 };
         let whole = (2 * self.observation.len() * per_number) as u64;
-        let rest = (4 * self.action.len() + 8) as u64;
+        let rest = (4 * self.action.len() + if self.soft { 12 } else { 8 }) as u64;
         let rows = self.capacity as u64;
         match self.frames() {
             None => rows.saturating_mul(whole + rest),
@@ -103,6 +106,8 @@ impl Columns {
 /// A ring buffer of rows.
 pub(super) struct Storage {
     rows: Rows,
+    /// Discounted sums of entropies, if rows have them.
+    entropy: Option<Column>,
     /// Numbers per observation, and per action.
     widths: (usize, usize),
     capacity: usize,
@@ -120,6 +125,7 @@ pub(super) struct Gathered<'a> {
     pub(super) action: &'a mut [f32],
     pub(super) reward: &'a mut [f32],
     pub(super) discount: &'a mut [f32],
+    pub(super) entropy: &'a mut [f32],
     pub(super) next_obs: &'a mut [f32],
 }
 
@@ -166,6 +172,7 @@ impl Storage {
         };
         Storage {
             rows,
+            entropy: layout.soft.then(|| column("entropy", 1, Dtype::F32)),
             widths,
             capacity,
             cursor: 0,
@@ -210,17 +217,13 @@ impl Storage {
     }
 
     /// Writes a row of environment `env`, and returns its index. A full storage overwrites the oldest row.
-    pub(super) fn push(
-        &mut self,
-        env: usize,
-        obs: &[f32],
-        action: &[f32],
-        reward: f64,
-        discount: f64,
-        next_obs: &[f32],
-    ) -> usize {
+    pub(super) fn push(&mut self, env: usize, folded: &Folded, next_obs: &[f32]) -> usize {
+        let Folded { obs, action, .. } = *folded;
         let row = self.cursor;
-        let rest = [reward as f32, discount as f32];
+        let rest = [folded.reward as f32, folded.discount as f32];
+        if let Some(column) = &mut self.entropy {
+            column.write(row, &[folded.entropy as f32]);
+        }
         match &mut self.rows {
             Rows::Contiguous(rows) => {
                 let mut to = rows.row_mut(row);
@@ -292,6 +295,9 @@ impl Storage {
 
     /// Copies rows into the buffers of a batch.
     pub(super) fn gather(&self, indices: &[usize], into: &mut Gathered) {
+        if let Some(column) = &self.entropy {
+            column.gather(indices, into.entropy);
+        }
         match &self.rows {
             Rows::Contiguous(rows) => {
                 let (width, action_width) = self.widths;
@@ -338,7 +344,8 @@ impl Storage {
             Rows::Contiguous(rows) => vec![rows],
             Rows::Columns(columns) => columns.all(),
         };
-        columns.into_iter().for_each(|column| column.save(filled, section));
+        let columns = columns.into_iter().chain(&self.entropy);
+        columns.for_each(|column| column.save(filled, section));
     }
 
     /// The state of shared frames; `None` if there are none.
@@ -385,7 +392,7 @@ impl Storage {
                 ));
             }
         }
-        for column in columns {
+        for column in columns.into_iter().chain(&mut self.entropy) {
             column.load(filled, section)?;
         }
         (self.len, self.cursor, self.filled) = (len, cursor, filled);

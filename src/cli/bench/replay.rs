@@ -45,12 +45,11 @@ pub fn replay(args: &BenchReplayArgs) -> Result<()> {
     for capacity in &args.capacity {
         let spec = ReplaySpec {
             capacity: *capacity,
-            n_step: 1,
             sampler: match args.sampler {
                 Sampler::Uniform => SamplerSpec::Uniform,
                 Sampler::Prioritized => SamplerSpec::Prioritized(PrioritizedSpec::default()),
             },
-            hindsight: None,
+            ..ReplaySpec::default()
         };
         let batch = args.batch as usize;
         let spaces = (&observation, &action);
