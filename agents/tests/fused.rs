@@ -78,7 +78,7 @@ const LARGE_EPS: f64 = 1e-3;
 
 fn preset(name: &str) -> AgentSpec {
     let preset = presets::by_name(name).expect("a preset");
-    let table: toml::Table = preset.toml.parse().expect("a preset is a table");
+    let table = preset.table();
     let spec: AgentSpec = table["agent"].clone().try_into().expect("a preset has an agent");
     let mut spec = spec.for_budget(GradSteps(UPDATES as u64));
     if matches!(spec.encoder, EncoderSpec::Conv(_)) {

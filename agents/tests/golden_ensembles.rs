@@ -48,7 +48,7 @@ fn single(values: &[f64]) -> Vec<f32> {
 
 /// The table `[agent]` of a preset.
 fn preset(name: &str) -> toml::Table {
-    let mut table: toml::Table = presets::by_name(name).expect("a preset").toml.parse().expect("TOML");
+    let mut table = presets::by_name(name).expect("a preset").table();
     table.remove("agent").expect("an agent").try_into().expect("a table")
 }
 

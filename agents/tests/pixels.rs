@@ -19,7 +19,7 @@ const END: u64 = 130;
 /// A preset's agent with a shared encoder of small images that are shifted.
 fn spec(preset: &str) -> AgentSpec {
     let preset = presets::by_name(preset).expect("a preset");
-    let mut table: toml::Table = preset.toml.parse().expect("TOML");
+    let mut table = preset.table();
     let mut agent: toml::Table = table.remove("agent").expect("an agent").try_into().expect("a table");
     let pixels: toml::Table = "encoder_sharing = 'critic'\nbody = { hidden = [12, 12] }\n\
          encoder = { kind = 'conv', architecture = 'drq', channel_multiplier = 0.15, projection = 6 }\n\

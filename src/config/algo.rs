@@ -43,16 +43,28 @@ algos! {
     Tqc = "tqc",
     /// Batch-normalised residual blocks with unit weights and a categorical critic.
     FlashSac = "flashsac",
+    /// The same with smaller networks.
+    FlashSacSmall = "flashsac-small",
     /// Batch-normalised perceptrons with unit weights and a categorical critic.
     Xqc = "xqc",
+    /// The same with smaller networks.
+    XqcSmall = "xqc-small",
     /// Batch renormalisation instead of target parameters.
     CrossQ = "crossq",
+    /// The same with smaller networks.
+    CrossQSmall = "crossq-small",
     /// Residual blocks with layer normalisation, normalised observations and decaying weights.
     Simba = "simba",
+    /// The same with smaller networks.
+    SimbaSmall = "simba-small",
     /// Residual networks with features and weights of unit norm, and a categorical critic.
     SimbaV2 = "simbav2",
+    /// The same with smaller networks.
+    SimbaV2Small = "simbav2-small",
     /// Regularised residual networks, quantile critics, many updates and resets.
     Bro = "bro",
+    /// The same with smaller networks.
+    BroSmall = "bro-small",
     /// Distributional Soft Actor-Critic.
     Dsac = "dsac",
     /// DSAC with three refinements, one update per env step.

@@ -48,7 +48,9 @@ pub fn layers(env: &str, algo: &str) -> Result<Layers, ConfigError> {
 pub fn preset_layers(algo: &str) -> Result<Layers, ConfigError> {
     let algo: Algo = algo.parse()?;
     let mut layers = Layers::default();
-    layers.add_toml(Origin::Preset(algo.to_string()), algo.preset().toml)?;
+    for preset in algo.preset().layers() {
+        layers.add_toml(Origin::Preset(preset.name.to_string()), preset.toml)?;
+    }
     layers.set(Origin::Flag("--algo"), "algo", algo.name());
     Ok(layers)
 }

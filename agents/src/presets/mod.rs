@@ -11,7 +11,8 @@ pub struct Preset {
     pub name: &'static str,
     /// A description in one line.
     pub summary: &'static str,
-    /// The settings in TOML, with sources as comments.
+    /// The settings in TOML, with sources as comments. For a name that ends in `-small`, what differs from the preset whose
+    /// name is the rest.
     pub toml: &'static str,
 }
 
@@ -48,9 +49,19 @@ pub const ALL: &[Preset] = &[
         toml: include_str!("flashsac.toml"),
     },
     Preset {
+        name: "flashsac-small",
+        summary: "flashsac with networks of half the width and half the batch, for machines without a GPU",
+        toml: include_str!("flashsac_small.toml"),
+    },
+    Preset {
         name: "xqc",
         summary: "Batch-normalised perceptrons with unit weights and a categorical critic (Palenicek et al. 2025)",
         toml: include_str!("xqc.toml"),
+    },
+    Preset {
+        name: "xqc-small",
+        summary: "xqc with networks of half the width, for machines without a GPU",
+        toml: include_str!("xqc_small.toml"),
     },
     Preset {
         name: "crossq",
@@ -58,9 +69,19 @@ pub const ALL: &[Preset] = &[
         toml: include_str!("crossq.toml"),
     },
     Preset {
+        name: "crossq-small",
+        summary: "crossq with critics of a quarter of the width, for machines without a GPU",
+        toml: include_str!("crossq_small.toml"),
+    },
+    Preset {
         name: "simba",
         summary: "Residual blocks with layer normalisation, normalised observations, decaying weights (Lee et al. 2024)",
         toml: include_str!("simba.toml"),
+    },
+    Preset {
+        name: "simba-small",
+        summary: "simba with a critic of a quarter and a policy of half the width, for machines without a GPU",
+        toml: include_str!("simba_small.toml"),
     },
     Preset {
         name: "simbav2",
@@ -68,9 +89,19 @@ pub const ALL: &[Preset] = &[
         toml: include_str!("simbav2.toml"),
     },
     Preset {
+        name: "simbav2-small",
+        summary: "simbav2 with a critic of a quarter and a policy of half the width, for machines without a GPU",
+        toml: include_str!("simbav2_small.toml"),
+    },
+    Preset {
         name: "bro",
         summary: "Regularised residual networks, quantile critics, ten updates per step, resets (Nauman et al. 2024)",
         toml: include_str!("bro.toml"),
+    },
+    Preset {
+        name: "bro-small",
+        summary: "bro with networks of half the width and a fifth of the updates, for machines without a GPU",
+        toml: include_str!("bro_small.toml"),
     },
     Preset {
         name: "dsac",
@@ -136,21 +167,61 @@ pub fn by_name(name: &str) -> Option<&'static Preset> {
 
 /// Names of the presets whose policies support an action space.
 pub fn serving(action: &Space) -> impl Iterator<Item = &'static str> {
-    let can_act = |preset: &&Preset| preset.policy().is_some_and(|policy| policy.misfit(action).is_none());
+    let can_act = |preset: &&'static Preset| preset.policy().is_some_and(|policy| policy.misfit(action).is_none());
     ALL.iter().filter(can_act).map(|preset| preset.name)
 }
 
 impl Preset {
+    /// The presets whose settings it has, each over those before it: the one that it is a small size of, and itself.
+    pub fn layers(&'static self) -> impl Iterator<Item = &'static Preset> {
+        let published = self.name.strip_suffix("-small").and_then(by_name);
+        published.into_iter().chain([self])
+    }
+
+    /// All its settings, as one table.
+    ///
+    /// # Panics
+    /// Never for a preset of [`ALL`]: a test reads them all.
+    pub fn table(&'static self) -> toml::Table {
+        let mut merged = toml::Table::new();
+        for preset in self.layers() {
+            merge(&mut merged, preset.toml.parse().expect("a preset is a table"));
+        }
+        merged
+    }
+
     /// The policy in the preset's file.
-    fn policy(&self) -> Option<PolicySpec> {
-        let table: toml::Table = self.toml.parse().ok()?;
-        table.get("agent")?.get("policy")?.clone().try_into().ok()
+    fn policy(&'static self) -> Option<PolicySpec> {
+        self.table().get("agent")?.get("policy")?.clone().try_into().ok()
+    }
+}
+
+/// Puts settings over others; tables are merged key by key.
+fn merge(below: &mut toml::Table, above: toml::Table) {
+    for (key, value) in above {
+        match (below.get_mut(&key), value) {
+            (Some(toml::Value::Table(below)), toml::Value::Table(above)) => merge(below, above),
+            (_, value) => drop(below.insert(key, value)),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_small_size_is_a_preset_with_other_sizes() {
+        let small = by_name("flashsac-small").expect("a preset").table();
+        let mut published = by_name("flashsac").expect("a preset").table();
+        assert_eq!(small["agent"]["critic_body"]["width"].as_integer(), Some(128));
+        assert_ne!(small, published);
+        for (path, size) in [("body", 64), ("critic_body", 128)] {
+            published["agent"][path]["width"] = toml::Value::Integer(size);
+        }
+        published["train"]["batch_size"] = toml::Value::Integer(256);
+        assert_eq!(small, published);
+    }
 
     #[test]
     fn every_preset_supports_boxes_or_discrete_spaces() {

@@ -11,7 +11,7 @@ const OBS: i64 = 4;
 /// The agent of a preset, with networks of the given widths.
 pub fn spec(preset: &str, hidden: [i64; 2]) -> AgentSpec {
     let preset = presets::by_name(preset).expect("a preset");
-    let table: toml::Table = preset.toml.parse().expect("a preset is a table");
+    let table = preset.table();
     let mut spec: AgentSpec = table["agent"].clone().try_into().expect("a preset has an agent");
     for body in [Some(&mut spec.body), spec.critic_body.as_mut()].into_iter().flatten() {
         shrink(body, hidden);
