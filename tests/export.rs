@@ -207,7 +207,8 @@ fn every_preset_acts_alike_in_every_format() {
     let here = folder();
     let mut python_arguments = Vec::new();
     let mut expected = Vec::new();
-    for algo in Algo::ALL {
+    // A small size is its preset with other widths, and the test chooses the widths.
+    for algo in Algo::ALL.iter().filter(|algo| !algo.name().ends_with("-small")) {
         let (env, small) = task_of(*algo);
         let mut policy = trained(here.path(), env, algo.name(), &small);
         // Images are a thousand times as many numbers.

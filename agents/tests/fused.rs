@@ -118,7 +118,9 @@ fn every_preset_learns_the_same_fused_and_with_the_reference() {
     let in_box = Space::boxed(3, -1.0, 1.0);
     let discrete = Space::Discrete { n: 4 };
     let mut differs = 0;
-    for preset_name in presets::ALL.iter().map(|preset| preset.name) {
+    // Small sizes are presets with other widths, which this test chooses itself.
+    let recipes = presets::ALL.iter().filter(|preset| preset.layers().count() == 1);
+    for preset_name in recipes.map(|preset| preset.name) {
         let serves_box = presets::serving(&in_box).any(|name| name == preset_name);
         let action = if serves_box { &in_box } else { &discrete };
         let difference = difference(&preset(preset_name), action);
