@@ -217,6 +217,34 @@ fn a_campaign_that_is_killed_with_one_of_its_runs_goes_on_and_records_what_was_n
 }
 
 #[test]
+fn a_campaign_trains_the_runs_that_a_sweep_of_the_same_file_would() {
+    let here = folder();
+    let here = here.path();
+    let text = format!(
+        "title = 'X'\nseeds = [3, 1]\nstages = [1, 2]\ncheckpoint = 'last'\n\
+         [[group]]\nenv = ['Pendulum-v1', 'MountainCarContinuous-v0']\nalgo = ['sac', 'tqc']\nenv_steps = 100\n{SET}\n\
+         paired = {{ agent.gamma = [0.9, 0.99], replay.n_step = [1, 3] }}\n"
+    );
+    fs::create_dir_all(here.join("experiments")).expect("made");
+    fs::write(here.join("experiments/x.toml"), text).expect("written");
+    let sweep = sac(here, &["sweep", "experiments/x.toml", "--status", "--json"])
+        .ok()
+        .json();
+    let status = campaign(here, &["--status"]).ok();
+    for stage in ["seeds 3 to 3: 0 of 8 runs", "seeds 1 to 1: 0 of 8 runs"] {
+        assert!(status.stdout.contains(stage), "{status}");
+    }
+    campaign(here, &["--jobs", "2"]).ok();
+    let told = |runs: &[Value]| {
+        let told = |run: &Value| ["label", "env", "algo", "env_steps", "set", "seed"].map(|key| run[key].to_string());
+        runs.iter().map(told).collect::<std::collections::BTreeSet<_>>()
+    };
+    let planned = told(sweep["runs"].as_array().expect("runs"));
+    assert_eq!(planned.len(), 2 * 2 * 2 * 2);
+    assert_eq!(told(&recorded(here)), planned);
+}
+
+#[test]
 fn all_runs_that_cannot_be_configured_are_named_before_anything_starts() {
     let here = folder();
     let bad = group("bad setting", "sac", 100).replace("eval.episodes=2", "eval.episode=2");

@@ -2,6 +2,8 @@
 
 use std::{fs, path::Path};
 
+use sac_report::experiment::{Experiment, Group as Asked};
+
 use crate::support::{folder, sac};
 
 /// Its label, and the arguments that name its environment, preset and settings.
@@ -13,31 +15,17 @@ fn experiments() -> Vec<(String, Vec<Group>)> {
     let mut experiments = Vec::new();
     for entry in fs::read_dir(configs).expect("the folder is there") {
         let path = entry.expect("it can be read").path();
-        let text = fs::read_to_string(&path).expect("it can be read");
-        let table: toml::Table = text.parse().expect("it is TOML");
-        let groups = table["group"]
-            .as_array()
-            .expect("groups are a list")
-            .iter()
-            .flat_map(|group| {
-                let envs = match &group["env"] {
-                    toml::Value::Array(envs) => envs.clone(),
-                    env => vec![env.clone()],
-                };
-                envs.into_iter().map(move |env| (group, env))
-            })
-            .map(|(group, env)| {
-                let text = |key: &str| group[key].as_str().expect("it is text").to_string();
-                let env = env.as_str().expect("it is text").to_string();
-                let mut arguments = vec!["--env".to_string(), env, "--algo".to_string(), text("algo")];
-                for setting in group.get("set").and_then(toml::Value::as_array).into_iter().flatten() {
-                    let setting = setting.as_str().expect("settings are text");
-                    arguments.extend(["--set".to_string(), setting.to_string()]);
-                }
-                (text("label"), arguments)
-            });
-        let name = path.file_stem().expect("it has a name").to_string_lossy().into_owned();
-        experiments.push((name, groups.collect()));
+        let experiment = Experiment::read(&path).unwrap_or_else(|error| panic!("{error}"));
+        let group = |group: Asked| {
+            let mut arguments = ["--env", &group.env, "--algo", &group.algo]
+                .map(str::to_string)
+                .to_vec();
+            for setting in group.set {
+                arguments.extend(["--set".to_string(), setting]);
+            }
+            (group.label, arguments)
+        };
+        experiments.push((experiment.name, experiment.groups.into_iter().map(group).collect()));
     }
     assert!(!experiments.is_empty());
     experiments

@@ -13,6 +13,25 @@ pub enum Error {
         /// What the operating system said.
         source: std::io::Error,
     },
+    /// A file that the user named, and that cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// A file that says what to train, and all that is wrong with it.
+    #[error(
+        "{}: {} problem{}, nothing was started\n  {}",
+        path.display(), problems.len(), if problems.len() == 1 { "" } else { "s" }, problems.join("\n  ")
+    )]
+    Problems {
+        /// The file.
+        path: PathBuf,
+        /// A sentence for each, with its place.
+        problems: Vec<String>,
+    },
     /// A file with contents that are not of its form.
     #[error("{}: {problem}", path.display())]
     Malformed {

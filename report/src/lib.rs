@@ -4,6 +4,8 @@
 //! | Module | Contents |
 //! |---|---|
 //! | [`data`] | data files: runs with their evaluations, under a digest |
+//! | [`experiment`] | the files of experiments and sweeps: which runs they ask for |
+//! | [`toml_file`], [`suggest`] | values of TOML files with all problems at once; what a wrong word was meant to be |
 //! | [`folder`] | the folder of a run, read as a row of a data file |
 //! | [`state`] | whether a run is being trained, or how it ended |
 //! | [`settings`] | the settings of runs, and those in which they differ |
@@ -22,6 +24,7 @@
 mod align;
 pub mod data;
 mod error;
+pub mod experiment;
 pub mod folder;
 pub mod listing;
 #[cfg(feature = "report")]
@@ -29,6 +32,8 @@ pub mod row;
 mod rows;
 pub mod settings;
 pub mod state;
+pub mod suggest;
+pub mod toml_file;
 
 #[cfg(feature = "report")]
 pub mod estimates;

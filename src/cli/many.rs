@@ -3,7 +3,6 @@
 pub mod board;
 pub mod claim;
 pub mod estimate;
-pub mod file;
 pub mod planned;
 pub mod slurm;
 pub mod training;

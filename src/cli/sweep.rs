@@ -1,7 +1,6 @@
 //! `sac sweep`.
 
 mod check;
-mod combinations;
 mod file;
 mod folder;
 mod work;

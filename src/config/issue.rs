@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+pub(crate) use sac_report::suggest::nearest;
+
 use super::origin::Origin;
 
 /// One problem of a configuration.
@@ -57,19 +59,4 @@ impl Issues {
             origin,
         }])
     }
-}
-
-/// The candidate most similar to a word, if it is similar enough to be a likely typo.
-pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    candidates
-        .into_iter()
-        .map(|candidate| {
-            (
-                strsim::jaro_winkler(&word.to_lowercase(), &candidate.to_lowercase()),
-                candidate,
-            )
-        })
-        .filter(|(likeness, _)| *likeness > 0.75)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, candidate)| candidate)
 }

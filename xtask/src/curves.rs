@@ -7,6 +7,7 @@
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail, ensure};
+use sac_report::experiment::Experiment;
 
 use crate::setup;
 use crate::workspace::Workspace;
@@ -19,7 +20,7 @@ mod list;
 mod order;
 mod work;
 
-use experiment::{Experiment, Run, read};
+use experiment::{Run, read};
 use work::{Places, change, is_complete, is_recorded, work};
 
 /// What `cargo xtask curves` is to do.
@@ -94,22 +95,22 @@ fn build(workspace: &Workspace) -> Result<std::path::PathBuf> {
 /// Brings a data file into line with its experiment, and says which runs it lacks.
 fn say_what_is_missing(places: &Places, experiment: &Experiment) -> Result<()> {
     let data = change(places, experiment, |_| {})?;
-    for group in &experiment.group {
-        let is_recorded = |seed: &u64| {
+    for group in &experiment.groups {
+        let is_recorded = |seed: &&u64| {
             let run = Run {
                 experiment,
                 group,
-                seed: *seed,
+                seed: **seed,
             };
             data.runs.iter().any(|record| run.is_told_by(record))
         };
-        let recorded = (1..=experiment.seeds).filter(is_recorded).count();
-        if recorded < experiment.seeds as usize {
+        let (recorded, asked) = (
+            experiment.seeds.iter().filter(is_recorded).count(),
+            experiment.seeds.len(),
+        );
+        if recorded < asked {
             let (name, label) = (&experiment.name, &group.label);
-            say!(
-                "{name}: {recorded} of {} runs of {label} are recorded",
-                experiment.seeds
-            );
+            say!("{name}: {recorded} of {asked} runs of {label} are recorded");
         }
     }
     Ok(())

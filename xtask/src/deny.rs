@@ -52,9 +52,15 @@ const RULES: &[Rule] = &[
         except: &[],
     },
     Rule {
-        claim: "report knows nothing of tch, agents or environments (A10)",
-        paths: &["report/Cargo.toml"],
-        patterns: &[Raw("tch"), Raw("torch-sys"), Raw("sac-agents"), Raw("sac-envs")],
+        claim: "report and xtask know nothing of tch, agents or environments (A10)",
+        paths: &["report/Cargo.toml", "xtask/Cargo.toml"],
+        patterns: &[
+            Raw("tch"),
+            Raw("torch-sys"),
+            Raw("sac-agents"),
+            Raw("sac-envs"),
+            Raw("sac-rl"),
+        ],
         except: &[],
     },
     Rule {
@@ -313,6 +319,7 @@ mod tests {
             ("report/Cargo.toml", "[dependencies]\nserde.workspace = true\n"),
             ("report/src/lib.rs", ""),
             ("src/main.rs", "fn main() {}\n"),
+            ("xtask/Cargo.toml", "[dependencies]\nsac-report.workspace = true\n"),
             ("xtask/src/main.rs", ""),
             ("agents/src/noise.rs", "fn draw() { Tensor::randn([1], kind) }\n"),
             (
@@ -380,6 +387,12 @@ mod tests {
                 "report/Cargo.toml",
                 "[dependencies]\nsac-agents.workspace = true\n",
                 "report/Cargo.toml:2",
+                "(A10)",
+            ),
+            (
+                "xtask/Cargo.toml",
+                "[dependencies]\nsac-rl.workspace = true\n",
+                "xtask/Cargo.toml:2",
                 "(A10)",
             ),
             (

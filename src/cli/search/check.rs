@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use sac_agents::Every;
+use sac_report::toml_file::refused;
 
 use super::{file::Search, halving::rungs};
-use crate::{cli::many::file::refused, config::Config, error::Result, registry::Registry};
+use crate::{config::Config, error::Result, registry::Registry};
 
 /// A search that can be started.
 pub struct Checked {
@@ -35,30 +36,26 @@ pub fn check(path: &Path, search: &Search, registry: &Registry) -> Result<Checke
         }
     }
     let Some(config) = first.filter(|_| problems.is_empty()) else {
-        return Err(refused(path, &problems));
+        return Err(refused(path, problems).into());
     };
     let Every::EnvSteps(every) = config.eval.every else {
-        return Err(refused(
-            path,
-            &["eval.every = \"never\": trials are compared by their evaluations".to_string()],
-        ));
+        let problem = "eval.every = \"never\": trials are compared by their evaluations";
+        return Err(refused(path, vec![problem.to_string()]).into());
     };
     let rungs = rungs(search.env_steps, search.prune, every);
     let warmup = config.train.warmup_env_steps;
     if rungs[0] <= warmup {
-        return Err(refused(
-            path,
-            &[format!(
-                "trials would be compared after {} env steps, but learn nothing in the first {warmup} \
-                 (train.warmup_env_steps); raise {}",
-                rungs[0],
-                if rungs.len() > 1 {
-                    "prune.min_env_steps"
-                } else {
-                    "env_steps"
-                }
-            )],
-        ));
+        let to_raise = if rungs.len() > 1 {
+            "prune.min_env_steps"
+        } else {
+            "env_steps"
+        };
+        let problem = format!(
+            "trials would be compared after {} env steps, but learn nothing in the first {warmup} \
+             (train.warmup_env_steps); raise {to_raise}",
+            rungs[0]
+        );
+        return Err(refused(path, vec![problem]).into());
     }
     Ok(Checked { config, rungs })
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use sac_report::toml_file::{self, check_keys, check_required, count, seeds, text, texts};
 use serde::Serialize;
 use toml::{Table, Value};
 
@@ -10,13 +11,7 @@ use super::{
     space::{Point, Space},
     table,
 };
-use crate::{
-    cli::many::{
-        file::{self, check_keys, count, seeds, text, texts},
-        planned::Planned,
-    },
-    error::Result,
-};
+use crate::{cli::many::planned::Planned, error::Result};
 
 const KEYS: [&str; 14] = [
     "env",
@@ -117,7 +112,7 @@ impl Search {
     /// # Errors
     /// All that is wrong with it, at once.
     pub fn read(path: &Path) -> Result<Search> {
-        file::read(path, from_table)
+        Ok(toml_file::read(path, from_table)?)
     }
 
     /// The run of a point with a seed.
@@ -147,20 +142,8 @@ pub fn trial_folder(number: u64) -> String {
 
 fn from_table(table: &Table, problems: &mut Vec<String>) -> Search {
     check_keys(table, &KEYS, "", problems);
-    let required = |key: &str, problems: &mut Vec<String>| {
-        if !table.contains_key(key) {
-            problems.push(format!("`{key}` is missing"));
-        }
-        text(table, key, "", problems).unwrap_or_default()
-    };
-    let (env, algo) = (required("env", problems), required("algo", problems));
-    let counted = |key: &str, problems: &mut Vec<String>| {
-        if !table.contains_key(key) {
-            problems.push(format!("`{key}` is missing"));
-        }
-        count(table, key, "", problems).unwrap_or(1)
-    };
-    let (env_steps, trials) = (counted("env_steps", problems), counted("trials", problems));
+    check_required(table, &["env", "algo", "env_steps", "trials"], "", problems);
+    let trials = count(table, "trials", "", problems).unwrap_or(1);
     if trials > MOST_TRIALS {
         problems.push(format!("`trials` = {trials}: more than {MOST_TRIALS}"));
     }
@@ -172,9 +155,9 @@ fn from_table(table: &Table, problems: &mut Vec<String>) -> Search {
         }
     };
     Search {
-        env,
-        algo,
-        env_steps,
+        env: text(table, "env", "", problems).unwrap_or_default(),
+        algo: text(table, "algo", "", problems).unwrap_or_default(),
+        env_steps: count(table, "env_steps", "", problems).unwrap_or(1),
         config: text(table, "config", "", problems),
         set: texts(table, "set", "", problems),
         seeds: match table.contains_key("seeds") {
@@ -217,10 +200,8 @@ fn prune(table: &Table, problems: &mut Vec<String>) -> Option<Prune> {
         }
     };
     check_keys(prune, &PRUNE_KEYS, "`prune`: ", problems);
+    check_required(prune, &["min_env_steps"], "`prune`: ", problems);
     let min_env_steps = count(prune, "min_env_steps", "`prune`: ", problems);
-    if !prune.contains_key("min_env_steps") {
-        problems.push("`prune`: `min_env_steps` is missing".to_string());
-    }
     let reduction_factor = count(prune, "reduction_factor", "`prune`: ", problems).unwrap_or(3);
     if reduction_factor == 1 {
         problems.push("`prune`: `reduction_factor` = 1: expected at least 2".to_string());

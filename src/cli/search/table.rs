@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use sac_report::toml_file::check_keys;
 use toml::{Table, Value};
 
 use super::space::{Parameter, Range, Space};
-use crate::cli::many::file::check_keys;
 
 /// Keys of a range, of a list of choices, and of both.
 const RANGE_KEYS: [&str; 5] = ["min", "max", "log", "step", "when"];

@@ -2,13 +2,10 @@
 
 use std::path::Path;
 
+use sac_report::toml_file::refused;
+
 use super::file::Sweep;
-use crate::{
-    cli::many::{file::refused, planned::Planned},
-    config::Config,
-    error::Result,
-    registry::Registry,
-};
+use crate::{cli::many::planned::Planned, config::Config, error::Result, registry::Registry};
 
 /// Runs that differ in their seeds alone, with their configuration.
 pub struct Group<'a> {
@@ -42,6 +39,6 @@ pub fn check<'a>(path: &Path, sweep: &'a Sweep, registry: &Registry) -> Result<V
     }
     match problems.is_empty() {
         true => Ok(groups),
-        false => Err(refused(path, &problems)),
+        false => Err(refused(path, problems).into()),
     }
 }

@@ -1,47 +1,10 @@
 //! The file of a sweep: which runs it asks for ([`Sweep::read`]).
 
-use std::{collections::BTreeSet, path::Path};
+use std::path::Path;
 
-use toml::{Table, Value};
+use sac_report::experiment::{Experiment, Group, check_folders};
 
-use super::combinations::{Setting, combinations};
-use crate::{
-    cli::many::{
-        file::{self, check_keys, count, seeds, text, texts},
-        planned::Planned,
-    },
-    error::Result,
-};
-
-/// Keys of the file. Those of learning experiments (`cargo xtask curves`) alone are read over.
-const KEYS: [&str; 8] = [
-    "title",
-    "seeds",
-    "threads",
-    "group",
-    "threshold",
-    "stages",
-    "checkpoint",
-    "score",
-];
-
-/// Keys of a group.
-const GROUP_KEYS: [&str; 11] = [
-    "label",
-    "env",
-    "algo",
-    "env_steps",
-    "config",
-    "set",
-    "grid",
-    "paired",
-    "list",
-    "returns_divided_by",
-    "same_as",
-];
-
-/// Far beyond use. It tells a slip of the finger before anything is made.
-const MOST_RUNS: usize = 100_000;
+use crate::{cli::many::planned::Planned, error::Result};
 
 /// What a file asks for.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,138 +16,67 @@ pub struct Sweep {
 }
 
 impl Sweep {
-    /// Reads a file.
+    /// Reads a file. What concerns tables of results alone is of no account.
     ///
     /// # Errors
     /// All that is wrong with it, at once.
     pub fn read(path: &Path) -> Result<Sweep> {
-        file::read(path, from_table)
-    }
-}
-
-fn from_table(table: &Table, problems: &mut Vec<String>) -> Sweep {
-    check_keys(table, &KEYS, "", problems);
-    let seeds = seeds(table, problems);
-    let threads = count(table, "threads", "", problems).unwrap_or(1);
-    let mut replicated = Vec::new();
-    match table.get("group") {
-        Some(Value::Array(groups)) if !groups.is_empty() => {
-            for (index, group) in groups.iter().enumerate() {
-                let place = format!("group {}: ", index + 1);
-                match group.as_table() {
-                    Some(group) => replicated.extend(runs_of_group(group, &place, problems)),
-                    None => problems.push(format!("{place}expected a table [[group]]")),
-                }
-            }
-        }
-        _ => problems.push("expected at least one table [[group]]".to_string()),
-    }
-    if replicated.len().saturating_mul(seeds.len()) > MOST_RUNS {
-        problems.push(format!("asks for more than {MOST_RUNS} runs"));
-        replicated.clear();
-    }
-    let with_seed = |seed: u64| {
-        replicated.iter().map(move |run: &Planned| Planned {
-            folder: format!("{}/seed-{seed}", run.folder),
-            seed,
-            ..run.clone()
+        let experiment = Experiment::read_for(path, |experiment, problems| {
+            check_folders(experiment.groups.iter(), folder, problems);
+        })?;
+        let runs_with = |seed: u64| experiment.groups.iter().map(move |group| planned(group, seed));
+        Ok(Sweep {
+            threads: experiment.threads,
+            runs: experiment.seeds.iter().flat_map(|seed| runs_with(*seed)).collect(),
         })
-    };
-    let runs: Vec<Planned> = seeds.iter().flat_map(|seed| with_seed(*seed)).collect();
-    let mut seen = BTreeSet::new();
-    for run in replicated.iter().filter(|run| !seen.insert(run.folder.clone())) {
-        problems.push(format!(
-            "`{}` on {} is there twice; give the groups labels",
-            run.label, run.env
-        ));
     }
-    Sweep { threads, runs }
 }
 
-/// The runs of a group without their seeds: every environment, algorithm and combination of settings.
-fn runs_of_group(group: &Table, place: &str, problems: &mut Vec<String>) -> Vec<Planned> {
-    check_keys(group, &GROUP_KEYS, place, problems);
-    let label = text(group, "label", place, problems);
-    let envs = texts(group, "env", place, problems);
-    let algos = texts(group, "algo", place, problems);
-    let config = text(group, "config", place, problems);
-    let env_steps = count(group, "env_steps", place, problems);
-    for (key, is_missing) in [
-        ("env", envs.is_empty()),
-        ("algo", algos.is_empty()),
-        ("env_steps", env_steps.is_none()),
-    ] {
-        if is_missing && !group.contains_key(key) {
-            problems.push(format!("{place}`{key}` is missing"));
-        }
+fn planned(group: &Group, seed: u64) -> Planned {
+    Planned {
+        folder: format!("{}/seed-{seed}", folder(group)),
+        label: group.label.clone(),
+        env: group.env.clone(),
+        algo: group.algo.clone(),
+        env_steps: group.env_steps,
+        seed,
+        config: group.config.clone(),
+        set: group.set.clone(),
     }
-    let set = texts(group, "set", place, problems);
-    let combinations = combinations(group, place, problems);
-    let mut runs = Vec::new();
-    for env in &envs {
-        for algo in &algos {
-            for varied in &combinations {
-                let label = label_of(label.as_deref().unwrap_or(algo), algo, algos.len() > 1, varied);
-                runs.push(Planned {
-                    folder: format!("{}/{}", plain(env), plain(&label)),
-                    env: env.clone(),
-                    algo: algo.clone(),
-                    env_steps: env_steps.unwrap_or_default(),
-                    seed: 0,
-                    config: config.clone(),
-                    set: set
-                        .iter()
-                        .cloned()
-                        .chain(varied.iter().map(Setting::assignment))
-                        .collect(),
-                    label,
-                });
-            }
-        }
-    }
-    runs
 }
 
-fn label_of(group: &str, algo: &str, has_several_algos: bool, varied: &[Setting]) -> String {
-    let mut label = group.to_string();
-    if has_several_algos && group != algo {
-        label += &format!(", {algo}");
-    }
-    for setting in varied {
-        label += &format!(", {}={}", setting.name, setting.shown());
-    }
-    label
+/// The folder of a group's runs.
+fn folder(group: &Group) -> String {
+    format!("{}/{}", plain(&group.env), plain(&group.label))
 }
 
 /// A name as part of a path.
 fn plain(name: &str) -> String {
     let plain = |c: char| match c {
-        c if c.is_ascii_alphanumeric() || "-.=".contains(c) => c,
+        c if c.is_ascii_alphanumeric() || "-.=,".contains(c) => c,
         _ => '_',
     };
-    name.replace(", ", ",")
-        .chars()
-        .map(|c| if c == ',' { ',' } else { plain(c) })
-        .collect()
+    name.replace(", ", ",").chars().map(plain).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> (Sweep, Vec<String>) {
-        let mut problems = Vec::new();
-        let sweep = from_table(&text.parse().expect("TOML"), &mut problems);
-        (sweep, problems)
+    fn read(text: &str) -> Result<Sweep> {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("x.toml");
+        std::fs::write(&path, text).expect("written");
+        Sweep::read(&path)
     }
 
     #[test]
     fn a_sweep_is_every_environment_algorithm_combination_and_seed_with_the_seeds_outermost() {
-        let (sweep, problems) = read(
+        let sweep = read(
             "seeds = [3, 7]\n[[group]]\nenv = ['E-v1', 'py:F']\nalgo = ['sac', 'tqc']\nenv_steps = 10\n\
              set = ['train.batch_size=8']\ngrid = { agent.gamma = [0.9, 0.99] }\n",
-        );
-        assert_eq!(problems, Vec::<String>::new());
+        )
+        .expect("a sweep");
         assert_eq!(sweep.runs.len(), 2 * 2 * 2 * 2);
         assert!(sweep.runs[..8].iter().all(|run| run.seed == 3));
         let last = &sweep.runs[15];
@@ -207,25 +99,17 @@ mod tests {
     }
 
     #[test]
-    fn all_that_is_wrong_is_said_at_once() {
-        let (_, problems) = read(
-            "seed = 3\nthreads = 0\n[[group]]\nenv = 3\nalgo = 'sac'\nenv_step = 10\n\
-             [[group]]\nenv = 'E'\nalgo = 'sac'\nenv_steps = 5\n[[group]]\nenv = 'E'\nalgo = 'sac'\nenv_steps = 6\n",
-        );
+    fn two_groups_never_train_into_one_folder() {
+        let group = |label: &str| format!("[[group]]\nlabel = '{label}'\nenv = 'E'\nalgo = 'sac'\nenv_steps = 5\n");
+        let error = read(&format!("seed = 1\n{}{}", group("A b"), group("A:b"))).expect_err("one folder");
+        let text = error.to_string();
         for problem in [
+            "3 problems, nothing was started",
             "no such key: `seed`; did you mean `seeds`?",
-            "`seeds`: expected a number of seeds",
-            "`threads` = 0: expected a whole number",
-            "group 1: `env`: expected text",
-            "group 1: no such key: `env_step`; did you mean `env_steps`?",
-            "group 1: `env_steps` is missing",
-            "`sac` on E is there twice",
+            "`A b` on E and `A:b` on E have the same folder",
         ] {
-            assert!(
-                problems.iter().any(|found| found.contains(problem)),
-                "{problem}: {problems:#?}"
-            );
+            assert!(text.contains(problem), "{problem}: {text}");
         }
-        assert_eq!(problems.len(), 7, "{problems:#?}");
+        assert!(error.is_users());
     }
 }

@@ -12,12 +12,12 @@ use std::process::{Command, ExitCode};
 use std::sync::Mutex;
 
 use anyhow::{Context, Result, bail, ensure};
-use sac_report::{data::Record, folder, state};
+use sac_report::{data::Record, experiment::Experiment, folder, state};
 use serde_json::Value;
 
 use super::cores::Cores;
 use super::data::{data_file, read_data};
-use super::experiment::{Experiment, Run, read, runs_of};
+use super::experiment::{Run, read, runs_of};
 use super::list::hours;
 use super::work::{Places, is_complete, record, work};
 use super::{build, order};
@@ -189,11 +189,11 @@ fn kept(built: &Path, programs: &Path) -> Result<PathBuf> {
 fn check(places: &Places, experiments: &[&Experiment]) -> Result<()> {
     let mut problems = Vec::new();
     for experiment in experiments {
-        for group in &experiment.group {
+        for group in &experiment.groups {
             let run = Run {
                 experiment,
                 group,
-                seed: 1,
+                seed: experiment.seeds[0],
             };
             if let Err(error) = config(places, &run.arguments()) {
                 problems.push(format!(
@@ -335,11 +335,8 @@ fn status(places: &Places, experiments: &[&Experiment]) -> Result<String> {
     for experiment in experiments {
         let data = read_data(&data_file(&places.curves, &experiment.name))?;
         text += &format!("{}\n", experiment.name);
-        let mut from = 1;
-        for stage in experiment.stages() {
-            let runs: Vec<Run> = runs_of(experiment)
-                .filter(|run| (from..=*stage).contains(&run.seed))
-                .collect();
+        for seeds in experiment.seeds_by_stage() {
+            let runs: Vec<Run> = runs_of(experiment).filter(|run| seeds.contains(&run.seed)).collect();
             let (done, left): (Vec<&Run>, Vec<&Run>) = runs
                 .iter()
                 .partition(|run| data.runs.iter().any(|record| run.is_told_by(record)));
@@ -352,7 +349,8 @@ fn status(places: &Places, experiments: &[&Experiment]) -> Result<String> {
                 }
             }
             text += &format!(
-                "  seeds {from} to {stage}: {} of {} runs are recorded, {} of one core are left\n",
+                "  seeds {}: {} of {} runs are recorded, {} of one core are left\n",
+                listed(seeds),
                 done.len(),
                 runs.len(),
                 estimated(stage_seconds, stage_unknown)
@@ -368,7 +366,6 @@ fn status(places: &Places, experiments: &[&Experiment]) -> Result<String> {
             }
             seconds += stage_seconds;
             unknown += stage_unknown;
-            from = stage + 1;
         }
     }
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -378,6 +375,15 @@ fn status(places: &Places, experiments: &[&Experiment]) -> Result<String> {
         estimated(seconds / cores as f64, unknown)
     );
     Ok(text)
+}
+
+/// `1 to 5`, or `7, 3`.
+fn listed(seeds: &[u64]) -> String {
+    let follows = |pair: &[u64]| pair[1] == pair[0] + 1;
+    match (seeds.first(), seeds.last()) {
+        (Some(first), Some(last)) if seeds.windows(2).all(follows) => format!("{first} to {last}"),
+        _ => seeds.iter().map(u64::to_string).collect::<Vec<_>>().join(", "),
+    }
 }
 
 /// `12.5 h`, and how many runs are not in it.
@@ -445,6 +451,14 @@ mod tests {
         assert!(differing(&these, &those).is_empty());
         those["agent"] = serde_json::json!({ "gamma": 0.9, "next_action": "online" });
         assert_eq!(differing(&these, &those), ["agent.gamma", "agent.next_action"]);
+    }
+
+    #[test]
+    fn seeds_of_a_stage_are_a_range_or_a_list() {
+        assert_eq!(
+            [listed(&[4, 5, 6]), listed(&[1]), listed(&[7, 3])],
+            ["4 to 6", "1 to 1", "7, 3"]
+        );
     }
 
     #[test]

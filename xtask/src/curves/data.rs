@@ -1,9 +1,10 @@
-//! The data files of `docs/curves`: where they are, and an empty one where there is none yet.
+//! The data files of `docs/curves`: where they are, an empty one where there is none yet, and their order.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use sac_report::data::Data;
+use sac_report::data::{Data, Record};
+use sac_report::experiment::Experiment;
 
 pub(super) fn data_file(curves: &Path, name: &str) -> PathBuf {
     curves.join(format!("{name}.json"))
@@ -17,11 +18,31 @@ pub(super) fn read_data(path: &Path) -> Result<Data> {
     }
 }
 
+/// Brings a data file into line with its experiment as it is today: title, threshold, scale and order of the runs. Runs that
+/// the experiment does not ask for come last; none is dropped.
+pub(super) fn arrange(experiment: &Experiment, data: &mut Data) {
+    data.title = experiment.title.clone().unwrap_or_default();
+    data.threshold = experiment.threshold.clone();
+    let groups = &experiment.groups;
+    let position = |run: &Record| {
+        let found = groups
+            .iter()
+            .position(|group| (&group.label, &group.env) == (&run.label, &run.env));
+        found.unwrap_or(groups.len())
+    };
+    data.runs.sort_by_key(|run| (position(run), run.seed));
+    for run in &mut data.runs {
+        if let Some(group) = groups.get(position(run)) {
+            run.returns_divided_by = group.returns_divided_by;
+        }
+    }
+}
+
 #[cfg(test)]
 pub(super) mod tests {
     use std::fs;
 
-    use sac_report::data::{Record, Threshold, write};
+    use sac_report::data::{Threshold, write};
 
     use super::*;
     use crate::curves::experiment::runs_of;
@@ -42,7 +63,7 @@ pub(super) mod tests {
                 experiment.name
             );
             assert_eq!(data.runs.len(), runs_of(&experiment).count(), "{}", experiment.name);
-            assert_eq!(data.title, experiment.title);
+            assert_eq!(Some(data.title), experiment.title);
             let threshold = |threshold: &Option<Threshold>| threshold.as_ref().map(|it| (it.at, it.label.clone()));
             assert_eq!(threshold(&data.threshold), threshold(&experiment.threshold));
         }
@@ -76,7 +97,7 @@ pub(super) mod tests {
             runs: vec![other, small_record(2, 8.0), small_record(1, 4.125)],
             ..Data::default()
         };
-        small().arrange(&mut data);
+        arrange(&small(), &mut data);
         let folder = tempfile::tempdir().unwrap_or_else(|e| panic!("{e}"));
         let path = data_file(folder.path(), "x");
         write(&path, &data).unwrap_or_else(|e| panic!("{e:#}"));

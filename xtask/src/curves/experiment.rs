@@ -1,188 +1,15 @@
-//! What an experiment asks for: the files of `configs/experiments`.
+//! The runs that the files of `configs/experiments` ask for: [`read`], [`Run`].
 //!
-//! One with `stages` is a campaign: too long to be run in one go, and shown while it is incomplete.
+//! The format of the files, which `sac sweep` reads too, is in [`sac_report::experiment`]. One with `stages` is a campaign: too
+//! long to be run in one go, and shown while it is incomplete.
 
 use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use serde::Deserialize;
+use sac_report::data::Record;
+use sac_report::experiment::{Experiment, Group, check_folders};
 use serde_json::Value;
-
-use sac_report::data::{Data, Record, Threshold};
-
-/// One picture and one data file.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Experiment {
-    /// The file's name without its ending.
-    #[serde(skip)]
-    pub(super) name: String,
-    /// Above the picture.
-    pub(super) title: String,
-    /// A dashed line in the picture.
-    pub(super) threshold: Option<Threshold>,
-    /// Every group runs with seeds from 1 to this.
-    pub(super) seeds: u64,
-    /// Of a campaign: numbers of seeds at which its table is worth reading, such as 3, 5 and 10. Every group reaches one
-    /// before any goes on to the next.
-    #[serde(default)]
-    pub(super) stages: Vec<u64>,
-    /// Which policy of a run is scored: the best evaluated one, or the last.
-    #[serde(default = "best")]
-    pub(super) checkpoint: String,
-    /// Curves.
-    #[serde(deserialize_with = "groups")]
-    pub(super) group: Vec<Group>,
-    /// Conditions, besides the plain task, under which the trained policies are scored.
-    #[serde(default)]
-    pub(super) score: Vec<Score>,
-}
-
-fn best() -> String {
-    "best".to_string()
-}
-
-/// A group as it stands in a file: on one environment, or the same on several.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Listed {
-    One(Group),
-    Several(GroupOnSeveral),
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct GroupOnSeveral {
-    label: String,
-    env: Vec<String>,
-    algo: String,
-    env_steps: u64,
-    #[serde(default)]
-    set: Vec<String>,
-}
-
-/// The groups of a file, one for each environment. Those on the first environment of a list come before the next, so that
-/// they are one table.
-fn groups<'de, D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Vec<Group>, D::Error> {
-    let mut found = Vec::new();
-    for listed in Vec::<Listed>::deserialize(deserializer)? {
-        match listed {
-            Listed::One(group) => found.push(group),
-            Listed::Several(several) => found.extend(several.env.iter().map(|env| Group {
-                label: several.label.clone(),
-                env: env.clone(),
-                algo: several.algo.clone(),
-                env_steps: several.env_steps,
-                set: several.set.clone(),
-                returns_divided_by: None,
-                same_as: None,
-                is_one_of_several: true,
-            })),
-        }
-    }
-    let mut envs: Vec<String> = Vec::new();
-    for group in &found {
-        if !envs.contains(&group.env) {
-            envs.push(group.env.clone());
-        }
-    }
-    if found.iter().any(|group| group.is_one_of_several) {
-        found.sort_by_key(|group| envs.iter().position(|env| *env == group.env));
-    }
-    Ok(found)
-}
-
-/// Runs that differ in their seed only.
-#[derive(Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Group {
-    /// In the picture; letters, digits, `-` and `.` also in names of folders.
-    pub(super) label: String,
-    pub(super) env: String,
-    pub(super) algo: String,
-    pub(super) env_steps: u64,
-    /// `--set`, any number of times.
-    #[serde(default)]
-    pub(super) set: Vec<String>,
-    /// Divisor of the returns in the picture, where rewards are scaled.
-    #[serde(default)]
-    pub(super) returns_divided_by: Option<f64>,
-    /// Experiment and label of a group with the same settings, whose trained runs serve here too.
-    #[serde(default)]
-    pub(super) same_as: Option<(String, String)>,
-    /// Whether the file asks for the same on other environments too.
-    #[serde(skip)]
-    pub(super) is_one_of_several: bool,
-}
-
-impl Experiment {
-    /// Whether it may be incomplete: see [`Experiment::stages`].
-    pub(super) fn is_campaign(&self) -> bool {
-        !self.stages.is_empty()
-    }
-
-    /// The seeds at which its table is worth reading.
-    pub(super) fn stages(&self) -> &[u64] {
-        match self.stages.as_slice() {
-            [] => std::slice::from_ref(&self.seeds),
-            stages => stages,
-        }
-    }
-
-    fn check(&self) -> Result<()> {
-        ensure!(self.seeds > 0 && !self.group.is_empty(), "no runs are asked for");
-        ensure!(
-            self.stages.is_sorted_by(|a, b| a < b) && self.stages().first() != Some(&0),
-            "stages are numbers of seeds that grow, found {:?}",
-            self.stages
-        );
-        ensure!(
-            self.stages().last() == Some(&self.seeds),
-            "the last stage is that of all {} seeds, found {:?}",
-            self.seeds,
-            self.stages
-        );
-        for (index, group) in self.group.iter().enumerate() {
-            let is_same = |other: &&Group| (&other.label, &other.env) == (&group.label, &group.env);
-            ensure!(
-                !self.group[..index].iter().any(|other| is_same(&other)),
-                "{} on {} is there twice",
-                group.label,
-                group.env
-            );
-        }
-        Ok(())
-    }
-
-    /// Brings a data file into line with the experiment as it is today: title, threshold, scale and order of the runs.
-    /// Runs that the experiment does not ask for come last; none is dropped.
-    pub(super) fn arrange(&self, data: &mut Data) {
-        data.title = self.title.clone();
-        data.threshold = self.threshold.clone();
-        let position = |run: &Record| {
-            let found = self
-                .group
-                .iter()
-                .position(|group| (&group.label, &group.env) == (&run.label, &run.env));
-            found.unwrap_or(self.group.len())
-        };
-        data.runs.sort_by_key(|run| (position(run), run.seed));
-        for run in &mut data.runs {
-            if let Some(group) = self.group.get(position(run)) {
-                run.returns_divided_by = group.returns_divided_by;
-            }
-        }
-    }
-}
-
-/// Changes to the environment under which policies are scored.
-#[derive(Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Score {
-    /// `sac eval --set`.
-    pub(super) set: Vec<String>,
-}
 
 /// One run of a group.
 #[derive(Clone, Copy)]
@@ -199,10 +26,7 @@ impl Run<'_> {
             Some((experiment, label)) => (experiment.as_str(), label.as_str()),
             None => (self.experiment.name.as_str(), self.group.label.as_str()),
         };
-        match self.group.is_one_of_several {
-            false => format!("{experiment}/{}-{}", plain(label), self.seed),
-            true => format!("{experiment}/{}/{}-{}", plain(&self.group.env), plain(label), self.seed),
-        }
+        format!("{experiment}/{}-{}", place(self.group, label), self.seed)
     }
 
     /// For messages.
@@ -238,7 +62,7 @@ impl Run<'_> {
 
     /// The conditions under which its policy is scored: the plain task, then the experiment's list.
     pub(super) fn conditions(&self) -> impl Iterator<Item = &[String]> {
-        let listed = self.experiment.score.iter().map(|score| score.set.as_slice());
+        let listed = self.experiment.conditions.iter().map(Vec::as_slice);
         std::iter::once([].as_slice()).chain(listed)
     }
 
@@ -262,6 +86,14 @@ impl Run<'_> {
     }
 }
 
+/// Where the runs of a group are in the folder of its experiment, without their seeds.
+fn place(group: &Group, label: &str) -> String {
+    match group.is_of_listed_envs {
+        false => plain(label),
+        true => format!("{}/{}", plain(&group.env), plain(label)),
+    }
+}
+
 /// A label as part of a folder's name.
 fn plain(label: &str) -> String {
     let plain = |c: char| match c {
@@ -279,18 +111,12 @@ pub(super) fn read(folder: &Path) -> Result<Vec<Experiment>> {
     let (mut experiments, mut problems) = (Vec::new(), Vec::new());
     for entry in fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))? {
         let path = entry?.path();
-        let (Some(name), Some("toml")) = (
-            path.file_stem().and_then(|stem| stem.to_str()),
-            path.extension().and_then(|extension| extension.to_str()),
-        ) else {
+        if path.extension().is_none_or(|ending| ending != "toml") {
             continue;
-        };
+        }
         match read_one(&path) {
-            Ok(experiment) => experiments.push(Experiment {
-                name: name.to_string(),
-                ..experiment
-            }),
-            Err(error) => problems.push(format!("{}: {error:#}", path.display())),
+            Ok(experiment) => experiments.push(experiment),
+            Err(error) => problems.push(error.to_string()),
         }
     }
     problems.sort();
@@ -299,22 +125,60 @@ pub(super) fn read(folder: &Path) -> Result<Vec<Experiment>> {
     Ok(experiments)
 }
 
-fn read_one(path: &Path) -> Result<Experiment> {
-    let text = fs::read_to_string(path)?;
-    let experiment: Experiment = toml::from_str(&text).map_err(|error| anyhow::anyhow!("{}", error.message()))?;
-    experiment.check()?;
+fn read_one(path: &Path) -> sac_report::Result<Experiment> {
+    let mut experiment = Experiment::read_for(path, check)?;
+    group_by_env(&mut experiment.groups);
     Ok(experiment)
+}
+
+/// Notes what only sweeps can do, and what a table of results needs.
+fn check(experiment: &Experiment, problems: &mut Vec<String>) {
+    if experiment.title.is_none() {
+        problems.push("`title` is missing".to_string());
+    }
+    if experiment.threads != 1 {
+        problems.push(format!(
+            "`threads` = {}: runs of learning experiments update on one thread; `sac sweep` trains with more",
+            experiment.threads
+        ));
+    }
+    for Group { label, env, config, .. } in &experiment.groups {
+        if let Some(config) = config {
+            problems.push(format!(
+                "`{label}` on {env}: `config` = {config:?}: a data file has no room for it; say its settings with `set`"
+            ));
+        }
+    }
+    // Groups that borrow their runs have none of their own.
+    let own = experiment.groups.iter().filter(|group| group.same_as.is_none());
+    check_folders(own, |group| place(group, &group.label), problems);
+}
+
+/// Where a table lists environments, puts the groups on the first of them before those on the next, so that they are one
+/// table of results.
+fn group_by_env(groups: &mut [Group]) {
+    if !groups.iter().any(|group| group.is_of_listed_envs) {
+        return;
+    }
+    let mut envs: Vec<String> = Vec::new();
+    for group in groups.iter() {
+        if !envs.contains(&group.env) {
+            envs.push(group.env.clone());
+        }
+    }
+    groups.sort_by_key(|group| envs.iter().position(|env| *env == group.env));
 }
 
 /// Every run that an experiment asks for, group by group.
 pub(super) fn runs_of(experiment: &Experiment) -> impl Iterator<Item = Run<'_>> {
-    experiment.group.iter().flat_map(move |group| {
-        (1..=experiment.seeds).map(move |seed| Run {
+    let runs = move |group| {
+        experiment.seeds.iter().map(move |seed| Run {
             experiment,
             group,
-            seed,
+            seed: *seed,
         })
-    })
+    };
+    experiment.groups.iter().flat_map(runs)
 }
 
 #[cfg(test)]
@@ -332,10 +196,10 @@ pub(super) mod tests {
         let experiments = experiments();
         assert!(!experiments.is_empty());
         for experiment in &experiments {
-            for group in &experiment.group {
+            for group in &experiment.groups {
                 let Some((name, label)) = &group.same_as else { continue };
                 let original = experiments.iter().find(|other| other.name == *name);
-                let twin = original.and_then(|other| other.group.iter().find(|group| group.label == *label));
+                let twin = original.and_then(|other| other.groups.iter().find(|group| group.label == *label));
                 let twin = twin.unwrap_or_else(|| panic!("{}: there is no {label} in {name}", experiment.name));
                 assert_eq!(
                     (&twin.env, &twin.algo, twin.env_steps, &twin.set),
@@ -349,9 +213,15 @@ pub(super) mod tests {
         let text = "title = 'T'\nseeds = 2\n[threshold]\nreturn = -1.5\nlabel = 'L'\n[[group]]\nlabel = 'A (b)'\n\
                     env = 'E'\nalgo = 'sac'\nenv_steps = 10\nset = ['agent.gamma=0.9']\n[[score]]\n\
                     set = ['env.wrappers=[]']\n";
-        let mut experiment: Experiment = toml::from_str(text).unwrap_or_else(|e| panic!("{e}"));
-        experiment.name = "x".to_string();
-        experiment
+        read_text(text).unwrap_or_else(|e| panic!("{e}"))
+    }
+
+    /// The experiment `x`.
+    pub(in crate::curves) fn read_text(text: &str) -> sac_report::Result<Experiment> {
+        let folder = tempfile::tempdir().unwrap_or_else(|e| panic!("{e}"));
+        let path = folder.path().join("x.toml");
+        fs::write(&path, text).unwrap_or_else(|e| panic!("{e}"));
+        read_one(&path)
     }
 
     #[test]
@@ -359,7 +229,7 @@ pub(super) mod tests {
         let experiment = small();
         let run = |seed| Run {
             experiment: &experiment,
-            group: &experiment.group[0],
+            group: &experiment.groups[0],
             seed,
         };
         assert_eq!(run(3).folder(), "x/A__b_-3");
@@ -383,18 +253,68 @@ pub(super) mod tests {
         let text = "title = 'T'\nseeds = 5\nstages = [3, 5]\n\
                     [[group]]\nlabel = 'A'\nenv = ['E', 'F']\nalgo = 'sac'\nenv_steps = 10\n\
                     [[group]]\nlabel = 'B'\nenv = ['E', 'F']\nalgo = 'tqc'\nenv_steps = 10\n";
-        let mut experiment: Experiment = toml::from_str(text).unwrap_or_else(|e| panic!("{e}"));
-        experiment.name = "x".to_string();
-        experiment.check().unwrap_or_else(|e| panic!("{e}"));
+        let experiment = read_text(text).unwrap_or_else(|e| panic!("{e}"));
         assert!(experiment.is_campaign() && !small().is_campaign());
         let places: Vec<_> = experiment
-            .group
+            .groups
             .iter()
             .map(|group| format!("{}{}", group.label, group.env))
             .collect();
         assert_eq!(places, ["AE", "BE", "AF", "BF"]);
         let first = runs_of(&experiment).next().map(|run| run.folder());
         assert_eq!(first.as_deref(), Some("x/E/A-1"));
+    }
+
+    #[test]
+    fn combinations_and_listed_seeds_are_groups_and_runs_like_others() {
+        let text = "title = 'T'\nseeds = [7, 3]\n\
+                    [[group]]\nenv = ['E', 'F']\nalgo = ['sac', 'tqc']\nenv_steps = 10\nset = ['a=1']\n\
+                    grid = { agent.gamma = [0.9, 0.99] }\n\
+                    [[group]]\nlabel = 'L'\nenv = ['E']\nalgo = 'sac'\nenv_steps = 10\nlist = [{ b = 2 }]\n";
+        let experiment = read_text(text).unwrap_or_else(|e| panic!("{e}"));
+        let runs: Vec<Run> = runs_of(&experiment).collect();
+        assert_eq!(runs.len(), (2 * 2 * 2 + 1) * 2);
+        assert_eq!(runs[1].folder(), "x/E/sac__gamma_0.9-3");
+        assert_eq!(
+            runs[1].arguments().join(" "),
+            "--env E --algo sac --steps 10 --seed 3 --set a=1 --set agent.gamma=0.9"
+        );
+        assert_eq!(runs[8].name(), "x: L, b=2 on E, seed 7", "before everything on F");
+        let mut record = small_record(3, 1.0);
+        record.label = "sac, gamma=0.9".to_string();
+        record.set = Some(["a=1", "agent.gamma=0.9"].map(str::to_string).to_vec());
+        record.scores.truncate(1);
+        let told: Vec<String> = runs
+            .iter()
+            .filter(|run| run.is_told_by(&record))
+            .map(Run::name)
+            .collect();
+        assert_eq!(told, ["x: sac, gamma=0.9 on E, seed 3"]);
+    }
+
+    #[test]
+    fn what_only_sweeps_can_do_is_refused_in_plain_words() {
+        let group = |label: &str, env: &str| {
+            format!("[[group]]\nlabel = '{label}'\nenv = '{env}'\nalgo = 'sac'\nenv_steps = 10\n")
+        };
+        let text = format!(
+            "threads = 2\nseeds = 1\n{}config = 'none'\n{}",
+            group("A", "E"),
+            group("A", "F")
+        );
+        let error = read_text(&text)
+            .err()
+            .map(|error| error.to_string())
+            .unwrap_or_default();
+        for problem in [
+            "x.toml: 4 problems",
+            "`title` is missing",
+            "`threads` = 2: runs of learning experiments update on one thread",
+            "`A` on E: `config` = \"none\": a data file has no room for it",
+            "`A` on E and `A` on F have the same folder",
+        ] {
+            assert!(error.contains(problem), "{problem}: {error}");
+        }
     }
 
     #[test]
@@ -406,6 +326,7 @@ pub(super) mod tests {
             ("stages", format!("title = 'T'\nseeds = 3\nstages = [3, 1]\n{group}")),
             ("last", format!("title = 'T'\nseeds = 3\nstages = [1, 2]\n{group}")),
             ("twice", format!("title = 'T'\nseeds = 3\n{group}{group}")),
+            ("keys", format!("title = 'T'\nseed = 3\n{group}sets = []\n")),
             ("broken", "title = ".to_string()),
         ] {
             std::fs::write(folder.path().join(format!("{name}.toml")), text).unwrap_or_else(|e| panic!("{e}"));
@@ -415,10 +336,15 @@ pub(super) mod tests {
             .map(|error| error.to_string())
             .unwrap_or_default();
         for (name, problem) in [
-            ("stages.toml", "stages are numbers of seeds that grow"),
-            ("last.toml", "the last stage is that of all 3 seeds"),
-            ("twice.toml", "A on E is there twice"),
-            ("broken.toml", ""),
+            ("stages.toml", "`stages` = [3, 1]: expected numbers of seeds that grow"),
+            (
+                "last.toml",
+                "`stages` = [1, 2]: expected the last one to be all 3 seeds",
+            ),
+            ("twice.toml", "`A` on E is there twice"),
+            ("keys.toml: 3 problems", "no such key: `seed`; did you mean `seeds`?"),
+            ("keys.toml", "group 1: no such key: `sets`; did you mean `set`?"),
+            ("broken.toml: 1 problem", "TOML parse error"),
         ] {
             assert!(error.contains(name) && error.contains(problem), "{name}: {error}");
         }

@@ -5,9 +5,10 @@ use std::path::Path;
 use anyhow::Result;
 
 use sac_report::data::{Data, Record};
+use sac_report::experiment::{Experiment, Group};
 
 use super::data::{data_file, read_data};
-use super::experiment::{Experiment, Group, runs_of};
+use super::experiment::runs_of;
 
 /// The table that `cargo xtask curves` prints: what each experiment trains, and how long that takes.
 pub(super) fn list(experiments: &[Experiment], curves: &Path, cores: usize) -> Result<String> {
@@ -27,7 +28,7 @@ pub(super) fn list(experiments: &[Experiment], curves: &Path, cores: usize) -> R
         let data = read_data(&data_file(curves, &experiment.name))?;
         let distinct = |field: fn(&Group) -> &str| {
             let mut values: Vec<&str> = Vec::new();
-            for value in experiment.group.iter().map(field) {
+            for value in experiment.groups.iter().map(field) {
                 if !values.contains(&value) {
                     values.push(value);
                 }
@@ -37,7 +38,7 @@ pub(super) fn list(experiments: &[Experiment], curves: &Path, cores: usize) -> R
                 count => format!("{} and {} more", values[0], count - 1),
             }
         };
-        let steps = experiment.group.iter().map(|group| group.env_steps);
+        let steps = experiment.groups.iter().map(|group| group.env_steps);
         let (least, most) = (steps.clone().min().unwrap_or(0), steps.max().unwrap_or(0));
         let recorded = runs_of(experiment)
             .filter(|run| data.runs.iter().any(|record| run.is_told_by(record)))
@@ -47,7 +48,7 @@ pub(super) fn list(experiments: &[Experiment], curves: &Path, cores: usize) -> R
             experiment.name.clone(),
             distinct(|group| &group.env),
             distinct(|group| &group.algo),
-            format!("{} × {} seeds", experiment.group.len(), experiment.seeds),
+            format!("{} × {} seeds", experiment.groups.len(), experiment.seeds.len()),
             if least == most {
                 format!("{most}")
             } else {
@@ -87,8 +88,8 @@ fn estimate(experiment: &Experiment, data: &Data) -> Option<f64> {
         let records = data.runs.iter().filter(is_of_group);
         records.filter_map(Record::seconds).min_by(f64::total_cmp)
     };
-    let seconds = experiment.group.iter().map(of_group).sum::<Option<f64>>()?;
-    Some(seconds * experiment.seeds as f64)
+    let seconds = experiment.groups.iter().map(of_group).sum::<Option<f64>>()?;
+    Some(seconds * experiment.seeds.len() as f64)
 }
 
 /// 5400 → `1.5 h`.

@@ -1,6 +1,8 @@
 //! Which run comes next.
 
-use super::experiment::{Experiment, Run, runs_of};
+use sac_report::experiment::Experiment;
+
+use super::experiment::{Run, runs_of};
 
 /// Seed by seed, so that every group has a run before any has two.
 pub(super) fn by_seed<'a>(experiments: &[&'a Experiment]) -> Vec<Run<'a>> {
@@ -18,7 +20,10 @@ pub(super) fn by_seed<'a>(experiments: &[&'a Experiment]) -> Vec<Run<'a>> {
 ///
 /// `begun` says how far a run got, 0 to 1; the runs are those that are left.
 pub(super) fn by_stage<'a>(left: Vec<Run<'a>>, begun: impl Fn(&Run) -> f64) -> Vec<Run<'a>> {
-    let stage = |run: &Run| run.experiment.stages().iter().position(|seeds| run.seed <= *seeds);
+    let stage = |run: &Run| {
+        let stages = run.experiment.seeds_by_stage();
+        stages.iter().position(|seeds| seeds.contains(&run.seed))
+    };
     let task = |run: &Run| (stage(run), run.experiment.name.clone(), run.group.env.clone());
     let lacking = |run: &Run| left.iter().filter(|other| task(other) == task(run)).count();
     let mut keyed: Vec<_> = left
@@ -48,13 +53,14 @@ pub(super) fn by_stage<'a>(left: Vec<Run<'a>>, begun: impl Fn(&Run) -> f64) -> V
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::curves::experiment::tests::read_text;
 
     #[test]
     fn a_stage_is_completed_task_by_task_before_the_next_one_begins() {
         let text = "title = 'T'\nseeds = 3\nstages = [2, 3]\n\
                     [[group]]\nlabel = 'A'\nenv = ['E', 'F']\nalgo = 'sac'\nenv_steps = 10\n\
                     [[group]]\nlabel = 'B'\nenv = ['E', 'F']\nalgo = 'tqc'\nenv_steps = 10\n";
-        let experiment: Experiment = toml::from_str(text).unwrap_or_else(|e| panic!("{e}"));
+        let experiment = read_text(text).unwrap_or_else(|e| panic!("{e}"));
         let order = |without: &[&str], begun: &str| {
             let name = |run: &Run| format!("{}{}{}", run.group.env, run.group.label, run.seed);
             let left = runs_of(&experiment)

@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use sac_report::data::{self as file, Data, Record};
+use sac_report::experiment::{Experiment, Group};
 use sac_report::{folder, state};
 use serde_json::Value;
 
-use super::data::{data_file, read_data};
-use super::experiment::{Experiment, Group, Run};
+use super::data::{arrange, data_file, read_data};
+use super::experiment::Run;
 
 /// How often processes of others are looked for, and ends of our own.
 const POLL: Duration = Duration::from_millis(200);
@@ -239,7 +240,7 @@ pub(super) fn change(places: &Places, experiment: &Experiment, how: impl FnOnce(
     let mut data = read_data(&path)?;
     let before = data.clone();
     how(&mut data);
-    experiment.arrange(&mut data);
+    arrange(experiment, &mut data);
     if !data.runs.is_empty() && data != before {
         file::write(&path, &data)?;
     }

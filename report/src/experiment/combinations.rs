@@ -1,8 +1,11 @@
-//! The settings that vary within a group of a sweep: [`combinations`].
+//! The settings that vary within a group: [`combinations`].
 
 use std::collections::BTreeMap;
 
 use toml::{Table, Value};
+
+/// Far beyond use. It tells a slip of the finger before anything is made.
+pub(super) const MOST_RUNS: usize = 100_000;
 
 /// A setting with one of its values.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,32 +37,17 @@ type Pair = (String, Value);
 /// together, then the second, and so on; of `list`, what stands in each of its tables. What is there at the same time is
 /// combined as well. A group in which nothing varies has one combination, of no setting.
 pub(super) fn combinations(group: &Table, place: &str, problems: &mut Vec<String>) -> Vec<Vec<Setting>> {
-    let mut all: Vec<Vec<Pair>> = vec![Vec::new()];
-    for (key, values) in lists(group, "grid", place, problems) {
-        let values = values.into_iter().map(|value| vec![(key.clone(), value)]).collect();
-        all = each_with_each(&all, values);
+    let mut factors = grid(group, place, problems);
+    factors.extend(paired(group, place, problems));
+    factors.extend(listed(group, place, problems));
+    let count = factors.iter().map(Vec::len).fold(1, usize::saturating_mul);
+    if count > MOST_RUNS {
+        problems.push(format!("{place}has more than {MOST_RUNS} combinations of settings"));
+        return vec![Vec::new()];
     }
-    let paired = lists(group, "paired", place, problems);
-    if let Some((_, first)) = paired.first() {
-        let count = first.len();
-        if paired.iter().any(|(_, values)| values.len() != count) {
-            let lengths = paired.iter().map(|(key, values)| format!("{key} has {}", values.len()));
-            let lengths = lengths.collect::<Vec<_>>().join(", ");
-            problems.push(format!("{place}`paired`: expected lists of equal length; {lengths}"));
-        } else {
-            let at = |index: usize| {
-                paired
-                    .iter()
-                    .map(|(key, values)| (key.clone(), values[index].clone()))
-                    .collect()
-            };
-            all = each_with_each(&all, (0..count).map(at).collect());
-        }
-    }
-    let listed = listed(group, place, problems);
-    if !listed.is_empty() {
-        all = each_with_each(&all, listed);
-    }
+    let all = factors
+        .iter()
+        .fold(vec![Vec::new()], |all, factor| each_with_each(&all, factor));
     let names = names(all.iter().flatten().map(|(key, _)| key.as_str()));
     let setting = |(key, value): Pair| Setting {
         name: names[&key].clone(),
@@ -71,13 +59,54 @@ pub(super) fn combinations(group: &Table, place: &str, problems: &mut Vec<String
         .collect()
 }
 
-fn each_with_each(before: &[Vec<Pair>], more: Vec<Vec<Pair>>) -> Vec<Vec<Pair>> {
+fn each_with_each(before: &[Vec<Pair>], more: &[Vec<Pair>]) -> Vec<Vec<Pair>> {
     let with = |pairs: &Vec<Pair>| {
         more.iter()
             .map(|more| [pairs.clone(), more.clone()].concat())
             .collect::<Vec<_>>()
     };
     before.iter().flat_map(with).collect()
+}
+
+/// The values of each setting of `grid`.
+fn grid(group: &Table, place: &str, problems: &mut Vec<String>) -> Vec<Vec<Vec<Pair>>> {
+    let values = |(key, values): (String, Vec<Value>)| {
+        let pair = |value| vec![(key.clone(), value)];
+        values.into_iter().map(pair).collect()
+    };
+    lists(group, "grid", place, problems).into_iter().map(values).collect()
+}
+
+/// The rows of `paired`, if there is one.
+fn paired(group: &Table, place: &str, problems: &mut Vec<String>) -> Option<Vec<Vec<Pair>>> {
+    let paired = lists(group, "paired", place, problems);
+    let count = paired.first()?.1.len();
+    if paired.iter().any(|(_, values)| values.len() != count) {
+        let lengths = paired.iter().map(|(key, values)| format!("{key} has {}", values.len()));
+        let lengths = lengths.collect::<Vec<_>>().join(", ");
+        problems.push(format!("{place}`paired`: expected lists of equal length; {lengths}"));
+        return None;
+    }
+    let at = |index: usize| {
+        let row = paired.iter().map(|(key, values)| (key.clone(), values[index].clone()));
+        row.collect()
+    };
+    Some((0..count).map(at).collect())
+}
+
+/// The tables of `list`, if there is one.
+fn listed(group: &Table, place: &str, problems: &mut Vec<String>) -> Option<Vec<Vec<Pair>>> {
+    let place = format!("{place}`list`");
+    match group.get("list")? {
+        Value::Array(tables) if !tables.is_empty() => {
+            let table = |table| pairs(Some(table), &place, problems);
+            Some(tables.iter().map(table).collect())
+        }
+        value => {
+            problems.push(format!("{place} = {value}: expected a list of tables"));
+            None
+        }
+    }
 }
 
 /// The keys of a table of a group, each with its list of values.
@@ -91,21 +120,6 @@ fn lists(group: &Table, name: &str, place: &str, problems: &mut Vec<String>) -> 
         }
     };
     pairs.into_iter().filter_map(list).collect()
-}
-
-fn listed(group: &Table, place: &str, problems: &mut Vec<String>) -> Vec<Vec<Pair>> {
-    let place = format!("{place}`list`");
-    match group.get("list") {
-        None => Vec::new(),
-        Some(Value::Array(tables)) => tables
-            .iter()
-            .map(|table| pairs(Some(table), &place, problems))
-            .collect(),
-        Some(_) => {
-            problems.push(format!("{place}: expected a list of tables"));
-            Vec::new()
-        }
-    }
 }
 
 /// The values of a table by their dotted keys. `agent.gamma = 1` and `"agent.gamma" = 1` are the same.
@@ -185,7 +199,8 @@ mod tests {
                 "paired = { a = [1], b = [1, 2] }",
                 "expected lists of equal length; a has 1, b has 2",
             ),
-            ("list = 3", "`list`: expected a list of tables"),
+            ("list = 3", "`list` = 3: expected a list of tables"),
+            ("list = []", "`list` = []: expected a list of tables"),
             ("list = [3]", "`list` = 3: expected a table of settings"),
         ] {
             let (_, problems) = found(text);
@@ -194,5 +209,15 @@ mod tests {
                 "{text}: {problems:?}"
             );
         }
+    }
+    #[test]
+    fn more_combinations_than_anybody_can_train_are_refused_before_they_are_made() {
+        let values = format!(
+            "[{}]",
+            (0..1000).map(|value| value.to_string()).collect::<Vec<_>>().join(", ")
+        );
+        let (all, problems) = found(&format!("grid = {{ a = {values}, b = {values}, c = {values} }}"));
+        assert_eq!(all, [""]);
+        assert_eq!(problems, ["has more than 100000 combinations of settings"]);
     }
 }
