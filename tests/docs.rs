@@ -48,7 +48,7 @@ fn fenced(markdown: &str) -> Vec<String> {
 /// Top folders and files that a path of this repository begins with.
 const TOPS: &[&str] = &[
     "src", "agents", "kernels", "envs", "xtask", "configs", "docs", "tests", "examples", "benches", "policy", "python",
-    "report", ".ci", ".cargo",
+    "report", "cli", ".ci", ".cargo",
 ];
 
 /// A path of the repository, if the word is one: no placeholders, no spaces.

@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use sac_cli::args::ReportArgs;
 use sac_report::{
     data::{self, Data},
     html, markdown, pages, picture,
@@ -14,10 +15,7 @@ use sac_report::{
     summary::{Options, Summary, Task, summarise},
 };
 
-use super::{
-    args::ReportArgs,
-    output::{print, print_json},
-};
+use super::output::{print, print_json};
 use crate::error::{Error, Result};
 use collect::{Collected, collect};
 

@@ -6,17 +6,17 @@ mod select;
 
 use std::path::Path;
 
+use sac_cli::{
+    args::RunsArgs,
+    exit_code::DONE,
+    table::{bytes, table},
+};
 use sac_report::{
     listing::{self, Listed},
     settings,
 };
 
-use super::{
-    args::RunsArgs,
-    exit_code::DONE,
-    output::{print, print_json},
-    table::{bytes, table},
-};
+use super::output::{print, print_json};
 use crate::error::Result;
 
 pub fn run(args: &RunsArgs) -> Result<u8> {

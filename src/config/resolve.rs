@@ -8,13 +8,14 @@ use sac_agents::{
     temperature::{ActionUnits, TargetEntropy, TemperatureSpec},
     trainer::settings::{DeviceChoice, Threads},
 };
+use sac_cli::nearest;
 use sac_envs::{Env, EnvError, Space};
 use serde::Serialize;
 
 use super::{
     error::ConfigError,
     finite::not_finite,
-    issue::{Issue, Issues, nearest},
+    issue::{Issue, Issues},
     layers::Layers,
     settings::Settings,
 };

@@ -64,6 +64,12 @@ const RULES: &[Rule] = &[
         except: &[],
     },
     Rule {
+        claim: "cli knows nothing of tch, agents or environments (A10)",
+        paths: &["cli/Cargo.toml"],
+        patterns: &[Raw("tch"), Raw("torch-sys"), Raw("sac-agents"), Raw("sac-envs")],
+        except: &[],
+    },
+    Rule {
         claim: "agents names no concrete environment outside tests (A2)",
         paths: &["agents/src/"],
         patterns: &[
@@ -148,6 +154,7 @@ const RULES: &[Rule] = &[
         paths: &[
             "src/",
             "agents/src/",
+            "cli/src/",
             "envs/src/",
             "kernels/src/",
             "policy/src/",
@@ -162,6 +169,7 @@ const RULES: &[Rule] = &[
 /// Folders of packages whose files must not import each other in a circle.
 const WITHOUT_CIRCLES: &[&str] = &[
     "agents/src",
+    "cli/src",
     "envs/src",
     "kernels/src",
     "policy/src",
@@ -308,6 +316,8 @@ mod tests {
             ("envs/src/lib.rs", ""),
             ("kernels/Cargo.toml", "[dependencies]\nserde.workspace = true\n"),
             ("kernels/src/lib.rs", ""),
+            ("cli/Cargo.toml", "[dependencies]\nsac-report.workspace = true\n"),
+            ("cli/src/lib.rs", ""),
             ("policy/Cargo.toml", "[dependencies]\nsac-kernels.workspace = true\n"),
             ("policy/src/lib.rs", ""),
             ("report/Cargo.toml", "[dependencies]\nserde.workspace = true\n"),
@@ -368,6 +378,12 @@ mod tests {
                 "kernels/Cargo.toml",
                 "[dependencies]\nsac-envs.workspace = true\n",
                 "kernels/Cargo.toml:2",
+                "(A10)",
+            ),
+            (
+                "cli/Cargo.toml",
+                "[dependencies]\nsac-envs.workspace = true\n",
+                "cli/Cargo.toml:2",
                 "(A10)",
             ),
             (

@@ -2,11 +2,11 @@
 
 use std::{collections::BTreeSet, path::Path};
 
+use sac_cli::nearest;
 use toml::{Table, Value};
 
 use crate::{
     cli::input::read_named,
-    config::nearest,
     error::{Error, Result},
 };
 

@@ -6,16 +6,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use sac_cli::{args::ReportArgs, messages::say};
 use sac_report::{
     data::{self, Data, Record},
     folder,
     settings::{self, Settings},
 };
 
-use crate::{
-    cli::{args::ReportArgs, messages::say},
-    error::{Error, Result},
-};
+use crate::error::{Error, Result};
 
 /// The label of the runs of `--baseline`, if none is given.
 const BASELINE: &str = "baseline";

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, fs, path::Path};
 
+use sac_cli::table::table;
 use sac_report::{
     folder,
     settings::{Settings, leaves},
@@ -9,10 +10,7 @@ use sac_report::{
 use serde::Serialize;
 
 use crate::{
-    cli::{
-        output::{print, print_json},
-        table::table,
-    },
+    cli::output::{print, print_json},
     error::{Error, Result},
 };
 

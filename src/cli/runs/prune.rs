@@ -2,13 +2,17 @@
 
 use std::io::{self, BufRead, IsTerminal, Write};
 
+use sac_cli::{
+    exit_code::{DONE, INTERRUPTED},
+    messages::say,
+    table::bytes,
+};
 use sac_report::{listing::Listed, state::State};
 
 use crate::{
-    cli::{exit_code::DONE, messages::say, output::print, table::bytes},
+    cli::output::print,
     error::{Error, Result},
     run::{RunFolder, Surplus},
-    stop::INTERRUPTED,
 };
 
 pub fn run(runs: &[Listed], without_asking: bool) -> Result<u8> {

@@ -1,0 +1,23 @@
+//! The command line of `sac`, as far as it needs no libtorch.
+//!
+//! | Module | Contents |
+//! |---|---|
+//! | [`args`] | the arguments of every command |
+//! | [`messages`] | what is said on stderr: warnings, errors, one line for a panic |
+//! | [`output`], [`table`] | data on stdout |
+//! | [`exit_code`] | how a command ended |
+//! | [`familiar`], [`nearest()`] | answers to words that do not exist here: those of other toolkits, and typing errors |
+//!
+//! The package `sac-rl` puts the other commands to it.
+
+pub mod args;
+mod error;
+pub mod exit_code;
+pub mod familiar;
+pub mod messages;
+mod nearest;
+pub mod output;
+pub mod table;
+
+pub use error::{Error, Failure, Result, bug};
+pub use nearest::nearest;
