@@ -3,6 +3,7 @@
 //! | Module | Contents |
 //! |---|---|
 //! | [`args`] | the arguments of every command |
+//! | [`runs`], [`report`] | the commands that need no libtorch |
 //! | [`messages`] | what is said on stderr: warnings, errors, one line for a panic |
 //! | [`output`], [`table`] | data on stdout |
 //! | [`exit_code`] | how a command ended |
@@ -17,6 +18,8 @@ pub mod familiar;
 pub mod messages;
 mod nearest;
 pub mod output;
+pub mod report;
+pub mod runs;
 pub mod table;
 
 pub use error::{Error, Failure, Result, bug};

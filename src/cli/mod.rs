@@ -33,10 +33,9 @@ mod new;
 mod output;
 mod overrides;
 mod play;
+mod prune;
 mod replicates;
-mod report;
 mod rollout;
-mod runs;
 mod search;
 mod sweep;
 mod train;
@@ -46,7 +45,7 @@ use std::{ffi::OsString, process::ExitCode};
 use sac_cli::{
     args::{self, BenchCommand, Command},
     exit_code::DONE,
-    messages,
+    messages, report, runs,
 };
 
 use crate::{error::Result, registry::Registry};
@@ -77,7 +76,8 @@ fn execute(command: Command, registry: &Registry) -> Result<u8> {
         Command::Config(args) => config::run(&args, registry)?,
         Command::Sweep(args) => return sweep::run(&args, registry),
         Command::Search(args) => return search::run(&args, registry),
-        Command::Runs(args) => return runs::run(&args),
+        Command::Runs(args) if args.prune => return prune::run(&args),
+        Command::Runs(args) => return Ok(runs::run(&args)?),
         Command::Report(args) => report::run(&args)?,
         Command::Doctor(args) => doctor::run(&args)?,
         Command::New(args) => new::run(&args)?,

@@ -2,10 +2,12 @@
 
 use std::cmp::Ordering;
 
-use sac_cli::nearest;
 use sac_report::listing::Listed;
 
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    nearest::nearest,
+};
 
 /// Columns of the list, besides which every setting is a key.
 const COLUMNS: [&str; 11] = [

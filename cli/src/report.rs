@@ -1,4 +1,4 @@
-//! `sac report`.
+//! `sac report`: [`run`].
 
 mod collect;
 
@@ -7,7 +7,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use sac_cli::args::ReportArgs;
 use sac_report::{
     data::{self, Data},
     html, markdown, pages, picture,
@@ -15,10 +14,17 @@ use sac_report::{
     summary::{Options, Summary, Task, summarise},
 };
 
-use super::output::{print, print_json};
-use crate::error::{Error, Result};
+use crate::{
+    args::ReportArgs,
+    error::{Error, Result},
+    output::{print, print_json},
+};
 use collect::{Collected, collect};
 
+/// Writes the report on the runs that the arguments name.
+///
+/// # Errors
+/// When they cannot be read or compared, or a file cannot be written.
 pub fn run(args: &ReportArgs) -> Result<()> {
     let scale = match &args.reference {
         Some(path) => Some(Scale::read(path)?),

@@ -6,14 +6,17 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use sac_cli::{args::ReportArgs, messages::say};
 use sac_report::{
     data::{self, Data, Record},
     folder,
     settings::{self, Settings},
 };
 
-use crate::error::{Error, Result};
+use crate::{
+    args::ReportArgs,
+    error::{Error, Result},
+    messages::say,
+};
 
 /// The label of the runs of `--baseline`, if none is given.
 const BASELINE: &str = "baseline";
