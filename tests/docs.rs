@@ -105,7 +105,7 @@ fn the_code_map_names_every_module() {
     let map = text("ARCHITECTURE.md");
     let words = quoted(&map);
     let mut missing = Vec::new();
-    for source in ["src", "agents/src", "envs/src"] {
+    for source in ["src", "agents/src", "cli/src", "envs/src"] {
         for entry in fs::read_dir(root().join(source)).expect("there").flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
             // What every crate has, and what the code map may leave to the reader.

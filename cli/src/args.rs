@@ -23,6 +23,9 @@ pub use experiments::{ManyArgs, ReportArgs, RunsArgs, SearchArgs, SweepArgs};
 pub use values::MOST_SEEDS;
 use values::{count, seeds, toml_count};
 
+/// The name of the program with all commands of `sac`. Users start `sac`, which starts it where libtorch is needed.
+pub const COMPLETE: &str = "sac-torch";
+
 /// The name of the running program: `sac`, or that of a program with tasks of its own.
 pub fn program() -> &'static str {
     PROGRAM.get().map_or("sac", String::as_str)
@@ -32,8 +35,11 @@ static PROGRAM: OnceLock<String> = OnceLock::new();
 
 /// The command that the arguments name, of which the first is the program. Ends the process where they name none, and for
 /// `--help`.
-pub fn parse(arguments: Vec<OsString>) -> Command {
-    if let Some(path) = arguments.first() {
+pub fn parse(mut arguments: Vec<OsString>) -> Command {
+    if let Some(path) = arguments.first_mut() {
+        if Path::new(path).file_name() == Some(COMPLETE.as_ref()) {
+            *path = "sac".into();
+        }
         let name = Path::new(path).file_stem().unwrap_or(path.as_os_str());
         PROGRAM.get_or_init(|| name.to_string_lossy().into_owned());
     }

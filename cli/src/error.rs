@@ -6,6 +6,8 @@ use std::{
     path::PathBuf,
 };
 
+use crate::args::COMPLETE;
+
 /// An error that a command can end with: its message, and what the command line adds to it.
 pub trait Failure: fmt::Display {
     /// Whether other input would help: the command line exits with 2 then, otherwise with 1.
@@ -35,6 +37,9 @@ pub enum Error {
     /// An argument that is not valid.
     #[error("{0}")]
     Usage(String),
+    /// A folder that holds the small program without the complete one.
+    #[error("{} is not in {}", COMPLETE, .0.display())]
+    NotComplete(PathBuf),
     /// A bug of this package, with the message of its panic.
     #[error("{}", bug(.0))]
     Panicked(String),
@@ -57,13 +62,16 @@ impl Failure for Error {
             Error::Report(sac_report::Error::Io { source, .. }) => source.kind() == ErrorKind::NotFound,
             Error::Report(sac_report::Error::Drawing(_)) => false,
             Error::Report(_) | Error::Usage(_) => true,
-            Error::Io { .. } | Error::Panicked(_) => false,
+            Error::Io { .. } | Error::NotComplete(_) | Error::Panicked(_) => false,
         }
     }
 
     fn hint(&self) -> Option<String> {
         match self {
             Error::Report(error) => error.hint().map(str::to_string),
+            Error::NotComplete(_) => {
+                Some("both programs are needed, in one folder; `cargo build --release` makes them".to_string())
+            }
             Error::Panicked(_) => Some("please report it with the command".to_string()),
             Error::Io { .. } | Error::Usage(_) => None,
         }

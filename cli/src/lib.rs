@@ -2,6 +2,7 @@
 //!
 //! | Module | Contents |
 //! |---|---|
+//! | [`launch`] | the program `sac`: it runs the commands that need no libtorch, and starts `sac-torch` for the others |
 //! | [`args`] | the arguments of every command |
 //! | [`runs`], [`report`] | the commands that need no libtorch |
 //! | [`messages`] | what is said on stderr: warnings, errors, one line for a panic |
@@ -9,12 +10,13 @@
 //! | [`exit_code`] | how a command ended |
 //! | [`familiar`], [`nearest()`] | answers to words that do not exist here: those of other toolkits, and typing errors |
 //!
-//! The package `sac-rl` puts the other commands to it.
+//! The package `sac-rl` has the other commands.
 
 pub mod args;
 mod error;
 pub mod exit_code;
 pub mod familiar;
+pub mod launch;
 pub mod messages;
 mod nearest;
 pub mod output;
