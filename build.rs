@@ -50,6 +50,7 @@ fn main() {
 const SOURCES: &[&str] = &[
     "src",
     "agents",
+    "cli",
     "envs",
     "kernels",
     "report",
@@ -87,7 +88,7 @@ fn commit() -> String {
         }
     }
     // What is built again when it changes anyway.
-    for sources in ["src", "agents/src", "envs/src", "kernels/src", "report/src"] {
+    for sources in ["src", "agents/src", "cli/src", "envs/src", "kernels/src", "report/src"] {
         println!("cargo:rerun-if-changed={sources}");
     }
     match git(&["rev-parse", "--short=12", "HEAD"]) {

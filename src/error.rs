@@ -6,11 +6,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use sac_cli::{Failure, familiar};
 use sac_envs::EnvError;
 
 use crate::{
     config::{ConfigError, Issues},
-    familiar, shell,
+    shell,
 };
 
 /// Everything that this package reports.
@@ -51,9 +52,9 @@ pub enum Error {
     /// A file that is there already.
     #[error("{} exists already; an export never writes over a file", .0.display())]
     OutputExists(PathBuf),
-    /// Runs or data files that make no report.
+    /// An error of a command that needs no libtorch.
     #[error(transparent)]
-    Report(#[from] sac_report::Error),
+    Cli(#[from] sac_cli::Error),
     /// Settings that are not valid.
     #[error(transparent)]
     Config(#[from] Issues),
@@ -117,7 +118,7 @@ pub enum Error {
     #[error("out of memory")]
     OutOfMemory,
     /// A bug of this package, with the message of its panic.
-    #[error("this is a bug in sac {}: {}", env!("CARGO_PKG_VERSION"), .0.replace('\n', " "))]
+    #[error("{}", sac_cli::bug(.0))]
     Panicked(String),
     /// An argument that is not valid.
     #[error("{0}")]
@@ -156,6 +157,26 @@ impl From<ConfigError> for Error {
             ConfigError::Issues(issues) => Error::Config(issues),
             unknown @ ConfigError::UnknownAlgo { .. } => Error::UnknownAlgo(unknown.to_string()),
         }
+    }
+}
+
+impl From<sac_report::Error> for Error {
+    fn from(error: sac_report::Error) -> Self {
+        Error::Cli(error.into())
+    }
+}
+
+impl Failure for Error {
+    fn is_users(&self) -> bool {
+        Error::is_users(self)
+    }
+
+    fn hint(&self) -> Option<String> {
+        Error::hint(self)
+    }
+
+    fn of_panic(message: String) -> Self {
+        Error::of_panic(message)
     }
 }
 
@@ -204,11 +225,7 @@ impl Error {
                     A::UnsupportedSpace { .. } | A::ReplayTooLarge { .. } | A::NetworksTooLarge { .. } | A::Spec { .. }
                 )
             }
-            Error::Report(error) => match error {
-                sac_report::Error::Io { source, .. } => source.kind() == std::io::ErrorKind::NotFound,
-                sac_report::Error::Drawing(_) => false,
-                _ => true,
-            },
+            Error::Cli(error) => error.is_users(),
             Error::Policy(_) | Error::Io { .. } | Error::Folder { .. } | Error::OutOfMemory | Error::Panicked(_) => {
                 false
             }
@@ -222,7 +239,7 @@ impl Error {
             Error::Env(EnvError::UnknownId { id, .. }) => {
                 Some(familiar::env(id).unwrap_or("`sac envs` lists all environments").into())
             }
-            Error::Report(error) => error.hint().map(str::to_string),
+            Error::Cli(error) => error.hint(),
             Error::RunExists(path) if can_be_resumed(path) => Some(format!(
                 "choose another --run-dir, or continue it with --resume {}",
                 shell::word(path)

@@ -42,7 +42,6 @@ pub mod assemble;
 pub mod cli;
 pub mod config;
 pub mod error;
-mod familiar;
 mod libtorch_version;
 mod policy;
 mod registry;

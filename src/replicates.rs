@@ -31,7 +31,6 @@ use crate::{
     run::{self, FolderLock, OpenRun, RunFolder, Summary},
     stop::Stop,
 };
-pub(crate) use folder::MOST_SEEDS;
 pub use folder::{Seeds, SeedsFolder};
 
 /// How one of several runs ended.

@@ -8,12 +8,10 @@ use std::{
     },
 };
 
+use sac_cli::exit_code::INTERRUPTED;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::error::{Error, Result};
-
-/// Exit code of a run that was interrupted, as shells have it for Ctrl-C.
-pub const INTERRUPTED: u8 = 130;
 
 /// A request to stop training early, with a checkpoint. Clones share the request; by default nobody makes it.
 #[derive(Clone, Debug, Default)]

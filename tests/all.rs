@@ -23,6 +23,7 @@ mod generator;
 mod goals;
 mod inspect;
 mod kill_resume;
+mod launch;
 mod learning;
 mod machine;
 mod memory;

@@ -48,7 +48,7 @@ fn fenced(markdown: &str) -> Vec<String> {
 /// Top folders and files that a path of this repository begins with.
 const TOPS: &[&str] = &[
     "src", "agents", "kernels", "envs", "xtask", "configs", "docs", "tests", "examples", "benches", "policy", "python",
-    "report", ".ci", ".cargo",
+    "report", "cli", ".ci", ".cargo",
 ];
 
 /// A path of the repository, if the word is one: no placeholders, no spaces.
@@ -105,7 +105,7 @@ fn the_code_map_names_every_module() {
     let map = text("ARCHITECTURE.md");
     let words = quoted(&map);
     let mut missing = Vec::new();
-    for source in ["src", "agents/src", "envs/src"] {
+    for source in ["src", "agents/src", "cli/src", "envs/src"] {
         for entry in fs::read_dir(root().join(source)).expect("there").flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
             // What every crate has, and what the code map may leave to the reader.

@@ -21,11 +21,18 @@ fn profile() -> Vec<String> {
     let manifest: toml::Table = include_str!("../Cargo.toml").parse().expect("TOML");
     let dev = manifest["profile"]["dev"].as_table().expect("a table");
     let packages = dev["package"].as_table().expect("a table");
-    let mut settings: Vec<String> = ["sac-rl", "sac-agents", "sac-envs", "sac-kernels", "sac-report"]
-        .into_iter()
-        .flat_map(|package| [(package, "opt-level=0"), (package, "debug=false")])
-        .map(|(package, setting)| format!("profile.dev.package.{package}.{setting}"))
-        .collect();
+    let mut settings: Vec<String> = [
+        "sac-rl",
+        "sac-agents",
+        "sac-cli",
+        "sac-envs",
+        "sac-kernels",
+        "sac-report",
+    ]
+    .into_iter()
+    .flat_map(|package| [(package, "opt-level=0"), (package, "debug=false")])
+    .map(|(package, setting)| format!("profile.dev.package.{package}.{setting}"))
+    .collect();
     let others = packages.iter().filter(|(name, _)| !name.starts_with("sac-"));
     for (package, table) in others {
         for (key, value) in table.as_table().expect("a table") {

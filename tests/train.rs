@@ -243,7 +243,7 @@ fn threaded_environments_train_to_the_same_bytes_as_serial_ones() {
 
 /// Sends a signal once there is something in a file of the run `cut`, and gives what it said.
 #[cfg(unix)]
-fn interrupted(folder: &Path, arguments: &[&str], file: &str, signal: &str) -> Said {
+pub fn interrupted(folder: &Path, arguments: &[&str], file: &str, signal: &str) -> Said {
     use std::{process::Stdio, thread::sleep, time::Duration};
     // Whoever runs the tests may ignore SIGHUP, as `nohup` does.
     let mut command = std::process::Command::new("env");

@@ -1,12 +1,10 @@
 //! `sac algos`.
 
 use sac_agents::presets;
+use sac_cli::args::AlgosArgs;
 use serde_json::json;
 
-use super::{
-    args::AlgosArgs,
-    output::{print, print_json},
-};
+use super::output::{print, print_json};
 use crate::{config::preset_layers, error::Result, registry::Catalog};
 
 pub fn run(args: &AlgosArgs) -> Result<()> {

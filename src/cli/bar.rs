@@ -12,8 +12,7 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use sac_agents::{EnvSteps, trainer::settings::TrainSettings};
-
-use super::messages::step_aside_for;
+use sac_cli::messages::step_aside_for;
 
 /// A progress bar on stderr for one run or several, with their speed and the time left. It is removed when dropped.
 pub struct Bar {

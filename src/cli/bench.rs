@@ -9,13 +9,11 @@ mod train;
 use sac_agents::{
     Agent, AgentSpec, Compute, MatmulPrecision, SoftActorCritic, encoder::EncoderSpec, noise::Stream, presets, process,
 };
+use sac_cli::args::BenchUpdateArgs;
 use sac_envs::{Dtype, Space};
 use serde_json::json;
 
-use super::{
-    args::BenchUpdateArgs,
-    output::{print, print_json},
-};
+use super::output::{print, print_json};
 use crate::{
     assemble,
     config::{Issues, Origin, preset_layers},

@@ -6,13 +6,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use sac_cli::args::CardArgs;
 use sac_report::{
     data::Data,
     folder, picture,
     summary::{Options, summarise},
 };
 
-use super::{args::CardArgs, eval, output::print};
+use super::{eval, output::print};
 use crate::{
     config::{Config, Origin, preset_layers},
     error::{Error, Result},

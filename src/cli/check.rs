@@ -2,14 +2,13 @@
 
 use std::{cell::RefCell, panic::panic_any};
 
-use sac_envs::{Env, check_env};
-
-use super::{
+use sac_cli::{
     args::CheckArgs,
     exit_code::{DONE, FAILED},
-    input::env_options,
-    output::print,
 };
+use sac_envs::{Env, check_env};
+
+use super::{input::env_options, output::print};
 use crate::{error::Result, registry::Registry};
 
 /// Runs the conformance suite on an environment. The exit code is 1 if a check fails.

@@ -1,10 +1,10 @@
 //! `sac config`.
 
 use sac_agents::{Agent, Cost};
+use sac_cli::args::ConfigArgs;
 use serde::Serialize;
 
 use super::{
-    args::ConfigArgs,
     output::{print, print_json},
     overrides,
 };

@@ -12,8 +12,9 @@ use sac_agents::{
     metrics,
     trainer::settings::TrainSettings,
 };
+use sac_cli::messages::say;
 
-use super::{bar::Bar, messages::say};
+use super::bar::Bar;
 
 /// A line per row of the log; on a terminal a bar below them with steps per second and the time left.
 pub struct Console {

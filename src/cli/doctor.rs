@@ -7,12 +7,10 @@ use std::{
 };
 
 use sac_agents::{compute::bfloat16_instructions, memory::available_memory_bytes};
+use sac_cli::args::DoctorArgs;
 use serde::Serialize;
 
-use super::{
-    args::DoctorArgs,
-    output::{print, print_json},
-};
+use super::output::{print, print_json};
 use crate::{error::Result, libtorch_version, run::processor};
 
 #[derive(Serialize)]

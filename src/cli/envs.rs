@@ -1,10 +1,10 @@
 //! `sac envs`.
 
+use sac_cli::args::EnvsArgs;
 use sac_envs::{Env, EnvEntry, Row};
 use serde_json::json;
 
 use super::{
-    args::EnvsArgs,
     input::env_options,
     output::{print, print_json},
 };

@@ -1,12 +1,11 @@
 //! `sac eval`.
 
 use sac_agents::EnvSteps;
+use sac_cli::{args::EvalArgs, messages::say};
 use serde::Serialize;
 
 use super::{
-    args::EvalArgs,
     input::env_options,
-    messages::say,
     output::{print, print_json},
 };
 use crate::{

@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use sac_cli::args::{ExportArgs, Format};
 use sac_policy::Export;
 use serde::Serialize;
 
 use super::{
-    args::{ExportArgs, Format},
     eval,
     output::{print, print_json},
 };

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use sac_agents::{Agent, MatmulPrecision};
+use sac_cli::messages::say;
 
-use super::messages::say;
 use crate::{assemble, config::Config, error::Result, registry::Registry, replicates::Seeds, run::Summary, shell};
 
 /// Says what is about to be trained, in a few lines: with the configured seed, or with several.

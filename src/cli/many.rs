@@ -15,7 +15,8 @@ use std::{
     thread::available_parallelism,
 };
 
-use super::messages::say;
+use sac_cli::messages::say;
+
 use crate::error::{Error, Result};
 
 /// The command line of this program up to `command`: the program, or an interpreter and its script.

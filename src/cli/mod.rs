@@ -16,7 +16,6 @@
 //! `sac new DIR` writes a crate that does so.
 
 mod algos;
-mod args;
 mod bar;
 mod bench;
 mod card;
@@ -26,34 +25,30 @@ mod console;
 mod doctor;
 mod envs;
 mod eval;
-mod exit_code;
 mod export;
 mod header;
 mod input;
 mod many;
-mod messages;
 mod new;
 mod output;
 mod overrides;
 mod play;
+mod prune;
 mod replicates;
-mod report;
 mod rollout;
-mod runs;
 mod search;
 mod sweep;
-mod table;
 mod train;
 
-use std::{
-    ffi::OsString,
-    panic::{AssertUnwindSafe, catch_unwind},
-    process::ExitCode,
+use std::{ffi::OsString, process::ExitCode};
+
+use sac_cli::{
+    args::{self, BenchCommand, Command},
+    exit_code::DONE,
+    messages, report, runs,
 };
 
 use crate::{error::Result, registry::Registry};
-use args::{BenchCommand, Command};
-use exit_code::DONE;
 
 /// Runs the command that the arguments of the process name, on the tasks of `registry`. Returns its exit code: 0 done,
 /// 2 the input was wrong, 130 interrupted (after a checkpoint), 1 anything else.
@@ -64,13 +59,7 @@ pub fn run(registry: Registry) -> ExitCode {
 /// [`run`] with given arguments, of which the first is the name of the program, for a process that has others.
 pub fn run_with(arguments: impl IntoIterator<Item = OsString>, registry: Registry) -> u8 {
     let command = args::parse(arguments.into_iter().collect());
-    messages::install();
-    // A panic is a bug of ours; the user gets one line about it, not a trace.
-    match catch_unwind(AssertUnwindSafe(|| execute(command, &registry))) {
-        Ok(Ok(code)) => code,
-        Ok(Err(error)) => messages::explain(&error),
-        Err(_) => messages::bug(),
-    }
+    messages::explained(|| execute(command, &registry))
 }
 
 fn execute(command: Command, registry: &Registry) -> Result<u8> {
@@ -87,7 +76,8 @@ fn execute(command: Command, registry: &Registry) -> Result<u8> {
         Command::Config(args) => config::run(&args, registry)?,
         Command::Sweep(args) => return sweep::run(&args, registry),
         Command::Search(args) => return search::run(&args, registry),
-        Command::Runs(args) => return runs::run(&args),
+        Command::Runs(args) if args.prune => return prune::run(&args),
+        Command::Runs(args) => return Ok(runs::run(&args)?),
         Command::Report(args) => report::run(&args)?,
         Command::Doctor(args) => doctor::run(&args)?,
         Command::New(args) => new::run(&args)?,

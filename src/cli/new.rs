@@ -5,7 +5,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{args::NewArgs, output::print};
+use sac_cli::args::NewArgs;
+
+use super::output::print;
 use crate::{
     error::{Error, Result},
     run::is_empty_folder,

@@ -1,22 +1,15 @@
-//! Data on stdout: [`print`], [`print_json`].
+//! Data on stdout: [`print`], [`print_json`], with the errors of this package.
 
-use std::io::{self, Write};
+use sac_cli::output;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 
-/// Prints data. A reader that has gone (`| head`) is no error.
+/// [`output::print`].
 pub fn print(text: &str) -> Result<()> {
-    match io::stdout()
-        .write_all(text.as_bytes())
-        .and_then(|()| io::stdout().flush())
-    {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Error::io("stdout")(error)),
-        _ => Ok(()),
-    }
+    Ok(output::print(text)?)
 }
 
-/// Prints one JSON value on a line.
+/// [`output::print_json`].
 pub fn print_json(value: &impl serde::Serialize) -> Result<()> {
-    let text = serde_json::to_string(value).map_err(|error| Error::io("stdout")(error.into()))?;
-    print(&(text + "\n"))
+    Ok(output::print_json(value)?)
 }

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use super::{args::Overrides, input::read_named, messages::say};
+use sac_cli::{args::Overrides, messages::say};
+
+use super::input::read_named;
 use crate::{
     config::{Config, Layers, Origin, preset_layers, shipped},
     error::Result,

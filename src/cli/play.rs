@@ -8,17 +8,22 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use sac_cli::{
+    args::PlayArgs,
+    exit_code::{DONE, INTERRUPTED},
+    messages::say,
+};
 use sac_envs::{
     Env,
     render::{Frame, FrameSize, GifWriter, Mp4Writer, contact_sheet},
 };
 
-use super::{args::PlayArgs, eval, exit_code::DONE, input::env_options, messages::say, output::print};
+use super::{eval, input::env_options, output::print};
 use crate::{
     error::{Error, Result},
     policy::Policy,
     registry::Registry,
-    stop::{INTERRUPTED, Stop},
+    stop::Stop,
 };
 
 const SIZE: FrameSize = FrameSize {

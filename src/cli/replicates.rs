@@ -3,13 +3,15 @@
 use std::{num::NonZero, path::Path, thread::available_parallelism};
 
 use sac_agents::log::Sink;
+use sac_cli::{
+    args::TrainArgs,
+    exit_code::{DONE, FAILED, INTERRUPTED},
+    messages::{explain, first_panic, say},
+};
 
 use super::{
-    args::TrainArgs,
     console::SharedConsole,
-    exit_code::{DONE, FAILED},
     header::{ending, header, result, say_early_end},
-    messages::{explain_failure, say},
     output::{print, print_json},
     overrides,
 };
@@ -20,7 +22,7 @@ use crate::{
     replicates::{self, Seeds, SeedsFolder, Together},
     run::Changes,
     shell,
-    stop::{INTERRUPTED, Stop},
+    stop::Stop,
 };
 
 /// Trains every seed of `--seeds` into a folder of its own.
@@ -157,4 +159,16 @@ fn table(together: &Together) -> String {
         seeds.len()
     );
     text
+}
+
+/// Says why one of several runs failed; for the first that panicked, also where.
+fn explain_failure(error: &Error) {
+    let place = match error {
+        Error::Panicked(_) => first_panic(),
+        _ => None,
+    };
+    match place {
+        Some(message) => explain(&Error::of_panic(message)),
+        None => explain(error),
+    };
 }

@@ -6,11 +6,11 @@ use std::{
     path::Path,
 };
 
+use sac_cli::args::RolloutArgs;
 use sac_envs::{Env, NumpyRng, Space};
 use serde::Serialize;
 
 use super::{
-    args::RolloutArgs,
     eval,
     input::{env_options, read_named},
 };

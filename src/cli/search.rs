@@ -14,28 +14,28 @@ mod work;
 
 use std::fs;
 
-use super::{
-    args::SearchArgs,
-    exit_code::{DONE, FAILED},
-    many::{
-        self,
-        board::Board,
-        slurm::{self, Job},
-        training::Program,
-    },
-    messages::say,
+use super::many::{
+    self,
+    board::Board,
+    slurm::{self, Job},
+    training::Program,
 };
 use crate::{
     error::{Error, Result},
     registry::Registry,
     run, shell,
-    stop::{INTERRUPTED, Stop},
+    stop::Stop,
 };
 use check::check;
 use file::Search;
 use folder::SearchFolder;
 use halving::ranked;
 use journal::{Ended, Trial};
+use sac_cli::{
+    args::SearchArgs,
+    exit_code::{DONE, FAILED, INTERRUPTED},
+    messages::say,
+};
 use work::Work;
 
 pub fn run(args: &SearchArgs, registry: &Registry) -> Result<u8> {

@@ -7,12 +7,16 @@ mod work;
 
 use std::path::{Path, PathBuf};
 
+use sac_cli::{
+    args::SweepArgs,
+    exit_code::{DONE, FAILED, INTERRUPTED},
+    messages::say,
+    table::{bytes, table},
+};
 use sac_report::{listing, state::State};
 use serde::Serialize;
 
 use super::{
-    args::SweepArgs,
-    exit_code::{DONE, FAILED},
     many::{
         self,
         board::Board,
@@ -22,16 +26,9 @@ use super::{
         slurm::{self, Job},
         training::{Program, state_of},
     },
-    messages::say,
     output::{print, print_json},
-    table::{bytes, table},
 };
-use crate::{
-    error::Result,
-    registry::Registry,
-    shell,
-    stop::{INTERRUPTED, Stop},
-};
+use crate::{error::Result, registry::Registry, shell, stop::Stop};
 use check::{Group, check};
 use file::Sweep;
 use folder::SweepFolder;

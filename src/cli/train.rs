@@ -3,13 +3,15 @@
 use std::{fs, path::Path};
 
 use sac_agents::log::Sink;
+use sac_cli::{
+    args::TrainArgs,
+    exit_code::{DONE, INTERRUPTED},
+    messages::say,
+};
 
 use super::{
-    args::TrainArgs,
     console::Console,
-    exit_code::DONE,
     header::{ending, header, result, say_early_end},
-    messages::say,
     output::{print, print_json},
     overrides, replicates,
 };
@@ -20,7 +22,7 @@ use crate::{
     replicates::SeedsFolder,
     run::{self, RunFolder, Session, Summary},
     shell,
-    stop::{INTERRUPTED, Stop},
+    stop::Stop,
     threads::{self, Measured},
 };
 

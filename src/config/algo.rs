@@ -3,9 +3,10 @@
 use std::{fmt, str::FromStr};
 
 use sac_agents::presets::{self, Preset};
+use sac_report::suggest::nearest;
 use serde::{Deserialize, Serialize};
 
-use super::{error::ConfigError, issue::nearest};
+use super::error::ConfigError;
 
 macro_rules! algos {
     ($($(#[$attribute:meta])* $variant:ident = $name:literal),+ $(,)?) => {

@@ -1,9 +1,9 @@
 //! Why settings cannot be used: [`ConfigError`].
 
+use sac_cli::familiar;
 use sac_envs::EnvError;
 
 use super::issue::Issues;
-use crate::familiar;
 
 /// Why settings cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -54,5 +54,51 @@ fn instead(name: &str, nearest: Option<&str>) -> String {
         (Some(answer), _) => format!(": {answer}"),
         (None, Some(near)) => format!("; did you mean `{near}`?"),
         (None, None) => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Algo, Settings};
+
+    #[test]
+    fn every_key_that_is_answered_exists() {
+        let table = |algo| toml::Table::try_from(Settings::new(algo, "Pendulum-v1")).expect("TOML");
+        let tables = [table(Algo::Sac), table(Algo::Tqc)];
+        for (words, answer) in familiar::KEYS {
+            let key = answer.split(',').next().expect("a key");
+            let there = |table: &toml::Table| {
+                let mut parts = key.split('.');
+                let first = parts.next().and_then(|part| table.get(part));
+                parts
+                    .try_fold(first?, |value, part| value.get(part))
+                    .is_some()
+                    .then_some(())
+            };
+            // Keys that a configuration has only where they are set, and one that stands for several.
+            let optional = [
+                "env.wrappers",
+                "env.time_limit",
+                "agent.policy.optimizer.anneal",
+                "agent.learning_rate",
+                "agent.exploration",
+                "replay.hindsight.strategy",
+                "replay.hindsight.k",
+            ];
+            assert!(
+                optional.contains(&key) || tables.iter().any(|table| there(table).is_some()),
+                "{words:?}: {key}"
+            );
+        }
+    }
+
+    #[test]
+    fn no_algorithm_or_environment_that_is_here_is_answered_as_one_that_is_not() {
+        let ours = Algo::ALL.iter().find(|one| familiar::algo(one.name()).is_some());
+        assert_eq!(ours, None, "an algorithm that is here");
+        let registry = sac_envs::Registry::builtin();
+        let ours = registry.ids().find(|id| familiar::env(id).is_some());
+        assert_eq!(ours, None, "an environment that is here");
     }
 }

@@ -2,8 +2,6 @@
 
 use std::fmt;
 
-pub(crate) use sac_report::suggest::nearest;
-
 use super::origin::Origin;
 
 /// One problem of a configuration.

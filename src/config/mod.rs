@@ -20,7 +20,6 @@ mod shipped;
 
 pub use algo::Algo;
 pub use error::ConfigError;
-pub(crate) use issue::nearest;
 pub use issue::{Issue, Issues};
 pub use layers::Layers;
 pub use origin::Origin;

@@ -1,10 +1,11 @@
 //! From merged layers to [`Settings`], with a problem for every value that cannot be read.
 
 use sac_envs::{plain_words, whole_number};
+use sac_report::suggest::nearest;
 use toml::{Table, Value};
 
 use super::{
-    issue::{Issue, nearest},
+    issue::Issue,
     key::{dotted, lookup, remove, replace},
     layers::Layers,
     settings::Settings,

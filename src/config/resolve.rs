@@ -9,12 +9,13 @@ use sac_agents::{
     trainer::settings::{DeviceChoice, Threads},
 };
 use sac_envs::{Env, EnvError, Space};
+use sac_report::suggest::nearest;
 use serde::Serialize;
 
 use super::{
     error::ConfigError,
     finite::not_finite,
-    issue::{Issue, Issues, nearest},
+    issue::{Issue, Issues},
     layers::Layers,
     settings::Settings,
 };

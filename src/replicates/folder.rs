@@ -7,6 +7,7 @@ use std::{
 };
 
 use sac_agents::regular_file;
+use sac_cli::args::MOST_SEEDS;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -15,9 +16,6 @@ use crate::{
     registry::Registry,
     run::{self, Changes, MOST_CONFIG_BYTES, RunFolder, SEEDS_FILE},
 };
-
-/// Far beyond use. It tells a slip of the finger before anything is made.
-pub(crate) const MOST_SEEDS: usize = 1024;
 
 /// The seeds to train, and on how many threads.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -60,9 +60,14 @@ pub fn folder() -> TempDir {
     tempfile::tempdir().expect("a temporary folder")
 }
 
-/// The path of the binary.
+/// The path of `sac`, which starts [`complete`] where libtorch is needed.
 pub fn binary() -> PathBuf {
     assert_cmd::cargo::cargo_bin!("sac").to_path_buf()
+}
+
+/// The path of the program with every command.
+pub fn complete() -> PathBuf {
+    assert_cmd::cargo::cargo_bin!("sac-torch").to_path_buf()
 }
 
 /// `sac` with these arguments, in this folder.

@@ -124,7 +124,7 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
     setup::ensure(workspace, setup::Options::QUICK)?;
     setup::compiler()?;
     launch::build(workspace)?;
-    let binary = workspace.target()?.join("release/sac");
+    let binary = workspace.target()?.join("release").join(launch::COMPLETE);
     let path = workspace.root().join("docs/benchmarks.md");
     let page = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let cores = available_parallelism().map_or(1, |count| count.get());

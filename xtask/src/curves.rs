@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail, ensure};
 use sac_report::experiment::Experiment;
 
+use crate::launch::COMPLETE;
 use crate::setup;
 use crate::workspace::Workspace;
 
@@ -81,15 +82,15 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
     worked.map(|()| code)
 }
 
-/// Builds `sac` for speed.
+/// Builds the complete program for speed.
 fn build(workspace: &Workspace) -> Result<std::path::PathBuf> {
     let mut build = workspace.cargo();
-    build.args(["build", "--release", "--bin", "sac"]);
+    build.args(["build", "--release", "--bin", COMPLETE]);
     ensure!(
         build.status().context("cannot run cargo")?.success(),
         "the build failed"
     );
-    Ok(workspace.target()?.join("release/sac"))
+    Ok(workspace.target()?.join("release").join(COMPLETE))
 }
 
 /// Brings a data file into line with its experiment, and says which runs it lacks.

@@ -70,6 +70,12 @@ const RULES: &[Rule] = &[
         except: &[],
     },
     Rule {
+        claim: "cli knows nothing of tch, agents or environments (A10)",
+        paths: &["cli/Cargo.toml"],
+        patterns: &[Raw("tch"), Raw("torch-sys"), Raw("sac-agents"), Raw("sac-envs")],
+        except: &[],
+    },
+    Rule {
         claim: "agents names no concrete environment outside tests (A2)",
         paths: &["agents/src/"],
         patterns: &[
@@ -154,6 +160,7 @@ const RULES: &[Rule] = &[
         paths: &[
             "src/",
             "agents/src/",
+            "cli/src/",
             "envs/src/",
             "kernels/src/",
             "policy/src/",
@@ -168,6 +175,7 @@ const RULES: &[Rule] = &[
 /// Folders of packages whose files must not import each other in a circle.
 const WITHOUT_CIRCLES: &[&str] = &[
     "agents/src",
+    "cli/src",
     "envs/src",
     "kernels/src",
     "policy/src",
@@ -314,6 +322,8 @@ mod tests {
             ("envs/src/lib.rs", ""),
             ("kernels/Cargo.toml", "[dependencies]\nserde.workspace = true\n"),
             ("kernels/src/lib.rs", ""),
+            ("cli/Cargo.toml", "[dependencies]\nsac-report.workspace = true\n"),
+            ("cli/src/lib.rs", ""),
             ("policy/Cargo.toml", "[dependencies]\nsac-kernels.workspace = true\n"),
             ("policy/src/lib.rs", ""),
             ("report/Cargo.toml", "[dependencies]\nserde.workspace = true\n"),
@@ -375,6 +385,12 @@ mod tests {
                 "kernels/Cargo.toml",
                 "[dependencies]\nsac-envs.workspace = true\n",
                 "kernels/Cargo.toml:2",
+                "(A10)",
+            ),
+            (
+                "cli/Cargo.toml",
+                "[dependencies]\nsac-envs.workspace = true\n",
+                "cli/Cargo.toml:2",
                 "(A10)",
             ),
             (

@@ -10,7 +10,10 @@ use anyhow::{Context, Result, bail};
 use crate::setup;
 use crate::workspace::Workspace;
 
-/// Replaces this process by the release binary with these arguments. Returns only on failure.
+/// The program with every command of `sac`, in a folder of builds. `sac` beside it starts it where libtorch is needed.
+pub const COMPLETE: &str = "sac-torch";
+
+/// Replaces this process by the release build of `sac` with these arguments. Returns only on failure.
 pub fn sac(workspace: &Workspace, arguments: Vec<OsString>) -> Result<ExitCode> {
     setup::ensure(workspace, setup::Options::QUICK)?;
     setup::compiler()?;
@@ -24,7 +27,7 @@ pub fn sac(workspace: &Workspace, arguments: Vec<OsString>) -> Result<ExitCode> 
 /// `cargo build --release`, silent unless there is something to compile.
 pub fn build(workspace: &Workspace) -> Result<()> {
     let mut cargo = workspace.cargo();
-    cargo.args(["build", "--release", "--package", "sac-rl", "--bin", "sac"]);
+    cargo.args(["build", "--release", "--package", "sac-rl", "--bins"]);
     cargo.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     if io::stderr().is_terminal() {
         // Cargo sees a pipe, but should draw its progress for the terminal.

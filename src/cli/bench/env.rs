@@ -1,14 +1,12 @@
 //! `sac bench env`.
 
 use sac_agents::noise::Stream;
+use sac_cli::args::BenchEnvArgs;
 use serde_json::json;
 
 use super::{products::yardstick, rate::rate};
 use crate::{
-    cli::{
-        args::BenchEnvArgs,
-        output::{print, print_json},
-    },
+    cli::output::{print, print_json},
     error::Result,
     registry::Registry,
     run::processor,

@@ -8,16 +8,14 @@ use sac_agents::{
     process,
     replay::{PrioritizedSpec, SamplerSpec},
 };
+use sac_cli::args::{BenchReplayArgs, Sampler};
 use sac_envs::{Space, Status};
 use serde_json::json;
 use tch::Device;
 
 use super::{products::yardstick, rate::rate};
 use crate::{
-    cli::{
-        args::{BenchReplayArgs, Sampler},
-        output::{print, print_json},
-    },
+    cli::output::{print, print_json},
     error::Result,
     run::processor,
 };

@@ -2,12 +2,12 @@
 
 use std::{fs, path::PathBuf};
 
+use sac_cli::args::{BenchTrainArgs, Overrides};
 use serde_json::{Value, json};
 
 use super::products::yardstick;
 use crate::{
     cli::{
-        args::{BenchTrainArgs, Overrides},
         output::{print, print_json},
         overrides,
     },

@@ -7,12 +7,11 @@ use std::{
 };
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use sac_cli::messages::say;
 use sac_report::{
     listing::{self, Listed},
     state::State,
 };
-
-use crate::cli::messages::say;
 
 /// A run as a row of the table.
 #[derive(Clone, PartialEq)]

@@ -1,9 +1,10 @@
 //! A run that is to be trained: [`Planned`].
 
+use sac_cli::args::Overrides;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    cli::{args::Overrides, config, overrides},
+    cli::{config, overrides},
     config::Config,
     error::Result,
     registry::Registry,

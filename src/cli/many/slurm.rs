@@ -12,14 +12,15 @@ use std::{
     process::{Command, Output},
 };
 
+use sac_cli::{exit_code::INTERRUPTED, messages::say};
+
 use crate::{
     assemble,
-    cli::{messages::say, output::print},
+    cli::output::print,
     config::Config,
     error::{Error, Result},
     registry::Registry,
     run, shell,
-    stop::INTERRUPTED,
 };
 
 /// Memory of a run beside its replay: libtorch, networks, environments.

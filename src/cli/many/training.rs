@@ -8,6 +8,7 @@ use std::{
     process::{Child, Command, ExitStatus, Stdio},
 };
 
+use sac_cli::exit_code::INTERRUPTED;
 use sac_report::{
     folder, listing,
     state::{self, Failure, State},
@@ -18,7 +19,6 @@ use super::planned::Planned;
 use crate::{
     error::{Error, Result},
     run::{FolderLock, note_failure},
-    stop::INTERRUPTED,
 };
 
 /// The program that trains.

@@ -1,5 +1,9 @@
 //! What is said of a search: its trials ([`status`]), and what it will take ([`dry_run`]).
 
+use sac_cli::{
+    args::SearchArgs,
+    table::{bytes, table},
+};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -13,10 +17,8 @@ use super::{
 };
 use crate::{
     cli::{
-        args::SearchArgs,
         many::{estimate::Estimate, hours, slurm},
         output::{print, print_json},
-        table::{bytes, table},
     },
     error::Result,
     registry::Registry,

@@ -21,6 +21,7 @@ use super::experiment::{Run, read, runs_of};
 use super::list::hours;
 use super::work::{Places, is_complete, record, work};
 use super::{build, order};
+use crate::launch::COMPLETE;
 use crate::setup;
 use crate::workspace::Workspace;
 
@@ -77,7 +78,7 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
     // Everything that is started from here on gives way to whoever else uses the machine.
     rustix::process::nice(options.nice.unwrap_or(LOWEST_PRIORITY)).context("cannot lower the priority")?;
     let built = match &options.binary {
-        Some(binary) => absolute(binary.clone())?,
+        Some(binary) => complete(absolute(binary.clone())?),
         None => {
             setup::ensure(workspace, setup::Options::QUICK)?;
             setup::compiler()?;
@@ -160,6 +161,15 @@ fn lock(folder: &Path) -> Result<File> {
             bail!("{}: {} runs a campaign in it", folder.display(), holder.trim())
         }
         Err(fs::TryLockError::Error(error)) => Err(error).with_context(|| format!("cannot lock {}", path.display())),
+    }
+}
+
+/// The complete program beside a `sac` that starts it, which alone would be of no use; any other program as it is.
+fn complete(program: PathBuf) -> PathBuf {
+    let complete = program.with_file_name(COMPLETE);
+    match program.file_name() == Some("sac".as_ref()) && complete.is_file() {
+        true => complete,
+        false => program,
     }
 }
 

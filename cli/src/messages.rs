@@ -1,19 +1,35 @@
 //! Messages on stderr: warnings, errors, and one line for a panic.
 
-use std::{io::Write, sync::Mutex};
+use std::{
+    io::Write,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Mutex,
+};
 
-use super::{
+use crate::{
     args::program,
+    error::Failure,
     exit_code::{FAILED, WRONG_INPUT},
 };
-use crate::error::Error;
 
 /// The progress bar, if there is one. It is hidden while a message is written.
 static BAR: Mutex<Option<indicatif::ProgressBar>> = Mutex::new(None);
+/// The first panic of the process, with its place, until it is told.
 static PANIC: Mutex<Option<String>> = Mutex::new(None);
 
-/// Shows warnings of the libraries, and keeps panics for [`bug`].
-pub fn install() {
+/// The exit code of a command. What goes wrong is explained on stderr, warnings of the libraries are shown there, and a
+/// panic is a bug of ours: the user gets one line about it, not a trace.
+pub fn explained<E: Failure>(command: impl FnOnce() -> Result<u8, E>) -> u8 {
+    install();
+    match catch_unwind(AssertUnwindSafe(command)) {
+        Ok(Ok(code)) => code,
+        Ok(Err(error)) => explain(&error),
+        Err(_) => explain(&E::of_panic(first_panic().unwrap_or_default())),
+    }
+}
+
+/// Shows warnings of the libraries, and keeps panics for [`first_panic`].
+fn install() {
     std::panic::set_hook(Box::new(|panic| {
         if let Ok(mut message) = PANIC.lock() {
             message.get_or_insert_with(|| panic.to_string());
@@ -59,30 +75,13 @@ pub fn say(text: &str) {
 }
 
 /// Says what went wrong and what to do about it, and returns the exit code.
-pub fn explain(error: &Error) -> u8 {
+pub fn explain(error: &impl Failure) -> u8 {
     step_aside_for(None);
     say(&format!("error: {}", for_this_program(&error.to_string())));
     if let Some(hint) = error.hint() {
         say(&format!("hint: {}", for_this_program(&hint)));
     }
     if error.is_users() { WRONG_INPUT } else { FAILED }
-}
-
-/// Says that there was a panic, in one line, and returns the exit code.
-pub fn bug() -> u8 {
-    explain(&Error::of_panic(first_panic().unwrap_or_default()))
-}
-
-/// Says why one of several runs failed; for the first that panicked, also where.
-pub fn explain_failure(error: &Error) {
-    let place = match error {
-        Error::Panicked(_) => first_panic(),
-        _ => None,
-    };
-    match place {
-        Some(message) => explain(&Error::of_panic(message)),
-        None => explain(error),
-    };
 }
 
 /// A text that names commands of `sac`, for a program that may have another name.
@@ -95,6 +94,7 @@ fn for_this_program(text: &str) -> String {
     }
 }
 
-fn first_panic() -> Option<String> {
+/// The message of the first panic of the process, with its place; once.
+pub fn first_panic() -> Option<String> {
     PANIC.lock().ok()?.take()
 }

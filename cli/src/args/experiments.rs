@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::values::count;
 
+/// Arguments of `sac runs`.
 #[derive(Args)]
 pub struct RunsArgs {
     /// Folder that holds the runs, however deep
@@ -34,6 +35,7 @@ pub struct RunsArgs {
     pub json: bool,
 }
 
+/// Arguments of `sac report`.
 #[derive(Args)]
 pub struct ReportArgs {
     /// Run folders, folders of runs, or data files such as those of docs/curves; LABEL=PATH names a curve, which is
@@ -90,6 +92,7 @@ pub struct ManyArgs {
     pub json: bool,
 }
 
+/// Arguments of `sac sweep`.
 #[derive(Args)]
 pub struct SweepArgs {
     /// What to train: environments, algorithms, settings and seeds (docs/experiments.md)
@@ -106,10 +109,12 @@ pub struct SweepArgs {
     /// Print the state of every run, and start nothing
     #[arg(long)]
     pub status: bool,
+    /// How they are trained
     #[command(flatten)]
     pub many: ManyArgs,
 }
 
+/// Arguments of `sac search`.
 #[derive(Args)]
 pub struct SearchArgs {
     /// What to train, which settings to vary, and how (docs/experiments.md)
@@ -126,6 +131,7 @@ pub struct SearchArgs {
     /// Print the trials, the best first, and start nothing
     #[arg(long)]
     pub status: bool,
+    /// How they are trained
     #[command(flatten)]
     pub many: ManyArgs,
 }

@@ -2,16 +2,23 @@
 
 use std::io::{self, BufRead, IsTerminal, Write};
 
-use sac_report::{listing::Listed, state::State};
+use sac_cli::{
+    args::RunsArgs,
+    exit_code::{DONE, INTERRUPTED},
+    messages::say,
+    runs,
+    table::bytes,
+};
+use sac_report::state::State;
 
 use crate::{
-    cli::{exit_code::DONE, messages::say, output::print, table::bytes},
+    cli::output::print,
     error::{Error, Result},
     run::{RunFolder, Surplus},
-    stop::INTERRUPTED,
 };
 
-pub fn run(runs: &[Listed], without_asking: bool) -> Result<u8> {
+pub fn run(args: &RunsArgs) -> Result<u8> {
+    let runs = runs::chosen(args)?;
     let finished = runs.iter().filter(|run| run.state == State::Finished);
     let mut found = Vec::new();
     for listed in finished {
@@ -30,7 +37,7 @@ pub fn run(runs: &[Listed], without_asking: bool) -> Result<u8> {
         found.len(),
         bytes(size)
     );
-    if !without_asking && !agrees(&what)? {
+    if !args.yes && !agrees(&what)? {
         say("nothing was removed");
         return Ok(INTERRUPTED);
     }

@@ -14,11 +14,17 @@ use clap::{
 
 use crate::familiar;
 
+mod bench;
 mod experiments;
 mod values;
 
-pub use experiments::{ReportArgs, RunsArgs, SearchArgs, SweepArgs};
-use values::{count, seconds, seeds, toml_count};
+pub use bench::{BenchCommand, BenchEnvArgs, BenchReplayArgs, BenchTrainArgs, BenchUpdateArgs, Sampler};
+pub use experiments::{ManyArgs, ReportArgs, RunsArgs, SearchArgs, SweepArgs};
+pub use values::MOST_SEEDS;
+use values::{count, seeds, toml_count};
+
+/// The name of the program with all commands of `sac`. Users start `sac`, which starts it where libtorch is needed.
+pub const COMPLETE: &str = "sac-torch";
 
 /// The name of the running program: `sac`, or that of a program with tasks of its own.
 pub fn program() -> &'static str {
@@ -29,8 +35,11 @@ static PROGRAM: OnceLock<String> = OnceLock::new();
 
 /// The command that the arguments name, of which the first is the program. Ends the process where they name none, and for
 /// `--help`.
-pub fn parse(arguments: Vec<OsString>) -> Command {
-    if let Some(path) = arguments.first() {
+pub fn parse(mut arguments: Vec<OsString>) -> Command {
+    if let Some(path) = arguments.first_mut() {
+        if Path::new(path).file_name() == Some(COMPLETE.as_ref()) {
+            *path = "sac".into();
+        }
         let name = Path::new(path).file_stem().unwrap_or(path.as_os_str());
         PROGRAM.get_or_init(|| name.to_string_lossy().into_owned());
     }
@@ -66,10 +75,12 @@ fn translated(mut error: clap::Error) -> clap::Error {
 #[derive(Parser)]
 #[command(version, max_term_width = 110, propagate_version = true)]
 pub struct Cli {
+    /// The command
     #[command(subcommand)]
     pub command: Command,
 }
 
+/// A command with its arguments.
 #[derive(Subcommand)]
 pub enum Command {
     /// Train an agent, or resume a run
@@ -144,8 +155,10 @@ pub struct Overrides {
     pub matmul_precision: Option<String>,
 }
 
+/// Arguments of `sac train`.
 #[derive(Args)]
 pub struct TrainArgs {
+    /// The configuration
     #[command(flatten)]
     pub overrides: Overrides,
     /// Several seeds, such as `1,2,3,4` or `1-4`: a run for each, on one thread each, --threads of them at a time
@@ -174,6 +187,7 @@ pub struct TrainArgs {
     pub json: bool,
 }
 
+/// Arguments of `sac eval`.
 #[derive(Args)]
 pub struct EvalArgs {
     /// Folder of a run
@@ -201,6 +215,7 @@ pub struct EvalArgs {
     pub json: bool,
 }
 
+/// Arguments of `sac play`.
 #[derive(Args)]
 pub struct PlayArgs {
     /// Folder of a run
@@ -243,6 +258,7 @@ pub enum Format {
     C,
 }
 
+/// Arguments of `sac export`.
 #[derive(Args)]
 pub struct ExportArgs {
     /// Folder of a run
@@ -264,6 +280,7 @@ pub struct ExportArgs {
     pub json: bool,
 }
 
+/// Arguments of `sac card`.
 #[derive(Args)]
 pub struct CardArgs {
     /// Folder of a run
@@ -282,6 +299,7 @@ pub struct CardArgs {
     pub seed: u64,
 }
 
+/// Arguments of `sac rollout`.
 #[derive(Args)]
 pub struct RolloutArgs {
     /// Environment id
@@ -313,6 +331,7 @@ pub struct RolloutArgs {
     pub out: Option<PathBuf>,
 }
 
+/// Arguments of `sac check`.
 #[derive(Args)]
 pub struct CheckArgs {
     /// Environment id
@@ -323,6 +342,7 @@ pub struct CheckArgs {
     pub sets: Vec<String>,
 }
 
+/// Arguments of `sac envs`.
 #[derive(Args)]
 pub struct EnvsArgs {
     /// Show the page of this environment
@@ -335,6 +355,7 @@ pub struct EnvsArgs {
     pub json: bool,
 }
 
+/// Arguments of `sac algos`.
 #[derive(Args)]
 pub struct AlgosArgs {
     /// Print this preset
@@ -344,8 +365,10 @@ pub struct AlgosArgs {
     pub json: bool,
 }
 
+/// Arguments of `sac config`.
 #[derive(Args)]
 pub struct ConfigArgs {
+    /// The configuration
     #[command(flatten)]
     pub overrides: Overrides,
     /// One JSON object on stdout
@@ -353,6 +376,7 @@ pub struct ConfigArgs {
     pub json: bool,
 }
 
+/// Arguments of `sac doctor`.
 #[derive(Args)]
 pub struct DoctorArgs {
     /// One JSON object on stdout
@@ -360,6 +384,7 @@ pub struct DoctorArgs {
     pub json: bool,
 }
 
+/// Arguments of `sac new`.
 #[derive(Args)]
 pub struct NewArgs {
     /// Folder of the new crate; its last part is the name of the crate
@@ -367,130 +392,6 @@ pub struct NewArgs {
     /// Checkout of sac to depend on [default: the one that this program was built in, else the published package]
     #[arg(long, value_name = "DIR")]
     pub sac: Option<PathBuf>,
-}
-
-#[derive(Subcommand)]
-pub enum BenchCommand {
-    /// Updates per second, compared with the matrix products alone
-    Update(BenchUpdateArgs),
-    /// A whole run: env steps and updates per second, and the time of the loop besides updates
-    Train(BenchTrainArgs),
-    /// Environment steps per second under random actions
-    Env(BenchEnvArgs),
-    /// Rows inserted and batches sampled per second, for full replays of several sizes
-    Replay(BenchReplayArgs),
-}
-
-#[derive(Args)]
-pub struct BenchUpdateArgs {
-    /// Numbers per observation
-    #[arg(long, value_name = "N", default_value_t = 17, value_parser = count(1..=100_000))]
-    pub obs_dim: u64,
-    /// Channels, height and width of observations, for presets that see images
-    #[arg(long, value_name = "C,H,W", default_value = "9,84,84", value_delimiter = ',')]
-    pub image: Vec<u64>,
-    /// Numbers per action; for presets for discrete actions, the number of actions
-    #[arg(long, value_name = "N", default_value_t = 6, value_parser = count(1..=10_000))]
-    pub act_dim: u64,
-    /// Transitions per update
-    #[arg(long, value_name = "N", default_value_t = 256, value_parser = count(1..=1_000_000))]
-    pub batch: u64,
-    /// Units per hidden layer [default: the preset's]
-    #[arg(long, value_name = "N,N", value_delimiter = ',')]
-    pub hidden: Option<Vec<i64>>,
-    /// Preset
-    #[arg(long, value_name = "NAME", default_value = "sac")]
-    pub algo: String,
-    /// Any setting of the agent, such as `agent.critic.members=5`; may be given several times
-    #[arg(long = "set", value_name = "KEY=VALUE")]
-    pub sets: Vec<String>,
-    /// Threads of an update [default: as many as cores, at most 4]
-    #[arg(long, value_name = "N", value_parser = count(1..=1_024))]
-    pub threads: Option<u64>,
-    /// highest (float32) or medium (bfloat16 factors, float32 sums) [default: highest]
-    #[arg(long, value_name = "HOW")]
-    pub matmul_precision: Option<String>,
-    /// How long to measure each, seconds
-    #[arg(long, value_name = "S", default_value_t = 5.0, value_parser = seconds)]
-    pub seconds: f64,
-    /// One JSON object on stdout
-    #[arg(long)]
-    pub json: bool,
-}
-
-#[derive(Args)]
-pub struct BenchTrainArgs {
-    /// Environment id
-    #[arg(long, value_name = "ID")]
-    pub env: String,
-    /// Preset
-    #[arg(long, value_name = "NAME", default_value = "sac")]
-    pub algo: String,
-    /// Any setting, such as `train.pipelined=true`; may be given several times
-    #[arg(long = "set", value_name = "KEY=VALUE")]
-    pub sets: Vec<String>,
-    /// Env steps after the warm-up
-    #[arg(long, value_name = "N", default_value_t = 5000, value_parser = count(1..=1_000_000_000_000))]
-    pub steps: u64,
-    /// Threads [default: as many as cores, at most 4]
-    #[arg(long, value_name = "N", value_parser = toml_count())]
-    pub threads: Option<u64>,
-    /// One JSON object on stdout
-    #[arg(long)]
-    pub json: bool,
-}
-
-#[derive(Args)]
-pub struct BenchEnvArgs {
-    /// Environment id
-    #[arg(long, value_name = "ID")]
-    pub env: String,
-    /// Environments stepped together
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = count(1..=100_000))]
-    pub num_envs: u64,
-    /// Threads that step them
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = count(1..=1_024))]
-    pub threads: u64,
-    /// How long to measure, seconds
-    #[arg(long, value_name = "S", default_value_t = 3.0, value_parser = seconds)]
-    pub seconds: f64,
-    /// One JSON object on stdout
-    #[arg(long)]
-    pub json: bool,
-}
-
-#[derive(Args)]
-pub struct BenchReplayArgs {
-    /// Rows of each replay to compare
-    #[arg(long, value_name = "N,N", value_delimiter = ',', default_value = "10000,100000,1000000", value_parser = count(1..=1_000_000_000))]
-    pub capacity: Vec<u64>,
-    /// How rows are sampled
-    #[arg(long, value_enum, default_value_t = Sampler::Uniform)]
-    pub sampler: Sampler,
-    /// Numbers per observation
-    #[arg(long, value_name = "N", default_value_t = 17, value_parser = count(1..=100_000))]
-    pub obs_dim: u64,
-    /// Numbers per action
-    #[arg(long, value_name = "N", default_value_t = 6, value_parser = count(1..=10_000))]
-    pub act_dim: u64,
-    /// Transitions per batch
-    #[arg(long, value_name = "N", default_value_t = 256, value_parser = count(1..=1_000_000))]
-    pub batch: u64,
-    /// How long to sample from each, in a row and again between updates, seconds
-    #[arg(long, value_name = "S", default_value_t = 2.0, value_parser = seconds)]
-    pub seconds: f64,
-    /// One JSON object on stdout
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// How a replay samples rows.
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
-pub enum Sampler {
-    /// All rows with the same probability
-    Uniform,
-    /// By priority
-    Prioritized,
 }
 
 #[cfg(test)]

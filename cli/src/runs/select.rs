@@ -2,12 +2,9 @@
 
 use std::cmp::Ordering;
 
-use sac_report::listing::Listed;
+use sac_report::{listing::Listed, suggest::nearest};
 
-use crate::{
-    config::nearest,
-    error::{Error, Result},
-};
+use crate::error::{Error, Result};
 
 /// Columns of the list, besides which every setting is a key.
 const COLUMNS: [&str; 11] = [

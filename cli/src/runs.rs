@@ -1,7 +1,6 @@
-//! `sac runs`.
+//! `sac runs`: [`run`], and the runs that its arguments choose: [`chosen`].
 
 mod diff;
-mod prune;
 mod select;
 
 use std::path::Path;
@@ -11,23 +10,32 @@ use sac_report::{
     settings,
 };
 
-use super::{
+use crate::{
     args::RunsArgs,
+    error::Result,
     exit_code::DONE,
     output::{print, print_json},
     table::{bytes, table},
 };
-use crate::error::Result;
 
+/// The runs that the arguments choose.
+///
+/// # Errors
+/// When a folder cannot be read, or no run has a key of a condition.
+pub fn chosen(args: &RunsArgs) -> Result<Vec<Listed>> {
+    select::chosen(listing::list(&args.path)?, &args.conditions)
+}
+
+/// Lists runs, or says in what two of them differ. `--prune` is not done here: what a checkpoint needs is known to the
+/// packages with libtorch.
+///
+/// # Errors
+/// As [`chosen`]; when one of two runs cannot be read.
 pub fn run(args: &RunsArgs) -> Result<u8> {
     if let Some([a, b]) = args.diff.as_deref() {
         return diff::run(a, b, args.json).map(|()| DONE);
     }
-    let all = listing::list(&args.path)?;
-    let mut runs = select::chosen(all, &args.conditions)?;
-    if args.prune {
-        return prune::run(&runs, args.yes);
-    }
+    let mut runs = chosen(args)?;
     if let Some(key) = &args.sort {
         select::sort(&mut runs, key)?;
         if args.reverse {

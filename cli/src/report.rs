@@ -1,4 +1,4 @@
-//! `sac report`.
+//! `sac report`: [`run`].
 
 mod collect;
 
@@ -14,13 +14,17 @@ use sac_report::{
     summary::{Options, Summary, Task, summarise},
 };
 
-use super::{
+use crate::{
     args::ReportArgs,
+    error::{Error, Result},
     output::{print, print_json},
 };
-use crate::error::{Error, Result};
 use collect::{Collected, collect};
 
+/// Writes the report on the runs that the arguments name.
+///
+/// # Errors
+/// When they cannot be read or compared, or a file cannot be written.
 pub fn run(args: &ReportArgs) -> Result<()> {
     let scale = match &args.reference {
         Some(path) => Some(Scale::read(path)?),

@@ -9,11 +9,9 @@ use sac_report::{
 use serde::Serialize;
 
 use crate::{
-    cli::{
-        output::{print, print_json},
-        table::table,
-    },
     error::{Error, Result},
+    output::{print, print_json},
+    table::table,
 };
 
 /// A value that two runs have differently; `None` where one has none.
@@ -61,7 +59,7 @@ fn row(difference: &Difference) -> Vec<String> {
 fn provenance(run: &Path) -> Result<Settings> {
     let path = run.join("provenance.json");
     let text = fs::read_to_string(&path).map_err(Error::io(&path))?;
-    let value = serde_json::from_str(&text).map_err(|error| Error::NotARun {
+    let value = serde_json::from_str(&text).map_err(|error| sac_report::Error::Malformed {
         path,
         problem: error.to_string(),
     })?;

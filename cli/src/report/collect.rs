@@ -13,8 +13,9 @@ use sac_report::{
 };
 
 use crate::{
-    cli::{args::ReportArgs, messages::say},
+    args::ReportArgs,
     error::{Error, Result},
+    messages::say,
 };
 
 /// The label of the runs of `--baseline`, if none is given.
