@@ -12,6 +12,8 @@
 //!
 //! The package `sac-rl` has the other commands.
 
+// The comments on arguments are what `--help` says, in which `<env>` stands for a name.
+#[allow(rustdoc::invalid_html_tags)]
 pub mod args;
 mod error;
 pub mod exit_code;

@@ -1,4 +1,4 @@
-//! Data on stdout: [`print`], [`print_json`].
+//! Data on stdout: [`print()`], [`print_json`].
 
 use std::io::{self, Write};
 
