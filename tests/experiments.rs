@@ -68,10 +68,10 @@ fn what_works_on_the_feature_map_is_compared_at_equal_parameters() {
                 (label.clone(), counts.sum())
             })
             .collect();
-        assert!(counts.len() >= 4, "{name}");
+        assert_eq!(counts.len(), 4, "{name}");
         let (least, most) = (
-            counts.iter().map(|(_, count)| *count).min().expect("several"),
-            counts.iter().map(|(_, count)| *count).max().expect("several"),
+            counts.iter().map(|(_, count)| *count).min().expect("four"),
+            counts.iter().map(|(_, count)| *count).max().expect("four"),
         );
         assert!(most as f64 <= 1.005 * least as f64, "{name}: {counts:?}");
     }
