@@ -14,7 +14,7 @@ use crate::support::{Said, assert_same_checkpoint, command, folder, sac, until};
 const SET: &str = "set = ['agent.body.hidden=[16,16]', 'train.batch_size=16', 'train.warmup_env_steps=50', \
                    'replay.capacity=4000', 'eval.episodes=1', 'eval.every={env_steps=500}', \
                    'checkpoint.every={env_steps=500}']\n";
-const STEPS: u64 = 4000;
+const STEPS: u64 = 20_000;
 
 /// The daemons of a cluster, which end with it.
 struct Cluster {
