@@ -33,7 +33,12 @@ fn in_float_notation(text: &str) -> Option<u64> {
     let significant = digits.trim_end_matches('0');
     let decimals = i64::try_from(fraction.len()).ok()?;
     let trimmed = i64::try_from(digits.len() - significant.len()).ok()?;
-    let zeros = usize::try_from(exponent.parse::<i64>().ok()?.checked_add(trimmed)? - decimals).ok()?;
+    let zeros = exponent
+        .parse::<i64>()
+        .ok()?
+        .checked_add(trimmed)?
+        .checked_sub(decimals)?;
+    let zeros = usize::try_from(zeros).ok()?;
     let is_number = !digits.is_empty() && zeros <= MOST_DIGITS;
     is_number.then(|| format!("{significant}{}", "0".repeat(zeros)).parse().ok())?
 }
@@ -107,6 +112,7 @@ mod tests {
             "1e30",
             "1e",
             "1e99999999999999999999",
+            "1.5e-9223372036854775808",
             "NaN",
             "inf",
         ] {
