@@ -81,21 +81,9 @@ pub fn update(args: &BenchUpdateArgs) -> Result<()> {
     let mut agent = SoftActorCritic::new(&spec, "bench", (&observation, &action), 0, compute)?;
     let mut stream = Stream::derive(0, "bench", 0);
     let b = args.batch as i64;
-    let rows: Vec<i64> = [b]
-        .into_iter()
-        .chain(observation.shape().into_iter().map(|extent| extent as i64))
-        .collect();
     let batch = assemble::random_batch((&observation, &action), b, &mut stream);
-    // In turn and twice, so that a change of the machine's speed affects both. Convolutions are no matrix products.
-    let mut products = match rows[..] {
-        [b, o] => Some(Products::new(
-            &spec.body.widths(),
-            (b, o),
-            (agent.policy().actions(), agent.policy().head_inputs()),
-            &mut stream,
-        )),
-        _ => None,
-    };
+    // In turn and twice, so that a change of the machine's speed affects both.
+    let mut products = Products::of(&agent, &spec, b, &mut stream);
     let (mut updates, mut floors) = (Vec::new(), Vec::new());
     for _ in 0..2 {
         process::set_libtorch_threads(threads, agent.is_fused());
@@ -131,11 +119,11 @@ pub fn update(args: &BenchUpdateArgs) -> Result<()> {
     };
     print(&match floor {
         Some(floor) => format!(
-            "{updates:.1} updates/s, {:.0} % of the {floor:.1} that libtorch reaches with the matrix products of a SAC update alone in float32 ({how})\n",
+            "{updates:.1} updates/s, {:.0} % of the {floor:.1} that libtorch reaches with the matrix products of the update alone in float32 ({how})\n",
             100.0 * updates / floor
         ),
         None => format!(
-            "{updates:.3} updates/s, {b} images {:?} each ({how})\n",
+            "{updates:.3} updates/s, {b} observations {:?} each ({how})\n",
             observation.shape()
         ),
     })

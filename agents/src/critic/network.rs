@@ -8,7 +8,7 @@ use crate::{
     compute::Compute,
     encoder::{BuildEncoder, Encoder},
     fused,
-    nn::{Activations, Body, BodySpec, ParamLayout, Params},
+    nn::{Activations, Body, BodySpec, MemberLinear, ParamLayout, Params},
     noise::Stream,
     policy::ActionKind,
     target::TargetSpec,
@@ -88,6 +88,11 @@ impl Network {
             actions: context.actions,
             outputs,
         }
+    }
+
+    /// The members' linear layers after the encoder, in the order of a pass.
+    pub fn linear_layers(&self) -> Vec<&MemberLinear> {
+        self.body.linear_layers()
     }
 
     /// Multiply-adds of encoder and all members for one observation and action.

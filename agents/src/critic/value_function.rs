@@ -56,7 +56,8 @@ impl FunctionSpec {
 /// A learned function: network, online and target parameters, optimiser and target filter.
 pub struct ValueFunction {
     spec: FunctionSpec,
-    pub(crate) network: Network,
+    /// Encoder and members.
+    pub network: Network,
     /// Online parameters of encoder and all members, with their optimiser.
     pub online: Trainable,
     /// Target parameters; `None` if targets are computed with the online ones.

@@ -8,7 +8,7 @@ use super::layers::{Layers, LayersTape};
 use crate::{
     compute::Compute,
     error::Result,
-    nn::{Activations, Body, Operation, Params, RecordedPass, Tracer},
+    nn::{Activations, Body, MemberLinear, Operation, Params, RecordedPass, Tracer},
     noise::Stream,
     slices::as_slice,
 };
@@ -122,8 +122,8 @@ impl Body for FusedBody {
         self.definition.trace_outputs(tracer, features)
     }
 
-    fn multiply_adds(&self) -> i64 {
-        self.definition.multiply_adds()
+    fn linear_layers(&self) -> Vec<&MemberLinear> {
+        self.definition.linear_layers()
     }
 
     fn normalizes_by_batch(&self) -> bool {

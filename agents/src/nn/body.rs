@@ -78,8 +78,13 @@ pub trait Body: Send {
         activations.features = Some(features);
     }
 
+    /// The linear layers in the order of a pass.
+    fn linear_layers(&self) -> Vec<&MemberLinear>;
+
     /// Multiply-adds of all members for one sample.
-    fn multiply_adds(&self) -> i64;
+    fn multiply_adds(&self) -> i64 {
+        self.linear_layers().into_iter().map(MemberLinear::multiply_adds).sum()
+    }
 
     /// Whether a pass that learns normalises over its batch, so that the rows of a batch depend on each other.
     fn normalizes_by_batch(&self) -> bool {
@@ -120,8 +125,8 @@ impl Body for WithFeatures {
         tracer.add(Op::Concatenate { axis: 0 }, &[outputs, features])
     }
 
-    fn multiply_adds(&self) -> i64 {
-        self.0.multiply_adds()
+    fn linear_layers(&self) -> Vec<&MemberLinear> {
+        self.0.linear_layers()
     }
 
     fn normalizes_by_batch(&self) -> bool {

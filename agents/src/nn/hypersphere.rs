@@ -263,13 +263,6 @@ impl Hyperspherical {
             }
         })
     }
-
-    fn linears(&self) -> impl Iterator<Item = &MemberLinear> {
-        let blocks = self.blocks.iter();
-        let of_blocks = blocks.flat_map(|block| [&block.expand.linear, &block.contract]);
-        let of_heads = self.heads.iter().flat_map(|head| [&head.hidden.linear, &head.output]);
-        of_blocks.chain(of_heads).chain([&self.embedding.linear])
-    }
 }
 
 impl Body for Hyperspherical {
@@ -318,7 +311,14 @@ impl Body for Hyperspherical {
         })
     }
 
-    fn multiply_adds(&self) -> i64 {
-        self.linears().map(MemberLinear::multiply_adds).sum()
+    fn linear_layers(&self) -> Vec<&MemberLinear> {
+        let blocks = self.blocks.iter();
+        let of_blocks = blocks.flat_map(|block| [&block.expand.linear, &block.contract]);
+        let of_heads = self.heads.iter().flat_map(|head| [&head.hidden.linear, &head.output]);
+        [&self.embedding.linear]
+            .into_iter()
+            .chain(of_blocks)
+            .chain(of_heads)
+            .collect()
     }
 }

@@ -196,8 +196,13 @@ impl MemberLinear {
     }
 
     /// Numbers of inputs and outputs.
-    pub(crate) fn extents(&self) -> (i64, i64) {
+    pub fn extents(&self) -> (i64, i64) {
         (self.inputs, self.outputs)
+    }
+
+    /// E, the number of members; 1 of a single network.
+    pub fn members(&self) -> i64 {
+        self.members.unwrap_or(1)
     }
 
     /// Whether this is a layer of a single network, whose outputs have no member dimension.
@@ -207,7 +212,7 @@ impl MemberLinear {
 
     /// Multiply-adds of all members for one row.
     pub fn multiply_adds(&self) -> i64 {
-        self.inputs * self.outputs * self.members.unwrap_or(1)
+        self.inputs * self.outputs * self.members()
     }
 }
 

@@ -152,11 +152,6 @@ impl Mlp {
             dropout: spec.dropout,
         }
     }
-
-    /// The linear layers, the output's last.
-    fn linear(&self) -> impl Iterator<Item = &MemberLinear> {
-        self.hidden.iter().map(|hidden| &hidden.linear).chain([&self.output])
-    }
 }
 
 impl Body for Mlp {
@@ -222,8 +217,9 @@ impl Body for Mlp {
         self.output.trace(tracer, features)
     }
 
-    fn multiply_adds(&self) -> i64 {
-        self.linear().map(MemberLinear::multiply_adds).sum()
+    fn linear_layers(&self) -> Vec<&MemberLinear> {
+        let hidden = self.hidden.iter().map(|hidden| &hidden.linear);
+        hidden.chain([&self.output]).collect()
     }
 
     fn normalizes_by_batch(&self) -> bool {

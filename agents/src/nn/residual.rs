@@ -396,13 +396,13 @@ impl Body for Residual {
         self.output.trace(tracer, features)
     }
 
-    fn multiply_adds(&self) -> i64 {
-        let of_step = |step: &Step| match step {
-            Step::Linear(linear) => linear.multiply_adds(),
-            Step::Norm(_) | Step::Relu => 0,
-        };
-        let steps = self.blocks.iter().flatten().chain(&self.embedding);
-        steps.map(of_step).sum::<i64>() + self.output.multiply_adds()
+    fn linear_layers(&self) -> Vec<&MemberLinear> {
+        let steps = self.embedding.iter().chain(self.blocks.iter().flatten());
+        let linear = steps.filter_map(|step| match step {
+            Step::Linear(linear) => Some(linear),
+            Step::Norm(_) | Step::Relu => None,
+        });
+        linear.chain([&self.output]).collect()
     }
 
     fn normalizes_by_batch(&self) -> bool {

@@ -14,7 +14,7 @@ use crate::{
     compute::Compute,
     encoder::{Encoder, SharedEncoder},
     error::Result,
-    nn::{Activations, Body, ParamBlock, Params, Tracer, Trainable},
+    nn::{Activations, Body, MemberLinear, ParamBlock, Params, Tracer, Trainable},
     noise::Stream,
     schedule::GradSteps,
     target::TargetSpec,
@@ -118,6 +118,11 @@ impl Policy {
     /// Whether the policy uses the critic's encoder.
     pub fn shares_encoder(&self) -> bool {
         matches!(self.encoder, PolicyEncoder::Shared(_))
+    }
+
+    /// The linear layers after the encoder, in the order of a pass.
+    pub fn linear_layers(&self) -> Vec<&MemberLinear> {
+        self.body.linear_layers()
     }
 
     /// Multiply-adds for one observation: of the encoder, own or shared, and of the rest.

@@ -50,7 +50,7 @@ pub fn env(args: &BenchEnvArgs, registry: &Registry) -> Result<()> {
             "env_steps_per_second": steps_per_second,
             "num_envs": args.num_envs,
             "threads": args.threads,
-            "gemm_floor_updates_per_second": yardstick(),
+            "gemm_floor_updates_per_second": yardstick()?,
             "processor": processor(),
             "commit": env!("SAC_COMMIT"),
         }));

@@ -96,7 +96,7 @@ pub fn replay(args: &BenchReplayArgs) -> Result<()> {
             "batch": args.batch,
             "obs_dim": args.obs_dim,
             "act_dim": args.act_dim,
-            "gemm_floor_updates_per_second": yardstick(),
+            "gemm_floor_updates_per_second": yardstick()?,
             "processor": processor(),
             "commit": env!("SAC_COMMIT"),
         }));

@@ -88,7 +88,7 @@ pub fn train(args: &BenchTrainArgs, registry: &Registry) -> Result<()> {
             "overhead": overhead,
             "overhead_parts": others.iter().map(|(name, part)| (*name, *part)).collect::<std::collections::BTreeMap<_, _>>(),
             "threads": config.threads(),
-            "gemm_floor_updates_per_second": yardstick(),
+            "gemm_floor_updates_per_second": yardstick()?,
             "processor": run::processor(),
             "commit": env!("SAC_COMMIT"),
         }));
