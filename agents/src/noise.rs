@@ -60,6 +60,11 @@ fn count(shape: &[i64]) -> usize {
     shape.iter().product::<i64>() as usize
 }
 
+/// The factor of the units that dropout keeps, so that the expectation stays.
+pub(crate) fn kept_factor(dropout: f64) -> f32 {
+    (1.0 / (1.0 - dropout)) as f32
+}
+
 /// One stream of random numbers.
 pub struct Stream {
     rng: ChaCha8Rng,
@@ -144,18 +149,8 @@ impl Stream {
                 }
             }),
             Draw::DropoutMask { dropout } => {
-                out.fill((1.0 / (1.0 - dropout)) as f32);
-                let log_kept = (-dropout).ln_1p();
-                let mut unit = 0usize;
-                loop {
-                    let gap = (-self.drawn_fraction()).ln_1p() / log_kept;
-                    unit = unit.saturating_add(gap as usize);
-                    match out.get_mut(unit) {
-                        Some(kept) => *kept = 0.0,
-                        None => break,
-                    }
-                    unit += 1;
-                }
+                out.fill(kept_factor(dropout));
+                self.drop_units(dropout, out.len(), |unit| out[unit] = 0.0);
             }
             Draw::Subset { n } => {
                 let mut left: Vec<i64> = (0..n).collect();
@@ -163,6 +158,21 @@ impl Stream {
                     *chosen = left.swap_remove(self.drawn_index(left.len())) as f32;
                 }
             }
+        }
+    }
+
+    /// Calls `drop` with every unit below `count` that dropout drops, in ascending order.
+    fn drop_units(&mut self, dropout: f64, count: usize, mut drop: impl FnMut(usize)) {
+        let log_kept = (-dropout).ln_1p();
+        let mut unit = 0usize;
+        loop {
+            let gap = (-self.drawn_fraction()).ln_1p() / log_kept;
+            unit = unit.saturating_add(gap as usize);
+            if unit >= count {
+                break;
+            }
+            drop(unit);
+            unit += 1;
         }
     }
 
@@ -206,6 +216,14 @@ impl Stream {
     pub fn dropout_mask(&mut self, shape: &[i64], dropout: f64, device: Device) -> Tensor {
         let draw = Draw::DropoutMask { dropout };
         self.draw_tensor(draw, shape, device)
+    }
+
+    /// Draws the units of `count` that [`Stream::dropout_mask`] would drop, in ascending order.
+    pub fn dropped_units(&mut self, count: usize, dropout: f64) -> Vec<usize> {
+        self.forbid_plan();
+        let mut dropped = Vec::new();
+        self.drop_units(dropout, count, |unit| dropped.push(unit));
+        dropped
     }
 
     /// Fills `out` with numbers uniform in `[low, high)`.

@@ -133,11 +133,30 @@ impl Drop for ChainTape {
 struct Inputs {
     /// `[B, in]`.
     x: Tensor,
-    /// Masks `[E, B, width]` by dropout; none if it is inactive.
-    masks: Vec<Tensor>,
+    /// By dropout; none if it is inactive.
+    dropped: Vec<Dropped>,
     /// Whether batch normalisation uses the statistics of the batch.
     by_batch: bool,
     rounding: Option<Bfloat16>,
+}
+
+/// What a dropout does with the units `[E, B, width]` of a pass.
+struct Dropped {
+    /// The dropped units, in ascending order.
+    units: Vec<usize>,
+    /// The factor of all others.
+    factor: f32,
+}
+
+impl Dropped {
+    /// Changes the units or gradients `x` `[B, width]` of the member `index`.
+    fn apply(&self, index: usize, x: &mut [f32]) {
+        x.iter_mut().for_each(|x| *x *= self.factor);
+        let (first, end) = (index * x.len(), (index + 1) * x.len());
+        let begin = self.units.partition_point(|unit| *unit < first);
+        let own = self.units[begin..].iter().take_while(|unit| **unit < end);
+        own.for_each(|unit| x[unit - first] = 0.0);
+    }
 }
 
 /// The inputs of a pass as slices, which threads share.
@@ -146,7 +165,7 @@ struct Pass<'a> {
     /// B.
     rows: usize,
     x: &'a [f32],
-    masks: Vec<&'a [f32]>,
+    dropped: &'a [Dropped],
     by_batch: bool,
     rounding: Option<Bfloat16>,
 }
@@ -157,7 +176,7 @@ impl Inputs {
             chain,
             rows: self.x.size()[0] as usize,
             x: as_slice(&self.x),
-            masks: self.masks.iter().map(as_slice).collect(),
+            dropped: &self.dropped,
             by_batch: self.by_batch,
             rounding: self.rounding,
         }

@@ -174,8 +174,8 @@ impl Pass<'_> {
                     // The input was replaced by the derivative.
                     Step::Activate(_) => Finish::Times(from).apply(g, placed.width),
                     Step::Dropout(_, dropout) => {
-                        if let Some(mask) = self.masks.get(*dropout) {
-                            Finish::Times(nth(mask, index, g.len())).apply(g, placed.width);
+                        if let Some(dropped) = self.dropped.get(*dropout) {
+                            dropped.apply(index, g);
                         }
                     }
                     Step::EndBlock(_) => buffer(around, g.len()).copy_from_slice(g),

@@ -9,11 +9,11 @@ use sac_kernels::{
 };
 use tch::{Device, Kind, Tensor};
 
-use super::{Chain, ChainTape, ColumnMoments, Inputs, Member, Pass, Placed, Source, Step, StepValues, Values};
+use super::{Chain, ChainTape, ColumnMoments, Dropped, Inputs, Member, Pass, Placed, Source, Step, StepValues, Values};
 use crate::{
-    fused::dense::{buffer, multiply, nth},
+    fused::dense::{buffer, multiply},
     nn::{BatchNorm, Params},
-    noise::Stream,
+    noise::{Stream, kept_factor},
     slices::as_slice_mut,
 };
 
@@ -51,20 +51,23 @@ impl Chain {
         (out, tape)
     }
 
-    /// The inputs of a pass at `x` `[B, in]`. Draws the masks of all dropouts.
+    /// The inputs of a pass at `x` `[B, in]`. Draws what all dropouts drop.
     pub(super) fn inputs_of(&self, params: &Params, x: &Tensor, members: usize, stream: Option<&mut Stream>) -> Inputs {
-        let mut masks = Vec::new();
+        let mut dropped = Vec::new();
         if let Some(stream) = stream {
             for Placed { step, width, .. } in &self.steps {
                 if let Step::Dropout(share, _) = step {
-                    let shape = [members as i64, x.size()[0], *width as i64];
-                    masks.push(stream.dropout_mask(&shape, *share, Device::Cpu));
+                    let units = members * x.size()[0] as usize * width;
+                    dropped.push(Dropped {
+                        units: stream.dropped_units(units, *share),
+                        factor: kept_factor(*share),
+                    });
                 }
             }
         }
         Inputs {
             x: x.contiguous(),
-            masks,
+            dropped,
             by_batch: params.batch().is_some(),
             // Only completely fused networks are rounded, because the others learn in `f32` and must not be evaluated
             // in another precision.
@@ -151,10 +154,8 @@ impl Pass<'_> {
                 // The input becomes the derivative. It is read by nothing else.
                 Step::Activate(activation) => activation.apply_with_derivative(changed(before, placed.from, len), y),
                 Step::Dropout(_, dropout) => {
-                    if let Some(mask) = self.masks.get(*dropout) {
-                        let changed = changed(before, placed.from, len);
-                        let mask = nth(mask, index, changed.len());
-                        Finish::Times(mask).apply(changed, placed.width);
+                    if let Some(dropped) = self.dropped.get(*dropout) {
+                        dropped.apply(index, changed(before, placed.from, len));
                     }
                 }
                 Step::BeginBlock => {}
