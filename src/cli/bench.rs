@@ -27,53 +27,14 @@ use rate::rate;
 pub use replay::replay;
 pub use train::train;
 
+/// `sac bench update`: updates of an agent with random batches, beside the matrix products of the same update.
 pub fn update(args: &BenchUpdateArgs) -> Result<()> {
-    let mut layers = preset_layers(&args.algo)?;
-    args.sets.iter().try_for_each(|setting| layers.set_text(setting))?;
-    if let Some(precision) = &args.matmul_precision {
-        let flag = Origin::Flag("--matmul-precision");
-        layers.set(flag, "train.matmul_precision", precision.clone());
-    }
-    let (settings, issues) = layers.read(&Catalog::default());
-    if !issues.is_empty() {
-        return Err(Issues(issues).into());
-    }
-    let budget = settings.budget();
-    let mut spec: AgentSpec = settings.agent.for_budget(budget);
-    let precision = settings.train.matmul_precision;
-    if let Some(hidden) = &args.hidden {
-        if hidden.is_empty() || hidden.iter().any(|width| !(1..=65_536).contains(width)) {
-            return Err(Error::Usage(format!(
-                "--hidden {hidden:?}: every width between 1 and 65536"
-            )));
-        }
-        for body in [Some(&mut spec.body), spec.critic_body.as_mut()].into_iter().flatten() {
-            let Some(body) = body.as_mlp_mut() else {
-                let algo = &args.algo;
-                return Err(Error::Usage(format!(
-                    "--hidden: the networks of {algo} have blocks, not a list of layers"
-                )));
-            };
-            body.hidden.clone_from(hidden);
-        }
-    }
+    let (spec, precision) = spec_and_precision(args)?;
     let default_threads = std::thread::available_parallelism().map_or(1, |count| count.get().min(4)) as u64;
     let threads = args.threads.unwrap_or(default_threads);
     process::prepare(threads);
 
-    let observation = match &spec.encoder {
-        EncoderSpec::Conv(_) => images(&args.image)?,
-        _ => Space::unbounded(args.obs_dim as usize),
-    };
-    let in_box = Space::boxed(args.act_dim as usize, -1.0, 1.0);
-    // A policy that cannot act in a box is one for discrete actions.
-    let serves_box = presets::serving(&in_box).any(|name| name == args.algo);
-    let action = match serves_box {
-        true => in_box,
-        false => Space::Discrete {
-            n: args.act_dim as usize,
-        },
-    };
+    let (observation, action) = spaces(args, &spec)?;
     let compute = Compute {
         precision,
         ..Compute::with_threads(threads as usize)
@@ -82,9 +43,9 @@ pub fn update(args: &BenchUpdateArgs) -> Result<()> {
     let mut stream = Stream::derive(0, "bench", 0);
     let b = args.batch as i64;
     let batch = assemble::random_batch((&observation, &action), b, &mut stream);
-    // In turn and twice, so that a change of the machine's speed affects both.
     let mut products = Products::of(&agent, &spec, b, &mut stream);
     let (mut updates, mut floors) = (Vec::new(), Vec::new());
+    // In turn and twice, so that a change of the machine's speed affects both.
     for _ in 0..2 {
         process::set_libtorch_threads(threads, agent.is_fused());
         updates.push(rate(args.seconds / 2.0, || drop(agent.update(&batch, &mut stream))));
@@ -127,6 +88,57 @@ pub fn update(args: &BenchUpdateArgs) -> Result<()> {
             observation.shape()
         ),
     })
+}
+
+/// The agent's settings: those of the preset, changed by the arguments.
+fn spec_and_precision(args: &BenchUpdateArgs) -> Result<(AgentSpec, MatmulPrecision)> {
+    let mut layers = preset_layers(&args.algo)?;
+    args.sets.iter().try_for_each(|setting| layers.set_text(setting))?;
+    if let Some(precision) = &args.matmul_precision {
+        let flag = Origin::Flag("--matmul-precision");
+        layers.set(flag, "train.matmul_precision", precision.clone());
+    }
+    let (settings, issues) = layers.read(&Catalog::default());
+    if !issues.is_empty() {
+        return Err(Issues(issues).into());
+    }
+    let budget = settings.budget();
+    let mut spec: AgentSpec = settings.agent.for_budget(budget);
+    if let Some(hidden) = &args.hidden {
+        if hidden.is_empty() || hidden.iter().any(|width| !(1..=65_536).contains(width)) {
+            return Err(Error::Usage(format!(
+                "--hidden {hidden:?}: every width between 1 and 65536"
+            )));
+        }
+        for body in [Some(&mut spec.body), spec.critic_body.as_mut()].into_iter().flatten() {
+            let Some(body) = body.as_mlp_mut() else {
+                let algo = &args.algo;
+                return Err(Error::Usage(format!(
+                    "--hidden: the networks of {algo} have blocks, not a list of layers"
+                )));
+            };
+            body.hidden.clone_from(hidden);
+        }
+    }
+    Ok((spec, settings.train.matmul_precision))
+}
+
+/// Spaces of observations and actions with the sizes of the arguments, which the agent serves.
+fn spaces(args: &BenchUpdateArgs, spec: &AgentSpec) -> Result<(Space, Space)> {
+    let observation = match &spec.encoder {
+        EncoderSpec::Conv(_) => images(&args.image)?,
+        _ => Space::unbounded(args.obs_dim as usize),
+    };
+    let in_box = Space::boxed(args.act_dim as usize, -1.0, 1.0);
+    // A policy that cannot act in a box is one for discrete actions.
+    let serves_box = presets::serving(&in_box).any(|name| name == args.algo);
+    let action = match serves_box {
+        true => in_box,
+        false => Space::Discrete {
+            n: args.act_dim as usize,
+        },
+    };
+    Ok((observation, action))
 }
 
 /// Bytes `[C, H, W]`.

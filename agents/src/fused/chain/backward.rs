@@ -96,7 +96,6 @@ impl Chain {
             },
         );
         self.record(params, pass.rows, &values);
-        drop(pass);
         self.give_back(values);
         (out, results.into_iter().flatten().collect())
     }
