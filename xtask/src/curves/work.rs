@@ -104,6 +104,11 @@ pub(super) fn work(places: &Places, runs: &[Run], mut may_start: impl FnMut(usiz
 }
 
 fn train_and_record(places: &Places, run: &Run) -> Result<()> {
+    if let Some(record) = borrowed(places, run)? {
+        keep(places, run, record)?;
+        say!("recorded {}, as in the experiment that it is the same as", run.name());
+        return Ok(());
+    }
     train(places, run)?;
     let path = places.path(run);
     record(places, run, &path)?;
@@ -112,6 +117,21 @@ fn train_and_record(places: &Places, run: &Run) -> Result<()> {
         drop_replays(&path)?;
     }
     Ok(())
+}
+
+/// The record of the same run in another experiment, if there is one.
+fn borrowed(places: &Places, run: &Run) -> Result<Option<Record>> {
+    let Some((experiment, label)) = &run.group.same_as else {
+        return Ok(None);
+    };
+    let data = read_data(&data_file(&places.curves, experiment))?;
+    let of_group = data.runs.into_iter().filter(|record| record.label == *label);
+    let relabelled = of_group.map(|record| Record {
+        label: run.group.label.clone(),
+        returns_divided_by: run.group.returns_divided_by,
+        ..record
+    });
+    Ok(relabelled.into_iter().find(|record| run.is_told_by(record)))
 }
 
 /// Removes the replays of a finished run, gigabytes of a long one. Its policies stay, and can be scored again.
@@ -223,6 +243,11 @@ pub(super) fn record(places: &Places, run: &Run, path: &Path) -> Result<()> {
             .collect::<Result<_>>()?,
         ..found.record
     };
+    keep(places, run, record)
+}
+
+/// Writes a run's record in its experiment's data file.
+fn keep(places: &Places, run: &Run, record: Record) -> Result<()> {
     change(places, run.experiment, |data| {
         data.runs.retain(|other| !run.is_in_place_of(other));
         data.runs.push(record);
@@ -261,4 +286,41 @@ fn evaluate(places: &Places, run: &Run, path: &Path, set: &[String]) -> Result<V
         .context("cannot run sac eval")?;
     ensure!(output.status.success(), "scoring {} failed", path.display());
     serde_json::from_slice(&output.stdout).context("sac eval wrote something else than JSON")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::curves::data::tests::small_record;
+    use crate::curves::experiment::runs_of;
+    use crate::curves::experiment::tests::small;
+
+    #[test]
+    fn a_run_that_another_experiment_has_recorded_is_not_trained_again() {
+        let folder = tempfile::tempdir().unwrap_or_else(|e| panic!("{e}"));
+        let places = Places {
+            sac: folder.path().join("there is none"),
+            programs: None,
+            runs: folder.path().join("runs"),
+            curves: folder.path().join("curves"),
+            children: Mutex::default(),
+        };
+        let original = Experiment {
+            name: "original".to_string(),
+            ..small()
+        };
+        let first = runs_of(&original).next().unwrap_or_else(|| panic!("there are runs"));
+        keep(&places, &first, small_record(1, 4.125)).unwrap_or_else(|e| panic!("{e:#}"));
+
+        let mut same = small();
+        same.groups[0].same_as = Some(("original".to_string(), same.groups[0].label.clone()));
+        same.groups[0].label = "B".to_string();
+        let runs: Vec<Run> = runs_of(&same).collect();
+        train_and_record(&places, &runs[0]).unwrap_or_else(|e| panic!("{e:#}"));
+        let data = read_data(&data_file(&places.curves, &same.name)).unwrap_or_else(|e| panic!("{e:#}"));
+        let told: Vec<_> = data.runs.iter().map(|run| (&*run.label, run.seed)).collect();
+        assert_eq!(told, [("B", Some(1))]);
+        assert_eq!(data.runs[0].evaluations, small_record(1, 4.125).evaluations);
+        assert!(train_and_record(&places, &runs[1]).is_err(), "seed 2 has to be trained");
+    }
 }
