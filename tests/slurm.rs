@@ -123,6 +123,20 @@ fn a_task_that_is_told_to_end_saves_and_asks_to_be_started_again() {
 }
 
 #[test]
+fn the_cores_of_this_machine_do_not_matter_to_a_cluster() {
+    let here = folder();
+    let here = here.path();
+    fs::write(here.join("x.toml"), format!("threads = 256\n{SWEEP}")).expect("written");
+    stand_in(here, "sbatch", "echo 7");
+    let said = submit(here, &["--jobs", "8"]).ok();
+    assert_eq!(said.stdout, "job 7 with 2 task(s): x/.sweep/slurm.sh\n");
+    assert!(!said.stderr.contains("warning"), "{said}");
+    sac(here, &["sweep", "x.toml", "--out", "local", "--jobs", "8", "--dry-run"])
+        .ok()
+        .says(&["2 runs of 256 thread(s) share"]);
+}
+
+#[test]
 fn a_cluster_that_is_not_there_or_refuses_is_named() {
     let here = folder();
     let here = here.path();

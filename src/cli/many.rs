@@ -26,16 +26,24 @@ pub fn program(command: &str) -> Result<Vec<OsString>> {
     Ok([this.into_os_string()].into_iter().chain(arguments).collect())
 }
 
-/// How many runs of so many threads to train at a time: as asked for, or as many as there are cores for.
-pub fn jobs(asked: Option<u64>, threads: u64) -> usize {
-    let cores = available_parallelism().map_or(1, NonZero::get);
-    let jobs = asked.map_or((cores / threads as usize).max(1), |jobs| jobs as usize);
+/// How many of `runs` runs of so many threads to train at a time: as asked for, or as many as this machine has cores for.
+pub fn jobs(asked: Option<u64>, threads: u64, runs: usize) -> usize {
+    let jobs = asked.map_or((cores() / threads as usize).max(1), |jobs| jobs as usize);
+    jobs.min(runs)
+}
+
+/// Says so if runs that are trained at a time on this machine have to share its cores.
+pub fn warn_of_shared_cores(jobs: usize, threads: u64) {
+    let cores = cores();
     if jobs * threads as usize > cores {
         say(&format!(
             "warning: {jobs} runs of {threads} thread(s) share {cores} cores; all of them get slower"
         ));
     }
-    jobs
+}
+
+fn cores() -> usize {
+    available_parallelism().map_or(1, NonZero::get)
 }
 
 /// The folder for the runs of a file: the given one, or one below `runs` with the file's name.

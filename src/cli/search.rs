@@ -47,7 +47,10 @@ pub fn run(args: &SearchArgs, registry: &Registry) -> Result<u8> {
         return tell::status(args, &folder, &search).map(|()| DONE);
     }
     let checked = check(&args.file, &search, registry)?;
-    let jobs = many::jobs(args.many.jobs, search.threads);
+    let jobs = many::jobs(args.many.jobs, search.threads, search.trials as usize);
+    if !args.slurm {
+        many::warn_of_shared_cores(jobs, search.threads);
+    }
     if args.dry_run {
         return tell::dry_run(&search, &checked, jobs, registry).map(|()| DONE);
     }
@@ -96,9 +99,9 @@ pub fn run(args: &SearchArgs, registry: &Registry) -> Result<u8> {
         });
     }
     let is_left_to_others = args.many.no_wait && !stop.is_requested();
-    Ok(match (stop.is_requested(), is_done || is_left_to_others) {
-        (true, _) => INTERRUPTED,
-        (false, true) => DONE,
+    Ok(match (is_done || is_left_to_others, stop.is_requested()) {
+        (true, _) => DONE,
+        (false, true) => INTERRUPTED,
         (false, false) => FAILED,
     })
 }

@@ -43,7 +43,10 @@ pub fn run(args: &SweepArgs, registry: &Registry) -> Result<u8> {
         return report(args, &folder, &sweep).map(|_| DONE);
     }
     let groups = check(&args.file, &sweep, registry)?;
-    let jobs = many::jobs(args.many.jobs, sweep.threads);
+    let jobs = many::jobs(args.many.jobs, sweep.threads, sweep.runs.len());
+    if !args.slurm {
+        many::warn_of_shared_cores(jobs, sweep.threads);
+    }
     if args.dry_run {
         SweepFolder::new(&path).check(&sweep)?;
         return dry_run(&path, &sweep, &groups, jobs, registry).map(|()| DONE);
@@ -83,18 +86,20 @@ pub fn run(args: &SweepArgs, registry: &Registry) -> Result<u8> {
     drop(board);
     worked?;
     let counts = report(args, &folder, &sweep)?;
+    let left_to_others = if args.many.no_wait { counts.running } else { 0 };
+    // A request to stop that comes with the end of the last run leaves nothing to go on with.
+    let is_done = counts.finished + left_to_others == sweep.runs.len();
+    let is_interrupted = stop.is_requested() && !is_done;
     if !args.many.quiet {
-        let hint = match stop.is_requested() {
+        let hint = match is_interrupted {
             true => format!("the same command goes on from here; {}", path.display()),
             false => format!("sac report {} --out report.html compares the runs", shell::word(&path)),
         };
         say(&format!("hint: {hint}"));
     }
-    let left_to_others = if args.many.no_wait { counts.running } else { 0 };
-    let is_done = counts.finished + left_to_others == sweep.runs.len();
-    Ok(match (stop.is_requested(), is_done) {
-        (true, _) => INTERRUPTED,
-        (false, true) => DONE,
+    Ok(match (is_done, is_interrupted) {
+        (true, _) => DONE,
+        (false, true) => INTERRUPTED,
         (false, false) => FAILED,
     })
 }
