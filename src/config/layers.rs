@@ -154,8 +154,13 @@ impl Layers {
     }
 
     /// Merges `upper` over `lower`, which is at `path`. Tables merge key by key; a table of another `kind` replaces the
-    /// one below.
+    /// one below, and a key the one that says the same in another way.
     fn merge(&mut self, lower: &mut Table, upper: Table, path: &[String], origin: &Origin) {
+        for other in ALTERNATIVES.iter().filter_map(|pair| said_otherwise(pair, &upper)) {
+            if lower.remove(other).is_some() {
+                self.origins.remove(&join(&dotted(path), other));
+            }
+        }
         for (name, value) in upper {
             let path = [path, std::slice::from_ref(&name)].concat();
             let key = dotted(&path);
@@ -232,6 +237,21 @@ fn insert(table: &mut Table, key: &str, value: Value) {
 
 /// Keys that each begin another way of saying the same value, as `kind` does for settings.
 const LEADING: [&str; 3] = ["of_uniform", "nats", "per_action"];
+
+/// Pairs of keys of one table that say the same in two ways.
+const ALTERNATIVES: [[&str; 2]; 2] = [
+    ["over_grad_steps", "over_budget"],
+    ["at_grad_steps", "every_grad_steps"],
+];
+
+/// The key of a pair that is not in a table which has the other one.
+fn said_otherwise(pair: &[&'static str; 2], table: &Table) -> Option<&'static str> {
+    match pair.map(|key| table.contains_key(key)) {
+        [true, false] => Some(pair[1]),
+        [false, true] => Some(pair[0]),
+        _ => None,
+    }
+}
 
 /// Whether a table is merged with the one below it, instead of replacing it.
 fn same_kind(below: &Table, above: &Table) -> bool {
@@ -351,6 +371,31 @@ mod tests {
             .unwrap();
         let (_, issues) = layers.read(&Catalog::default());
         assert!(issues.is_empty(), "{issues:?}");
+    }
+
+    #[test]
+    fn a_key_replaces_what_says_the_same_in_another_way() {
+        let schedule = "agent.critic.optimizer.anneal";
+        let mut layers = crate::config::preset_layers("flashsac").expect("there");
+        assert!(layers.get(&format!("{schedule}.over_budget")).is_some());
+        layers
+            .set_text("agent.resets={at_grad_steps=[5], of=[\"critic\"]}")
+            .unwrap();
+        layers.set_text(&format!("{schedule}.over_grad_steps=100")).unwrap();
+        layers.set_text("agent.resets.every_grad_steps=9").unwrap();
+        let (settings, issues) = layers.read(&Catalog::default());
+        assert!(issues.is_empty(), "{issues:?}");
+        let resets = settings.agent.resets.expect("given");
+        assert_eq!((resets.every_grad_steps, resets.at_grad_steps.len()), (Some(9), 0));
+        assert_eq!(layers.get(&format!("{schedule}.over_budget")), None);
+        assert_eq!(layers.get(&format!("{schedule}.to")), Some(&Value::Float(1.5e-4)));
+
+        // Both in one place are a contradiction, which is refused when the settings are resolved.
+        layers
+            .set_text(&format!("{schedule}={{to=1e-4, over_budget=1.0, over_grad_steps=100}}"))
+            .unwrap();
+        assert!(layers.get(&format!("{schedule}.over_budget")).is_some());
+        assert!(layers.get(&format!("{schedule}.over_grad_steps")).is_some());
     }
 
     #[test]

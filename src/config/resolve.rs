@@ -484,7 +484,7 @@ fn choose_device(wanted: DeviceChoice) -> Result<DeviceChoice, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Algo;
+    use crate::config::{Algo, Origin};
 
     #[test]
     fn what_only_a_program_can_set_is_refused_with_its_key() {
@@ -499,6 +499,35 @@ mod tests {
         };
         let keys: Vec<&str> = issues.iter().map(|issue| issue.key.as_str()).collect();
         assert_eq!(keys, ["train.seed", "train.threads", "eval.every", "agent.gamma"]);
+    }
+
+    #[test]
+    fn the_file_of_a_run_over_its_preset_is_the_run_again() {
+        let registry = Registry::builtin();
+        for algo in Algo::ALL {
+            let pixels = r#"env.wrappers=[{kind="pixels", width=48, height=48}, {kind="frame_stack", frames=3}]"#;
+            let tasks = [
+                ("Pendulum-v1", None),
+                ("CartPole-v1", None),
+                ("Pendulum-v1", Some(pixels)),
+            ];
+            let configs = tasks.map(|(env, setting)| {
+                let mut layers = crate::config::layers(env, algo.name()).expect("there");
+                setting
+                    .into_iter()
+                    .for_each(|setting| layers.set_text(setting).expect("TOML"));
+                Config::resolve(&layers, &registry)
+            });
+            let configs: Vec<Config> = configs.into_iter().flatten().collect();
+            assert!(!configs.is_empty(), "{algo}");
+            for config in configs {
+                let mut layers = crate::config::preset_layers(algo.name()).expect("there");
+                let file = Origin::File("config.toml".into());
+                layers.add_toml(file, &config.to_toml()).expect("TOML");
+                let again = Config::resolve(&layers, &registry).unwrap_or_else(|e| panic!("{algo}: {e}"));
+                assert_eq!(again, config, "{algo}");
+            }
+        }
     }
 
     #[test]
