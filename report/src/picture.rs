@@ -167,6 +167,7 @@ where
     for (index, (group, colour)) in groups.iter().zip(COLOURS.iter().cycle()).enumerate() {
         let y = y_of(index);
         let text = match group.n {
+            1 if runs_differ => format!("{} (1 run)", group.label),
             runs if runs_differ => format!("{} ({runs} runs)", group.label),
             _ => group.label.clone(),
         };
