@@ -178,7 +178,7 @@ fn check_fits(replay_bytes: u64, at_a_time: u64, available_bytes: u64) -> Result
         return Ok(());
     }
     Err(Error::Usage(format!(
-        "replays of {at_a_time} seed(s) need {} MiB together, but {} MiB are available; lower replay.capacity, or train fewer \
+        "replays of {at_a_time} seeds need {} MiB together, but {} MiB are available; lower replay.capacity, or train fewer \
          at once",
         needed_bytes.div_ceil(MIB),
         available_bytes / MIB

@@ -296,7 +296,7 @@ fn seeds_that_make_no_sense_are_refused_before_anything_is_made() {
         (&["--seeds", "1,2", "--threads", "0"], &["train.threads = 0", "above 0"]),
         (
             &["--seeds", "1,2", "--set", "replay.capacity=1_000_000_000_000"],
-            &["seed(s) need", "replay.capacity"],
+            &["seeds need", "replay.capacity"],
         ),
     ] {
         let mut all = vec!["train", "--set", "env.id=Pendulum-v1"];

@@ -186,8 +186,7 @@ impl Pass {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::preset_layers;
-    use crate::registry::Catalog;
+    use crate::{config::preset_layers, registry::Catalog};
 
     /// Multiply-adds of passes per row of the batch.
     fn multiply_adds(passes: &[Pass], rows: i64) -> i64 {
